@@ -12,6 +12,7 @@
 #include "common/buf.h"
 #include "common/checked.h"
 #include "common/files.h"
+#include "common/finite.h"
 #include "common/hash.h"
 
 /* Jobs of a layer, each with sums of its own: more threads than this would idle, fewer
@@ -70,7 +71,7 @@ static mls_status report(capture_run *r, mls_err *err)
 static bool refuse_bad(mls_err *bad, const mls_attention_view *v, const char *part,
                        const float *x, size_t n, size_t D)
 {
-    const size_t at = mls_moments_first_bad(x, v->T, n);
+    const size_t at = mls_first_not_finite(x, v->T * n);
     char head[32] = "";
 
     if (at == v->T * n)

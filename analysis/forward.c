@@ -6,6 +6,7 @@
 
 #include "analysis/kernels.h"
 #include "common/checked.h"
+#include "common/finite.h"
 
 /* Most rows that one job of the MLP takes: enough for BLAS, and several jobs a sequence. */
 enum { MLP_ROWS = 256 };

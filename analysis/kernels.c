@@ -79,29 +79,6 @@ void mls_add(float *y, const float *x, size_t n)
         y[i] += x[i];
 }
 
-/* x * 0 is 0 or, for NaN and infinity, NaN: and that stays in a sum. */
-MLS_WIDE
-static float sum_of_zeros(const float *x, size_t n)
-{
-    float lane[LANES] = {0};
-    float sum = 0.0f;
-    size_t i = 0;
-
-    for (; i + LANES <= n; i += LANES)
-        for (size_t j = 0; j < LANES; j++)
-            lane[j] += x[i + j] * 0.0f;
-    for (; i < n; i++)
-        sum += x[i] * 0.0f;
-    for (size_t j = 0; j < LANES; j++)
-        sum += lane[j];
-    return sum;
-}
-
-bool mls_all_finite(const float *x, size_t n)
-{
-    return !isnan(sum_of_zeros(x, n));
-}
-
 MLS_WIDE
 void mls_silu_mul(float *gate, const float *up, size_t n)
 {

@@ -2,7 +2,6 @@
 #ifndef MLS_KERNELS_H
 #define MLS_KERNELS_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -19,9 +18,6 @@ void mls_linear(float *y, const float *x, const float *w, const float *b, size_t
 
 /** y += x over n values. */
 void mls_add(float *y, const float *x, size_t n);
-
-/** True when none of n values is NaN or infinite. */
-bool mls_all_finite(const float *x, size_t n);
 
 /** gate = silu(gate) * up, elementwise over n values; silu(z) = z / (1 + exp(-z)). */
 void mls_silu_mul(float *gate, const float *up, size_t n);

@@ -246,14 +246,3 @@ void mls_moments_mean_norm(double *mean, const double *each, const size_t *start
     for (size_t i = 0; i < n; i++)
         mean[i] /= (double)start[N];
 }
-
-size_t mls_moments_first_bad(const float *x, size_t T, size_t n)
-{
-    size_t i = 0;
-
-    if (mls_all_finite(x, T * n))
-        return T * n;
-    while (isfinite(x[i]))
-        i++;
-    return i;
-}

@@ -48,10 +48,4 @@ mls_status mls_moments_x(double *second, const float *h, size_t n, size_t E,
 void mls_moments_mean_norm(double *mean, const double *each, const size_t *start,
                            size_t N, size_t n);
 
-/**
- * The first number that is not finite among T rows of n.
- * @return its index, T * n when all are finite
- */
-size_t mls_moments_first_bad(const float *x, size_t T, size_t n);
-
 #endif

@@ -7,6 +7,7 @@
 
 #include "common/checked.h"
 #include "common/files.h"
+#include "common/finite.h"
 #include "datasets/json.h"
 #include "datasets/tensors.h"
 
@@ -442,19 +443,6 @@ const mls_tensor_info *mls_checkpoint_find(const mls_checkpoint *c, const char *
     return found ? found->info : NULL;
 }
 
-/* "[384, 256]" */
-static const char *show_shape(char text[128], const uint64_t *shape, size_t n)
-{
-    size_t at = 1;
-
-    text[0] = '[';
-    for (size_t i = 0; i < n && at < 120; i++)
-        at += (size_t)snprintf(text + at, 128 - at, "%s%llu", i ? ", " : "",
-                               (unsigned long long)shape[i]);
-    snprintf(text + (at < 126 ? at : 126), 2, "]");
-    return text;
-}
-
 /* The tensor of a name with the shape (rows, cols). */
 static mls_status find_shaped(const mls_checkpoint *c, const char *name, size_t rows,
                               size_t cols, const mls_tensor_info **info,
@@ -472,8 +460,8 @@ static mls_status find_shaped(const mls_checkpoint *c, const char *name, size_t 
         return MLS_OK;
     return mls_fail(err, MLS_E_INPUT, "%s: tensor \"%s\" has shape %s, expected %s",
                     shard_of(c, *file)->path, name,
-                    show_shape(found, (*info)->shape, (*info)->n_dims),
-                    show_shape(expected, want, n));
+                    mls_shape_text(found, (*info)->shape, (*info)->n_dims),
+                    mls_shape_text(expected, want, n));
 }
 
 mls_status mls_checkpoint_has(const mls_checkpoint *c, const char *name, size_t rows,
@@ -528,8 +516,19 @@ mls_status mls_checkpoint_read_rows(const mls_checkpoint *c, const char *name,
                         "%s: rows %zu to %zu of tensor \"%s\" were asked for, it has "
                         "%zu",
                         c->folder, first, first + n, name, rows);
-    return mls_safetensors_read_f32(file, info, (uint64_t)first * width, n * width, out,
-                                    err);
+    const mls_status read = mls_safetensors_read_f32(
+        file, info, (uint64_t)first * width, n * width, out, err);
+    if (read)
+        return read;
+    const size_t bad = mls_first_not_finite(out, n * width);
+    if (bad == n * width)
+        return MLS_OK;
+    char at[128];
+
+    return mls_fail(err, MLS_E_INPUT,
+                    "%s: tensor \"%s\" holds %g at %s; a weight must be finite",
+                    shard_of(c, file)->path, name, (double)out[bad],
+                    mls_index_text(at, info, (uint64_t)first * width + bad));
 }
 
 uint64_t mls_checkpoint_bytes(const mls_checkpoint *c)

@@ -61,8 +61,9 @@ mls_status mls_checkpoint_complete(const mls_checkpoint *c, mls_err *err);
  * @param name      e.g. "model.layers.3.self_attn.q_proj.weight"
  * @param rows,cols expected shape; cols = 0 for a vector of `rows`
  * @param[out] out  (rows, cols)
- * @return MLS_OK, MLS_E_INPUT (missing, wrong shape: file, tensor, found and expected
- *         are named), MLS_E_IO or MLS_E_NOMEM
+ * @return MLS_OK, MLS_E_INPUT (missing, wrong shape, a number that is NaN, infinite or
+ *         too large for a float: file, tensor, found and expected, or the first such
+ *         number and its index, are named), MLS_E_IO or MLS_E_NOMEM
  */
 mls_status mls_checkpoint_read(const mls_checkpoint *c, const char *name, size_t rows,
                                size_t cols, float *out, mls_err *err);

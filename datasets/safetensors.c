@@ -163,6 +163,29 @@ mls_status mls_safetensors_read_raw(const mls_safetensors *f, const mls_tensor_i
     return st ? st : mls_pread_all(f->fd, out, n, t->offset + first_byte, f->path, err);
 }
 
+const char *mls_shape_text(char text[128], const uint64_t *shape, size_t n_dims)
+{
+    size_t at = 1;
+
+    text[0] = '[';
+    for (size_t i = 0; i < n_dims && at < 120; i++)
+        at += (size_t)snprintf(text + at, 128 - at, "%s%llu", i ? ", " : "",
+                               (unsigned long long)shape[i]);
+    snprintf(text + (at < 126 ? at : 126), 2, "]");
+    return text;
+}
+
+const char *mls_index_text(char text[128], const mls_tensor_info *t, uint64_t at)
+{
+    uint64_t index[MLS_RANK_MAX] = {0};
+
+    for (size_t i = t->n_dims; i-- > 0;) {
+        index[i] = at % t->shape[i];
+        at /= t->shape[i];
+    }
+    return mls_shape_text(text, index, t->n_dims);
+}
+
 bool mls_dtype_is_float(const char *dtype)
 {
     static const char *const floats[] = {"F32", "BF16", "F16", "F64"};

@@ -20,6 +20,11 @@ typedef struct mls_tensor_info {
     uint64_t n_bytes;
 } mls_tensor_info;
 
+/** "[384, 256]". Returns text. */
+const char *mls_shape_text(char text[128], const uint64_t *shape, size_t n_dims);
+/** Where element `at` of a tensor is, counted from 0: "[383, 255]". Returns text. */
+const char *mls_index_text(char text[128], const mls_tensor_info *t, uint64_t at);
+
 /** F32, BF16, F16 or F64: mls_safetensors_read_f32() reads it. */
 bool mls_dtype_is_float(const char *dtype);
 

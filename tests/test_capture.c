@@ -556,16 +556,21 @@ static const char *demo_with(const char *tensor, uint64_t element, uint16_t bits
 
 static void numbers_that_are_not_finite_are_refused_with_their_place(void **state)
 {
-    enum { NAN_BITS = 0x7FC0, E = 256 };
+    enum { NAN_BITS = 0x7FC0, LARGEST = 0x7F7F, E = 256 };
     const char *path = test_scratch("nan.h5");
     mls_corpus corpus = make_corpus(2, 16);
     /* row 67 of the keys of layer 2: head 1, dimension 3 */
-    const char *folder =
-        demo_with("model.layers.2.self_attn.k_proj.weight", 67 * E, NAN_BITS);
+    const char *keys = "model.layers.2.self_attn.k_proj.weight";
+    const char *folder = demo_with(keys, 67 * E + 9, NAN_BITS);
 
     (void)state;
-    assert_refused(capture_of(folder, &corpus, path, 2, 0, NULL, &err), MLS_E_NUMERIC,
-                   "layer 2, sequence 0, token 0: the key, head 1, dimension 3 is ");
+    assert_refused(capture_of(folder, &corpus, path, 2, 0, NULL, &err), MLS_E_INPUT,
+                   "k_proj.weight\" holds nan at [67, 9]; a weight must be finite");
+    /* a weight that is finite, but not its product with inputs beyond 1 */
+    folder = demo_with(keys, 67 * E, LARGEST);
+    assert_refused(
+        capture_of(folder, &corpus, path, 2, 0, NULL, &err), MLS_E_NUMERIC,
+        "layer 2, sequence 0, token 6: the key, head 1, dimension 3 is -inf");
     assert_false(mls_file_exists(path));
     assert_false(mls_folder_exists(test_scratch("nan.h5.part")));
     free_corpus(&corpus);

@@ -1,11 +1,13 @@
 #include "tests/expect.h"
 
 #include <fcntl.h>
+#include <float.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/checked.h"
 #include "common/files.h"
+#include "common/finite.h"
 #include "common/hash.h"
 #include "common/pool.h"
 #include "common/rng.h"
@@ -34,6 +36,28 @@ static void sha256_of_abc_is_the_standards(void **state)
     mls_sha256_free(h);
     assert_string_equal(
         hex, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+}
+
+static void the_first_number_that_is_not_finite_is_found_anywhere(void **state)
+{
+    enum { N = 600 }; /* two whole blocks and a rest */
+    float x[N];
+
+    (void)state;
+    for (size_t i = 0; i < N; i++)
+        x[i] = i % 2 ? FLT_MAX : -1e-40f;
+    assert_int_equal(mls_first_not_finite(x, N), N);
+    assert_int_equal(mls_first_not_finite(x, 0), 0);
+    for (size_t i = 0; i < N; i++) {
+        const float kept = x[i], last = x[N - 1];
+
+        x[N - 1] = NAN;
+        x[i] = i % 3 == 0 ? NAN : i % 3 == 1 ? INFINITY : -INFINITY;
+        assert_int_equal(mls_first_not_finite(x, N), i);
+        assert_false(mls_all_finite(x, N));
+        x[N - 1] = last;
+        x[i] = kept;
+    }
 }
 
 static mls_status square(void *arg, size_t job, size_t worker, mls_err *err)
@@ -204,6 +228,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sizes_that_overflow_are_refused),
         cmocka_unit_test(sha256_of_abc_is_the_standards),
+        cmocka_unit_test(the_first_number_that_is_not_finite_is_found_anywhere),
         cmocka_unit_test(a_pool_runs_every_job_once_and_names_the_first_failure),
         cmocka_unit_test(written_files_are_whole_or_absent),
         cmocka_unit_test(a_pipe_is_written_into_and_never_replaced),

@@ -252,18 +252,6 @@ static void a_projected_moment_is_that_of_the_projected_rows(void **state)
     free(x);
 }
 
-static void the_first_number_that_is_not_finite_is_found(void **state)
-{
-    float x[6] = {1, 2, 3, 4, 5, 6};
-
-    (void)state;
-    assert_int_equal(mls_moments_first_bad(x, 3, 2), 6);
-    x[5] = NAN;
-    assert_int_equal(mls_moments_first_bad(x, 3, 2), 5);
-    x[2] = -INFINITY;
-    assert_int_equal(mls_moments_first_bad(x, 3, 2), 2);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -272,7 +260,6 @@ int main(void)
         cmocka_unit_test(
             the_moment_of_x_is_right_and_the_same_for_any_number_of_threads),
         cmocka_unit_test(a_projected_moment_is_that_of_the_projected_rows),
-        cmocka_unit_test(the_first_number_that_is_not_finite_is_found),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

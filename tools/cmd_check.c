@@ -10,6 +10,7 @@
 #include "analysis/size.h"
 #include "common/checked.h"
 #include "common/files.h"
+#include "common/finite.h"
 #include "datasets/checkpoint.h"
 #include "datasets/tensors.h"
 #include "tools/command.h"
@@ -263,15 +264,17 @@ static void report_tensors(report *r, const mls_checkpoint *c)
         row_text(r, "warning", "%s", mls_checkpoint_warning(c, i));
 }
 
-/* NaN and infinity in one tensor, read in pieces. */
+/* NaN and infinity in one tensor, and the index of the first; read in pieces. */
 static mls_status count_wild(const mls_safetensors *f, const mls_tensor_info *t,
-                             uint64_t *nan, uint64_t *inf, mls_err *err)
+                             uint64_t *nan, uint64_t *inf, uint64_t *first,
+                             mls_err *err)
 {
     enum { PIECE = 1 << 16 };
     float *x = malloc(PIECE * sizeof *x);
     mls_status st = MLS_OK;
 
     *nan = *inf = 0;
+    *first = t->n_elements;
     if (!x)
         return mls_fail(err, MLS_E_NOMEM, "no memory to read values");
     for (uint64_t at = 0; !st && at < t->n_elements; at += PIECE) {
@@ -279,7 +282,11 @@ static mls_status count_wild(const mls_safetensors *f, const mls_tensor_info *t,
         const size_t n = left < PIECE ? (size_t)left : PIECE;
 
         st = mls_safetensors_read_f32(f, t, at, n, x, err);
-        for (size_t i = 0; !st && i < n; i++) {
+        size_t i = st ? n : mls_first_not_finite(x, n);
+
+        if (i < n && *first == t->n_elements)
+            *first = at + i;
+        for (; i < n; i++) {
             *nan += isnan(x[i]) != 0;
             *inf += isinf(x[i]) != 0;
         }
@@ -298,19 +305,22 @@ static mls_status report_values(report *r, const mls_checkpoint *c, mls_err *err
 
         for (size_t k = 0; k < mls_safetensors_count(f); k++) {
             const mls_tensor_info *t = mls_safetensors_at(f, k);
-            uint64_t nan, inf;
+            uint64_t nan, inf, first;
+            char at[128];
 
             if (!mls_dtype_is_float(t->dtype))
                 continue;
-            if (count_wild(f, t, &nan, &inf, err) ||
+            if (count_wild(f, t, &nan, &inf, &first, err) ||
                 mls_progress_step(mls_tool_progress(), "values", (double)seen, total,
                                   err))
                 return err->status;
             if (nan + inf)
                 problem(r,
-                        "%s: tensor \"%.200s\" has %llu NaN and %llu infinite values",
+                        "%s: tensor \"%.200s\" has %llu NaN and %llu infinite values, "
+                        "the first at %s",
                         mls_checkpoint_shard_path(c, i), t->name,
-                        (unsigned long long)nan, (unsigned long long)inf);
+                        (unsigned long long)nan, (unsigned long long)inf,
+                        mls_index_text(at, t, first));
             seen += t->n_elements;
             all_nan += nan;
             all_inf += inf;
