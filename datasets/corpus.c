@@ -79,6 +79,26 @@ void mls_corpus_free(mls_corpus *corpus)
     *corpus = (mls_corpus){0};
 }
 
+mls_status mls_corpus_part(mls_corpus *part, const mls_corpus *all, size_t first,
+                           size_t n, mls_err *err)
+{
+    const size_t begin = all->start[first], n_ids = all->start[first + n] - begin;
+
+    *part = *all;
+    part->N = n;
+    part->n_ids = n_ids;
+    part->ids = mls_calloc3(n_ids, 1, 1, sizeof *part->ids);
+    part->start = mls_calloc3(n + 1, 1, 1, sizeof *part->start);
+    if (!part->ids || !part->start) {
+        mls_corpus_free(part);
+        return mls_fail(err, MLS_E_NOMEM, "no memory for %zu tokens", n_ids);
+    }
+    memcpy(part->ids, all->ids + begin, n_ids * sizeof *part->ids);
+    for (size_t i = 0; i <= n; i++)
+        part->start[i] = all->start[first + i] - begin;
+    return MLS_OK;
+}
+
 void mls_corpus_sample(mls_corpus *corpus, size_t n, uint64_t seed)
 {
     const size_t N = corpus->N;

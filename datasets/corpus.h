@@ -38,6 +38,17 @@ mls_status mls_corpus_read(mls_corpus *corpus, mls_tokenizer *tok,
 void mls_corpus_free(mls_corpus *corpus); /* {0} is accepted */
 
 /**
+ * Sequences first .. first+n-1 as a corpus of their own, with sha256 and tokens_available of
+ * the whole text.
+ *
+ * @param[out] part  released by the caller with mls_corpus_free(); {0} on error
+ * @param all        first + n <= all->N
+ * @return MLS_OK or MLS_E_NOMEM
+ */
+mls_status mls_corpus_part(mls_corpus *part, const mls_corpus *all, size_t first,
+                           size_t n, mls_err *err);
+
+/**
  * Keep n of the sequences, drawn at random without return, in their order in the text
  * (Knuth, The Art of Computer Programming, vol. 2, algorithm 3.4.2 S).
  *

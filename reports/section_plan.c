@@ -1,84 +1,22 @@
 /* The decision: ranks per layer for a quarter of the cache, verified. */
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "bench/plan.h"
-#include "common/checked.h"
 #include "common/files.h"
+#include "reports/plan_tables.h"
 #include "reports/plot.h"
 #include "reports/sections.h"
 
 static const double KEEP = 0.25;
 enum { MULTIPLE = 8, WINDOWS_LEAST = 4 };
 
-/* Sequences first .. first+n-1 of a corpus, sharing its ids. */
-static mls_status part_of(mls_corpus *part, const mls_corpus *all, size_t first,
-                          size_t n, mls_err *err)
-{
-    *part = *all;
-    part->N = n;
-    part->start = mls_calloc3(n + 1, 1, 1, sizeof *part->start);
-    if (!part->start)
-        return mls_fail(err, MLS_E_NOMEM, "no memory for a report");
-    for (size_t i = 0; i <= n; i++)
-        part->start[i] = all->start[first + i];
-    return MLS_OK;
-}
-
-static mls_table *layers_table(const mls_plan *p)
-{
-    mls_table *t = mls_table_new(NULL);
-    char text[256];
-    size_t rank;
-
-    mls_table_column(t, "layer", "layer", "", 0);
-    mls_table_column(t, "setting", "setting", "", 0);
-    mls_table_column(t, "rank", "rank", "", 0);
-    mls_table_column(t, "bytes_per_token", "cache", "B/token", 1);
-    mls_table_column(t, "predicted_kl", "predicted KL", "nat", 5);
-    for (size_t l = 0; l < p->L; l++) {
-        const mls_setting *s = &p->layer[l].setting;
-
-        mls_table_row(t);
-        mls_table_count(t, (long long)l);
-        mls_table_text(t, mls_setting_text(s, text, sizeof text));
-        if (mls_setting_size(s, "rank", 0, 0, MLS_WIDTH_MAX, &rank, NULL))
-            mls_table_empty(t);
-        else
-            mls_table_count(t, (long long)rank);
-        mls_table_real(t, p->layer[l].bytes);
-        mls_table_real(t, p->layer[l].loss);
-    }
-    return t;
-}
-
+/* The measured settings, with what their figures rest on. */
 static mls_table *quality_table(const mls_plan *p)
 {
-    mls_table *t = mls_table_new(NULL);
+    mls_table *t = mls_plan_quality_table(p, false);
     char note[256];
 
-    mls_table_column(t, "setting", "setting", "", 0);
-    mls_table_column(t, "kept_percent", "kept", "%", 2);
-    mls_table_column(t, "bytes_per_token", "cache", "B/token", 1);
-    mls_table_column(t, "predicted_kl", "predicted KL", "nat", 5);
-    mls_table_column(t, "kl", "measured KL", "nat", 5);
-    mls_table_column(t, "kl_half", "±", "nat", 5);
-    mls_table_column(t, "perplexity", "perplexity", "", 3);
-    mls_table_column(t, "reduction_percent", "plan reduces by", "%", 1);
-    for (size_t i = 0; i < p->n_measured; i++) {
-        const mls_plan_quality *q = &p->measured[i];
-
-        mls_table_row(t);
-        mls_table_text(t, q->name);
-        mls_table_real(t, 100 * q->kept);
-        mls_table_real(t, q->bytes);
-        mls_table_real(t, q->predicted);
-        mls_table_real(t, q->kl.mean);
-        mls_table_real(t, q->kl.half);
-        mls_table_real(t, exp(q->nll.mean));
-        mls_table_real(t, 100 * q->reduction);
-    }
     snprintf(note, sizeof note,
              "made on %zu held-out windows, measured on %zu others of %zu tokens; "
              "intervals 95 %% over windows",
@@ -127,9 +65,10 @@ mls_status mls_section_plan(const mls_report *r, mls_page *page, mls_buf *summar
     st = path ? mls_setting_parse(&method, "kq", err)
               : mls_fail(err, MLS_E_NOMEM, "no memory for a report");
     if (!st)
-        st = part_of(&search, r->evaluation, 0, half, err);
+        st = mls_corpus_part(&search, r->evaluation, 0, half, err);
     if (!st)
-        st = part_of(&verify, r->evaluation, half, r->evaluation->N - half, err);
+        st =
+            mls_corpus_part(&verify, r->evaluation, half, r->evaluation->N - half, err);
     const mls_plan_request request = {
         .in = {.config = c, .model = r->model, .capture = r->capture, .pool = r->pool},
         .model_sha256 = mls_capture_model_sha256(r->capture),
@@ -156,7 +95,7 @@ mls_status mls_section_plan(const mls_report *r, mls_page *page, mls_buf *summar
         st = mls_plan_write(&plan, path, r->command, err);
     if (st)
         goto done;
-    layers = layers_table(&plan);
+    layers = mls_plan_layers_table(&plan, true);
     quality = quality_table(&plan);
     st = draw(r, layers, plan.L, err);
     if (st)
@@ -185,8 +124,8 @@ done:
     mls_table_free(layers);
     mls_table_free(quality);
     mls_plan_free(&plan);
-    free(search.start);
-    free(verify.start);
+    mls_corpus_free(&search);
+    mls_corpus_free(&verify);
     free(path);
     return st;
 }

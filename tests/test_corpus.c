@@ -104,6 +104,29 @@ static void all_tokens_are_counted_and_all_bytes_are_hashed(void **state)
     mls_tokenizer_close(tok);
 }
 
+static void a_part_holds_its_sequences_and_outlives_the_whole(void **state)
+{
+    mls_tokenizer *tok = letters();
+    const char *path = file("part.txt", "abcdefa");
+    mls_corpus all, part;
+
+    (void)state;
+    assert_ok(mls_corpus_read(&all, tok, &path, 1, 3, 0, true, &err));
+    assert_int_equal(all.N, 3); /* 901|234|50| */
+    assert_ok(mls_corpus_part(&part, &all, 1, 2, &err));
+    assert_string_equal(part.sha256, all.sha256);
+    mls_corpus_free(&all);
+    assert_int_equal(part.N, 2);
+    assert_int_equal(part.n_ids, 5);
+    assert_int_equal(part.start[0], 0);
+    assert_int_equal(part.start[1], 3);
+    assert_int_equal(part.start[2], 5);
+    assert_memory_equal(part.ids, ((const int32_t[]){2, 3, 4, 5, 0}),
+                        5 * sizeof(int32_t));
+    mls_corpus_free(&part);
+    mls_tokenizer_close(tok);
+}
+
 static void refuses(mls_tokenizer *tok, const char *path, const char *part)
 {
     mls_corpus c;
@@ -146,6 +169,7 @@ int main(void)
         cmocka_unit_test(a_tail_that_is_all_there_is_is_kept),
         cmocka_unit_test(each_line_of_a_jsonl_file_is_a_document),
         cmocka_unit_test(all_tokens_are_counted_and_all_bytes_are_hashed),
+        cmocka_unit_test(a_part_holds_its_sequences_and_outlives_the_whole),
         cmocka_unit_test(bad_text_is_refused_with_its_file_and_place),
     };
 

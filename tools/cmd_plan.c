@@ -6,9 +6,9 @@
 
 #include "analysis/gpu.h"
 #include "bench/plan.h"
-#include "common/checked.h"
 #include "common/files.h"
 #include "datasets/tokenizer.h"
+#include "reports/plan_tables.h"
 #include "tools/command.h"
 #include "tools/options.h"
 
@@ -68,27 +68,6 @@ typedef struct {
     bool flashmla, projects;
     mls_format format;
 } arguments;
-
-/* Sequences first .. first+n-1 as a corpus of their own. */
-static mls_status part_of(mls_corpus *out, const mls_corpus *all, size_t first,
-                          size_t n, mls_err *err)
-{
-    const size_t begin = all->start[first], end = all->start[first + n];
-
-    *out = *all;
-    out->ids = mls_calloc3(end - begin, 1, 1, sizeof *out->ids);
-    out->start = mls_calloc3(n + 1, 1, 1, sizeof *out->start);
-    out->N = n;
-    out->n_ids = end - begin;
-    if (!out->ids || !out->start) {
-        mls_corpus_free(out);
-        return mls_fail(err, MLS_E_NOMEM, "no memory for %zu tokens", end - begin);
-    }
-    memcpy(out->ids, all->ids + begin, (end - begin) * sizeof *out->ids);
-    for (size_t i = 0; i <= n; i++)
-        out->start[i] = all->start[first + i] - begin;
-    return MLS_OK;
-}
 
 static mls_status read_methods(mls_setting **out, size_t *n, const mls_texts *texts,
                                mls_err *err)
@@ -170,57 +149,12 @@ static mls_status find_budget(double *budget, const arguments *a,
     return MLS_OK;
 }
 
-static mls_table *layer_table(const mls_plan *p)
-{
-    mls_table *t = mls_table_new(NULL);
-    char text[2048];
-
-    mls_table_column(t, "layer", "layer", "", 0);
-    mls_table_column(t, "setting", "setting", "", 0);
-    mls_table_column(t, "bytes_per_token", "cache", "B/token", 1);
-    mls_table_column(t, "predicted_kl", "predicted KL", "nat", 5);
-    for (size_t l = 0; l < p->L; l++) {
-        mls_table_row(t);
-        mls_table_count(t, (long long)l);
-        mls_table_text(t, mls_setting_text(&p->layer[l].setting, text, sizeof text));
-        mls_table_real(t, p->layer[l].bytes);
-        mls_table_real(t, p->layer[l].loss);
-    }
-    return t;
-}
-
+/* The measured settings, with what their figures rest on. */
 static mls_table *quality_table(const mls_plan *p)
 {
-    mls_table *t = mls_table_new(NULL);
+    mls_table *t = mls_plan_quality_table(p, true);
     char text[512];
 
-    mls_table_column(t, "setting", "setting", "", 0);
-    mls_table_column(t, "kept_percent", "kept", "%", 2);
-    mls_table_column(t, "bytes_per_token", "cache", "B/token", 1);
-    mls_table_column(t, "predicted_kl", "predicted KL", "nat", 5);
-    mls_table_column(t, "kl", "measured KL", "nat", 5);
-    mls_table_column(t, "kl_half", "±", "nat", 5);
-    mls_table_column(t, "perplexity", "perplexity", "", 3);
-    mls_table_column(t, "top1_percent", "same top-1", "%", 2);
-    mls_table_column(t, "kl_above_plan", "KL - plan's", "nat", 5);
-    mls_table_column(t, "kl_above_plan_half", "±", "nat", 5);
-    mls_table_column(t, "plan_reduces_percent", "plan reduces by", "%", 1);
-    for (size_t i = 0; i < p->n_measured; i++) {
-        const mls_plan_quality *q = &p->measured[i];
-
-        mls_table_row(t);
-        mls_table_text(t, q->name);
-        mls_table_real(t, 100 * q->kept);
-        mls_table_real(t, q->bytes);
-        mls_table_real(t, q->predicted);
-        mls_table_real(t, q->kl.mean);
-        mls_table_real(t, q->kl.half);
-        mls_table_real(t, exp(q->nll.mean));
-        mls_table_real(t, 100 * q->top1);
-        mls_table_real(t, q->difference.mean);
-        mls_table_real(t, q->difference.half);
-        mls_table_real(t, 100 * q->reduction);
-    }
     snprintf(
         text, sizeof text,
         "budget %.6g B/token at %zu tokens; one more byte per token saves %.2g nat; "
@@ -333,8 +267,8 @@ static int run(int argc, char **argv)
         mls_progress_note(mls_tool_progress(),
                           "the text measured on is also the calibration text: figures "
                           "look better than they are");
-    if (part_of(&search, &all, 0, a.search, &err) ||
-        part_of(&verify, &all, a.search, all.N - a.search, &err))
+    if (mls_corpus_part(&search, &all, 0, a.search, &err) ||
+        mls_corpus_part(&verify, &all, a.search, all.N - a.search, &err))
         goto done;
 
     const mls_plan_request request = {.in = {.config = mls_model_config(model),
@@ -360,7 +294,7 @@ static int run(int argc, char **argv)
     if (mls_plan_make(&plan, &request, mls_tool_progress(), &err) ||
         mls_plan_write(&plan, a.output, mls_tool_command_line(), &err))
         goto done;
-    layers = layer_table(&plan);
+    layers = mls_plan_layers_table(&plan, false);
     quality = quality_table(&plan);
     if (!mls_tool_print(layers, a.format, "-", &err))
         mls_tool_print(quality, a.format, "-", &err);

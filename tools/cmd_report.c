@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/checked.h"
 #include "common/files.h"
 #include "datasets/tokenizer.h"
 #include "reports/report.h"
@@ -50,21 +49,13 @@ typedef struct {
 /* The last n sequences of a corpus become one of their own; the first keep the rest. */
 static mls_status hold_out(mls_corpus *first, mls_corpus *last, size_t n, mls_err *err)
 {
-    const size_t N = first->N - n, begin = first->start[N];
+    const size_t N = first->N - n;
+    const mls_status st = mls_corpus_part(last, first, N, n, err);
 
-    *last = *first;
-    last->N = n;
-    last->n_ids = first->start[first->N] - begin;
-    last->ids = mls_calloc3(last->n_ids, 1, 1, sizeof *last->ids);
-    last->start = mls_calloc3(n + 1, 1, 1, sizeof *last->start);
-    if (!last->ids || !last->start) {
-        mls_corpus_free(last);
-        return mls_fail(err, MLS_E_NOMEM, "no memory for the held-out text");
-    }
-    memcpy(last->ids, first->ids + begin, last->n_ids * sizeof *last->ids);
-    for (size_t i = 0; i <= n; i++)
-        last->start[i] = first->start[N + i] - begin;
+    if (st)
+        return st;
     first->N = N;
+    first->n_ids = first->start[N];
     return MLS_OK;
 }
 
