@@ -5,6 +5,8 @@
  *
  *   d(i, j) = ( mean over heads and positions of |K_i - K_j|_2 + the same of V ) / 2
  *
+ * as the project's code has it (norm=head); its paper flattens a cache to one vector and
+ * takes |K_i - K_j|_2 of that (norm=cache), which can order pairs in another way.
  * Pairs are tried from the most dissimilar on; the later layer takes the earlier one's
  * cache, or whatever that one uses itself. A replacement is kept when the last hidden
  * states of the changed model stay near the original's: mean cosine above `gate`.
@@ -21,10 +23,13 @@
 #include "common/checked.h"
 
 enum { POSITIONS = 64 }; /* of a text, theirs */
+enum { NORM_HEAD, NORM_CACHE };
+static const char *const norm_words[] = {"head", "cache", NULL};
 
 typedef struct params {
     size_t layers_shared;
     double gate; /* 0: every replacement is taken */
+    size_t norm;
 } params;
 
 typedef struct plan {
@@ -41,6 +46,7 @@ static mls_status read_params(params *p, const mls_config *c, const mls_setting 
     if ((st = mls_setting_size(s, "layers_shared", c->L / 4, 0, MLS_LAYERS_MAX,
                                &p->layers_shared, err)) ||
         (st = mls_setting_real(s, "gate", 0.5, -1.0, 1.0, &p->gate, err)) ||
+        (st = mls_setting_word(s, "norm", norm_words, &p->norm, err)) ||
         (st = mls_setting_layers(s, c->L, may, err)))
         return st;
     for (size_t l = 0; l < c->L; l++)
@@ -117,6 +123,7 @@ static mls_status mean_caches(double *mean, mls_capture *capture, size_t P,
     return st;
 }
 
+/* Mean 2-norm of n vectors of D numbers. */
 static double distance(const double *a, const double *b, size_t n, size_t D)
 {
     double sum = 0.0;
@@ -149,12 +156,13 @@ static int by_distance(const void *a, const void *b)
 }
 
 /* All pairs of layers, the later one convertible. @param[out] pairs (L (L-1) / 2) */
-static mls_status sort_pairs(pair *pairs, size_t *n, const mls_method_input *in,
-                             const bool *may, mls_err *err)
+static mls_status sort_pairs(pair *pairs, size_t *n, size_t norm,
+                             const mls_method_input *in, const bool *may, mls_err *err)
 {
     const mls_config *c = in->config;
     const size_t T = mls_capture_window_length(in->capture);
     const size_t P = mls_least(T, POSITIONS), size = P * c->G * c->D;
+    const size_t vector = norm == NORM_HEAD ? c->D : size;
     double *mean = mls_calloc3(c->L, 2, size, sizeof *mean);
     mls_status st =
         mean ? MLS_OK : mls_fail(err, MLS_E_NOMEM, "no memory for mean caches");
@@ -166,10 +174,11 @@ static mls_status sort_pairs(pair *pairs, size_t *n, const mls_method_input *in,
         for (size_t early = 0; early < late && may[late]; early++) {
             const double *a = mean + 2 * late * size, *b = mean + 2 * early * size;
 
-            pairs[(*n)++] = (pair){early, late,
-                                   (distance(a, b, size / c->D, c->D) +
-                                    distance(a + size, b + size, size / c->D, c->D)) /
-                                       2};
+            pairs[(*n)++] =
+                (pair){early, late,
+                       (distance(a, b, size / vector, vector) +
+                        distance(a + size, b + size, size / vector, vector)) /
+                           2};
         }
     if (!st)
         qsort(pairs, *n, sizeof *pairs, by_distance);
@@ -329,7 +338,7 @@ static mls_status prepare(const mls_method_input *in, const mls_setting *s, void
     if (!made || !pairs)
         st = mls_fail(err, MLS_E_NOMEM, "no memory to compare %zu layers", L);
     if (!st)
-        st = sort_pairs(pairs, &n, in, may, err);
+        st = sort_pairs(pairs, &n, p.norm, in, may, err);
     if (!st)
         st = choose(made, &p, in, pairs, n, err);
     free(pairs);
@@ -374,7 +383,7 @@ const mls_method mls_method_kvsharer = {
     .name = "kvsharer",
     .title = "KVSharer",
     .source = "arXiv 2410.18517; yangyifei729/KVSharer, test_llama.ipynb",
-    .keys = "layers_shared=N gate=COSINE",
+    .keys = "layers_shared=N gate=COSINE norm=head|cache",
     .formula = "2 G D in L - layers_shared layers",
     .full_rope = true,
     .plain_keys = true,

@@ -3,6 +3,9 @@
  * whitening by the inputs, W_g S with S S^T = sum x x^T, which is PCA of the outputs W_g x.
  * group=M: each head by itself, G: 4 heads (theirs), J: all heads.
  *
+ * align=N rounds the rank of every group to max(1, round(r / N)) N, as the project does
+ * with N = 32: the sum then differs from what was asked for.
+ *
  * Its ranks follow the Fisher information of each matrix, which needs gradients.
  * alloc=loss takes their rule (share of the total, then evenly over the groups) with
  * F = sqrt(KL) in its place, KL of the whole model when this matrix alone is cut to the
@@ -33,8 +36,23 @@ enum {
 typedef struct params {
     mls_projection projection;
     size_t alloc;
+    size_t align; /* ranks of groups are multiples of it */
     size_t rank[MLS_SIDES];
 } params;
+
+/* The nearest rank of a layer's side whose groups all have a multiple of p->align. */
+static size_t aligned(size_t rank, const params *p, const mls_config *c)
+{
+    const size_t groups = mls_projection_groups(&p->projection, c);
+    const size_t most = mls_projection_most(&p->projection, c);
+
+    if (p->align == 1)
+        return rank;
+    /* Python's round(): halves go to the even number, as rint() takes them */
+    const double each = rint((double)rank / (double)groups / (double)p->align);
+
+    return mls_least(most, (size_t)fmax(1.0, each) * p->align * groups);
+}
 
 static mls_status read_params(params *p, const mls_config *c, const mls_setting *s,
                               mls_err *err)
@@ -50,7 +68,17 @@ static mls_status read_params(params *p, const mls_config *c, const mls_setting 
         p->projection.heads = 1;
     if (group == GROUP_G)
         p->projection.heads = mls_least(GROUP_HEADS, c->G);
-    return mls_projection_ranks(p->rank, &p->projection, c, s, err);
+    st = mls_projection_ranks(p->rank, &p->projection, c, s, err);
+    if (!st)
+        st = mls_setting_size(s, "align", 1, 1, MLS_WIDTH_MAX, &p->align, err);
+    if (!st && p->align > 1 && c->G % p->projection.heads != 0)
+        return mls_fail(err, MLS_E_INPUT,
+                        "palu: align needs groups of equal size, but %zu KV heads are "
+                        "not a multiple of %zu",
+                        c->G, p->projection.heads);
+    for (size_t i = 0; !st && i < MLS_SIDES; i++)
+        p->rank[i] = aligned(p->rank[i], p, c);
+    return st;
 }
 
 static mls_status layout(const mls_config *config, const mls_setting *s,
@@ -169,7 +197,7 @@ static mls_status ranks_by_loss(mls_rank_plan *plan, const params *p,
     m = 0;
     for (size_t i = 0; !st && i < n; i++)
         if (converted[i / MLS_SIDES])
-            plan->rank[i] = rank[m++];
+            plan->rank[i] = aligned(rank[m++], p, in->config);
     free(rank);
     free(kl);
     return st;
@@ -231,7 +259,7 @@ const mls_method mls_method_palu = {
     .title = "Palu",
     .source =
         "arXiv 2407.21118; shadowpa0327/Palu palu/decomposition.py, rank_search.py",
-    .keys = "group=G|M|J rank=N rank_k=N rank_v=N alloc=uniform|loss",
+    .keys = "group=G|M|J rank=N rank_k=N rank_v=N alloc=uniform|loss align=N",
     .formula = "rank_k + rank_v",
     .full_rope = true,
     .exact = true,
