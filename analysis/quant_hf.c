@@ -8,6 +8,11 @@
 
 #include "analysis/quant_format.h"
 
+/* What the cache around both backends does, as members of mls_quant_format. */
+#define QUANTIZED_CACHE                                                                \
+    .group = 64, .groups = true, .requantizes = true,                                  \
+    .key_residual = MLS_RESIDUAL_REST, .value_residual = MLS_RESIDUAL_REST
+
 /* Groups of contiguous numbers, which run on into the next token where n is smaller. */
 static mls_status apply_quanto(const mls_quant *q, bool is_key, float *x, size_t T,
                                size_t n, mls_err *err)
@@ -56,11 +61,7 @@ const mls_quant_format mls_quant_quanto = {
     .help = "Quanto cache, axis 0: half scale and minimum per 64 numbers of a token",
     .bits_min = 2,
     .bits_max = 4,
-    .group = 64,
-    .groups = true,
-    .requantizes = true,
-    .key_residual = MLS_RESIDUAL_REST,
-    .value_residual = MLS_RESIDUAL_REST,
+    QUANTIZED_CACHE,
     .cost = cost_contiguous,
     .fits = fits_quanto,
     .apply = apply_quanto,
@@ -72,11 +73,7 @@ const mls_quant_format mls_quant_quanto_c = {
     .help = "Quanto cache, axis -1: per 64 tokens of a channel",
     .bits_min = 2,
     .bits_max = 4,
-    .group = 64,
-    .groups = true,
-    .requantizes = true,
-    .key_residual = MLS_RESIDUAL_REST,
-    .value_residual = MLS_RESIDUAL_REST,
+    QUANTIZED_CACHE,
     .cost = cost_quanto_channel,
     .fits = fits_quanto,
     .apply = apply_quanto_channel,
@@ -114,9 +111,13 @@ static double hqq_code(double x, const hqq_place *p, double levels)
     return q < 0.0 ? 0.0 : q > levels ? levels : q;
 }
 
+/* HQQ's defaults: lp norm of the errors, steps, first beta and its growth. */
+static const double HQQ_NORM = 0.7, HQQ_BETA = 10.0, HQQ_GROWTH = 1.01;
+enum { HQQ_STEPS = 20 };
+
 /*
- * Shrinkage of the lp norm, p = 0.7: sign(e) max(0, |e| - |e|^(p-1) / beta), which is 0
- * up to |e| = beta^(-1/(2-p)): most errors need no power.
+ * Shrinkage of the lp norm: sign(e) max(0, |e| - |e|^(p-1) / beta), which is 0 up to
+ * |e| = beta^(-1/(2-p)): most errors need no power.
  */
 static double hqq_shrink(double e, double beta, double nothing_below)
 {
@@ -124,7 +125,7 @@ static double hqq_shrink(double e, double beta, double nothing_below)
 
     if (size <= nothing_below)
         return 0.0;
-    return copysign(fmax(size - pow(size, 0.7 - 1.0) / beta, 0.0), e);
+    return copysign(fmax(size - pow(size, HQQ_NORM - 1.0) / beta, 0.0), e);
 }
 
 /* A range of at most 1e-4 counts as none; scales stop at 2e4, for halves' sake. */
@@ -143,7 +144,7 @@ static hqq_place hqq_start(const hqq_run *r, double levels)
 /* One half-quadratic step of one group; returns its sum of |x - dequantized|. */
 static double hqq_step(const hqq_run *r, hqq_place *p, double levels, double beta)
 {
-    const double nothing_below = pow(beta, -1.0 / 1.3);
+    const double nothing_below = pow(beta, -1.0 / (2.0 - HQQ_NORM));
     double error = 0.0, zero = 0.0;
 
     for (size_t i = 0; i < r->length; i++) {
@@ -159,15 +160,14 @@ static double hqq_step(const hqq_run *r, hqq_place *p, double levels, double bet
 }
 
 /*
- * HQQ's default solver (Mobius Labs, hqq/core/optimize.py, "proximal_legacy"): at most
- * 20 steps, beta = 10 growing by 1.01, ended after the first step whose mean error over
- * all groups did not fall.
+ * HQQ's default solver (Mobius Labs, hqq/core/optimize.py, "proximal_legacy"): beta grows
+ * from step to step; ended after the first whose mean error over all groups did not fall.
  */
 static void hqq_solve(const hqq_groups *g, float *x, hqq_place *place, double levels)
 {
-    double best = INFINITY, beta = 10.0;
+    double best = INFINITY, beta = HQQ_BETA;
 
-    for (int step = 0; step < 20; step++, beta *= 1.01) {
+    for (int step = 0; step < HQQ_STEPS; step++, beta *= HQQ_GROWTH) {
         double error = 0.0;
 
         for (size_t c = 0; c < g->count; c++) {
@@ -240,11 +240,7 @@ const mls_quant_format mls_quant_hqq = {
     .help = "HQQ cache, axis 1: optimized zero point per 64 numbers of a token",
     .bits_min = 2,
     .bits_max = 8,
-    .group = 64,
-    .groups = true,
-    .requantizes = true,
-    .key_residual = MLS_RESIDUAL_REST,
-    .value_residual = MLS_RESIDUAL_REST,
+    QUANTIZED_CACHE,
     .cost = cost_hqq,
     .apply = apply_hqq,
 };
@@ -255,12 +251,8 @@ const mls_quant_format mls_quant_hqq_0 = {
     .help = "HQQ cache, axis 0: groups of 64 numbers far apart",
     .bits_min = 2,
     .bits_max = 8,
-    .group = 64,
-    .groups = true,
-    .requantizes = true,
+    QUANTIZED_CACHE,
     .strided = true,
-    .key_residual = MLS_RESIDUAL_REST,
-    .value_residual = MLS_RESIDUAL_REST,
     .cost = cost_hqq,
     .apply = apply_hqq,
 };

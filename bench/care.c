@@ -9,7 +9,6 @@
  * not part of this: keys are rotated after reading.
  */
 #include <math.h>
-#include <stdlib.h>
 
 #include "bench/common_keys.h"
 #include "bench/method.h"
@@ -49,14 +48,15 @@ static mls_status layout(const mls_config *config, const mls_setting *s,
     return st ? st : mls_projection_layout(&p.projection, p.rank, config, s, out, err);
 }
 
-/* Ranks of one side; values (L, MLS_SIDES, m). */
-static void ranks_by_tail(mls_rank_plan *plan, const params *p, mls_side side,
-                          const double *values, const bool *converted,
-                          const mls_config *c)
+/* Ranks of one side by the greedy rule, `mean` on average, none above `rows`. */
+static void side_by_tail(mls_rank_plan *plan, size_t side, size_t mean,
+                         const mls_spectra *spectra, size_t rows)
 {
-    const size_t m = c->G * c->D, L = c->L, mean = p->rank[side];
+    const size_t m = spectra->m, L = spectra->L;
+    const double *values = spectra->values;
+    const bool *converted = spectra->converted;
     const size_t least = mean > 1 ? mean / 2 : 1;
-    const size_t most = mls_least(2 * mean, mls_projection_most(&p->projection, c));
+    const size_t most = mls_least(2 * mean, rows);
     double tail[MLS_LAYERS_MAX];
     size_t sum = 0, total = 0;
 
@@ -98,28 +98,28 @@ static void ranks_by_tail(mls_rank_plan *plan, const params *p, mls_side side,
     }
 }
 
-static mls_status prepare(const mls_method_input *in, const mls_setting *s, void **out,
+static mls_status ranks_by_tail(mls_rank_plan *plan, const mls_spectra *spectra,
+                                const mls_method_input *in, const void *arg,
+                                mls_err *err)
+{
+    const params *p = arg;
+    const size_t rows = mls_projection_most(&p->projection, in->config);
+
+    (void)err;
+    for (size_t side = 0; side < MLS_SIDES; side++)
+        side_by_tail(plan, side, p->rank[side], spectra, rows);
+    return MLS_OK;
+}
+
+static mls_status prepare(const mls_method_input *in, const mls_setting *s, void **plan,
                           mls_err *err)
 {
-    bool converted[MLS_LAYERS_MAX];
-    mls_rank_plan *plan = NULL;
-    double *values = NULL;
     params p;
-    mls_status st = read_params(&p, in->config, s, err);
+    const mls_status st = read_params(&p, in->config, s, err);
 
     if (st || p.alloc == ALLOC_UNIFORM)
         return st;
-    if ((st = mls_setting_layers(s, in->config->L, converted, err)) ||
-        (st = mls_projection_spectra(&values, &p.projection, in, converted, err)))
-        return st;
-    st = mls_rank_plan_new(&plan, in->config->L, err);
-    if (!st) {
-        ranks_by_tail(plan, &p, MLS_KEYS, values, converted, in->config);
-        ranks_by_tail(plan, &p, MLS_VALUES, values, converted, in->config);
-    }
-    free(values);
-    *out = plan;
-    return st;
+    return mls_rank_plan_make(plan, &p.projection, in, s, ranks_by_tail, &p, err);
 }
 
 static mls_status build(const mls_method_input *in, const mls_setting *s,
@@ -127,16 +127,14 @@ static mls_status build(const mls_method_input *in, const mls_setting *s,
                         const mls_layer_stats *stats, mls_latent_form *out,
                         mls_err *err)
 {
-    const mls_rank_plan *ranks = plan;
     params p;
-    mls_status st = read_params(&p, in->config, s, err);
+    const mls_status st = read_params(&p, in->config, s, err);
 
     *out = (mls_latent_form){0};
     return st ? st
               : mls_projection_form(out, &p.projection,
-                                    ranks ? ranks->rank + layer->index * MLS_SIDES
-                                          : p.rank,
-                                    in, layer, stats, err);
+                                    mls_rank_plan_at(plan, layer->index, p.rank), in,
+                                    layer, stats, err);
 }
 
 const mls_method mls_method_care = {

@@ -114,9 +114,8 @@ static mls_status build(const mls_method_input *in, const mls_setting *s,
 
     *out = (mls_latent_form){0};
     if ((st = read_params(&p, in->config, s, err)) ||
-        (st = plan ? mls_partial_planned(&chosen, plan, layer->index, err)
-                   : mls_partial_select(&chosen, in, s, default_rule, p.chunks, layer,
-                                        stats, err)))
+        (st = mls_partial_chosen(&chosen, plan, in, s, default_rule, p.chunks, layer,
+                                 stats, err)))
         return st;
 
     const size_t n_keys = p.svd == SVD_SPLIT && mls_partial_nope_heads(&chosen) > 0;

@@ -4,7 +4,6 @@
  * could not be read, so the rule for ranks has "unverified" in its name.
  */
 #include <math.h>
-#include <stdlib.h>
 
 #include "bench/common_keys.h"
 #include "bench/method.h"
@@ -77,24 +76,27 @@ static double log_condition(const double *values, size_t n)
  * ln of the product of kappa(W_K) kappa(W_V) over this layer and all after it, as a share
  * of its range over layers: 1 at the first layer that is converted, 0 at the last.
  */
-static void ranks_by_condition(mls_rank_plan *plan, const params *p,
-                               const double *values, const bool *converted,
-                               const mls_config *c)
+static mls_status ranks_by_condition(mls_rank_plan *plan, const mls_spectra *spectra,
+                                     const mls_method_input *in, const void *arg,
+                                     mls_err *err)
 {
-    const size_t m = c->G * c->D, rows = mls_projection_most(&p->projection, c);
+    const params *p = arg;
+    const size_t L = spectra->L, m = spectra->m;
+    const size_t rows = mls_projection_most(&p->projection, in->config);
     double product[MLS_LAYERS_MAX], sum = 0.0, least = INFINITY, most = -INFINITY;
 
-    for (size_t l = c->L; l-- > 0;) {
-        if (!converted[l])
+    (void)err;
+    for (size_t l = L; l-- > 0;) {
+        if (!spectra->converted[l])
             continue;
         for (size_t i = 0; i < MLS_SIDES; i++)
-            sum += log_condition(values + (l * MLS_SIDES + i) * m, rows);
+            sum += log_condition(spectra->values + (l * MLS_SIDES + i) * m, rows);
         product[l] = sum;
         least = fmin(least, sum);
         most = fmax(most, sum);
     }
-    for (size_t l = 0; l < c->L; l++) {
-        if (!converted[l])
+    for (size_t l = 0; l < L; l++) {
+        if (!spectra->converted[l])
             continue;
         const double range = most - least;
         const double gone = range > 0 ? (most - product[l]) / range : 0.0;
@@ -104,28 +106,18 @@ static void ranks_by_condition(mls_rank_plan *plan, const params *p,
         for (size_t i = 0; i < MLS_SIDES; i++)
             plan->rank[l * MLS_SIDES + i] = (size_t)lround(rank);
     }
+    return MLS_OK;
 }
 
-static mls_status prepare(const mls_method_input *in, const mls_setting *s, void **out,
+static mls_status prepare(const mls_method_input *in, const mls_setting *s, void **plan,
                           mls_err *err)
 {
-    bool converted[MLS_LAYERS_MAX];
-    mls_rank_plan *plan = NULL;
-    double *values = NULL;
     params p;
-    mls_status st = read_params(&p, in->config, s, err);
+    const mls_status st = read_params(&p, in->config, s, err);
 
     if (st || p.rule == RULE_UNIFORM)
         return st;
-    if ((st = mls_setting_layers(s, in->config->L, converted, err)) ||
-        (st = mls_projection_spectra(&values, &p.projection, in, converted, err)))
-        return st;
-    st = mls_rank_plan_new(&plan, in->config->L, err);
-    if (!st)
-        ranks_by_condition(plan, &p, values, converted, in->config);
-    free(values);
-    *out = plan;
-    return st;
+    return mls_rank_plan_make(plan, &p.projection, in, s, ranks_by_condition, &p, err);
 }
 
 static mls_status build(const mls_method_input *in, const mls_setting *s,
@@ -133,16 +125,14 @@ static mls_status build(const mls_method_input *in, const mls_setting *s,
                         const mls_layer_stats *stats, mls_latent_form *out,
                         mls_err *err)
 {
-    const mls_rank_plan *ranks = plan;
     params p;
-    mls_status st = read_params(&p, in->config, s, err);
+    const mls_status st = read_params(&p, in->config, s, err);
 
     *out = (mls_latent_form){0};
     return st ? st
               : mls_projection_form(out, &p.projection,
-                                    ranks ? ranks->rank + layer->index * MLS_SIDES
-                                          : p.rank,
-                                    in, layer, stats, err);
+                                    mls_rank_plan_at(plan, layer->index, p.rank), in,
+                                    layer, stats, err);
 }
 
 const mls_method mls_method_lorc = {

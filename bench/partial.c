@@ -66,14 +66,6 @@ mls_status mls_partial_prepare(void **plan, const mls_method_input *in,
     return MLS_OK;
 }
 
-mls_status mls_partial_planned(mls_selection *out, const void *plan, size_t l,
-                               mls_err *err)
-{
-    const scope_plan *p = plan;
-
-    return mls_selection_copy(out, &p->layer[l], err);
-}
-
 /*
  * rope=file:PATH: the first chunks of each row of a rank file of MHA2MLA or EliteKV, one
  * row per KV head, or per query head where all of a group's are the same.
@@ -138,6 +130,18 @@ mls_status mls_partial_select(mls_selection *out, const mls_method_input *in,
              : mls_selection_by_rule(out, rule ? rule : otherwise, &look, chunks,
                                      MLS_SCOPE_HEAD, err);
     return st ? mls_fail_in(err, st, "%s: rope", s->method) : MLS_OK;
+}
+
+mls_status mls_partial_chosen(mls_selection *out, const void *plan,
+                              const mls_method_input *in, const mls_setting *s,
+                              const char *otherwise, size_t chunks,
+                              const mls_layer *layer, const mls_layer_stats *stats,
+                              mls_err *err)
+{
+    const scope_plan *p = plan;
+
+    return p ? mls_selection_copy(out, &p->layer[layer->index], err)
+             : mls_partial_select(out, in, s, otherwise, chunks, layer, stats, err);
 }
 
 void mls_partial_dims(const mls_selection *s, size_t g, size_t *rope, size_t *nope)

@@ -34,9 +34,6 @@ mls_status mls_partial_prepare(void **plan, const mls_method_input *in,
                                const mls_setting *s, const char *otherwise,
                                size_t chunks, mls_err *err);
 void mls_partial_release(void *plan);
-/** A copy of the plan's selection of layer l. */
-mls_status mls_partial_planned(mls_selection *out, const void *plan, size_t l,
-                               mls_err *err);
 
 /**
  * The chunks that the setting's key `rope` (or, without it, the rule `otherwise`) keeps;
@@ -50,6 +47,13 @@ mls_status mls_partial_select(mls_selection *out, const mls_method_input *in,
                               const mls_setting *s, const char *otherwise,
                               size_t chunks, const mls_layer *layer,
                               const mls_layer_stats *stats, mls_err *err);
+
+/** The plan's selection of the layer; without a plan what mls_partial_select() gives. */
+mls_status mls_partial_chosen(mls_selection *out, const void *plan,
+                              const mls_method_input *in, const mls_setting *s,
+                              const char *otherwise, size_t chunks,
+                              const mls_layer *layer, const mls_layer_stats *stats,
+                              mls_err *err);
 
 /** MLS_E_INPUT when QK-norm stands between the projections and the scores. */
 mls_status mls_partial_absorbs(const mls_layer *layer, mls_err *err);

@@ -148,20 +148,43 @@ typedef struct mls_rank_plan {
     size_t *rank; /* (L, MLS_SIDES) */
 } mls_rank_plan;
 
-/** @param[out] out  release with mls_rank_plan_free() */
+/** All ranks are 0. @param[out] out  release with mls_rank_plan_free() */
 mls_status mls_rank_plan_new(mls_rank_plan **out, size_t L, mls_err *err);
 void mls_rank_plan_free(void *plan); /* NULL is accepted; fits mls_method.release */
 
 /**
- * Eigenvalues of G of whole layers (one group of all heads), largest first, for every
- * layer and side; the layers that the setting leaves out are 0.
- *
- * @param[out] out  (L, MLS_SIDES, G D), released by the caller with free()
- * @return MLS_OK, MLS_E_INPUT (no model, no statistics), MLS_E_NOMEM, MLS_E_NUMERIC, ...
+ * The ranks (MLS_SIDES) of layer l.
+ * @param plan     a mls_rank_plan, as mls_method.build gets it; NULL: `uniform` is returned
+ * @param uniform  (MLS_SIDES), the same for every layer
  */
-mls_status mls_projection_spectra(double **out, const mls_projection *p,
-                                  const mls_method_input *in, const bool *converted,
-                                  mls_err *err);
+const size_t *mls_rank_plan_at(const void *plan, size_t l, const size_t *uniform);
+
+/** What ranks are chosen from: eigenvalues of G of whole layers (all heads together). */
+typedef struct mls_spectra {
+    const double *values;  /* (L, MLS_SIDES, m), largest first, none below 0 */
+    const bool *converted; /* (L); the values of other layers are 0 */
+    size_t L, m;           /* m = G D */
+} mls_spectra;
+
+/**
+ * Fills plan->rank[l * MLS_SIDES + side] of every converted layer.
+ * @param arg  what mls_rank_plan_make() was given: the method's parameters
+ */
+typedef mls_status mls_rank_rule(mls_rank_plan *plan, const mls_spectra *spectra,
+                                 const mls_method_input *in, const void *arg,
+                                 mls_err *err);
+
+/**
+ * A plan by a rule that looks at the spectra of all layers that the setting converts.
+ *
+ * @param[out] plan  release with mls_rank_plan_free(); NULL on error
+ * @param arg        handed to the rule
+ * @return MLS_OK, MLS_E_INPUT (no model, no statistics), MLS_E_NOMEM, MLS_E_NUMERIC, or
+ *         what the rule returns
+ */
+mls_status mls_rank_plan_make(void **plan, const mls_projection *p,
+                              const mls_method_input *in, const mls_setting *s,
+                              mls_rank_rule *rule, const void *arg, mls_err *err);
 
 /**
  * Whole ranks near `want` that add up to `total`: floors within min..most, what is missing

@@ -32,6 +32,13 @@ void mls_rank_plan_free(void *plan)
     free(p);
 }
 
+const size_t *mls_rank_plan_at(const void *plan, size_t l, const size_t *uniform)
+{
+    const mls_rank_plan *p = plan;
+
+    return p ? p->rank + l * MLS_SIDES : uniform;
+}
+
 mls_status mls_needs_weights(const mls_setting *s, const char *what, mls_err *err)
 {
     return mls_fail(err, MLS_E_INPUT,
@@ -39,6 +46,7 @@ mls_status mls_needs_weights(const mls_setting *s, const char *what, mls_err *er
                     s->method, what);
 }
 
+/* Eigenvalues of one layer; values (MLS_SIDES, m), G is room for (m, m). */
 static mls_status layer_spectra(double *values, const mls_projection *p,
                                 const mls_method_input *in, size_t l, double *G,
                                 mls_err *err)
@@ -67,9 +75,10 @@ static mls_status layer_spectra(double *values, const mls_projection *p,
     return st;
 }
 
-mls_status mls_projection_spectra(double **out, const mls_projection *p,
-                                  const mls_method_input *in, const bool *converted,
-                                  mls_err *err)
+/* @param[out] out  (L, MLS_SIDES, m), released by the caller with free() */
+static mls_status all_spectra(double **out, const mls_projection *p,
+                              const mls_method_input *in, const bool *converted,
+                              mls_err *err)
 {
     const size_t L = in->config->L, m = in->config->G * in->config->D;
     double *G, *values;
@@ -93,6 +102,35 @@ mls_status mls_projection_spectra(double **out, const mls_projection *p,
         free(values);
     else
         *out = values;
+    return st;
+}
+
+mls_status mls_rank_plan_make(void **out, const mls_projection *p,
+                              const mls_method_input *in, const mls_setting *s,
+                              mls_rank_rule *rule, const void *arg, mls_err *err)
+{
+    const mls_config *c = in->config;
+    bool converted[MLS_LAYERS_MAX];
+    mls_rank_plan *plan = NULL;
+    double *values = NULL;
+    mls_status st;
+
+    *out = NULL;
+    if ((st = mls_setting_layers(s, c->L, converted, err)) ||
+        (st = all_spectra(&values, p, in, converted, err)) ||
+        (st = mls_rank_plan_new(&plan, c->L, err)))
+        goto done;
+    const mls_spectra spectra = {values, converted, c->L, c->G * c->D};
+
+    st = rule(plan, &spectra, in, arg, err);
+    if (st)
+        goto done;
+    *out = plan;
+    plan = NULL;
+
+done:
+    mls_rank_plan_free(plan);
+    free(values);
     return st;
 }
 

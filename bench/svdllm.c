@@ -5,7 +5,6 @@
  * alloc=v2 removes more from the layers where less is lost: R_l ~ 1 / ln(loss).
  */
 #include <math.h>
-#include <stdlib.h>
 
 #include "bench/common_keys.h"
 #include "bench/method.h"
@@ -40,21 +39,21 @@ static mls_status layout(const mls_config *config, const mls_setting *s,
     return st ? st : mls_projection_layout(&p.projection, p.rank, config, s, out, err);
 }
 
-/* Ranks of one side; values (L, MLS_SIDES, m). */
-static mls_status ranks_by_loss(mls_rank_plan *plan, const params *p, mls_side side,
-                                const double *values, const bool *converted,
-                                const mls_config *c, double tokens, mls_err *err)
+/* Ranks of one side, none above `most`, from the losses over so many tokens. */
+static mls_status side_by_loss(mls_rank_plan *plan, const params *p, mls_side side,
+                               const mls_spectra *spectra, size_t most, double tokens,
+                               mls_err *err)
 {
-    const size_t m = c->G * c->D, most = mls_projection_most(&p->projection, c);
+    const size_t m = spectra->m;
     const double removed = 1.0 - (double)p->rank[side] / (double)m;
     double want[MLS_LAYERS_MAX], inverse[MLS_LAYERS_MAX], sum = 0.0;
     size_t rank[MLS_LAYERS_MAX], at[MLS_LAYERS_MAX], n = 0;
 
-    for (size_t l = 0; l < c->L; l++) {
-        const double *lambda = values + (l * MLS_SIDES + side) * m;
+    for (size_t l = 0; l < spectra->L; l++) {
+        const double *lambda = spectra->values + (l * MLS_SIDES + side) * m;
         double tail = 0.0;
 
-        if (!converted[l])
+        if (!spectra->converted[l])
             continue;
         for (size_t i = p->rank[side]; i < m; i++)
             tail += lambda[i];
@@ -69,6 +68,8 @@ static mls_status ranks_by_loss(mls_rank_plan *plan, const params *p, mls_side s
         sum += inverse[n];
         at[n++] = l;
     }
+    if (n == 0)
+        return MLS_OK; /* the setting converts no layer */
     for (size_t i = 0; i < n; i++)
         want[i] = (double)m * (1.0 - (double)n * removed * inverse[i] / sum);
     mls_share_ranks(rank, 1, want, n, n * p->rank[side], 1, most);
@@ -77,38 +78,30 @@ static mls_status ranks_by_loss(mls_rank_plan *plan, const params *p, mls_side s
     return MLS_OK;
 }
 
-static mls_status prepare(const mls_method_input *in, const mls_setting *s, void **out,
+static mls_status ranks_by_loss(mls_rank_plan *plan, const mls_spectra *spectra,
+                                const mls_method_input *in, const void *arg,
+                                mls_err *err)
+{
+    const params *p = arg;
+    const size_t most = mls_projection_most(&p->projection, in->config);
+    mls_layer_stats stats = {0};
+    mls_status st = mls_capture_stats(in->capture, 0, &stats, err);
+
+    for (size_t side = 0; !st && side < MLS_SIDES; side++)
+        st = side_by_loss(plan, p, side, spectra, most, stats.n_tokens, err);
+    mls_layer_stats_free(&stats);
+    return st;
+}
+
+static mls_status prepare(const mls_method_input *in, const mls_setting *s, void **plan,
                           mls_err *err)
 {
-    bool converted[MLS_LAYERS_MAX];
-    mls_layer_stats stats = {0};
-    mls_rank_plan *plan = NULL;
-    double *values = NULL;
     params p;
-    mls_status st = read_params(&p, in->config, s, err);
+    const mls_status st = read_params(&p, in->config, s, err);
 
     if (st || p.alloc == ALLOC_UNIFORM)
         return st;
-    if ((st = mls_setting_layers(s, in->config->L, converted, err)) ||
-        (st = mls_projection_spectra(&values, &p.projection, in, converted, err)))
-        return st;
-    st = mls_capture_stats(in->capture, 0, &stats, err);
-    if (!st)
-        st = mls_rank_plan_new(&plan, in->config->L, err);
-    if (!st)
-        st = ranks_by_loss(plan, &p, MLS_KEYS, values, converted, in->config,
-                           stats.n_tokens, err);
-    if (!st)
-        st = ranks_by_loss(plan, &p, MLS_VALUES, values, converted, in->config,
-                           stats.n_tokens, err);
-    if (st) {
-        mls_rank_plan_free(plan);
-        plan = NULL;
-    }
-    mls_layer_stats_free(&stats);
-    free(values);
-    *out = plan;
-    return st;
+    return mls_rank_plan_make(plan, &p.projection, in, s, ranks_by_loss, &p, err);
 }
 
 static mls_status build(const mls_method_input *in, const mls_setting *s,
@@ -116,16 +109,14 @@ static mls_status build(const mls_method_input *in, const mls_setting *s,
                         const mls_layer_stats *stats, mls_latent_form *out,
                         mls_err *err)
 {
-    const mls_rank_plan *ranks = plan;
     params p;
-    mls_status st = read_params(&p, in->config, s, err);
+    const mls_status st = read_params(&p, in->config, s, err);
 
     *out = (mls_latent_form){0};
     return st ? st
               : mls_projection_form(out, &p.projection,
-                                    ranks ? ranks->rank + layer->index * MLS_SIDES
-                                          : p.rank,
-                                    in, layer, stats, err);
+                                    mls_rank_plan_at(plan, layer->index, p.rank), in,
+                                    layer, stats, err);
 }
 
 const mls_method mls_method_svdllm = {
