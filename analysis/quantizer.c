@@ -8,6 +8,7 @@
 
 #include "analysis/quant_format.h"
 #include "common/checked.h"
+#include "common/shape.h"
 #include "common/words.h"
 
 static const mls_quant_format *const formats[] = {
@@ -126,6 +127,11 @@ static mls_status set_option(mls_quant *q, char mark, size_t value, const char *
                             value ? "quantizer \"%s\": the group of %s is fixed"
                                   : "quantizer \"%s\": a group of 0 numbers (%s)",
                             text, q->format->name);
+        if (value > MLS_WIDTH_MAX)
+            return mls_fail(err, MLS_E_ARG,
+                            "quantizer \"%s\": a group of more than %d, the widest "
+                            "vector of any model",
+                            text, MLS_WIDTH_MAX);
         q->group = value;
         return MLS_OK;
     case '+':

@@ -1,6 +1,7 @@
 #include "analysis/size.h"
 
 #include <math.h>
+#include <stdio.h>
 
 static bool same_quant(const mls_quant *a, const mls_quant *b)
 {
@@ -245,6 +246,28 @@ void mls_size(mls_size_result *result, const mls_cache_layout *layout,
     const share s = gpu_share(&d, request, request->tokens);
     result->gpu_bytes = batch * s.sequence + s.constant;
     result->batch_bytes = gpus * batch * s.sequence;
+}
+
+static bool divides_heads(const mls_config *c, size_t n)
+{
+    return c->H % n == 0 && (c->mla_kv_lora_rank || c->G % n == 0 || n % c->G == 0);
+}
+
+mls_status mls_size_parallel(const mls_config *config, size_t n, mls_err *err)
+{
+    char possible[160] = "";
+    size_t used = 0;
+
+    if (n > 0 && divides_heads(config, n))
+        return MLS_OK;
+    for (size_t k = 1; k <= config->H && used < sizeof possible - 16; k++)
+        if (divides_heads(config, k))
+            used += (size_t)snprintf(possible + used, sizeof possible - used, "%s%zu",
+                                     used ? ", " : "", k);
+    return mls_fail(err, MLS_E_INPUT,
+                    "%zu GPUs cannot share %zu query heads and %zu KV heads evenly; "
+                    "possible are %s",
+                    n, config->H, config->G, possible);
 }
 
 /* --- What fits --- */

@@ -94,6 +94,15 @@ void mls_size(mls_size_result *result, const mls_cache_layout *layout,
               const mls_size_request *request);
 
 /**
+ * Whether n GPUs can share the heads as serving programs do it (vLLM's
+ * ModelConfig and LlamaAttention): each has the same number
+ * of query heads, and either the KV heads are divided, too, or each is copied to as many
+ * GPUs; latents of native MLA are copied to all.
+ * @return MLS_OK, or MLS_E_INPUT naming the possible numbers
+ */
+mls_status mls_size_parallel(const mls_config *config, size_t n, mls_err *err);
+
+/**
  * Largest T such that every context up to T fits: gpu_bytes + weight_bytes <= memory,
  * found by search over mls_size() itself, because windows and pages make it a staircase.
  *

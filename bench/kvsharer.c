@@ -21,6 +21,7 @@
 #include "bench/fit.h"
 #include "bench/method.h"
 #include "common/checked.h"
+#include "common/words.h"
 
 enum { POSITIONS = 64 }; /* of a text, theirs */
 enum { NORM_HEAD, NORM_CACHE };
@@ -305,10 +306,11 @@ static mls_status choose(plan *made, const params *p, const mls_method_input *in
         mls_states_free(&changed);
     }
     if (!st && shared < p->layers_shared)
-        st = mls_fail(err, MLS_E_INPUT,
-                      "kvsharer: only %zu layers can share a cache with a cosine above "
-                      "%g, %zu are asked for",
-                      shared, p->gate, p->layers_shared);
+        st =
+            mls_fail(err, MLS_E_INPUT,
+                     "kvsharer: only %zu layer%s can share a cache with a cosine above "
+                     "%g, %zu are asked for",
+                     shared, mls_plural(shared), p->gate, p->layers_shared);
     mls_states_free(&original);
     mls_corpus_free(&corpus);
     return st;

@@ -311,6 +311,37 @@ mls_status mls_file_replaceable(const char *path, mls_err *err)
     return mls_file_writable(path, err);
 }
 
+size_t mls_folder_known(const char *path)
+{
+    char *copy = strdup(path);
+    size_t n = copy ? strlen(copy) : 0;
+
+    while (n > 0 && !mls_folder_exists(copy)) {
+        while (n > 0 && copy[n - 1] == '/')
+            n--;
+        while (n > 0 && copy[n - 1] != '/')
+            n--;
+        copy[n] = '\0';
+    }
+    free(copy);
+    return n;
+}
+
+void mls_folder_undo(const char *path, size_t known)
+{
+    char *copy = strdup(path);
+    size_t n = copy ? strlen(copy) : 0;
+
+    while (n > known && rmdir(copy) == 0) {
+        while (n > known && copy[n - 1] == '/')
+            n--;
+        while (n > known && copy[n - 1] != '/')
+            n--;
+        copy[n] = '\0';
+    }
+    free(copy);
+}
+
 mls_status mls_folder_prepare(const char *path, mls_err *err)
 {
     mls_status st = MLS_OK;

@@ -37,6 +37,15 @@ mls_status mls_file_commit(const char *temp, const char *path, mls_err *err);
 /** Make a folder and its parents, and prove that a file can be written there. */
 mls_status mls_folder_prepare(const char *path, mls_err *err);
 
+/**
+ * How many leading bytes of a path name a folder that is there: taken before
+ * mls_folder_prepare(), so that mls_folder_undo() removes what it made and no more.
+ */
+size_t mls_folder_known(const char *path);
+/** Remove the folder, then its parents, down to what was known; stops at the first that
+    holds anything. */
+void mls_folder_undo(const char *path, size_t known);
+
 /** Prove that a file of this name could be written, before the work starts. */
 mls_status mls_file_writable(const char *path, mls_err *err);
 

@@ -8,6 +8,12 @@
 /** Closest word of a NULL-terminated list by edit distance; NULL when none is near. */
 const char *mls_nearest(const char *word, const char *const *words);
 
+/** "" for one, "s" for none and for many: "%zu layer%s". */
+static inline const char *mls_plural(size_t n)
+{
+    return n == 1 ? "" : "s";
+}
+
 /** Whole decimal number, digits only; false on anything else or overflow. */
 bool mls_parse_size(const char *text, size_t *out);
 /** Finite decimal number, '.' whatever the locale; false on anything else. */

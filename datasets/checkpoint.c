@@ -356,7 +356,10 @@ mls_status mls_checkpoint_open(mls_checkpoint **out, const char *folder, mls_err
         goto done;
     }
     if (!mls_folder_exists(folder)) {
-        st = mls_fail(err, MLS_E_INPUT, "%s: is not a folder with a model", folder);
+        st =
+            *folder
+                ? mls_fail(err, MLS_E_INPUT, "%s: is not a folder with a model", folder)
+                : mls_fail(err, MLS_E_INPUT, "the name of the model's folder is empty");
         goto done;
     }
     if ((st = mls_config_read(&c->config, folder, err)) || (st = open_weights(c, err)))

@@ -11,6 +11,7 @@
 
 #include "common/buf.h"
 #include "common/files.h"
+#include "datasets/json.h"
 #include "datasets/json_members.h"
 #include "datasets/utf8.h"
 
@@ -56,7 +57,9 @@ static mls_status read_line(reading *r, const char *line, size_t len, mls_err *e
     const json_t *text = json_object_get(row, "text");
     mls_status st = MLS_OK;
 
-    if (!row) {
+    if (!row && mls_json_starved(&e, line, len)) {
+        st = mls_fail(err, MLS_E_NOMEM, "no memory for a line of %zu bytes", len);
+    } else if (!row) {
         st = mls_fail(err, MLS_E_INPUT, "not JSON at column %d: %s", e.column, e.text);
     } else if (!json_is_string(text)) {
         st = mls_fail(err, MLS_E_INPUT,

@@ -7,6 +7,22 @@
 #include "common/files.h"
 #include "common/hash.h"
 
+/*
+ * Where jansson 2.14 has no sentence, an allocation failed. And when it has no memory for
+ * the value of a string it takes the whole string, closing quote included, for a token
+ * that is none; a string that is really wrong gets a sentence of its own.
+ */
+bool mls_json_starved(const json_error_t *e, const char *data, size_t len)
+{
+    const size_t end = e->position > 0 ? (size_t)e->position : 0;
+
+    if (json_error_code(e) == json_error_out_of_memory || !e->text[0])
+        return true;
+    return end > 0 && end <= len && data[end - 1] == '"' &&
+           (strncmp(e->text, "invalid token", 13) == 0 ||
+            strncmp(e->text, "string or '}' expected", 22) == 0);
+}
+
 mls_status mls_json_parse(json_t **out, const char *data, size_t len, const char *name,
                           mls_err *err)
 {
@@ -15,8 +31,7 @@ mls_status mls_json_parse(json_t **out, const char *data, size_t len, const char
     *out = json_loadb(data, len, JSON_REJECT_DUPLICATES, &e);
     if (*out)
         return MLS_OK;
-    /* Where jansson has no sentence, an allocation failed. */
-    if (json_error_code(&e) == json_error_out_of_memory || !e.text[0])
+    if (mls_json_starved(&e, data, len))
         return mls_fail(err, MLS_E_NOMEM, "no memory to parse %s", name);
     return mls_fail(err, MLS_E_INPUT, "%s: line %d, column %d: %s", name, e.line,
                     e.column, e.text);

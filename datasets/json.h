@@ -2,6 +2,7 @@
 #ifndef MLS_JSON_H
 #define MLS_JSON_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -12,6 +13,9 @@
 /** Parse len bytes; name is for the message. @param[out] out  release: json_decref() */
 mls_status mls_json_parse(json_t **out, const char *data, size_t len, const char *name,
                           mls_err *err);
+
+/** Whether jansson failed for want of memory, which it often reports as bad JSON. */
+bool mls_json_starved(const json_error_t *e, const char *data, size_t len);
 
 /** The same for text whose top value is an object. @param[out] sha256  may be NULL */
 mls_status mls_json_object(json_t **out, const char *data, size_t len, const char *name,

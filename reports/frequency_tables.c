@@ -5,6 +5,7 @@
 
 #include "analysis/agreement.h"
 #include "common/buf.h"
+#include "common/words.h"
 
 /* Every head has the same budget, so that chances and halves speak of what is kept. */
 static bool equal_budgets(const mls_frequency *f)
@@ -37,9 +38,9 @@ static mls_table *new_table(const mls_frequency *f, const char *title)
     if (!t)
         return NULL;
     snprintf(text, sizeof text,
-             "%zu layers with RoPE of %zu, %zu query and %zu KV "
+             "%zu layer%s with RoPE of %zu, %zu query and %zu KV "
              "heads, %zu chunks (%zu dims)",
-             f->n_layers, f->L, f->H, f->G, f->C, 2 * f->C);
+             f->n_layers, mls_plural(f->n_layers), f->L, f->H, f->G, f->C, 2 * f->C);
     mls_table_meta(t, "attention", text);
     mls_table_meta(t, "budget per", mls_scope_name(f->scope));
     add_windows(t, f);

@@ -6,6 +6,7 @@
 
 #include "analysis/rope.h"
 #include "analysis/size.h"
+#include "common/words.h"
 #include "datasets/checkpoint.h"
 #include "reports/sections.h"
 
@@ -52,13 +53,14 @@ mls_status mls_section_model(const mls_report *r, mls_page *page, mls_buf *summa
         page,
         "%s: %s attention, hidden size %zu, %zu chunks (RoPE frequencies) per "
         "head with wavelengths from %.2f to %.0f tokens, vocabulary %zu. The "
-        "statistics come from %zu tokens: %zu sequences of %zu.",
+        "statistics come from %zu tokens: %zu sequence%s of %zu.",
         c->architecture,
         c->G == c->H ? "multi-head"
         : c->G == 1  ? "multi-query"
                      : "grouped-query",
         c->E, c->D / 2, 2 * M_PI / inv_freq[0], 2 * M_PI / inv_freq[c->D / 2 - 1], c->V,
-        tokens, mls_capture_sequences(r->capture), mls_capture_length(r->capture));
+        tokens, mls_capture_sequences(r->capture),
+        mls_plural(mls_capture_sequences(r->capture)), mls_capture_length(r->capture));
 
     mls_buf_printf(
         summary,

@@ -7,6 +7,7 @@
 #include "bench/evaluate.h"
 #include "bench/fit.h"
 #include "common/checked.h"
+#include "common/words.h"
 #include "reports/plot.h"
 #include "reports/predictors.h"
 #include "reports/sections.h"
@@ -100,9 +101,10 @@ static mls_table *make_table(const mls_report *r, const point *p, size_t n,
     }
     snprintf(
         note, sizeof note,
-        "%zu windows of %zu tokens of held-out text, without overlap, every position "
+        "%zu window%s of %zu tokens of held-out text, without overlap, every position "
         "with a next token scored; intervals 95 %% over windows",
-        e->original.N, r->evaluation->start[1] - r->evaluation->start[0]);
+        e->original.N, mls_plural(e->original.N),
+        r->evaluation->start[1] - r->evaluation->start[0]);
     mls_table_note(t, note);
     return t;
 }

@@ -8,6 +8,7 @@
 #include "analysis/size.h"
 #include "bench/method.h"
 #include "common/buf.h"
+#include "common/words.h"
 
 #define MIB 1048576.0
 
@@ -26,14 +27,17 @@ typedef struct {
 const char *mls_size_describe(const mls_config *config, char *out, size_t size)
 {
     if (config->mla_kv_lora_rank)
-        snprintf(out, size, "MLA, latent of %zu and rope key of %zu, %zu layers",
-                 config->mla_kv_lora_rank, config->mla_rope_dim, config->L);
+        snprintf(out, size, "MLA, latent of %zu and rope key of %zu, %zu layer%s",
+                 config->mla_kv_lora_rank, config->mla_rope_dim, config->L,
+                 mls_plural(config->L));
     else
-        snprintf(out, size, "%s, %zu KV heads of %zu for %zu query heads, %zu layers",
+        snprintf(out, size,
+                 "%s, %zu KV head%s of %zu for %zu query head%s, %zu layer%s",
                  config->G == config->H ? "MHA"
                  : config->G == 1       ? "MQA"
                                         : "GQA",
-                 config->G, config->D, config->H, config->L);
+                 config->G, mls_plural(config->G), config->D, config->H,
+                 mls_plural(config->H), config->L, mls_plural(config->L));
     return out;
 }
 

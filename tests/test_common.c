@@ -60,6 +60,35 @@ static void the_first_number_that_is_not_finite_is_found_anywhere(void **state)
     }
 }
 
+static void only_folders_that_were_made_are_removed(void **state)
+{
+    const char *top = test_scratch("made");
+    char *deep = mls_path_join(top, "a//b/c"), *kept = mls_path_join(top, "a/x");
+    size_t known = mls_folder_known(deep);
+
+    (void)state;
+    assert_true(known > 0 && known < strlen(top));
+    assert_ok(mls_folder_prepare(deep, &err));
+    assert_int_equal(mls_folder_known(deep), strlen(deep));
+    mls_folder_undo(deep, known);
+    assert_false(mls_folder_exists(top));
+
+    assert_ok(mls_folder_prepare(top, &err)); /* was there before */
+    known = mls_folder_known(deep);
+    assert_ok(mls_folder_prepare(deep, &err));
+    mls_folder_undo(deep, known);
+    assert_int_equal(mls_folder_known(deep), strlen(top) + 1);
+
+    assert_ok(mls_folder_prepare(deep, &err)); /* somebody put a file there */
+    assert_ok(mls_file_write(kept, "x", 1, &err));
+    mls_folder_undo(deep, known);
+    assert_true(mls_file_exists(kept));
+    assert_int_equal(mls_folder_known(deep), strlen(top) + 4);
+    mls_folder_undo(deep, strlen(deep)); /* nothing was made */
+    free(deep);
+    free(kept);
+}
+
 static mls_status square(void *arg, size_t job, size_t worker, mls_err *err)
 {
     (void)worker;
@@ -228,6 +257,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sizes_that_overflow_are_refused),
         cmocka_unit_test(sha256_of_abc_is_the_standards),
+        cmocka_unit_test(only_folders_that_were_made_are_removed),
         cmocka_unit_test(the_first_number_that_is_not_finite_is_found_anywhere),
         cmocka_unit_test(a_pool_runs_every_job_once_and_names_the_first_failure),
         cmocka_unit_test(written_files_are_whole_or_absent),

@@ -59,6 +59,9 @@ static void wrong_names_are_refused_with_the_nearest(void **state)
     assert_refused(mls_quant_parse(&q, "int4/", &err), MLS_E_ARG, "whole number");
     assert_refused(mls_quant_parse(&q, "int4/64/64", &err), MLS_E_ARG, "given twice");
     assert_refused(mls_quant_parse(&q, "int4/0", &err), MLS_E_ARG, "a group of 0");
+    assert_ok(mls_quant_parse(&q, "int4/262144", &err));
+    assert_refused(mls_quant_parse(&q, "int4/262145", &err), MLS_E_ARG,
+                   "a group of more than 262144");
     assert_refused(mls_quant_parse(&q, "int4#7", &err), MLS_E_ARG, "no random part");
     assert_refused(mls_quant_parse(&q, "", &err), MLS_E_ARG, "no quantizer");
     assert_refused(mls_quant_parse(&q, "int4/64x", &err), MLS_E_ARG, "whole number");

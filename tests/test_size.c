@@ -218,6 +218,25 @@ static void per_head_parts_are_divided_and_shared_ones_copied(void **state)
     assert_true(r.batch_bytes == 8 * r.sequence_bytes);
 }
 
+static void gpus_take_whole_heads_as_serving_programs_do(void **state)
+{
+    mls_config c = {.L = 1, .H = 6, .G = 2, .D = 64};
+
+    (void)state;
+    for (size_t n = 1; n <= 12; n++) {
+        const bool possible = n == 1 || n == 2 || n == 6; /* 6: each KV head 3 times */
+
+        if (possible)
+            assert_ok(mls_size_parallel(&c, n, &err));
+        else
+            assert_refused(mls_size_parallel(&c, n, &err), MLS_E_INPUT,
+                           "6 query heads and 2 KV heads evenly; possible are 1, 2, 6");
+    }
+    c.mla_kv_lora_rank = 512; /* nothing of the cache is per head */
+    assert_ok(mls_size_parallel(&c, 3, &err));
+    assert_refused(mls_size_parallel(&c, 4, &err), MLS_E_INPUT, "1, 2, 3, 6");
+}
+
 static void token_budgets_and_shared_layers_hold_less(void **state)
 {
     (void)state;
@@ -411,6 +430,7 @@ int main(void)
         cmocka_unit_test(kivi_keys_and_values_average_what_its_paper_is_quoted_with),
         cmocka_unit_test(pages_round_every_sequence_up),
         cmocka_unit_test(per_head_parts_are_divided_and_shared_ones_copied),
+        cmocka_unit_test(gpus_take_whole_heads_as_serving_programs_do),
         cmocka_unit_test(token_budgets_and_shared_layers_hold_less),
         cmocka_unit_test(unquantized_numbers_have_the_width_that_is_asked),
         cmocka_unit_test(largest_context_is_what_brute_force_finds),

@@ -162,7 +162,7 @@ static int run(int argc, char **argv)
         {"--windows", 0, MLS_OPT_SIZE, &a.windows, 0, 1 << 20},
         {"--windows-mb", 0, MLS_OPT_SIZE, &a.windows_mb, 1, 1 << 24},
         {"--save-every", 0, MLS_OPT_REAL, &a.save_every, 0, 1e6},
-        {"--threads", 't', MLS_OPT_SIZE, &a.threads, 1, 256},
+        MLS_THREADS_OPTION(&a.threads),
         {"--format", 0, MLS_OPT_FORMAT, &a.format, 0, 0},
         {0}};
     size_t n;

@@ -11,6 +11,7 @@
 #include "common/checked.h"
 #include "common/files.h"
 #include "common/finite.h"
+#include "common/words.h"
 #include "datasets/checkpoint.h"
 #include "datasets/tensors.h"
 #include "tools/command.h"
@@ -161,11 +162,12 @@ static void report_cache(report *r, const mls_config *c)
                  c->mla_kv_lora_rank, c->mla_rope_dim, c->H);
     else
         row_text(r, "attention",
-                 "%s: %zu query heads, %zu KV heads, head dim %zu, %zu chunks",
+                 "%s: %zu query head%s, %zu KV head%s, head dim %zu, %zu chunk%s",
                  c->G == c->H ? "MHA"
                  : c->G == 1  ? "MQA"
                               : "GQA",
-                 c->H, c->G, c->D, c->D / 2);
+                 c->H, mls_plural(c->H), c->G, mls_plural(c->G), c->D, c->D / 2,
+                 mls_plural(c->D / 2));
     if (sliding)
         row_text(r, "sliding window", "%zu tokens in %zu of %zu layers",
                  c->sliding_window, sliding, c->L);
@@ -184,8 +186,8 @@ static void report_config(report *r, const mls_config *c)
 {
     row_text(r, "family", "%s%s%s%s", c->model_type, c->architecture[0] ? " (" : "",
              c->architecture, c->architecture[0] ? ")" : "");
-    row_text(r, "shape", "%zu layers, hidden %zu, intermediate %zu, vocabulary %zu",
-             c->L, c->E, c->F, c->V);
+    row_text(r, "shape", "%zu layer%s, hidden %zu, intermediate %zu, vocabulary %zu",
+             c->L, mls_plural(c->L), c->E, c->F, c->V);
     report_cache(r, c);
     report_rope(r, c);
     row_text(r, "embeddings", "%s", c->tied_embeddings ? "tied" : "untied");

@@ -430,7 +430,7 @@ static int run(int argc, char **argv)
         {"--sort", 0, MLS_OPT_TEXT, &a.sort, 0, 0},
         {"--descending", 0, MLS_OPT_FLAG, &a.descending, 0, 0},
         {"--rows", 0, MLS_OPT_TEXT, &a.rows, 0, 0},
-        {"--threads", 't', MLS_OPT_SIZE, &a.threads, 1, 256},
+        MLS_THREADS_OPTION(&a.threads),
         {"--format", 0, MLS_OPT_TEXT, &a.format, 0, 0},
         {"--output", 'o', MLS_OPT_TEXT, &a.output, 0, 0},
         {0}};

@@ -8,6 +8,7 @@
 #include "bench/scheme.h"
 #include "common/checked.h"
 #include "common/files.h"
+#include "common/words.h"
 #include "datasets/tokenizer.h"
 #include "tools/command.h"
 #include "tools/inputs.h"
@@ -232,10 +233,10 @@ static mls_table *make_table(const arguments *a, const work *w, const mls_evalua
         }
     }
     snprintf(text, sizeof text,
-             "%zu windows of %zu tokens without overlap (%zu tokens, %zu scored%s), "
+             "%zu window%s of %zu tokens without overlap (%zu tokens, %zu scored%s), "
              "intervals 95 %% over windows, f32",
-             e->original.N, a->length, tokens, e->original.n_scored,
-             a->second_half ? ", second halves" : "");
+             e->original.N, mls_plural(e->original.N), a->length, tokens,
+             e->original.n_scored, a->second_half ? ", second halves" : "");
     mls_table_note(t, text);
     snprintf(text, sizeof text,
              "kept: cached bytes at %zu tokens, scales and windows included, of the "
@@ -262,7 +263,7 @@ static int run(int argc, char **argv)
         {"--per-layer", 0, MLS_OPT_FLAG, &a.per_layer, 0, 0},
         {"--absorbed", 0, MLS_OPT_FLAG, &a.absorbed, 0, 0},
         {"--percentiles", 0, MLS_OPT_FLAG, &a.percentiles, 0, 0},
-        {"--threads", 't', MLS_OPT_SIZE, &a.threads, 1, 256},
+        MLS_THREADS_OPTION(&a.threads),
         {"--format", 0, MLS_OPT_FORMAT, &a.format, 0, 0},
         {"--output", 'o', MLS_OPT_TEXT, &a.output, 0, 0},
         {0}};

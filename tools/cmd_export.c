@@ -68,7 +68,7 @@ static int run(int argc, char **argv)
         {"--capture", 0, MLS_OPT_TEXT, &capture_path, 0, 0},
         {"--dtype", 0, MLS_OPT_TEXT, &dtype, 0, 0},
         {"--first-release", 0, MLS_OPT_FLAG, &first_release, 0, 0},
-        {"--threads", 't', MLS_OPT_SIZE, &threads, 1, 256},
+        MLS_THREADS_OPTION(&threads),
         {"--output", 'o', MLS_OPT_TEXT, &output, 0, 0},
         {0}};
     int status;

@@ -213,6 +213,7 @@ static mls_status analyse(const request *q, const char *path, mls_err *err)
     rule_names rules = {0};
     size_t *chunks = NULL, usual;
     char doubling[32];
+    const size_t known = q->plots ? mls_folder_known(q->plots) : 0;
     mls_status st = mls_scope_parse(&r.scope, q->scope, err);
 
     if (!st && whole)
@@ -263,6 +264,8 @@ static mls_status analyse(const request *q, const char *path, mls_err *err)
     }
 
 done:
+    if (st && q->plots)
+        mls_folder_undo(q->plots, known); /* stays when it holds anything */
     mls_table_free(t);
     mls_frequency_free(&f);
     mls_pool_free(pool);
@@ -326,7 +329,7 @@ static int run(int argc, char **argv)
         {"--heads", 0, MLS_OPT_FLAG, &q.heads, 0, 0},
         {"--layers", 0, MLS_OPT_FLAG, &q.layers, 0, 0},
         {"--plots", 0, MLS_OPT_TEXT, &q.plots, 0, 0},
-        {"--threads", 't', MLS_OPT_SIZE, &q.threads, 0, 256},
+        MLS_THREADS_OPTION(&q.threads),
         {"--format", 0, MLS_OPT_FORMAT, &q.format, 0, 0},
         {"--output", 'o', MLS_OPT_TEXT, &q.output, 0, 0},
         {0}};

@@ -7,6 +7,7 @@
 #include "analysis/gpu.h"
 #include "bench/plan.h"
 #include "common/files.h"
+#include "common/words.h"
 #include "datasets/tokenizer.h"
 #include "reports/plan_tables.h"
 #include "tools/command.h"
@@ -163,9 +164,10 @@ static mls_table *quality_table(const mls_plan *p)
     mls_table_note(t, text);
     snprintf(
         text, sizeof text,
-        "costs from %zu windows of %zu tokens, measured on %zu others; whole / sum "
+        "costs from %zu window%s of %zu tokens, measured on %zu others; whole / sum "
         "of layers: %.3f; intervals 95 %% over windows",
-        p->search_windows, p->length, p->verify_windows, p->scale);
+        p->search_windows, mls_plural(p->search_windows), p->length, p->verify_windows,
+        p->scale);
     mls_table_note(t, text);
     return t;
 }
@@ -204,7 +206,7 @@ static int run(int argc, char **argv)
         {"--context", 0, MLS_OPT_SIZE, &a.context, 1, 1 << 30},
         {"--batch", 0, MLS_OPT_SIZE, &a.batch, 1, 1 << 20},
         {"--weights", 0, MLS_OPT_REAL, &a.weights, 0, 1e9},
-        {"--threads", 't', MLS_OPT_SIZE, &a.threads, 1, 256},
+        MLS_THREADS_OPTION(&a.threads),
         {"--format", 0, MLS_OPT_FORMAT, &a.format, 0, 0},
         {"--output", 'o', MLS_OPT_TEXT, &a.output, 0, 0},
         {0}};
@@ -252,9 +254,9 @@ static int run(int argc, char **argv)
     if (all.N <= a.search) {
         mls_fail(
             &err, MLS_E_INPUT,
-            "the text gives %zu windows of %zu tokens: --search %zu leaves none to "
+            "the text gives %zu window%s of %zu tokens: --search %zu leaves none to "
             "measure the plan on",
-            all.N, a.length, a.search);
+            all.N, mls_plural(all.N), a.length, a.search);
         goto done;
     }
     if (capture && strcmp(mls_capture_model_sha256(capture), model_sha256) != 0) {

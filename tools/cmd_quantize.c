@@ -6,6 +6,7 @@
 
 #include "analysis/quant_survey.h"
 #include "common/files.h"
+#include "common/words.h"
 #include "tools/options.h"
 
 extern const mls_command cmd_quantize;
@@ -286,8 +287,8 @@ static mls_status print_survey(const request *r, const mls_quant_survey *s,
         fill_channels(t, s);
     else
         st = fill_errors(t, r, s, mls_capture_config(capture), T, err);
-    snprintf(text, sizeof text, "%zu windows of %zu tokens%s", s->W, T,
-             s->W > 1 ? ", intervals 95 % over windows" : "");
+    snprintf(text, sizeof text, "%zu window%s of %zu tokens%s", s->W, mls_plural(s->W),
+             T, s->W > 1 ? ", intervals 95 % over windows" : "");
     mls_table_note(t, text);
     if (r->left_out[0]) {
         snprintf(text, sizeof text, "left out, a head of %zu numbers does not fit: %s",
@@ -312,7 +313,7 @@ static int run(int argc, char **argv)
         {"--formats", 0, MLS_OPT_FLAG, &r.formats, 0, 0},
         {"--tokens", 'T', MLS_OPT_SIZE, &r.tokens, 1, 1 << 30},
         {"--queries", 0, MLS_OPT_SIZE, &r.queries, 1, 1 << 20},
-        {"--threads", 't', MLS_OPT_SIZE, &r.threads, 1, 256},
+        MLS_THREADS_OPTION(&r.threads),
         {"--format", 0, MLS_OPT_FORMAT, &r.format, 0, 0},
         {"--output", 'o', MLS_OPT_TEXT, &r.output, 0, 0},
         {0}};

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/files.h"
+#include "common/words.h"
 #include "datasets/tokenizer.h"
 #include "reports/report.h"
 #include "tools/command.h"
@@ -151,11 +152,11 @@ static int run(int argc, char **argv)
         {"--sequences", 'N', MLS_OPT_SIZE, &a.sequences, 1, 1 << 24},
         {"--length", 'T', MLS_OPT_SIZE, &a.length, 2, 1 << 20},
         {"--eval-sequences", 0, MLS_OPT_SIZE, &a.eval_sequences, 1, 1 << 24},
-        {"--threads", 't', MLS_OPT_SIZE, &a.threads, 1, 256},
+        MLS_THREADS_OPTION(&a.threads),
         {0}};
     const char *folder;
     char *beside[2] = {0};
-    size_t n;
+    size_t n, known = SIZE_MAX;
     int status;
     mls_err err = {0};
     mls_model *model = NULL;
@@ -180,6 +181,7 @@ static int run(int argc, char **argv)
             &cmd_report, "%s ships no text of its own: give --text FILE", folder);
         goto release;
     }
+    known = mls_folder_known(a.output);
     if (mls_folder_prepare(a.output, &err) || mls_tokenizer_open(&tok, folder, &err) ||
         read_texts(&a, tok, &corpus, &held, &err) ||
         mls_pool_new(&pool, a.threads, &err))
@@ -187,8 +189,8 @@ static int run(int argc, char **argv)
     if (corpus.N < a.sequences)
         mls_progress_note(
             mls_tool_progress(),
-            "the text gives %zu sequences of %zu tokens, %zu were asked for", corpus.N,
-            a.length, a.sequences);
+            "the text gives %zu sequence%s of %zu tokens, %zu were asked for", corpus.N,
+            mls_plural(corpus.N), a.length, a.sequences);
     if (!a.no_quality && held.N == 0)
         mls_progress_note(
             mls_tool_progress(),
@@ -220,6 +222,8 @@ static int run(int argc, char **argv)
 done:
     status = mls_exit_status(&err);
 release:
+    if (status)
+        mls_folder_undo(a.output, known); /* stays when it holds anything */
     mls_buf_free(&command);
     mls_buf_free(&summary);
     mls_pool_free(pool);

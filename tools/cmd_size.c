@@ -225,8 +225,8 @@ static void describe(mls_table *t, const request *r, const mls_config *config,
     mls_table_meta(t, "model", model);
     mls_table_meta(t, "attention", mls_size_describe(config, shape, sizeof shape));
     snprintf(text, sizeof text,
-             "T = %s, batch %s, pages of %s tokens, %s GPU(s), %s bits", r->tokens,
-             r->batch, r->block, r->tp, r->dtype_bits);
+             "T = %s, batch %s, pages of %s tokens, %s GPU%s, %s bits", r->tokens,
+             r->batch, r->block, r->tp, strcmp(r->tp, "1") ? "s" : "", r->dtype_bits);
     mls_table_meta(t, "use", text);
     if (!s->n_devices)
         return;
@@ -262,6 +262,16 @@ static mls_status draw(request *r, const mls_config *config, const char *model,
                           err);
 }
 
+static mls_status check_parallel(const mls_size_sweep *s, const mls_config *config,
+                                 mls_err *err)
+{
+    mls_status st = MLS_OK;
+
+    for (size_t i = 0; !st && i < s->tensor_parallel.n; i++)
+        st = mls_size_parallel(config, s->tensor_parallel.item[i], err);
+    return st;
+}
+
 static mls_status run_request(request *r, const char *model, mls_err *err)
 {
     const bool people = r->format == MLS_FORMAT_TABLE || r->format == MLS_FORMAT_MD ||
@@ -271,9 +281,9 @@ static mls_status run_request(request *r, const char *model, mls_err *err)
     mls_config config;
     mls_status st;
 
-    if ((r->plots && (st = mls_folder_prepare(r->plots, err))) ||
-        (st = read_lists(r, err)) || (st = read_devices(r, err)) ||
+    if ((st = read_lists(r, err)) || (st = read_devices(r, err)) ||
         (st = mls_config_read(&config, model, err)) ||
+        (st = check_parallel(s, &config, err)) ||
         (st = read_settings(r, &config, err)) ||
         (s->n_devices && (st = find_weights(r, &config, model, err))))
         return st;
@@ -330,7 +340,10 @@ static int run(int argc, char **argv)
 
     if (!mls_options_parse(&cmd_size, argc, argv, options, &model, 1, 1, &n, &status))
         return status;
-    run_request(&r, model, &err);
+    const size_t known = r.plots ? mls_folder_known(r.plots) : 0;
+    if ((!r.plots || !mls_folder_prepare(r.plots, &err)) &&
+        run_request(&r, model, &err) && r.plots)
+        mls_folder_undo(r.plots, known);
     for (size_t i = 0; i < sizeof r.list / sizeof r.list[0]; i++)
         free(r.list[i]);
     free(r.setting);

@@ -151,7 +151,7 @@ static int run(int argc, char **argv)
         {"--weighted", 'w', MLS_OPT_TEXT, &weighted, 0, 0},
         {"--values", 0, MLS_OPT_FLAG, &values, 0, 0},
         {"--setting", 's', MLS_OPT_LIST, &settings, 0, 0},
-        {"--threads", 't', MLS_OPT_SIZE, &threads, 0, 256},
+        MLS_THREADS_OPTION(&threads),
         {"--format", 0, MLS_OPT_FORMAT, &format, 0, 0},
         {"--output", 'o', MLS_OPT_TEXT, &output, 0, 0},
         {0},
@@ -237,7 +237,7 @@ const mls_command cmd_spectrum = {
         "may\n"
         "                       be repeated; needs --weighted\n"
         "      --values         every singular value instead of a summary\n"
-        "  -t, --threads N      0: all CPUs [0]\n"
+        "  -t, --threads N      [all CPUs]\n"
         "      --format F       table, md, csv, json, jsonl [table]\n"
         "  -o, --output FILE    - is standard output [-]\n"
         "\n"

@@ -31,6 +31,12 @@ typedef struct mls_option {
     double min, max; /* SIZE and REAL; both 0: any (SIZE: any not negative) */
 } mls_option;
 
+/** The same for every command: value is a size_t *, 0 stands for all CPUs. */
+#define MLS_THREADS_OPTION(value)                                                      \
+    {                                                                                  \
+        "--threads", 't', MLS_OPT_SIZE, value, 0, 256                                  \
+    }
+
 /**
  * Parse argv. Options may follow operands; "--" ends them; --name=value works.
  *

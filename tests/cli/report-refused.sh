@@ -16,6 +16,11 @@ try "$demo" -o file
 try "$demo" -o file/below
 try "$demo" -o out -f nowhere.txt
 try "$demo" -o out -f empty.txt
+try "$demo" -o deep/er -f empty.txt
+mkdir mine
+try "$demo" -o mine/new -f empty.txt
 try "$demo" -o out -N 0
 try "$demo" -o out --quality
 find . -name '*.h5*' -o -name index.html
+# No folder that was made for it stays; those of others do.
+ls

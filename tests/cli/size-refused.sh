@@ -18,3 +18,6 @@ fails Llama-3-8B.json --gpu h1000
 fails Llama-3-8B.json --gpu h100 --memory 80
 fails DeepSeek-V3.json --gpu h100
 fails Gemma-2-9B.json --sitting baseline
+fails Gemma-2-9B.json --tp 3 --plots "$OLDPWD/plots"
+fails Gemma-2-9B.json -s 'baseline quant=int4/99999999'
+ls "$OLDPWD"

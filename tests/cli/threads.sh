@@ -1,0 +1,9 @@
+# One rule for --threads everywhere: 0 stands for all CPUs, 256 is the most.
+for command in capture frequency spectrum quantize evaluate compare plan report export; do
+    mlascope $command --threads 257 nowhere
+    echo "$command: $?"
+done 2>&1 | grep -v Try
+# An empty name of a model is called that.
+for command in check spectrum; do
+    mlascope $command '' 2>&1
+done
