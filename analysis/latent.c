@@ -12,6 +12,7 @@ void mls_latent_free(mls_latent_form *f)
     for (size_t i = 0; f->latent && i < f->n_latents; i++) {
         free(f->latent[i].down);
         free(f->latent[i].down_bias);
+        free(f->latent[i].norm);
         free(f->latent[i].tail);
     }
     for (size_t i = 0; f->rope_key && i < f->n_rope_keys; i++) {
@@ -30,6 +31,7 @@ void mls_latent_free(mls_latent_form *f)
     free(f->head);
     free(f->q_down);
     free(f->q_down_bias);
+    free(f->q_down_norm);
     free(f->wq);
     free(f->bq);
     free(f->wo);
@@ -81,6 +83,10 @@ static mls_status check_latent(const mls_latent_form *f, size_t i, mls_err *err)
                             "layer %zu, latent %zu: no down-projection", f->layer, i);
         return MLS_OK;
     }
+    if (v->norm)
+        return mls_fail(err, MLS_E_INPUT,
+                        "layer %zu, latent %zu: holds rotated keys and normalizes them",
+                        f->layer, i);
     if (!f->wk || !f->inv_freq)
         return mls_fail(
             err, MLS_E_INPUT,
@@ -150,7 +156,7 @@ mls_status mls_latent_check(const mls_latent_form *f, mls_err *err)
         return mls_fail(err, MLS_E_INPUT,
                         "layer %zu: the token budget is %g, expected 0 to 1", f->layer,
                         f->token_budget);
-    if (f->q_rank && !f->q_down)
+    if (f->q_rank ? !f->q_down : f->q_down_norm != NULL)
         return mls_fail(err, MLS_E_INPUT, "layer %zu: no query down-projection",
                         f->layer);
     for (size_t i = 0; !st && i < f->n_rope_keys; i++)
@@ -383,10 +389,16 @@ size_t mls_latent_parameters(const mls_latent_form *f)
     const size_t q_in = f->q_rank ? f->q_rank : f->E;
     size_t n = query_rows(f) * q_in + f->q_rank * f->E + f->E * output_columns(f);
 
-    for (size_t i = 0; i < f->n_latents; i++)
-        if (f->latent[i].down)
-            n +=
-                f->latent[i].r * (f->latent[i].source == MLS_LATENT_OF_X ? f->E : f->D);
+    if (f->q_down_norm)
+        n += f->q_rank;
+    for (size_t i = 0; i < f->n_latents; i++) {
+        const mls_latent_vector *v = &f->latent[i];
+
+        if (v->down)
+            n += v->r * (v->source == MLS_LATENT_OF_X ? f->E : f->D);
+        if (v->norm)
+            n += v->r;
+    }
     for (size_t b = 0; b < f->n_rope_keys; b++)
         n += f->rope_key[b].n * f->E;
     for (size_t g = 0; g < f->G; g++) {

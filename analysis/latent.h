@@ -33,6 +33,9 @@ typedef struct mls_latent_vector {
     size_t head;
     float *down;      /* (r, E) or (r, D); NULL: the rotated key itself, r = D */
     float *down_bias; /* (r) or NULL */
+    float
+        *norm; /* (r) weights of an RMSNorm before caching (DeepSeek's kv_a_layernorm),
+                    only of x; NULL: none */
     bool holds_keys, holds_values;
     mls_quant quant;
     /* Expected loss at rank 0, 1 .. n_tail - 1, falling, in a unit of the layer's own, where
@@ -81,6 +84,8 @@ typedef struct mls_latent_form {
     mls_read_head *head;         /* (G) */
     size_t q_rank;               /* 0: the query is full rank */
     float *q_down, *q_down_bias; /* (q_rank, E), (q_rank); NULL */
+    float *q_down_norm;          /* (q_rank) RMSNorm weights of Q_down x (DeepSeek's
+                                    q_a_layernorm), or NULL */
     float *wq, *bq;              /* per head [n_key; rope dims] rows, heads in order:
                                     (sum over h, E or q_rank); bq may be NULL */
     float *wo, *bo;              /* (E, sum over h of n_value), (E) or NULL */
@@ -89,10 +94,10 @@ typedef struct mls_latent_form {
     double *inv_freq;            /* (D/2): only where something of full D is rotated */
     float *q_norm, *k_norm; /* (D) or NULL: QK-norm of full queries and keys, before
                                their rotation */
-    double norm_eps;
-    size_t sliding_window; /* tokens a query sees, 0: all */
-    int share_layer;       /* layer whose cache is used instead, or MLS_NONE */
-    double token_budget;   /* kept share of tokens, 1: all; first tokens and newest */
+    double norm_eps;        /* of every RMSNorm above */
+    size_t sliding_window;  /* tokens a query sees, 0: all */
+    int share_layer;        /* layer whose cache is used instead, or MLS_NONE */
+    double token_budget;    /* kept share of tokens, 1: all; first tokens and newest */
 } mls_latent_form;
 
 /** First tokens that a token budget never drops (attention sinks). */

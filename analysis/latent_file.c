@@ -90,6 +90,7 @@ static void describe(arrays *a, mls_latent_form *f)
         turned = turned || !of_x;
         add_f32(a, &v->down, v->r, of_x ? E : D, of_x, "latent", i, "down");
         add_f32(a, &v->down_bias, v->r, 0, false, "latent", i, "down_bias");
+        add_f32(a, &v->norm, v->r, 0, false, "latent", i, "norm");
     }
     for (size_t i = 0; i < f->n_rope_keys; i++) {
         mls_rope_key *k = &f->rope_key[i];
@@ -118,6 +119,7 @@ static void describe(arrays *a, mls_latent_form *f)
     if (f->q_rank) {
         add_f32(a, &f->q_down, f->q_rank, E, true, "query", none, "down");
         add_f32(a, &f->q_down_bias, f->q_rank, 0, false, "query", none, "down_bias");
+        add_f32(a, &f->q_down_norm, f->q_rank, 0, false, "query", none, "down_norm");
     }
     add_f32(a, &f->wq, rows, q_in, true, "query", none, "weight");
     add_f32(a, &f->bq, rows, 0, false, "query", none, "bias");

@@ -304,6 +304,8 @@ static mls_status fill_cache(const pass *p, mls_err *err)
 
         if (v->source == MLS_LATENT_OF_X) {
             mls_linear(c, p->x, v->down, v->down_bias, p->T, v->r, f->E);
+            if (v->norm)
+                mls_rmsnorm_rows(c, v->r, v->norm, f->norm_eps, p->T, v->r);
         } else if (v->down) {
             rotated_key(p, v->head, p->k);
             mls_linear(c, p->k, v->down, v->down_bias, p->T, v->r, f->D);
@@ -334,6 +336,9 @@ static void make_queries(const pass *p)
 
     if (f->q_rank) {
         mls_linear(p->y, p->x, f->q_down, f->q_down_bias, p->T, f->q_rank, f->E);
+        if (f->q_down_norm)
+            mls_rmsnorm_rows(p->y, f->q_rank, f->q_down_norm, f->norm_eps, p->T,
+                             f->q_rank);
         y = p->y;
     }
     mls_linear(p->q, y, f->wq, f->bq, p->T, ld, f->q_rank ? f->q_rank : f->E);

@@ -29,8 +29,10 @@ static const size_t field_of[] = {
 enum { N_FIELDS = sizeof field_of / sizeof field_of[0] };
 
 struct mls_model {
-    mls_checkpoint *checkpoint;
-    const mls_config *config; /* borrowed from the checkpoint */
+    mls_checkpoint *owned; /* NULL: the checkpoint is borrowed */
+    const mls_checkpoint *checkpoint;
+    const mls_config *config; /* borrowed from the checkpoint, or body_config */
+    mls_config body_config;
 };
 
 static float **slot(mls_layer *layer, size_t role)
@@ -46,9 +48,10 @@ mls_status mls_model_open(mls_model **out, const char *folder, mls_err *err)
     *out = NULL;
     if (!m)
         return mls_fail(err, MLS_E_NOMEM, "no memory to open %s", folder);
-    st = mls_checkpoint_open(&m->checkpoint, folder, err);
+    st = mls_checkpoint_open(&m->owned, folder, err);
     if (st)
         goto done;
+    m->checkpoint = m->owned;
     m->config = mls_checkpoint_config(m->checkpoint);
     st = mls_config_runnable(m->config, err);
     if (!st)
@@ -67,7 +70,7 @@ void mls_model_close(mls_model *m)
 {
     if (!m)
         return;
-    mls_checkpoint_close(m->checkpoint);
+    mls_checkpoint_close(m->owned);
     free(m);
 }
 
@@ -100,9 +103,31 @@ static mls_status read_new(const mls_model *m, const mls_tensor_need *t, float *
     return st;
 }
 
-/* The layer's tensors up to the role `last`. */
-static mls_status read_up_to(const mls_model *m, size_t l, mls_tensor_role last,
-                             mls_layer *layer, mls_err *err)
+static bool is_projection(mls_tensor_role role)
+{
+    return role >= MLS_TENSOR_WQ && role <= MLS_TENSOR_K_NORM;
+}
+
+static bool any_role(mls_tensor_role role)
+{
+    (void)role;
+    return true;
+}
+
+static bool of_attention(mls_tensor_role role)
+{
+    return role <= MLS_TENSOR_K_NORM;
+}
+
+static bool of_body(mls_tensor_role role)
+{
+    return !is_projection(role);
+}
+
+/* The layer's tensors whose role is wanted. */
+static mls_status read_layer(const mls_model *m, size_t l,
+                             bool (*wanted)(mls_tensor_role), mls_layer *layer,
+                             mls_err *err)
 {
     const mls_config *c = m->config;
 
@@ -113,8 +138,8 @@ static mls_status read_up_to(const mls_model *m, size_t l, mls_tensor_role last,
     for (size_t i = 0; i < mls_tensor_layer_needs(c); i++) {
         const mls_tensor_need t = mls_tensor_layer_need_at(c, l, i);
 
-        if (t.role > last)
-            break;
+        if (!wanted(t.role))
+            continue;
         const mls_status st = read_new(m, &t, slot(layer, t.role), err);
         if (st) {
             mls_layer_free(layer);
@@ -126,13 +151,46 @@ static mls_status read_up_to(const mls_model *m, size_t l, mls_tensor_role last,
 
 mls_status mls_model_layer(const mls_model *m, size_t l, mls_layer *layer, mls_err *err)
 {
-    return read_up_to(m, l, MLS_TENSOR_DOWN_BIAS, layer, err);
+    return read_layer(m, l, any_role, layer, err);
 }
 
 mls_status mls_model_attention(const mls_model *m, size_t l, mls_layer *layer,
                                mls_err *err)
 {
-    return read_up_to(m, l, MLS_TENSOR_K_NORM, layer, err);
+    return read_layer(m, l, of_attention, layer, err);
+}
+
+mls_status mls_model_body(const mls_model *m, size_t l, mls_layer *layer, mls_err *err)
+{
+    return read_layer(m, l, of_body, layer, err);
+}
+
+mls_status mls_model_of_body(mls_model **out, const mls_checkpoint *c,
+                             const mls_config *config, mls_err *err)
+{
+    mls_model *m = calloc(1, sizeof *m);
+    mls_status st = MLS_OK;
+
+    *out = NULL;
+    if (!m)
+        return mls_fail(err, MLS_E_NOMEM, "no memory to open %s",
+                        mls_checkpoint_folder(c));
+    m->checkpoint = c;
+    m->body_config = *config;
+    m->body_config.tied_embeddings = mls_checkpoint_config(c)->tied_embeddings;
+    m->config = &m->body_config;
+    for (size_t i = 0; i < mls_tensor_needs(m->config) && !st; i++) {
+        const mls_tensor_need t = mls_tensor_need_at(m->config, i);
+
+        if (of_body(t.role))
+            st = mls_checkpoint_has(c, t.name, t.rows, t.cols, err);
+    }
+    if (st) {
+        mls_model_close(m);
+        return st;
+    }
+    *out = m;
+    return MLS_OK;
 }
 
 void mls_layer_free(mls_layer *layer)

@@ -46,6 +46,20 @@ mls_status mls_model_attention(const mls_model *m, size_t l, mls_layer *layer,
                                mls_err *err);
 void mls_layer_free(mls_layer *layer); /* {0} is accepted */
 
+/**
+ * The body of a converted checkpoint: everything but the attention projections, under the
+ * original's names and shapes, and every such tensor is there. mls_model_body(),
+ * mls_model_embed() and mls_model_head() work on it, the functions above do not.
+ *
+ * @param c        borrowed
+ * @param config   of the original; tied embeddings as c's own config says
+ * @param[out] out release with mls_model_close(); NULL on error
+ */
+mls_status mls_model_of_body(mls_model **out, const mls_checkpoint *c,
+                             const mls_config *config, mls_err *err);
+/** Layer l without wq, wk, wv, wo, their biases and norms, which stay NULL. */
+mls_status mls_model_body(const mls_model *m, size_t l, mls_layer *layer, mls_err *err);
+
 /** Embedding rows of n ids. @param[out] x (n, E). MLS_E_INPUT for an id >= V. */
 mls_status mls_model_embed(const mls_model *m, const int32_t *ids, size_t n, float *x,
                            mls_err *err);

@@ -477,9 +477,9 @@ static bool is_linear(const mls_latent_form *f)
     if (f->share_layer >= 0 || f->q_norm || f->k_norm)
         return false;
     for (size_t i = 0; i < f->n_latents; i++)
-        if (f->latent[i].source != MLS_LATENT_OF_X)
+        if (f->latent[i].source != MLS_LATENT_OF_X || f->latent[i].norm)
             return false;
-    return true;
+    return !f->q_down_norm;
 }
 
 mls_status mls_predict(const mls_latent_form *f, const mls_config *c,

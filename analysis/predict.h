@@ -16,7 +16,7 @@
 #include "analysis/stats.h"
 #include "common/status.h"
 
-/** NaN where a quantity does not exist for the form (QK-norm, shared layers). */
+/** NaN where a quantity does not exist for the form (norms, shared layers). */
 typedef struct mls_predicted {
     /** E|k - best linear read-back from the cache|^2 / E|k|^2, of its KV head. */
     double key;

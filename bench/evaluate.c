@@ -31,6 +31,12 @@ void mls_evaluation_free(mls_evaluation *e)
     *e = (mls_evaluation){0};
 }
 
+/* Final norm and output matrix. */
+typedef struct {
+    float *norm, *head;
+    bool owned;
+} output_head;
+
 /* Everything one pass over the weights needs. */
 typedef struct {
     const mls_method_input *in;
@@ -51,14 +57,14 @@ typedef struct {
     mls_plain plain;
     mls_latent_runner **runner; /* (n) */
 
-    float *norm, *head; /* final norm and output matrix */
-    size_t *row;        /* (N + 1) first scored position of each sequence, counted on */
-    float *kl;          /* (n, scored) every position's KL */
-    double *seq_nll;    /* (n + 1, N), the original last */
-    double *seq_kl;     /* (n, N) */
-    double *seq_top1;   /* (n, N) */
-    float **logits;     /* per worker: (2, HEAD_ROWS, V), then (HEAD_ROWS, E) */
-    double **prob;      /* per worker: (HEAD_ROWS, V) */
+    output_head *out; /* (n + 1) of each variant, the original last */
+    size_t *row;      /* (N + 1) first scored position of each sequence, counted on */
+    float *kl;        /* (n, scored) every position's KL */
+    double *seq_nll;  /* (n + 1, N), the original last */
+    double *seq_kl;   /* (n, N) */
+    double *seq_top1; /* (n, N) */
+    float **logits;   /* per worker: (2, HEAD_ROWS, V), then (HEAD_ROWS, E) */
+    double **prob;    /* per worker: (HEAD_ROWS, V) */
     mls_quality *quality; /* (n) of this pass */
 } pass;
 
@@ -81,6 +87,11 @@ static void pass_free(pass *p)
         if (p->runner)
             mls_latent_runner_free(p->runner[i]);
     }
+    for (size_t i = 0; p->out && i <= p->n; i++)
+        if (p->out[i].owned) {
+            free(p->out[i].norm);
+            free(p->out[i].head);
+        }
     for (size_t w = 0; w < workers; w++) {
         if (p->logits)
             free(p->logits[w]);
@@ -94,8 +105,7 @@ static void pass_free(pass *p)
     free(p->kept);
     free(p->begins);
     free(p->runner);
-    free(p->norm);
-    free(p->head);
+    free(p->out);
     free(p->row);
     free(p->kl);
     free(p->seq_nll);
@@ -111,6 +121,15 @@ static double seconds_now(void)
 
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* The embeddings that a variant begins with. */
+static mls_status begin_states(pass *p, size_t i, mls_err *err)
+{
+    const mls_model *body = mls_scheme_body(p->ready[p->scheme_of[i]], SIZE_MAX);
+
+    return body ? mls_states_embed(&p->states[i], body, p->corpus, err)
+                : mls_states_copy(&p->states[i], &p->original, err);
 }
 
 static mls_status pass_new(pass *p, mls_err *err)
@@ -129,10 +148,11 @@ static mls_status pass_new(pass *p, mls_err *err)
     p->seq_nll = mls_calloc3(n + 1, N, 1, sizeof *p->seq_nll);
     p->seq_kl = mls_calloc3(n, N, 1, sizeof *p->seq_kl);
     p->seq_top1 = mls_calloc3(n, N, 1, sizeof *p->seq_top1);
+    p->out = mls_calloc3(n + 1, 1, 1, sizeof *p->out);
     p->logits = mls_calloc3(workers, 1, 1, sizeof(void *));
     p->prob = mls_calloc3(workers, 1, 1, sizeof(void *));
     if (!p->states || !p->ready || !p->runner || !p->scheme_of || !p->kept ||
-        !p->begins || !p->row || !p->seq_nll || !p->seq_kl || !p->seq_top1 ||
+        !p->begins || !p->row || !p->seq_nll || !p->seq_kl || !p->seq_top1 || !p->out ||
         !p->logits || !p->prob)
         return mls_fail(err, MLS_E_NOMEM, "no memory to evaluate %zu settings", n);
     for (size_t i = 0; i < N; i++) {
@@ -174,7 +194,7 @@ static mls_status pass_new(pass *p, mls_err *err)
                                        p->options->absorbed, err);
         /* A variant that differs from one layer on starts there. */
         if (!st && p->variant[i].only_layer < 0)
-            st = mls_states_copy(&p->states[i], &p->original, err);
+            st = begin_states(p, i, err);
     }
     return st;
 }
@@ -200,11 +220,12 @@ static mls_status add_to_quality(mls_quality *q, const mls_latent_form *f, size_
 }
 
 /*
- * One variant through layer l. `form` is the scheme's; a variant that leaves this layer
- * alone runs it plain, as plain_form where its cache is wanted later.
+ * One variant through layer l. `form` is the scheme's, `own` the norms and MLP that go
+ * with it; a variant that leaves this layer alone runs it plain, as plain_form where its
+ * cache is wanted later.
  */
 static mls_status run_variant(pass *p, size_t i, const mls_layer *layer,
-                              const mls_latent_form *form,
+                              const mls_layer *own, const mls_latent_form *form,
                               const mls_latent_form *plain_form, mls_err *err)
 {
     const mls_variant *v = &p->variant[i];
@@ -219,8 +240,9 @@ static mls_status run_variant(pass *p, size_t i, const mls_layer *layer,
                                  &p->plain, p->in->pool, err);
     st = mls_latent_runner_set(p->runner[i], form, keep ? &p->states[i] : NULL, err);
     if (!st)
-        st = mls_layer_forward(p->config, layer, &p->states[i], mls_latent_attention,
-                               p->runner[i], p->in->pool, err);
+        st = mls_layer_forward(p->config, form == plain_form ? layer : own,
+                               &p->states[i], mls_latent_attention, p->runner[i],
+                               p->in->pool, err);
     if (st)
         mls_fail_in(err, st, "%s", v->scheme->name);
     return st;
@@ -251,10 +273,43 @@ static mls_status predict(pass *p, size_t i, const mls_layer *layer,
     return st;
 }
 
+/* Beyond a rounding to bfloat16. */
+static bool differs(const float *x, const float *y, size_t n)
+{
+    for (size_t i = 0; x && y && i < n; i++)
+        if (!(fabsf(x[i] - y[i]) <= fabsf(y[i]) / 256))
+            return true;
+    return false;
+}
+
+/*
+ * The scheme's own norms and MLP of a layer, where it has such; else *own stays {0}.
+ * Variants of a scheme whose weights are not the original's are marked as trained.
+ */
+static mls_status read_own(mls_layer *own, pass *p, size_t i, const mls_layer *layer,
+                           mls_err *err)
+{
+    const size_t E = p->config->E, F = p->config->F;
+    const mls_model *body = mls_scheme_body(p->ready[i], layer->index);
+    const mls_status st = body ? mls_model_body(body, layer->index, own, err) : MLS_OK;
+
+    if (!body || st)
+        return st;
+    if (differs(own->attn_norm, layer->attn_norm, E) ||
+        differs(own->mlp_norm, layer->mlp_norm, E) ||
+        differs(own->w_gate, layer->w_gate, F * E) ||
+        differs(own->w_up, layer->w_up, F * E) ||
+        differs(own->w_down, layer->w_down, E * F))
+        for (size_t j = i; j < p->n; j++)
+            if (p->scheme_of[j] == i)
+                p->quality[j].trained = true;
+    return MLS_OK;
+}
+
 static mls_status run_layer(pass *p, size_t l, mls_err *err)
 {
     const size_t L = p->config->L;
-    mls_layer layer = {0};
+    mls_layer layer = {0}, own = {0};
     mls_layer_stats stats = {0};
     mls_latent_form form = {0}, plain_form = {0};
     char what[64];
@@ -280,13 +335,16 @@ static mls_status run_layer(pass *p, size_t l, mls_err *err)
         p->quality[i].seconds += seconds_now() - start;
         if (!st && p->options->predict && p->in->capture)
             st = predict(p, i, &layer, &stats, &form, err);
+        if (!st)
+            st = read_own(&own, p, i, &layer, err);
         for (size_t j = i; !st && j < p->n; j++) {
             if (p->scheme_of[j] != i || p->begins[j] > l)
                 continue;
             st = mls_progress_step(p->progress, what, p->done, p->total, err);
             start = seconds_now();
             if (!st)
-                st = run_variant(p, j, &layer, &form, &plain_form, err);
+                st = run_variant(p, j, &layer, own.attn_norm ? &own : &layer, &form,
+                                 &plain_form, err);
             p->quality[j].seconds += seconds_now() - start;
             p->done++;
         }
@@ -296,6 +354,7 @@ static mls_status run_layer(pass *p, size_t l, mls_err *err)
                     &p->quality[j],
                     is_converted(&p->variant[j], l) ? &form : &plain_form, L, err);
         mls_latent_free(&form);
+        mls_layer_free(&own);
     }
     if (!st)
         st = mls_layer_forward(p->config, &layer, &p->original, mls_plain_attention,
@@ -303,6 +362,7 @@ static mls_status run_layer(pass *p, size_t l, mls_err *err)
     mls_latent_free(&form);
     mls_latent_free(&plain_form);
     mls_layer_stats_free(&stats);
+    mls_layer_free(&own);
     mls_layer_free(&layer);
     return st;
 }
@@ -318,13 +378,13 @@ static size_t argmax(const float *x, size_t n)
 }
 
 /* Logits of rows h (n, E). */
-static void make_logits(const pass *p, float *logits, float *x, const float *h,
-                        size_t n)
+static void make_logits(const pass *p, const output_head *out, float *logits, float *x,
+                        const float *h, size_t n)
 {
     const mls_config *c = p->config;
 
-    mls_rmsnorm(x, h, p->norm, c->rms_eps, n, c->E);
-    mls_linear(logits, x, p->head, NULL, n, c->V, c->E);
+    mls_rmsnorm(x, h, out->norm, c->rms_eps, n, c->E);
+    mls_linear(logits, x, out->head, NULL, n, c->V, c->E);
 }
 
 /* sum_v p(v) (a(v) - b(v)), a and b logits. */
@@ -361,7 +421,7 @@ static mls_status score_block(pass *p, size_t sequence, size_t t, size_t n,
     size_t top_a[HEAD_ROWS];
     const size_t first_row = p->row[sequence] + t - first_scored(p, T);
 
-    make_logits(p, a, x, p->original.h + at * c->E, n);
+    make_logits(p, &p->out[p->n], a, x, p->original.h + at * c->E, n);
     for (size_t j = 0; j < n; j++) {
         const float *row = a + j * V;
 
@@ -376,7 +436,7 @@ static mls_status score_block(pass *p, size_t sequence, size_t t, size_t n,
                             sequence, t + j);
     }
     for (size_t i = 0; i < p->n; i++) {
-        make_logits(p, b, x, p->states[i].h + at * c->E, n);
+        make_logits(p, &p->out[i], b, x, p->states[i].h + at * c->E, n);
         for (size_t j = 0; j < n; j++) {
             const float *row = b + j * V;
             const double lse = mls_logsumexp(row, V);
@@ -499,6 +559,25 @@ static mls_status find_kept_layers(pass *p, mls_err *err)
     return st;
 }
 
+/* The original's head for every variant that has none of its own. */
+static mls_status read_heads(pass *p, mls_err *err)
+{
+    output_head *original = &p->out[p->n];
+    mls_status st = mls_model_head(p->in->model, &original->norm, &original->head, err);
+
+    original->owned = !st;
+    for (size_t i = 0; !st && i < p->n; i++) {
+        const mls_model *body = mls_scheme_body(p->ready[p->scheme_of[i]], SIZE_MAX);
+
+        p->out[i] = (output_head){original->norm, original->head, false};
+        if (!body || p->variant[i].only_layer >= 0)
+            continue;
+        st = mls_model_head(body, &p->out[i].norm, &p->out[i].head, err);
+        p->out[i].owned = !st;
+    }
+    return st;
+}
+
 static mls_status run_pass(pass *p, mls_quality *original, mls_err *err)
 {
     mls_status st = pass_new(p, err);
@@ -510,7 +589,7 @@ static mls_status run_pass(pass *p, mls_quality *original, mls_err *err)
     if (!st)
         st = mls_progress_step(p->progress, "comparing logits", p->done, p->total, err);
     if (!st)
-        st = mls_model_head(p->in->model, &p->norm, &p->head, err);
+        st = read_heads(p, err);
     if (!st)
         st = mls_pool_run(p->in->pool, p->corpus->N, score_sequence, p, err);
     p->done += (double)p->n;

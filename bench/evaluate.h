@@ -29,6 +29,8 @@ typedef struct mls_quality {
     size_t parameters;        /* of all attention blocks */
     mls_cache_layout *layout; /* what it caches */
     mls_predicted *predicted; /* (L), with the option `predict`; else NULL */
+    bool trained;   /* its norms or MLPs are not the original's, beyond a rounding to
+                     bfloat16: a conversion that was trained further */
     double seconds; /* making its forms and running its layers; a scheme's forms count
                        for its first variant */
 } mls_quality;

@@ -57,6 +57,13 @@ typedef struct mls_method {
     /** The layer whose cache layer l uses, or MLS_NONE; NULL: none ever does. */
     int (*shares)(const void *plan, size_t l);
 
+    /**
+     * The model that everything but attention comes from, borrowed from the plan: a
+     * converted checkpoint that was trained further has weights of its own. NULL, or a
+     * result of NULL: the original's.
+     */
+    const mls_model *(*body)(const void *plan);
+
     /** One layer's latent form. stats may be NULL for methods that use no data. */
     mls_status (*build)(const mls_method_input *in, const mls_setting *s,
                         const void *plan, const mls_layer *layer,

@@ -158,6 +158,15 @@ mls_status mls_scheme_build(const mls_ready_scheme *r, const mls_layer *layer,
     return MLS_OK;
 }
 
+const mls_model *mls_scheme_body(const mls_ready_scheme *r, size_t l)
+{
+    const size_t i = l == SIZE_MAX ? 0 : r->scheme->which[l];
+
+    if (!r->method[i]->body || (l != SIZE_MAX && !r->keys[i].converted[l]))
+        return NULL;
+    return r->method[i]->body(r->plan[i]);
+}
+
 mls_status mls_scheme_shares(const mls_ready_scheme *r, int *share, mls_err *err)
 {
     const mls_scheme *s = r->scheme;

@@ -47,6 +47,13 @@ mls_status mls_scheme_build(const mls_ready_scheme *r, const mls_layer *layer,
                             mls_err *err);
 
 /**
+ * Where everything but attention of layer l is read from when the scheme converts it;
+ * NULL: the model itself. l = SIZE_MAX: embedding, final norm and head of the scheme as a
+ * whole.
+ */
+const mls_model *mls_scheme_body(const mls_ready_scheme *r, size_t l);
+
+/**
  * Layers that use another layer's cache.
  * @param[out] share  (L) the layer whose cache is used, or MLS_NONE
  */

@@ -9,7 +9,7 @@
 
 enum {
     MLS_SETTING_KEYS_MAX = 24,
-    MLS_SETTING_WORD = 96,
+    MLS_SETTING_WORD = 256,
     MLS_SETTINGS_MAX = 10000, /* settings that one line may expand to */
 };
 

@@ -5,34 +5,9 @@
 
 #include "analysis/forward.h"
 #include "analysis/kernels.h"
-#include "common/buf.h"
-#include "common/files.h"
-#include "common/half.h"
+#include "tests/named_weights.h"
 
-/*
- * tests/reference/forward.txt: cases computed by tests/reference/forward.py. Both make
- * the weights from names: splitmix64 of a counter from FNV-1a of the name, to bfloat16.
- */
-static uint64_t fnv1a(const char *text)
-{
-    uint64_t h = 0xCBF29CE484222325;
-
-    for (; *text; text++)
-        h = (h ^ (unsigned char)*text) * 0x100000001B3;
-    return h;
-}
-
-/* Number i of the sequence that belongs to a name, in [-1, 1). */
-static double uniform(uint64_t seed, const char *name, uint64_t i)
-{
-    uint64_t z = (i + 1) * 0x9E3779B97F4A7C15 + (fnv1a(name) ^ seed);
-
-    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9;
-    z = (z ^ (z >> 27)) * 0x94D049BB133111EB;
-    z ^= z >> 31;
-    return (double)(z >> 40) / (1 << 23) - 1;
-}
-
+/* tests/reference/forward.txt: cases computed by tests/reference/forward.py. */
 enum { TENSORS_MAX = 100, SEQUENCES_MAX = 4, NAME_SIZE = 128, PROBES = 3 };
 
 /* One case of the file. */
@@ -40,11 +15,7 @@ typedef struct {
     char name[NAME_SIZE], folder[1024];
     uint64_t seed;
     size_t n_tensors, V;
-    struct {
-        char name[NAME_SIZE];
-        size_t rows, cols;
-        double scale, offset;
-    } tensor[TENSORS_MAX];
+    named_tensor tensor[TENSORS_MAX];
     size_t start[SEQUENCES_MAX + 1], N;
     int32_t *ids; /* (start[N]) */
     int *argmax;  /* (start[N]) */
@@ -56,67 +27,9 @@ typedef struct {
     size_t n_probes;
 } reference;
 
-static size_t elements(const reference *r, size_t i)
-{
-    return r->tensor[i].rows * (r->tensor[i].cols ? r->tensor[i].cols : 1);
-}
-
-/* model.safetensors: length of the header, header, numbers in the same order. */
-static void write_checkpoint(const reference *r)
-{
-    mls_buf file = {0}, header = {0};
-    char path[1100];
-    size_t offset = 0;
-
-    for (size_t i = 0; i < r->n_tensors; i++) {
-        const size_t end = offset + 2 * elements(r, i);
-
-        mls_buf_printf(&header, "%s\"%s\":{\"dtype\":\"BF16\",\"shape\":[%zu",
-                       i ? "," : "{", r->tensor[i].name, r->tensor[i].rows);
-        if (r->tensor[i].cols)
-            mls_buf_printf(&header, ",%zu", r->tensor[i].cols);
-        mls_buf_printf(&header, "],\"data_offsets\":[%zu,%zu]}", offset, end);
-        offset = end;
-    }
-    mls_buf_puts(&header, "}");
-    const uint64_t header_len = header.len; /* little-endian, as all our machines are */
-    mls_buf_add(&file, (const char *)&header_len, sizeof header_len);
-    mls_buf_add(&file, header.data, header.len);
-    for (size_t i = 0; i < r->n_tensors; i++)
-        for (size_t k = 0; k < elements(r, i); k++) {
-            const double x =
-                r->tensor[i].offset +
-                r->tensor[i].scale * uniform(r->seed, r->tensor[i].name, k);
-            const uint16_t bits = mls_float_to_bf16((float)x);
-
-            mls_buf_add(&file, (const char *)&bits, sizeof bits);
-        }
-    assert_false(file.failed || header.failed);
-    snprintf(path, sizeof path, "%s/model.safetensors", r->folder);
-    assert_ok(mls_file_write(path, file.data, file.len, &err));
-    mls_buf_free(&header);
-    mls_buf_free(&file);
-}
-
-/* The next word of a line; the line moves behind it. */
-static const char *word(char **line)
-{
-    char *w = *line, *end = w + strcspn(w, " ");
-
-    assert_true(end > w);
-    *line = *end ? end + 1 : end;
-    *end = '\0';
-    return w;
-}
-
-static size_t whole(char **line)
-{
-    return (size_t)strtoull(word(line), NULL, 10);
-}
-
 static void read_line(reference *r, char *line)
 {
-    const char *kind = word(&line);
+    const char *kind = named_word(&line);
 
     if (strcmp(kind, "config") == 0) {
         char path[1100];
@@ -128,16 +41,10 @@ static void read_line(reference *r, char *line)
         snprintf(path, sizeof path, "%s/config.json", r->folder);
         assert_ok(mls_file_write(path, line, strlen(line), &err));
     } else if (strcmp(kind, "tensor") == 0) {
-        const size_t i = r->n_tensors++;
-
-        assert_true(i < TENSORS_MAX);
-        snprintf(r->tensor[i].name, NAME_SIZE, "%s", word(&line));
-        r->tensor[i].rows = whole(&line);
-        r->tensor[i].cols = whole(&line);
-        r->tensor[i].scale = strtod(word(&line), NULL);
-        r->tensor[i].offset = strtod(word(&line), NULL);
+        assert_true(r->n_tensors < TENSORS_MAX);
+        named_parse(&r->tensor[r->n_tensors++], line);
     } else if (strcmp(kind, "ids") == 0) {
-        const size_t T = whole(&line), first = r->start[r->N];
+        const size_t T = named_whole(&line), first = r->start[r->N];
 
         assert_true(r->N < SEQUENCES_MAX);
         r->start[++r->N] = first + T;
@@ -145,21 +52,21 @@ static void read_line(reference *r, char *line)
         r->argmax = realloc(r->argmax, (first + T) * sizeof *r->argmax);
         assert_true(r->ids && r->argmax);
         for (size_t t = 0; t < T; t++)
-            r->ids[first + t] = (int32_t)whole(&line);
+            r->ids[first + t] = (int32_t)named_whole(&line);
     } else if (strcmp(kind, "nll") == 0) {
-        r->nll[r->N - 1] = strtod(word(&line), NULL);
+        r->nll[r->N - 1] = strtod(named_word(&line), NULL);
     } else if (strcmp(kind, "argmax") == 0) {
         for (size_t t = r->start[r->N - 1]; t < r->start[r->N]; t++)
-            r->argmax[t] = (int)whole(&line);
+            r->argmax[t] = (int)named_whole(&line);
     } else if (strcmp(kind, "logits") == 0) {
         const size_t i = r->n_probes++;
 
         r->probe[i].sequence = r->N - 1;
-        r->probe[i].position = whole(&line);
+        r->probe[i].position = named_whole(&line);
         r->probe[i].logits = malloc(r->V * sizeof(double));
         assert_non_null(r->probe[i].logits);
         for (size_t v = 0; v < r->V; v++)
-            r->probe[i].logits[v] = strtod(word(&line), NULL);
+            r->probe[i].logits[v] = strtod(named_word(&line), NULL);
     } else {
         fail_msg("forward.txt: a line starts with %s", kind);
     }
@@ -305,7 +212,7 @@ static void random_models_match_the_independent_program(void **state)
             continue;
         }
         if (r.N > 0) {
-            write_checkpoint(&r);
+            named_write(r.folder, r.tensor, r.n_tensors, r.seed);
             compare(&r);
             n_cases++;
         }
@@ -313,8 +220,8 @@ static void random_models_match_the_independent_program(void **state)
         if (len <= 0)
             break;
         char *rest = line + 5;
-        snprintf(r.name, sizeof r.name, "%s", word(&rest));
-        r.seed = whole(&rest);
+        snprintf(r.name, sizeof r.name, "%s", named_word(&rest));
+        r.seed = named_whole(&rest);
         snprintf(r.folder, sizeof r.folder, "%s", test_scratch(r.name));
         assert_ok(mls_folder_prepare(r.folder, &err));
     }

@@ -35,7 +35,7 @@ static void grammar_mistakes_are_refused_with_the_word(void **state)
 {
     (void)state;
     mls_setting s;
-    char longer[200];
+    char longer[400];
 
     assert_refused(mls_setting_parse(&s, "  ", &err), MLS_E_ARG, "name of a method");
     assert_refused(mls_setting_parse(&s, "rank=4", &err), MLS_E_ARG, "rank=4");
@@ -46,7 +46,7 @@ static void grammar_mistakes_are_refused_with_the_word(void **state)
     memset(longer, 'x', sizeof longer - 1);
     memcpy(longer, "m k=", 4);
     longer[sizeof longer - 1] = '\0';
-    assert_refused(mls_setting_parse(&s, longer, &err), MLS_E_ARG, "longer than 95");
+    assert_refused(mls_setting_parse(&s, longer, &err), MLS_E_ARG, "longer than 255");
     mls_setting *all;
     size_t n;
     assert_refused(mls_setting_expand("m a=1 a=2", &all, &n, &err), MLS_E_ARG, "twice");

@@ -29,8 +29,9 @@ static const char usage[] =
     "  -s, --setting TEXT    e.g. \"mha2mla rope=2-norm chunks=4 rank=16\"; lists and\n"
     "                        ranges give every combination; may be repeated\n"
     "      --plan FILE       a plan.json that mlascope plan made for this model\n"
-    "      --against FOLDER  a converted model: a folder of mlascope export (deepseek\n"
-    "                        or latent), or a checkpoint of TransMLA; may be repeated\n"
+    "      --against FOLDER  a converted model, trained further or not: a folder of\n"
+    "                        mlascope export (deepseek or latent), a checkpoint of\n"
+    "                        TransMLA or MHA2MLA; may be repeated\n"
     "      --capture FILE    statistics of calibration text (mlascope capture), for\n"
     "                        methods that use data; never the text measured on\n"
     "  -T, --length TOKENS   window length [256]\n"
@@ -245,6 +246,14 @@ static mls_table *make_table(const arguments *a, const work *w, const mls_evalua
     mls_table_note(t, text);
     if (!capture)
         mls_table_note(t, "no calibration data: methods used weights alone");
+    for (size_t i = 0; i < w->n; i++)
+        if (e->variant[i].trained && w->variant[i].only_layer < 0) {
+            snprintf(text, sizeof text,
+                     "%.150s: norms or MLPs are not the original's: trained further, "
+                     "its figures hold that too",
+                     w->variant[i].scheme->name);
+            mls_table_note(t, text);
+        }
     return t;
 }
 
