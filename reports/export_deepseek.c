@@ -11,10 +11,6 @@
 #include "reports/export_inner.h"
 
 static const char known[] =
-    "- There is no `kv_a_layernorm`: `qk_latent_layernorm` is false, as TransMLA's own "
-    "checkpoints have it. Code that always normalizes the latent (transformers' "
-    "`DeepseekV3Attention`, vLLM's DeepSeek, FlashMLA servers) computes something else "
-    "with these weights.\n"
     "- The rope rows are interleaved, pairs by frequency; the score scale is folded "
     "into the queries, so that code divides by sqrt(qk_nope_head_dim + "
     "qk_rope_head_dim).\n"
@@ -22,6 +18,26 @@ static const char known[] =
     "it.\n"
     "- No weight was trained: quality is what `mlascope evaluate` measures for this "
     "setting.\n";
+
+/* Who can read the folder, by mls_export_norm. */
+static const char *const readers[] = {
+    [MLS_NORM_NONE] =
+        "- There is no `kv_a_layernorm`: `qk_latent_layernorm` is false, as TransMLA's "
+        "own checkpoints have it. Code that always normalizes the latent "
+        "(transformers' `DeepseekV3Attention`, vLLM's and SGLang's DeepSeek) computes "
+        "something else with these weights: export with `--norm linear` for it.\n",
+    [MLS_NORM_LINEAR] =
+        "- `kv_a_layernorm` is there and changes nothing: the latent comes in so small "
+        "that the norm's eps, not the latent, sets its size, and the weights bring it "
+        "back (docs/format/export.md). At most 5e-7 of a latent is lost.\n"
+        "- Do not train this folder: an optimizer's step is far larger than the small "
+        "weights of kv_a_proj_with_mqa. Train an export with `--norm fitted` or "
+        "`--norm none`.\n",
+    [MLS_NORM_FITTED] =
+        "- `kv_a_layernorm` has one constant weight, the latent's root mean square on "
+        "the calibration text. That is not the same function: measure it with "
+        "`--against` below.\n",
+};
 
 /* Files of the tokenizer and of generation, copied when they are there. */
 static const char *const copied[] = {"tokenizer.json",
@@ -42,7 +58,16 @@ typedef struct {
     mls_deepseek_shape shape;
     json_t *weights; /* tensor name -> shard */
     uint64_t bytes;  /* of all tensors */
+    bool scaled_rope;
 } writing;
+
+/* What transformers' DeepseekV3Attention and DeepSeek's model.py add in these norms. */
+static const double TRANSFORMERS_EPS = 1e-6;
+
+static double norm_eps(const writing *k)
+{
+    return k->w->job->norm_eps > 0 ? k->w->job->norm_eps : k->w->config->rms_eps;
+}
 
 enum {
     COPY = 1 << 20, /* bytes at once */
@@ -142,16 +167,21 @@ static mls_status write_layer(void *arg, const mls_latent_form *f, mls_err *err)
     const mls_config *c = k->w->config;
     mls_tensor_need keep[TENSORS_MAX];
     mls_deepseek_shape shape;
+    mls_deepseek_norms_of norms;
     mls_deepseek_layer layer = {0};
     size_t n = 0;
     mls_status st = mls_deepseek_shape_of(&shape, f, err);
 
+    if (!st)
+        st = mls_deepseek_biases(&shape, f, k->w->job->norm != MLS_NORM_NONE, err);
     if (!st && f->layer == 0)
         k->shape = shape;
     if (!st)
         st = mls_deepseek_same(&shape, &k->shape, f->layer, err);
     if (!st)
-        st = mls_deepseek_make(&layer, &shape, f, err);
+        st = mls_deepseek_norms(&norms, k->w->job, f, err);
+    if (!st)
+        st = mls_deepseek_make(&layer, &shape, &norms, f, err);
     for (size_t i = 0; !st && i < mls_tensor_layer_needs(c) && n < TENSORS_MAX; i++) {
         keep[n] = mls_tensor_layer_need_at(c, f->layer, i);
         n += !is_attention(keep[n].role);
@@ -186,6 +216,19 @@ static json_t *rope_scaling(const mls_rope_config *r)
     return json_null();
 }
 
+/* The keys that say whose code computes the model. */
+static json_t *code_keys(const writing *k)
+{
+    if (k->w->job->norm == MLS_NORM_NONE)
+        return json_pack(
+            "{s:[s],s:{s:s,s:s,s:s},s:b}", "architectures", "LlamaMLAForCausalLM",
+            "auto_map", "AutoConfig", "configuration_llamamla.LlamaMLAConfig",
+            "AutoModel", "modeling_llamamla.LlamaMLAModel", "AutoModelForCausalLM",
+            "modeling_llamamla.LlamaMLAForCausalLM", "qk_latent_layernorm", 0);
+    return json_pack("{s:[s],s:b,s:f}", "architectures", "DeepseekV3ForCausalLM",
+                     "qk_latent_layernorm", 1, "mlascope_norm_eps", norm_eps(k));
+}
+
 static mls_status write_config(writing *k, mls_err *err)
 {
     const mls_deepseek_shape *s = &k->shape;
@@ -193,35 +236,38 @@ static mls_status write_config(writing *k, mls_err *err)
     const char *dtype = strcmp(k->w->job->dtype, "F32") == 0    ? "float32"
                         : strcmp(k->w->job->dtype, "BF16") == 0 ? "bfloat16"
                                                                 : "float16";
+    char sha256[65];
     mls_rope_config rope;
-    json_t *config = NULL, *ours;
+    json_t *config = NULL, *ours, *code;
     mls_status st = mls_deepseek_rope(&rope, s, c, err);
 
+    if (!st)
+        st = mls_checkpoint_sha256(k->source, sha256, k->w->job->progress, err);
     if (!st)
         st = mls_export_config(k->w, &config, err);
     if (st)
         return st;
+    code = code_keys(k);
     ours = json_pack(
-        "{s:[s],s:{s:s,s:s,s:s},s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:o,s:b,s:b,s:b,s:I,s:f,"
-        "s:o,s:s,s:s}",
-        "architectures", "LlamaMLAForCausalLM", "auto_map", "AutoConfig",
-        "configuration_llamamla.LlamaMLAConfig", "AutoModel",
-        "modeling_llamamla.LlamaMLAModel", "AutoModelForCausalLM",
-        "modeling_llamamla.LlamaMLAForCausalLM", "model_type", "deepseek_v3",
-        "num_key_value_heads", (json_int_t)s->H, "head_dim", (json_int_t)s->rope,
-        "qk_rope_head_dim", (json_int_t)s->rope, "qk_nope_head_dim",
-        (json_int_t)s->nope, "v_head_dim", (json_int_t)s->value, "kv_lora_rank",
-        (json_int_t)s->rank, "q_lora_rank",
+        "{s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:o,s:b,s:b,s:I,s:f,s:o,s:s,s:s,s:s}",
+        "model_type", "deepseek_v3", "num_key_value_heads", (json_int_t)s->H,
+        "head_dim", (json_int_t)s->rope, "qk_rope_head_dim", (json_int_t)s->rope,
+        "qk_nope_head_dim", (json_int_t)s->nope, "v_head_dim", (json_int_t)s->value,
+        "kv_lora_rank", (json_int_t)s->rank, "q_lora_rank",
         s->q_rank ? json_integer((json_int_t)s->q_rank) : json_null(), "attention_bias",
-        s->bias, "qk_latent_layernorm", 0, "rope_interleave", 1,
-        "first_k_dense_replace", (json_int_t)c->L, "rope_theta", rope.theta,
-        "rope_scaling", rope_scaling(&rope), "torch_dtype", dtype, "mlascope_setting",
-        k->w->job->scheme->name);
-    if (!ours || json_object_update(config, ours))
+        s->bias || s->q_bias, "rope_interleave", 1, "first_k_dense_replace",
+        (json_int_t)c->L, "rope_theta", rope.theta, "rope_scaling", rope_scaling(&rope),
+        "torch_dtype", dtype, "mlascope_setting", k->w->job->scheme->name,
+        "mlascope_model", sha256);
+    json_object_del(config, "auto_map");
+    if (!code || !ours || json_object_update(config, code) ||
+        json_object_update(config, ours))
         st = mls_fail(err, MLS_E_NOMEM, "no memory for config.json");
     json_object_del(config, "rope_parameters");
     json_object_del(config, "dtype");
+    json_decref(code);
     json_decref(ours);
+    k->scaled_rope = rope.type != MLS_ROPE_DEFAULT;
     if (!st)
         st = mls_export_json(k->w, "config.json", config,
                              "the model's own, with DeepSeek-V3's keys", err);
@@ -253,35 +299,93 @@ static mls_status copy_files(writing *k, mls_err *err)
     return st;
 }
 
-static void say_next(const writing *k)
+/* What to type when TransMLA's modeling code reads the folder. */
+static void say_transmla(const writing *k, mls_buf *next)
 {
-    mls_buf *next = &k->w->next;
-
     mls_buf_puts(next, "# in a checkout of MuLabPKU/TransMLA: its modeling code reads "
                        "this folder\ncp transmla/transformers/llama/*.py "
                        "transmla/transformers/mla.py ");
     mls_buf_shell(next, k->w->job->folder);
-    mls_buf_puts(next, "\n# what the conversion costs, measured on a text of yours\n"
-                       "mlascope evaluate ");
-    mls_buf_shell(next, k->w->job->model_name);
-    mls_buf_puts(next, " --against ");
-    mls_buf_shell(next, k->w->job->folder);
-    mls_buf_puts(next, " -f TEXT\n");
+    mls_buf_puts(next, "\n");
     if (k->shape.o_bias)
         mls_buf_puts(&k->w->known,
                      "- `o_proj` has a bias (the model's, and what the values' biases "
                      "come to), which TransMLA's mla.py does not read: set bias=True "
                      "of its o_proj.\n");
+    if (k->shape.q_bias && k->shape.q_rank)
+        mls_buf_puts(&k->w->known,
+                     "- `q_b_proj` has a bias, which TransMLA's mla.py does not read: "
+                     "set bias=True of its q_b_proj.\n");
+}
+
+/* What to type when DeepSeek-V3's own class reads it. */
+static void say_stock(const writing *k, mls_buf *next)
+{
+    const bool fitted = k->w->job->norm == MLS_NORM_FITTED; /* eps hardly matters */
+    const bool is_model = norm_eps(k) == k->w->config->rms_eps;
+
+    if (fitted || is_model) {
+        mls_buf_puts(next, "vllm serve ");
+        mls_buf_shell(next, k->w->job->folder);
+        mls_buf_puts(next, "\n");
+    }
+    if (fitted || norm_eps(k) == TRANSFORMERS_EPS) {
+        mls_buf_puts(next, "python3 -c 'import sys; from transformers import "
+                           "AutoModelForCausalLM as M; "
+                           "print(M.from_pretrained(sys.argv[1]))' ");
+        mls_buf_shell(next, k->w->job->folder);
+        mls_buf_puts(next, "\n");
+    }
+    if (!fitted)
+        mls_buf_printf(
+            &k->w->known,
+            "- The norm of the latent is made for code that adds %g in it. vLLM and "
+            "SGLang add rms_norm_eps, %g here; transformers and DeepSeek's own "
+            "inference/model.py add %g whatever config.json says. Another export with "
+            "`--norm-eps` serves the other.\n",
+            norm_eps(k), k->w->config->rms_eps, TRANSFORMERS_EPS);
+    if (k->shape.bias)
+        mls_buf_puts(&k->w->known,
+                     "- `attention_bias` is true. transformers reads these biases, "
+                     "vLLM and SGLang have no place for them.\n");
+    if (k->scaled_rope)
+        mls_buf_puts(&k->w->known,
+                     "- RoPE is scaled. transformers does what `rope_scaling` says; "
+                     "vLLM takes any scaling of a DeepSeek model for YaRN.\n");
+    mls_buf_puts(&k->w->known,
+                 "- All layers are dense (`first_k_dense_replace`). Some releases of "
+                 "vLLM in 2025 refuse a DeepSeek model without experts; later ones "
+                 "only warn.\n");
+}
+
+static void say_next(const writing *k)
+{
+    mls_buf *next = &k->w->next;
+
+    mls_buf_puts(&k->w->known, readers[k->w->job->norm]);
+    if (k->w->job->norm == MLS_NORM_NONE)
+        say_transmla(k, next);
+    else
+        say_stock(k, next);
+    mls_buf_puts(next, "# what the conversion costs, measured on a text of yours\n"
+                       "mlascope evaluate ");
+    mls_buf_shell(next, k->w->job->model_name);
+    mls_buf_puts(next, " --against ");
+    mls_buf_shell(next, k->w->job->folder);
+    mls_buf_puts(next, " -f TEXT\n");
 }
 
 static mls_status write(mls_export_work *w, mls_err *err)
 {
-    writing k = {.w = w,
-                 .source = mls_model_checkpoint(w->job->in->model),
-                 .weights = json_object()};
+    writing k = {.w = w, .source = mls_model_checkpoint(w->job->in->model)};
     json_t *index = NULL;
     mls_status st = MLS_OK;
 
+    if (w->job->norm == MLS_NORM_LINEAR && strcmp(w->job->dtype, "F16") == 0)
+        return mls_fail(err, MLS_E_INPUT,
+                        "deepseek: --norm linear needs numbers smaller than f16 has; "
+                        "take --dtype bf16");
+    k.weights = json_object();
     if (!k.weights)
         return mls_fail(err, MLS_E_NOMEM, "no memory for the index of the shards");
     if ((st = mls_export_forms(w, write_layer, &k, err)) || (st = write_rest(&k, err)))

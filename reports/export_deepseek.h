@@ -8,17 +8,30 @@
 #include "analysis/latent.h"
 #include "common/status.h"
 #include "datasets/config.h"
+#include "reports/export.h"
 
 /** What all layers of such a checkpoint share, because config.json says it once. */
 typedef struct mls_deepseek_shape {
     size_t E, H;
     size_t rank, rope, nope, value, q_rank; /* q_rank 0: full */
-    bool bias;                              /* on q_proj (q_b_proj) and kv_a */
+    bool q_bias;                            /* on q_proj or q_b_proj */
+    bool bias;                              /* on kv_a and, low-rank, q_a */
     bool o_bias;
     double inv_freq[MLS_DIM_MAX / 2]; /* (rope / 2), fastest first */
 } mls_deepseek_shape;
 
-enum { MLS_DEEPSEEK_TENSORS = 8 };
+enum { MLS_DEEPSEEK_TENSORS = 12 };
+
+/** RMSNorm of a latent: all its weights are `weight`, what it reads is times `scale`. */
+typedef struct mls_deepseek_norm {
+    bool used;
+    double scale, weight, eps;
+} mls_deepseek_norm;
+
+/** Of the latent of keys and values, and of the low-rank query. */
+typedef struct mls_deepseek_norms_of {
+    mls_deepseek_norm kv, q;
+} mls_deepseek_norms_of;
 
 typedef struct mls_deepseek_tensor {
     const char *name;  /* "self_attn.kv_b_proj.weight", below model.layers.N. */
@@ -40,6 +53,18 @@ typedef struct mls_deepseek_layer {
  */
 mls_status mls_deepseek_shape_of(mls_deepseek_shape *s, const mls_latent_form *f,
                                  mls_err *err);
+/**
+ * Biases that the reading code expects together (attention_bias), zeros where the form has
+ * none. TransMLA's: on q_a and kv_a, and on q_proj when that is not low-rank.
+ *
+ * @param stock  DeepSeek-V3's: on kv_a, q_a and o_proj; MLS_E_INPUT when the form's queries
+ *               have one
+ */
+mls_status mls_deepseek_biases(mls_deepseek_shape *s, const mls_latent_form *f,
+                               bool stock, mls_err *err);
+/** Norms of a layer's latents as job->norm asks; MLS_E_INPUT without a capture. */
+mls_status mls_deepseek_norms(mls_deepseek_norms_of *out, const mls_export *job,
+                              const mls_latent_form *f, mls_err *err);
 /** MLS_E_INPUT when a layer's shape is not that of layer 0. */
 mls_status mls_deepseek_same(const mls_deepseek_shape *s, const mls_deepseek_shape *of,
                              size_t layer, mls_err *err);
@@ -60,6 +85,7 @@ mls_status mls_deepseek_rope(mls_rope_config *out, const mls_deepseek_shape *s,
  * @param[out] y  release with mls_deepseek_layer_free()
  */
 mls_status mls_deepseek_make(mls_deepseek_layer *y, const mls_deepseek_shape *s,
+                             const mls_deepseek_norms_of *norms,
                              const mls_latent_form *f, mls_err *err);
 void mls_deepseek_layer_free(mls_deepseek_layer *y); /* {0} is accepted */
 

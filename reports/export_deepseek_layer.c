@@ -48,6 +48,8 @@ mls_status mls_deepseek_shape_of(mls_deepseek_shape *s, const mls_latent_form *f
         return unfit(f, "drops tokens", err);
     if (f->q_norm || f->k_norm)
         return unfit(f, "has QK-norm", err);
+    if (f->latent[0].norm || f->q_down_norm)
+        return unfit(f, "normalizes its latent already", err);
     for (size_t g = 0; g < f->G; g++) {
         const mls_read_head *h = &f->head[g];
 
@@ -66,11 +68,31 @@ mls_status mls_deepseek_shape_of(mls_deepseek_shape *s, const mls_latent_form *f
     s->nope = f->head[0].n_key;
     s->value = f->head[0].n_value;
     s->q_rank = f->q_rank;
-    s->bias = f->bq || f->q_down_bias || f->latent[0].down_bias || f->rope_key[0].bias;
+    s->bias = f->q_down_bias || f->latent[0].down_bias || f->rope_key[0].bias;
+    s->q_bias = f->bq != NULL;
     s->o_bias = s->o_bias || f->bo;
     order_pairs(pair, f->rope_key[0].inv_freq, s->rope / 2);
     for (size_t i = 0; i < s->rope / 2; i++)
         s->inv_freq[i] = f->rope_key[0].inv_freq[pair[i]];
+    return MLS_OK;
+}
+
+mls_status mls_deepseek_biases(mls_deepseek_shape *s, const mls_latent_form *f,
+                               bool stock, mls_err *err)
+{
+    const bool any = s->bias || s->q_bias;
+
+    if (stock && s->q_bias)
+        return mls_fail(err, MLS_E_INPUT,
+                        "deepseek: layer %zu has a query bias, and DeepSeek-V3's %s "
+                        "has none; --norm none writes what TransMLA's code reads",
+                        f->layer, s->q_rank ? "q_b_proj" : "q_proj");
+    if (stock) {
+        s->bias = s->o_bias = s->bias || s->o_bias;
+    } else {
+        s->bias = any;
+        s->q_bias = s->q_bias || (any && !s->q_rank);
+    }
     return MLS_OK;
 }
 
@@ -86,6 +108,7 @@ mls_status mls_deepseek_same(const mls_deepseek_shape *s, const mls_deepseek_sha
         {"qk_nope_head_dim", s->nope, of->nope},
         {"v_head_dim", s->value, of->value},
         {"q_lora_rank", s->q_rank, of->q_rank},
+        {"query bias", s->q_bias, of->q_bias},
         {"attention_bias", s->bias, of->bias},
         {"o_proj bias", s->o_bias, of->o_bias},
     };
@@ -186,25 +209,27 @@ static void fill_queries(float *w, float *b, const mls_deepseek_shape *s,
 
         for (size_t e = 0; e < columns; e++)
             w[i * columns + e] = (float)(fold * (double)row[e]);
-        if (!b)
-            continue;
-        double sum = f->bq ? (double)f->bq[from] : 0.0;
-        for (size_t e = 0; f->q_down_bias && e < columns; e++)
-            sum += (double)row[e] * (double)f->q_down_bias[e];
-        b[i] = (float)(fold * sum);
+        if (b && f->bq)
+            b[i] = (float)(fold * (double)f->bq[from]);
     }
 }
 
+/* to = scale * from, n numbers; nothing without one of the two. */
+static void scaled(float *to, const float *from, size_t n, double scale)
+{
+    for (size_t i = 0; to && from && i < n; i++)
+        to[i] = (float)(scale * (double)from[i]);
+}
+
 /* Rows of the latent, then the rope key. */
-static void fill_down(float *w, float *b, const mls_deepseek_shape *s,
+static void fill_down(float *w, float *b, const mls_deepseek_shape *s, double scale,
                       const mls_latent_form *f, const size_t *pair)
 {
     const mls_latent_vector *v = &f->latent[0];
     const mls_rope_key *key = &f->rope_key[0];
 
-    memcpy(w, v->down, s->rank * s->E * sizeof *w);
-    if (b && v->down_bias)
-        memcpy(b, v->down_bias, s->rank * sizeof *b);
+    scaled(w, v->down, s->rank * s->E, scale);
+    scaled(b, v->down_bias, s->rank, scale);
     for (size_t i = 0; i < s->rope; i++) {
         const size_t from = rope_row(pair, s->rope, i);
 
@@ -254,24 +279,38 @@ static void fill_output_bias(float *b, const mls_deepseek_shape *s,
     }
 }
 
+static void add_norm(mls_deepseek_layer *y, const char *name, size_t n,
+                     const mls_deepseek_norm *norm)
+{
+    float *w = norm->used ? add(y, name, n, 0) : NULL;
+
+    for (size_t i = 0; w && i < n; i++)
+        w[i] = (float)norm->weight;
+}
+
 mls_status mls_deepseek_make(mls_deepseek_layer *y, const mls_deepseek_shape *s,
+                             const mls_deepseek_norms_of *norms,
                              const mls_latent_form *f, mls_err *err)
 {
     const size_t width = s->nope + s->rope, E = s->E, H = s->H;
     const bool low = s->q_rank > 0;
     size_t pair[MLS_DIM_MAX / 2];
-    float *q_down, *q, *q_b, *down, *down_b, *up, *o, *o_b;
+    float *q_down, *q_down_b, *q, *q_b, *down, *down_b, *up, *o, *o_b;
 
     *y = (mls_deepseek_layer){0};
     q_down = low ? add(y, "self_attn.q_a_proj.weight", s->q_rank, E) : NULL;
+    q_down_b = low && s->bias ? add(y, "self_attn.q_a_proj.bias", s->q_rank, 0) : NULL;
+    if (low)
+        add_norm(y, "self_attn.q_a_layernorm.weight", s->q_rank, &norms->q);
     q = add(y, low ? "self_attn.q_b_proj.weight" : "self_attn.q_proj.weight", H * width,
             low ? s->q_rank : E);
-    q_b = s->bias ? add(y, low ? "self_attn.q_b_proj.bias" : "self_attn.q_proj.bias",
-                        H * width, 0)
-                  : NULL;
+    q_b = s->q_bias ? add(y, low ? "self_attn.q_b_proj.bias" : "self_attn.q_proj.bias",
+                          H * width, 0)
+                    : NULL;
     down = add(y, "self_attn.kv_a_proj_with_mqa.weight", s->rank + s->rope, E);
     down_b = s->bias ? add(y, "self_attn.kv_a_proj_with_mqa.bias", s->rank + s->rope, 0)
                      : NULL;
+    add_norm(y, "self_attn.kv_a_layernorm.weight", s->rank, &norms->kv);
     up = add(y, "self_attn.kv_b_proj.weight", H * (s->nope + s->value), s->rank);
     o = add(y, "self_attn.o_proj.weight", E, H * s->value);
     o_b = s->o_bias ? add(y, "self_attn.o_proj.bias", E, 0) : NULL;
@@ -282,10 +321,10 @@ mls_status mls_deepseek_make(mls_deepseek_layer *y, const mls_deepseek_shape *s,
                             f->layer);
         }
     order_pairs(pair, f->rope_key[0].inv_freq, s->rope / 2);
-    if (low)
-        memcpy(q_down, f->q_down, s->q_rank * E * sizeof *q_down);
+    scaled(q_down, f->q_down, s->q_rank * E, norms->q.scale);
+    scaled(q_down_b, f->q_down_bias, s->q_rank, norms->q.scale);
     fill_queries(q, q_b, s, f, pair);
-    fill_down(down, down_b, s, f, pair);
+    fill_down(down, down_b, s, norms->kv.scale, f, pair);
     fill_up(up, s, f);
     memcpy(o, f->wo, E * H * s->value * sizeof *o);
     if (o_b)

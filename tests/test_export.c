@@ -67,8 +67,9 @@ static void make_scheme(mls_scheme *scheme, const setup *s, const char *text)
     assert_ok(mls_scheme_uniform(scheme, &setting, s->in.config->L, &err));
 }
 
-static mls_status export(const setup *s, const char *text, const char *target,
-                         const char *folder, mls_err *err)
+static mls_status export_as(const setup *s, const char *text, const char *target,
+                            const char *folder, const char *dtype, mls_export_norm norm,
+                            double norm_eps, mls_err *err)
 {
     mls_scheme scheme;
     mls_status st;
@@ -80,11 +81,19 @@ static mls_status export(const setup *s, const char *text, const char *target,
                             .command = "test",
                             .in = &s->in,
                             .scheme = &scheme,
-                            .dtype = "F32"};
+                            .dtype = dtype,
+                            .norm = norm,
+                            .norm_eps = norm_eps};
 
     st = mls_export_write(&job, err);
     mls_scheme_free(&scheme);
     return st;
+}
+
+static mls_status export(const setup *s, const char *text, const char *target,
+                         const char *folder, mls_err *err)
+{
+    return export_as(s, text, target, folder, "F32", MLS_NORM_NONE, 0, err);
 }
 
 static mls_status keep_logits(void *arg, size_t sequence, size_t worker, size_t first,
@@ -181,7 +190,7 @@ static void pytorch_gets_our_logits_from_the_exported_checkpoints(void **state)
             }
         }
     }
-    assert_int_equal(n_cases, 4);
+    assert_int_equal(n_cases, 6);
     assert_true(n_numbers > 100);
     free(logits);
     free(text);
@@ -277,6 +286,44 @@ static void a_converted_checkpoint_gives_the_logits_of_its_setting(void **state)
     assert_true(largest_difference(&s, "x-ecomla rank=20 rope_dim=4", theirs) < 1e-4);
     assert_true(largest_difference(&s, "x-ecomla rank=12 rope_dim=4", theirs) > 1e-2);
     close_model(&s);
+}
+
+/* RMSNorm that does nothing, RMSNorm fitted to data; with a low-rank query, too. */
+static void a_norm_of_the_latents_is_written_as_asked(void **state)
+{
+    (void)state;
+    static const char setting[] =
+        "x-ecomla init=paired rope=low rank=96 rope_dim=16 qrank=128";
+    const char *linear = test_scratch("linear"), *other = test_scratch("linear-eps");
+    const char *fitted = test_scratch("fitted");
+    setup s, biased;
+    double difference;
+
+    open_model(&s, test_source("datasets/demo"));
+    assert_refused(
+        export_as(&s, setting, "deepseek", fitted, "F32", MLS_NORM_FITTED, 0, &err),
+        MLS_E_INPUT, "needs a capture file");
+    assert_refused(
+        export_as(&s, setting, "deepseek", fitted, "F16", MLS_NORM_LINEAR, 0, &err),
+        MLS_E_INPUT, "--dtype bf16");
+    capture(&s);
+    assert_ok(
+        export_as(&s, setting, "deepseek", linear, "F32", MLS_NORM_LINEAR, 0, &err));
+    assert_true(largest_difference(&s, setting, linear) < 1e-4);
+    assert_ok(
+        export_as(&s, setting, "deepseek", other, "F32", MLS_NORM_LINEAR, 1e-8, &err));
+    assert_true(largest_difference(&s, setting, other) < 1e-4);
+    assert_ok(
+        export_as(&s, setting, "deepseek", fitted, "F32", MLS_NORM_FITTED, 0, &err));
+    difference = largest_difference(&s, setting, fitted);
+    assert_true(difference > 0.01); /* another function, as its README says */
+    close_model(&s);
+
+    open_model(&biased, small_model("small-biased", 2));
+    assert_refused(export_as(&biased, "x-ecomla rank=20 rope_dim=4", "deepseek",
+                             test_scratch("biased"), "F32", MLS_NORM_LINEAR, 0, &err),
+                   MLS_E_INPUT, "has a query bias, and DeepSeek-V3's q_proj has none");
+    close_model(&biased);
 }
 
 static void latent_files_give_back_every_form_exactly(void **state)
@@ -489,7 +536,7 @@ static void conversions_of_another_model_are_refused(void **state)
     snprintf(text, sizeof text, "converted path=%s", deepseek);
     make_scheme(&scheme, &b, text);
     assert_refused(mls_scheme_prepare(&ready, &scheme, &b.in, &err), MLS_E_INPUT,
-                   "model.embed_tokens.weight is not the original's");
+                   "made from another model: SHA-256");
     mls_scheme_free(&scheme);
     close_model(&a);
     close_model(&b);
@@ -500,6 +547,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pytorch_gets_our_logits_from_the_exported_checkpoints),
         cmocka_unit_test(a_converted_checkpoint_gives_the_logits_of_its_setting),
+        cmocka_unit_test(a_norm_of_the_latents_is_written_as_asked),
         cmocka_unit_test(latent_files_give_back_every_form_exactly),
         cmocka_unit_test(damaged_latent_files_do_no_harm),
         cmocka_unit_test(ranks_for_elitekv_are_those_of_the_rule),

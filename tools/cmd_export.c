@@ -36,6 +36,12 @@ static const char usage[] =
     "      --capture FILE    statistics of calibration text (mlascope capture), for\n"
     "                        settings that use data\n"
     "      --dtype TYPE      f32, bf16 or f16, of converted weights [f32]\n"
+    "      --norm NORM       deepseek: none, for TransMLA's code; linear, a norm that\n"
+    "                        changes nothing, for code that always has one\n"
+    "                        (transformers, vLLM); fitted, a constant norm to train\n"
+    "                        with [none]\n"
+    "      --norm-eps X      what that code adds in the norm of the latent: 1e-6 in\n"
+    "                        transformers, rms_norm_eps in vLLM [rms_norm_eps]\n"
     "      --first-release   mha2mla: the float32 file and yaml of its first release\n"
     "  -t, --threads N       [all CPUs]\n"
     "  -o, --output FOLDER   where the files go\n"
@@ -54,11 +60,29 @@ static const char *dtype_of(const char *word)
     return NULL;
 }
 
+static bool norm_of(mls_export_norm *norm, const char *word)
+{
+    static const char *const words[] = {
+        [MLS_NORM_NONE] = "none",
+        [MLS_NORM_LINEAR] = "linear",
+        [MLS_NORM_FITTED] = "fitted",
+    };
+
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+        if (strcmp(word, words[i]) == 0) {
+            *norm = (mls_export_norm)i;
+            return true;
+        }
+    return false;
+}
+
 static int run(int argc, char **argv)
 {
     const char *setting_text = NULL, *plan = NULL, *target = NULL, *output = NULL,
                *capture_path = NULL;
-    const char *dtype = "f32", *folder;
+    const char *dtype = "f32", *norm_word = "none", *folder;
+    mls_export_norm norm;
+    double norm_eps = 0;
     bool first_release = false;
     size_t threads = 0, n;
     const mls_option options[] = {
@@ -67,6 +91,8 @@ static int run(int argc, char **argv)
         {"--for", 0, MLS_OPT_TEXT, &target, 0, 0},
         {"--capture", 0, MLS_OPT_TEXT, &capture_path, 0, 0},
         {"--dtype", 0, MLS_OPT_TEXT, &dtype, 0, 0},
+        {"--norm", 0, MLS_OPT_TEXT, &norm_word, 0, 0},
+        {"--norm-eps", 0, MLS_OPT_REAL, &norm_eps, 1e-12, 1e-3},
         {"--first-release", 0, MLS_OPT_FLAG, &first_release, 0, 0},
         MLS_THREADS_OPTION(&threads),
         {"--output", 'o', MLS_OPT_TEXT, &output, 0, 0},
@@ -92,6 +118,14 @@ static int run(int argc, char **argv)
     if (!dtype_of(dtype))
         return mls_usage_error(&cmd_export, "--dtype takes f32, bf16 or f16, found %s",
                                dtype);
+    if (!norm_of(&norm, norm_word))
+        return mls_usage_error(
+            &cmd_export, "--norm takes none, linear or fitted, found %s", norm_word);
+    if ((norm != MLS_NORM_NONE || norm_eps > 0) && strcmp(target, "deepseek") != 0)
+        return mls_usage_error(&cmd_export,
+                               "--norm and --norm-eps belong to --for deepseek");
+    if (norm == MLS_NORM_NONE && norm_eps > 0)
+        return mls_usage_error(&cmd_export, "--norm-eps belongs to --norm linear");
     if (first_release && strcmp(target, "mha2mla") != 0)
         return mls_usage_error(&cmd_export, "--first-release belongs to --for mha2mla");
     if ((setting_text && mls_setting_parse(&setting, setting_text, &err)) ||
@@ -115,6 +149,8 @@ static int run(int argc, char **argv)
                             .scheme = &scheme,
                             .dtype = dtype_of(dtype),
                             .first_release = first_release,
+                            .norm = norm,
+                            .norm_eps = norm_eps,
                             .progress = mls_tool_progress()};
     mls_export_write(&job, &err);
 

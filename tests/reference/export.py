@@ -9,6 +9,10 @@
     $M export $D -s "x-ecomla init=paired rank=96 rope_dim=32" --for deepseek -o $X/paired
     $M export $D -s "x-ecomla init=paired rope=low rank=96 rope_dim=16 qrank=128" \\
         --for deepseek -o $X/low
+    $M export $D -s "transmla rank=64 rope_dim=32 freqfold=4" --capture $X.h5 \\
+        --for deepseek --norm linear --norm-eps 1e-6 -o $X/linear
+    $M export $D -s "x-ecomla init=paired rope=low rank=96 rope_dim=16 qrank=128" \\
+        --for deepseek --norm linear --norm-eps 1e-6 -o $X/linear-q
     $M export $D -s "mha2mla rope=low chunks=4 rank=16" --for mha2mla -o $X/mha2mla
     $M export $D -s "mha2mla rope=low chunks=4 rank=16" --first-release --for mha2mla \\
         -o $X/first
@@ -65,22 +69,32 @@ def turn(x, freq):
     return torch.stack([a * cos - b * sin, a * sin + b * cos], -1).flatten(-2)
 
 
+def normed(x, w, name):
+    """DeepseekV3RMSNorm as its attention makes it: eps 1e-6, in float32."""
+    if name + ".weight" not in w:
+        return x
+    return rms(x.float(), w[name + ".weight"].float(), 1e-6).double()
+
+
 def attention(x, w, c):
-    """DeepSeek-V2, equations 9-19, on (T, E); no normalization of the latent."""
+    """DeepSeek-V2, equations 9-19, on (T, E); latents normalized where a norm is there."""
     H, nope, rope = c["num_attention_heads"], c["qk_nope_head_dim"], c["qk_rope_head_dim"]
     V, r, T = c["v_head_dim"], c["kv_lora_rank"], x.shape[0]
-    assert not c["qk_latent_layernorm"] and not c["attention_bias"]
+    assert ("kv_a_layernorm.weight" in w) == c["qk_latent_layernorm"]
+    assert c["architectures"] == ["DeepseekV3ForCausalLM" if c["qk_latent_layernorm"] else
+                                  "LlamaMLAForCausalLM"] and not c["attention_bias"]
     freq = c["rope_theta"] ** (-2 * torch.arange(rope // 2) / rope)
     if c["rope_scaling"]:
         assert c["rope_scaling"]["rope_type"] == "linear"
         freq = freq / c["rope_scaling"]["factor"]
     if c["q_lora_rank"]:
-        q = x @ w["q_a_proj.weight"].T @ w["q_b_proj.weight"].T
+        q = normed(x @ w["q_a_proj.weight"].T, w, "q_a_layernorm") @ w["q_b_proj.weight"].T
     else:
         q = x @ w["q_proj.weight"].T
     q = q.view(T, H, nope + rope).transpose(0, 1)
     down = x @ w["kv_a_proj_with_mqa.weight"].T
-    kv = (down[:, :r] @ w["kv_b_proj.weight"].T).view(T, H, nope + V).transpose(0, 1)
+    latent = normed(down[:, :r], w, "kv_a_layernorm")
+    kv = (latent @ w["kv_b_proj.weight"].T).view(T, H, nope + V).transpose(0, 1)
     k_rope = turn(down[:, r:], freq).expand(H, T, rope)
     k = torch.cat([kv[..., :nope], k_rope], -1)
     q = torch.cat([q[..., :nope], turn(q[..., nope:], freq)], -1)
@@ -129,7 +143,7 @@ def main():
     ids = torch.arange(T) * 83 % 2048
     print("# made by tests/reference/export.py")
     print("ids", *ids.tolist())
-    for name in ("transmla", "theirs", "paired", "low"):
+    for name in ("transmla", "theirs", "paired", "low", "linear", "linear-q"):
         config = json.load(open(f"{folder}/{name}/config.json"))
         logits = forward(f"{folder}/{name}", ids)
         print("case", config["mlascope_setting"])

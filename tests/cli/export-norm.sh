@@ -1,0 +1,21 @@
+# The norm of the latents: one that does nothing, for code that always has one.
+demo=$ROOT/datasets/demo
+setting='x-ecomla init=paired rank=96 rope_dim=32'
+export_to()
+{
+    mlascope export "$demo" -s "$setting" --for deepseek -o "$@"
+    echo "exit $?"
+}
+export_to linear --norm linear --norm-eps 1e-6 --dtype bf16
+grep -A1 -E 'auto_map|architectures|layernorm|norm_eps' linear/config.json
+sed -n '/next/,$p' linear/README.md
+mlascope evaluate "$demo" -f "$demo/evaluation.txt" -T 64 -N 4 -s "$setting" \
+    --against linear --format csv 2>/dev/null |
+    cut -d, -f1-3,7 | sed 's/\(0\.[0-9]\{3\}\)[0-9]*/\1/'
+export_to other --norm linear --dtype f16
+export_to other --norm fitted
+export_to other --norm best
+export_to other --norm-eps 1e-6
+mlascope export "$demo" -s "$setting" --for latent --norm linear -o other
+echo "exit $?"
+ls
