@@ -1,76 +1,11 @@
-#include "tests/expect.h"
+/* What a capture holds, against NumPy, the identities of moments and itself. */
+#include "tests/capture_fixture.h"
 
 #include <fcntl.h>
-#include <signal.h>
-#include <sys/resource.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#include "analysis/blas.h"
-#include "analysis/capture.h"
 #include "common/files.h"
-#include "common/hash.h"
 #include "datasets/safetensors.h"
-
-enum { VOCABULARY = 2048 };
-
-/* The ids of tests/reference/capture.py. */
-static mls_corpus make_corpus(size_t N, size_t T)
-{
-    mls_corpus c = {
-        .N = N, .n_ids = N * T, .tokens_available = N * T, .sha256 = "text"};
-
-    c.ids = malloc(N * T * sizeof *c.ids);
-    c.start = malloc((N + 1) * sizeof *c.start);
-    for (size_t t = 0; t < N * T; t++)
-        c.ids[t] = (int32_t)((t * t * 7 + t * 13 + 5) % VOCABULARY);
-    for (size_t n = 0; n <= N; n++)
-        c.start[n] = n * T;
-    return c;
-}
-
-static void free_corpus(mls_corpus *c)
-{
-    free(c->ids);
-    free(c->start);
-}
-
-static mls_status capture_of(const char *folder, const mls_corpus *corpus,
-                             const char *path, size_t threads, size_t windows,
-                             const mls_progress *progress, mls_err *err)
-{
-    const mls_capture_options options = {.n_windows = windows, .command = "test"};
-    mls_model *m = NULL;
-    mls_pool *pool = NULL;
-    mls_status st;
-
-    mls_blas_single_thread();
-    st = mls_model_open(&m, folder, err);
-    if (!st)
-        st = mls_pool_new(&pool, threads, err);
-    if (!st)
-        st = mls_capture_run(m, corpus, path, &options, pool, progress, err);
-    mls_pool_free(pool);
-    mls_model_close(m);
-    return st;
-}
-
-static mls_status capture(const mls_corpus *corpus, const char *path, size_t threads,
-                          const mls_progress *progress, mls_err *err)
-{
-    return capture_of(test_source("datasets/demo"), corpus, path, threads, 2, progress,
-                      err);
-}
-
-static uint64_t hash_of(const char *path)
-{
-    uint64_t hash, n;
-
-    assert_ok(mls_xxh3_file(path, 0, &hash, &n, &err));
-    assert_true(n > 0);
-    return hash;
-}
 
 /* One number of a layer's statistics by the path in the file and up to 3 indices. */
 static double number(const mls_layer_stats *s, const double *q, const double *k,
@@ -123,7 +58,7 @@ static double trace(const mls_layer_stats *s, const char *path, size_t head)
 static void a_capture_of_the_demo_agrees_with_numpy(void **state)
 {
     const char *path = test_scratch("numpy.h5");
-    mls_corpus corpus = make_corpus(4, 64);
+    mls_corpus corpus = demo_tokens(4, 64);
     FILE *f = fopen(test_source("tests/reference/capture.txt"), "r");
     mls_layer_stats s = {0};
     double *q = NULL, *k = NULL;
@@ -174,7 +109,7 @@ static void a_capture_of_the_demo_agrees_with_numpy(void **state)
     free(k);
     fclose(f);
     mls_capture_close(c);
-    free_corpus(&corpus);
+    mls_corpus_free(&corpus);
     unlink(path);
 }
 
@@ -194,7 +129,7 @@ static double difference(const double *a, size_t lda, const double *b, size_t n)
 static void the_moments_of_keys_and_values_follow_from_those_of_x(void **state)
 {
     const char *path = test_scratch("identity.h5");
-    mls_corpus corpus = make_corpus(5, 48);
+    mls_corpus corpus = demo_tokens(5, 48);
     mls_capture *c;
     mls_model *m;
 
@@ -224,15 +159,15 @@ static void the_moments_of_keys_and_values_follow_from_those_of_x(void **state)
     }
     mls_model_close(m);
     mls_capture_close(c);
-    free_corpus(&corpus);
+    mls_corpus_free(&corpus);
     unlink(path);
 }
 
 static void windows_show_the_sequences_they_name(void **state)
 {
     const char *path = test_scratch("windows.h5");
-    mls_corpus corpus = make_corpus(7, 24);
-    mls_corpus one = make_corpus(1, 24);
+    mls_corpus corpus = demo_tokens(7, 24);
+    mls_corpus one = demo_tokens(1, 24);
     const char *alone = test_scratch("alone.h5");
     mls_capture *c, *a;
     float x[24 * 384], y[24 * 384];
@@ -255,15 +190,15 @@ static void windows_show_the_sequences_they_name(void **state)
     }
     mls_capture_close(a);
     mls_capture_close(c);
-    free_corpus(&one);
-    free_corpus(&corpus);
+    mls_corpus_free(&one);
+    mls_corpus_free(&corpus);
     unlink(path);
     unlink(alone);
 }
 
 static void the_file_is_the_same_for_any_number_of_threads(void **state)
 {
-    mls_corpus corpus = make_corpus(70, 20); /* 3 sequences per job, the last has 1 */
+    mls_corpus corpus = demo_tokens(70, 20); /* 3 sequences per job, the last has 1 */
     uint64_t first = 0;
 
     (void)state;
@@ -277,147 +212,7 @@ static void the_file_is_the_same_for_any_number_of_threads(void **state)
         assert_false(mls_folder_exists(test_scratch("threads.h5.part")));
         unlink(path);
     }
-    free_corpus(&corpus);
-}
-
-/* Counts the calls, and ends the work at one of them. */
-typedef struct {
-    size_t calls, end_at;
-    bool kill;
-} interruption;
-
-static void count_step(void *arg, const char *what, double done, double total)
-{
-    interruption *i = arg;
-
-    (void)what;
-    assert_true(done <= total);
-    if (++i->calls == i->end_at && i->kill)
-        raise(SIGKILL);
-}
-
-static bool asked_to_stop(void *arg)
-{
-    const interruption *i = arg;
-
-    return i->calls >= i->end_at && !i->kill;
-}
-
-static void a_stopped_capture_goes_on_and_ends_in_the_same_bytes(void **state)
-{
-    const char *path = test_scratch("stopped.h5"), *whole = test_scratch("whole.h5");
-    const char *part = test_scratch("stopped.h5.part");
-    mls_corpus corpus = make_corpus(6, 20);
-    interruption all = {.end_at = SIZE_MAX};
-    const mls_progress count = {.arg = &all, .step = count_step};
-
-    (void)state;
-    assert_ok(capture(&corpus, whole, 1, &count, &err));
-    /* every sequence in every layer and in the head; hashing the model comes before */
-    assert_true(all.calls >= 6 * 7);
-    const size_t n_before = all.calls - 6 * 7;
-    for (size_t end_at = 1; end_at < all.calls; end_at += 15) {
-        interruption i = {.end_at = end_at};
-        const mls_progress p = {
-            .arg = &i, .step = count_step, .stopped = asked_to_stop};
-        interruption rest = {.end_at = SIZE_MAX};
-        const mls_progress count_rest = {.arg = &rest, .step = count_step};
-
-        assert_refused(capture(&corpus, path, 1, &p, &err), MLS_E_STOPPED,
-                       "stopped at");
-        assert_false(mls_file_exists(path));
-        assert_ok(capture(&corpus, path, 1, &count_rest, &err));
-        /* layers that were finished are not done again */
-        const size_t layers = end_at > n_before ? (end_at - n_before - 1) / 6 : 0;
-        assert_int_equal(rest.calls + (layers > 6 ? 6 : layers) * 6, all.calls);
-        assert_true(hash_of(path) == hash_of(whole));
-        assert_false(mls_folder_exists(part));
-        unlink(path);
-    }
-    unlink(whole);
-    free_corpus(&corpus);
-}
-
-/* Run in a process whose files may not grow beyond so many bytes; its status. */
-static int status_with_limit(const mls_corpus *corpus, const char *path, size_t limit)
-{
-    const pid_t child = fork();
-    int status = 0;
-
-    if (child == 0) {
-        const struct rlimit small = {limit, limit};
-
-        signal(SIGXFSZ, SIG_IGN);
-        setrlimit(RLIMIT_FSIZE, &small);
-        _exit((int)capture(corpus, path, 1, NULL, NULL));
-    }
-    assert_int_equal(waitpid(child, &status, 0), child);
-    assert_true(WIFEXITED(status));
-    return WEXITSTATUS(status);
-}
-
-static void a_full_disk_is_an_error_and_leaves_no_file(void **state)
-{
-    const char *path = test_scratch("full.h5"), *whole = test_scratch("enough.h5");
-    mls_corpus corpus = make_corpus(4, 20);
-    struct stat s;
-    size_t n_refused = 0;
-
-    (void)state;
-    assert_ok(capture(&corpus, whole, 1, NULL, &err));
-    assert_int_equal(stat(whole, &s), 0);
-    /* from the first file of the restart folder to the last block of the capture */
-    for (size_t limit = 64; limit < (size_t)s.st_size; limit = limit * 7 / 2) {
-        assert_int_equal(status_with_limit(&corpus, path, limit), MLS_E_IO);
-        assert_false(mls_file_exists(path));
-        n_refused++;
-    }
-    assert_true(n_refused > 8);
-    assert_int_equal(status_with_limit(&corpus, path, (size_t)s.st_size - 1), MLS_E_IO);
-    assert_false(mls_file_exists(path));
-    assert_int_equal(status_with_limit(&corpus, path, (size_t)s.st_size), MLS_OK);
-    assert_true(hash_of(path) == hash_of(whole));
-    unlink(path);
-    unlink(whole);
-    free_corpus(&corpus);
-}
-
-/* Run in a process that kills itself at the given call; false when it came to the end. */
-static bool killed_at(const mls_corpus *corpus, const char *path, size_t call)
-{
-    const pid_t child = fork();
-    int status = 0;
-
-    if (child == 0) {
-        interruption i = {.end_at = call, .kill = true};
-        const mls_progress p = {.arg = &i, .step = count_step};
-
-        capture(corpus, path, 1, &p, NULL);
-        _exit(0);
-    }
-    assert_int_equal(waitpid(child, &status, 0), child);
-    return WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
-}
-
-static void a_killed_capture_goes_on_and_ends_in_the_same_bytes(void **state)
-{
-    const char *path = test_scratch("killed.h5"), *whole = test_scratch("unkilled.h5");
-    mls_corpus corpus = make_corpus(4, 20);
-    interruption all = {.end_at = SIZE_MAX};
-    const mls_progress count = {.arg = &all, .step = count_step};
-
-    (void)state;
-    assert_ok(capture(&corpus, whole, 1, &count, &err));
-    for (size_t call = 1; call <= all.calls; call += 9) {
-        assert_true(killed_at(&corpus, path, call));
-        assert_false(mls_file_exists(path));
-        killed_at(&corpus, path, 7); /* while it goes on; it may be through before */
-        assert_ok(capture(&corpus, path, 2, NULL, &err));
-        assert_true(hash_of(path) == hash_of(whole));
-        unlink(path);
-    }
-    unlink(whole);
-    free_corpus(&corpus);
+    mls_corpus_free(&corpus);
 }
 
 static void a_random_draw_keeps_whole_sequences_in_order(void **state)
@@ -427,7 +222,7 @@ static void a_random_draw_keeps_whole_sequences_in_order(void **state)
 
     (void)state;
     for (uint64_t seed = 0; seed < DRAWS; seed++) {
-        mls_corpus c = make_corpus(N, T);
+        mls_corpus c = demo_tokens(N, T);
         size_t last = 0;
 
         for (size_t i = 0; i < N * T; i++)
@@ -445,7 +240,7 @@ static void a_random_draw_keeps_whole_sequences_in_order(void **state)
             last = from;
             times[from]++;
         }
-        free_corpus(&c);
+        mls_corpus_free(&c);
     }
     /* 90 expected, standard deviation 8.4 */
     for (size_t n = 0; n < N; n++)
@@ -456,7 +251,7 @@ static void merged_captures_are_that_of_the_joined_text(void **state)
 {
     const char *paths[] = {test_scratch("m0.h5"), test_scratch("m1.h5")};
     const char *whole = test_scratch("m.h5"), *merged = test_scratch("merged.h5");
-    mls_corpus all = make_corpus(7, 20);
+    mls_corpus all = demo_tokens(7, 20);
     mls_corpus first = {
         .ids = all.ids, .n_ids = 60, .start = all.start, .N = 3, .sha256 = "first"};
     const size_t rest_start[] = {0, 20, 40, 60, 80};
@@ -515,7 +310,7 @@ static void merged_captures_are_that_of_the_joined_text(void **state)
     mls_capture_close(b);
     mls_capture_close(parts[0]);
     mls_capture_close(parts[1]);
-    free_corpus(&all);
+    mls_corpus_free(&all);
     unlink(paths[0]);
     unlink(paths[1]);
     unlink(whole);
@@ -558,7 +353,7 @@ static void numbers_that_are_not_finite_are_refused_with_their_place(void **stat
 {
     enum { NAN_BITS = 0x7FC0, LARGEST = 0x7F7F, E = 256 };
     const char *path = test_scratch("nan.h5");
-    mls_corpus corpus = make_corpus(2, 16);
+    mls_corpus corpus = demo_tokens(2, 16);
     /* row 67 of the keys of layer 2: head 1, dimension 3 */
     const char *keys = "model.layers.2.self_attn.k_proj.weight";
     const char *folder = demo_with(keys, 67 * E + 9, NAN_BITS);
@@ -573,22 +368,7 @@ static void numbers_that_are_not_finite_are_refused_with_their_place(void **stat
         "layer 2, sequence 0, token 6: the key, head 1, dimension 3 is -inf");
     assert_false(mls_file_exists(path));
     assert_false(mls_folder_exists(test_scratch("nan.h5.part")));
-    free_corpus(&corpus);
-}
-
-static void an_output_that_cannot_be_written_is_refused_before_the_work(void **state)
-{
-    mls_corpus corpus = make_corpus(2, 16);
-    interruption i = {.end_at = SIZE_MAX};
-    const mls_progress count = {.arg = &i, .step = count_step};
-
-    (void)state;
-    assert_refused(capture(&corpus, "/nonexistent/run.h5", 1, &count, &err),
-                   MLS_E_INPUT, "/nonexistent/run.h5: cannot be written");
-    assert_refused(capture(&corpus, "/tmp", 1, &count, &err), MLS_E_INPUT,
-                   "is a folder");
-    assert_int_equal(i.calls, 0);
-    free_corpus(&corpus);
+    mls_corpus_free(&corpus);
 }
 
 int main(void)
@@ -598,13 +378,9 @@ int main(void)
         cmocka_unit_test(the_moments_of_keys_and_values_follow_from_those_of_x),
         cmocka_unit_test(windows_show_the_sequences_they_name),
         cmocka_unit_test(the_file_is_the_same_for_any_number_of_threads),
-        cmocka_unit_test(a_stopped_capture_goes_on_and_ends_in_the_same_bytes),
-        cmocka_unit_test(a_killed_capture_goes_on_and_ends_in_the_same_bytes),
-        cmocka_unit_test(a_full_disk_is_an_error_and_leaves_no_file),
         cmocka_unit_test(merged_captures_are_that_of_the_joined_text),
         cmocka_unit_test(a_random_draw_keeps_whole_sequences_in_order),
         cmocka_unit_test(numbers_that_are_not_finite_are_refused_with_their_place),
-        cmocka_unit_test(an_output_that_cannot_be_written_is_refused_before_the_work),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,38 +1,15 @@
 /* What every method's build() makes of a layer, run as attention against the truth. */
-#include "tests/expect.h"
+#include "tests/random_layer.h"
 
 #include "analysis/blas.h"
-#include "analysis/forward.h"
-#include "analysis/latent.h"
 #include "analysis/linalg.h"
 #include "analysis/rope.h"
-#include "analysis/stats.h"
 #include "bench/scheme.h"
-#include "common/rng.h"
-#include "datasets/corpus.h"
 
-enum { T = 37, E = 48, N = 400 };
-
-/* One random layer, its statistics on N random tokens, and an input. */
-typedef struct {
-    mls_config config;
-    mls_layer layer;
-    mls_layer_stats stats;
-    float *x, *want, *got; /* (T, E) */
-} setup;
-
-static float *random_floats(mls_rng *rng, size_t n, double scale)
-{
-    float *x = malloc(n * sizeof *x);
-
-    assert_non_null(x);
-    for (size_t i = 0; i < n; i++)
-        x[i] = (float)(scale * mls_rng_normal(rng));
-    return x;
-}
+enum { N = 400 };
 
 /* Tokens whose numbers depend on each other and have a mean. */
-static void make_stats(setup *s, mls_rng *rng)
+static void make_stats(random_layer *s, mls_rng *rng)
 {
     double *mix = malloc(E * E * sizeof *mix), *u = malloc(N * E * sizeof *u);
     double *x = malloc(N * E * sizeof *x);
@@ -58,56 +35,17 @@ static void make_stats(setup *s, mls_rng *rng)
     free(x);
 }
 
-static void make(setup *s, size_t H, size_t G, size_t D, bool biases, bool qk_norm)
+static void make(random_layer *s, size_t H, size_t G, size_t D, bool biases,
+                 bool qk_norm)
 {
-    mls_plain p;
     mls_rng rng;
 
     mls_rng_seed(&rng, 21, H * 100 + G * 10 + D + biases);
-    memset(s, 0, sizeof *s);
-    s->config.L = 1;
-    s->config.E = E;
-    s->config.H = H;
-    s->config.G = G;
-    s->config.D = D;
-    s->config.rms_eps = 1e-5;
-    s->config.rope = (mls_rope_config){.theta = 100.0, .factor = 1};
-    s->config.qkv_bias = s->config.o_bias = biases;
-    s->config.qk_norm = qk_norm;
-    s->layer.wq = random_floats(&rng, H * D * E, 0.2);
-    s->layer.wk = random_floats(&rng, G * D * E, 0.2);
-    s->layer.wv = random_floats(&rng, G * D * E, 0.2);
-    s->layer.wo = random_floats(&rng, E * H * D, 0.2);
-    if (biases) {
-        s->layer.bq = random_floats(&rng, H * D, 0.3);
-        s->layer.bk = random_floats(&rng, G * D, 0.3);
-        s->layer.bv = random_floats(&rng, G * D, 0.3);
-        s->layer.bo = random_floats(&rng, E, 0.3);
-    }
-    if (qk_norm) {
-        s->layer.q_norm = random_floats(&rng, D, 1);
-        s->layer.k_norm = random_floats(&rng, D, 1);
-    }
-    s->x = random_floats(&rng, T * E, 1);
-    s->want = random_floats(&rng, T * E, 1);
-    s->got = random_floats(&rng, T * E, 1);
+    random_layer_make(s, &rng, H, G, D, biases, qk_norm);
     make_stats(s, &rng);
-    assert_ok(mls_plain_new(&p, &s->config, T, 1, &err));
-    p.layer = &s->layer;
-    assert_ok(mls_plain_attention(&p, 0, 0, s->x, T, s->want, &err));
-    mls_plain_free(&p);
 }
 
-static void drop(setup *s)
-{
-    mls_layer_free(&s->layer);
-    mls_layer_stats_free(&s->stats);
-    free(s->x);
-    free(s->want);
-    free(s->got);
-}
-
-static mls_status build(mls_latent_form *f, const setup *s, const char *text,
+static mls_status build(mls_latent_form *f, const random_layer *s, const char *text,
                         mls_err *err)
 {
     const mls_method_input in = {.config = &s->config};
@@ -127,16 +65,6 @@ done:
     mls_ready_scheme_free(ready);
     mls_scheme_free(&scheme);
     return st;
-}
-
-static void run(const mls_latent_form *f, const setup *s, bool absorbed, float *out)
-{
-    mls_latent_runner *r;
-
-    assert_ok(mls_latent_runner_new(&r, T, 1, absorbed, &err));
-    assert_ok(mls_latent_runner_set(r, f, NULL, &err));
-    assert_ok(mls_latent_attention(r, 0, 0, s->x, T, out, &err));
-    mls_latent_runner_free(r);
 }
 
 /* Largest difference over the largest magnitude. */
@@ -161,6 +89,7 @@ static const struct {
     {4, 4, 8, false}, {6, 2, 8, false}, {6, 1, 16, true},
     {4, 2, 12, true}, {3, 3, 8, true},
 };
+
 enum { SHAPES = sizeof shapes / sizeof shapes[0] };
 
 /* G: KV heads, C: chunks, F: rank of V, K: rank of [K; V] where nothing is rotated. */
@@ -222,19 +151,19 @@ static void full_rank_and_all_chunks_are_the_original_attention(void **state)
         for (size_t k = 0; k < sizeof settings / sizeof settings[0]; k++)
             for (int absorbed = 0; absorbed < 2; absorbed++) {
                 char text[128];
-                setup s;
+                random_layer s;
                 mls_latent_form f;
 
                 make(&s, shapes[i].H, shapes[i].G, shapes[i].D, shapes[i].biases,
                      false);
                 fill_in(settings[k], &s.config, text);
                 assert_ok(build(&f, &s, text, &err));
-                run(&f, &s, absorbed, s.got);
+                latent_attention(&f, &s, absorbed, s.got);
                 if (!(distance(s.got, s.want) <= 1e-5))
                     fail_msg("%s, H %zu G %zu: %g", text, shapes[i].H, shapes[i].G,
                              distance(s.got, s.want));
                 mls_latent_free(&f);
-                drop(&s);
+                random_layer_free(&s);
             }
 }
 
@@ -248,21 +177,21 @@ static void with_one_kv_head_the_paired_x_ecomla_is_exact_too(void **state)
     (void)state;
     for (size_t k = 0; k < 2; k++) {
         char text[128];
-        setup s;
+        random_layer s;
         mls_latent_form f;
 
         make(&s, 3, 1, 16, true, false);
         assert_ok(build(&f, &s, fill_in(settings[k], &s.config, text), &err));
-        run(&f, &s, false, s.got);
+        latent_attention(&f, &s, false, s.got);
         assert_close(distance(s.got, s.want), 0.0, 1e-5);
         mls_latent_free(&f);
         /* The project's own start turns broken pairs: not the model's attention. */
         assert_ok(build(
             &f, &s, fill_in("x-ecomla rope_dim=@D rank=@F", &s.config, text), &err));
-        run(&f, &s, false, s.got);
+        latent_attention(&f, &s, false, s.got);
         assert_true(distance(s.got, s.want) > 0.01);
         mls_latent_free(&f);
-        drop(&s);
+        random_layer_free(&s);
     }
 }
 
@@ -270,7 +199,7 @@ static void qk_norm_passes_where_whole_keys_are_read_back(void **state)
 {
     static const char *const refused[] = {"mha2mla rope=high", "elitekv rope=high",
                                           "x-ecomla", "transmla freqfold=1"};
-    setup s;
+    random_layer s;
     mls_latent_form f;
 
     (void)state;
@@ -278,10 +207,10 @@ static void qk_norm_passes_where_whole_keys_are_read_back(void **state)
     for (size_t k = 0; k < 4; k++)
         assert_refused(build(&f, &s, refused[k], &err), MLS_E_INPUT, "QK-norm");
     assert_ok(build(&f, &s, "gqa2mla", &err));
-    run(&f, &s, false, s.got);
+    latent_attention(&f, &s, false, s.got);
     assert_close(distance(s.got, s.want), 0.0, 1e-5);
     mls_latent_free(&f);
-    drop(&s);
+    random_layer_free(&s);
 }
 
 /*
@@ -306,7 +235,7 @@ static void full_rank_loses_only_the_rotation_of_dropped_chunks(void **state)
     (void)state;
     for (size_t k = 0; k < sizeof cases / sizeof cases[0]; k++)
         for (int absorbed = 0; absorbed < 2; absorbed++) {
-            setup s;
+            random_layer s;
             mls_latent_form f, whole;
 
             make(&s, 4, 2, 12, true, false);
@@ -315,20 +244,20 @@ static void full_rank_loses_only_the_rotation_of_dropped_chunks(void **state)
                 for (size_t c = 0; c < 6; c++)
                     if (!cases[k].kept[c])
                         whole.rope_key[g].inv_freq[c] = 0.0;
-            run(&whole, &s, false, s.want);
+            latent_attention(&whole, &s, false, s.want);
             assert_ok(build(&f, &s, cases[k].setting, &err));
-            run(&f, &s, absorbed, s.got);
+            latent_attention(&f, &s, absorbed, s.got);
             if (!(distance(s.got, s.want) <= 1e-5))
                 fail_msg("%s: %g", cases[k].setting, distance(s.got, s.want));
             mls_latent_free(&f);
             mls_latent_free(&whole);
-            drop(&s);
+            random_layer_free(&s);
         }
 }
 
 static void scores_choose_chunks_for_each_kv_head(void **state)
 {
-    setup s;
+    random_layer s;
     mls_latent_form f, whole;
 
     (void)state;
@@ -344,14 +273,14 @@ static void scores_choose_chunks_for_each_kv_head(void **state)
         for (size_t c = 0; c < 6; c++)
             if (c != (g == 0 ? 4 : 2))
                 whole.rope_key[g].inv_freq[c] = 0.0;
-    run(&whole, &s, false, s.want);
+    latent_attention(&whole, &s, false, s.want);
     assert_ok(build(&f, &s, "mha2mla rope=2-norm chunks=1 rank=22", &err));
     assert_int_equal(f.rope_key[1].n, 2);
-    run(&f, &s, false, s.got);
+    latent_attention(&f, &s, false, s.got);
     assert_close(distance(s.got, s.want), 0.0, 1e-5);
     mls_latent_free(&f);
     mls_latent_free(&whole);
-    drop(&s);
+    random_layer_free(&s);
 }
 
 /* Column norms of what heads read latent 0 with: the singular values of the stack. */
@@ -379,7 +308,7 @@ static void mha2mla_joint_and_elitekv_j_lrd_factorize_the_same_matrix(void **sta
     double a[R], b[R], want[48], *stacked = malloc(48 * E * sizeof *stacked);
     mls_latent_form f, h;
     size_t row = 0;
-    setup s;
+    random_layer s;
 
     (void)state;
     make(&s, 4, 2, 12, false, false);
@@ -413,13 +342,13 @@ static void mha2mla_joint_and_elitekv_j_lrd_factorize_the_same_matrix(void **sta
     }
     mls_latent_free(&f);
     mls_latent_free(&h);
-    drop(&s);
+    random_layer_free(&s);
     free(stacked);
 }
 
 static void more_rank_never_raises_the_error_of_keys_and_values(void **state)
 {
-    setup s;
+    random_layer s;
     double last = INFINITY;
 
     (void)state;
@@ -445,7 +374,7 @@ static void more_rank_never_raises_the_error_of_keys_and_values(void **state)
         mls_latent_free(&f);
     }
     assert_close(last, 0.0, 1e-8);
-    drop(&s);
+    random_layer_free(&s);
 }
 
 /* What a setting caches: from the config alone, and from the form that is built. */
@@ -486,7 +415,7 @@ static void the_form_caches_what_the_layout_says(void **state)
             mls_setting setting;
             mls_latent_form f;
             char text[128];
-            setup s;
+            random_layer s;
 
             if (shapes[i].D == 12)
                 continue; /* 6 chunks: not all of these fit */
@@ -510,14 +439,14 @@ static void the_form_caches_what_the_layout_says(void **state)
                          a.elements_per_token, a.bytes_per_token, a.batch_bytes,
                          b.elements_per_token, b.bytes_per_token, b.batch_bytes);
             mls_latent_free(&f);
-            drop(&s);
+            random_layer_free(&s);
         }
 }
 
 static void x_ecomla_starts_as_its_code_does(void **state)
 {
     enum { H = 4, G = 2, D = 12, R = 48, DR = 4, NOPE = 8 };
-    setup s;
+    random_layer s;
     mls_latent_form f;
 
     (void)state;
@@ -572,148 +501,7 @@ static void x_ecomla_starts_as_its_code_does(void **state)
             }
         }
     mls_latent_free(&f);
-    drop(&s);
-}
-
-/* The demo model and its capture on a little text. */
-static void open_demo(mls_method_input *in, mls_model **model)
-{
-    const char *path = test_scratch("convert.h5");
-    const char *text[] = {test_source("datasets/demo/evaluation.txt")};
-    mls_tokenizer *tokenizer;
-    mls_corpus corpus;
-
-    memset(in, 0, sizeof *in);
-    assert_ok(mls_pool_new(&in->pool, 2, &err));
-    assert_ok(mls_model_open(model, test_source("datasets/demo"), &err));
-    assert_ok(mls_tokenizer_open(&tokenizer, test_source("datasets/demo"), &err));
-    assert_ok(mls_corpus_read(&corpus, tokenizer, text, 1, 64, 4, false, &err));
-    assert_ok(
-        mls_capture_run(*model, &corpus, path,
-                        &(mls_capture_options){.sampling = "the first", .n_windows = 2},
-                        in->pool, NULL, &err));
-    assert_ok(mls_capture_open(&in->capture, path, &err));
-    in->model = *model;
-    in->config = mls_model_config(*model);
-    mls_corpus_free(&corpus);
-    mls_tokenizer_close(tokenizer);
-}
-
-static void close_demo(mls_method_input *in, mls_model *model)
-{
-    mls_capture_close(in->capture);
-    mls_model_close(model);
-    mls_pool_free(in->pool);
-}
-
-static void budgets_over_heads_and_layers_are_spent_whole(void **state)
-{
-    static const char *const settings[] = {
-        "mha2mla chunks=5 rank=16 scope=layer",
-        "mha2mla chunks=5 rank=16 scope=global",
-        "elitekv chunks=5 rank=70 scope=layer",
-        "elitekv chunks=5 rank=70 scope=global",
-    };
-    mls_method_input in;
-    mls_model *model;
-
-    (void)state;
-    open_demo(&in, &model);
-    for (size_t k = 0; k < sizeof settings / sizeof settings[0]; k++) {
-        static mls_cache_layout want, got;
-        const mls_size_request request = {
-            .tokens = 100, .batch = 1, .block = 1, .tensor_parallel = 1};
-        mls_ready_scheme *ready;
-        mls_size_result a, b;
-        mls_setting setting;
-        mls_scheme scheme;
-        size_t least = SIZE_MAX, most = 0, all = 0;
-
-        assert_ok(mls_setting_parse(&setting, settings[k], &err));
-        assert_ok(mls_scheme_uniform(&scheme, &setting, in.config->L, &err));
-        assert_ok(mls_scheme_prepare(&ready, &scheme, &in, &err));
-        memset(&got, 0, sizeof got);
-        got.L = in.config->L;
-        for (size_t l = 0; l < in.config->L; l++) {
-            mls_layer_stats stats;
-            mls_latent_form form;
-            mls_layer layer;
-            size_t chunks = 0;
-
-            assert_ok(mls_model_attention(model, l, &layer, &err));
-            assert_ok(mls_capture_stats(in.capture, l, &stats, &err));
-            assert_ok(mls_scheme_build(ready, &layer, &stats, &form, &err));
-            for (size_t i = 0; i < form.n_rope_keys; i++)
-                chunks += form.rope_key[i].n / 2;
-            if (strstr(settings[k], "layer"))
-                assert_int_equal(chunks, 2 * 5);
-            least = chunks < least ? chunks : least;
-            most = chunks > most ? chunks : most;
-            all += chunks;
-            assert_ok(mls_latent_layout(&form, &got.layer[l], &err));
-            mls_latent_free(&form);
-            mls_layer_stats_free(&stats);
-            mls_layer_free(&layer);
-        }
-        assert_int_equal(all, in.config->L * 2 * 5);
-        if (strstr(settings[k], "global")) /* the layers differ in what they need */
-            assert_true(least < most);
-        assert_ok(mls_method_layout(&want, in.config, &setting, &err));
-        mls_size(&a, &want, &request);
-        mls_size(&b, &got, &request);
-        assert_close(b.elements_per_token, a.elements_per_token, 0.0);
-        mls_ready_scheme_free(ready);
-        mls_scheme_free(&scheme);
-    }
-    close_demo(&in, model);
-}
-
-/* Layer 0 of the demo model under a setting. */
-static void build_first(mls_latent_form *f, const mls_method_input *in,
-                        const char *text)
-{
-    mls_ready_scheme *ready;
-    mls_layer_stats stats;
-    mls_setting setting;
-    mls_scheme scheme;
-    mls_layer layer;
-
-    assert_ok(mls_setting_parse(&setting, text, &err));
-    assert_ok(mls_scheme_uniform(&scheme, &setting, in->config->L, &err));
-    assert_ok(mls_scheme_prepare(&ready, &scheme, in, &err));
-    assert_ok(mls_model_attention(in->model, 0, &layer, &err));
-    assert_ok(mls_capture_stats(in->capture, 0, &stats, &err));
-    assert_ok(mls_scheme_build(ready, &layer, &stats, f, &err));
-    mls_layer_stats_free(&stats);
-    mls_layer_free(&layer);
-    mls_ready_scheme_free(ready);
-    mls_scheme_free(&scheme);
-}
-
-static void freqfold_auto_takes_one_of_the_folds_it_may_take(void **state)
-{
-    static const size_t folds[] = {2, 4, 8, 16, 32};
-    mls_latent_form chosen, f;
-    mls_method_input in;
-    mls_model *model;
-    size_t same = 0;
-
-    (void)state;
-    open_demo(&in, &model);
-    build_first(&chosen, &in, "transmla rank=64 rope_dim=32 freqfold=auto");
-    assert_int_equal(chosen.rope_key[0].n, 32);
-    for (size_t i = 0; i < sizeof folds / sizeof folds[0]; i++) {
-        char text[64];
-
-        sprintf(text, "transmla rank=64 rope_dim=32 freqfold=%zu", folds[i]);
-        build_first(&f, &in, text);
-        same += memcmp(f.rope_key[0].w, chosen.rope_key[0].w,
-                       32 * f.E * sizeof(float)) == 0;
-        mls_latent_free(&f);
-    }
-    assert_int_equal(same, 1);
-    mls_latent_free(&chosen);
-    close_demo(&in, model);
+    random_layer_free(&s);
 }
 
 static void impossible_settings_are_refused(void **state)
@@ -742,7 +530,7 @@ static void impossible_settings_are_refused(void **state)
         {"elitekv rope=high chunks=2 rank=9 scope=heads", "scope", MLS_E_ARG},
         {"transmla rank=9", "needs the weights", MLS_E_INPUT},
     };
-    setup s;
+    random_layer s;
     mls_latent_form f;
 
     (void)state;
@@ -754,7 +542,7 @@ static void impossible_settings_are_refused(void **state)
         if (st != cases[i].status || !strstr(e.text, cases[i].part))
             fail_msg("%s: status %d \"%s\"", cases[i].setting, (int)st, e.text);
     }
-    drop(&s);
+    random_layer_free(&s);
 }
 
 static void data_is_asked_for_where_it_is_needed(void **state)
@@ -763,7 +551,7 @@ static void data_is_asked_for_where_it_is_needed(void **state)
     mls_method_input in = {0};
     mls_setting setting;
     mls_latent_form f;
-    setup s;
+    random_layer s;
 
     (void)state;
     make(&s, 4, 2, 12, false, false);
@@ -776,7 +564,7 @@ static void data_is_asked_for_where_it_is_needed(void **state)
     assert_ok(mls_method_find(&method, "mha2mla", &err));
     assert_refused(method->build(&in, &setting, NULL, &s.layer, NULL, &f, &err),
                    MLS_E_INPUT, "2-norm");
-    drop(&s);
+    random_layer_free(&s);
 }
 
 int main(void)
@@ -791,8 +579,6 @@ int main(void)
         cmocka_unit_test(more_rank_never_raises_the_error_of_keys_and_values),
         cmocka_unit_test(the_form_caches_what_the_layout_says),
         cmocka_unit_test(x_ecomla_starts_as_its_code_does),
-        cmocka_unit_test(budgets_over_heads_and_layers_are_spent_whole),
-        cmocka_unit_test(freqfold_auto_takes_one_of_the_folds_it_may_take),
         cmocka_unit_test(impossible_settings_are_refused),
         cmocka_unit_test(data_is_asked_for_where_it_is_needed),
     };

@@ -1,11 +1,10 @@
-#include "expect.h"
+#include "tests/demo.h"
 
-#include "analysis/blas.h"
 #include "common/files.h"
 #include "datasets/csv.h"
 #include "reports/frequency_plots.h"
 
-enum { N = 4, T = 24, V = 2048 };
+enum { N = 4, T = 24 };
 
 static const char *const names[] = {"high", "2-norm", "ropelite-l2", "ropelite-l1"};
 static const size_t chunks[] = {2, 4, 32};
@@ -14,39 +13,18 @@ enum { RULES = 4, BUDGETS = 3 };
 /* All that a frequency analysis of the demo model on made-up tokens holds. */
 static void analyse(mls_frequency *f, bool costs)
 {
-    const mls_capture_options options = {.n_windows = N, .command = "test"};
     const mls_frequency_request request = {.rules = names,
                                            .n_rules = RULES,
                                            .chunks = chunks,
                                            .n_chunks = BUDGETS,
                                            .stability = costs,
                                            .costs = costs};
-    int32_t ids[N * T];
-    size_t start[N + 1];
-    mls_corpus corpus = {.N = N,
-                         .n_ids = N * T,
-                         .ids = ids,
-                         .start = start,
-                         .tokens_available = N * T,
-                         .sha256 = "text"};
-    const char *path = test_scratch("plots.h5");
-    mls_model *model;
-    mls_capture *capture;
-    mls_pool *pool;
+    mls_corpus corpus = demo_tokens(N, T);
+    demo d = demo_open(&corpus, N);
 
-    for (size_t t = 0; t < N * T; t++)
-        ids[t] = (int32_t)((t * t * 7 + t * 13 + 5) % V);
-    for (size_t n = 0; n <= N; n++)
-        start[n] = n * T;
-    mls_blas_single_thread();
-    assert_ok(mls_model_open(&model, test_source("datasets/demo"), &err));
-    assert_ok(mls_pool_new(&pool, 2, &err));
-    assert_ok(mls_capture_run(model, &corpus, path, &options, pool, NULL, &err));
-    assert_ok(mls_capture_open(&capture, path, &err));
-    assert_ok(mls_frequency_run(f, capture, &request, pool, NULL, &err));
-    mls_capture_close(capture);
-    mls_pool_free(pool);
-    mls_model_close(model);
+    assert_ok(mls_frequency_run(f, d.capture, &request, d.pool, NULL, &err));
+    demo_close(&d);
+    mls_corpus_free(&corpus);
 }
 
 static void read_data(mls_csv *t, const char *folder, const char *name)

@@ -1,90 +1,15 @@
-#include "tests/expect.h"
+/* Latent forms: exact where they should be, refused where they cannot be. */
+#include "tests/random_layer.h"
 
-#include "analysis/forward.h"
-#include "analysis/latent.h"
 #include "analysis/rope.h"
-#include "common/rng.h"
 
-enum { T = 37, E = 48 };
-
-/* One random layer and an input; the plain attention is the truth. */
-typedef struct {
-    mls_config config;
-    mls_layer layer;
-    float *x, *want, *got; /* (T, E) */
-} setup;
-
-static float *random_floats(mls_rng *rng, size_t n, double scale)
-{
-    float *x = malloc(n * sizeof *x);
-
-    assert_non_null(x);
-    for (size_t i = 0; i < n; i++)
-        x[i] = (float)(scale * mls_rng_normal(rng));
-    return x;
-}
-
-static void plain(const setup *s, float *out)
-{
-    mls_plain p;
-
-    assert_ok(mls_plain_new(&p, &s->config, T, 1, &err));
-    p.layer = &s->layer;
-    assert_ok(mls_plain_attention(&p, 0, 0, s->x, T, out, &err));
-    mls_plain_free(&p);
-}
-
-static void make(setup *s, size_t H, size_t G, size_t D, bool biases, bool qk_norm)
+static void make(random_layer *s, size_t H, size_t G, size_t D, bool biases,
+                 bool qk_norm)
 {
     mls_rng rng;
 
     mls_rng_seed(&rng, 5, H * 100 + G * 10 + D + biases);
-    memset(s, 0, sizeof *s);
-    s->config.L = 1;
-    s->config.E = E;
-    s->config.H = H;
-    s->config.G = G;
-    s->config.D = D;
-    s->config.rms_eps = 1e-5;
-    s->config.rope = (mls_rope_config){.theta = 100.0, .factor = 1};
-    s->config.qkv_bias = s->config.o_bias = biases;
-    s->config.qk_norm = qk_norm;
-    s->layer.wq = random_floats(&rng, H * D * E, 0.2);
-    s->layer.wk = random_floats(&rng, G * D * E, 0.2);
-    s->layer.wv = random_floats(&rng, G * D * E, 0.2);
-    s->layer.wo = random_floats(&rng, E * H * D, 0.2);
-    if (biases) {
-        s->layer.bq = random_floats(&rng, H * D, 0.3);
-        s->layer.bk = random_floats(&rng, G * D, 0.3);
-        s->layer.bv = random_floats(&rng, G * D, 0.3);
-        s->layer.bo = random_floats(&rng, E, 0.3);
-    }
-    if (qk_norm) {
-        s->layer.q_norm = random_floats(&rng, D, 1);
-        s->layer.k_norm = random_floats(&rng, D, 1);
-    }
-    s->x = random_floats(&rng, T * E, 1);
-    s->want = random_floats(&rng, T * E, 1);
-    s->got = random_floats(&rng, T * E, 1);
-    plain(s, s->want);
-}
-
-static void drop(setup *s)
-{
-    mls_layer_free(&s->layer);
-    free(s->x);
-    free(s->want);
-    free(s->got);
-}
-
-static void run(const mls_latent_form *f, const setup *s, bool absorbed, float *out)
-{
-    mls_latent_runner *r;
-
-    assert_ok(mls_latent_runner_new(&r, T, 1, absorbed, &err));
-    assert_ok(mls_latent_runner_set(r, f, NULL, &err));
-    assert_ok(mls_latent_attention(r, 0, 0, s->x, T, out, &err));
-    mls_latent_runner_free(r);
+    random_layer_make(s, &rng, H, G, D, biases, qk_norm);
 }
 
 static void expect_same(const float *got, const float *want, double tolerance)
@@ -110,17 +35,17 @@ static void the_identity_form_is_the_models_own_attention(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++)
         for (int absorbed = 0; absorbed < 2; absorbed++) {
-            setup s;
+            random_layer s;
             mls_latent_form f;
 
             make(&s, shapes[i].H, shapes[i].G, shapes[i].D, shapes[i].biases,
                  shapes[i].qk_norm);
             assert_ok(mls_latent_identity(&f, &s.config, &s.layer, &err));
             assert_int_equal(mls_latent_elements(&f), 2 * shapes[i].G * shapes[i].D);
-            run(&f, &s, absorbed, s.got);
+            latent_attention(&f, &s, absorbed, s.got);
             expect_same(s.got, s.want, 1e-5);
             mls_latent_free(&f);
-            drop(&s);
+            random_layer_free(&s);
         }
 }
 
@@ -128,7 +53,7 @@ static void the_identity_form_is_the_models_own_attention(void **state)
  * All keys and values of a layer in one latent, mixed by a random orthogonal matrix (a
  * product of reflections), so that reading back is a real matrix product.
  */
-static void mixed_form(mls_latent_form *f, const setup *s)
+static void mixed_form(mls_latent_form *f, const random_layer *s)
 {
     const size_t G = s->config.G, D = s->config.D, R = 2 * G * D;
     double *mix = calloc(R * R, sizeof *mix);
@@ -206,15 +131,15 @@ static void one_mixed_latent_of_full_rank_loses_nothing(void **state)
 {
     (void)state;
     for (size_t i = 0; i < 4; i++) {
-        setup s;
+        random_layer s;
         mls_latent_form f;
 
         make(&s, shapes[i].H, shapes[i].G, shapes[i].D, shapes[i].biases, false);
         mixed_form(&f, &s);
-        run(&f, &s, false, s.got);
+        latent_attention(&f, &s, false, s.got);
         expect_same(s.got, s.want, 1e-5);
         mls_latent_free(&f);
-        drop(&s);
+        random_layer_free(&s);
     }
 }
 
@@ -222,7 +147,7 @@ static void absorbed_and_expanded_evaluation_agree(void **state)
 {
     (void)state;
     for (size_t i = 0; i < 4; i++) {
-        setup s;
+        random_layer s;
         mls_latent_form f;
         float *expanded;
 
@@ -232,18 +157,18 @@ static void absorbed_and_expanded_evaluation_agree(void **state)
         /* Without rotation the scores can come straight from the latent. */
         for (size_t g = 0; g < s.config.G; g++)
             f.head[g].rotation = MLS_ROTATE_NEVER;
-        run(&f, &s, false, expanded);
-        run(&f, &s, true, s.got);
+        latent_attention(&f, &s, false, expanded);
+        latent_attention(&f, &s, true, s.got);
         expect_same(s.got, expanded, 1e-5);
         free(expanded);
         mls_latent_free(&f);
-        drop(&s);
+        random_layer_free(&s);
     }
 }
 
 static void a_shared_cache_is_the_other_layers_keys_and_values(void **state)
 {
-    setup s;
+    random_layer s;
     mls_latent_form first, second;
     mls_latent_runner *r;
     const size_t start[] = {0, T};
@@ -270,19 +195,19 @@ static void a_shared_cache_is_the_other_layers_keys_and_values(void **state)
     mls_latent_free(&first);
     mls_latent_free(&second);
     s.layer.index = 0;
-    drop(&s);
+    random_layer_free(&s);
 }
 
 static void a_token_budget_keeps_the_first_tokens_and_the_newest(void **state)
 {
-    setup s;
+    random_layer s;
     mls_latent_form f;
 
     (void)state;
     make(&s, 4, 2, 8, false, false);
     assert_ok(mls_latent_identity(&f, &s.config, &s.layer, &err));
     f.token_budget = 0.5;
-    run(&f, &s, false, s.got);
+    latent_attention(&f, &s, false, s.got);
     /* Up to MLS_BUDGET_SINKS + 1 tokens nothing is dropped. */
     for (size_t i = 0; i < (MLS_BUDGET_SINKS + 1) * E; i++)
         assert_close((double)s.got[i], (double)s.want[i], 1e-4);
@@ -291,15 +216,15 @@ static void a_token_budget_keeps_the_first_tokens_and_the_newest(void **state)
         change += fabs((double)s.got[i] - (double)s.want[i]);
     assert_true(change > 1e-2);
     f.token_budget = 1.0 - 1e-9; /* by the other code path: all tokens are kept */
-    run(&f, &s, false, s.got);
+    latent_attention(&f, &s, false, s.got);
     expect_same(s.got, s.want, 1e-5);
     mls_latent_free(&f);
-    drop(&s);
+    random_layer_free(&s);
 }
 
 static void the_layout_counts_what_is_cached(void **state)
 {
-    setup s;
+    random_layer s;
     mls_latent_form f;
     mls_cache_layer layer;
     size_t total = 0;
@@ -325,12 +250,12 @@ static void the_layout_counts_what_is_cached(void **state)
     assert_int_equal(layer.part[0].kind, MLS_PART_LATENT);
     assert_true(layer.part[0].shared);
     mls_latent_free(&f);
-    drop(&s);
+    random_layer_free(&s);
 }
 
 static void inconsistent_forms_are_refused(void **state)
 {
-    setup s;
+    random_layer s;
     mls_latent_form f;
 
     (void)state;
@@ -348,7 +273,7 @@ static void inconsistent_forms_are_refused(void **state)
     f.token_budget = 0;
     assert_refused(mls_latent_check(&f, &err), MLS_E_INPUT, "token budget");
     mls_latent_free(&f);
-    drop(&s);
+    random_layer_free(&s);
 }
 
 int main(void)

@@ -1,4 +1,4 @@
-#include "tests/expect.h"
+#include "tests/quant_fixture.h"
 
 #include "analysis/quant_error.h"
 #include "analysis/rope.h"
@@ -37,14 +37,6 @@ static fixture *make(size_t sliding, bool rotates)
                              .cs = rotates ? f.cs : NULL,
                              .sliding = sliding};
     return &f;
-}
-
-static mls_quant parsed(const char *text)
-{
-    mls_quant q;
-
-    assert_ok(mls_quant_parse(&q, text, &err));
-    return q;
 }
 
 /* One vector of D numbers turned to position t, from the definition. */

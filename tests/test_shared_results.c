@@ -1,48 +1,21 @@
-#include "expect.h"
+#include "tests/demo.h"
 
-#include "analysis/blas.h"
 #include "analysis/select_rules.h"
 #include "analysis/shared_results.h"
 
 enum { N = 2, T = 48, CHUNKS = 5 };
 
 /* A capture of the demo model on made-up tokens, with both sequences as windows. */
-typedef struct {
-    mls_model *model;
-    mls_capture *capture;
-    mls_pool *pool;
-} bench;
-
-static void bench_new(bench *b)
+static demo new_bench(void)
 {
-    const mls_capture_options options = {.n_windows = N, .command = "test"};
-    int32_t ids[N * T];
-    size_t start[N + 1] = {0, T, 2 * T};
-    mls_corpus corpus = {.N = N,
-                         .n_ids = N * T,
-                         .ids = ids,
-                         .start = start,
-                         .tokens_available = N * T,
-                         .sha256 = "text"};
-    const char *path = test_scratch("shared.h5");
+    mls_corpus corpus = demo_tokens(N, T);
+    const demo d = demo_open(&corpus, N);
 
-    for (size_t t = 0; t < N * T; t++)
-        ids[t] = (int32_t)((t * t * 7 + t * 13 + 5) % 2048);
-    mls_blas_single_thread();
-    assert_ok(mls_model_open(&b->model, test_source("datasets/demo"), &err));
-    assert_ok(mls_pool_new(&b->pool, 2, &err));
-    assert_ok(mls_capture_run(b->model, &corpus, path, &options, b->pool, NULL, &err));
-    assert_ok(mls_capture_open(&b->capture, path, &err));
+    mls_corpus_free(&corpus);
+    return d;
 }
 
-static void bench_free(bench *b)
-{
-    mls_capture_close(b->capture);
-    mls_pool_free(b->pool);
-    mls_model_close(b->model);
-}
-
-static void choose(mls_selection *s, const bench *b, const char *rule, size_t layer,
+static void choose(mls_selection *s, const demo *b, const char *rule, size_t layer,
                    size_t chunks)
 {
     const mls_rule_input in = {.config = mls_model_config(b->model),
@@ -56,11 +29,11 @@ static void choose(mls_selection *s, const bench *b, const char *rule, size_t la
 static void a_search_runs_once_for_all_budgets_and_alone_gives_the_same(void **state)
 {
     static const char *const rules[] = {"ropelite-l1", "ropelite-l2", "contribution"};
-    bench b, fresh;
+    demo b, fresh;
 
     (void)state;
-    bench_new(&b);
-    bench_new(&fresh);
+    b = new_bench();
+    fresh = new_bench();
     for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++) {
         const mls_rule *rule;
         const mls_rule_scores *kept;
@@ -91,18 +64,18 @@ static void a_search_runs_once_for_all_budgets_and_alone_gives_the_same(void **s
         mls_selection_free(&other);
         mls_selection_free(&alone);
     }
-    bench_free(&b);
-    bench_free(&fresh);
+    demo_close(&b);
+    demo_close(&fresh);
 }
 
 static void global_budgets_share_the_search_too(void **state)
 {
     const mls_rule *rule;
-    bench b, fresh;
+    demo b, fresh;
 
     (void)state;
-    bench_new(&b);
-    bench_new(&fresh);
+    b = new_bench();
+    fresh = new_bench();
     const mls_config *c = mls_model_config(b.model);
     mls_selection *first = calloc(c->L, sizeof *first);
     mls_selection *again = calloc(c->L, sizeof *again);
@@ -133,16 +106,16 @@ static void global_budgets_share_the_search_too(void **state)
     free(first);
     free(again);
     free(alone);
-    bench_free(&b);
-    bench_free(&fresh);
+    demo_close(&b);
+    demo_close(&fresh);
 }
 
 static void a_sensitivity_is_measured_once_per_layer(void **state)
 {
-    bench b;
+    demo b;
 
     (void)state;
-    bench_new(&b);
+    b = new_bench();
     for (size_t l = 0; l < 2; l++) {
         const mls_sensitivity *shared, *again;
         mls_sensitivity own;
@@ -162,7 +135,7 @@ static void a_sensitivity_is_measured_once_per_layer(void **state)
         mls_sensitivity_free(&own);
         mls_layer_free(&layer);
     }
-    bench_free(&b);
+    demo_close(&b);
 }
 
 int main(void)

@@ -1,9 +1,7 @@
 /* Spectra of the demo model against numpy.linalg.svd (tests/reference/spectrum.py). */
-#include "tests/expect.h"
+#include "tests/demo.h"
 
-#include "analysis/blas.h"
 #include "analysis/spectra.h"
-#include "datasets/corpus.h"
 
 static const mls_spectra_request all_layers = {.matrix = {true, true, true, true}};
 static const mls_spectra_request all_heads = {.matrix = {true, true, true, true},
@@ -107,26 +105,15 @@ static void threads_do_not_change_a_bit(void **state)
 /* The demo model has no biases, so both ways to the data give the same values. */
 static void weights_times_data_are_the_captured_outputs(void **state)
 {
-    const char *path = test_scratch("spectra.h5");
-    const char *text[] = {test_source("datasets/demo/evaluation.txt")};
+    mls_corpus corpus = demo_text(6, 64);
+    demo d = demo_open(&corpus, 0);
     mls_spectra weighted, captured, whole;
-    mls_tokenizer *tokenizer;
-    mls_capture *capture;
-    mls_corpus corpus;
-    mls_model *model;
-    mls_pool *pool;
 
     (void)state;
-    assert_ok(mls_pool_new(&pool, 2, &err));
-    assert_ok(mls_model_open(&model, test_source("datasets/demo"), &err));
-    assert_ok(mls_tokenizer_open(&tokenizer, test_source("datasets/demo"), &err));
-    assert_ok(mls_corpus_read(&corpus, tokenizer, text, 1, 64, 6, false, &err));
-    assert_ok(mls_capture_run(model, &corpus, path,
-                              &(mls_capture_options){.sampling = "the first"}, pool,
-                              NULL, &err));
-    assert_ok(mls_capture_open(&capture, path, &err));
-    assert_ok(mls_spectra_run(&weighted, model, capture, &all_heads, pool, NULL, &err));
-    assert_ok(mls_spectra_run(&captured, NULL, capture, &all_heads, pool, NULL, &err));
+    assert_ok(
+        mls_spectra_run(&weighted, d.model, d.capture, &all_heads, d.pool, NULL, &err));
+    assert_ok(
+        mls_spectra_run(&captured, NULL, d.capture, &all_heads, d.pool, NULL, &err));
     assert_int_equal(weighted.n, captured.n);
     for (size_t i = 0; i < weighted.n; i++) {
         const mls_spectrum *a = &weighted.row[i].spectrum;
@@ -137,7 +124,8 @@ static void weights_times_data_are_the_captured_outputs(void **state)
             assert_close(a->sigma[j], b->sigma[j], 3e-4 * a->sigma[0]);
     }
     /* Energy of a layer is the sum over its heads. */
-    assert_ok(mls_spectra_run(&whole, model, capture, &all_layers, pool, NULL, &err));
+    assert_ok(
+        mls_spectra_run(&whole, d.model, d.capture, &all_layers, d.pool, NULL, &err));
     const mls_spectrum *k = &find_row(&whole, 3, "k", -1)->spectrum;
     double sum = 0.0;
     for (long g = 0; g < 2; g++) {
@@ -147,15 +135,12 @@ static void weights_times_data_are_the_captured_outputs(void **state)
     assert_close(mls_spectrum_summarize(k->sigma, k->n).energy, sum, 1e-9 * sum);
     mls_spectra_free(&captured);
     assert_refused(
-        mls_spectra_run(&captured, NULL, capture, &all_layers, pool, NULL, &err),
+        mls_spectra_run(&captured, NULL, d.capture, &all_layers, d.pool, NULL, &err),
         MLS_E_INPUT, "need the model");
     mls_spectra_free(&whole);
     mls_spectra_free(&weighted);
-    mls_capture_close(capture);
+    demo_close(&d);
     mls_corpus_free(&corpus);
-    mls_tokenizer_close(tokenizer);
-    mls_model_close(model);
-    mls_pool_free(pool);
 }
 
 int main(void)
