@@ -43,6 +43,9 @@ static mls_status make_key(char key[MLS_SHA256_HEX], const mls_compare_request *
                    r->model_id, r->corpus->sha256, r->corpus->N);
     for (size_t i = 0; i <= r->corpus->N; i++)
         mls_buf_printf(&b, "%zu ", r->corpus->start[i]);
+    /* Another tokenizer makes other tokens of the same text. */
+    mls_buf_add(&b, (const char *)r->corpus->ids,
+                r->corpus->start[r->corpus->N] * sizeof *r->corpus->ids);
     mls_buf_printf(&b, "\ncapture %s\ntokens %zu\nscored %d\nabsorbed %d\n%s\n",
                    r->in.capture ? r->capture_id : "", r->tokens, (int)r->how.scored,
                    r->how.absorbed, setting);

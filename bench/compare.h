@@ -48,8 +48,8 @@ typedef struct mls_compare_request {
 
 /**
  * Measure what the file of finished rows does not hold, a group at a time, each group
- * appended and synced before the next begins. A row counts when model, text, capture,
- * options, version and the setting's text are the same.
+ * appended and synced before the next begins. A row counts when model, text, tokens,
+ * capture, options, version and the setting's text are the same.
  *
  * @param[out] out  release with mls_comparison_free(); {0} on error, rows stay in the file
  * @return MLS_OK, what mls_evaluate() says, MLS_E_INPUT (a line of the file that is not
