@@ -2,6 +2,7 @@
 #ifndef MLS_CAPTURE_H
 #define MLS_CAPTURE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -23,6 +24,8 @@ typedef struct mls_capture_options {
     const char *tokenizer_sha256;
     const char *model_sha256; /* NULL: computed here, which reads the whole model */
     double save_every;        /* seconds between restart points; 0: after each layer */
+    bool
+        keep_finished; /* a whole file at path that this call would write again stays */
 } mls_capture_options;
 
 /**

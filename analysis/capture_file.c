@@ -199,6 +199,11 @@ const mls_capture_head *mls_capture_head_of(const mls_capture *c)
     return &c->head;
 }
 
+mls_store *mls_capture_store(const mls_capture *c)
+{
+    return c->store;
+}
+
 const mls_config *mls_capture_config(const mls_capture *c)
 {
     return &c->head.config;

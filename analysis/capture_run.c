@@ -379,6 +379,11 @@ mls_status mls_capture_run(const mls_model *m, const mls_corpus *corpus,
 
     if (!st)
         st = make_head(&r, err);
+    if (!st && options->keep_finished &&
+        mls_capture_is_finished(path, &r.head, options)) {
+        release(&r);
+        return MLS_OK;
+    }
     if (!st)
         st = run_key(&r, &key, err);
     if (!st)

@@ -8,6 +8,7 @@
 #include "analysis/capture_layout.h"
 #include "analysis/rope.h"
 #include "common/checked.h"
+#include "common/files.h"
 
 #define PI 3.14159265358979323846
 
@@ -207,12 +208,17 @@ static const char *or_empty(const char *text)
     return text ? text : "";
 }
 
-static mls_status add_texts(mls_store *s, const mls_capture_head *head,
-                            const mls_capture_options *options, mls_err *err)
+/* Attributes that say where the numbers come from. */
+typedef struct {
+    const char *path, *name, *value;
+} text_attribute;
+
+enum { TEXTS = 13 };
+
+static void list_texts(text_attribute out[TEXTS], const mls_capture_head *head,
+                       const mls_capture_options *options)
 {
-    const struct {
-        const char *path, *name, *value;
-    } texts[] = {
+    const text_attribute texts[TEXTS] = {
         {"/", "Conventions", "mlascope-1.0"},
         {"/", "title", "Statistics of a model's attention on a text"},
         {"/", "schema_version", "1.0"},
@@ -227,10 +233,19 @@ static mls_status add_texts(mls_store *s, const mls_capture_head *head,
         {"/provenance", "tokenizer_sha256", head->tokenizer_sha256},
         {"/provenance", "text_sha256", head->text_sha256},
     };
+
+    memcpy(out, texts, sizeof texts);
+}
+
+static mls_status add_texts(mls_store *s, const mls_capture_head *head,
+                            const mls_capture_options *options, mls_err *err)
+{
     const char *names = or_empty(options->text_names);
+    text_attribute texts[TEXTS];
     mls_status st = MLS_OK;
 
-    for (size_t i = 0; i < sizeof texts / sizeof texts[0] && !st; i++)
+    list_texts(texts, head, options);
+    for (size_t i = 0; i < TEXTS && !st; i++)
         st = mls_store_set_text(s, texts[i].path, texts[i].name, texts[i].value, err);
     if (!st)
         st = mls_store_add_text(s, "/provenance/text_files", names, strlen(names),
@@ -295,4 +310,51 @@ mls_status mls_capture_finish(mls_store *s, const double *nll, size_t N, mls_err
         return st;
     }
     return mls_store_finish(s, err);
+}
+
+/* Does the attribute say this? */
+static bool says(mls_store *s, const text_attribute *text)
+{
+    const size_t size = strlen(text->value) + 2; /* one more shows a longer one */
+    char *found = mls_calloc3(size, 1, 1, 1);
+    const bool same =
+        found && !mls_store_get_text(s, text->path, text->name, found, size, NULL) &&
+        strcmp(found, text->value) == 0;
+
+    free(found);
+    return same;
+}
+
+bool mls_capture_is_finished(const char *path, const mls_capture_head *head,
+                             const mls_capture_options *options)
+{
+    mls_capture *c = NULL;
+    text_attribute texts[TEXTS];
+    char *names = NULL;
+    uint64_t seed = 0;
+    size_t len;
+    bool same = mls_file_exists(path) && !mls_capture_open(&c, path, NULL);
+
+    if (same) {
+        const mls_capture_head *h = mls_capture_head_of(c);
+
+        same = h->N == head->N && h->T == head->T && h->W == head->W &&
+               memcmp(h->start, head->start, (h->N + 1) * sizeof *h->start) == 0 &&
+               memcmp(h->ids, head->ids, h->start[h->N] * sizeof *h->ids) == 0 &&
+               (h->W == 0 || memcmp(h->window_sequence, head->window_sequence,
+                                    h->W * sizeof *h->window_sequence) == 0);
+    }
+    list_texts(texts, head, options);
+    for (size_t i = 0; i < TEXTS && same; i++)
+        same = says(mls_capture_store(c), &texts[i]);
+    same = same &&
+           !mls_store_get_count(mls_capture_store(c), "/provenance", "seed", &seed,
+                                NULL) &&
+           seed == options->seed &&
+           !mls_store_read_text(mls_capture_store(c), "/provenance/text_files", &names,
+                                &len, NULL) &&
+           strcmp(names, or_empty(options->text_names)) == 0;
+    free(names);
+    mls_capture_close(c);
+    return same;
 }

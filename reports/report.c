@@ -5,6 +5,7 @@
 
 #include "analysis/blas.h"
 #include "common/files.h"
+#include "reports/measured.h"
 #include "reports/sections.h"
 
 static const mls_section sections[] = {
@@ -67,6 +68,8 @@ mls_status mls_report_write(const mls_report *r, mls_buf *summary, mls_err *err)
         provenance(r, page);
         st = mls_page_write(page, path, err);
     }
+    if (!st)
+        mls_measured_forget(r);
     mls_page_free(page);
     mls_buf_free(&title);
     free(path);

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #include "bench/plan.h"
-#include "common/files.h"
+#include "reports/measured.h"
 #include "reports/plan_tables.h"
 #include "reports/plot.h"
 #include "reports/sections.h"
@@ -54,16 +54,12 @@ mls_status mls_section_plan(const mls_report *r, mls_page *page, mls_buf *summar
     const size_t bits = 16;
     mls_plan plan = {0};
     mls_table *layers = NULL, *quality = NULL;
-    char *path = mls_path_join(r->folder, "plan.json");
     mls_err why = {0};
     mls_status st;
 
-    if (half < WINDOWS_LEAST) {
-        free(path);
+    if (half < WINDOWS_LEAST)
         return MLS_OK;
-    }
-    st = path ? mls_setting_parse(&method, "kq", err)
-              : mls_fail(err, MLS_E_NOMEM, "no memory for a report");
+    st = mls_setting_parse(&method, "kq", err);
     if (!st)
         st = mls_corpus_part(&search, r->evaluation, 0, half, err);
     if (!st)
@@ -82,7 +78,7 @@ mls_status mls_section_plan(const mls_report *r, mls_page *page, mls_buf *summar
         .tokens = search.start ? search.start[1] - search.start[0] : 0,
         .budget = KEEP * (double)(2 * c->L * c->G * c->D) * 2};
     if (!st)
-        st = mls_plan_make(&plan, &request, r->progress, &why);
+        st = mls_measured_plan(&plan, r, &request, &why);
     if (st == MLS_E_INPUT) { /* a model too narrow for the budget still has a report */
         mls_page_section(page, "plan", "A plan");
         mls_page_text(page, "No plan for a quarter of the cache: %s.", why.text);
@@ -91,8 +87,6 @@ mls_status mls_section_plan(const mls_report *r, mls_page *page, mls_buf *summar
     }
     if (st && why.status && err)
         *err = why;
-    if (!st)
-        st = mls_plan_write(&plan, path, r->command, err);
     if (st)
         goto done;
     layers = mls_plan_layers_table(&plan, true);
@@ -126,6 +120,5 @@ done:
     mls_plan_free(&plan);
     mls_corpus_free(&search);
     mls_corpus_free(&verify);
-    free(path);
     return st;
 }

@@ -4,10 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench/evaluate.h"
 #include "bench/fit.h"
 #include "common/checked.h"
 #include "common/words.h"
+#include "reports/measured.h"
 #include "reports/plot.h"
 #include "reports/predictors.h"
 #include "reports/sections.h"
@@ -24,11 +24,15 @@ enum {
 typedef struct {
     const mls_method *method;
     double fraction;
-    mls_scheme scheme;
+    char name[MLS_SCHEME_NAME]; /* the setting's text */
 } point;
 
-/* The first settings of every method at every fraction. */
-static mls_status choose(point **out, size_t *n, const mls_config *c, mls_err *err)
+/*
+ * The first settings of every method at every fraction.
+ * @param[out] out, setting  (*n), released by the caller with free()
+ */
+static mls_status choose(point **out, mls_setting **setting, size_t *n,
+                         const mls_config *c, mls_err *err)
 {
     size_t methods = 0;
     mls_status st = MLS_OK;
@@ -37,7 +41,8 @@ static mls_status choose(point **out, size_t *n, const mls_config *c, mls_err *e
     while (mls_methods[methods])
         methods++;
     *out = mls_calloc3(methods, FRACTIONS, PER_METHOD, sizeof **out);
-    if (!*out)
+    *setting = mls_calloc3(methods, FRACTIONS, PER_METHOD, sizeof **setting);
+    if (!*out || !*setting)
         return mls_fail(err, MLS_E_NOMEM, "no memory for a report");
     for (size_t m = 0; !st && m < methods; m++)
         for (size_t f = 0; !st && f < FRACTIONS; f++) {
@@ -48,9 +53,8 @@ static mls_status choose(point **out, size_t *n, const mls_config *c, mls_err *e
                 point *p = &(*out)[*n];
 
                 *p = (point){.method = mls_methods[m], .fraction = fractions[f]};
-                st = mls_scheme_uniform(&p->scheme, &fits.setting[i], c->L, err);
-                if (!st)
-                    ++*n;
+                mls_setting_text(&fits.setting[i], p->name, sizeof p->name);
+                (*setting)[(*n)++] = fits.setting[i];
             }
             mls_fits_free(&fits);
         }
@@ -58,11 +62,9 @@ static mls_status choose(point **out, size_t *n, const mls_config *c, mls_err *e
 }
 
 static mls_table *make_table(const mls_report *r, const point *p, size_t n,
-                             const mls_evaluation *e)
+                             const mls_comparison *m)
 {
     const mls_config *c = mls_model_config(r->model);
-    const mls_size_request request = {
-        .tokens = 4096, .batch = 1, .block = 1, .tensor_parallel = 1, .dtype_bits = 16};
     const double base = (double)(2 * c->L * c->G * c->D) * 2;
     mls_table *t = mls_table_new(NULL);
     char note[256];
@@ -78,32 +80,30 @@ static mls_table *make_table(const mls_report *r, const point *p, size_t n,
     mls_table_column(t, "kl_half", "±", "nat", 4);
     mls_table_column(t, "top1_percent", "same top-1", "%", 1);
     for (size_t i = 0; i <= n; i++) {
-        const mls_quality *q = i == 0 ? &e->original : &e->variant[i - 1];
-        mls_size_result size = {.bytes_per_token = base};
+        const mls_compared *row = i == 0 ? NULL : &m->row[i - 1];
+        const mls_mean nll = row ? row->nll : m->original;
 
-        if (q->layout)
-            mls_size(&size, q->layout, &request);
         mls_table_row(t);
-        mls_table_text(t, i == 0 ? "original" : p[i - 1].method->title);
-        mls_table_text(t, i == 0 ? "" : p[i - 1].scheme.name);
-        mls_table_real(t, 100 * size.bytes_per_token / base);
-        mls_table_real(t, size.bytes_per_token);
-        mls_table_real(t, exp(q->nll.mean));
-        mls_table_real(t, exp(q->nll.mean - q->nll.half));
-        mls_table_real(t, exp(q->nll.mean + q->nll.half));
-        if (i == 0) {
+        mls_table_text(t, row ? p[i - 1].method->title : "original");
+        mls_table_text(t, row ? p[i - 1].name : "");
+        mls_table_real(t, row ? 100 * row->kept : 100);
+        mls_table_real(t, row ? row->bytes : base);
+        mls_table_real(t, exp(nll.mean));
+        mls_table_real(t, exp(nll.mean - nll.half));
+        mls_table_real(t, exp(nll.mean + nll.half));
+        if (!row) {
             mls_table_row(t);
             continue;
         }
-        mls_table_real(t, q->kl.mean);
-        mls_table_real(t, q->kl.half);
-        mls_table_real(t, 100 * q->top1.mean);
+        mls_table_real(t, row->kl.mean);
+        mls_table_real(t, row->kl.half);
+        mls_table_real(t, 100 * row->top1.mean);
     }
     snprintf(
         note, sizeof note,
         "%zu window%s of %zu tokens of held-out text, without overlap, every position "
         "with a next token scored; intervals 95 %% over windows",
-        e->original.N, mls_plural(e->original.N),
+        r->evaluation->N, mls_plural(r->evaluation->N),
         r->evaluation->start[1] - r->evaluation->start[0]);
     mls_table_note(t, note);
     return t;
@@ -114,10 +114,8 @@ static mls_table *make_table(const mls_report *r, const point *p, size_t n,
  * table. A table of their own, so that lines connect what belongs together.
  */
 static mls_status draw(const mls_report *r, const point *p, size_t n,
-                       const mls_evaluation *e, mls_err *err)
+                       const mls_comparison *m, mls_err *err)
 {
-    const mls_config *c = mls_model_config(r->model);
-    const double base = (double)(2 * c->L * c->G * c->D);
     mls_table *t = mls_table_new(NULL);
     mls_buf script = {0};
     int line = 0;
@@ -134,25 +132,25 @@ static mls_status draw(const mls_report *r, const point *p, size_t n,
                  "set xlabel \"kept share of the cache (%)\"\n"
                  "set ylabel \"KL from the original (nat per token)\"\n"
                  "set logscale y\nset format y \"%g\"\nset xrange [8:54]\nplot ");
-    for (size_t m = 0; mls_methods[m]; m++) {
+    for (size_t k = 0; mls_methods[k]; k++) {
         bool any = false;
 
         for (size_t f = 0; f < FRACTIONS; f++) {
             size_t best = n;
 
             for (size_t i = 0; i < n; i++)
-                if (p[i].method == mls_methods[m] && p[i].fraction == fractions[f] &&
-                    (best == n || e->variant[i].kl.mean < e->variant[best].kl.mean))
+                if (p[i].method == mls_methods[k] && p[i].fraction == fractions[f] &&
+                    (best == n || m->row[i].kl.mean < m->row[best].kl.mean))
                     best = i;
             if (best == n)
                 continue;
-            const mls_mean kl = e->variant[best].kl;
+            const mls_mean kl = m->row[best].kl;
 
             any = true;
             mls_table_row(t);
             mls_table_text(t, p[best].method->title);
-            mls_table_text(t, p[best].scheme.name);
-            mls_table_real(t, 100 * (double)e->variant[best].elements / base);
+            mls_table_text(t, p[best].name);
+            mls_table_real(t, 100 * m->row[best].kept);
             mls_table_real(t, kl.mean);
             mls_table_real(t, fmax(kl.mean - kl.half, kl.mean / 10));
             mls_table_real(t, kl.mean + kl.half);
@@ -161,7 +159,7 @@ static mls_status draw(const mls_report *r, const point *p, size_t n,
             continue;
         line++;
         /* Ours in black and thick, so that it is found among many. */
-        const bool ours = mls_methods[m] == &mls_method_kq;
+        const bool ours = mls_methods[k] == &mls_method_kq;
 
         mls_buf_printf(
             &script,
@@ -172,9 +170,9 @@ static mls_status draw(const mls_report *r, const point *p, size_t n,
             "     \"\" using (strcol(\"method\") eq \"%s\" ? "
             "column(\"kept_percent\") : NaN):\"kl\" with linespoints linetype "
             "%d dashtype %d linewidth %d title \"%s\"",
-            line > 1 ? ", \\\n     " : "", mls_methods[m]->title, ours ? OURS : line,
-            mls_methods[m]->title, ours ? OURS : line,
-            ours ? 1 : (line - 1) / COLOURS + 1, ours ? 4 : 2, mls_methods[m]->title);
+            line > 1 ? ", \\\n     " : "", mls_methods[k]->title, ours ? OURS : line,
+            mls_methods[k]->title, ours ? OURS : line,
+            ours ? 1 : (line - 1) / COLOURS + 1, ours ? 4 : 2, mls_methods[k]->title);
     }
     mls_buf_puts(&script, "\n");
     const mls_plot plot = {.name = "quality-curves",
@@ -190,40 +188,39 @@ static mls_status draw(const mls_report *r, const point *p, size_t n,
     return st;
 }
 
-static void say_best(const point *p, size_t n, const mls_evaluation *e, mls_page *page,
+static void say_best(const point *p, size_t n, const mls_comparison *m, mls_page *page,
                      mls_buf *summary)
 {
     mls_buf_printf(summary, "held-out perplexity %.3f; best before training:\n",
-                   exp(e->original.nll.mean));
+                   exp(m->original.mean));
     for (size_t f = 0; f < FRACTIONS; f++) {
         size_t best = n;
 
         for (size_t i = 0; i < n; i++)
             if (p[i].fraction == fractions[f] &&
-                (best == n || e->variant[i].kl.mean < e->variant[best].kl.mean))
+                (best == n || m->row[i].kl.mean < m->row[best].kl.mean))
                 best = i;
         if (best == n)
             continue;
-        mls_buf_printf(
-            summary, "  %5.2f %% kept: KL %.4f ± %.4f, perplexity %.3f, %s\n",
-            100 * fractions[f], e->variant[best].kl.mean, e->variant[best].kl.half,
-            exp(e->variant[best].nll.mean), p[best].scheme.name);
+        mls_buf_printf(summary,
+                       "  %5.2f %% kept: KL %.4f ± %.4f, perplexity %.3f, %s\n",
+                       100 * fractions[f], m->row[best].kl.mean, m->row[best].kl.half,
+                       exp(m->row[best].nll.mean), p[best].name);
         if (fractions[f] == 0.25)
             mls_page_text(
                 page,
                 "With a quarter of the cache the best of these is %s: KL %.4f ± "
                 "%.4f nat, perplexity %.3f instead of %.3f.",
-                p[best].scheme.name, e->variant[best].kl.mean, e->variant[best].kl.half,
-                exp(e->variant[best].nll.mean), exp(e->original.nll.mean));
+                p[best].name, m->row[best].kl.mean, m->row[best].kl.half,
+                exp(m->row[best].nll.mean), exp(m->original.mean));
     }
 }
 
 /* Predicted errors against what was measured. */
 static mls_status show_predictors(const mls_report *r, const point *p, size_t n,
-                                  const mls_evaluation *e, mls_page *page,
+                                  const mls_comparison *m, mls_page *page,
                                   mls_buf *summary, mls_err *err)
 {
-    const size_t L = mls_model_config(r->model)->L;
     mls_prediction *each = mls_calloc3(n, 1, 1, sizeof *each);
     mls_predictor rank[MLS_PREDICTORS];
     char sentence[512];
@@ -236,10 +233,10 @@ static mls_status show_predictors(const mls_report *r, const point *p, size_t n,
     for (size_t i = 0; i < n; i++)
         each[i] = (mls_prediction){
             .method = p[i].method->title,
-            .setting = p[i].scheme.name,
+            .setting = p[i].name,
             .size = p[i].fraction,
-            .predicted = mls_predicted_mean(e->variant[i].predicted, L),
-            .kl = e->variant[i].kl.mean,
+            .predicted = m->row[i].predicted,
+            .kl = m->row[i].kl.mean,
         };
     st = mls_predictors_rank(rank, each, n, err);
     if (!st)
@@ -265,12 +262,8 @@ static mls_status show_predictors(const mls_report *r, const point *p, size_t n,
 mls_status mls_section_quality(const mls_report *r, mls_page *page, mls_buf *summary,
                                mls_err *err)
 {
-    const mls_config *c = mls_model_config(r->model);
-    const mls_method_input in = {
-        .config = c, .model = r->model, .capture = r->capture, .pool = r->pool};
-    const mls_evaluate_options how = {.predict = true};
-    mls_evaluation e = {0};
-    mls_variant *variant = NULL;
+    mls_comparison m = {0};
+    mls_setting *setting = NULL;
     point *p = NULL;
     size_t n = 0;
     mls_table *t = NULL;
@@ -278,15 +271,11 @@ mls_status mls_section_quality(const mls_report *r, mls_page *page, mls_buf *sum
 
     if (!r->evaluation)
         return MLS_OK;
-    st = choose(&p, &n, c, err);
-    if (!st && !(variant = mls_calloc3(n, 1, 1, sizeof *variant)))
-        st = mls_fail(err, MLS_E_NOMEM, "no memory for a report");
-    for (size_t i = 0; !st && i < n; i++)
-        variant[i] = (mls_variant){.scheme = &p[i].scheme, .only_layer = MLS_NONE};
+    st = choose(&p, &setting, &n, mls_model_config(r->model), err);
     if (!st)
-        st = mls_evaluate(&e, &in, r->evaluation, variant, n, &how, r->progress, err);
+        st = mls_measured_settings(&m, r, r->evaluation, setting, n, err);
     if (!st)
-        st = draw(r, p, n, &e, err);
+        st = draw(r, p, n, &m, err);
     if (!st) {
         mls_page_section(page, "quality", "Quality before any training");
         mls_page_text(
@@ -294,21 +283,19 @@ mls_status mls_section_quality(const mls_report *r, mls_page *page, mls_buf *sum
                   "from, and the converted model is run on held-out text. KL is the "
                   "distance of its next-token distribution from the original's; 0 is "
                   "no loss. Training repairs much of it; this is where it starts.");
-        say_best(p, n, &e, page, summary);
+        say_best(p, n, &m, page, summary);
         st = mls_page_figure(page, r->folder, "quality-curves",
                              "The best measured setting of each method at each share. "
                              "Bars: 95 % intervals over windows.",
                              err);
-        t = make_table(r, p, n, &e);
+        t = make_table(r, p, n, &m);
         mls_page_details(page, "All settings measured", t);
     }
     if (!st)
-        st = show_predictors(r, p, n, &e, page, summary, err);
+        st = show_predictors(r, p, n, &m, page, summary, err);
     mls_table_free(t);
-    mls_evaluation_free(&e);
-    for (size_t i = 0; i < n; i++)
-        mls_scheme_free(&p[i].scheme);
+    mls_comparison_free(&m);
     free(p);
-    free(variant);
+    free(setting);
     return st;
 }

@@ -4,13 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench/evaluate.h"
 #include "bench/fit.h"
-#include "common/checked.h"
+#include "reports/measured.h"
 #include "reports/plot.h"
 #include "reports/sections.h"
 
-enum { CONTEXT = 4096, SEQUENCES_MAX = 16 };
+enum { SEQUENCES_MAX = 16 };
 
 /* One of every family, from careful to coarse. */
 static const char *const quantizers[] = {
@@ -26,7 +25,6 @@ static const struct {
 typedef struct {
     char cache[64]; /* the curve it belongs to */
     const char *quantizer;
-    mls_scheme scheme;
 } point;
 
 enum {
@@ -35,7 +33,8 @@ enum {
 };
 
 /* Every quantizer that each cache's shape can take. */
-static mls_status choose(point *p, size_t *n, const mls_config *c, mls_err *err)
+static mls_status choose(point *p, mls_setting *setting, size_t *n, const mls_config *c,
+                         mls_err *err)
 {
     mls_cache_layout *layout = calloc(1, sizeof *layout);
     mls_status st = MLS_OK;
@@ -69,47 +68,26 @@ static mls_status choose(point *p, size_t *n, const mls_config *c, mls_err *err)
             else
                 snprintf(p[*n].cache, sizeof p[*n].cache, "plain cache");
             p[*n].quantizer = quantizers[q] ? quantizers[q] : "16 bit";
-            st = mls_scheme_uniform(&p[*n].scheme, &s, c->L, err);
-            if (!st)
-                ++*n;
+            setting[(*n)++] = s;
         }
     }
     free(layout);
     return st;
 }
 
-static mls_size_result size_of(const mls_quality *q)
-{
-    const mls_size_request request = {.tokens = CONTEXT,
-                                      .batch = 1,
-                                      .block = 1,
-                                      .tensor_parallel = 1,
-                                      .dtype_bits = 16};
-    mls_size_result size;
-
-    mls_size(&size, q->layout, &request);
-    return size;
-}
-
 /* Is no other point of the same cache both as small and as good, and better in one? */
-static bool undominated(const point *p, size_t n, const mls_evaluation *e, size_t i)
+static bool undominated(const point *p, size_t n, const mls_compared *row, size_t i)
 {
-    const double bytes = size_of(&e->variant[i]).bytes_per_token;
-    const double kl = e->variant[i].kl.mean;
-
-    for (size_t j = 0; j < n; j++) {
-        const double other = size_of(&e->variant[j]).bytes_per_token;
-        const double other_kl = e->variant[j].kl.mean;
-
-        if (strcmp(p[j].cache, p[i].cache) == 0 && other <= bytes && other_kl <= kl &&
-            (other < bytes || other_kl < kl))
+    for (size_t j = 0; j < n; j++)
+        if (strcmp(p[j].cache, p[i].cache) == 0 && row[j].bytes <= row[i].bytes &&
+            row[j].kl.mean <= row[i].kl.mean &&
+            (row[j].bytes < row[i].bytes || row[j].kl.mean < row[i].kl.mean))
             return false;
-    }
     return true;
 }
 
 static mls_table *make_table(const mls_report *r, const point *p, size_t n,
-                             const mls_evaluation *e, size_t length)
+                             const mls_compared *row, const mls_corpus *text)
 {
     const mls_config *c = mls_model_config(r->model);
     const double original = (double)(2 * c->L * c->G * c->D);
@@ -127,26 +105,25 @@ static mls_table *make_table(const mls_report *r, const point *p, size_t n,
     mls_table_column(t, "top1_percent", "same top-1", "%", 1);
     mls_table_column(t, "undominated", "none smaller and better", "", 0);
     for (size_t i = 0; i < n; i++) {
-        const mls_quality *q = &e->variant[i];
-        const mls_size_result size = size_of(q);
+        const mls_compared *q = &row[i];
 
         mls_table_row(t);
         mls_table_text(t, p[i].cache);
         mls_table_text(t, p[i].quantizer);
-        mls_table_real(t, 8 * size.payload_bytes_per_token / original);
-        mls_table_real(t, 8 * size.bytes_per_token / original);
-        mls_table_real(t, 100 * size.bytes_per_token / (2 * original));
+        mls_table_real(t, 8 * q->payload / original);
+        mls_table_real(t, 8 * q->bytes / original);
+        mls_table_real(t, 100 * q->bytes / (2 * original));
         mls_table_real(t, q->kl.mean);
         mls_table_real(t, q->kl.half);
         mls_table_real(t, exp(q->nll.mean));
         mls_table_real(t, 100 * q->top1.mean);
-        mls_table_count(t, undominated(p, n, e, i));
+        mls_table_count(t, undominated(p, n, row, i));
     }
     snprintf(note, sizeof note,
              "bits at %d tokens with scales, zero points and 16-bit windows; KL on %zu "
              "windows of %zu tokens, where a 16-bit window of 128 covers much: compare "
              "formats of equal windows",
-             CONTEXT, e->original.N, length);
+             MLS_MEASURED_TOKENS, text->N, text->start[1] - text->start[0]);
     mls_table_note(t, note);
     return t;
 }
@@ -200,10 +177,8 @@ mls_status mls_section_quant(const mls_report *r, mls_page *page, mls_buf *summa
                              mls_err *err)
 {
     const mls_config *c = mls_model_config(r->model);
-    const mls_method_input in = {
-        .config = c, .model = r->model, .capture = r->capture, .pool = r->pool};
-    mls_evaluation e = {0};
-    mls_variant variant[QUANTIZERS * CACHES];
+    mls_comparison m = {0};
+    mls_setting setting[QUANTIZERS * CACHES];
     point p[QUANTIZERS * CACHES];
     size_t n = 0;
     mls_table *t = NULL;
@@ -216,13 +191,11 @@ mls_status mls_section_quant(const mls_report *r, mls_page *page, mls_buf *summa
     some = *r->evaluation; /* borrowed, shortened */
     if (some.N > SEQUENCES_MAX)
         some.N = SEQUENCES_MAX;
-    st = choose(p, &n, c, err);
-    for (size_t i = 0; i < n; i++)
-        variant[i] = (mls_variant){.scheme = &p[i].scheme, .only_layer = MLS_NONE};
+    st = choose(p, setting, &n, c, err);
     if (!st)
-        st = mls_evaluate(&e, &in, &some, variant, n, NULL, r->progress, err);
+        st = mls_measured_settings(&m, r, &some, setting, n, err);
     if (!st) {
-        t = make_table(r, p, n, &e, some.start[1] - some.start[0]);
+        t = make_table(r, p, n, m.row, &some);
         st = draw(r, t, p, n, err);
     }
     if (!st) {
@@ -240,8 +213,6 @@ mls_status mls_section_quant(const mls_report *r, mls_page *page, mls_buf *summa
         mls_page_details(page, "All quantizers measured", t);
     }
     mls_table_free(t);
-    mls_evaluation_free(&e);
-    for (size_t i = 0; i < n; i++)
-        mls_scheme_free(&p[i].scheme);
+    mls_comparison_free(&m);
     return st;
 }

@@ -67,6 +67,55 @@ static void a_stopped_capture_goes_on_and_ends_in_the_same_bytes(void **state)
     mls_corpus_free(&corpus);
 }
 
+/* Steps of a capture that may keep what is there. */
+static size_t steps_of(const mls_corpus *corpus, const char *path, const char *command)
+{
+    const mls_capture_options options = {
+        .n_windows = 2, .command = command, .keep_finished = true};
+    interruption i = {.end_at = SIZE_MAX};
+    const mls_progress p = {.arg = &i, .step = count_step};
+    mls_model *model;
+    mls_pool *pool;
+
+    assert_ok(mls_model_open(&model, test_source("datasets/demo"), &err));
+    assert_ok(mls_pool_new(&pool, 1, &err));
+    assert_ok(mls_capture_run(model, corpus, path, &options, pool, &p, &err));
+    mls_pool_free(pool);
+    mls_model_close(model);
+    return i.calls;
+}
+
+static void a_finished_capture_is_kept_only_when_it_is_the_same(void **state)
+{
+    const char *path = test_scratch("finished.h5");
+    mls_corpus corpus = demo_tokens(4, 20);
+    const size_t all = steps_of(&corpus, path, "one");
+    const uint64_t hash = hash_of(path);
+    FILE *f;
+
+    (void)state;
+    assert_true(steps_of(&corpus, path, "one") + 4 * 7 == all);
+    assert_true(hash_of(path) == hash);
+    assert_int_equal(steps_of(&corpus, path, "two"), all);
+    assert_true(hash_of(path) != hash);
+    corpus.ids[79] ^= 1;
+    assert_int_equal(steps_of(&corpus, path, "two"), all);
+    corpus.ids[79] ^= 1;
+    assert_int_equal(steps_of(&corpus, path, "one"), all);
+    assert_true(hash_of(path) == hash);
+    f = fopen(path, "r+b"); /* damage */
+    assert_non_null(f);
+    fseek(f, 5000, SEEK_SET);
+    const int byte = fgetc(f);
+    fseek(f, 5000, SEEK_SET);
+    fputc(byte ^ 1, f);
+    fclose(f);
+    assert_int_equal(steps_of(&corpus, path, "one"), all);
+    assert_true(hash_of(path) == hash);
+    unlink(path);
+    mls_corpus_free(&corpus);
+}
+
 /* Run in a process whose files may not grow beyond so many bytes; its status. */
 static int status_with_limit(const mls_corpus *corpus, const char *path, size_t limit)
 {
@@ -168,6 +217,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_stopped_capture_goes_on_and_ends_in_the_same_bytes),
+        cmocka_unit_test(a_finished_capture_is_kept_only_when_it_is_the_same),
         cmocka_unit_test(a_killed_capture_goes_on_and_ends_in_the_same_bytes),
         cmocka_unit_test(a_full_disk_is_an_error_and_leaves_no_file),
         cmocka_unit_test(an_output_that_cannot_be_written_is_refused_before_the_work),

@@ -1,5 +1,6 @@
 /* Whole models through every method at full rank, and what more rank may do. */
 #include "tests/expect.h"
+#include "tests/random_model.h"
 
 #include "analysis/linalg.h"
 #include "analysis/predict.h"
@@ -8,7 +9,6 @@
 #include "bench/project.h"
 #include "common/files.h"
 #include "common/rng.h"
-#include "datasets/safetensors.h"
 
 enum { T = 64, CALIBRATION = 4, MEASURED = 2, SETTINGS_MAX = 32 };
 
@@ -133,113 +133,15 @@ static void open_demo(bench *b)
     open_model(b, test_source("datasets/demo"), test_scratch("identity.h5"));
 }
 
-static const struct shape {
-    const char *name, *type;
-    size_t H, G, D;
-    bool biases, qk_norm;
-} shapes[] = {
+static const mls_random_shape shapes[] = {
     {"mha", "llama", 4, 4, 8, false, false},
     {"gqa", "llama", 6, 2, 8, false, false},
     {"biased", "qwen2", 4, 2, 12, true, false},
     {"qk-norm", "qwen3", 4, 2, 8, false, true},
 };
-enum { SHAPES = sizeof shapes / sizeof shapes[0], E = 48, F = 40, V = 32, LAYERS = 2 };
+enum { SHAPES = sizeof shapes / sizeof shapes[0], E = MLS_RANDOM_E, V = MLS_RANDOM_V };
 
-/* Tensors are planned and filled in one order; rank 1 when cols is 0. */
-typedef struct {
-    char name[64][64];
-    mls_tensor_plan plan[64];
-    size_t n;
-} tensors;
-
-static void add(tensors *t, const char *name, size_t rows, size_t cols)
-{
-    mls_tensor_plan *p = &t->plan[t->n];
-
-    snprintf(t->name[t->n], sizeof t->name[0], "%s", name);
-    *p = (mls_tensor_plan){.name = t->name[t->n++], .dtype = "F32", .n_dims = 1};
-    p->shape[0] = rows;
-    if (cols) {
-        p->n_dims = 2;
-        p->shape[1] = cols;
-    }
-}
-
-static void add_layer(tensors *t, const struct shape *s, size_t l)
-{
-    const size_t q = s->H * s->D, kv = s->G * s->D;
-    const struct {
-        const char *name;
-        size_t rows, cols;
-        bool there;
-    } all[] = {
-        {"input_layernorm.weight", E, 0, true},
-        {"self_attn.q_proj.weight", q, E, true},
-        {"self_attn.k_proj.weight", kv, E, true},
-        {"self_attn.v_proj.weight", kv, E, true},
-        {"self_attn.o_proj.weight", E, q, true},
-        {"self_attn.q_proj.bias", q, 0, s->biases},
-        {"self_attn.k_proj.bias", kv, 0, s->biases},
-        {"self_attn.v_proj.bias", kv, 0, s->biases},
-        {"self_attn.q_norm.weight", s->D, 0, s->qk_norm},
-        {"self_attn.k_norm.weight", s->D, 0, s->qk_norm},
-        {"post_attention_layernorm.weight", E, 0, true},
-        {"mlp.gate_proj.weight", F, E, true},
-        {"mlp.up_proj.weight", F, E, true},
-        {"mlp.down_proj.weight", E, F, true},
-    };
-
-    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
-        char name[64];
-
-        snprintf(name, sizeof name, "model.layers.%zu.%s", l, all[i].name);
-        if (all[i].there)
-            add(t, name, all[i].rows, all[i].cols);
-    }
-}
-
-/* A checkpoint of random weights in a scratch folder. */
-static void write_model(const char *folder, const struct shape *s, mls_rng *rng)
-{
-    mls_safetensors_writer *w;
-    tensors t = {.n = 0};
-    char path[1100], config[1024];
-    const int n = snprintf(
-        config, sizeof config,
-        "{\"model_type\":\"%s\",\"vocab_size\":%d,\"hidden_size\":%d,"
-        "\"intermediate_size\":%d,\"num_hidden_layers\":%d,\"num_attention_heads\":%zu,"
-        "\"num_key_value_heads\":%zu,\"head_dim\":%zu,\"max_position_embeddings\":128,"
-        "\"rms_norm_eps\":1e-5,\"rope_theta\":100.0,\"hidden_act\":\"silu\","
-        "\"tie_word_embeddings\":false}",
-        s->type, V, E, F, LAYERS, s->H, s->G, s->D);
-
-    assert_ok(mls_folder_prepare(folder, &err));
-    snprintf(path, sizeof path, "%s/config.json", folder);
-    assert_ok(mls_file_write(path, config, (size_t)n, &err));
-    add(&t, "model.embed_tokens.weight", V, E);
-    for (size_t l = 0; l < LAYERS; l++)
-        add_layer(&t, s, l);
-    add(&t, "model.norm.weight", E, 0);
-    add(&t, "lm_head.weight", V, E);
-    snprintf(path, sizeof path, "%s/model.safetensors", folder);
-    assert_ok(mls_safetensors_create(&w, path, t.plan, t.n, NULL, 0, &err));
-    for (size_t i = 0; i < t.n; i++) {
-        const bool matrix = t.plan[i].n_dims == 2;
-        const size_t size = t.plan[i].shape[0] * (matrix ? t.plan[i].shape[1] : 1);
-        float *x = malloc(size * sizeof *x);
-
-        for (size_t j = 0; j < size; j++)
-            x[j] = (float)((matrix ? 0.2 : 0.3) * mls_rng_normal(rng));
-        if (strstr(t.plan[i].name, "norm"))
-            for (size_t j = 0; j < size; j++)
-                x[j] += 1;
-        assert_ok(mls_safetensors_write_f32(w, x, size, &err));
-        free(x);
-    }
-    assert_ok(mls_safetensors_finish(w, &err));
-}
-
-static void open_random(bench *b, const struct shape *s)
+static void open_random(bench *b, const mls_random_shape *s)
 {
     char name[64], folder[1024];
     mls_rng rng;
@@ -248,7 +150,7 @@ static void open_random(bench *b, const struct shape *s)
     mls_rng_seed(&rng, 5, s->H * 100 + s->G * 10 + s->D);
     snprintf(name, sizeof name, "identity-%s", s->name);
     snprintf(folder, sizeof folder, "%s", test_scratch(name));
-    write_model(folder, s, &rng);
+    random_model(folder, s, &rng);
     random_corpus(&b->calibration, &rng, CALIBRATION, V);
     random_corpus(&b->measured, &rng, MEASURED, V);
     strcat(name, ".h5");

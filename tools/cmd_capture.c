@@ -224,6 +224,7 @@ done:
     mls_corpus_free(&corpus);
     mls_tokenizer_close(tok);
     mls_model_close(model);
+    mls_tool_stopped(&err, "the same command goes on from what is finished");
     return mls_exit_status(&err);
 }
 

@@ -544,6 +544,8 @@ done:
     mls_corpus_free(&corpus);
     mls_tokenizer_close(tok);
     mls_model_close(model);
+    if (a.rows || to_file)
+        mls_tool_stopped(&err, "finished rows are kept: the same command goes on");
     return mls_exit_status(&err);
 }
 

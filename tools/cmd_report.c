@@ -20,8 +20,8 @@ static const char usage[] =
     "Analyse a checkpoint before its conversion to MLA and write one folder with\n"
     "index.html: RoPE frequencies, singular values, cache sizes, and the measured\n"
     "quality of every method at several sizes, with all numbers and plots beside it.\n"
-    "Stopped while it captures, the same command goes on from there; what is measured\n"
-    "after that starts again.\n"
+    "Stopped or killed, the same command goes on from what is finished and gives the\n"
+    "same report.\n"
     "\n"
     "  -o, --output FOLDER    made when missing\n"
     "  -f, --text FILE        calibration text or .jsonl with a \"text\" field; may "
@@ -128,7 +128,8 @@ static mls_status capture(const arguments *a, const char *command,
                                          .sampling = "the first",
                                          .command = command,
                                          .text_names = names.data ? names.data : "",
-                                         .tokenizer_sha256 = mls_tokenizer_sha256(tok)};
+                                         .tokenizer_sha256 = mls_tokenizer_sha256(tok),
+                                         .keep_finished = true};
     if (!path || names.failed)
         st = mls_fail(err, MLS_E_NOMEM, "no memory for a report");
     if (!st)
@@ -220,6 +221,7 @@ static int run(int argc, char **argv)
     printf("%s\nreport: %s/index.html\n", summary.data ? summary.data : "", a.output);
 
 done:
+    mls_tool_stopped(&err, "the same command goes on from what is finished");
     status = mls_exit_status(&err);
 release:
     if (status)

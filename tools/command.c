@@ -13,6 +13,14 @@ int mls_exit_status(const mls_err *err)
     return mls_status_exit(err->status);
 }
 
+void mls_tool_stopped(mls_err *err, const char *how)
+{
+    const size_t len = strlen(err->text);
+
+    if (err->status == MLS_E_STOPPED)
+        snprintf(err->text + len, sizeof err->text - len, "; %s", how);
+}
+
 int mls_usage_error(const mls_command *c, const char *format, ...)
 {
     va_list args;

@@ -21,6 +21,8 @@ typedef struct mls_command {
 
 /** Print "mlascope: sentence" to stderr when there is one; the exit status for err. */
 int mls_exit_status(const mls_err *err);
+/** When a signal stopped the work, add how it goes on: "stopped at layer 3; HOW". */
+void mls_tool_stopped(mls_err *err, const char *how);
 /** Misuse: sentence and a pointer to --help on stderr; returns 2. */
 int mls_usage_error(const mls_command *c, const char *format, ...)
     __attribute__((format(printf, 2, 3)));

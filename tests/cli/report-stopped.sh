@@ -1,0 +1,15 @@
+# Asked to stop while it measures: status 75, one sentence, and what is finished stays.
+mlascope report "$ROOT/datasets/demo" -N 4 -T 32 --eval-sequences 4 -t 2 -o out \
+    >stdout 2>stderr &
+work=$!
+for i in $(seq 2000); do
+    [ -s out/measured.part.jsonl ] && break
+    sleep 0.1
+done
+kill -TERM $work
+wait $work
+echo "status $?"
+grep -v ' %' stderr | sed 's/stopped at .*;/stopped at PLACE;/'
+cat stdout
+[ -f out/run.h5 ] && echo captured
+[ ! -e out/index.html ] && echo unfinished
