@@ -38,9 +38,11 @@ struct mls_quant_format {
     bool scale_once;                     /* FP8: one scale for all tokens */
     bool strided;                        /* HQQ: axis 0 */
     bool wide_norm;                      /* TurboQuant: a float norm, not a half */
-    bool outliers;                       /* KVQuant: 1 % kept apart */
-    unsigned sketch, outlier_sketch;     /* QJL: signs per number of the vector */
-    const struct mls_ggml_block *block;  /* ggml's formats */
+    unsigned split;                  /* TurboQuant: one channel in so many is wider */
+    bool residual;                   /* TurboQuant: a sketch of what is left */
+    bool outliers;                   /* KVQuant: 1 % kept apart */
+    unsigned sketch, outlier_sketch; /* QJL: signs per number of the vector */
+    const struct mls_ggml_block *block; /* ggml's formats */
 
     /** Bits of T quantized tokens, added to *cost. */
     void (*cost)(const mls_quant *q, bool is_key, size_t n, size_t T,
@@ -58,7 +60,8 @@ extern const mls_quant_format mls_quant_int, mls_quant_int_s, mls_quant_int_z,
     mls_quant_q5_0, mls_quant_q4_1, mls_quant_q4_0, mls_quant_iq4_nl, mls_quant_fp8,
     mls_quant_fp8_t, mls_quant_fp8_e5m2, mls_quant_nvfp4, mls_quant_mxfp4, mls_quant_nf,
     mls_quant_nf_z, mls_quant_kvquant, mls_quant_kvquant_d, mls_quant_turbo,
-    mls_quant_turbo_f, mls_quant_qjl, mls_quant_qjl_first;
+    mls_quant_turbo_f, mls_quant_turbo_quarter, mls_quant_turbo_half,
+    mls_quant_turbo_product, mls_quant_qjl, mls_quant_qjl_first;
 
 /** The nearest half, the largest finite one for what is beyond: a stored scale. */
 static inline float mls_half_scale(float x)
@@ -78,6 +81,10 @@ void mls_quant_rows(float *x, size_t T, size_t n, size_t group, unsigned bits,
 /** Groups of `group` tokens (0: all T) inside each column of x (T, n). */
 mls_status mls_quant_columns(float *x, size_t T, size_t n, size_t group, unsigned bits,
                              mls_quant_zero zero, mls_err *err);
+
+enum { MLS_CHANNELS_MAX = 1024 };
+/** The m channels of x (T, n) of largest 2-norm; n at most MLS_CHANNELS_MAX. */
+void mls_largest_channels(const float *x, size_t T, size_t n, size_t m, bool *largest);
 
 /** Index of the entry nearest to x in an ascending table; the lower of two as near. */
 size_t mls_nearest_entry(const float *table, size_t n, float x);

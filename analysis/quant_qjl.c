@@ -26,25 +26,6 @@ typedef struct qjl_sketch {
     mls_rotation block[QJL_SKETCHES];
 } qjl_sketch;
 
-static void choose_outliers(const float *x, size_t T, size_t n, bool *outlier)
-{
-    double square[QJL_MAX] = {0};
-
-    for (size_t t = 0; t < T; t++)
-        for (size_t i = 0; i < n; i++)
-            square[i] += (double)x[t * n + i] * (double)x[t * n + i];
-    for (size_t i = 0; i < n; i++)
-        outlier[i] = false;
-    for (size_t chosen = 0; chosen < QJL_OUTLIERS; chosen++) {
-        size_t best = n;
-
-        for (size_t i = 0; i < n; i++)
-            if (!outlier[i] && (best == n || square[i] > square[best]))
-                best = i;
-        outlier[best] = true;
-    }
-}
-
 /*
  * sum (n, T) = sum over blocks of sqrt(n) Q^T sign(Q part), where part (n, T) is x with
  * the channels that are not `wanted` set to zero; work (n, T).
@@ -77,7 +58,7 @@ static void quantize_keys(const qjl_sketch *s, float *x, size_t T, double *inlie
     const double root = sqrt(acos(0.0)); /* sqrt(pi / 2) */
     bool outlier[QJL_MAX];
 
-    choose_outliers(x, T, n, outlier);
+    mls_largest_channels(x, T, n, QJL_OUTLIERS, outlier);
     sketch(s, s->blocks, x, T, outlier, false, inliers, work);
     sketch(s, s->outlier_blocks, x, T, outlier, true, outliers, work);
     for (size_t t = 0; t < T; t++) {

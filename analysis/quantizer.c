@@ -8,20 +8,44 @@
 
 #include "analysis/quant_format.h"
 #include "common/checked.h"
+#include "common/order.h"
 #include "common/shape.h"
 #include "common/words.h"
 
 static const mls_quant_format *const formats[] = {
-    &mls_quant_int,       &mls_quant_int_s,     &mls_quant_int_z,
-    &mls_quant_int_c,     &mls_quant_int_cs,    &mls_quant_kivi,
-    &mls_quant_quanto,    &mls_quant_quanto_c,  &mls_quant_hqq,
-    &mls_quant_hqq_0,     &mls_quant_q8_0,      &mls_quant_q5_1,
-    &mls_quant_q5_0,      &mls_quant_q4_1,      &mls_quant_q4_0,
-    &mls_quant_iq4_nl,    &mls_quant_fp8,       &mls_quant_fp8_t,
-    &mls_quant_fp8_e5m2,  &mls_quant_nvfp4,     &mls_quant_mxfp4,
-    &mls_quant_nf,        &mls_quant_nf_z,      &mls_quant_kvquant,
-    &mls_quant_kvquant_d, &mls_quant_turbo,     &mls_quant_turbo_f,
-    &mls_quant_qjl,       &mls_quant_qjl_first, NULL,
+    &mls_quant_int,
+    &mls_quant_int_s,
+    &mls_quant_int_z,
+    &mls_quant_int_c,
+    &mls_quant_int_cs,
+    &mls_quant_kivi,
+    &mls_quant_quanto,
+    &mls_quant_quanto_c,
+    &mls_quant_hqq,
+    &mls_quant_hqq_0,
+    &mls_quant_q8_0,
+    &mls_quant_q5_1,
+    &mls_quant_q5_0,
+    &mls_quant_q4_1,
+    &mls_quant_q4_0,
+    &mls_quant_iq4_nl,
+    &mls_quant_fp8,
+    &mls_quant_fp8_t,
+    &mls_quant_fp8_e5m2,
+    &mls_quant_nvfp4,
+    &mls_quant_mxfp4,
+    &mls_quant_nf,
+    &mls_quant_nf_z,
+    &mls_quant_kvquant,
+    &mls_quant_kvquant_d,
+    &mls_quant_turbo,
+    &mls_quant_turbo_f,
+    &mls_quant_turbo_quarter,
+    &mls_quant_turbo_half,
+    &mls_quant_turbo_product,
+    &mls_quant_qjl,
+    &mls_quant_qjl_first,
+    NULL,
 };
 
 enum { NAME_MAX_ = 24, NAMES_MAX = 256 };
@@ -53,6 +77,19 @@ mls_quant mls_quant_default(const mls_quant_format *f, unsigned bits)
                        .group = f->group,
                        .window = f->window,
                        .sinks = f->sinks};
+}
+
+void mls_largest_channels(const float *x, size_t T, size_t n, size_t m, bool *largest)
+{
+    double square[MLS_CHANNELS_MAX] = {0};
+    uint16_t order[MLS_CHANNELS_MAX];
+
+    for (size_t t = 0; t < T; t++)
+        for (size_t i = 0; i < n; i++)
+            square[i] += (double)x[t * n + i] * (double)x[t * n + i];
+    mls_order_by_score(order, square, n);
+    for (size_t i = 0; i < n; i++)
+        largest[order[i]] = i < m;
 }
 
 /* The bits that a bare name asks for; 0 when it is not this format's name at all. */

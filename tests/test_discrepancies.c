@@ -1,20 +1,21 @@
 /*
- * Places where a project's code, its paper and what is said of it differ. Thirteen are
+ * Places where a project's code, its paper and what is said of it differ. Fourteen are
  * known; those about sizes are in test_published_quant.c, those about rules are here:
  *
- *    1  KVQuant swaps the groups of ATOM and FlexGen     test_published_quant.c
- *    2  QJL's "3 bits" stores 4.27 and 5.27              test_published_quant.c
- *    3  Palu prints payload alone                        test_published_quant.c
- *    4  Hugging Face's "per channel", whole prompt       both: bits there, numbers here
- *    5  Eigen Attention's sum of sigma, one less, K only here
- *    6  KVSharer's divisor and its norm                  here
- *    7  MatryoshkaKV's greedy ranks are not in its code  here
- *    8  ASVD's cache share under GQA                     test_published_quant.c
- *    9  SVD-LLM's cache share is half of its ratio       test_published_quant.c
- *   10  Palu's Fisher information is of the token after the next     here
- *   11  Palu's order of leftovers and its rounding       here
- *   12  CARE calls its ranks best, its notes SVD-LLM v2's   here, measured
- *   13  LoRC's "55 %" is kept                            test_published_quant.c
+ *    1  KVQuant swaps the groups of ATOM and FlexGen        test_published_quant.c
+ *    2  QJL's "3 bits" stores 4.27 and 5.27                 test_published_quant.c
+ *    3  Palu prints payload alone                           test_published_quant.c
+ *    4  Hugging Face's "per channel" and whole prompt       bits there, numbers here
+ *    5  Eigen Attention: sum of sigma, one less, keys alone here
+ *    6  KVSharer's divisor and its norm                     here
+ *    7  MatryoshkaKV's greedy ranks are not in its code     here
+ *    8  ASVD's share of the cache under GQA                 test_published_quant.c
+ *    9  SVD-LLM's share of the cache is half of its ratio   test_published_quant.c
+ *   10  Palu's Fisher information of the token after next   here
+ *   11  Palu's order of leftovers and its rounding          here
+ *   12  CARE's ranks are not the best before training       here, measured
+ *   13  LoRC's "55 %" is kept                              test_published_quant.c
+ *   14  TurboQuant's example of 2.5 bits has 2.25           test_published_quant.c
  */
 #include "tests/expect.h"
 

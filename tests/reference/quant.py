@@ -434,9 +434,9 @@ def hadamard(n):
     return h / math.sqrt(n)
 
 
-def turbo(x, bits, wide, seed=0):
+def turbo(x, bits, wide, seed=0, stream=0):
     n = x.shape[1]
-    q = orthogonal(n, seed, 0)
+    q = orthogonal(n, seed, stream)
     table = lloyd_max(bits)
     table = np.concatenate([-table[::-1], table])
     y = np.zeros_like(x)
@@ -448,6 +448,29 @@ def turbo(x, bits, wide, seed=0):
         z = table[table_code(z, table)] / math.sqrt(n)
         y[t] = (F(norm) if wide else half(norm)).astype(np.float64) * (q.T @ z)
     return y
+
+
+def turbo_split(x, bits, share, seed=0):
+    """Two instances: the channels of largest norm with a bit more."""
+    y = np.zeros_like(x)
+    norm = (x.astype(np.float64) ** 2).sum(axis=0)
+    wide = np.zeros(x.shape[1], bool)
+    wide[np.argsort(-norm, kind="stable")[:x.shape[1] // share]] = True
+    y[:, ~wide] = turbo(x[:, ~wide], bits, False, seed, 0)
+    y[:, wide] = turbo(x[:, wide], bits + 1, False, seed, 1)
+    return y
+
+
+def turbo_product(x, bits, seed=0):
+    """Algorithm 2 of arXiv 2504.19874, for keys; S of independent normal numbers."""
+    n = x.shape[1]
+    rng = Rng(seed, 1)
+    S = np.array([rng.normal() for _ in range(n * n)]).reshape(n, n)
+    y = turbo(x, bits - 1, False, seed) if bits > 1 else np.zeros_like(x)
+    r = x.astype(np.float64) - y.astype(np.float64)
+    norm = half(np.linalg.norm(r, axis=1)).astype(np.float64)
+    sign = np.where(r @ S.T > 0, 1.0, -1.0)
+    return y + math.sqrt(math.pi / 2) / n * norm[:, None] * (sign @ S)
 
 
 def qjl_keys(x, sketch, outlier_sketch, seed=0):
@@ -594,6 +617,12 @@ def cases():
     for bits in range(1, 5):
         yield f"turbo{bits}", "key", 4, 40, lambda x, b=bits: turbo(x, b, False)
     yield "turbo3f#9", "key", 4, 40, lambda x: turbo(x, 3, True, 9)
+    yield "turbo2.25", "key", 6, 40, lambda x: turbo_split(x, 2, 4)
+    yield "turbo2.5#5", "value", 6, 40, lambda x: turbo_split(x, 2, 2, 5)
+    yield "turbo3.5", "key", 4, 41, lambda x: turbo_split(x, 3, 2)
+    yield "turbo1p", "key", 3, 40, lambda x: turbo_product(x, 1)
+    yield "turbo3p#2", "key", 4, 40, lambda x: turbo_product(x, 3, 2)
+    yield "turbo3p", "value", 4, 40, lambda x: turbo(x, 3, False)
     yield "qjl+4", "key", 10, 32, lambda x: part(
         x, 0, rest(10, 4), lambda p: qjl_keys(p, 2, 2))
     yield "qjl-first+4#3", "key", 10, 32, lambda x: part(
