@@ -47,8 +47,7 @@ void mls_order_agreement(const uint16_t *a, const uint16_t *b, size_t G, size_t 
     }
 }
 
-/* Mean over heads of common over union, or over the larger. */
-static double agreement(const mls_selection *a, const mls_selection *b, bool over_union)
+double mls_selection_jaccard(const mls_selection *a, const mls_selection *b)
 {
     double sum = 0.0;
 
@@ -56,19 +55,9 @@ static double agreement(const mls_selection *a, const mls_selection *b, bool ove
         const size_t n_a = a->count[g], n_b = b->count[g];
         const size_t common =
             mls_order_common(a->order + g * a->C, n_a, b->order + g * b->C, n_b);
-        const size_t all = over_union ? n_a + n_b - common : n_a > n_b ? n_a : n_b;
+        const size_t all = n_a + n_b - common;
 
         sum += all ? (double)common / (double)all : 1.0;
     }
     return sum / (double)a->G;
-}
-
-double mls_selection_jaccard(const mls_selection *a, const mls_selection *b)
-{
-    return agreement(a, b, true);
-}
-
-double mls_selection_overlap(const mls_selection *a, const mls_selection *b)
-{
-    return agreement(a, b, false);
 }

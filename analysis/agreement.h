@@ -21,7 +21,4 @@ void mls_order_agreement(const uint16_t *a, const uint16_t *b, size_t G, size_t 
 /** |A and B| / |A or B| of the kept chunks, mean over heads; two empty sets agree: 1. */
 double mls_selection_jaccard(const mls_selection *a, const mls_selection *b);
 
-/** |A and B| / max(|A|, |B|), mean over heads: the papers' overlap for equal budgets. */
-double mls_selection_overlap(const mls_selection *a, const mls_selection *b);
-
 #endif

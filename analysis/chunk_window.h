@@ -35,20 +35,22 @@ double mls_chunk_pairs(const mls_chunk_window *w);
 void mls_chunk_turns(double *turns, const double *inv_freq, size_t C, size_t T);
 
 /**
- * Factors of all chunks for one token: a, b (4, C), so that
+ * Factors of all chunks of token t of query head h: a (4, C), so that with those of a key
  * rho_c(i, j) = sum over m of a[m, c] b[m, c]. turns as made by mls_chunk_turns().
  */
 void mls_chunk_query_factors(double *a, const mls_chunk_window *w, const double *turns,
                              size_t h, size_t t);
+/** The same of KV head g: b (4, C). */
 void mls_chunk_key_factors(double *b, const mls_chunk_window *w, const double *turns,
                            size_t g, size_t t);
 
 /** rho[c] for all chunks of one pair of tokens from their factors. @param[out] rho (C) */
 void mls_chunk_differences(double *rho, const double *a, const double *b, size_t C);
 
-/** A rotated row: y (D), chunk c at dims (2 c, 2 c + 1), of q of head h or k of head g. */
+/** The rotated query of head h at token t: y (D), chunk c at dims (2 c, 2 c + 1). */
 void mls_chunk_rotated_query(double *y, const mls_chunk_window *w, const double *turns,
                              size_t h, size_t t);
+/** The rotated key of KV head g, in the same order. */
 void mls_chunk_rotated_key(double *y, const mls_chunk_window *w, const double *turns,
                            size_t g, size_t t);
 

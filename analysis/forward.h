@@ -25,9 +25,16 @@ typedef struct mls_states {
                             the caller may raise it (sums in a fixed order) */
 } mls_states;
 
+/**
+ * The embeddings of all tokens of a corpus, which is borrowed: it must outlive *s.
+ *
+ * @param[out] s  release with mls_states_free(); {0} on error
+ * @return MLS_OK, MLS_E_INPUT (an id that the model has not, a sequence beyond INT_MAX
+ *         tokens, the file), MLS_E_IO or MLS_E_NOMEM
+ */
 mls_status mls_states_embed(mls_states *s, const mls_model *m, const mls_corpus *corpus,
                             mls_err *err);
-/** A copy of its own, for a second variant of the model. */
+/** A copy of its own, for a second variant of the model; the corpus stays borrowed. */
 mls_status mls_states_copy(mls_states *to, const mls_states *from, mls_err *err);
 void mls_states_free(mls_states *s); /* {0} is accepted */
 
@@ -75,6 +82,13 @@ typedef struct mls_plain {
     size_t n_workers;
 } mls_plain;
 
+/**
+ * Memory for sequences of at most T_max tokens, one at a time on each of n_workers pool
+ * threads, and the RoPE table. config is borrowed.
+ *
+ * @param[out] p  release with mls_plain_free(); {0} on error
+ * @return MLS_OK or MLS_E_NOMEM
+ */
 mls_status mls_plain_new(mls_plain *p, const mls_config *config, size_t T_max,
                          size_t n_workers, mls_err *err);
 void mls_plain_free(mls_plain *p); /* {0} is accepted */
@@ -83,27 +97,33 @@ mls_status mls_plain_attention(void *arg, size_t sequence, size_t worker,
                                const float *x, size_t T, float *out, mls_err *err);
 
 /**
- * Output head: for every position of every sequence the logits are made in blocks and
- * shown, never kept. Jobs are sequences; rows arrive in order inside a sequence.
- *
- * see  logits (n, V) of positions first .. first+n-1 of a sequence
+ * Is shown the logits (n, V) of positions first .. first+n-1 of a sequence, on thread
+ * `worker`; what it returns ends the pass when it is not MLS_OK.
  */
 typedef mls_status (*mls_logits_seen)(void *arg, size_t sequence, size_t worker,
                                       size_t first, size_t n, const float *logits,
                                       mls_err *err);
+/**
+ * Output head: for every position of every sequence the logits are made in blocks and
+ * shown, never kept. Jobs are sequences; rows arrive in order inside a sequence.
+ *
+ * @return MLS_OK, what `see` returned, MLS_E_INPUT or MLS_E_IO (reading the head), or
+ *         MLS_E_NOMEM
+ */
 mls_status mls_head_forward(const mls_model *m, const mls_states *s,
                             mls_logits_seen see, void *arg, mls_pool *pool,
                             mls_err *err);
 
-/**
- * The same for several variants of the states of one corpus, side by side: what a
- * comparison needs. The head is read once; logits[i] (n, V) belongs to s[i].
- *
- * @param n_states  at least 1
- */
+/** The same for several variants: logits[i] (n, V) belongs to s[i]. */
 typedef mls_status (*mls_variants_seen)(void *arg, size_t sequence, size_t worker,
                                         size_t first, size_t n,
                                         const float *const *logits, mls_err *err);
+/**
+ * The same for several variants of the states of one corpus, side by side: what a
+ * comparison needs. The head is read once.
+ *
+ * @param s  (n_states), at least 1
+ */
 mls_status mls_head_forward_variants(const mls_model *m, const mls_states *const *s,
                                      size_t n_states, mls_variants_seen see, void *arg,
                                      mls_pool *pool, mls_err *err);

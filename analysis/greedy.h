@@ -23,8 +23,9 @@ typedef struct mls_chunk_windows {
     bool per_query_head;
 } mls_chunk_windows;
 
-/** Heads that choose: G or H; and the query heads of one of them. */
+/** How many heads choose: G, or H with per_query_head. */
 size_t mls_chunk_choosers(const mls_chunk_windows *ws);
+/** Query heads first .. first+n-1 go by the choice of one of them. */
 void mls_chunk_query_heads(const mls_chunk_windows *ws, size_t chooser, size_t *first,
                            size_t *n);
 
@@ -33,7 +34,8 @@ typedef struct mls_greedy_objective {
     void *arg;
     /**
      * The first r chunks of order keep their rotation. loss (C - r + 1): entry k is the
-     * loss when order[r + k] keeps it too, the last one when no other does. `worker` selects scratch memory.
+     * loss when order[r + k] keeps it too, the last one when no other does. `worker`
+     * selects scratch memory.
      */
     mls_status (*losses)(void *arg, const mls_chunk_window *w, size_t h,
                          const uint16_t *order, size_t r, double *loss, size_t worker,
@@ -57,7 +59,8 @@ typedef struct mls_greedy {
     double *loss;    /* (n, C + 1): with the first r chunks kept, mean over all pairs
                         (or queries), windows and query heads */
     double *trace;   /* (n, C, C, W): round r, chunk c, window: mean over its pairs
-                        (or queries) and query heads if c is kept next; NaN for chunks kept before */
+                        (or queries) and query heads if c is kept next; NaN for chunks
+                        kept before */
 } mls_greedy;
 
 void mls_greedy_free(mls_greedy *g); /* {0} is accepted */

@@ -3,15 +3,14 @@
 #include <math.h>
 #include <stdlib.h>
 
-double mls_student_975(size_t freedom)
+/* 97.5 % point of Student's t with so many degrees of freedom, at least 1. */
+static double student_975(size_t freedom)
 {
     /* Exact where the expansion below is not good to three digits. */
     static const double small[] = {12.706205, 4.302653, 3.182446, 2.776445, 2.570582};
     const double z = 1.959963985, n = (double)freedom;
     const double z3 = z * z * z, z5 = z3 * z * z, z7 = z5 * z * z;
 
-    if (freedom == 0)
-        return NAN;
     if (freedom <= sizeof small / sizeof small[0])
         return small[freedom - 1];
     /* Cornish-Fisher expansion: Abramowitz and Stegun 26.7.5. */
@@ -36,7 +35,7 @@ static mls_mean mean_of(const double *a, const double *b, size_t n)
 
         square += d * d;
     }
-    m.half = mls_student_975(n - 1) * sqrt(square / (double)(n - 1) / (double)n);
+    m.half = student_975(n - 1) * sqrt(square / (double)(n - 1) / (double)n);
     return m;
 }
 

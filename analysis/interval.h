@@ -19,9 +19,6 @@ mls_mean mls_mean_of(const double *x, size_t n);
 /** Mean of a[i] - b[i]: two settings on the same sequences. */
 mls_mean mls_mean_of_difference(const double *a, const double *b, size_t n);
 
-/** 97.5 % point of Student's t with `freedom` >= 1 degrees of freedom. */
-double mls_student_975(size_t freedom);
-
 /**
  * The p-quantile (0..1) of n sorted values, linear between neighbours as NumPy's default;
  * NaN when n is 0.

@@ -12,7 +12,10 @@ void mls_rmsnorm(float *y, const float *x, const float *gain, double eps, size_t
 void mls_rmsnorm_rows(float *x, size_t stride, const float *gain, double eps, size_t T,
                       size_t D);
 
-/** y (T, out) = x (T, in) w^T + b; sizes at most INT_MAX, as BLAS counts; w (out, in), b (out) or NULL. */
+/**
+ * y (T, out) = x (T, in) w^T + b; w (out, in), b (out) or NULL. Sizes are at most INT_MAX,
+ * as BLAS counts.
+ */
 void mls_linear(float *y, const float *x, const float *w, const float *b, size_t T,
                 size_t out, size_t in);
 
@@ -21,6 +24,8 @@ void mls_add(float *y, const float *x, size_t n);
 
 /** gate = silu(gate) * up, elementwise over n values; silu(z) = z / (1 + exp(-z)). */
 void mls_silu_mul(float *gate, const float *up, size_t n);
+
+enum { MLS_ATTEND_ROWS = 64 }; /* query rows of a block */
 
 /**
  * Causal attention of one head, in blocks of query rows, so that memory is
@@ -34,7 +39,6 @@ void mls_silu_mul(float *gate, const float *up, size_t n);
  * scratch  (MLS_ATTEND_ROWS, T)
  * window   0, or only the last `window` keys (the token itself included) are seen
  */
-enum { MLS_ATTEND_ROWS = 64 };
 void mls_attend(float *out, size_t ld_out, const float *q, size_t ld_q, const float *k,
                 size_t ld_k, const float *v, size_t ld_v, size_t T, size_t dk,
                 size_t dv, double scale, size_t window, float *scratch);

@@ -35,6 +35,7 @@ typedef struct mls_model mls_model;
 mls_status mls_model_open(mls_model **out, const char *folder, mls_err *err);
 void mls_model_close(mls_model *m); /* NULL is accepted */
 
+/** Its config and the files behind it; borrowed until mls_model_close(). */
 const mls_config *mls_model_config(const mls_model *m);
 const mls_checkpoint *mls_model_checkpoint(const mls_model *m);
 

@@ -89,13 +89,13 @@ void mls_largest_channels(const float *x, size_t T, size_t n, size_t m, bool *la
 /** Index of the entry nearest to x in an ascending table; the lower of two as near. */
 size_t mls_nearest_entry(const float *table, size_t n, float x);
 
-/**
- * NVFP4 to the byte: an E4M3 scale, then 16 E2M1 codes, number 2j in the low nibble of
- * byte j. The tensor's float scale max|x| / (6 * 448) stands apart.
- */
+/** NVFP4 to the byte: an E4M3 scale, then 16 E2M1 codes, number 2j low in byte j. */
 enum { MLS_NVFP4_NUMBERS = 16, MLS_NVFP4_BYTES = 9 };
+/** The float scale of a whole tensor (n), max|x| / (6 * 448); 1 where all are 0. */
 float mls_nvfp4_scale(const float *x, size_t n);
+/** x (MLS_NVFP4_NUMBERS) to block (MLS_NVFP4_BYTES) under the tensor's scale. */
 void mls_nvfp4_encode(const float *x, float scale, uint8_t *block);
+/** And back: the numbers that the block stands for. */
 void mls_nvfp4_decode(const uint8_t *block, float scale, float *x);
 
 /**

@@ -16,6 +16,11 @@
 /** Scratch for windows of T tokens and C chunks, one set per worker. */
 typedef struct mls_ropelite_l1 mls_ropelite_l1;
 
+/**
+ * @param ws        their shape counts, and ws->turns, which is borrowed
+ * @param[out] out  release with mls_ropelite_l1_free(); NULL on error
+ * @return MLS_OK or MLS_E_NOMEM
+ */
 mls_status mls_ropelite_l1_new(mls_ropelite_l1 **out, const mls_chunk_windows *ws,
                                size_t n_workers, mls_err *err);
 void mls_ropelite_l1_free(mls_ropelite_l1 *l); /* NULL is accepted */

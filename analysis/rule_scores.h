@@ -32,8 +32,8 @@ typedef struct mls_rule_scores {
      */
     double *score;
     uint16_t *order; /* (G, C), most important first */
-    double
-        *loss; /* (G, C + 1) of greedy rules: loss with the first r chunks; else NULL */
+    double *loss;    /* (G, C + 1) of greedy rules: loss with the first r chunks; else
+                        NULL */
 
     /* Per unit; all but one are NULL. */
     double *q_norm, *k_norm; /* (units, H, C), (units, G, C) */
@@ -67,6 +67,7 @@ bool mls_rule_scores_resampled(const mls_rule_scores *s);
  */
 void mls_rule_scores_resample(const mls_rule_scores *s, const size_t *pick, size_t n,
                               double *score, uint16_t *order, double *work);
+/** Doubles of scratch that mls_rule_scores_resample() needs. */
 size_t mls_rule_scores_work(const mls_rule_scores *s);
 
 #endif

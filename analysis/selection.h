@@ -14,8 +14,12 @@ typedef struct mls_selection {
     uint16_t *order; /* (G, C), most important first */
 } mls_selection;
 
-/** order = identity, count = 0. Release with mls_selection_free(). */
+/**
+ * order = identity, count = 0. Release with mls_selection_free().
+ * @return MLS_OK, MLS_E_ARG (C > UINT16_MAX) or MLS_E_NOMEM
+ */
 mls_status mls_selection_new(mls_selection *s, size_t G, size_t C, mls_err *err);
+/** A copy of its own. @param[out] to  release with mls_selection_free() */
 mls_status mls_selection_copy(mls_selection *to, const mls_selection *from,
                               mls_err *err);
 void mls_selection_free(mls_selection *s); /* {0} is accepted */

@@ -170,18 +170,3 @@ mls_status mls_selection_cost(mls_cost *cost, const mls_chunk_windows *ws,
     free(s.sum);
     return st;
 }
-
-void mls_selection_cost_mean(mls_cost *mean, const mls_cost *cost, size_t rows,
-                             size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        mls_cost m = {0};
-
-        for (size_t row = 0; row < rows; row++) {
-            m.score_error += cost[row * n + i].score_error / (double)rows;
-            m.kl += cost[row * n + i].kl / (double)rows;
-            m.output_error += cost[row * n + i].output_error / (double)rows;
-        }
-        mean[i] = m;
-    }
-}

@@ -7,29 +7,23 @@
 #include "analysis/greedy.h"
 #include "analysis/selection.h"
 
-/** Cost of one selection in one query head and window, or the mean of several. */
+/** Cost of one selection in one query head and window. */
 typedef struct mls_cost {
-    double score_error; /* mean over causal pairs of |score - score without the dropped
+    double score_error;  /* mean over causal pairs of |score - score without the dropped
                             rotations|, before softmax */
-    double kl;          /* mean over queries of KL(p || p'), nat */
-    double
-        output_error; /* sum |o' - o|^2 / sum |o|^2 of the attention output p v, before
-                            W_O */
+    double kl;           /* mean over queries of KL(p || p'), nat */
+    double output_error; /* sum |o' - o|^2 / sum |o|^2 of the attention output p v,
+                            before W_O */
 } mls_cost;
 
 /**
  * Costs of n selections of one layer, each for its KV heads (or query heads: its G says
- * which), on all windows; these need
- * v as well. Dropped chunks are left unrotated in q and k, nothing else changes.
+ * which), on all windows, which need v as well. Dropped chunks are left unrotated in q and k, nothing else changes.
  *
  * @param[out] cost  (windows, H, n)
  */
 mls_status mls_selection_cost(mls_cost *cost, const mls_chunk_windows *ws,
                               const mls_selection *selection, size_t n, mls_pool *pool,
                               mls_err *err);
-
-/** Mean over rows: cost (rows, n) to mean (n). */
-void mls_selection_cost_mean(mls_cost *mean, const mls_cost *cost, size_t rows,
-                             size_t n);
 
 #endif

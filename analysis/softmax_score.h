@@ -14,6 +14,11 @@
 /** Scratch for windows of one shape, one set per worker. */
 typedef struct mls_softmax_score mls_softmax_score;
 
+/**
+ * @param ws        their shape counts, and ws->turns, which is borrowed
+ * @param[out] out  release with mls_softmax_score_free(); NULL on error
+ * @return MLS_OK or MLS_E_NOMEM
+ */
 mls_status mls_softmax_score_new(mls_softmax_score **out, const mls_chunk_windows *ws,
                                  size_t n_workers, mls_err *err);
 void mls_softmax_score_free(mls_softmax_score *s); /* NULL is accepted */

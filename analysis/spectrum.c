@@ -35,8 +35,9 @@ static void roots(double *sigma, const double *lambda, size_t p)
         sigma[i] = sqrt(fmax(lambda[i], 0.0));
 }
 
-mls_status mls_spectrum_second(mls_spectrum *s, const double *second, size_t n,
-                               mls_err *err)
+/* Of outputs y whose E[y y^T] is known: second (n, n). */
+static mls_status spectrum_of_second(mls_spectrum *s, const double *second, size_t n,
+                                     mls_err *err)
 {
     mls_status st;
 
@@ -121,7 +122,7 @@ mls_status mls_spectrum_weighted(mls_spectrum *s, const float *w, size_t m, size
     for (size_t i = 0; i < m; i++) /* symmetric to the last bit */
         for (size_t j = 0; j < i; j++)
             second[j * m + i] = second[i * m + j];
-    st = mls_spectrum_second(s, second, m, err);
+    st = spectrum_of_second(s, second, m, err);
     if (!st && m > n)
         s->n = n; /* the others are 0 */
 
@@ -176,11 +177,11 @@ mls_status mls_spectrum_captured(mls_spectrum *s, const mls_layer_stats *stats,
 
     switch (matrix) {
     case MLS_MATRIX_Q:
-        return mls_spectrum_second(s, stats->q_second + at, D, err);
+        return spectrum_of_second(s, stats->q_second + at, D, err);
     case MLS_MATRIX_K:
-        return mls_spectrum_second(s, stats->k_second + at, D, err);
+        return spectrum_of_second(s, stats->k_second + at, D, err);
     case MLS_MATRIX_V:
-        return mls_spectrum_second(s, stats->v_second + at, D, err);
+        return spectrum_of_second(s, stats->v_second + at, D, err);
     case MLS_MATRIX_KV:
         break;
     }
@@ -195,7 +196,7 @@ mls_status mls_spectrum_captured(mls_spectrum *s, const mls_layer_stats *stats,
             joint[i * 2 * D + D + j] = stats->kv_cross[at + i * D + j];
             joint[(D + j) * 2 * D + i] = stats->kv_cross[at + i * D + j];
         }
-    st = mls_spectrum_second(s, joint, 2 * D, err);
+    st = spectrum_of_second(s, joint, 2 * D, err);
     free(joint);
     return st;
 }

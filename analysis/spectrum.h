@@ -43,10 +43,6 @@ mls_status mls_spectrum_plain(mls_spectrum *s, const float *w, size_t m, size_t 
 mls_status mls_spectrum_weighted(mls_spectrum *s, const float *w, size_t m, size_t n,
                                  const double *x_second, mls_err *err);
 
-/** The same when E[y y^T] of the outputs is already known: second (n, n). */
-mls_status mls_spectrum_second(mls_spectrum *s, const double *second, size_t n,
-                               mls_err *err);
-
 typedef enum mls_matrix {
     MLS_MATRIX_Q,
     MLS_MATRIX_K,
@@ -89,6 +85,7 @@ typedef struct mls_spectrum_summary {
     size_t rank_90, rank_95, rank_99;
 } mls_spectrum_summary;
 
+/** What is told about sigma (n), largest first; all 0 for a matrix of zeros. */
 mls_spectrum_summary mls_spectrum_summarize(const double *sigma, size_t n);
 
 /**

@@ -68,6 +68,7 @@ mls_status mls_store_add_text(mls_store *s, const char *path, const char *text,
 /** Attributes of a group (made when missing) or a dataset. */
 mls_status mls_store_set_text(mls_store *s, const char *path, const char *name,
                               const char *value, mls_err *err);
+/** The same for a whole number. */
 mls_status mls_store_set_count(mls_store *s, const char *path, const char *name,
                                uint64_t value, mls_err *err);
 
@@ -105,8 +106,13 @@ mls_status mls_store_read(mls_store *s, const char *path, mls_store_type type,
 /** @param[out] text  released by the caller with free(), NUL-terminated */
 mls_status mls_store_read_text(mls_store *s, const char *path, char **text, size_t *len,
                                mls_err *err);
+/**
+ * An attribute of a group or a dataset.
+ * @param[out] value  size bytes with the NUL; MLS_E_INPUT when there is none, or longer
+ */
 mls_status mls_store_get_text(mls_store *s, const char *path, const char *name,
                               char *value, size_t size, mls_err *err);
+/** The same for a whole number. */
 mls_status mls_store_get_count(mls_store *s, const char *path, const char *name,
                                uint64_t *value, mls_err *err);
 

@@ -40,6 +40,7 @@ void mls_store_quiet(void);
 mls_status mls_store_fail(mls_err *err, mls_status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/** HDF5's type of a value in memory (never closed), and its bytes. */
 hid_t mls_store_memory_type(mls_store_type type);
 size_t mls_store_type_size(mls_store_type type);
 /** The compound type of a manifest line, in the file or in memory; the caller closes. */
@@ -52,6 +53,6 @@ void mls_store_front(char out[MLS_STORE_BLOCK], const char *kind, uint64_t xxh3,
 /** An open file without the check of its bytes; name stands in messages for file. */
 mls_status mls_store_open_file(mls_store **out, const char *file, const char *name,
                                const char *kind, mls_err *err);
-void mls_store_free(mls_store *s);
+void mls_store_free(mls_store *s); /* NULL is accepted; closes everything */
 
 #endif

@@ -20,6 +20,7 @@ typedef struct mls_kq_stack {
     size_t r;
 } mls_kq_stack;
 
+/** All numbers are 0. @param[out] y  release with mls_kq_stack_free(); {0} on error */
 mls_status mls_kq_stack_new(mls_kq_stack *y, size_t m, size_t E, mls_err *err);
 void mls_kq_stack_free(mls_kq_stack *y); /* {0} is accepted */
 
@@ -48,9 +49,18 @@ mls_status mls_kq_query_weights(mls_sensitivity *w, const mls_config *c,
 
 /** rope=shared: one rope key for all heads by RoRoPE, the rest of keys in the latent. */
 typedef struct mls_kq_shared {
-    size_t rope_dim, fold, rank;
-    double balance;
+    size_t rope_dim; /* dims of the shared rope key */
+    size_t fold;     /* RoRoPE: neighbouring chunks that share one frequency */
+    size_t rank;     /* of the latent */
+    double balance;  /* factor of what errors in values cost */
 } mls_kq_shared;
+
+/**
+ * @param weight    what errors in keys and values cost
+ * @param[out] out  release with mls_latent_free(), also on error
+ * @return MLS_OK, MLS_E_INPUT (rank beyond the rows, with the nearest possible),
+ *         MLS_E_NOMEM or MLS_E_NUMERIC
+ */
 mls_status mls_kq_shared_form(mls_latent_form *out, const mls_kq_shared *p,
                               const mls_config *c, const mls_layer *layer,
                               const mls_layer_stats *stats,

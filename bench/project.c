@@ -267,8 +267,8 @@ size_t mls_projection_groups(const mls_projection *p, const mls_config *config)
     return (config->G + p->heads - 1) / p->heads;
 }
 
-mls_rows mls_projection_rows(const mls_projection *p, const mls_config *config,
-                             mls_side side, size_t group)
+static mls_rows group_rows(const mls_projection *p, const mls_config *config,
+                           mls_side side, size_t group)
 {
     const size_t first = group * p->heads, left = config->G - first;
 
@@ -278,7 +278,7 @@ mls_rows mls_projection_rows(const mls_projection *p, const mls_config *config,
 static size_t most_of_group(const mls_projection *p, const mls_config *config,
                             size_t group)
 {
-    const mls_rows rows = mls_projection_rows(p, config, MLS_KEYS, group);
+    const mls_rows rows = group_rows(p, config, MLS_KEYS, group);
 
     return mls_least(rows.heads * config->D, config->E);
 }
@@ -347,8 +347,9 @@ mls_status mls_projection_ranks(size_t *rank, const mls_projection *p,
     return st;
 }
 
-void mls_projection_spread(size_t *out, const mls_projection *p,
-                           const mls_config *config, size_t rank)
+/* Spread one side's rank evenly over its groups, by size: out (groups). */
+static void spread(size_t *out, const mls_projection *p, const mls_config *config,
+                   size_t rank)
 {
     const size_t n = mls_projection_groups(p, config);
     const size_t most = mls_projection_most(p, config);
@@ -380,10 +381,10 @@ mls_status mls_projection_layout(const mls_projection *p, const size_t *rank,
 
         if (!k.converted[i / MLS_SIDES])
             continue;
-        mls_projection_spread(share, p, config, rank[side]);
+        spread(share, p, config, rank[side]);
         for (size_t j = 0; !st && j < n; j++)
             st = mls_cache_add(&out->layer[i / MLS_SIDES], kind[side], share[j], 1,
-                               mls_projection_rows(p, config, side, j).heads > 1,
+                               group_rows(p, config, side, j).heads > 1,
                                side == MLS_KEYS ? &k.key : &k.value, err);
     }
     free(share);
@@ -434,9 +435,9 @@ mls_status mls_projection_form(mls_latent_form *f, const mls_projection *p,
     st = mls_project_begin(f, config, layer, MLS_SIDES * n, err);
     for (size_t i = 0; !st && i < MLS_SIDES * n; i++) {
         const mls_side side = i < n ? MLS_KEYS : MLS_VALUES;
-        const mls_rows rows = mls_projection_rows(p, config, side, i % n);
+        const mls_rows rows = group_rows(p, config, side, i % n);
 
-        mls_projection_spread(share, p, config, rank[side]);
+        spread(share, p, config, rank[side]);
         st = put_group(f, p, i, &rows, share[i % n], config, layer, stats, err);
     }
     free(share);

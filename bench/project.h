@@ -97,9 +97,8 @@ typedef struct mls_projection {
     size_t heads; /* of a group, 1..G */
 } mls_projection;
 
+/** How many groups the heads of one side make: ceil(G / heads). */
 size_t mls_projection_groups(const mls_projection *p, const mls_config *config);
-mls_rows mls_projection_rows(const mls_projection *p, const mls_config *config,
-                             mls_side side, size_t group);
 /** The most that ranks of one side of a layer can add up to. */
 size_t mls_projection_most(const mls_projection *p, const mls_config *config);
 
@@ -123,10 +122,6 @@ mls_status mls_head_ranks(size_t *rank, const mls_config *config, const mls_sett
 /** What a converted layer caches: G vectors of rank[side] for each side. */
 mls_status mls_head_layout(const size_t *rank, const mls_config *config,
                            const mls_setting *s, mls_cache_layout *out, mls_err *err);
-
-/** Spread one side's rank evenly over its groups, by size. @param[out] out (groups) */
-void mls_projection_spread(size_t *out, const mls_projection *p,
-                           const mls_config *config, size_t rank);
 
 /** What a converted layer caches: `rank[side]` spread over the groups. */
 mls_status mls_projection_layout(const mls_projection *p, const size_t *rank,

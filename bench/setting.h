@@ -53,6 +53,7 @@ mls_status mls_setting_set(mls_setting *s, const char *key, const char *value,
 /** Whole number min..max, or `otherwise` when absent; MLS_E_ARG names key and range. */
 mls_status mls_setting_size(const mls_setting *s, const char *key, size_t otherwise,
                             size_t min, size_t max, size_t *out, mls_err *err);
+/** The same for a number. */
 mls_status mls_setting_real(const mls_setting *s, const char *key, double otherwise,
                             double min, double max, double *out, mls_err *err);
 /**

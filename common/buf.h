@@ -13,7 +13,8 @@ typedef struct mls_buf {
     bool failed; /* memory ran out: what was added since is missing */
 } mls_buf;
 
-void mls_buf_free(mls_buf *b);
+void mls_buf_free(mls_buf *b); /* {0} is accepted */
+/** Append len bytes of text, text up to its NUL, or what printf would print. */
 void mls_buf_add(mls_buf *b, const char *text, size_t len);
 void mls_buf_puts(mls_buf *b, const char *text);
 void mls_buf_printf(mls_buf *b, const char *format, ...)

@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/** out = a * b; false when it does not fit, and then out is left alone. */
+/** *out = a * b or a + b; false when it does not fit, and then *out is left alone. */
 bool mls_mul_size(size_t *out, size_t a, size_t b);
 bool mls_add_size(size_t *out, size_t a, size_t b);
 bool mls_mul_u64(uint64_t *out, uint64_t a, uint64_t b);

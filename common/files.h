@@ -32,6 +32,7 @@ mls_status mls_file_write(const char *path, const void *data, size_t len, mls_er
  * @param[out] temp  released by the caller with free()
  */
 mls_status mls_file_temp_name(const char *path, char **temp, mls_err *err);
+/** @return MLS_OK, MLS_E_INPUT, MLS_E_IO or MLS_E_NOMEM; temp stays on error */
 mls_status mls_file_commit(const char *temp, const char *path, mls_err *err);
 
 /** Make a folder and its parents, and prove that a file can be written there. */
@@ -52,6 +53,7 @@ mls_status mls_file_writable(const char *path, mls_err *err);
 /** The same for a file that is not written from front to back: no device, no pipe. */
 mls_status mls_file_replaceable(const char *path, mls_err *err);
 
+/** Is there a regular file, or a folder, at path? Links are followed. */
 bool mls_file_exists(const char *path);
 bool mls_folder_exists(const char *path);
 

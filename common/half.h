@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/** The exact value of 16 bits: every bfloat16 and every IEEE half is a float. */
 float mls_bf16_to_float(uint16_t bits);
 float mls_f16_to_float(uint16_t bits);
 

@@ -31,6 +31,7 @@ typedef struct mls_xxh3_stream mls_xxh3_stream;
 mls_xxh3_stream *mls_xxh3_stream_new(void);
 void mls_xxh3_stream_free(mls_xxh3_stream *x); /* NULL is accepted */
 void mls_xxh3_stream_add(mls_xxh3_stream *x, const void *data, size_t n);
+/** XXH3 of all bytes added so far; more may follow. */
 uint64_t mls_xxh3_stream_digest(const mls_xxh3_stream *x);
 
 /** XXH3 of a file's bytes from offset to its end, and how many these are. */

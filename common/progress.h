@@ -23,6 +23,7 @@ typedef struct mls_progress {
 /** Report; returns MLS_E_STOPPED (and says so in err) when the user asked to stop. */
 mls_status mls_progress_step(const mls_progress *p, const char *what, double done,
                              double total, mls_err *err);
+/** Pass on a remark, as printf makes it; NULL, or nobody listening: nothing happens. */
 void mls_progress_note(const mls_progress *p, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 

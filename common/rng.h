@@ -12,6 +12,7 @@ typedef struct mls_rng {
 
 /** Start from a seed and a stream number: each (seed, stream) is its own sequence. */
 void mls_rng_seed(mls_rng *rng, uint64_t seed, uint64_t stream);
+/** The next 64 random bits. */
 uint64_t mls_rng_u64(mls_rng *rng);
 /** Uniform in [0, 1), 53 bits. */
 double mls_rng_uniform(mls_rng *rng);

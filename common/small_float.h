@@ -12,6 +12,7 @@ uint8_t mls_float_to_e4m3(float x); /* bias 7, largest 448, no infinity, NaN 0x7
 uint8_t mls_float_to_e5m2(float x); /* bias 15, largest 57344, has infinities */
 uint8_t mls_float_to_e2m1(float x); /* 0 0.5 1 1.5 2 3 4 6, sign in bit 3 */
 
+/* The exact value of a code. */
 float mls_e4m3_to_float(uint8_t code);
 float mls_e5m2_to_float(uint8_t code);
 float mls_e2m1_to_float(uint8_t code); /* the low 4 bits */

@@ -23,6 +23,7 @@ typedef struct mls_checkpoint mls_checkpoint;
 mls_status mls_checkpoint_open(mls_checkpoint **out, const char *folder, mls_err *err);
 void mls_checkpoint_close(mls_checkpoint *c); /* NULL is accepted */
 
+/** As given to mls_checkpoint_open(); borrowed. */
 const char *mls_checkpoint_folder(const mls_checkpoint *c);
 /** Shapes and flags; biases and QK-norm as the tensors show, not only as the keys say. */
 const mls_config *mls_checkpoint_config(const mls_checkpoint *c);
@@ -33,15 +34,20 @@ const mls_config *mls_checkpoint_config(const mls_checkpoint *c);
  * sentence each, at most 100.
  */
 size_t mls_checkpoint_warnings(const mls_checkpoint *c);
+/** Sentence i, 0 <= i < mls_checkpoint_warnings(); borrowed. */
 const char *mls_checkpoint_warning(const mls_checkpoint *c, size_t i);
 
+/** Files of the model, at least 1; shard i and its names are borrowed. */
 size_t mls_checkpoint_shards(const mls_checkpoint *c);
 const mls_safetensors *mls_checkpoint_shard(const mls_checkpoint *c, size_t i);
 const char *mls_checkpoint_shard_path(const mls_checkpoint *c, size_t i);
-const char *mls_checkpoint_shard_name(const mls_checkpoint *c,
-                                      size_t i); /* no folder */
+/** The same without the folder. */
+const char *mls_checkpoint_shard_name(const mls_checkpoint *c, size_t i);
 
-/** NULL when there is none. The tensor of a name and the shard that holds it. */
+/**
+ * The tensor of a name; NULL when there is none.
+ * @param[out] shard  the file that holds it, borrowed
+ */
 const mls_tensor_info *mls_checkpoint_find(const mls_checkpoint *c, const char *name,
                                            const mls_safetensors **shard);
 

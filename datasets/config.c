@@ -32,8 +32,9 @@ void mls_config_unsupported(mls_config *config, const char *format, ...)
     va_end(args);
 }
 
-mls_status mls_config_whole(const mls_config_reader *r, const char *key,
-                            const json_t *value, int64_t min, int64_t max, int64_t *out)
+/* value is the key's; a whole number in min..max, or MLS_E_INPUT naming the key. */
+static mls_status whole(const mls_config_reader *r, const char *key,
+                        const json_t *value, int64_t min, int64_t max, int64_t *out)
 {
     char shown[MLS_JSON_SHOW];
 
@@ -70,7 +71,7 @@ static mls_status read_size(const mls_config_reader *r, const char *key, size_t 
     mls_status st = MLS_OK;
 
     if (v)
-        st = mls_config_whole(r, key, v, 1, (int64_t)max, &n);
+        st = whole(r, key, v, 1, (int64_t)max, &n);
     else if (!fallback)
         st = mls_fail(r->err, MLS_E_INPUT, "%s: %s is missing", r->path, key);
     if (!st)
@@ -116,7 +117,7 @@ static mls_status read_id(const mls_config_reader *r, const char *key, int64_t *
     if (json_is_array(v))
         v = json_array_get(v, 0);
     *out = -1;
-    return v ? mls_config_whole(r, key, v, -1, MLS_VOCAB_MAX, out) : MLS_OK;
+    return v ? whole(r, key, v, -1, MLS_VOCAB_MAX, out) : MLS_OK;
 }
 
 static mls_status read_kind(mls_config_reader *r)
@@ -316,9 +317,8 @@ static mls_status read_window(mls_config_reader *r)
         int64_t n = 28; /* of the class, when the key is missing */
 
         if (mls_config_get(r, "max_window_layers"))
-            st = mls_config_whole(r, "max_window_layers",
-                                  mls_config_get(r, "max_window_layers"), 0, INT32_MAX,
-                                  &n);
+            st = whole(r, "max_window_layers", mls_config_get(r, "max_window_layers"),
+                       0, INT32_MAX, &n);
         from = (size_t)n;
     }
     if (!st && rule == MLS_WINDOW_ALTERNATE)
@@ -354,8 +354,7 @@ static mls_status read_no_rope(mls_config_reader *r)
     for (size_t l = 0; l < c->L; l++) {
         int64_t rotates;
 
-        st = mls_config_whole(r, "no_rope_layers[]", json_array_get(layers, l), 0, 1,
-                              &rotates);
+        st = whole(r, "no_rope_layers[]", json_array_get(layers, l), 0, 1, &rotates);
         if (st)
             return st;
         c->layer_no_rope[l] = !rotates;

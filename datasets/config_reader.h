@@ -54,11 +54,7 @@ json_t *mls_config_get(const mls_config_reader *r, const char *key);
 void mls_config_unsupported(mls_config *config, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-/** value is the key's; a whole number in min..max, or MLS_E_INPUT naming the key. */
-mls_status mls_config_whole(const mls_config_reader *r, const char *key,
-                            const json_t *value, int64_t min, int64_t max,
-                            int64_t *out);
-/** A finite number in min..max. */
+/** value is the key's; a finite number in min..max, or MLS_E_INPUT naming the key. */
 mls_status mls_config_real(const mls_config_reader *r, const char *key,
                            const json_t *value, double min, double max, double *out);
 

@@ -22,6 +22,7 @@ void mls_csv_free(mls_csv *csv); /* {0} is accepted */
 
 /** Index of a column; n_columns when there is none. */
 size_t mls_csv_column(const mls_csv *csv, const char *name);
+/** row < n_rows, column < n_columns; "" where the cell is empty. Borrowed. */
 const char *mls_csv_cell(const mls_csv *csv, size_t row, size_t column);
 
 #endif

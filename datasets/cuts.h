@@ -24,7 +24,7 @@ typedef struct mls_words {
     bool failed;   /* memory ran out */
 } mls_words;
 
-void mls_words_free(mls_words *w);
+void mls_words_free(mls_words *w); /* {0} is accepted */
 
 /** Add a word to the list, unless it is empty; sets `failed` when memory is short. */
 void mls_words_add(mls_words *w, size_t begin, size_t end);

@@ -18,6 +18,6 @@ mls_status mls_ids_add(mls_ids *ids, int32_t id, mls_err *err);
 
 /** Append n ids. @return MLS_OK or MLS_E_NOMEM */
 mls_status mls_ids_join(mls_ids *ids, const int32_t *more, size_t n, mls_err *err);
-void mls_ids_free(mls_ids *ids);
+void mls_ids_free(mls_ids *ids); /* {0} is accepted */
 
 #endif

@@ -21,6 +21,6 @@ typedef struct mls_postprocessor {
  */
 mls_status mls_postprocessor_read(mls_postprocessor *out, const json_t *part,
                                   mls_err *err);
-void mls_postprocessor_free(mls_postprocessor *p);
+void mls_postprocessor_free(mls_postprocessor *p); /* {0} is accepted */
 
 #endif

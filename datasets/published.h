@@ -57,6 +57,7 @@ typedef struct mls_published mls_published;
 mls_status mls_published_read(mls_published **out, const char *path, mls_err *err);
 void mls_published_free(mls_published *p); /* NULL is accepted */
 
+/** Rows, in the order of the file; row i, 0 <= i < count, is borrowed. */
 size_t mls_published_count(const mls_published *p);
 const mls_published_row *mls_published_at(const mls_published *p, size_t i);
 

@@ -41,6 +41,7 @@ typedef struct mls_safetensors mls_safetensors;
 mls_status mls_safetensors_open(mls_safetensors **out, const char *path, mls_err *err);
 void mls_safetensors_close(mls_safetensors *f); /* NULL is accepted */
 
+/** How many tensors the file has. */
 size_t mls_safetensors_count(const mls_safetensors *f);
 /** In file order (by offset). */
 const mls_tensor_info *mls_safetensors_at(const mls_safetensors *f, size_t i);

@@ -49,6 +49,7 @@ mls_tensor_need mls_tensor_layer_need_at(const mls_config *config, size_t l, siz
 
 /** The output matrix: the embedding's where the two are tied. */
 mls_tensor_need mls_tensor_head(const mls_config *config);
+/** The embedding (V, E) and the final norm (E). */
 mls_tensor_need mls_tensor_embed(const mls_config *config);
 mls_tensor_need mls_tensor_norm(const mls_config *config);
 

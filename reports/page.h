@@ -24,6 +24,7 @@ void mls_page_text(mls_page *p, const char *format, ...)
 void mls_page_tile(mls_page *p, const char *value, const char *label);
 /** Preformatted text: a command, a formula. */
 void mls_page_code(mls_page *p, const char *text);
+/** A table as it is. */
 void mls_page_table(mls_page *p, const mls_table *t);
 /** A table folded away under a summary line. */
 void mls_page_details(mls_page *p, const char *summary, const mls_table *t);

@@ -41,23 +41,6 @@ static const char style[] =
     "4 \"#707173\", 5 \"#8a8678\", 6 \"#a59c74\", 7 \"#c3b369\", 8 \"#e1cc55\", "
     "9 \"#fee838\")\n";
 
-char *mls_plot_quote(const char *text)
-{
-    mls_buf b = {0};
-
-    for (; *text; text++) {
-        if (*text == '"' || *text == '\\')
-            mls_buf_puts(&b, "\\");
-        mls_buf_add(&b, *text == '\n' ? " " : text, 1);
-    }
-    mls_buf_puts(&b, "");
-    if (b.failed) {
-        mls_buf_free(&b);
-        return NULL;
-    }
-    return b.data ? b.data : strdup("");
-}
-
 /* Run gnuplot on a script in its folder; its first line of complaint goes to err. */
 static mls_status run_gnuplot(const char *folder, const char *script, mls_err *err)
 {

@@ -30,7 +30,4 @@ typedef struct mls_plot {
  */
 mls_status mls_plot_write(const char *folder, const mls_plot *plot, mls_err *err);
 
-/** Text for a gnuplot string in double quotes; enhanced mode is off. Caller frees. */
-char *mls_plot_quote(const char *text);
-
 #endif

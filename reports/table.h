@@ -17,6 +17,7 @@ typedef enum mls_format {
     MLS_FORMAT_HTML, /* a <table> for the report */
 } mls_format;
 
+/** "table", "md", "csv", "json", "jsonl" or "html"; MLS_E_ARG names these. */
 mls_status mls_format_parse(mls_format *format, const char *text, mls_err *err);
 
 /** Rows of typed cells. Memory failures are remembered and reported by the writer. */
@@ -39,13 +40,17 @@ void mls_table_row(mls_table *t);                 /* begins a row */
 void mls_table_text(mls_table *t, const char *s); /* next cell; copied */
 void mls_table_real(mls_table *t, double x);      /* NaN: empty cell */
 void mls_table_count(mls_table *t, long long n);
-void mls_table_empty(mls_table *t);
+void mls_table_empty(mls_table *t); /* a cell without a value */
 
 /** A line under the table for people ("95 % intervals over sequences"); copied. */
 void mls_table_note(mls_table *t, const char *note);
 /** Key and value that open every format ("model", "text", "command"); copied. */
 void mls_table_meta(mls_table *t, const char *key, const char *value);
 
+/**
+ * Append the table to out in one format.
+ * @return MLS_OK, or MLS_E_NOMEM for any memory that was short since mls_table_new()
+ */
 mls_status mls_table_print(const mls_table *t, mls_format format, mls_buf *out,
                            mls_err *err);
 

@@ -94,25 +94,12 @@ static void without_gnuplot_the_sentence_says_what_to_install(void **state)
     mls_table_free(t);
 }
 
-static void quoted_text_ends_no_string_and_no_line(void **state)
-{
-    char *quoted = mls_plot_quote("a\"; system \"rm\"\\\n!");
-
-    (void)state;
-    assert_string_equal(quoted, "a\\\"; system \\\"rm\\\"\\\\ !");
-    free(quoted);
-    quoted = mls_plot_quote("");
-    assert_string_equal(quoted, "");
-    free(quoted);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_picture_has_its_numbers_and_script_and_the_same_bytes_again),
         cmocka_unit_test(a_script_that_fails_is_told_in_one_sentence),
         cmocka_unit_test(without_gnuplot_the_sentence_says_what_to_install),
-        cmocka_unit_test(quoted_text_ends_no_string_and_no_line),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
