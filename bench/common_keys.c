@@ -117,6 +117,9 @@ mls_status mls_common_rope(const mls_setting *s, mls_err *err)
     const mls_rule *rule;
     mls_status st;
 
+    if (name && strcmp(name, "file:") == 0)
+        return mls_fail(err, MLS_E_ARG, "%s: rope: file: is followed by a name",
+                        s->method);
     if (!name || strncmp(name, "file:", 5) == 0)
         return MLS_OK;
     st = mls_rule_find(&rule, name, err);

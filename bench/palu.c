@@ -76,6 +76,11 @@ static mls_status read_params(params *p, const mls_config *c, const mls_setting 
                         "palu: align needs groups of equal size, but %zu KV heads are "
                         "not a multiple of %zu",
                         c->G, p->projection.heads);
+    if (!st)
+        st = mls_at_most(s, "align", p->align,
+                         mls_projection_most(&p->projection, c) /
+                             mls_projection_groups(&p->projection, c),
+                         "the dims of a group", err);
     for (size_t i = 0; !st && i < MLS_SIDES; i++)
         p->rank[i] = aligned(p->rank[i], p, c);
     return st;

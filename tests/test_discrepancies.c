@@ -702,6 +702,12 @@ static void rounding_to_32_misses_the_rank_that_palu_was_asked_for(void **state)
     assert_int_equal(cached(b, "palu group=M rank=96 align=32"), 2 * 2 * 64); /* 1.5 */
     assert_int_equal(cached(b, "palu group=M rank=128 align=48"), 2 * 2 * 48);
     assert_int_equal(cached(b, "palu group=J rank=5 align=32"), 2 * 32); /* never 0 */
+    mls_cache_layout *layout = malloc(sizeof *layout);
+    mls_setting setting;
+    assert_ok(mls_setting_parse(&setting, "palu group=M align=65", &err));
+    assert_refused(mls_method_layout(layout, b->in.config, &setting, &err), MLS_E_INPUT,
+                   "align=65 is more than 64");
+    free(layout);
 }
 
 /* --- 12: CARE --- */

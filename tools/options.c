@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "common/words.h"
 
@@ -24,10 +25,13 @@ static const mls_option *find_letter(const mls_option *options, char letter)
     return NULL;
 }
 
-/* Store text in the option; 0, or the exit status of misuse. */
+/* Store text (NULL for a flag) in the option; 0, or the exit status of misuse. */
 static int store(const mls_command *c, const mls_option *o, const char *text)
 {
     const bool bounded = o->min != 0 || o->max != 0;
+
+    if ((o->type == MLS_OPT_TEXT || o->type == MLS_OPT_LIST) && !*text)
+        return mls_usage_error(c, "%s: the value is empty", o->name);
 
     switch (o->type) {
     case MLS_OPT_TEXT:
@@ -130,6 +134,44 @@ static int parse_one(const mls_command *c, int argc, char **argv, int *i,
     return store(c, o, value);
 }
 
+/* 2 when text is there and names the file that `output` would replace. */
+static int refuse_overwriting(const mls_command *c, const struct stat *output,
+                              const char *text)
+{
+    struct stat s;
+
+    if (stat(text, &s) || s.st_dev != output->st_dev || s.st_ino != output->st_ino)
+        return 0;
+    return mls_usage_error(c, "--output: %s is read by this command; name another file",
+                           text);
+}
+
+/* No file is written over that the same command reads. */
+static int check_output(const mls_command *c, const mls_option *options,
+                        const char **operands, size_t n)
+{
+    const mls_option *output = find_long(options, "--output", strlen("--output"));
+    const char *path = output ? *(const char **)output->value : NULL;
+    struct stat there;
+    int misuse = 0;
+
+    if (!path || strcmp(path, "-") == 0 || stat(path, &there) ||
+        !S_ISREG(there.st_mode))
+        return 0;
+    for (size_t i = 0; !misuse && i < n; i++)
+        misuse = refuse_overwriting(c, &there, operands[i]);
+    for (const mls_option *o = options; !misuse && o->name; o++) {
+        const mls_texts *list = o->value;
+        const char *text = o->type == MLS_OPT_TEXT ? *(const char **)o->value : NULL;
+
+        if (text && o != output)
+            misuse = refuse_overwriting(c, &there, text);
+        for (size_t i = 0; !misuse && o->type == MLS_OPT_LIST && i < list->n; i++)
+            misuse = refuse_overwriting(c, &there, list->item[i]);
+    }
+    return misuse;
+}
+
 bool mls_options_parse(const mls_command *c, int argc, char **argv,
                        const mls_option *options, const char **operands,
                        size_t operands_min, size_t operands_max, size_t *n_operands,
@@ -152,6 +194,9 @@ bool mls_options_parse(const mls_command *c, int argc, char **argv,
             *exit_status = parse_one(c, argc, argv, &i, options);
             if (*exit_status)
                 return false;
+        } else if (!*word) {
+            *exit_status = mls_usage_error(c, "an operand is empty");
+            return false;
         } else if (n == operands_max) {
             *exit_status = mls_usage_error(c, "\"%s\" is one operand too many", word);
             return false;
@@ -164,6 +209,9 @@ bool mls_options_parse(const mls_command *c, int argc, char **argv,
             mls_usage_error(c, n ? "an operand is missing" : "no operand given");
         return false;
     }
+    *exit_status = check_output(c, options, operands, n);
+    if (*exit_status)
+        return false;
     *n_operands = n;
     return true;
 }

@@ -38,7 +38,8 @@ typedef struct mls_option {
     }
 
 /**
- * Parse argv. Options may follow operands; "--" ends them; --name=value works.
+ * Parse argv. Options may follow operands; "--" ends them; --name=value works. Empty
+ * operands and values are misuse, and so is an --output that another one of them names.
  *
  * @param options   ends with {0}
  * @param operands  borrowed from argv, at most operands_max; more is misuse

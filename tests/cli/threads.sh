@@ -3,7 +3,3 @@ for command in capture frequency spectrum quantize evaluate compare plan report 
     mlascope $command --threads 257 nowhere
     echo "$command: $?"
 done 2>&1 | grep -v Try
-# An empty name of a model is called that.
-for command in check spectrum; do
-    mlascope $command '' 2>&1
-done
