@@ -11,6 +11,7 @@
 #include <math.h>
 
 #include "bench/common_keys.h"
+#include "bench/fit.h"
 #include "bench/method.h"
 #include "bench/project.h"
 
@@ -137,17 +138,31 @@ static mls_status build(const mls_method_input *in, const mls_setting *s,
                                     layer, stats, err);
 }
 
+static mls_status fit_data(const mls_method_input *in, size_t elements, mls_fits *out,
+                           mls_err *err)
+{
+    const size_t rank = elements / 2;
+
+    (void)in;
+    (void)err;
+    if (rank > 0)
+        mls_fits_add(out, "alloc=greedy rank=%zu", rank);
+    return MLS_OK;
+}
+
 const mls_method mls_method_care = {
     .name = "care",
     .title = "CARE",
     .source = "the CARE project at c3c2126: shrunk covariance, greedy ranks",
     .keys = "rank=N rank_k=N rank_v=N alloc=uniform|greedy shrink=X",
     .formula = "rank_k + rank_v",
+    .by_data = "alloc=greedy",
     .full_rope = true,
     .exact = false,
     .identity = true,
     .layout = layout,
     .fit = mls_projection_fit,
+    .fit_data = fit_data,
     .prepare = prepare,
     .release = mls_rank_plan_free,
     .build = build,

@@ -193,6 +193,7 @@ const mls_method mls_method_dbudgetkv = {
     .source = "arXiv 2502.16886 (not readable: metric and threshold unverified)",
     .keys = "budget=SHARE rule=fixed|norm-unverified threshold=X",
     .formula = "2 G D, of a share of the tokens",
+    .by_data = "rule=norm-unverified",
     .full_rope = true,
     .plain_keys = true,
     .exact = false,

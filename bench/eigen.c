@@ -7,6 +7,7 @@
  */
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "analysis/linalg.h"
 #include "bench/factor.h"
@@ -86,6 +87,20 @@ static mls_status moments(double *out, mls_side side, const mls_config *c,
     return st;
 }
 
+/* Ranks of a layer by the energy of its eigenvalues (1 + G, D), the keys' first. */
+static void ranks_by_energy(size_t rank[MLS_SIDES], const double *values,
+                            const mls_config *c, double T)
+{
+    rank[MLS_KEYS] = below_energy(values, c->D, T);
+    rank[MLS_VALUES] = 1;
+    for (size_t g = 0; g < c->G; g++) {
+        const size_t r = below_energy(values + (1 + g) * c->D, c->D, T);
+
+        if (r > rank[MLS_VALUES])
+            rank[MLS_VALUES] = r;
+    }
+}
+
 static mls_status build(const mls_method_input *in, const mls_setting *s,
                         const void *plan, const mls_layer *layer,
                         const mls_layer_stats *stats, mls_latent_form *out,
@@ -119,16 +134,8 @@ static mls_status build(const mls_method_input *in, const mls_setting *s,
         st = mls_eigen(second + i * D * D, D, values + i * D, vectors + i * D * D, err);
     if (st)
         goto done;
-    if (p.energy > 0.0) {
-        p.rank[MLS_KEYS] = below_energy(values, D, p.energy);
-        p.rank[MLS_VALUES] = 1;
-        for (size_t g = 0; g < G; g++) {
-            const size_t r = below_energy(values + (1 + g) * D, D, p.energy);
-
-            if (r > p.rank[MLS_VALUES])
-                p.rank[MLS_VALUES] = r;
-        }
-    }
+    if (p.energy > 0.0)
+        ranks_by_energy(p.rank, values, c, p.energy);
     st = mls_project_begin(out, c, layer, 2 * G, err);
     for (size_t i = 0; !st && i < 2 * G; i++) {
         const mls_rows rows = {i < G ? MLS_KEYS : MLS_VALUES, i % G, 1};
@@ -154,16 +161,83 @@ static void fit(const mls_config *c, size_t elements, mls_fits *out)
         mls_fits_add(out, "rank=%zu", rank);
 }
 
+/* values (L, 1 + G, D): eigenvalues of the keys and of every head's values. */
+static mls_status all_eigenvalues(double *values, const mls_method_input *in,
+                                  mls_err *err)
+{
+    const mls_config *c = in->config;
+    const size_t D = c->D, n = 1 + c->G;
+    double *second = mls_calloc3(n, D, D, sizeof *second);
+    mls_status st =
+        second ? MLS_OK
+               : mls_fail(err, MLS_E_NOMEM, "no memory for the moments of a layer");
+
+    for (size_t l = 0; !st && l < c->L; l++) {
+        mls_layer layer = {0};
+        mls_layer_stats stats = {0};
+
+        memset(second, 0, n * D * D * sizeof *second);
+        st = mls_model_attention(in->model, l, &layer, err);
+        if (!st)
+            st = mls_capture_stats(in->capture, l, &stats, err);
+        if (!st)
+            st = moments(second, MLS_KEYS, c, &layer, &stats, err);
+        if (!st)
+            st = moments(second + D * D, MLS_VALUES, c, &layer, &stats, err);
+        for (size_t i = 0; !st && i < n; i++)
+            st = mls_eigen(second + i * D * D, D, values + (l * n + i) * D, NULL, err);
+        mls_layer_stats_free(&stats);
+        mls_layer_free(&layer);
+    }
+    free(second);
+    return st;
+}
+
+typedef struct spectra {
+    const mls_config *config;
+    const double *values;
+} spectra;
+
+static size_t elements_of(const void *arg, double T)
+{
+    const spectra *s = arg;
+    const mls_config *c = s->config;
+    size_t rank[MLS_SIDES], sum = 0;
+
+    for (size_t l = 0; l < c->L; l++) {
+        ranks_by_energy(rank, s->values + l * (1 + c->G) * c->D, c, T);
+        sum += c->G * (rank[MLS_KEYS] + rank[MLS_VALUES]);
+    }
+    return sum;
+}
+
+static mls_status fit_data(const mls_method_input *in, size_t elements, mls_fits *out,
+                           mls_err *err)
+{
+    const mls_config *c = in->config;
+    double *values = mls_calloc3(c->L, 1 + c->G, c->D, sizeof *values), T;
+    const spectra s = {c, values};
+    mls_status st = values ? all_eigenvalues(values, in, err)
+                           : mls_fail(err, MLS_E_NOMEM, "no memory for eigenvalues");
+
+    if (!st && mls_fit_share(&T, elements_of, &s, elements * c->L))
+        mls_fits_add(out, "energy=%.6f", T);
+    free(values);
+    return st;
+}
+
 const mls_method mls_method_eigen = {
     .name = "eigen",
     .title = "Eigen Attention",
     .source = "arXiv 2408.05646; UtkarshSaxena1/EigenAttn, the LLaMA path",
     .keys = "rank=N rank_k=N rank_v=N energy=SHARE",
     .formula = "G rank_k + G rank_v",
+    .by_data = "energy",
     .full_rope = true,
     .exact = true,
     .identity = true,
     .layout = layout,
     .fit = fit,
+    .fit_data = fit_data,
     .build = build,
 };

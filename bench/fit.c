@@ -41,6 +41,26 @@ void mls_fits_add(mls_fits *f, const char *format, ...)
         f->n++;
 }
 
+bool mls_fit_share(double *share, size_t (*elements)(const void *arg, double share),
+                   const void *arg, size_t most)
+{
+    const size_t parts = 1000000;
+    size_t low = 1, high = parts; /* low fits, high is never asked */
+
+    if (elements(arg, 1.0 / (double)parts) > most)
+        return false;
+    while (high - low > 1) {
+        const size_t middle = low + (high - low) / 2;
+
+        if (elements(arg, (double)middle / (double)parts) <= most)
+            low = middle;
+        else
+            high = middle;
+    }
+    *share = (double)low / (double)parts;
+    return true;
+}
+
 mls_status mls_method_fit(const mls_method *method, const mls_config *config,
                           double fraction, mls_fits *out, mls_err *err)
 {
@@ -68,4 +88,22 @@ mls_status mls_method_fit(const mls_method *method, const mls_config *config,
     out->n = kept;
     free(layout);
     return MLS_OK;
+}
+
+mls_status mls_method_fit_data(const mls_method *method, const mls_method_input *in,
+                               double fraction, mls_fits *out, mls_err *err)
+{
+    const mls_config *c = in->config;
+    mls_status st = MLS_OK;
+
+    *out = (mls_fits){.method = method->name};
+    if (method->fit_data && !c->mla_kv_lora_rank)
+        st = method->fit_data(in, (size_t)(fraction * (double)(2 * c->G * c->D)), out,
+                              err);
+    if (!st && out->status)
+        st = mls_fail(err, out->status, "no settings of %s for %g of the cache",
+                      method->name, fraction);
+    if (st)
+        mls_fits_free(out);
+    return st;
 }

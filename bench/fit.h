@@ -2,6 +2,7 @@
 #ifndef MLS_FIT_H
 #define MLS_FIT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "bench/method.h"
@@ -24,6 +25,16 @@ void mls_fits_add(mls_fits *f, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
 /**
+ * The largest share, a multiple of 1e-6 below 1, at which a method caches at most `most`
+ * numbers per token in all layers, by bisection.
+ *
+ * @param elements  numbers at a share; more of it never gives fewer
+ * @return false when the smallest share already caches more
+ */
+bool mls_fit_share(double *share, size_t (*elements)(const void *arg, double share),
+                   const void *arg, size_t most);
+
+/**
  * The method's settings that cache at most `fraction` of the model's own elements, as
  * near to it as its shapes allow, the project's own choice first; none when the method
  * has no size to choose or none fits.
@@ -33,5 +44,14 @@ void mls_fits_add(mls_fits *f, const char *format, ...)
  */
 mls_status mls_method_fit(const mls_method *method, const mls_config *config,
                           double fraction, mls_fits *out, mls_err *err);
+
+/**
+ * The same for settings whose ranks follow from the data: their forms cache at most that.
+ *
+ * @param in  model and capture are needed
+ * @return MLS_OK, what mls_capture_stats() and mls_model_attention() say, MLS_E_NOMEM
+ */
+mls_status mls_method_fit_data(const mls_method *method, const mls_method_input *in,
+                               double fraction, mls_fits *out, mls_err *err);
 
 #endif

@@ -6,6 +6,7 @@
 #include <math.h>
 
 #include "bench/common_keys.h"
+#include "bench/fit.h"
 #include "bench/method.h"
 #include "bench/project.h"
 
@@ -135,17 +136,64 @@ static mls_status build(const mls_method_input *in, const mls_setting *s,
                                     layer, stats, err);
 }
 
+/* The largest d_max, with half of it as d_min, whose ranks fit a total. */
+typedef struct target {
+    params p;
+    size_t total; /* of both sides of all layers; d_max comes out in p.most */
+} target;
+
+static mls_status find_most(mls_rank_plan *plan, const mls_spectra *spectra,
+                            const mls_method_input *in, const void *arg, mls_err *err)
+{
+    target *const *t = arg;
+    params *p = &(*t)->p;
+    mls_status st = MLS_OK;
+
+    for (; !st && p->most > 0; p->most--) {
+        size_t sum = 0;
+
+        p->least = (p->most + 1) / 2;
+        st = ranks_by_condition(plan, spectra, in, p, err);
+        for (size_t i = 0; i < spectra->L * MLS_SIDES; i++)
+            sum += plan->rank[i];
+        if (sum <= (*t)->total)
+            break;
+    }
+    return st;
+}
+
+static mls_status fit_data(const mls_method_input *in, size_t elements, mls_fits *out,
+                           mls_err *err)
+{
+    target t = {.total = elements * in->config->L}, *const wanted = &t;
+    mls_setting s;
+    void *plan = NULL;
+    mls_status st = mls_setting_parse(&s, "lorc rule=cond-unverified", err);
+
+    if (!st)
+        st = read_params(&t.p, in->config, &s, err);
+    if (!st)
+        st =
+            mls_rank_plan_make(&plan, &t.p.projection, in, &s, find_most, &wanted, err);
+    if (!st && t.p.most > 0)
+        mls_fits_add(out, "rule=cond-unverified dmax=%zu", t.p.most);
+    mls_rank_plan_free(plan);
+    return st;
+}
+
 const mls_method mls_method_lorc = {
     .name = "lorc",
     .title = "LoRC",
     .source = "arXiv 2410.03111 (no code was published)",
     .keys = "rank=N rank_k=N rank_v=N rule=uniform|cond-unverified dmin=N dmax=N",
     .formula = "rank_k + rank_v",
+    .by_data = "rule=cond-unverified",
     .full_rope = true,
     .exact = true,
     .identity = true,
     .layout = layout,
     .fit = mls_projection_fit,
+    .fit_data = fit_data,
     .prepare = prepare,
     .release = mls_rank_plan_free,
     .build = build,

@@ -241,17 +241,30 @@ static void fit(const mls_config *c, size_t elements, mls_fits *out)
         mls_fits_add(out, "rank=%zu", rank);
 }
 
+static mls_status fit_data(const mls_method_input *in, size_t elements, mls_fits *out,
+                           mls_err *err)
+{
+    const size_t rank = elements / (2 * in->config->G);
+
+    (void)err;
+    if (rank > 0)
+        mls_fits_add(out, "alloc=greedy-unverified rank=%zu", rank);
+    return MLS_OK;
+}
+
 const mls_method mls_method_matryoshka = {
     .name = "matryoshka",
     .title = "MatryoshkaKV (PCA)",
     .source = "arXiv 2410.14731; The-kamisato/MatryoshkaKV-cache, PCA before training",
     .keys = "rank=N rank_k=N rank_v=N alloc=uniform|greedy-unverified step=N",
     .formula = "G rank_k + G rank_v",
+    .by_data = "alloc=greedy-unverified",
     .full_rope = true,
     .exact = false,
     .identity = true,
     .layout = layout,
     .fit = fit,
+    .fit_data = fit_data,
     .prepare = prepare,
     .release = release,
     .build = build,

@@ -28,6 +28,8 @@ typedef struct mls_method {
     const char *source; /* paper and project file */
     const char *keys; /* keys it takes, one line: "rope=... chunks=N rank=N svd=..." */
     const char *formula; /* numbers cached per token and layer: "G d_r + G rank" */
+    const char *by_data; /* "energy alloc=loss": keys, or keys with a word, of settings
+                            whose ranks follow from the data; NULL: there are none */
     bool full_rope;      /* every key keeps all its chunks, whatever is cached */
     bool plain_keys;     /* rope keys of its forms are the model's own keys */
     bool exact;          /* false: a proxy for a method that trains something */
@@ -48,6 +50,14 @@ typedef struct mls_method {
      * the model cannot take is dropped by mls_method_fit().
      */
     void (*fit)(const mls_config *config, size_t elements, struct mls_fits *out);
+
+    /**
+     * The same for settings of `by_data`, at least one set of them: those with a mean take
+     * it, those with a threshold the one that is found by bisection, at the cost of one
+     * look at every layer; NULL: none aims at a size. model and capture are given.
+     */
+    mls_status (*fit_data)(const mls_method_input *in, size_t elements,
+                           struct mls_fits *out, mls_err *err);
 
     /** Model-wide decisions (ranks per layer, shared layers); NULL when there are none. */
     mls_status (*prepare)(const mls_method_input *in, const mls_setting *s, void **plan,
@@ -91,6 +101,9 @@ mls_status mls_method_find(const mls_method **out, const char *name, mls_err *er
  */
 mls_status mls_method_typical(const mls_config *config, mls_setting **out, size_t *n,
                               mls_err *err);
+
+/** Do the ranks of this setting follow from the data? Its layout then needs the forms. */
+bool mls_method_by_data(const mls_setting *s);
 
 /** Keys that every method takes besides its own; bench/common_keys.h reads them. */
 extern const char mls_method_common_keys[];

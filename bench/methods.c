@@ -1,4 +1,5 @@
 /* The list of methods, and what is asked of each of them alike. */
+#include <stdio.h>
 #include <string.h>
 
 #include "bench/method.h"
@@ -50,6 +51,28 @@ mls_status mls_method_find(const mls_method **out, const char *name, mls_err *er
         return mls_fail(err, MLS_E_ARG, "there is no method \"%s\"; did you mean %s?",
                         name, near);
     return mls_fail(err, MLS_E_ARG, "there is no method \"%s\"", name);
+}
+
+bool mls_method_by_data(const mls_setting *s)
+{
+    const mls_method *method;
+
+    if (mls_method_find(&method, s->method, NULL) || !method->by_data)
+        return false;
+    for (const char *word = method->by_data; *word;) {
+        const size_t len = strcspn(word, " "), key = strcspn(word, "= ");
+        char name[32];
+        const char *value;
+
+        snprintf(name, sizeof name, "%.*s", (int)key, word);
+        value = mls_setting_get(s, name);
+        if (value &&
+            (key == len || (strlen(value) == len - key - 1 &&
+                            strncmp(value, word + key + 1, len - key - 1) == 0)))
+            return true;
+        word += len + strspn(word + len, " ");
+    }
+    return false;
 }
 
 mls_status mls_method_layout(mls_cache_layout *out, const mls_config *config,

@@ -259,6 +259,18 @@ static void fit(const mls_config *c, size_t elements, mls_fits *out)
     mls_fits_add(out, "group=M rank=%zu", elements / 2);
 }
 
+static mls_status fit_data(const mls_method_input *in, size_t elements, mls_fits *out,
+                           mls_err *err)
+{
+    const size_t rank = elements / 2;
+
+    (void)in;
+    (void)err;
+    if (rank > 0)
+        mls_fits_add(out, "group=G alloc=loss rank=%zu", rank);
+    return MLS_OK;
+}
+
 const mls_method mls_method_palu = {
     .name = "palu",
     .title = "Palu",
@@ -266,11 +278,13 @@ const mls_method mls_method_palu = {
         "arXiv 2407.21118; shadowpa0327/Palu palu/decomposition.py, rank_search.py",
     .keys = "group=G|M|J rank=N rank_k=N rank_v=N alloc=uniform|loss align=N",
     .formula = "rank_k + rank_v",
+    .by_data = "alloc=loss",
     .full_rope = true,
     .exact = true,
     .identity = true,
     .layout = layout,
     .fit = fit,
+    .fit_data = fit_data,
     .prepare = prepare,
     .release = mls_rank_plan_free,
     .build = build,

@@ -5,8 +5,10 @@
  * alloc=v2 removes more from the layers where less is lost: R_l ~ 1 / ln(loss).
  */
 #include <math.h>
+#include <stdio.h>
 
 #include "bench/common_keys.h"
+#include "bench/fit.h"
 #include "bench/method.h"
 #include "bench/project.h"
 
@@ -119,17 +121,44 @@ static mls_status build(const mls_method_input *in, const mls_setting *s,
                                     layer, stats, err);
 }
 
+/* The rule refuses small losses: then there is nothing to offer. */
+static mls_status fit_data(const mls_method_input *in, size_t elements, mls_fits *out,
+                           mls_err *err)
+{
+    char text[64];
+    mls_setting s;
+    void *plan = NULL;
+    mls_err why = {0};
+    mls_status st;
+
+    if (elements < 2)
+        return MLS_OK;
+    snprintf(text, sizeof text, "svdllm alloc=v2 rank=%zu", elements / 2);
+    if ((st = mls_setting_parse(&s, text, err)))
+        return st;
+    st = prepare(in, &s, &plan, &why);
+    mls_rank_plan_free(plan);
+    if (st == MLS_E_INPUT)
+        return MLS_OK;
+    if (st)
+        return mls_fail(err, st, "%s", why.text);
+    mls_fits_add(out, "alloc=v2 rank=%zu", elements / 2);
+    return MLS_OK;
+}
+
 const mls_method mls_method_svdllm = {
     .name = "svdllm",
     .title = "SVD-LLM",
     .source = "arXiv 2403.07378 and 2503.12340; AIoT-MLSys-Lab/SVD-LLM SVDLLM.py",
     .keys = "rank=N rank_k=N rank_v=N alloc=uniform|v2",
     .formula = "rank_k + rank_v",
+    .by_data = "alloc=v2",
     .full_rope = true,
     .exact = true,
     .identity = true,
     .layout = layout,
     .fit = mls_projection_fit,
+    .fit_data = fit_data,
     .prepare = prepare,
     .release = mls_rank_plan_free,
     .build = build,

@@ -243,6 +243,34 @@ static size_t dynamic_rank(const params *p, const double *sigma, size_t n, doubl
     return mls_least(count, n);
 }
 
+/* Singular values of what a layer factorizes. */
+static mls_status layer_spectrum(mls_spectrum *out, const params *p,
+                                 const mls_method_input *in, const mls_setting *s,
+                                 const mls_layer *layer, mls_err *err)
+{
+    const mls_config *c = in->config;
+    double *w = NULL;
+    float *rows = NULL;
+    size_t m = 0;
+    heads y;
+    mls_status st = MLS_OK;
+
+    if (p->init == INIT_PAIRED)
+        st = split_paired(&y, p, in, s, layer, NULL, err);
+    else
+        split_theirs(&y, p, c, layer->index);
+    if (st)
+        return st;
+    w = stack(&y, p, c, layer, &m);
+    rows = w ? mls_new_floats(w, m * c->E) : NULL;
+    st = rows ? mls_spectrum_plain(out, rows, m, c->E, err)
+              : mls_fail(err, MLS_E_NOMEM, "no memory for the ranks of layer %zu",
+                         layer->index);
+    free(rows);
+    free(w);
+    return st;
+}
+
 /* Ranks of all layers. */
 typedef struct ranks {
     const mls_method_input *in;
@@ -258,26 +286,12 @@ static mls_status rank_layer(void *arg, size_t l, size_t worker, mls_err *err)
     mls_spectrum spectrum = {0};
     mls_layer layer = {0};
     mls_status st = mls_model_attention(r->in->model, l, &layer, err);
-    float *rows = NULL;
-    double *w = NULL;
-    size_t m = 0;
-    heads y;
 
     (void)worker;
     if (st)
         goto done;
     if (r->p.energy > 0.0) {
-        if (r->p.init == INIT_PAIRED)
-            st = split_paired(&y, &r->p, r->in, r->s, &layer, NULL, err);
-        else
-            split_theirs(&y, &r->p, c, l);
-        if (st)
-            goto done;
-        w = stack(&y, &r->p, c, &layer, &m);
-        rows = w ? mls_new_floats(w, m * c->E) : NULL;
-        st = rows ? mls_spectrum_plain(&spectrum, rows, m, c->E, err)
-                  : mls_fail(err, MLS_E_NOMEM, "no memory for the ranks of layer %zu",
-                             l);
+        st = layer_spectrum(&spectrum, &r->p, r->in, r->s, &layer, err);
         if (st)
             goto done;
         r->rank[l] = dynamic_rank(&r->p, spectrum.sigma, spectrum.n, r->p.energy);
@@ -292,8 +306,6 @@ static mls_status rank_layer(void *arg, size_t l, size_t worker, mls_err *err)
 
 done:
     mls_spectrum_free(&spectrum);
-    free(rows);
-    free(w);
     mls_layer_free(&layer);
     return st;
 }
@@ -529,6 +541,55 @@ static void fit(const mls_config *c, size_t elements, mls_fits *out)
     }
 }
 
+/* Spectra of all layers, and what their ranks add up to. */
+typedef struct model_spectra {
+    const mls_config *config;
+    params p;
+    mls_spectrum layer[MLS_LAYERS_MAX];
+} model_spectra;
+
+static size_t elements_of(const void *arg, double share)
+{
+    const model_spectra *m = arg;
+    size_t sum = 0;
+
+    for (size_t l = 0; l < m->config->L; l++)
+        sum += dynamic_rank(&m->p, m->layer[l].sigma, m->layer[l].n, share) +
+               (m->config->layer_no_rope[l] ? 0 : m->p.rope_dim);
+    return sum;
+}
+
+/* Their rule for every layer, with the rope key of the first setting of fit(). */
+static mls_status fit_data(const mls_method_input *in, size_t elements, mls_fits *out,
+                           mls_err *err)
+{
+    const mls_config *c = in->config;
+    model_spectra *m = calloc(1, sizeof *m);
+    double share;
+    mls_status st =
+        m ? MLS_OK : mls_fail(err, MLS_E_NOMEM, "no memory for spectra of all layers");
+
+    if (!st) {
+        m->config = c;
+        m->p = (params){.rope_dim = c->D / 4 * 2, .nope_dim = c->D - c->D / 4 * 2};
+    }
+    for (size_t l = 0; !st && l < c->L; l++) {
+        mls_layer layer = {0};
+
+        st = mls_model_attention(in->model, l, &layer, err);
+        if (!st)
+            st = layer_spectrum(&m->layer[l], &m->p, in, NULL, &layer, err);
+        mls_layer_free(&layer);
+    }
+    if (!st && mls_fit_share(&share, elements_of, m, elements * c->L))
+        mls_fits_add(out, "rope_dim=%zu energy=%.6f ends=dynamic", m->p.rope_dim,
+                     share);
+    for (size_t l = 0; m && l < c->L; l++)
+        mls_spectrum_free(&m->layer[l]);
+    free(m);
+    return st;
+}
+
 const mls_method mls_method_x_ecomla = {
     .name = "x-ecomla",
     .title = "X-EcoMLA",
@@ -537,9 +598,11 @@ const mls_method mls_method_x_ecomla = {
             "rule=code|paper ends=fixed|dynamic init=theirs|paired rope=RULE "
             "rest=attention|mamba",
     .formula = "rank + d_r",
+    .by_data = "energy",
     .exact = true,
     .layout = layout,
     .fit = fit,
+    .fit_data = fit_data,
     .prepare = prepare,
     .release = free,
     .build = build,

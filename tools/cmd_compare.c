@@ -38,7 +38,8 @@ static const char usage[] =
     "                        what the model cannot take is left out and named\n"
     "  -k, --keep PERCENT    every method's own settings for this share of the cache, "
     "the\n"
-    "                        project's usual one and one more; may be repeated\n"
+    "                        project's usual one and one more; with --capture those\n"
+    "                        whose ranks follow from the data too; may be repeated\n"
     "  -s, --setting TEXT    one more setting; lists and ranges; may be repeated\n"
     "      --capture FILE    statistics of calibration text (mlascope capture), for\n"
     "                        methods that use data and for predicted errors\n"
@@ -80,8 +81,7 @@ static void keep_possible(mls_listing *list, size_t first, const mls_config *con
         mls_err why = {0};
         const mls_setting *s = &list->item[i].setting;
 
-        if (mls_method_layout(layout, config, s, &why) &&
-            !mls_setting_get(s, "energy")) {
+        if (mls_method_layout(layout, config, s, &why) && !mls_method_by_data(s)) {
             snprintf(note, sizeof note, "left out: %s (%s)",
                      mls_setting_text(s, text, sizeof text), why.text);
             mls_table_note(notes, note);
@@ -105,8 +105,8 @@ static mls_status all_possible(const mls_listing *list, const mls_config *config
     for (size_t i = 0; !st && i < list->n; i++) {
         const mls_listed *l = &list->item[i];
 
-        /* Ranks by energy follow from the weights: the method says so later. */
-        if (mls_setting_get(&l->setting, "energy"))
+        /* Ranks that follow from the data: the method says later what is wrong. */
+        if (mls_method_by_data(&l->setting))
             continue;
         st = mls_method_layout(layout, config, &l->setting, err);
         if (st && l->row)
@@ -116,11 +116,28 @@ static mls_status all_possible(const mls_listing *list, const mls_config *config
     return st;
 }
 
+static mls_status add_fits(mls_listing *list, const mls_method *method,
+                           const mls_fits *fits, const char *percent,
+                           const mls_config *config, mls_err *err)
+{
+    enum { PER_METHOD = 2 };
+    mls_status st = MLS_OK;
+
+    for (size_t i = 0; !st && i < fits->n && i < PER_METHOD; i++) {
+        char text[512], label[64];
+
+        snprintf(label, sizeof label, "%s at %s %%", method->title, percent);
+        st = mls_listing_add(list,
+                             mls_setting_text(&fits->setting[i], text, sizeof text),
+                             label, method->source, 0, config, err);
+    }
+    return st;
+}
+
 /* Every method's first settings that cache at most so many percent. */
 static mls_status add_keep(mls_listing *list, const char *percent,
                            const mls_config *config, mls_err *err)
 {
-    enum { PER_METHOD = 2 };
     double share;
     mls_status st = MLS_OK;
 
@@ -131,17 +148,31 @@ static mls_status add_keep(mls_listing *list, const char *percent,
         mls_fits fits;
 
         st = mls_method_fit(mls_methods[m], config, share / 100, &fits, err);
-        for (size_t i = 0; !st && i < fits.n && i < PER_METHOD; i++) {
-            char text[512], label[64];
-
-            snprintf(label, sizeof label, "%s at %s %%", mls_methods[m]->title,
-                     percent);
-            st = mls_listing_add(list,
-                                 mls_setting_text(&fits.setting[i], text, sizeof text),
-                                 label, mls_methods[m]->source, 0, config, err);
-        }
+        if (!st)
+            st = add_fits(list, mls_methods[m], &fits, percent, config, err);
         mls_fits_free(&fits);
     }
+    return st;
+}
+
+/* And those whose ranks follow from the captured data. */
+static mls_status add_keep_data(mls_listing *list, const mls_texts *keeps,
+                                const mls_method_input *in, mls_err *err)
+{
+    mls_status st = MLS_OK;
+
+    for (size_t i = 0; !st && i < keeps->n; i++)
+        for (size_t m = 0; !st && mls_methods[m]; m++) {
+            double share = 0; /* add_keep() read it */
+            mls_fits fits;
+
+            mls_parse_real(keeps->item[i], &share);
+            st = mls_method_fit_data(mls_methods[m], in, share / 100, &fits, err);
+            if (!st)
+                st = add_fits(list, mls_methods[m], &fits, keeps->item[i], in->config,
+                              err);
+            mls_fits_free(&fits);
+        }
     return st;
 }
 
@@ -493,6 +524,13 @@ static int run(int argc, char **argv)
             mls_tool_progress(),
             "the text measured on is also the calibration text: figures of "
             "methods that use data look better than they are");
+    const mls_method_input in = {.config = mls_model_config(model),
+                                 .model = model,
+                                 .capture = capture,
+                                 .pool = pool};
+
+    if (capture && add_keep_data(&list, &a.keeps, &in, &err))
+        goto done;
     settings = mls_calloc3(list.n, 1, 1, sizeof *settings);
     rows = mls_calloc3(strlen(a.output) + 16, 1, 1, 1);
     if (!settings || !rows) {
@@ -505,10 +543,7 @@ static int run(int argc, char **argv)
         snprintf(rows, strlen(a.output) + 16, "%s.rows.jsonl", a.output);
 
     const mls_compare_request request = {
-        .in = {.config = mls_model_config(model),
-               .model = model,
-               .capture = capture,
-               .pool = pool},
+        .in = in,
         .corpus = &corpus,
         .setting = settings,
         .n = list.n,
