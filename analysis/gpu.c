@@ -1,6 +1,6 @@
 #include "analysis/gpu.h"
 
-#include <string.h>
+#include <strings.h>
 
 #include "common/buf.h"
 #include "common/words.h"
@@ -48,7 +48,7 @@ mls_status mls_gpu_find(const mls_gpu **out, const char *name, mls_err *err)
     for (; mls_gpus[n].name && !*out; n++) {
         names[n] = mls_gpus[n].name;
         mls_buf_printf(&all, "%s%s", n ? ", " : "", names[n]);
-        if (strcmp(names[n], name) == 0)
+        if (strcasecmp(names[n], name) == 0)
             *out = &mls_gpus[n];
     }
     names[n] = NULL;

@@ -12,13 +12,14 @@
 #include "analysis/linalg.h"
 #include "bench/factor.h"
 #include "bench/fit.h"
+#include "bench/head_ranks.h"
 #include "bench/method.h"
 #include "bench/project.h"
 #include "common/checked.h"
 
 typedef struct params {
-    double energy;          /* 0: ranks are given */
-    size_t rank[MLS_SIDES]; /* per KV head */
+    double energy; /* 0: ranks are given */
+    mls_head_rank rank;
 } params;
 
 static mls_status read_params(params *p, const mls_config *c, const mls_setting *s,
@@ -33,7 +34,7 @@ static mls_status read_params(params *p, const mls_config *c, const mls_setting 
          mls_setting_get(s, "rank_v")))
         return mls_fail(err, MLS_E_INPUT, "%s: energy chooses the ranks and takes none",
                         s->method);
-    return mls_head_ranks(p->rank, c, s, err);
+    return mls_head_ranks(&p->rank, c, s, err);
 }
 
 static mls_status layout(const mls_config *config, const mls_setting *s,
@@ -44,7 +45,7 @@ static mls_status layout(const mls_config *config, const mls_setting *s,
 
     if (!st && p.energy > 0.0)
         st = mls_needs_weights(s, "the rank of an energy", err);
-    return st ? st : mls_head_layout(p.rank, config, s, out, err);
+    return st ? st : mls_head_layout(&p.rank, config, s, out, err);
 }
 
 /* Number of singular values (n, squared, largest first) with a running share below T. */
@@ -134,15 +135,20 @@ static mls_status build(const mls_method_input *in, const mls_setting *s,
         st = mls_eigen(second + i * D * D, D, values + i * D, vectors + i * D * D, err);
     if (st)
         goto done;
-    if (p.energy > 0.0)
-        ranks_by_energy(p.rank, values, c, p.energy);
+    if (p.energy > 0.0) {
+        size_t by_energy[MLS_SIDES];
+
+        ranks_by_energy(by_energy, values, c, p.energy);
+        for (size_t i = 0; i < MLS_SIDES * G; i++)
+            p.rank.of[i / G][i % G] = by_energy[i / G];
+    }
     st = mls_project_begin(out, c, layer, 2 * G, err);
     for (size_t i = 0; !st && i < 2 * G; i++) {
         const mls_rows rows = {i < G ? MLS_KEYS : MLS_VALUES, i % G, 1};
         const double *basis = vectors + (i < G ? 0 : 1 + i - G) * D * D;
 
         st = mls_project_put(out, layer, i, &rows, basis, basis, zero,
-                             p.rank[rows.side], err);
+                             p.rank.of[rows.side][rows.first], err);
     }
     st = mls_project_end(out, st, err);
 
@@ -230,7 +236,7 @@ const mls_method mls_method_eigen = {
     .name = "eigen",
     .title = "Eigen Attention",
     .source = "arXiv 2408.05646; UtkarshSaxena1/EigenAttn, the LLaMA path",
-    .keys = "rank=N rank_k=N rank_v=N energy=SHARE",
+    .keys = "rank=N rank_k=N:N.. rank_v=N:N.. energy=SHARE",
     .formula = "G rank_k + G rank_v",
     .by_data = "energy",
     .full_rope = true,

@@ -12,6 +12,7 @@
 
 #include "analysis/linalg.h"
 #include "bench/fit.h"
+#include "bench/head_ranks.h"
 #include "bench/method.h"
 #include "bench/project.h"
 #include "common/checked.h"
@@ -22,10 +23,10 @@ static const double weight_floor = 1e-6;
 static mls_status layout(const mls_config *config, const mls_setting *s,
                          mls_cache_layout *out, mls_err *err)
 {
-    size_t rank[MLS_SIDES];
-    const mls_status st = mls_head_ranks(rank, config, s, err);
+    mls_head_rank rank;
+    const mls_status st = mls_head_ranks(&rank, config, s, err);
 
-    return st ? st : mls_head_layout(rank, config, s, out, err);
+    return st ? st : mls_head_layout(&rank, config, s, out, err);
 }
 
 /* What errors of KV head g cost: queries' second moment, or the output projection. */
@@ -49,15 +50,18 @@ static void weigh(double *weight, mls_side side, const mls_config *c,
     }
 }
 
-/* down = U S and read = U S^-1, (D, D), from the second moment of what is kept. */
-static mls_status weighted_basis(double *down, double *read, const double *weight,
-                                 const double *second, size_t D, mls_err *err)
+/*
+ * down = U S and read = U S^-1, (D, D), from the second moment of what is kept; values (D)
+ * are the squared errors that each direction saves.
+ */
+static mls_status weighted_basis(double *down, double *read, double *values,
+                                 const double *weight, const double *second, size_t D,
+                                 mls_err *err)
 {
-    double *all = mls_calloc3(5, D, D, sizeof *all), *values = NULL;
+    double *all = mls_calloc3(5, D, D, sizeof *all);
     mls_status st = MLS_OK;
 
-    values = mls_calloc3(D, 1, 1, sizeof *values);
-    if (!all || !values) {
+    if (!all) {
         st = mls_fail(err, MLS_E_NOMEM, "no memory for a basis of %zu dims", D);
         goto done;
     }
@@ -76,7 +80,6 @@ static mls_status weighted_basis(double *down, double *read, const double *weigh
     mls_matmul(read, vectors, false, inverse, false, D, D, D);
 
 done:
-    free(values);
     free(all);
     return st;
 }
@@ -89,13 +92,14 @@ static mls_status build(const mls_method_input *in, const mls_setting *s,
     const mls_config *c = in->config;
     const size_t G = c->G, D = c->D;
     const double zero[MLS_DIM_MAX] = {0};
-    size_t rank[MLS_SIDES];
+    double values[MLS_DIM_MAX];
+    mls_head_rank rank;
     double *all;
     mls_status st;
 
     (void)plan;
     *out = (mls_latent_form){0};
-    if ((st = mls_head_ranks(rank, c, s, err)) ||
+    if ((st = mls_head_ranks(&rank, c, s, err)) ||
         (st = mls_needs_capture(s->method, stats, err)))
         return st;
     all = mls_calloc3(3, D, D, sizeof *all);
@@ -111,12 +115,17 @@ static mls_status build(const mls_method_input *in, const mls_setting *s,
             (i < G ? stats->k_rot_second : stats->v_second) + rows.first * D * D;
 
         weigh(weight, rows.side, c, layer, stats, rows.first);
-        st = weighted_basis(down, read, weight, second, D, err);
+        const size_t r = rank.of[rows.side][rows.first];
+
+        st = weighted_basis(down, read, values, weight, second, D, err);
         if (!st)
-            st = i < G ? mls_project_put_rotated(out, c, layer, i, rows.first, down,
-                                                 read, NULL, rank[MLS_KEYS], err)
-                       : mls_project_put(out, layer, i, &rows, down, read, zero,
-                                         rank[MLS_VALUES], err);
+            st = i < G
+                     ? mls_project_put_rotated(out, c, layer, i, rows.first, down, read,
+                                               NULL, r, err)
+                     : mls_project_put(out, layer, i, &rows, down, read, zero, r, err);
+        if (!st)
+            st = mls_tail_of(&out->latent[i].tail, values, D, err);
+        out->latent[i].n_tail = st ? 0 : D + 1;
     }
     free(all);
     return mls_project_end(out, st, err);
@@ -134,7 +143,7 @@ const mls_method mls_method_kqsvd = {
     .name = "kqsvd",
     .title = "KQ-SVD",
     .source = "arXiv 2512.05916, in covariance form; values weighted by W_O",
-    .keys = "rank=N rank_k=N rank_v=N",
+    .keys = "rank=N rank_k=N:N.. rank_v=N:N..",
     .formula = "G rank_k + G rank_v",
     .full_rope = true,
     .exact = true,

@@ -15,6 +15,7 @@
 #include "analysis/linalg.h"
 #include "bench/common_keys.h"
 #include "bench/fit.h"
+#include "bench/head_ranks.h"
 #include "bench/method.h"
 #include "bench/project.h"
 #include "common/checked.h"
@@ -24,7 +25,7 @@ static const char *const alloc_words[] = {"uniform", "greedy-unverified", NULL};
 
 typedef struct params {
     size_t alloc, step;
-    size_t rank[MLS_SIDES]; /* per KV head; their mean with alloc=greedy */
+    mls_head_rank rank; /* with alloc=greedy what they are on average */
 } params;
 
 typedef struct plan {
@@ -43,7 +44,7 @@ static mls_status read_params(params *p, const mls_config *c, const mls_setting 
     if (p->alloc == ALLOC_UNIFORM && mls_setting_get(s, "step"))
         return mls_fail(err, MLS_E_INPUT, "%s: step belongs to alloc=greedy-unverified",
                         s->method);
-    return mls_head_ranks(p->rank, c, s, err);
+    return mls_head_ranks(&p->rank, c, s, err);
 }
 
 static mls_status layout(const mls_config *config, const mls_setting *s,
@@ -54,7 +55,7 @@ static mls_status layout(const mls_config *config, const mls_setting *s,
 
     if (!st && p.alloc == ALLOC_GREEDY)
         st = mls_needs_weights(s, "the rank of a head", err);
-    return st ? st : mls_head_layout(p.rank, config, s, out, err);
+    return st ? st : mls_head_layout(&p.rank, config, s, out, err);
 }
 
 /* Covariance of one head's rotated keys or values. */
@@ -154,7 +155,7 @@ static mls_status prepare(const mls_method_input *in, const mls_setting *s, void
     const mls_config *c = in->config;
     const size_t n = c->L * MLS_SIDES * c->G;
     bool converted[MLS_LAYERS_MAX];
-    size_t layers = 0;
+    size_t layers = 0, of_layer = 0;
     params p;
     mls_status st = read_params(&p, c, s, err);
 
@@ -166,6 +167,8 @@ static mls_status prepare(const mls_method_input *in, const mls_setting *s, void
         return st;
     for (size_t l = 0; l < c->L; l++)
         layers += converted[l];
+    for (size_t i = 0; i < MLS_SIDES * c->G; i++)
+        of_layer += p.rank.of[i / c->G][i % c->G];
     plan *made = calloc(1, sizeof *made);
     double *tail = mls_calloc3(n, c->D + 1, 1, sizeof *tail);
 
@@ -176,8 +179,7 @@ static mls_status prepare(const mls_method_input *in, const mls_setting *s, void
     if (!st)
         st = tails(tail, in, converted, err);
     if (!st)
-        lower_ranks(made->rank, tail, converted, c, p.step,
-                    layers * c->G * (p.rank[MLS_KEYS] + p.rank[MLS_VALUES]));
+        lower_ranks(made->rank, tail, converted, c, p.step, layers * of_layer);
     free(tail);
     if (st) {
         release(made);
@@ -213,8 +215,8 @@ static mls_status build(const mls_method_input *in, const mls_setting *s,
         st = mls_project_begin(out, c, layer, 2 * G, err);
     for (size_t i = 0; !st && i < 2 * G; i++) {
         const mls_rows rows = {i < G ? MLS_KEYS : MLS_VALUES, i % G, 1};
-        const size_t r =
-            ranks ? ranks->rank[layer->index * MLS_SIDES * G + i] : p.rank[rows.side];
+        const size_t r = ranks ? ranks->rank[layer->index * MLS_SIDES * G + i]
+                               : p.rank.of[rows.side][rows.first];
         const double *mean =
             (i < G ? stats->k_rot_mean : stats->v_mean) + rows.first * D;
 
@@ -225,6 +227,9 @@ static mls_status build(const mls_method_input *in, const mls_setting *s,
                                                  basis, mean, r, err)
                        : mls_project_put(out, layer, i, &rows, basis, basis, mean, r,
                                          err);
+        if (!st)
+            st = mls_tail_of(&out->latent[i].tail, values, D, err);
+        out->latent[i].n_tail = st ? 0 : D + 1;
     }
     st = mls_project_end(out, st, err);
     free(basis);
@@ -256,7 +261,7 @@ const mls_method mls_method_matryoshka = {
     .name = "matryoshka",
     .title = "MatryoshkaKV (PCA)",
     .source = "arXiv 2410.14731; The-kamisato/MatryoshkaKV-cache, PCA before training",
-    .keys = "rank=N rank_k=N rank_v=N alloc=uniform|greedy-unverified step=N",
+    .keys = "rank=N rank_k=N:N.. rank_v=N:N.. alloc=uniform|greedy-unverified step=N",
     .formula = "G rank_k + G rank_v",
     .by_data = "alloc=greedy-unverified",
     .full_rope = true,

@@ -8,6 +8,7 @@
 #include "bench/allocate.h"
 #include "bench/fit.h"
 #include "bench/plan_costs.h"
+#include "bench/plan_heads.h"
 #include "common/checked.h"
 
 enum { UNDER_ROUNDS = 8, VERIFIED_MAX = 32, FITS_EACH = 2 };
@@ -77,14 +78,16 @@ static size_t bytes_of(const problem *p)
 static mls_status scheme_of(mls_scheme *s, const problem *p, mls_err *err)
 {
     mls_setting *setting = mls_calloc3(p->costs->L, 1, 1, sizeof *setting);
-    mls_status st;
+    mls_status st = MLS_OK;
 
     *s = (mls_scheme){0};
     if (!setting)
         return mls_fail(err, MLS_E_NOMEM, "no memory for a plan");
-    for (size_t l = 0; l < p->costs->L; l++)
-        setting[l] = p->costs->candidate[p->candidate[p->chosen[l]]].setting;
-    st = mls_scheme_per_layer(s, "plan", setting, p->costs->L, err);
+    for (size_t l = 0; !st && l < p->costs->L; l++)
+        st =
+            mls_plan_setting(&setting[l], p->costs, p->candidate[p->chosen[l]], l, err);
+    if (!st)
+        st = mls_scheme_per_layer(s, "plan", setting, p->costs->L, err);
     free(setting);
     return st;
 }
@@ -238,6 +241,9 @@ static mls_status add_families(verified *v, const problem *p, const mls_plan_req
             continue;
         for (size_t l = 0; l < c->L; l++)
             loss += c->loss[i * c->L + l];
+        /* Losses are of ranks split over the heads; this setting does not split. */
+        if (c->heads && c->heads->usable[k / r->n_bits] && c->candidate[i].rank)
+            loss = NAN;
         st = add_uniform(v, &c->candidate[i].setting, scale * loss, c->L, err);
     }
     return st;
@@ -330,20 +336,96 @@ static mls_status take(mls_plan *out, const problem *p, const mls_plan_request *
 {
     const mls_plan_costs *c = p->costs;
     const double T = (double)r->tokens;
+    mls_status st = MLS_OK;
 
     out->L = c->L;
     out->layer = mls_calloc3(c->L, 1, 1, sizeof *out->layer);
     if (!out->layer)
         return mls_fail(err, MLS_E_NOMEM, "no memory for a plan");
-    for (size_t l = 0; l < c->L; l++) {
+    for (size_t l = 0; !st && l < c->L; l++) {
         const mls_choice *item = &p->item[p->chosen[l]];
 
-        out->layer[l] = (mls_plan_layer){
-            .setting = c->candidate[p->candidate[p->chosen[l]]].setting,
-            .bytes = (double)item->bytes / T,
-            .loss = out->scale * item->loss};
+        out->layer[l].bytes = (double)item->bytes / T;
+        out->layer[l].loss = out->scale * item->loss;
+        st = mls_plan_setting(&out->layer[l].setting, c, p->candidate[p->chosen[l]], l,
+                              err);
     }
+    return st;
+}
+
+/* What each head of a form caches by itself; NULL when all are alike. */
+static mls_status heads_of(mls_plan_layer *out, const mls_latent_form *f, mls_err *err)
+{
+    mls_plan_head *head = mls_calloc3(f->G, 1, 1, sizeof *head);
+    size_t *readers = mls_calloc3(f->n_latents + f->n_rope_keys, 1, 1, sizeof *readers);
+    bool alike = true;
+
+    if (!head || !readers) {
+        free(head);
+        free(readers);
+        return mls_fail(err, MLS_E_NOMEM, "no memory for the heads of a plan");
+    }
+    for (size_t g = 0; g < f->G; g++) {
+        const mls_read_head *h = &f->head[g];
+
+        readers[h->value_latent]++;
+        if (h->key_latent >= 0)
+            readers[h->key_latent]++;
+        if (h->rope_key >= 0)
+            readers[f->n_latents + (size_t)h->rope_key]++;
+    }
+    for (size_t g = 0; g < f->G; g++) {
+        const mls_read_head *h = &f->head[g];
+        const size_t rope = f->n_latents + (size_t)(h->rope_key >= 0 ? h->rope_key : 0);
+
+        if (h->rope_key >= 0 && readers[rope] == 1)
+            head[g].chunks = f->rope_key[h->rope_key].n / 2;
+        if (h->key_latent >= 0 && readers[h->key_latent] == 1)
+            head[g].key_rank = f->latent[h->key_latent].r;
+        if (readers[h->value_latent] == 1)
+            head[g].value_rank = f->latent[h->value_latent].r;
+        alike = alike && memcmp(&head[g], &head[0], sizeof *head) == 0;
+    }
+    free(readers);
+    if (alike) {
+        free(head);
+        head = NULL;
+    }
+    out->head = head;
+    out->G = head ? f->G : 0;
     return MLS_OK;
+}
+
+/* Where heads of a layer differ, what each of them gets. */
+static mls_status describe_heads(mls_plan *out, const problem *p,
+                                 const mls_plan_request *r, mls_err *err)
+{
+    mls_scheme scheme;
+    mls_ready_scheme *ready = NULL;
+    mls_status st = scheme_of(&scheme, p, err);
+
+    if (!st)
+        st = mls_scheme_prepare(&ready, &scheme, &r->in, err);
+    for (size_t l = 0; !st && l < out->L; l++) {
+        mls_layer layer = {0};
+        mls_layer_stats stats = {0};
+        mls_latent_form form = {0};
+
+        st = mls_model_attention(r->in.model, l, &layer, err);
+        if (!st && r->in.capture)
+            st = mls_capture_stats(r->in.capture, l, &stats, err);
+        if (!st)
+            st = mls_scheme_build(ready, &layer, r->in.capture ? &stats : NULL, &form,
+                                  err);
+        if (!st)
+            st = heads_of(&out->layer[l], &form, err);
+        mls_latent_free(&form);
+        mls_layer_stats_free(&stats);
+        mls_layer_free(&layer);
+    }
+    mls_ready_scheme_free(ready);
+    mls_scheme_free(&scheme);
+    return st;
 }
 
 mls_status mls_plan_make(mls_plan *out, const mls_plan_request *r,
@@ -392,6 +474,8 @@ mls_status mls_plan_make(mls_plan *out, const mls_plan_request *r,
     out->bound = fmax(out->bound * out->scale, 0);
     if (!st)
         st = take(out, &p, r, err);
+    if (!st)
+        st = describe_heads(out, &p, r, err);
     if (!st)
         st = verify(out, &p, r, progress, err);
     free(chosen);

@@ -15,8 +15,16 @@
 
 enum { MLS_PLAN_TEXT = 256 };
 
+/** What one KV head of a layer caches; 0 where heads share it. */
+typedef struct mls_plan_head {
+    size_t chunks;               /* that keep their rotation */
+    size_t key_rank, value_rank; /* numbers of latents that this head alone reads */
+} mls_plan_head;
+
 typedef struct mls_plan_layer {
     mls_setting setting;
+    mls_plan_head *head; /* (G) where heads differ, else NULL */
+    size_t G;
     double bytes; /* per token, this layer */
     double loss;  /* predicted, nat: its share of the plan's KL */
 } mls_plan_layer;
@@ -60,6 +68,7 @@ typedef struct mls_plan_request {
     size_t first_last; /* rank of the first and last layer; 0: as any other */
     size_t cap;        /* largest rank of a layer; 0: none */
     bool flashmla; /* a converted layer caches 512 + 64 numbers, as FlashMLA reads */
+    bool per_head; /* split a layer's rank over its heads, where a method can */
     size_t tokens; /* context length of the bytes */
     double budget; /* bytes per token; not read when max_kl is given */
     double max_kl; /* nat: the smallest cache that stays under it; 0: not asked */

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench/plan_heads.h"
 #include "common/checked.h"
 
 enum { CANDIDATES_MAX = 65000, REFERENCES = 4 };
@@ -18,6 +19,7 @@ void mls_plan_costs_free(mls_plan_costs *c)
     free(c->bytes);
     free(c->loss);
     free(c->allowed);
+    mls_plan_heads_free(c->heads);
     *c = (mls_plan_costs){0};
 }
 
@@ -83,18 +85,29 @@ static bool is_allowed(const mls_plan_request *r, const mls_candidate *c,
     return true;
 }
 
-static mls_status add_candidate(mls_plan_costs *c, const mls_plan_request *r,
-                                const mls_candidate *one, mls_cache_layout *layout,
-                                mls_cache_layout *single, mls_err *err)
+/* Bytes of a sequence of one layer; `single` is scratch. */
+static size_t bytes_of_layer(const mls_plan_request *r, const mls_cache_layer *layer,
+                             mls_cache_layout *single)
 {
     const mls_size_request request = {.tokens = r->tokens,
                                       .batch = 1,
                                       .block = 1,
                                       .tensor_parallel = 1,
                                       .dtype_bits = 16};
+    mls_size_result size;
+
+    single->L = 1;
+    single->layer[0] = *layer;
+    mls_size(&size, single, &request);
+    return (size_t)ceil(size.sequence_bytes);
+}
+
+static mls_status add_candidate(mls_plan_costs *c, const mls_plan_request *r,
+                                const mls_candidate *one, mls_cache_layout *layout,
+                                mls_cache_layout *single, mls_err *err)
+{
     const size_t L = c->L, n = c->n + 1;
     const mls_status st = mls_method_layout(layout, r->in.config, &one->setting, err);
-    mls_size_result size;
     mls_candidate *candidate;
     size_t *bytes;
     bool *allowed;
@@ -116,10 +129,7 @@ static mls_status add_candidate(mls_plan_costs *c, const mls_plan_request *r,
         return mls_fail(err, MLS_E_NOMEM, "no memory for %zu candidates", n);
     c->candidate[c->n] = *one;
     for (size_t l = 0; l < L; l++) {
-        single->L = 1;
-        single->layer[0] = layout->layer[l];
-        mls_size(&size, single, &request);
-        c->bytes[c->n * L + l] = (size_t)ceil(size.sequence_bytes);
+        c->bytes[c->n * L + l] = bytes_of_layer(r, &layout->layer[l], single);
         c->allowed[c->n * L + l] = is_allowed(r, one, &layout->layer[l], l, L);
     }
     c->n = n;
@@ -167,6 +177,28 @@ static mls_status add_family(mls_plan_costs *c, const mls_plan_request *r, size_
     return MLS_OK;
 }
 
+/* Split ranks over heads; quantizers may then cost other bytes, group by group. */
+static mls_status split_heads(mls_plan_costs *c, const mls_plan_request *r,
+                              mls_cache_layout *layout, mls_cache_layout *single,
+                              mls_err *err)
+{
+    mls_setting setting;
+    mls_status st = mls_plan_heads_new(&c->heads, c, r, err);
+
+    for (size_t i = 0; !st && i < c->n * c->L; i++) {
+        const size_t l = i % c->L;
+
+        if (!c->heads->usable[c->candidate[i / c->L].method])
+            continue;
+        st = mls_plan_setting(&setting, c, i / c->L, l, err);
+        if (!st)
+            st = mls_method_layout(layout, r->in.config, &setting, err);
+        if (!st)
+            c->bytes[i] = bytes_of_layer(r, &layout->layer[l], single);
+    }
+    return st;
+}
+
 mls_status mls_plan_candidates(mls_plan_costs *out, const mls_plan_request *r,
                                mls_err *err)
 {
@@ -180,6 +212,8 @@ mls_status mls_plan_candidates(mls_plan_costs *out, const mls_plan_request *r,
     for (size_t m = 0; !st && m < r->n_methods; m++)
         for (size_t b = 0; !st && b < r->n_bits; b++)
             st = add_family(out, r, m, b, layout, single, err);
+    if (!st && r->per_head)
+        st = split_heads(out, r, layout, single, err);
     for (size_t l = 0; !st && l < out->L; l++) {
         bool any = false;
 
@@ -252,6 +286,27 @@ typedef struct {
     double *whole;     /* (n) all layers, NaN when not measured */
 } measured;
 
+/* A candidate in every layer. */
+static mls_status whole_scheme(mls_scheme *s, const mls_plan_costs *c, size_t candidate,
+                               mls_err *err)
+{
+    mls_setting *setting = mls_calloc3(c->L, 1, 1, sizeof *setting);
+    char name[MLS_SCHEME_NAME];
+    mls_status st = setting
+                        ? MLS_OK
+                        : mls_fail(err, MLS_E_NOMEM,
+                                   "no memory for the settings of %zu layers", c->L);
+
+    *s = (mls_scheme){0};
+    for (size_t l = 0; !st && l < c->L; l++)
+        st = mls_plan_setting(&setting[l], c, candidate, l, err);
+    mls_setting_text(&c->candidate[candidate].setting, name, sizeof name);
+    if (!st)
+        st = mls_scheme_per_layer(s, name, setting, c->L, err);
+    free(setting);
+    return st;
+}
+
 static mls_status run_references(measured *m, const mls_plan_costs *c,
                                  const mls_plan_request *r, const bool *as_whole,
                                  const mls_progress *progress, mls_err *err)
@@ -266,8 +321,7 @@ static mls_status run_references(measured *m, const mls_plan_costs *c,
     if (!scheme || !variant)
         st = mls_fail(err, MLS_E_NOMEM, "no memory to measure %zu settings", m->n);
     for (size_t i = 0; !st && i < m->n; i++) {
-        st = mls_scheme_uniform(&scheme[i], &c->candidate[m->candidate[i]].setting, L,
-                                err);
+        st = whole_scheme(&scheme[i], c, m->candidate[i], err);
         for (size_t l = 0; l < L; l++)
             variant[n++] = (mls_variant){.scheme = &scheme[i], .only_layer = (int)l};
         if (as_whole[i])

@@ -16,6 +16,8 @@ static const char kind[] = "mlascope plan";
 
 void mls_plan_free(mls_plan *p)
 {
+    for (size_t l = 0; p->layer && l < p->L; l++)
+        free(p->layer[l].head);
     free(p->layer);
     free(p->measured);
     *p = (mls_plan){0};
@@ -56,6 +58,21 @@ static int put(json_t *o, const char *key, json_t *n)
     return json_object_set_new(o, key, n);
 }
 
+static json_t *heads_of(const mls_plan_layer *layer)
+{
+    json_t *all = json_array();
+
+    for (size_t g = 0; g < layer->G; g++) {
+        json_t *one = json_object();
+
+        put(one, "chunks", count(layer->head[g].chunks));
+        put(one, "key_rank", count(layer->head[g].key_rank));
+        put(one, "value_rank", count(layer->head[g].value_rank));
+        json_array_append_new(all, one);
+    }
+    return all;
+}
+
 static int put_layers(json_t *o, const mls_plan *p)
 {
     json_t *all = json_array();
@@ -71,6 +88,8 @@ static int put_layers(json_t *o, const mls_plan *p)
                    json_string(mls_setting_text(&layer->setting, text, sizeof text)));
         bad |= put(one, "bytes_per_token", number(layer->bytes));
         bad |= put(one, "predicted_kl", number(layer->loss));
+        if (layer->head)
+            bad |= put(one, "heads", heads_of(layer));
         bad |= json_array_append_new(all, one);
     }
     return bad | put(o, "layers", all);

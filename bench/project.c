@@ -311,24 +311,6 @@ static mls_status read_ranks(size_t *rank, const mls_setting *s, size_t otherwis
     return st;
 }
 
-mls_status mls_head_ranks(size_t *rank, const mls_config *config, const mls_setting *s,
-                          mls_err *err)
-{
-    const size_t most = mls_least(config->D, config->E);
-
-    return read_ranks(rank, s, (most + 1) / 2, most, "the dims of a head", err);
-}
-
-mls_status mls_head_layout(const size_t *rank, const mls_config *config,
-                           const mls_setting *s, mls_cache_layout *out, mls_err *err)
-{
-    const mls_projection each = {.method = s->method, .heads = 1};
-    const size_t whole[MLS_SIDES] = {config->G * rank[MLS_KEYS],
-                                     config->G * rank[MLS_VALUES]};
-
-    return mls_projection_layout(&each, whole, config, s, out, err);
-}
-
 mls_status mls_projection_ranks(size_t *rank, const mls_projection *p,
                                 const mls_config *config, const mls_setting *s,
                                 mls_err *err)

@@ -113,16 +113,6 @@ mls_status mls_projection_ranks(size_t *rank, const mls_projection *p,
                                 const mls_config *config, const mls_setting *s,
                                 mls_err *err);
 
-/**
- * The same keys counted per KV head, for methods with one basis per head.
- * @param[out] rank  (MLS_SIDES), 1..min(D, E) each; default: half of D
- */
-mls_status mls_head_ranks(size_t *rank, const mls_config *config, const mls_setting *s,
-                          mls_err *err);
-/** What a converted layer caches: G vectors of rank[side] for each side. */
-mls_status mls_head_layout(const size_t *rank, const mls_config *config,
-                           const mls_setting *s, mls_cache_layout *out, mls_err *err);
-
 /** What a converted layer caches: `rank[side]` spread over the groups. */
 mls_status mls_projection_layout(const mls_projection *p, const size_t *rank,
                                  const mls_config *config, const mls_setting *s,

@@ -2,6 +2,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "analysis/blas.h"
+#include "bench/head_ranks.h"
 #include "bench/plan.h"
 #include "bench/plan_costs.h"
 #include "common/files.h"
@@ -359,12 +361,162 @@ static void a_plan_for_another_model_is_refused_by_both_hashes(void **state)
     free(text);
 }
 
+/* --- Heads --- */
+
+static double left_over(const double *tail, const size_t *rank, size_t n, size_t most)
+{
+    double sum = 0;
+
+    for (size_t i = 0; i < n; i++)
+        sum += tail[i * (most + 1) + rank[i]];
+    return sum;
+}
+
+static void ranks_split_over_heads_lose_least_of_all_splits(void **state)
+{
+    (void)state;
+    enum { N = 3, MOST = 8 };
+    mls_rng rng;
+
+    mls_rng_seed(&rng, 7, 7);
+    for (size_t round = 0; round < 50; round++) {
+        const size_t step = 1 + round % 2, total = step * (N + round % 9);
+        double tail[N * (MOST + 1)], best = INFINITY;
+        size_t rank[N];
+
+        for (size_t i = 0; i < N; i++) {
+            double values[MOST], *t;
+
+            values[0] = mls_rng_uniform(&rng);
+            for (size_t k = 1; k < MOST; k++)
+                values[k] = values[k - 1] * mls_rng_uniform(&rng);
+            assert_ok(mls_tail_of(&t, values, MOST, &err));
+            memcpy(tail + i * (MOST + 1), t, (MOST + 1) * sizeof *t);
+            free(t);
+        }
+        mls_split_ranks(rank, tail, N, MOST, total, step);
+        assert_int_equal(rank[0] + rank[1] + rank[2], total);
+        for (size_t a = step; a <= MOST; a += step)
+            for (size_t b = step; b <= MOST; b += step) {
+                const size_t other[] = {a, b, total - a - b};
+
+                if (a + b + step <= total && other[2] <= MOST)
+                    best = fmin(best, left_over(tail, other, N, MOST));
+            }
+        assert_close(left_over(tail, rank, N, MOST), best, 1e-12);
+    }
+}
+
+static void a_setting_may_give_every_head_its_own_rank(void **state)
+{
+    const demo *d = *state;
+    const mls_config *c = mls_model_config(d->model);
+    mls_head_rank rank;
+    mls_setting s;
+
+    assert_ok(mls_setting_parse(&s, "kqsvd rank=20 rank_v=12:40", &err));
+    assert_ok(mls_head_ranks(&rank, c, &s, &err));
+    assert_int_equal(rank.of[MLS_KEYS][0], 20);
+    assert_int_equal(rank.of[MLS_KEYS][1], 20);
+    assert_int_equal(rank.of[MLS_VALUES][0], 12);
+    assert_int_equal(rank.of[MLS_VALUES][1], 40);
+    static const struct {
+        const char *text, *says;
+        mls_status st;
+    } each[] = {
+        {"kqsvd rank_v=12:40:7", "one for each of 2 KV heads", MLS_E_ARG},
+        {"kqsvd rank_v=12:", "found \"12:\"", MLS_E_ARG},
+        {"kqsvd rank_v=0", "from 1 to 64", MLS_E_ARG},
+        {"kqsvd rank_k=-3", "found \"-3\"", MLS_E_ARG},
+        {"kqsvd rank_v=12:65", "rank_v", MLS_E_INPUT},
+    };
+    for (size_t i = 0; i < sizeof each / sizeof each[0]; i++) {
+        assert_ok(mls_setting_parse(&s, each[i].text, &err));
+        assert_refused(mls_head_ranks(&rank, c, &s, &err), each[i].st, each[i].says);
+    }
+}
+
+/* A capture of the demo model on a few short windows. */
+static mls_capture *small_capture(const demo *d)
+{
+    const mls_capture_options options = {.n_windows = 1, .command = "test"};
+    const char *path = test_scratch("heads.h5");
+    mls_capture *capture;
+
+    mls_blas_single_thread();
+    assert_ok(
+        mls_capture_run(d->model, &d->verify, path, &options, d->pool, NULL, &err));
+    assert_ok(mls_capture_open(&capture, path, &err));
+    return capture;
+}
+
+static void a_plan_splits_a_layers_rank_over_its_heads(void **state)
+{
+    const demo *d = *state;
+    mls_plan_request r = request(d, 0.4);
+    mls_capture *capture = small_capture(d);
+    mls_setting method;
+    mls_plan p = {0};
+    mls_head_rank rank;
+    size_t differ = 0, len;
+    double bytes = 0;
+    char *text;
+
+    assert_ok(mls_setting_parse(&method, "kqsvd", &err));
+    r.in.capture = capture;
+    r.method = &method;
+    r.multiple = 4;
+    r.per_head = true;
+    assert_ok(mls_plan_make(&p, &r, NULL, &err));
+    for (size_t l = 0; l < p.L; l++) {
+        const mls_plan_layer *layer = &p.layer[l];
+        size_t sum = 0;
+
+        assert_ok(mls_head_ranks(&rank, r.in.config, &layer->setting, &err));
+        for (size_t i = 0; i < 4; i++) {
+            sum += rank.of[i / 2][i % 2];
+            assert_int_equal(rank.of[i / 2][i % 2] % 4, 0);
+        }
+        assert_close(layer->bytes, 2.0 * (double)sum, 1e-9);
+        assert_int_equal(rank.of[0][0] + rank.of[0][1], rank.of[1][0] + rank.of[1][1]);
+        if (layer->head) {
+            differ++;
+            assert_int_equal(layer->G, 2);
+            for (size_t g = 0; g < 2; g++) {
+                assert_int_equal(layer->head[g].key_rank, rank.of[MLS_KEYS][g]);
+                assert_int_equal(layer->head[g].value_rank, rank.of[MLS_VALUES][g]);
+                assert_int_equal(layer->head[g].chunks, 0);
+            }
+        }
+        bytes += layer->bytes;
+    }
+    assert_true(differ > 0);
+    assert_close(p.measured[0].bytes, bytes, 1e-9);
+    assert_true(isnan(p.measured[1].predicted)); /* kqsvd with all heads alike */
+    assert_ok(mls_plan_write(&p, test_scratch("heads.json"), "test", &err));
+    assert_ok(mls_file_read(test_scratch("heads.json"), 1 << 20, &text, &len, &err));
+    assert_non_null(strstr(text, "\"key_rank\""));
+    free(text);
+    mls_plan_free(&p);
+    assert_ok(mls_plan_read(&p, test_scratch("heads.json"), &err));
+    mls_plan_free(&p);
+
+    assert_ok(mls_setting_parse(&method, "kq", &err));
+    assert_refused(mls_plan_make(&p, &r, NULL, &err), MLS_E_INPUT,
+                   "no method of this plan has a rank of its own for each head; kqsvd "
+                   "and matryoshka have");
+    mls_capture_close(capture);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_plan_keeps_to_its_budget_and_is_read_back),
         cmocka_unit_test(losses_pass_through_what_was_measured),
         cmocka_unit_test(constraints_are_kept),
+        cmocka_unit_test(ranks_split_over_heads_lose_least_of_all_splits),
+        cmocka_unit_test(a_setting_may_give_every_head_its_own_rank),
+        cmocka_unit_test(a_plan_splits_a_layers_rank_over_its_heads),
         cmocka_unit_test(impossible_budgets_are_refused_with_the_smallest),
         cmocka_unit_test(the_smallest_cache_under_a_limit_is_found),
         cmocka_unit_test(damaged_plans_are_refused_or_read),

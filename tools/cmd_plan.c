@@ -30,9 +30,11 @@ static const char usage[] =
     "Budget, one of:\n"
     "      --keep SHARE      of the model's own 16-bit cache: 0.25\n"
     "      --bytes-per-token N  all layers, scales and windows included\n"
-    "      --gpu NAME | --memory GIB  with --context and --batch: what is left beside\n"
-    "                        the weights\n"
+    "      --gpu NAME | --memory GIB  what is left beside the weights, for --context\n"
+    "                        tokens and --batch sequences\n"
     "      --max-kl NAT      the smallest cache whose measured KL stays under this\n"
+    "With --gpu or --memory beside another budget: the largest context that fits "
+    "there.\n"
     "\n"
     "  -f, --text FILE       text or .jsonl, not the calibration text; may be "
     "repeated\n"
@@ -45,6 +47,8 @@ static const char usage[] =
     "      --first-last R    rank of the first and the last layer\n"
     "      --cap R           largest rank of a layer\n"
     "      --flashmla        a converted layer caches 512 + 64 shared numbers\n"
+    "      --per-head        kqsvd, matryoshka: split a layer's rank over its KV "
+    "heads\n"
     "      --projects        also measure the four projects' settings of this size\n"
     "  -T, --length TOKENS   window length [256]\n"
     "      --search N        windows that costs are measured on [8]\n"
@@ -66,7 +70,7 @@ typedef struct {
     const char *capture, *bits, *gpu, *output;
     double keep, bytes, memory, max_kl, weights;
     size_t length, search, verify, context, batch, multiple, first_last, cap, threads;
-    bool flashmla, projects;
+    bool flashmla, projects, per_head;
     mls_format format;
 } arguments;
 
@@ -101,31 +105,36 @@ static mls_status read_methods(mls_setting **out, size_t *n, const mls_texts *te
 }
 
 /* Bytes per token that the arguments allow; 0 with --max-kl. */
-static mls_status find_budget(double *budget, const arguments *a,
-                              const mls_config *config, mls_err *err)
+/* Bytes per token of the model's own 16-bit cache at --context tokens. */
+static mls_status own_bytes(double *bytes, const arguments *a, const mls_config *config,
+                            mls_err *err)
 {
     const mls_size_request request = {.tokens = a->context,
                                       .batch = 1,
                                       .block = 1,
                                       .tensor_parallel = 1,
                                       .dtype_bits = 16};
-    double memory = GIB * a->memory, weights = GIB * a->weights, parameters, read;
-    mls_cache_layout *own;
+    mls_cache_layout *own = calloc(1, sizeof *own);
     mls_size_result size;
 
-    *budget = a->bytes;
-    if (!isnan(a->bytes) || !isnan(a->max_kl))
+    if (!own)
+        return mls_fail(err, MLS_E_NOMEM, "no memory for a cache layout");
+    mls_size_baseline(own, config);
+    mls_size(&size, own, &request);
+    free(own);
+    *bytes = size.bytes_per_token;
+    return MLS_OK;
+}
+
+/* Bytes that --gpu or --memory leaves beside the weights; 0 when neither is given. */
+static mls_status find_room(double *room, const arguments *a, const mls_config *config,
+                            mls_err *err)
+{
+    double memory = GIB * a->memory, weights = GIB * a->weights, parameters, read;
+
+    *room = 0;
+    if (!a->gpu && isnan(a->memory))
         return MLS_OK;
-    if (!isnan(a->keep)) {
-        own = calloc(1, sizeof *own);
-        if (!own)
-            return mls_fail(err, MLS_E_NOMEM, "no memory for a cache layout");
-        mls_size_baseline(own, config);
-        mls_size(&size, own, &request);
-        free(own);
-        *budget = a->keep * size.bytes_per_token;
-        return MLS_OK;
-    }
     if (a->gpu) {
         const mls_gpu *gpu;
         const mls_status st = mls_gpu_find(&gpu, a->gpu, err);
@@ -146,14 +155,25 @@ static mls_status find_budget(double *budget, const arguments *a,
                         "the weights take %.4g GiB and the memory is %.4g GiB: nothing "
                         "is left for a cache",
                         weights / GIB, memory / GIB);
-    *budget = (memory - weights) / ((double)a->context * (double)a->batch);
+    *room = memory - weights;
     return MLS_OK;
 }
 
+/* Bytes per token that the plan may take; NAN with --max-kl. */
+static double find_budget(const arguments *a, double own, double room)
+{
+    return !isnan(a->keep)     ? a->keep * own
+           : !isnan(a->bytes)  ? a->bytes
+           : !isnan(a->max_kl) ? (double)NAN
+                               : room / ((double)a->context * (double)a->batch);
+}
+
 /* The measured settings, with what their figures rest on. */
-static mls_table *quality_table(const mls_plan *p)
+static mls_table *quality_table(const mls_plan *p, double own, double room,
+                                size_t batch)
 {
     mls_table *t = mls_plan_quality_table(p, true);
+    const double each = room / (double)batch;
     char text[512];
 
     snprintf(
@@ -169,6 +189,14 @@ static mls_table *quality_table(const mls_plan *p)
         p->search_windows, mls_plural(p->search_windows), p->length, p->verify_windows,
         p->scale);
     mls_table_note(t, text);
+    if (room > 0) {
+        snprintf(text, sizeof text,
+                 "%.4g GiB beside the weights hold a context of %.0f tokens in each of "
+                 "%zu sequence%s; %.0f with the model's own cache",
+                 room / GIB, floor(each / p->measured[0].bytes), batch,
+                 mls_plural(batch), floor(each / own));
+        mls_table_note(t, text);
+    }
     return t;
 }
 
@@ -199,6 +227,7 @@ static int run(int argc, char **argv)
         {"--first-last", 0, MLS_OPT_SIZE, &a.first_last, 1, 1 << 18},
         {"--cap", 0, MLS_OPT_SIZE, &a.cap, 1, 1 << 18},
         {"--flashmla", 0, MLS_OPT_FLAG, &a.flashmla, 0, 0},
+        {"--per-head", 0, MLS_OPT_FLAG, &a.per_head, 0, 0},
         {"--projects", 0, MLS_OPT_FLAG, &a.projects, 0, 0},
         {"--length", 'T', MLS_OPT_SIZE, &a.length, 2, 1 << 20},
         {"--search", 0, MLS_OPT_SIZE, &a.search, 1, 1 << 20},
@@ -212,7 +241,7 @@ static int run(int argc, char **argv)
         {0}};
     const char *folder;
     size_t n, *bits = NULL, n_bits = 0, n_methods = 0;
-    double budget = NAN;
+    double own = NAN, room = 0;
     int status;
     mls_err err = {0};
     mls_model *model = NULL;
@@ -231,9 +260,10 @@ static int run(int argc, char **argv)
         return mls_usage_error(&cmd_plan, "no text to measure on: give --text FILE");
     if (!a.output)
         return mls_usage_error(&cmd_plan, "nowhere to write the plan: give -o FILE");
-    if (!isnan(a.keep) + !isnan(a.bytes) + !isnan(a.memory) + !isnan(a.max_kl) +
-            (a.gpu != NULL) !=
-        1)
+    const int budgets = !isnan(a.keep) + !isnan(a.bytes) + !isnan(a.max_kl);
+    const int memories = !isnan(a.memory) + (a.gpu != NULL);
+
+    if (budgets > 1 || memories > 1 || budgets + memories == 0)
         return mls_usage_error(&cmd_plan,
                                "give one budget: --keep, --bytes-per-token, --gpu, "
                                "--memory or --max-kl");
@@ -242,7 +272,8 @@ static int run(int argc, char **argv)
     if (mls_size_list("--bits", a.bits, 2, 16, &bits, &n_bits, &err) ||
         read_methods(&methods, &n_methods, &a.methods, &err) ||
         mls_file_writable(a.output, &err) || mls_model_open(&model, folder, &err) ||
-        find_budget(&budget, &a, mls_model_config(model), &err) ||
+        own_bytes(&own, &a, mls_model_config(model), &err) ||
+        find_room(&room, &a, mls_model_config(model), &err) ||
         mls_tokenizer_open(&tok, folder, &err) ||
         mls_corpus_read(&all, tok, a.texts.item, a.texts.n, a.length,
                         a.search + a.verify, false, &err) ||
@@ -288,8 +319,9 @@ static int run(int argc, char **argv)
                                       .first_last = a.first_last,
                                       .cap = a.cap,
                                       .flashmla = a.flashmla,
+                                      .per_head = a.per_head,
                                       .tokens = a.context,
-                                      .budget = budget,
+                                      .budget = find_budget(&a, own, room),
                                       .max_kl = isnan(a.max_kl) ? 0 : a.max_kl,
                                       .projects = a.projects};
 
@@ -297,7 +329,7 @@ static int run(int argc, char **argv)
         mls_plan_write(&plan, a.output, mls_tool_command_line(), &err))
         goto done;
     layers = mls_plan_layers_table(&plan, false);
-    quality = quality_table(&plan);
+    quality = quality_table(&plan, own, room, a.batch);
     if (!mls_tool_print(layers, a.format, "-", &err))
         mls_tool_print(quality, a.format, "-", &err);
 
