@@ -7,6 +7,7 @@
 #include "analysis/blas.h"
 #include "analysis/forward.h"
 #include "analysis/latent_file.h"
+#include "bench/evaluate.h"
 #include "bench/scheme.h"
 #include "common/files.h"
 #include "common/rng.h"
@@ -348,6 +349,69 @@ static void latent_files_give_back_every_form_exactly(void **state)
     close_model(&s);
 }
 
+/* Sequences of T tokens for a model of 40 tokens. */
+static void small_corpus(mls_corpus *corpus, size_t n)
+{
+    *corpus = (mls_corpus){.N = n,
+                           .n_ids = n * T,
+                           .ids = calloc(n * T, sizeof *corpus->ids),
+                           .start = calloc(n + 1, sizeof *corpus->start)};
+    for (size_t i = 0; i < n * T; i++)
+        corpus->ids[i] = (int32_t)((i * i + 7 * i / T) % 40);
+    for (size_t i = 0; i <= n; i++)
+        corpus->start[i] = i * T;
+    snprintf(corpus->sha256, sizeof corpus->sha256, "%064d", 1);
+}
+
+/* Sharing a layer's cache, dropping tokens and heads of their own ranks included. */
+static void a_latent_folder_of_every_method_is_measured_as_its_setting(void **state)
+{
+    (void)state;
+    const mls_capture_options options = {.n_windows = 2, .command = "test"};
+    size_t n = 0;
+    mls_corpus corpus;
+    setup s;
+
+    small_corpus(&corpus, 6);
+    open_model(&s, small_model("small-every", 2));
+    assert_ok(mls_capture_run(s.model, &corpus, test_scratch("every.h5"), &options,
+                              s.in.pool, NULL, &err));
+    assert_ok(mls_capture_open(&s.in.capture, test_scratch("every.h5"), &err));
+    for (const mls_method *const *m = mls_methods; *m; m++, n++) {
+        const char *folder = test_scratch("every"), *name = (*m)->name;
+        char text[128], path[256];
+        mls_scheme scheme[2];
+        mls_evaluation e;
+
+        snprintf(text, sizeof text, "%s%s", name,
+                 strcmp(name, "kvsharer") == 0   ? " layers_shared=1 gate=0"
+                 : strcmp(name, "kqsvd") == 0    ? " rank_k=2:7 rank_v=5:3"
+                 : strcmp(name, "transmla") == 0 ? " rank=12 rope_dim=4"
+                 : strcmp(name, "lillama") == 0  ? " rank=8 skip=0"
+                                                 : "");
+        snprintf(path, sizeof path, "%s-%zu", folder, n);
+        assert_ok(export(&s, text, "latent", path, &err));
+        make_scheme(&scheme[0], &s, text);
+        snprintf(text, sizeof text, "converted path=%.100s", path);
+        make_scheme(&scheme[1], &s, text);
+        const mls_variant variant[] = {{.scheme = &scheme[0], .only_layer = MLS_NONE},
+                                       {.scheme = &scheme[1], .only_layer = MLS_NONE}};
+
+        assert_ok(mls_evaluate(&e, &s.in, &corpus, variant, 2, NULL, NULL, &err));
+        for (size_t i = 0; i < corpus.N; i++) {
+            assert_true(e.variant[0].seq_kl[i] == e.variant[1].seq_kl[i]);
+            assert_true(e.variant[0].seq_nll[i] == e.variant[1].seq_nll[i]);
+        }
+        assert_int_equal(e.variant[0].elements, e.variant[1].elements);
+        mls_evaluation_free(&e);
+        mls_scheme_free(&scheme[0]);
+        mls_scheme_free(&scheme[1]);
+    }
+    assert_true(n >= 16);
+    mls_corpus_free(&corpus);
+    close_model(&s);
+}
+
 /* Every byte that is changed is refused, or the form is still a valid one. */
 static void damaged_latent_files_do_no_harm(void **state)
 {
@@ -549,6 +613,7 @@ int main(void)
         cmocka_unit_test(a_converted_checkpoint_gives_the_logits_of_its_setting),
         cmocka_unit_test(a_norm_of_the_latents_is_written_as_asked),
         cmocka_unit_test(latent_files_give_back_every_form_exactly),
+        cmocka_unit_test(a_latent_folder_of_every_method_is_measured_as_its_setting),
         cmocka_unit_test(damaged_latent_files_do_no_harm),
         cmocka_unit_test(ranks_for_elitekv_are_those_of_the_rule),
         cmocka_unit_test(a_rank_file_in_a_setting_gives_the_logits_of_its_rule),
