@@ -15,12 +15,10 @@ enum { FILES_MAX = 1024 };
 static const char usage[] =
     "Usage: mlascope verify FILE...\n"
     "\n"
-    "Check capture files and results of mlascope frequency: every byte against the "
-    "hash in front of the file, then "
-    "every\n"
-    "dataset, read through HDF5, against the manifest. Exit status 3 when a file is "
-    "not\n"
-    "what was written, and the first thing found wrong on standard error.\n"
+    "Check capture files and results of mlascope frequency: every byte against the\n"
+    "hash in front of the file, then every dataset, read through HDF5, against the\n"
+    "manifest. Exit status 3 when a file is not what was written, and the first thing\n"
+    "found wrong on standard error.\n"
     "\n"
     "Example: mlascope verify run.h5\n";
 
