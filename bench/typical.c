@@ -1,6 +1,7 @@
 /* What the projects themselves run, as settings for any model. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "bench/common_keys.h"
 #include "bench/method.h"
@@ -44,12 +45,15 @@ mls_status mls_method_typical(const mls_config *config, mls_setting **out, size_
     char line[TYPICAL_MAX][LINE];
     mls_status st = MLS_OK;
 
-    *n = write_settings(line, config);
-    *out = calloc(*n, sizeof **out);
+    const size_t written = write_settings(line, config);
+
+    *n = 0;
+    *out = calloc(written, sizeof **out);
     if (!*out)
-        return mls_fail(err, MLS_E_NOMEM, "no memory for %zu settings", *n);
-    for (size_t i = 0; i < *n && !st; i++)
-        st = mls_setting_parse(&(*out)[i], line[i], err);
+        return mls_fail(err, MLS_E_NOMEM, "no memory for %zu settings", written);
+    for (size_t i = 0; i < written && !st; i++)
+        if (!strstr(line[i], "=0")) /* an eighth of very small heads */
+            st = mls_setting_parse(&(*out)[(*n)++], line[i], err);
     if (st) {
         free(*out);
         *out = NULL;

@@ -17,7 +17,7 @@
  *   13  LoRC's "55 %" is kept                              test_published_quant.c
  *   14  TurboQuant's example of 2.5 bits has 2.25           test_published_quant.c
  */
-#include "tests/expect.h"
+#include "tests/demo.h"
 
 #include <jansson.h>
 
@@ -33,7 +33,8 @@ enum { N = 9, T = 64 }; /* of tests/reference/palu_fisher.py */
 /* The demo model on the ids of its golden.json, captured. */
 typedef struct {
     mls_method_input in;
-    mls_model *model;
+    demo demo;
+    const mls_model *model;
     mls_corpus corpus;
 } bench;
 
@@ -53,31 +54,26 @@ static void read_golden(mls_corpus *c)
     json_decref(root);
 }
 
-static int open_demo(void **state)
+static int open_bench(void **state)
 {
     static bench b;
-    const mls_capture_options options = {.sampling = "the first", .n_windows = N};
-    const char *path = test_scratch("discrepancies.h5");
 
     read_golden(&b.corpus);
-    assert_ok(mls_pool_new(&b.in.pool, 2, &err));
-    assert_ok(mls_model_open(&b.model, test_source("datasets/demo"), &err));
-    assert_ok(
-        mls_capture_run(b.model, &b.corpus, path, &options, b.in.pool, NULL, &err));
-    assert_ok(mls_capture_open(&b.in.capture, path, &err));
-    b.in.model = b.model;
-    b.in.config = mls_model_config(b.model);
+    b.demo = demo_open(&b.corpus, N);
+    b.model = b.demo.model;
+    b.in = (mls_method_input){.config = mls_model_config(b.model),
+                              .model = b.model,
+                              .capture = b.demo.capture,
+                              .pool = b.demo.pool};
     *state = &b;
     return 0;
 }
 
-static int close_demo(void **state)
+static int close_bench(void **state)
 {
     bench *b = *state;
 
-    mls_capture_close(b->in.capture);
-    mls_model_close(b->model);
-    mls_pool_free(b->in.pool);
+    demo_close(&b->demo);
     mls_corpus_free(&b->corpus);
     return 0;
 }
@@ -760,5 +756,5 @@ int main(void)
         cmocka_unit_test(the_greedy_ranks_of_care_are_not_the_best_before_training),
     };
 
-    return cmocka_run_group_tests(tests, open_demo, close_demo);
+    return cmocka_run_group_tests(tests, open_bench, close_bench);
 }

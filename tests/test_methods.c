@@ -387,6 +387,27 @@ static void typical_settings_can_be_taken_by_common_models(void **state)
     }
 }
 
+static void typical_settings_of_tiny_heads_have_no_rank_of_zero(void **state)
+{
+    const mls_config c = {
+        .model_type = "llama", .L = 2, .E = 64, .H = 32, .G = 2, .D = 2};
+    static mls_cache_layout layout;
+    mls_setting *s;
+    size_t n;
+
+    (void)state;
+    assert_ok(mls_method_typical(&c, &s, &n, &err));
+    assert_true(n >= 5);
+    for (size_t j = 0; j < n; j++) { /* taken, or refused as a model can be */
+        mls_err why = {0};
+        const mls_status st = mls_method_layout(&layout, &c, &s[j], &why);
+
+        if (st && st != MLS_E_INPUT)
+            fail_msg("%s: %s", s[j].method, why.text);
+    }
+    free(s);
+}
+
 /* Settings put together at random, sensible words and nonsense. */
 static void any_text_is_a_size_or_a_refusal(void **state)
 {
@@ -534,6 +555,7 @@ int main(void)
         cmocka_unit_test(the_narrowest_quantizer_key_counts),
         cmocka_unit_test(a_joint_latent_refuses_quantizers_for_keys_and_values_apart),
         cmocka_unit_test(typical_settings_can_be_taken_by_common_models),
+        cmocka_unit_test(typical_settings_of_tiny_heads_have_no_rank_of_zero),
         cmocka_unit_test(any_text_is_a_size_or_a_refusal),
         cmocka_unit_test(every_method_is_found_by_its_name_and_says_where_it_is_from),
     };
