@@ -120,6 +120,8 @@ static mls_status read_params(mls_transmla *p, const mls_config *c,
 
     *p = (mls_transmla){0};
     if ((st = read_widths(p, c, s, err)) ||
+        (st = mls_setting_size(s, "pass", 1, 1, MLS_WIDTH_MAX, &p->pass, err)) ||
+        (st = mls_at_most(s, "pass", p->pass, 2, "passes over the text", err)) ||
         (st = mls_setting_word(s, "alpha", alpha_words, &p->alpha, err)) ||
         (st = mls_setting_real(s, "balance", 1.0, 1e-6, 1e6, &p->balance, err)) ||
         (st = mls_setting_size(s, "qrank", 0, 1, MLS_WIDTH_MAX, &p->q_rank, err)) ||
@@ -195,7 +197,7 @@ static mls_status try_layer(const trial *t, const mls_transmla *p, const size_t 
         q.rank = 0;
         q.q_rank = 0;
         q.freqfold = fold[i];
-        st = mls_transmla_form(&form, t->in->config, &q, &layer, &stats, err);
+        st = mls_transmla_form(&form, t->in->config, &q, &layer, &stats, &stats, err);
         for (size_t w = 0; w < t->n_windows && !st; w++) {
             if ((st = mls_capture_window(t->in->capture, l, w, MLS_WINDOW_X, t->x,
                                          err)) ||
@@ -268,47 +270,71 @@ static mls_status choose_fold(const mls_method_input *in, const mls_setting *s,
     return st;
 }
 
-static mls_status prepare(const mls_method_input *in, const mls_setting *s, void **plan,
+/* What is settled for all layers: only what the setting leaves open. */
+typedef struct plan {
+    size_t fold, L;
+    mls_layer_stats *reduced; /* (L) with pass=2 */
+} plan;
+
+static void release(void *all)
+{
+    plan *p = all;
+
+    if (p)
+        mls_transmla_pass_free(p->reduced, p->L);
+    free(p);
+}
+
+static mls_status prepare(const mls_method_input *in, const mls_setting *s, void **out,
                           mls_err *err)
 {
+    bool converted[MLS_LAYERS_MAX];
     mls_transmla p;
     mls_status st = read_params(&p, in->config, s, err);
-    size_t *fold;
+    plan *made;
 
-    *plan = NULL;
-    if (st || p.freqfold)
+    *out = NULL;
+    if (st || (p.freqfold && p.pass == 1))
         return st;
     if (!in->model || !in->capture)
-        return mls_fail(err, MLS_E_INPUT,
-                        "%s: freqfold=auto needs the weights and a capture file",
-                        s->method);
-    fold = malloc(sizeof *fold);
-    if (!fold)
-        return mls_fail(err, MLS_E_NOMEM, "no memory for a plan");
-    st = choose_fold(in, s, &p, fold, err);
-    if (st) {
-        free(fold);
+        return mls_fail(err, MLS_E_INPUT, "%s: %s needs the weights and a capture file",
+                        s->method, p.freqfold ? "pass=2" : "freqfold=auto");
+    if ((st = mls_setting_layers(s, in->config->L, converted, err)))
         return st;
+    made = calloc(1, sizeof *made);
+    if (!made)
+        return mls_fail(err, MLS_E_NOMEM, "no memory for a plan");
+    *made = (plan){.fold = p.freqfold, .L = in->config->L};
+    if (!p.freqfold)
+        st = choose_fold(in, s, &p, &made->fold, err);
+    p.freqfold = made->fold;
+    if (!st && p.pass == 2)
+        st = mls_transmla_pass(&made->reduced, in, &p, converted, err);
+    if (st) {
+        release(made);
+        made = NULL;
     }
-    *plan = fold;
-    return MLS_OK;
+    *out = made;
+    return st;
 }
 
 static mls_status build(const mls_method_input *in, const mls_setting *s,
-                        const void *plan, const mls_layer *layer,
+                        const void *all, const mls_layer *layer,
                         const mls_layer_stats *stats, mls_latent_form *out,
                         mls_err *err)
 {
-    const size_t *fold = plan;
+    const plan *made = all;
     mls_transmla p;
     const mls_status st = read_params(&p, in->config, s, err);
 
     *out = (mls_latent_form){0};
     if (st)
         return st;
-    if (fold)
-        p.freqfold = *fold;
-    return mls_transmla_form(out, in->config, &p, layer, stats, err);
+    if (made)
+        p.freqfold = made->fold;
+    return mls_transmla_form(
+        out, in->config, &p, layer, stats,
+        made && made->reduced ? &made->reduced[layer->index] : stats, err);
 }
 
 /* 64 dims as in the README's table first, then every other collapse. */
@@ -332,13 +358,13 @@ const mls_method mls_method_transmla = {
     .title = "TransMLA",
     .source = "arXiv 2502.07864; MuLabPKU/TransMLA partial_rope.py, lora_qkv.py",
     .keys = "rank=N rope_dim=N freqfold=N|auto collapse=N|auto balance=X "
-            "alpha=code|paper|none qrank=N keep=N",
+            "alpha=code|paper|none qrank=N keep=N pass=1|2",
     .formula = "rank + d_r",
     .exact = true,
     .identity = true,
     .layout = layout,
     .fit = fit,
     .prepare = prepare,
-    .release = free,
+    .release = release,
     .build = build,
 };

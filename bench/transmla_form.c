@@ -358,7 +358,8 @@ done:
 
 mls_status mls_transmla_form(mls_latent_form *out, const mls_config *c,
                              const mls_transmla *p, const mls_layer *layer,
-                             const mls_layer_stats *stats, mls_err *err)
+                             const mls_layer_stats *stats,
+                             const mls_layer_stats *reduced, mls_err *err)
 {
     rotated y = {0};
     mls_status st;
@@ -373,8 +374,8 @@ mls_status mls_transmla_form(mls_latent_form *out, const mls_config *c,
         (st = mls_latent_begin(out, c, layer, 1, y.R > 0, err)))
         goto done;
     if ((y.R == 0 || !(st = add_rope_key(out, &y, c, layer, err))) &&
-        !(st = add_latent(out, &y, p, layer, stats, err)))
-        st = add_queries(out, &y, p, layer, stats, err);
+        !(st = add_latent(out, &y, p, layer, reduced, err)))
+        st = add_queries(out, &y, p, layer, reduced, err);
     st = mls_partial_end(out, st, err);
 
 done:
