@@ -38,7 +38,7 @@ typedef struct mls_capture_options {
  * Every sequence of the corpus must have two tokens or more.
  *
  * @return MLS_OK, MLS_E_INPUT (path cannot be written: said before the work; another run
- *         is writing it; a single token), MLS_E_NUMERIC (a number that is not finite: layer, part, head,
+ *         is writing it; a single token), MLS_E_NUMERIC (not finite: layer, part, head,
  *         sequence, token), MLS_E_STOPPED, MLS_E_IO or MLS_E_NOMEM
  */
 mls_status mls_capture_run(const mls_model *m, const mls_corpus *corpus,
@@ -57,6 +57,7 @@ typedef struct mls_capture mls_capture;
 mls_status mls_capture_open(mls_capture **out, const char *path, mls_err *err);
 void mls_capture_close(mls_capture *c); /* NULL is accepted */
 
+/** The path it was opened by; borrowed, as all that follow. */
 const char *mls_capture_path(const mls_capture *c);
 /** What was worked out from this file so far (analysis/shared_results.h); belongs to it. */
 struct mls_shared_results *mls_capture_results(const mls_capture *c);
@@ -65,6 +66,7 @@ size_t mls_capture_sequences(const mls_capture *c); /* N */
 size_t mls_capture_length(const mls_capture *c);    /* tokens of the longest sequence */
 size_t mls_capture_windows(const mls_capture *c);   /* W */
 size_t mls_capture_window_length(const mls_capture *c); /* T of every window */
+/** Hashes of the model and of the text, as mls_checkpoint_sha256() and mls_corpus_read(). */
 const char *mls_capture_model_sha256(const mls_capture *c);
 const char *mls_capture_text_sha256(const mls_capture *c);
 /** Sequence n is ids[start[n] .. start[n + 1] - 1]; start (N + 1), both borrowed. */

@@ -35,6 +35,7 @@ typedef struct mls_record {
 
 /** Numbers per token of a window's part. */
 size_t mls_window_width(const mls_config *config, mls_window_part part);
+/** Room for one layer, all 0. @param[out] r  {0} on error */
 mls_status mls_record_new(mls_record *r, const mls_capture_head *head, mls_err *err);
 void mls_record_free(mls_record *r); /* {0} is accepted */
 
@@ -74,6 +75,7 @@ const char *mls_part_temp(const mls_part *p);
 
 /** Layers that need not be done again: their records and the states after are whole. */
 size_t mls_part_finished(mls_part *p, const mls_capture_head *head);
+/** The record of layer l, written and read; rooms as mls_record_new() makes them. */
 mls_status mls_part_save_record(mls_part *p, size_t l, const mls_capture_head *head,
                                 const mls_record *r, mls_err *err);
 mls_status mls_part_load_record(mls_part *p, size_t l, const mls_capture_head *head,

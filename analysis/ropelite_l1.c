@@ -166,7 +166,8 @@ static void pack(const mls_ropelite_l1 *l, scratch *s, const mls_chunk_window *w
 }
 
 /*
- * sum[k] += |residual - rho_k| over a tile, sum[n] += |residual|. a (n, ROWS, 4); b (n, 4, COLUMNS);
+ * sum[k] += |residual - rho_k| over a tile, sum[n] += |residual|.
+ * a (n, ROWS, 4); b (n, 4, COLUMNS);
  * mask (TILE) keeps the visible pairs, NULL keeps all.
  */
 MLS_WIDE

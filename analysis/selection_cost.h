@@ -18,7 +18,8 @@ typedef struct mls_cost {
 
 /**
  * Costs of n selections of one layer, each for its KV heads (or query heads: its G says
- * which), on all windows, which need v as well. Dropped chunks are left unrotated in q and k, nothing else changes.
+ * which), on all windows, which need v as well. Dropped chunks are left unrotated in q
+ * and k, nothing else changes.
  *
  * @param[out] cost  (windows, H, n)
  */

@@ -33,7 +33,7 @@ void mls_partial_dims(const mls_selection *s, size_t g, size_t *rope, size_t *no
 mls_status mls_partial_prepare(void **plan, const mls_method_input *in,
                                const mls_setting *s, const char *otherwise,
                                size_t chunks, mls_err *err);
-void mls_partial_release(void *plan);
+void mls_partial_release(void *plan); /* NULL is accepted */
 
 /**
  * The chunks that the setting's key `rope` (or, without it, the rule `otherwise`) keeps;

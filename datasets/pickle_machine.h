@@ -33,6 +33,7 @@ typedef struct mls_pickle_machine {
 /** MLS_E_INPUT: "FILE: pickle, byte N: WHAT". */
 mls_status mls_pickle_fail(mls_pickle_machine *m, const char *what);
 
+/** Put a value on the stack, or take the topmost off. */
 mls_status mls_pickle_push(mls_pickle_machine *m, mls_pickle_node *node);
 /** A new node on the stack. @param[out] out  may be NULL; the machine's */
 mls_status mls_pickle_push_new(mls_pickle_machine *m, mls_pickle_node value,
@@ -44,6 +45,7 @@ mls_status mls_pickle_gather(mls_pickle_machine *m, mls_pickle_kind kind, size_t
 /** Move the n topmost values into the list or dict below them. */
 mls_status mls_pickle_append(mls_pickle_machine *m, mls_pickle_kind kind, size_t n);
 
+/** Mark the height of the stack. */
 mls_status mls_pickle_put_mark(mls_pickle_machine *m);
 /** Take the last mark away. @param[out] n  values above it */
 mls_status mls_pickle_pop_mark(mls_pickle_machine *m, size_t *n);

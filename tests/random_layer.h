@@ -6,10 +6,11 @@
 
 #include "analysis/forward.h"
 #include "analysis/latent.h"
+#include "analysis/linalg.h"
 #include "analysis/stats.h"
 #include "common/rng.h"
 
-enum { T = 37, E = 48 };
+enum { T = 37, E = 48, LAYER_TOKENS = 400 };
 
 typedef struct random_layer {
     mls_config config;
@@ -82,6 +83,34 @@ static inline void random_layer_make(random_layer *s, mls_rng *rng, size_t H, si
     s->want = random_floats(rng, T * E, 1);
     s->got = random_floats(rng, T * E, 1);
     plain_attention(s, s->want);
+}
+
+/* Statistics of tokens whose numbers depend on each other and have a mean. */
+static inline void random_layer_stats(random_layer *s, mls_rng *rng)
+{
+    double *mix = malloc(E * E * sizeof *mix),
+           *u = malloc(LAYER_TOKENS * E * sizeof *u);
+    double *x = malloc(LAYER_TOKENS * E * sizeof *x);
+
+    assert_ok(mls_layer_stats_new(&s->stats, &s->config, &err));
+    s->stats.n_tokens = LAYER_TOKENS;
+    for (size_t i = 0; i < E * E; i++)
+        mix[i] = mls_rng_normal(rng) / sqrt(E);
+    for (size_t i = 0; i < LAYER_TOKENS * E; i++)
+        u[i] = mls_rng_normal(rng) * (1.0 + (double)(i % E) / E) + 0.2;
+    mls_matmul(x, u, false, mix, true, LAYER_TOKENS, E, E);
+    for (size_t i = 0; i < LAYER_TOKENS * E; i++)
+        s->stats.x_mean[i % E] += x[i] / LAYER_TOKENS;
+    mls_matmul(s->stats.x_second, x, true, x, false, E, E, LAYER_TOKENS);
+    for (size_t i = 0; i < E * E; i++)
+        s->stats.x_second[i] /= LAYER_TOKENS;
+    for (size_t i = 0; i < s->stats.H * s->stats.C; i++)
+        s->stats.q_norm[i] = 1.0 + mls_rng_uniform(rng);
+    for (size_t i = 0; i < s->stats.G * s->stats.C; i++)
+        s->stats.k_norm[i] = 1.0 + mls_rng_uniform(rng);
+    free(mix);
+    free(u);
+    free(x);
 }
 
 static inline void random_layer_free(random_layer *s)

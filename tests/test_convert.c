@@ -6,35 +6,6 @@
 #include "analysis/rope.h"
 #include "bench/scheme.h"
 
-enum { N = 400 };
-
-/* Tokens whose numbers depend on each other and have a mean. */
-static void make_stats(random_layer *s, mls_rng *rng)
-{
-    double *mix = malloc(E * E * sizeof *mix), *u = malloc(N * E * sizeof *u);
-    double *x = malloc(N * E * sizeof *x);
-
-    assert_ok(mls_layer_stats_new(&s->stats, &s->config, &err));
-    s->stats.n_tokens = N;
-    for (size_t i = 0; i < E * E; i++)
-        mix[i] = mls_rng_normal(rng) / sqrt(E);
-    for (size_t i = 0; i < N * E; i++)
-        u[i] = mls_rng_normal(rng) * (1.0 + (double)(i % E) / E) + 0.2;
-    mls_matmul(x, u, false, mix, true, N, E, E);
-    for (size_t i = 0; i < N * E; i++)
-        s->stats.x_mean[i % E] += x[i] / N;
-    mls_matmul(s->stats.x_second, x, true, x, false, E, E, N);
-    for (size_t i = 0; i < E * E; i++)
-        s->stats.x_second[i] /= N;
-    for (size_t i = 0; i < s->stats.H * s->stats.C; i++)
-        s->stats.q_norm[i] = 1.0 + mls_rng_uniform(rng);
-    for (size_t i = 0; i < s->stats.G * s->stats.C; i++)
-        s->stats.k_norm[i] = 1.0 + mls_rng_uniform(rng);
-    free(mix);
-    free(u);
-    free(x);
-}
-
 static void make(random_layer *s, size_t H, size_t G, size_t D, bool biases,
                  bool qk_norm)
 {
@@ -42,7 +13,7 @@ static void make(random_layer *s, size_t H, size_t G, size_t D, bool biases,
 
     mls_rng_seed(&rng, 21, H * 100 + G * 10 + D + biases);
     random_layer_make(s, &rng, H, G, D, biases, qk_norm);
-    make_stats(s, &rng);
+    random_layer_stats(s, &rng);
 }
 
 static mls_status build(mls_latent_form *f, const random_layer *s, const char *text,
