@@ -181,9 +181,9 @@ bool mls_published_matches(const mls_published_row *row, double kept_pct)
 
 void mls_published_quality(char *out, size_t size, const mls_published *p,
                            const mls_config *config, const char *method,
-                           double kept_pct)
+                           double kept_pct, size_t rope_elems)
 {
-    char one[192];
+    char one[320];
     size_t used = 0;
 
     out[0] = '\0';
@@ -193,12 +193,13 @@ void mls_published_quality(char *out, size_t size, const mls_published *p,
         if (r->L != config->L || r->H != config->H || r->G != config->G ||
             r->D != config->D || strncasecmp(r->method, method, strlen(method)) != 0 ||
             !(r->quality_value > 0) || !(r->quality_original > 0) ||
-            !(fabs(r->computed_kept_pct - kept_pct) < 5e-3))
+            !(fabs(r->computed_kept_pct - kept_pct) < 5e-3) ||
+            (rope_elems && r->has_rope && r->rope_elems != rope_elems))
             continue;
         const int n =
-            snprintf(one, sizeof one, "%s%.32s: %.48s %g, was %g, after %.24s",
+            snprintf(one, sizeof one, "%s%.32s: %.48s %g, was %g, after %.24s (%.80s)",
                      used ? "; " : "", r->model, r->quality_metric, r->quality_value,
-                     r->quality_original, r->train_tokens);
+                     r->quality_original, r->train_tokens, r->source);
 
         if (n < 0 || used + (size_t)n >= size)
             return;

@@ -70,13 +70,15 @@ bool mls_published_matches(const mls_published_row *row, double kept_pct);
 /**
  * Quality that was printed for a model of this shape (L, H, G, D), a method whose name
  * begins with `method` (any case) and a kept share within 0.005 %: "SmolLM-135M:
- * commonsense avg of 6 43.06, was 44.5, after 2.25B; ...", as many as there is room for;
- * "" when there is none.
+ * commonsense avg of 6 43.06, was 44.5, after 2.25B (arXiv 2502.14837v1 Table 1); ...", as
+ * many as there is room for; "" when there is none.
  *
- * @param kept_pct  percent of codes alone, as papers count
+ * @param kept_pct    percent of codes alone, as papers count
+ * @param rope_elems  rotated numbers per token and converted layer, which two settings of
+ *                    one size may divide differently; 0: any
  */
 void mls_published_quality(char *out, size_t size, const mls_published *p,
                            const mls_config *config, const char *method,
-                           double kept_pct);
+                           double kept_pct, size_t rope_elems);
 
 #endif

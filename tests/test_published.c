@@ -262,17 +262,29 @@ static void quality_is_found_by_shape_method_and_size(void **state)
     (void)state;
     assert_ok(mls_published_read(&p, test_source("datasets/published/published_kv.csv"),
                                  &err));
-    mls_published_quality(text, sizeof text, p, &smol, "mha2mla", 31.25);
-    assert_non_null(
-        strstr(text, "SmolLM-135M: commonsense avg of 6 43.06, was 44.5, after 2.25B"));
-    mls_published_quality(text, sizeof text, p, &smol, "MHA2MLA", 31.3);
+    mls_published_quality(text, sizeof text, p, &smol, "mha2mla", 31.25, 0);
+    assert_non_null(strstr(text, "SmolLM-135M: commonsense avg of 6 43.06, was 44.5, "
+                                 "after 2.25B (arXiv 2502.14837v1 "
+                                 "Table 1)"));
+    mls_published_quality(text, sizeof text, p, &smol, "MHA2MLA", 31.3, 0);
     assert_string_equal(text, "");
-    mls_published_quality(text, sizeof text, p, &smol, "TransMLA", 31.25);
+    mls_published_quality(text, sizeof text, p, &smol, "TransMLA", 31.25, 0);
     assert_string_equal(text, "");
-    mls_published_quality(text, sizeof text, p, &other, "MHA2MLA", 31.25);
+    mls_published_quality(text, sizeof text, p, &other, "MHA2MLA", 31.25, 0);
     assert_string_equal(text, "");
-    mls_published_quality(text, 20, p, &smol, "MHA2MLA", 31.25);
+    mls_published_quality(text, 20, p, &smol, "MHA2MLA", 31.25, 0);
     assert_string_equal(text, ""); /* no room for one: nothing half-written */
+
+    /* Two rows of 576 numbers, told apart by how many of them are rotated. */
+    const mls_config llama = {.L = 32, .H = 32, .G = 32, .D = 128};
+    mls_published_quality(text, sizeof text, p, &llama, "TransMLA", 7.03125, 64);
+    assert_non_null(strstr(text, "Llama-2-7B: WikiText-2 ppl"));
+    assert_non_null(
+        strstr(text, "41.6135, was 5.4732, after 0 (TransMLA_NeurIPS_2025"));
+    assert_null(strstr(text, "25.7731"));
+    mls_published_quality(text, sizeof text, p, &llama, "TransMLA", 7.03125, 128);
+    assert_non_null(strstr(text, "25.7731, was 5.4732"));
+    assert_null(strstr(text, "41.6135"));
     mls_published_free(p);
 }
 

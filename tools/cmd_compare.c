@@ -368,6 +368,23 @@ static void add_correlations(mls_table *t, const mls_comparison *c)
     }
 }
 
+/* Rotated numbers per token of the first layer that has any; 0: none, or not known. */
+static size_t rope_elements(const mls_setting *s, const mls_config *config)
+{
+    mls_cache_layout *layout = calloc(1, sizeof *layout);
+    size_t sum = 0;
+
+    if (layout && !mls_method_layout(layout, config, s, NULL))
+        for (size_t l = 0; l < layout->L && sum == 0; l++)
+            for (size_t i = 0; i < layout->layer[l].n_parts; i++) {
+                const mls_cache_part *p = &layout->layer[l].part[i];
+
+                sum += p->kind == MLS_PART_ROPE_KEY ? p->n * p->count : 0;
+            }
+    free(layout);
+    return sum;
+}
+
 static mls_status fill(mls_table *t, const arguments *a, const mls_listing *list,
                        const mls_comparison *c, const mls_config *config, size_t key,
                        mls_err *err)
@@ -391,10 +408,10 @@ static mls_status fill(mls_table *t, const arguments *a, const mls_listing *list
         st = mls_method_find(&method, l->setting.method, err);
         if (st)
             break;
-        mls_published_quality(text, sizeof text, published, config,
-                              method == &mls_method_baseline ? "KV quantization only"
-                                                             : method->title,
-                              100 * r->kept_payload);
+        mls_published_quality(
+            text, sizeof text, published, config,
+            method == &mls_method_baseline ? "KV quantization only" : method->title,
+            100 * r->kept_payload, rope_elements(&l->setting, config));
         add_row(t, l, r, i > 0 ? &c->row[order[i - 1]] : NULL, text);
     }
     add_correlations(t, c);
