@@ -75,8 +75,10 @@ static mls_status fill_curves(mls_table *t, const mls_config *c, mls_err *err)
 
             st = mls_method_fit(mls_methods[m], c, (double)(i % 16 + 1) / 16, &fits,
                                 err);
-            if (st || fits.n == 0)
+            if (st || fits.n == 0) { /* what the model cannot take was dropped */
+                mls_fits_free(&fits);
                 continue;
+            }
             s = &fits.setting[0];
             if (i >= 16)
                 st = mls_setting_set(s, "bits", "4", err);
