@@ -3,8 +3,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-/* 97.5 % point of Student's t with so many degrees of freedom, at least 1. */
-static double student_975(size_t freedom)
+double mls_student_975(size_t freedom)
 {
     /* Exact where the expansion below is not good to three digits. */
     static const double small[] = {12.706205, 4.302653, 3.182446, 2.776445, 2.570582};
@@ -35,7 +34,7 @@ static mls_mean mean_of(const double *a, const double *b, size_t n)
 
         square += d * d;
     }
-    m.half = student_975(n - 1) * sqrt(square / (double)(n - 1) / (double)n);
+    m.half = mls_student_975(n - 1) * sqrt(square / (double)(n - 1) / (double)n);
     return m;
 }
 

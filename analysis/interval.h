@@ -10,6 +10,9 @@ typedef struct mls_mean {
     double half;
 } mls_mean;
 
+/** 97.5 % point of Student's t with so many degrees of freedom, at least 1. */
+double mls_student_975(size_t freedom);
+
 /**
  * Mean of n values, one per sequence, which are taken as independent draws:
  * t(0.975, n-1) * sd / sqrt(n) is the half width (Student 1908).

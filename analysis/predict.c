@@ -468,7 +468,8 @@ static mls_predicted of_sums(const sums *s, double heads)
                            .value = ratio(s->value),
                            .logit = sqrt(s->logit[0] / heads),
                            .logit_relative = sqrt(ratio(s->logit)),
-                           .output = ratio(s->output)};
+                           .output = ratio(s->output),
+                           .attention = NAN};
 }
 
 /* Everything that is linear in x can be predicted; the rest of a form is NaN. */
@@ -495,7 +496,7 @@ mls_status mls_predict(const mls_latent_form *f, const mls_config *c,
     if (!s)
         return mls_fail(err, MLS_E_NOMEM, "no memory to predict errors");
     if (!is_linear(f) || w->q_norm) {
-        const mls_predicted none = {NAN, NAN, NAN, NAN, NAN};
+        const mls_predicted none = {NAN, NAN, NAN, NAN, NAN, NAN};
 
         *layer = none;
         for (size_t h = 0; head && h < f->H; h++)
@@ -561,13 +562,14 @@ mls_predicted mls_predicted_mean(const mls_predicted *each, size_t L)
     mls_predicted sum = {0};
 
     if (!each)
-        return (mls_predicted){NAN, NAN, NAN, NAN, NAN};
+        return (mls_predicted){NAN, NAN, NAN, NAN, NAN, NAN};
     for (size_t l = 0; l < L; l++) {
         sum.key += each[l].key / (double)L;
         sum.value += each[l].value / (double)L;
         sum.logit += each[l].logit / (double)L;
         sum.logit_relative += each[l].logit_relative / (double)L;
         sum.output += each[l].output / (double)L;
+        sum.attention += each[l].attention / (double)L;
     }
     return sum;
 }

@@ -31,6 +31,11 @@ typedef struct mls_predicted {
     double logit_relative;
     /** E|W_O,h (v_hat - v)|^2 / E|W_O,h v|^2 with the form's own W_O. */
     double output;
+    /**
+     * sum |o_hat - o|^2 / sum |o|^2 of the layer's attention output on captured windows:
+     * no prediction, but of this layer alone (analysis/output_error.h, which fills it in).
+     */
+    double attention;
 } mls_predicted;
 
 /**

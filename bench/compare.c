@@ -89,6 +89,7 @@ static mls_status take(mls_compared *row, mls_quality *q, const mls_compare_requ
         .dnll = q->dnll,
         .N = q->N,
         .seq_kl = q->seq_kl,
+        .measured = q->seq_kl != NULL,
         .seconds = q->seconds};
     q->seq_kl = NULL;
     return MLS_OK;
@@ -102,11 +103,12 @@ typedef struct {
     char (*key)[MLS_SHA256_HEX]; /* (n) */
     size_t *same;                /* (n) the first setting of the same text */
     size_t *todo;                /* (n) settings that have no row */
-    size_t n_todo;
+    size_t n_todo, n_kept;       /* how many, and how many have one */
 } work;
 
-static mls_status measure_group(work *w, const size_t *which, size_t n,
-                                const mls_progress *progress, mls_err *err)
+/* Rows of a group of settings; only those that were run are kept in the file. */
+static mls_status do_group(work *w, const size_t *which, size_t n, bool forms_only,
+                           const mls_progress *progress, mls_err *err)
 {
     const mls_compare_request *r = w->r;
     mls_scheme *scheme = mls_calloc3(n, 1, 1, sizeof *scheme);
@@ -119,6 +121,7 @@ static mls_status measure_group(work *w, const size_t *which, size_t n,
     mls_status st = MLS_OK;
 
     how.predict = r->in.capture != NULL;
+    how.forms_only = forms_only;
     if (!scheme || !variant || !key || !text || !row)
         st = mls_fail(err, MLS_E_NOMEM, "no memory to compare %zu settings", n);
     for (size_t i = 0; !st && i < n; i++) {
@@ -132,10 +135,10 @@ static mls_status measure_group(work *w, const size_t *which, size_t n,
         st = mls_evaluate(&e, &r->in, r->corpus, variant, n, &how, progress, err);
     for (size_t i = 0; !st && i < n; i++)
         st = take(&row[i], &e.variant[i], r, err);
-    if (!st && w->kept)
+    if (!st && w->kept && !forms_only)
         st = mls_kept_rows_add(w->kept, key, text, row, n, e.original.nll,
                                e.original.n_scored, err);
-    if (!st) {
+    if (!st && !forms_only) {
         w->out->original = e.original.nll;
         w->out->n_scored = e.original.n_scored;
         w->out->n_measured += n;
@@ -168,9 +171,12 @@ static mls_status find_rows(work *w, mls_err *err)
                       err);
         while (!st && strcmp(w->key[w->same[i]], w->key[i]) != 0)
             w->same[i]++;
-        if (!st && w->same[i] == i &&
-            !(w->kept && mls_kept_rows_find(w->kept, w->key[i], &w->out->row[i],
-                                            &w->out->original, &w->out->n_scored)))
+        if (st || w->same[i] != i)
+            continue;
+        if (w->kept && mls_kept_rows_find(w->kept, w->key[i], &w->out->row[i],
+                                          &w->out->original, &w->out->n_scored))
+            w->n_kept++;
+        else
             w->todo[w->n_todo++] = i;
     }
     return st;
@@ -186,6 +192,8 @@ static mls_status repeat_rows(work *w, mls_err *err)
         if (w->same[i] == i)
             continue;
         row[i] = *from;
+        if (!from->measured)
+            continue;
         row[i].seq_kl = mls_calloc3(from->N, 1, 1, sizeof(double));
         if (!row[i].seq_kl)
             return mls_fail(err, MLS_E_NOMEM, "no memory for the results");
@@ -216,10 +224,84 @@ static mls_status mark_front(mls_comparison *c, mls_err *err)
     return st;
 }
 
+static mls_status do_all(work *w, const size_t *which, size_t n, bool forms_only,
+                         const mls_progress *progress, mls_err *err)
+{
+    const size_t group = w->r->group ? w->r->group : GROUP;
+    mls_status st = MLS_OK;
+
+    for (size_t i = 0; !st && i < n; i += group)
+        st = do_group(w, which + i, n - i < group ? n - i : group, forms_only, progress,
+                      err);
+    return st;
+}
+
+/* Indices of todo by the error of their attention outputs, those without one left out. */
+static size_t by_error(size_t *order, const work *w)
+{
+    const mls_compared *row = w->out->row;
+    size_t n = 0;
+
+    for (size_t i = 0; i < w->n_todo; i++) {
+        const double x = row[w->todo[i]].predicted.attention;
+        size_t at = n;
+
+        if (isnan(x))
+            continue;
+        for (; at > 0 && row[order[at - 1]].predicted.attention > x; at--)
+            order[at] = order[at - 1];
+        order[at] = w->todo[i];
+        n++;
+    }
+    return n;
+}
+
+/* Forms of all, then a run of some: spread evenly over what they do to the outputs. */
+static mls_status measure_some(work *w, const mls_progress *progress, mls_err *err)
+{
+    const size_t k = w->r->measure > w->n_kept ? w->r->measure - w->n_kept : 0;
+    size_t *order = mls_calloc3(w->n_todo, 1, 1, sizeof *order), n;
+    mls_status st =
+        order ? MLS_OK
+              : mls_fail(err, MLS_E_NOMEM, "no memory for %zu settings", w->n_todo);
+
+    if (!st && !(w->r->in.capture && mls_capture_windows(w->r->in.capture) > 0))
+        st = mls_fail(err, MLS_E_INPUT,
+                      "to measure only some settings the others are predicted, which "
+                      "needs a capture file with windows");
+    if (!st)
+        st = do_all(w, w->todo, w->n_todo, true, progress, err);
+    if (!st) {
+        n = by_error(order, w);
+        for (size_t i = 0; i < k && i < n; i++)
+            order[i] = order[n <= k ? i : k == 1 ? n / 2 : i * (n - 1) / (k - 1)];
+        st = do_all(w, order, n < k ? n : k, false, progress, err);
+    }
+    free(order);
+    return st;
+}
+
+/* What every row's KL would be by the law of the others. */
+static mls_status apply_law(mls_comparison *c, mls_err *err)
+{
+    double *x = mls_calloc3(c->n, 3, 1, sizeof *x), *kl = x + c->n, *y = kl + c->n;
+
+    if (!x)
+        return mls_fail(err, MLS_E_NOMEM, "no memory for the results");
+    for (size_t i = 0; i < c->n; i++) {
+        x[i] = c->row[i].predicted.attention;
+        kl[i] = c->row[i].measured ? c->row[i].kl.mean : (double)NAN;
+    }
+    c->law = mls_kl_law_fit(x, kl, c->n, y);
+    for (size_t i = 0; i < c->n; i++)
+        c->row[i].law_kl = y[i];
+    free(x);
+    return MLS_OK;
+}
+
 mls_status mls_compare(mls_comparison *out, const mls_compare_request *r,
                        const mls_progress *progress, mls_err *err)
 {
-    const size_t group = r->group ? r->group : GROUP;
     work w = {.r = r,
               .out = out,
               .key = mls_calloc3(r->n, 1, 1, sizeof *w.key),
@@ -235,11 +317,14 @@ mls_status mls_compare(mls_comparison *out, const mls_compare_request *r,
         st = mls_kept_rows_open(&w.kept, r->rows_path, err);
     if (!st)
         st = find_rows(&w, err);
-    for (size_t i = 0; !st && i < w.n_todo; i += group)
-        st = measure_group(&w, w.todo + i, w.n_todo - i < group ? w.n_todo - i : group,
-                           progress, err);
+    if (!st)
+        st = r->measure && r->measure < w.n_kept + w.n_todo
+                 ? measure_some(&w, progress, err)
+                 : do_all(&w, w.todo, w.n_todo, false, progress, err);
     if (!st)
         st = repeat_rows(&w, err);
+    if (!st)
+        st = apply_law(out, err);
     if (!st)
         st = mark_front(out, err);
     mls_kept_rows_close(w.kept);

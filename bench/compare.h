@@ -8,6 +8,7 @@
 #include "analysis/interval.h"
 #include "analysis/predict.h"
 #include "bench/evaluate.h"
+#include "bench/kl_law.h"
 #include "bench/setting.h"
 #include "common/progress.h"
 #include "common/status.h"
@@ -18,6 +19,8 @@ typedef struct mls_compared {
     double bytes, payload;     /* per token at the length asked */
     double kept, kept_payload; /* shares of the model's own 16-bit cache */
     mls_predicted predicted;   /* mean over layers; NaN without a capture */
+    double law_kl;             /* KL by the law of the other rows; NaN without one */
+    bool measured;             /* false: forms were made, nothing was run */
     mls_mean nll, kl, top1, dnll;
     size_t N;
     double *seq_kl; /* (N) means per sequence */
@@ -28,6 +31,7 @@ typedef struct mls_compared {
 
 typedef struct mls_comparison {
     size_t n, n_measured; /* rows, and how many of them were measured now */
+    mls_kl_law law;       /* of the measured rows; n = 0: too few */
     mls_compared *row;    /* (n), in the order of the settings */
     mls_mean original;    /* its NLL */
     size_t n_scored;
@@ -41,6 +45,12 @@ typedef struct mls_compare_request {
     mls_evaluate_options how; /* `predict` is set here */
     size_t tokens;            /* context length of the bytes, windows included */
     size_t group;             /* settings measured together, 0: 8 */
+    /*
+     * How many settings to measure, finished rows included; 0: all. They are chosen
+     * evenly over the errors of attention outputs, the least and the largest among them,
+     * so that the law predicts the others; needs a capture with windows.
+     */
+    size_t measure;
     /* Finished rows, JSON lines (docs/format/compare.md); NULL: none are kept. */
     const char *rows_path;
     const char *model_id, *capture_id; /* what a row depends on; "" without a capture */

@@ -33,6 +33,7 @@ struct mls_kept_rows {
     X("predicted_logit", predicted.logit)                                              \
     X("predicted_logit_relative", predicted.logit_relative)                            \
     X("predicted_output", predicted.output)                                            \
+    X("attention_error", predicted.attention)                                          \
     X("nll", nll.mean)                                                                 \
     X("nll_half", nll.half)                                                            \
     X("kl", kl.mean)                                                                   \
@@ -71,7 +72,7 @@ static bool read_row(const json_t *object, mls_compared *row, mls_mean *original
               json_array_size(each) <= SEQUENCES_MAX && json_is_integer(scored) &&
               json_integer_value(scored) > 0;
 
-    *row = (mls_compared){.kept_row = true};
+    *row = (mls_compared){.kept_row = true, .measured = true};
 #define READ(name, member) ok = ok && get_number(object, name, &row->member);
     ROW_NUMBERS(READ)
 #undef READ

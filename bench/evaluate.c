@@ -8,10 +8,12 @@
 
 #include "analysis/forward.h"
 #include "analysis/kernels.h"
+#include "analysis/output_error.h"
 #include "common/checked.h"
 
 enum {
-    HEAD_ROWS = 32, /* positions whose logits are in memory at once */
+    HEAD_ROWS = 32,     /* positions whose logits are in memory at once */
+    OUTPUT_WINDOWS = 8, /* of the capture, on which outputs of forms are computed */
     DEFAULT_STATES_GIB = 4,
 };
 
@@ -193,7 +195,7 @@ static mls_status pass_new(pass *p, mls_err *err)
             st = mls_latent_runner_new(&p->runner[i], p->original.T_max, workers,
                                        p->options->absorbed, err);
         /* A variant that differs from one layer on starts there. */
-        if (!st && p->variant[i].only_layer < 0)
+        if (!st && p->variant[i].only_layer < 0 && !p->options->forms_only)
             st = begin_states(p, i, err);
     }
     return st;
@@ -250,14 +252,17 @@ static mls_status run_variant(pass *p, size_t i, const mls_layer *layer,
 
 /* Errors of a form, for every variant of the pass that uses it in this layer. */
 static mls_status predict(pass *p, size_t i, const mls_layer *layer,
-                          const mls_layer_stats *stats, const mls_latent_form *form,
-                          mls_err *err)
+                          const mls_layer_stats *stats,
+                          const mls_output_windows *windows,
+                          const mls_latent_form *form, mls_err *err)
 {
     const size_t L = p->config->L, l = layer->index;
     mls_predicted predicted;
     mls_status st = mls_predict(form, p->config, layer, stats, p->original.T_max, NULL,
                                 &predicted, err);
 
+    if (!st && windows->n > 0)
+        st = mls_output_error(&predicted.attention, windows, form, err);
     for (size_t j = i; !st && j < p->n; j++) {
         mls_quality *q = &p->quality[j];
 
@@ -312,6 +317,7 @@ static mls_status run_layer(pass *p, size_t l, mls_err *err)
     mls_layer layer = {0}, own = {0};
     mls_layer_stats stats = {0};
     mls_latent_form form = {0}, plain_form = {0};
+    mls_output_windows windows = {0};
     char what[64];
     mls_status st = mls_model_layer(p->in->model, l, &layer, err);
 
@@ -319,10 +325,15 @@ static mls_status run_layer(pass *p, size_t l, mls_err *err)
         st = mls_capture_stats(p->in->capture, l, &stats, err);
     if (!st)
         st = mls_latent_identity(&plain_form, p->config, &layer, err);
+    if (!st && p->options->predict && p->in->capture &&
+        mls_capture_windows(p->in->capture) > 0)
+        st = mls_output_windows_load(&windows, p->in->capture, &plain_form,
+                                     OUTPUT_WINDOWS, p->in->pool, err);
     p->plain.layer = &layer;
     snprintf(what, sizeof what, "layer %zu of %zu", l + 1, L);
     for (size_t i = 0; !st && i < p->n; i++)
-        if (p->variant[i].only_layer >= 0 && p->begins[i] == l)
+        if (p->variant[i].only_layer >= 0 && p->begins[i] == l &&
+            !p->options->forms_only)
             st = mls_states_copy(&p->states[i], &p->original, err);
     for (size_t i = 0; !st && i < p->n; i++) {
         if (p->scheme_of[i] != i)
@@ -334,7 +345,7 @@ static mls_status run_layer(pass *p, size_t l, mls_err *err)
                               &form, err);
         p->quality[i].seconds += seconds_now() - start;
         if (!st && p->options->predict && p->in->capture)
-            st = predict(p, i, &layer, &stats, &form, err);
+            st = predict(p, i, &layer, &stats, &windows, &form, err);
         if (!st)
             st = read_own(&own, p, i, &layer, err);
         for (size_t j = i; !st && j < p->n; j++) {
@@ -342,7 +353,7 @@ static mls_status run_layer(pass *p, size_t l, mls_err *err)
                 continue;
             st = mls_progress_step(p->progress, what, p->done, p->total, err);
             start = seconds_now();
-            if (!st)
+            if (!st && !p->options->forms_only)
                 st = run_variant(p, j, &layer, own.attn_norm ? &own : &layer, &form,
                                  &plain_form, err);
             p->quality[j].seconds += seconds_now() - start;
@@ -356,11 +367,12 @@ static mls_status run_layer(pass *p, size_t l, mls_err *err)
         mls_latent_free(&form);
         mls_layer_free(&own);
     }
-    if (!st)
+    if (!st && !p->options->forms_only)
         st = mls_layer_forward(p->config, &layer, &p->original, mls_plain_attention,
                                &p->plain, p->in->pool, err);
     mls_latent_free(&form);
     mls_latent_free(&plain_form);
+    mls_output_windows_free(&windows);
     mls_layer_stats_free(&stats);
     mls_layer_free(&own);
     mls_layer_free(&layer);
@@ -578,6 +590,16 @@ static mls_status read_heads(pass *p, mls_err *err)
     return st;
 }
 
+/* Without a run there is nothing to say about the text. */
+static void leave_unmeasured(pass *p)
+{
+    const mls_mean none = {NAN, NAN};
+
+    for (size_t i = 0; i < p->n; i++)
+        p->quality[i].nll = p->quality[i].kl = p->quality[i].top1 = p->quality[i].dnll =
+            none;
+}
+
 static mls_status run_pass(pass *p, mls_quality *original, mls_err *err)
 {
     mls_status st = pass_new(p, err);
@@ -586,6 +608,11 @@ static mls_status run_pass(pass *p, mls_quality *original, mls_err *err)
         st = find_kept_layers(p, err);
     for (size_t l = 0; !st && l < p->config->L; l++)
         st = run_layer(p, l, err);
+    if (p->options->forms_only) {
+        leave_unmeasured(p);
+        pass_free(p);
+        return st;
+    }
     if (!st)
         st = mls_progress_step(p->progress, "comparing logits", p->done, p->total, err);
     if (!st)

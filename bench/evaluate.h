@@ -47,8 +47,12 @@ typedef enum mls_scored {
 
 typedef struct mls_evaluate_options {
     mls_scored scored;
-    bool absorbed;         /* run the forms as a decoder would */
-    bool predict;          /* errors of every form from the capture's moments, too */
+    bool absorbed; /* run the forms as a decoder would */
+    bool predict;  /* errors of every form from the capture's moments and, where it
+                        holds windows, of attention outputs, too */
+    bool
+        forms_only; /* make the forms, their sizes and predicted errors, and run nothing
+                        through the model: what is measured on the text stays NaN */
     uint64_t states_bytes; /* variants beyond this share of memory go in a later pass
                               over the weights; default 4 GiB */
 } mls_evaluate_options;

@@ -10,7 +10,7 @@
 #include "common/checked.h"
 #include "reports/plot.h"
 
-enum { EQUAL_MIN = 4, COLOURS = 8 };
+enum { EQUAL_MIN = 4, COLOURS = 8, ATTENTION = MLS_PREDICTORS - 1 };
 
 static const double round_off_error = 1e-6; /* also in the script of the plot */
 
@@ -21,20 +21,22 @@ static const struct {
     {"value", "value error", "relative squared error of values"},
     {"logit", "logit error", "root mean square error of scores (nat)"},
     {"output", "output error", "relative squared error of value outputs"},
+    {"attention", "attention error", "relative squared error of attention outputs"},
 };
 
 /*
  * Error k; NaN where the form is the model's own but for round-off: what such a method
- * loses (tokens that it drops) is not in the form.
+ * loses (tokens that it drops) is not in the form, only in its attention outputs.
  */
 static double error_of(const mls_prediction *p, size_t k)
 {
     const double error[MLS_PREDICTORS] = {p->predicted.key, p->predicted.value,
-                                          p->predicted.logit, p->predicted.output};
+                                          p->predicted.logit, p->predicted.output,
+                                          p->predicted.attention};
     bool round_off = true;
 
     for (size_t i = 0; i < MLS_PREDICTORS; i++)
-        round_off &= error[i] < round_off_error;
+        round_off &= i == ATTENTION ? k != ATTENTION : error[i] < round_off_error;
     return round_off ? (double)NAN : error[k];
 }
 
@@ -161,8 +163,9 @@ mls_table *mls_predictors_table(const mls_predictor rank[MLS_PREDICTORS])
     }
     mls_table_note(t,
                    "rank correlation with measured KL; 1: the same order. Errors are "
-                   "means over layers, predicted from second moments of the "
-                   "calibration text without running the converted model");
+                   "means over layers. The attention error is computed by running each "
+                   "layer's attention by itself on windows of the calibration text, "
+                   "the others from second moments; none runs the converted model");
     return t;
 }
 
@@ -216,7 +219,7 @@ static void add_panel(mls_buf *script, const mls_prediction *p, size_t n, size_t
 
     mls_buf_printf(script, "set title \"%s: ρ = %.2f\"\nset xlabel \"%s\"\n%s\n",
                    predictors[k].name, rank->rank, predictors[k].axis,
-                   key ? "set key at screen 0.81,0.95 left top" : "unset key");
+                   key ? "set key at screen 0.72,0.45 left top" : "unset key");
     for (size_t i = 0; i < n; i++) {
         if (!begins_method(p, i))
             continue;
@@ -242,8 +245,8 @@ mls_status mls_predictors_plot(const char *folder, const mls_prediction *p, size
     mls_status st = MLS_OK;
 
     mls_buf_puts(&script,
-                 "set multiplot layout 2,2 margins 0.08,0.79,0.09,0.95 spacing "
-                 "0.09,0.14\n"
+                 "set multiplot layout 2,3 margins 0.06,0.99,0.09,0.95 spacing "
+                 "0.07,0.14\n"
                  "set logscale xy\nset format \"%g\"\n"
                  "set ylabel \"measured KL (nat)\"\n");
     for (size_t k = 0; k < MLS_PREDICTORS; k++) {
@@ -261,7 +264,7 @@ mls_status mls_predictors_plot(const char *folder, const mls_prediction *p, size
     const mls_plot plot = {.name = "predictors",
                            .data = t,
                            .script = script.data ? script.data : "",
-                           .width = 1060,
+                           .width = 1200,
                            .height = 720};
     if (script.failed)
         st = mls_fail(err, MLS_E_NOMEM, "no memory for a plot");

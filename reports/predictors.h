@@ -17,7 +17,7 @@ typedef struct mls_prediction {
     double kl;               /* measured */
 } mls_prediction;
 
-enum { MLS_PREDICTORS = 4 };
+enum { MLS_PREDICTORS = 5 };
 
 /** How well one kind of error ranks settings as their measured KL does. */
 typedef struct mls_predictor {

@@ -1,6 +1,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "analysis/blas.h"
 #include "bench/compare.h"
 #include "bench/settings_file.h"
 #include "common/files.h"
@@ -265,6 +266,62 @@ static void presets_give_the_published_ranks(void **state)
     }
 }
 
+/* Ranks of one method: the law of those that are run predicts the others. */
+static void some_settings_are_run_and_the_others_predicted(void **state)
+{
+    const demo *d = *state;
+    const mls_capture_options options = {.n_windows = 2, .command = "test"};
+    const char *rows = test_scratch("some.jsonl"), *run = test_scratch("some.h5");
+    mls_compare_request some = request(d, 9, rows);
+    mls_comparison a = {0}, b = {0}, all = {0};
+    mls_setting setting[9];
+    char text[64];
+    size_t measured = 0;
+
+    mls_blas_single_thread();
+    assert_ok(
+        mls_capture_run(d->model, &d->corpus, run, &options, d->pool, NULL, &err));
+    for (size_t i = 0; i < 9; i++) {
+        snprintf(text, sizeof text, "mha2mla rope=high chunks=12 rank=%zu", 8 + 8 * i);
+        assert_ok(mls_setting_parse(&setting[i], text, &err));
+    }
+    some.setting = setting;
+    some.measure = 5;
+    assert_refused(mls_compare(&a, &some, NULL, &err), MLS_E_INPUT,
+                   "needs a capture file with windows");
+    assert_ok(mls_capture_open(&some.in.capture, run, &err));
+    some.capture_id = "run";
+    assert_ok(mls_compare(&a, &some, NULL, &err));
+    assert_int_equal(a.n_measured, 5);
+    assert_int_equal(a.law.n, 5);
+    for (size_t i = 0; i < 9; i++) {
+        measured += a.row[i].measured;
+        assert_true(a.row[i].measured ? a.row[i].kl.mean > 0 : isnan(a.row[i].kl.mean));
+        assert_true(a.row[i].measured == (a.row[i].seq_kl != NULL));
+        assert_true(a.row[i].law_kl > 0 && a.row[i].predicted.attention > 0);
+        assert_true(a.row[i].bytes > 0);
+    }
+    assert_int_equal(measured, 5);
+    assert_true(a.row[0].measured && a.row[8].measured); /* most and least error */
+
+    /* Again: nothing is left to run. All of them: four are. */
+    assert_ok(mls_compare(&b, &some, NULL, &err));
+    assert_int_equal(b.n_measured, 0);
+    some.measure = 0;
+    assert_ok(mls_compare(&all, &some, NULL, &err));
+    assert_int_equal(all.n_measured, 4);
+    for (size_t i = 0; i < 9; i++) {
+        assert_true(b.row[i].measured == a.row[i].measured);
+        assert_true(b.row[i].law_kl == a.row[i].law_kl);
+        if (!a.row[i].measured)
+            assert_true(fabs(log(a.row[i].law_kl / all.row[i].kl.mean)) < log(1.6));
+    }
+    mls_comparison_free(&a);
+    mls_comparison_free(&b);
+    mls_comparison_free(&all);
+    mls_capture_close(some.in.capture);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -272,6 +329,7 @@ int main(void)
         cmocka_unit_test(a_stopped_run_goes_on_where_it_was),
         cmocka_unit_test(rows_of_other_inputs_do_not_count),
         cmocka_unit_test(a_line_that_is_no_row_is_refused),
+        cmocka_unit_test(some_settings_are_run_and_the_others_predicted),
         cmocka_unit_test(the_front_is_what_nothing_beats),
         cmocka_unit_test(words_in_braces_follow_the_shape),
         cmocka_unit_test(presets_give_the_published_ranks),

@@ -15,7 +15,8 @@ static void make(mls_prediction p[8])
                           .value = 1.0 / (double)(i + 1),
                           .logit = i < 4 ? 4.0 - (double)i : 20.0 - (double)i,
                           .logit_relative = 1,
-                          .output = i == 7 ? (double)NAN : 2.0}};
+                          .output = i == 7 ? (double)NAN : 2.0,
+                          .attention = (double)NAN}};
 }
 
 static void predictors_are_ranked_over_all_and_at_equal_size(void **state)
@@ -83,7 +84,7 @@ static void a_loss_that_is_not_in_the_form_is_not_ranked(void **state)
 
     (void)state;
     make(p);
-    p[7].predicted = (mls_predicted){1e-16, 1e-17, 1e-9, 1e-9, 1e-16};
+    p[7].predicted = (mls_predicted){1e-16, 1e-17, 1e-9, 1e-9, 1e-16, NAN};
     assert_ok(mls_predictors_rank(rank, p, 8, &err));
     assert_int_equal(rank[0].n, 7);
     assert_close(rank[0].rank, 1, 1e-15);

@@ -48,9 +48,15 @@ static const char usage[] =
     "      --tokens N        context length of the bytes [the window length]\n"
     "      --second-half     score the second half of each window only\n"
     "      --absorbed        compute scores straight from the latents\n"
+    "      --measure N       run only N of the settings through the model, chosen "
+    "over\n"
+    "                        the errors of their attention outputs, and predict the "
+    "KL\n"
+    "                        of the others from these; needs --capture [all]\n"
     "      --group N         settings measured together; rows are kept after each\n"
     "                        group [8]\n"
-    "      --sort COLUMN     a column's key in CSV, smallest first [kl]\n"
+    "      --sort COLUMN     a column's key in CSV, smallest first [kl;\n"
+    "                        predicted_kl with --measure]\n"
     "      --descending      largest first\n"
     "      --rows FILE       where finished rows are kept [OUTPUT.rows.jsonl]\n"
     "  -t, --threads N       [all CPUs]\n"
@@ -63,7 +69,7 @@ static const char usage[] =
 typedef struct {
     mls_texts texts, files, presets, settings, keeps;
     const char *capture, *output, *sort, *rows, *format;
-    size_t length, sequences, tokens, group, threads;
+    size_t length, sequences, tokens, measure, group, threads;
     bool second_half, absorbed, descending;
 } arguments;
 
@@ -227,6 +233,8 @@ static const char *const sort_keys[] = {"kl",
                                         "predicted_value",
                                         "predicted_logit",
                                         "predicted_output",
+                                        "attention_error",
+                                        "predicted_kl",
                                         "perplexity",
                                         "delta_nll",
                                         "top1_percent",
@@ -235,10 +243,20 @@ static const char *const sort_keys[] = {"kl",
 
 static double sort_value(const mls_compared *r, size_t key)
 {
-    const double value[] = {
-        r->kl.mean,       r->bytes,           r->payload,         100 * r->kept,
-        r->predicted.key, r->predicted.value, r->predicted.logit, r->predicted.output,
-        r->nll.mean,      r->dnll.mean,       r->top1.mean,       r->seconds};
+    const double value[] = {r->kl.mean,
+                            r->bytes,
+                            r->payload,
+                            100 * r->kept,
+                            r->predicted.key,
+                            r->predicted.value,
+                            r->predicted.logit,
+                            r->predicted.output,
+                            r->predicted.attention,
+                            r->law_kl,
+                            r->nll.mean,
+                            r->dnll.mean,
+                            r->top1.mean,
+                            r->seconds};
 
     return value[key];
 }
@@ -275,6 +293,8 @@ static void make_columns(mls_table *t)
     mls_table_column(t, "predicted_value", "value error", "", 4);
     mls_table_column(t, "predicted_logit", "logit error", "nat", 4);
     mls_table_column(t, "predicted_output", "output error", "", 4);
+    mls_table_column(t, "attention_error", "attention error", "", 4);
+    mls_table_column(t, "predicted_kl", "predicted KL", "nat", 4);
     mls_table_column(t, "perplexity", "perplexity", "", 3);
     mls_table_column(t, "perplexity_low", "low", "", 3);
     mls_table_column(t, "perplexity_high", "high", "", 3);
@@ -308,6 +328,8 @@ static void add_row(mls_table *t, const mls_listed *l, const mls_compared *r,
     mls_table_real(t, r->predicted.value);
     mls_table_real(t, r->predicted.logit);
     mls_table_real(t, r->predicted.output);
+    mls_table_real(t, r->predicted.attention);
+    mls_table_real(t, r->law_kl);
     mls_table_real(t, exp(r->nll.mean));
     mls_table_real(t, exp(r->nll.mean - r->nll.half));
     mls_table_real(t, exp(r->nll.mean + r->nll.half));
@@ -317,7 +339,7 @@ static void add_row(mls_table *t, const mls_listed *l, const mls_compared *r,
     mls_table_real(t, r->dnll.half);
     mls_table_real(t, 100 * r->top1.mean);
     mls_table_real(t, 100 * r->top1.half);
-    if (above && above->N == r->N) {
+    if (above && above->measured && r->measured && above->N == r->N) {
         const mls_mean d = mls_mean_of_difference(r->seq_kl, above->seq_kl, r->N);
 
         mls_table_real(t, d.mean);
@@ -339,7 +361,8 @@ static void add_correlations(mls_table *t, const mls_comparison *c)
     static const struct {
         const char *name;
         size_t key;
-    } error[] = {{"key", 4}, {"value", 5}, {"logit", 6}, {"output", 7}};
+    } error[] = {
+        {"key", 4}, {"value", 5}, {"logit", 6}, {"output", 7}, {"attention", 8}};
     double *x = mls_calloc3(c->n, 2, 1, sizeof *x), *kl = x + c->n;
     char note[256];
     size_t used = 0;
@@ -350,7 +373,7 @@ static void add_correlations(mls_table *t, const mls_comparison *c)
         for (size_t i = 0; i < c->n; i++) {
             x[n] = sort_value(&c->row[i], error[e].key);
             kl[n] = c->row[i].kl.mean;
-            n += isnan(x[n]) ? 0 : 1;
+            n += isnan(x[n]) || isnan(kl[n]) ? 0 : 1;
         }
         const double rho = mls_rank_correlation(x, kl, n);
 
@@ -415,6 +438,13 @@ static mls_status fill(mls_table *t, const arguments *a, const mls_listing *list
         add_row(t, l, r, i > 0 ? &c->row[order[i - 1]] : NULL, text);
     }
     add_correlations(t, c);
+    if (c->law.n) {
+        snprintf(text, sizeof text,
+                 "predicted KL: %.3g attention error^%.3g, the law of the other %zu "
+                 "measured settings; 95 %% of measured KL lie within a factor of %.2f",
+                 exp(c->law.a), c->law.b, c->law.n, c->law.factor);
+        mls_table_note(t, text);
+    }
     snprintf(
         text, sizeof text,
         "original: perplexity %.3f (%.3f to %.3f); %zu positions scored, intervals "
@@ -461,7 +491,7 @@ static mls_status find_sort_key(size_t *key, const char *name, mls_err *err)
 
 static int run(int argc, char **argv)
 {
-    arguments a = {.output = "-", .sort = "kl", .length = 256, .group = 8};
+    arguments a = {.output = "-", .length = 256, .group = 8};
     const mls_option options[] = {
         {"--text", 'f', MLS_OPT_LIST, &a.texts, 0, 0},
         {"--settings", 0, MLS_OPT_LIST, &a.files, 0, 0},
@@ -474,6 +504,7 @@ static int run(int argc, char **argv)
         {"--tokens", 0, MLS_OPT_SIZE, &a.tokens, 1, 1 << 30},
         {"--second-half", 0, MLS_OPT_FLAG, &a.second_half, 0, 0},
         {"--absorbed", 0, MLS_OPT_FLAG, &a.absorbed, 0, 0},
+        {"--measure", 0, MLS_OPT_SIZE, &a.measure, MLS_KL_LAW_MIN, 1 << 20},
         {"--group", 0, MLS_OPT_SIZE, &a.group, 1, 10000},
         {"--sort", 0, MLS_OPT_TEXT, &a.sort, 0, 0},
         {"--descending", 0, MLS_OPT_FLAG, &a.descending, 0, 0},
@@ -517,6 +548,9 @@ static int run(int argc, char **argv)
 
     make_columns(t);
     mls_table_meta(t, "command", mls_tool_command_line());
+    /* Where most settings are only predicted, that orders all of them. */
+    if (!a.sort)
+        a.sort = a.measure ? "predicted_kl" : "kl";
     if (find_sort_key(&key, a.sort, &err) || find_format(&format, &a, &err) ||
         (to_file && mls_file_writable(a.output, &err)) ||
         mls_model_open(&model, folder, &err) ||
@@ -568,6 +602,7 @@ static int run(int argc, char **argv)
                 .absorbed = a.absorbed},
         .tokens = a.tokens,
         .group = a.group,
+        .measure = a.measure,
         .rows_path = a.rows    ? a.rows
                      : to_file ? rows
                                : NULL,
@@ -578,8 +613,8 @@ static int run(int argc, char **argv)
         goto done;
     if (c.n_measured < c.n)
         mls_progress_note(mls_tool_progress(),
-                          "%zu of %zu settings measured now, the others were kept",
-                          c.n_measured, c.n);
+                          "%zu of %zu settings measured now, the others were kept%s",
+                          c.n_measured, c.n, a.measure ? " or predicted" : "");
     if (fill(t, &a, &list, &c, request.in.config, key, &err))
         goto done;
     if (!mls_tool_print(t, format, a.output, &err) && to_file)
