@@ -128,7 +128,8 @@ static mls_status do_group(work *w, const size_t *which, size_t n, bool forms_on
         st =
             mls_scheme_uniform(&scheme[i], &r->setting[which[i]], r->in.config->L, err);
         variant[i] = (mls_variant){.scheme = &scheme[i], .only_layer = MLS_NONE};
-        key[i] = w->key[which[i]];
+        key[i] =
+            mls_setting_names_file(&r->setting[which[i]]) ? NULL : w->key[which[i]];
         text[i] = scheme[i].name;
     }
     if (!st)
@@ -173,8 +174,9 @@ static mls_status find_rows(work *w, mls_err *err)
             w->same[i]++;
         if (st || w->same[i] != i)
             continue;
-        if (w->kept && mls_kept_rows_find(w->kept, w->key[i], &w->out->row[i],
-                                          &w->out->original, &w->out->n_scored))
+        if (w->kept && !mls_setting_names_file(&r->setting[i]) &&
+            mls_kept_rows_find(w->kept, w->key[i], &w->out->row[i], &w->out->original,
+                               &w->out->n_scored))
             w->n_kept++;
         else
             w->todo[w->n_todo++] = i;

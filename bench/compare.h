@@ -59,7 +59,8 @@ typedef struct mls_compare_request {
 /**
  * Measure what the file of finished rows does not hold, a group at a time, each group
  * appended and synced before the next begins. A row counts when model, text, tokens,
- * capture, options, version and the setting's text are the same.
+ * capture, options, version and the setting's text are the same; settings that name a file
+ * are measured every time and not kept.
  *
  * @param[out] out  release with mls_comparison_free(); {0} on error, rows stay in the file
  * @return MLS_OK, what mls_evaluate() says, MLS_E_INPUT (a line of the file that is not
@@ -84,7 +85,7 @@ void mls_kept_rows_close(mls_kept_rows *k); /* NULL is accepted */
 /** The row of this key; false when there is none. row->seq_kl is the caller's. */
 bool mls_kept_rows_find(const mls_kept_rows *k, const char *key, mls_compared *row,
                         mls_mean *original, size_t *n_scored);
-/** Append n rows and sync. */
+/** Append n rows and sync; those whose key is NULL are left out. */
 mls_status mls_kept_rows_add(mls_kept_rows *k, const char *const *key,
                              const char *const *setting, const mls_compared *row,
                              size_t n, mls_mean original, size_t n_scored,

@@ -243,8 +243,11 @@ mls_status mls_kept_rows_add(mls_kept_rows *k, const char *const *key,
     mls_status st = MLS_OK;
 
     for (size_t i = 0; i < n; i++) {
-        char *line = row_line(key[i], setting[i], &row[i], original, n_scored);
+        char *line;
 
+        if (!key[i])
+            continue;
+        line = row_line(key[i], setting[i], &row[i], original, n_scored);
         if (!line)
             b.failed = true;
         else

@@ -350,6 +350,14 @@ const char *mls_setting_get(const mls_setting *s, const char *key)
     return NULL;
 }
 
+bool mls_setting_names_file(const mls_setting *s)
+{
+    for (size_t i = 0; i < s->n; i++)
+        if (strcmp(s->key[i], "path") == 0 || strncmp(s->value[i], "file:", 5) == 0)
+            return true;
+    return false;
+}
+
 mls_status mls_setting_size(const mls_setting *s, const char *key, size_t otherwise,
                             size_t min, size_t max, size_t *out, mls_err *err)
 {

@@ -45,6 +45,12 @@ const char *mls_setting_text(const mls_setting *s, char *out, size_t size);
 mls_status mls_setting_check_keys(const mls_setting *s, const char *own,
                                   const char *common, mls_err *err);
 
+/**
+ * True when it reads a file that it names (path=..., rope=file:...): what it stands for can
+ * change while its text does not.
+ */
+bool mls_setting_names_file(const mls_setting *s);
+
 /** NULL when the key is absent. */
 const char *mls_setting_get(const mls_setting *s, const char *key);
 /** Replace or append; MLS_E_ARG when there is no room or a word is too long. */

@@ -5,6 +5,7 @@
 #include "bench/compare.h"
 #include "bench/settings_file.h"
 #include "common/files.h"
+#include "datasets/rankfile.h"
 #include "tests/expect.h"
 
 /* The demo model on two short windows. */
@@ -161,6 +162,40 @@ static void rows_of_other_inputs_do_not_count(void **state)
     r.how.scored = MLS_SCORE_SECOND_HALF;
     assert_ok(mls_compare(&c, &r, NULL, &err));
     assert_int_equal(c.n_measured, 1);
+    mls_comparison_free(&c);
+}
+
+/* The file behind a setting can change, so its row is measured again. */
+static void settings_that_name_a_file_are_not_kept(void **state)
+{
+    const demo *d = *state;
+    const char *rows = test_scratch("files.jsonl"), *ranks = test_scratch("ranks.pth");
+    mls_compare_request r = request(d, 2, rows);
+    uint16_t order[6 * 2 * 32];
+    const mls_rankfile file = {
+        .kind = MLS_RANKFILE_RANKS, .L = 6, .heads = 2, .C = 32, .order = order};
+    mls_comparison c = {0};
+    mls_setting setting[2];
+    char text[256];
+    double kl;
+
+    snprintf(text, sizeof text, "mha2mla rope=file:%s chunks=4 rank=32", ranks);
+    setting[0] = d->setting[0];
+    assert_ok(mls_setting_parse(&setting[1], text, &err));
+    r.setting = setting;
+    for (size_t i = 0; i < sizeof order / sizeof order[0]; i++)
+        order[i] = (uint16_t)(i % 32);
+    assert_ok(mls_rankfile_write(&file, NULL, ranks, &err));
+    assert_ok(mls_compare(&c, &r, NULL, &err));
+    assert_int_equal(c.n_measured, 2);
+    kl = c.row[1].kl.mean;
+    mls_comparison_free(&c);
+    for (size_t i = 0; i < sizeof order / sizeof order[0]; i++)
+        order[i] = (uint16_t)(31 - i % 32);
+    assert_ok(mls_rankfile_write(&file, NULL, ranks, &err));
+    assert_ok(mls_compare(&c, &r, NULL, &err));
+    assert_int_equal(c.n_measured, 1);
+    assert_true(c.row[0].kept_row && !c.row[1].kept_row && c.row[1].kl.mean != kl);
     mls_comparison_free(&c);
 }
 
@@ -328,6 +363,7 @@ int main(void)
         cmocka_unit_test(an_added_row_costs_only_itself),
         cmocka_unit_test(a_stopped_run_goes_on_where_it_was),
         cmocka_unit_test(rows_of_other_inputs_do_not_count),
+        cmocka_unit_test(settings_that_name_a_file_are_not_kept),
         cmocka_unit_test(a_line_that_is_no_row_is_refused),
         cmocka_unit_test(some_settings_are_run_and_the_others_predicted),
         cmocka_unit_test(the_front_is_what_nothing_beats),
