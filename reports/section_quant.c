@@ -128,10 +128,54 @@ static mls_table *make_table(const mls_report *r, const point *p, size_t n,
     return t;
 }
 
-static mls_status draw(const mls_report *r, const mls_table *t, const point *p,
-                       size_t n, mls_err *err)
+/* Do the names of two points cover each other? Both axes are logarithmic. */
+static bool collide(double bits_a, double kl_a, double bits_b, double kl_b)
 {
+    return fabs(log2(bits_a / bits_b)) < 0.3 && fabs(log10(kl_a / kl_b)) < 0.16;
+}
+
+/* Names of the points that nothing beats, the best first, where there is room for one. */
+static mls_status add_names(mls_buf *script, const point *p, size_t n,
+                            const mls_compared *row, double original, mls_err *err)
+{
+    size_t *named = calloc(n, sizeof *named), n_named = 0;
+    bool *done = calloc(n, sizeof *done);
+
+    if (!named || !done) {
+        free(named);
+        free(done);
+        return mls_fail(err, MLS_E_NOMEM, "no memory for a plot");
+    }
+    for (size_t round = 0; round < n; round++) {
+        size_t best = n, k = 0;
+
+        for (size_t i = 0; i < n; i++)
+            if (!done[i] && (best == n || row[i].kl.mean < row[best].kl.mean))
+                best = i;
+        done[best] = true;
+        while (k < n_named && !collide(row[best].bytes, row[best].kl.mean,
+                                       row[named[k]].bytes, row[named[k]].kl.mean))
+            k++;
+        if (k < n_named || !undominated(p, n, row, best) || row[best].kl.mean < 1e-7)
+            continue;
+        named[n_named++] = best;
+        mls_buf_printf(script,
+                       "set label \"%s\" at %.6g,%.6g left offset 0.6,0.6 font \",9\" "
+                       "textcolor rgb \"#444444\" front\n",
+                       p[best].quantizer, 8 * row[best].bytes / original,
+                       row[best].kl.mean);
+    }
+    free(named);
+    free(done);
+    return MLS_OK;
+}
+
+static mls_status draw(const mls_report *r, const mls_table *t, const point *p,
+                       size_t n, const mls_compared *row, mls_err *err)
+{
+    const mls_config *c = mls_model_config(r->model);
     mls_buf script = {0};
+    mls_status st;
     int line = 0;
 
     mls_buf_puts(&script,
@@ -142,7 +186,9 @@ static mls_status draw(const mls_report *r, const mls_table *t, const point *p,
                  "set ylabel \"KL from the original (nat per token)\"\n"
                  "set logscale xy\nset format y \"%g\"\n"
                  "set xtics (0.5, 1, 2, 3, 4, 6, 8, 16)\nset xrange [*:20]\n"
-                 "set autoscale xfixmin\nset offsets graph 0.03, 0, 0, 0\nplot ");
+                 "set autoscale xfixmin\nset offsets graph 0.03, 0, 0, 0\n");
+    st = add_names(&script, p, n, row, (double)(2 * c->L * c->G * c->D), err);
+    mls_buf_puts(&script, "plot ");
     for (size_t i = 0; i < n; i++) {
         if (i > 0 && strcmp(p[i].cache, p[i - 1].cache) == 0)
             continue;
@@ -151,14 +197,8 @@ static mls_status draw(const mls_report *r, const mls_table *t, const point *p,
             &script,
             "%s\"../data/quantizers.csv\" using (strcol(\"cache\") eq \"%s\" && "
             "column(\"kl\") > 1e-7 ? column(\"bits\") : NaN):\"kl\" with points "
-            "linetype "
-            "%d pointsize 1.1 title \"%s\", \\\n"
-            "     \"\" using (strcol(\"cache\") eq \"%s\" && column(\"kl\") > 1e-7 && "
-            "column(\"undominated\") == 1 ? "
-            "column(\"bits\") : NaN):\"kl\":\"quantizer\" with labels font \",9\" "
-            "offset "
-            "0.6,0.3 rotate by 20 left textcolor rgb \"#444444\" notitle",
-            line > 1 ? ", \\\n     " : "", p[i].cache, line, p[i].cache, p[i].cache);
+            "linetype %d pointsize 1.1 title \"%s\"",
+            line > 1 ? ", \\\n     " : "", p[i].cache, line, p[i].cache);
     }
     mls_buf_puts(&script, "\n");
     const mls_plot plot = {.name = "quantizers",
@@ -166,9 +206,11 @@ static mls_status draw(const mls_report *r, const mls_table *t, const point *p,
                            .script = script.data ? script.data : "",
                            .width = 1100,
                            .height = 640};
-    const mls_status st = script.failed
-                              ? mls_fail(err, MLS_E_NOMEM, "no memory for a plot")
-                              : mls_plot_write(r->folder, &plot, err);
+
+    if (!st && script.failed)
+        st = mls_fail(err, MLS_E_NOMEM, "no memory for a plot");
+    if (!st)
+        st = mls_plot_write(r->folder, &plot, err);
     mls_buf_free(&script);
     return st;
 }
@@ -196,7 +238,7 @@ mls_status mls_section_quant(const mls_report *r, mls_page *page, mls_buf *summa
         st = mls_measured_settings(&m, r, &some, setting, n, err);
     if (!st) {
         t = make_table(r, p, n, m.row, &some);
-        st = draw(r, t, p, n, err);
+        st = draw(r, t, p, n, m.row, err);
     }
     if (!st) {
         mls_page_section(page, "quantizers", "Quantizers");
