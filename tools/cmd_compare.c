@@ -12,9 +12,9 @@
 #include "common/hash.h"
 #include "common/words.h"
 #include "datasets/published.h"
-#include "datasets/tokenizer.h"
 #include "tools/command.h"
 #include "tools/data.h"
+#include "tools/inputs.h"
 #include "tools/options.h"
 
 extern const mls_command cmd_compare;
@@ -517,17 +517,13 @@ static int run(int argc, char **argv)
     size_t n, key = 0;
     int status;
     mls_err err = {0};
-    mls_model *model = NULL;
-    mls_tokenizer *tok = NULL;
-    mls_corpus corpus = {0};
-    mls_capture *capture = NULL;
-    mls_pool *pool = NULL;
+    mls_tool_subject s = {0};
     mls_listing list = {0};
     mls_setting *settings = NULL;
     mls_comparison c = {0};
     mls_table *t = mls_table_new(NULL);
     mls_format format;
-    char model_id[65], capture_id[MLS_SHA256_HEX] = "", *rows = NULL;
+    char capture_id[MLS_SHA256_HEX] = "", *rows = NULL;
 
     if (!mls_options_parse(&cmd_compare, argc, argv, options, &folder, 1, 1, &n,
                            &status)) {
@@ -553,34 +549,15 @@ static int run(int argc, char **argv)
         a.sort = a.measure ? "predicted_kl" : "kl";
     if (find_sort_key(&key, a.sort, &err) || find_format(&format, &a, &err) ||
         (to_file && mls_file_writable(a.output, &err)) ||
-        mls_model_open(&model, folder, &err) ||
-        read_settings(&list, &a, mls_model_config(model), t, &err) ||
-        mls_tokenizer_open(&tok, folder, &err) ||
-        mls_corpus_read(&corpus, tok, a.texts.item, a.texts.n, a.length, a.sequences,
-                        false, &err) ||
-        mls_pool_new(&pool, a.threads, &err) ||
-        (a.capture && (mls_capture_open(&capture, a.capture, &err) ||
-                       mls_sha256_file(a.capture, capture_id, &err))) ||
-        mls_checkpoint_sha256(mls_model_checkpoint(model), model_id,
-                              mls_tool_progress(), &err))
+        mls_model_open(&s.model, folder, &err) ||
+        read_settings(&list, &a, mls_model_config(s.model), t, &err) ||
+        mls_tool_read(
+            &s,
+            &(mls_tool_windows){&a.texts, a.length, a.sequences, a.capture, a.threads},
+            true, &err) ||
+        (a.capture && mls_sha256_file(a.capture, capture_id, &err)))
         goto done;
-    if (capture && strcmp(mls_capture_model_sha256(capture), model_id) != 0) {
-        mls_fail(&err, MLS_E_INPUT,
-                 "%s: captured from another model: %.16s..., this one is %.16s...",
-                 a.capture, mls_capture_model_sha256(capture), model_id);
-        goto done;
-    }
-    if (capture && strcmp(mls_capture_text_sha256(capture), corpus.sha256) == 0)
-        mls_progress_note(
-            mls_tool_progress(),
-            "the text measured on is also the calibration text: figures of "
-            "methods that use data look better than they are");
-    const mls_method_input in = {.config = mls_model_config(model),
-                                 .model = model,
-                                 .capture = capture,
-                                 .pool = pool};
-
-    if (capture && add_keep_data(&list, &a.keeps, &in, &err))
+    if (s.capture && add_keep_data(&list, &a.keeps, &s.in, &err))
         goto done;
     settings = mls_calloc3(list.n, 1, 1, sizeof *settings);
     rows = mls_calloc3(strlen(a.output) + 16, 1, 1, 1);
@@ -594,8 +571,8 @@ static int run(int argc, char **argv)
         snprintf(rows, strlen(a.output) + 16, "%s.rows.jsonl", a.output);
 
     const mls_compare_request request = {
-        .in = in,
-        .corpus = &corpus,
+        .in = s.in,
+        .corpus = &s.corpus,
         .setting = settings,
         .n = list.n,
         .how = {.scored = a.second_half ? MLS_SCORE_SECOND_HALF : MLS_SCORE_ALL,
@@ -606,7 +583,7 @@ static int run(int argc, char **argv)
         .rows_path = a.rows    ? a.rows
                      : to_file ? rows
                                : NULL,
-        .model_id = model_id,
+        .model_id = s.model_sha256,
         .capture_id = capture_id};
 
     if (mls_compare(&c, &request, mls_tool_progress(), &err))
@@ -626,11 +603,7 @@ done:
     mls_listed_free(&list);
     free(settings);
     free(rows);
-    mls_pool_free(pool);
-    mls_capture_close(capture);
-    mls_corpus_free(&corpus);
-    mls_tokenizer_close(tok);
-    mls_model_close(model);
+    mls_tool_close(&s);
     if (a.rows || to_file)
         mls_tool_stopped(&err, "finished rows are kept: the same command goes on");
     return mls_exit_status(&err);

@@ -9,7 +9,6 @@
 #include "common/checked.h"
 #include "common/files.h"
 #include "common/words.h"
-#include "datasets/tokenizer.h"
 #include "tools/command.h"
 #include "tools/inputs.h"
 #include "tools/options.h"
@@ -280,11 +279,7 @@ static int run(int argc, char **argv)
     size_t n;
     int status;
     mls_err err = {0};
-    mls_model *model = NULL;
-    mls_tokenizer *tok = NULL;
-    mls_corpus corpus = {0};
-    mls_capture *capture = NULL;
-    mls_pool *pool = NULL;
+    mls_tool_subject s = {0};
     mls_evaluation e = {0};
     work w = {0};
     mls_table *t = NULL;
@@ -301,41 +296,29 @@ static int run(int argc, char **argv)
                                "FOLDER or --plan FILE");
     if (strcmp(a.output, "-") != 0 && mls_file_writable(a.output, &err))
         goto done;
-    if (mls_model_open(&model, folder, &err) ||
-        mls_tokenizer_open(&tok, folder, &err) ||
-        mls_corpus_read(&corpus, tok, a.texts.item, a.texts.n, a.length, a.sequences,
-                        false, &err) ||
-        mls_pool_new(&pool, a.threads, &err) ||
-        (a.capture && mls_capture_open(&capture, a.capture, &err)))
+    if (mls_model_open(&s.model, folder, &err) ||
+        mls_tool_read(
+            &s,
+            &(mls_tool_windows){&a.texts, a.length, a.sequences, a.capture, a.threads},
+            false, &err))
         goto done;
-    if (capture && strcmp(mls_capture_text_sha256(capture), corpus.sha256) == 0)
-        mls_progress_note(
-            mls_tool_progress(),
-            "the text measured on is also the calibration text: figures of "
-            "methods that use data look better than they are");
 
-    const mls_config *config = mls_model_config(model);
-    const mls_method_input in = {
-        .config = config, .model = model, .capture = capture, .pool = pool};
     const mls_evaluate_options how = {.scored = a.second_half ? MLS_SCORE_SECOND_HALF
                                                               : MLS_SCORE_ALL,
                                       .absorbed = a.absorbed};
 
-    if (work_new(&w, &a, model, &err) ||
-        mls_evaluate(&e, &in, &corpus, w.variant, w.n, &how, mls_tool_progress(), &err))
+    if (work_new(&w, &a, s.model, &err) ||
+        mls_evaluate(&e, &s.in, &s.corpus, w.variant, w.n, &how, mls_tool_progress(),
+                     &err))
         goto done;
-    t = make_table(&a, &w, &e, config, corpus.start[corpus.N], capture);
+    t = make_table(&a, &w, &e, s.in.config, s.corpus.start[s.corpus.N], s.capture);
     mls_tool_print(t, a.format, a.output, &err);
 
 done:
     mls_table_free(t);
     mls_evaluation_free(&e);
     work_free(&w);
-    mls_pool_free(pool);
-    mls_capture_close(capture);
-    mls_corpus_free(&corpus);
-    mls_tokenizer_close(tok);
-    mls_model_close(model);
+    mls_tool_close(&s);
     return mls_exit_status(&err);
 }
 

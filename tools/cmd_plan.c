@@ -8,9 +8,9 @@
 #include "bench/plan.h"
 #include "common/files.h"
 #include "common/words.h"
-#include "datasets/tokenizer.h"
 #include "reports/plan_tables.h"
 #include "tools/command.h"
+#include "tools/inputs.h"
 #include "tools/options.h"
 
 #define GIB 1073741824.0
@@ -200,6 +200,31 @@ static mls_table *quality_table(const mls_plan *p, double own, double room,
     return t;
 }
 
+/* The first windows to make the plan on, the others to measure it. */
+static mls_status part_text(mls_corpus *search, mls_corpus *verify,
+                            const mls_corpus *all, size_t n, mls_err *err)
+{
+    mls_status st;
+
+    if (all->N <= n)
+        return mls_fail(
+            err, MLS_E_INPUT,
+            "the text gives %zu window%s of %zu tokens: --search %zu leaves "
+            "none to measure the plan on",
+            all->N, mls_plural(all->N), all->start[1] - all->start[0], n);
+    st = mls_corpus_part(search, all, 0, n, err);
+    return st ? st : mls_corpus_part(verify, all, n, all->N - n, err);
+}
+
+/* Exactly one budget; a memory may stand beside it. */
+static bool one_budget(const arguments *a)
+{
+    const int budgets = !isnan(a->keep) + !isnan(a->bytes) + !isnan(a->max_kl);
+    const int memories = !isnan(a->memory) + (a->gpu != NULL);
+
+    return budgets <= 1 && memories <= 1 && budgets + memories > 0;
+}
+
 static int run(int argc, char **argv)
 {
     arguments a = {.keep = NAN,
@@ -244,15 +269,11 @@ static int run(int argc, char **argv)
     double own = NAN, room = 0;
     int status;
     mls_err err = {0};
-    mls_model *model = NULL;
-    mls_tokenizer *tok = NULL;
-    mls_corpus all = {0}, search = {0}, verify = {0};
-    mls_capture *capture = NULL;
-    mls_pool *pool = NULL;
+    mls_tool_subject s = {0};
+    mls_corpus search = {0}, verify = {0};
     mls_setting *methods = NULL;
     mls_plan plan = {0};
     mls_table *layers = NULL, *quality = NULL;
-    char model_sha256[65];
 
     if (!mls_options_parse(&cmd_plan, argc, argv, options, &folder, 1, 1, &n, &status))
         return status;
@@ -260,10 +281,7 @@ static int run(int argc, char **argv)
         return mls_usage_error(&cmd_plan, "no text to measure on: give --text FILE");
     if (!a.output)
         return mls_usage_error(&cmd_plan, "nowhere to write the plan: give -o FILE");
-    const int budgets = !isnan(a.keep) + !isnan(a.bytes) + !isnan(a.max_kl);
-    const int memories = !isnan(a.memory) + (a.gpu != NULL);
-
-    if (budgets > 1 || memories > 1 || budgets + memories == 0)
+    if (!one_budget(&a))
         return mls_usage_error(&cmd_plan,
                                "give one budget: --keep, --bytes-per-token, --gpu, "
                                "--memory or --max-kl");
@@ -271,44 +289,18 @@ static int run(int argc, char **argv)
         a.context = a.length;
     if (mls_size_list("--bits", a.bits, 2, 16, &bits, &n_bits, &err) ||
         read_methods(&methods, &n_methods, &a.methods, &err) ||
-        mls_file_writable(a.output, &err) || mls_model_open(&model, folder, &err) ||
-        own_bytes(&own, &a, mls_model_config(model), &err) ||
-        find_room(&room, &a, mls_model_config(model), &err) ||
-        mls_tokenizer_open(&tok, folder, &err) ||
-        mls_corpus_read(&all, tok, a.texts.item, a.texts.n, a.length,
-                        a.search + a.verify, false, &err) ||
-        mls_pool_new(&pool, a.threads, &err) ||
-        (a.capture && mls_capture_open(&capture, a.capture, &err)) ||
-        mls_checkpoint_sha256(mls_model_checkpoint(model), model_sha256,
-                              mls_tool_progress(), &err))
-        goto done;
-    if (all.N <= a.search) {
-        mls_fail(
-            &err, MLS_E_INPUT,
-            "the text gives %zu window%s of %zu tokens: --search %zu leaves none to "
-            "measure the plan on",
-            all.N, mls_plural(all.N), a.length, a.search);
-        goto done;
-    }
-    if (capture && strcmp(mls_capture_model_sha256(capture), model_sha256) != 0) {
-        mls_fail(&err, MLS_E_INPUT,
-                 "%s: captured from another model: %.16s..., this one is %.16s...",
-                 a.capture, mls_capture_model_sha256(capture), model_sha256);
-        goto done;
-    }
-    if (capture && strcmp(mls_capture_text_sha256(capture), all.sha256) == 0)
-        mls_progress_note(mls_tool_progress(),
-                          "the text measured on is also the calibration text: figures "
-                          "look better than they are");
-    if (mls_corpus_part(&search, &all, 0, a.search, &err) ||
-        mls_corpus_part(&verify, &all, a.search, all.N - a.search, &err))
+        mls_file_writable(a.output, &err) || mls_model_open(&s.model, folder, &err) ||
+        own_bytes(&own, &a, mls_model_config(s.model), &err) ||
+        find_room(&room, &a, mls_model_config(s.model), &err) ||
+        mls_tool_read(&s,
+                      &(mls_tool_windows){&a.texts, a.length, a.search + a.verify,
+                                          a.capture, a.threads},
+                      true, &err) ||
+        part_text(&search, &verify, &s.corpus, a.search, &err))
         goto done;
 
-    const mls_plan_request request = {.in = {.config = mls_model_config(model),
-                                             .model = model,
-                                             .capture = capture,
-                                             .pool = pool},
-                                      .model_sha256 = model_sha256,
+    const mls_plan_request request = {.in = s.in,
+                                      .model_sha256 = s.model_sha256,
                                       .search = &search,
                                       .verify = &verify,
                                       .method = methods,
@@ -339,13 +331,9 @@ done:
     mls_plan_free(&plan);
     free(methods);
     free(bits);
-    mls_pool_free(pool);
-    mls_capture_close(capture);
     mls_corpus_free(&search);
     mls_corpus_free(&verify);
-    mls_corpus_free(&all);
-    mls_tokenizer_close(tok);
-    mls_model_close(model);
+    mls_tool_close(&s);
     return mls_exit_status(&err);
 }
 
