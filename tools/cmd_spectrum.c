@@ -6,6 +6,7 @@
 #include "analysis/spectra.h"
 #include "common/files.h"
 #include "common/words.h"
+#include "tools/inputs.h"
 #include "tools/options.h"
 #include "tools/spectrum_methods.h"
 
@@ -184,7 +185,9 @@ static int run(int argc, char **argv)
                                "--setting needs a model folder and --weighted");
     if (mls_pool_new(&pool, threads, &err) ||
         (model_path && mls_model_open(&model, model_path, &err)) ||
-        (capture_path && mls_capture_open(&capture, capture_path, &err)))
+        (capture_path &&
+         (settings.n ? mls_tool_capture(&capture, capture_path, model, &err)
+                     : mls_capture_open(&capture, capture_path, &err))))
         goto done;
     if (settings.n) {
         methods = mls_table_new(NULL);

@@ -12,4 +12,6 @@ for command in "evaluate -s kq" "compare -s kq" "plan --keep 0.5 -o plan.json"; 
     mlascope "$name" "$demo" -f "$demo/evaluation.txt" -T 32 --capture other.h5 "$@" 2>&1 |
         sed 's/SHA-256 [0-9a-f]*/SHA-256 THEIRS/; s/has [0-9a-f]*$/has OURS/; /%$/d'
 done
+mlascope spectrum "$demo" --weighted other.h5 --setting kq 2>&1 |
+    sed 's/SHA-256 [0-9a-f]*/SHA-256 THEIRS/; s/has [0-9a-f]*$/has OURS/; /%$/d'
 ls
