@@ -44,7 +44,7 @@ static void put_half(uint8_t *at, float x)
     at[1] = (uint8_t)(bits >> 8);
 }
 
-static float get_half(const uint8_t *at)
+float mls_ggml_half(const uint8_t *at)
 {
     return mls_f16_to_float((uint16_t)(at[0] | at[1] << 8));
 }
@@ -125,7 +125,7 @@ static void encode_q8_0(const float *x, uint8_t *block)
 
 static void decode_q8_0(const uint8_t *block, float *x)
 {
-    const float d = get_half(block);
+    const float d = mls_ggml_half(block);
 
     for (size_t j = 0; j < N; j++)
         x[j] = (float)(int8_t)block[2 + j] * d;
@@ -143,7 +143,7 @@ static void encode_q5_1(const float *x, uint8_t *block)
 
 static void decode_q5_1(const uint8_t *block, float *x)
 {
-    const float d = get_half(block), min = get_half(block + 2);
+    const float d = mls_ggml_half(block), min = mls_ggml_half(block + 2);
     uint8_t q[N];
 
     get_fives(block + 4, q);
@@ -161,7 +161,7 @@ static void encode_q5_0(const float *x, uint8_t *block)
 
 static void decode_q5_0(const uint8_t *block, float *x)
 {
-    const float d = get_half(block);
+    const float d = mls_ggml_half(block);
     uint8_t q[N];
 
     get_fives(block + 2, q);
@@ -181,7 +181,7 @@ static void encode_q4_1(const float *x, uint8_t *block)
 
 static void decode_q4_1(const uint8_t *block, float *x)
 {
-    const float d = get_half(block), min = get_half(block + 2);
+    const float d = mls_ggml_half(block), min = mls_ggml_half(block + 2);
     uint8_t q[N];
 
     get_nibbles(block + 4, q);
@@ -199,7 +199,7 @@ static void encode_q4_0(const float *x, uint8_t *block)
 
 static void decode_q4_0(const uint8_t *block, float *x)
 {
-    const float d = get_half(block);
+    const float d = mls_ggml_half(block);
     uint8_t q[N];
 
     get_nibbles(block + 2, q);
@@ -207,8 +207,7 @@ static void decode_q4_0(const uint8_t *block, float *x)
         x[j] = (float)(q[j] - 8) * d;
 }
 
-/* ggml-common.h, kvalues_iq4nl. */
-static const int8_t iq4_nl_table[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
+const int8_t mls_ggml_iq4_values[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
                                         1,    13,   25,  38,  53,  69,  89,  113};
 
 /* Nearest entry; the upper one of two as near. */
@@ -216,7 +215,8 @@ static uint8_t nearest_iq4_nl(float x)
 {
     uint8_t q = 0;
 
-    while (q < 15 && !(x - (float)iq4_nl_table[q] < (float)iq4_nl_table[q + 1] - x))
+    while (q < 15 &&
+           !(x - (float)mls_ggml_iq4_values[q] < (float)mls_ggml_iq4_values[q + 1] - x))
         q++;
     return q;
 }
@@ -224,7 +224,7 @@ static uint8_t nearest_iq4_nl(float x)
 static void encode_iq4_nl(const float *x, uint8_t *block)
 {
     const float most = peak(x);
-    const float first = most / (float)iq4_nl_table[0];
+    const float first = most / (float)mls_ggml_iq4_values[0];
     const bool nothing = fabsf(most) < 1e-15f;
     const float id = nothing ? 0.0f : inverse(first);
     float xq = 0.0f, qq = 0.0f; /* sums of w x q and w q q, w = x^2, in this order */
@@ -232,7 +232,7 @@ static void encode_iq4_nl(const float *x, uint8_t *block)
 
     for (size_t j = 0; j < N; j++) {
         q[j] = nearest_iq4_nl(x[j] * id);
-        const float value = (float)iq4_nl_table[q[j]];
+        const float value = (float)mls_ggml_iq4_values[q[j]];
         const float weight = x[j] * x[j];
         xq += weight * value * x[j];
         qq += weight * value * value;
@@ -243,12 +243,12 @@ static void encode_iq4_nl(const float *x, uint8_t *block)
 
 static void decode_iq4_nl(const uint8_t *block, float *x)
 {
-    const float d = get_half(block);
+    const float d = mls_ggml_half(block);
     uint8_t q[N];
 
     get_nibbles(block + 2, q);
     for (size_t j = 0; j < N; j++)
-        x[j] = (float)iq4_nl_table[q[j]] * d;
+        x[j] = (float)mls_ggml_iq4_values[q[j]] * d;
 }
 
 /* The exponent of the largest number becomes that of 4, E2M1's largest power of two. */

@@ -24,6 +24,12 @@ typedef struct mls_ggml_block {
     void (*decode)(const uint8_t *block, float *x);
 } mls_ggml_block;
 
+/** A little-endian IEEE half. */
+float mls_ggml_half(const uint8_t *at);
+
+/** ggml-common.h, kvalues_iq4nl: the table of iq4_nl and iq4_xs. */
+extern const int8_t mls_ggml_iq4_values[16];
+
 /**
  * q8_0  half d = max|x| / 127, 32 int8: d q
  * q5_1  half d, half m, 32 high bits, 16 bytes: d q + m, q = 0..31
