@@ -20,7 +20,7 @@ typedef struct mls_capture_head {
     size_t T;                  /* tokens of a window: the longest sequence */
     size_t W;                  /* windows */
     uint64_t *window_sequence; /* (W) */
-    const char *config_json;   /* verbatim */
+    const char *config_json;   /* as the checkpoint has it */
     size_t config_json_len;
     char model_sha256[65], text_sha256[65], tokenizer_sha256[65];
 } mls_capture_head;

@@ -19,7 +19,6 @@
    sums would take less memory. A part of the format: sums depend on it. */
 enum { JOBS = 32 };
 
-static const uint64_t config_bytes_max = 1 << 24;
 static const uint64_t windows_bytes_default = (uint64_t)1 << 30;
 
 typedef struct {
@@ -30,7 +29,6 @@ typedef struct {
     const mls_progress *progress;
 
     mls_capture_head head;
-    char *config_json;
     mls_part *part;
     mls_states states;
     mls_plain plain;
@@ -188,8 +186,7 @@ static mls_status make_head(capture_run *r, mls_err *err)
     const mls_checkpoint *checkpoint = mls_model_checkpoint(r->model);
     const mls_corpus *corpus = r->corpus;
     mls_capture_head *h = &r->head;
-    char *path = mls_path_join(mls_checkpoint_folder(checkpoint), "config.json");
-    mls_status st;
+    mls_status st = MLS_OK;
 
     h->config = *mls_model_config(r->model);
     h->N = corpus->N;
@@ -198,27 +195,20 @@ static mls_status make_head(capture_run *r, mls_err *err)
     for (size_t n = 0; n < h->N; n++)
         if (h->start[n + 1] - h->start[n] > h->T)
             h->T = h->start[n + 1] - h->start[n];
-    if (h->T < 2) {
-        free(path);
+    if (h->T < 2)
         return mls_fail(
             err, MLS_E_INPUT,
             "the text gives a single token, a capture needs two: the first of "
             "a sequence is not predicted");
-    }
     snprintf(h->text_sha256, sizeof h->text_sha256, "%s", corpus->sha256);
     if (r->options->tokenizer_sha256)
         snprintf(h->tokenizer_sha256, sizeof h->tokenizer_sha256, "%s",
                  r->options->tokenizer_sha256);
-    if (!path)
-        return mls_fail(err, MLS_E_NOMEM, "no memory for a file name");
-    st = mls_file_read(path, config_bytes_max, &r->config_json, &h->config_json_len,
-                       err);
-    free(path);
-    h->config_json = r->config_json;
-    if (!st && r->options->model_sha256)
+    h->config_json = mls_checkpoint_config_json(checkpoint, &h->config_json_len);
+    if (r->options->model_sha256)
         snprintf(h->model_sha256, sizeof h->model_sha256, "%s",
                  r->options->model_sha256);
-    else if (!st)
+    else
         st = mls_checkpoint_sha256(checkpoint, h->model_sha256, r->progress, err);
     return st ? st : choose_windows(r, err);
 }
@@ -291,7 +281,6 @@ static void release(capture_run *r)
     mls_states_free(&r->states);
     free(r->window_of);
     free(r->head.window_sequence);
-    free(r->config_json);
 }
 
 static mls_status do_layer(capture_run *r, mls_err *err)

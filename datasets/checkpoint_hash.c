@@ -68,16 +68,15 @@ mls_status mls_checkpoint_sha256_shards(const mls_checkpoint *c, char hex[65],
                                         char (*shards)[65],
                                         const mls_progress *progress, mls_err *err)
 {
-    char *config = mls_path_join(mls_checkpoint_folder(c), "config.json");
     mls_sha256 *h = NULL;
     mls_buf list = {0};
-    uint64_t size, done = 0;
+    uint64_t size = 0, done = 0;
     double total = 0;
-    bool config_listed = false;
-    mls_status st = config ? MLS_OK
-                           : mls_fail(err, MLS_E_NOMEM, "no memory to hash %s",
-                                      mls_checkpoint_folder(c));
+    bool config_listed = mls_checkpoint_gguf(c) != NULL; /* it is in the file */
+    size_t config_len;
+    mls_status st = MLS_OK;
 
+    mls_checkpoint_config_json(c, &config_len);
     for (size_t i = 0; !st && i < mls_checkpoint_shards(c); i++) {
         st = file_size(mls_checkpoint_shard_path(c, i), &size, err);
         total += (double)size;
@@ -86,8 +85,7 @@ mls_status mls_checkpoint_sha256_shards(const mls_checkpoint *c, char hex[65],
         if (!config_listed &&
             (i == mls_checkpoint_shards(c) ||
              strcmp("config.json", mls_checkpoint_shard_name(c, i)) < 0)) {
-            st = file_size(config, &size, err);
-            mls_buf_printf(&list, "config.json %llu %s\n", (unsigned long long)size,
+            mls_buf_printf(&list, "config.json %zu %s\n", config_len,
                            mls_checkpoint_config(c)->sha256);
             config_listed = true;
         }
@@ -109,7 +107,6 @@ mls_status mls_checkpoint_sha256_shards(const mls_checkpoint *c, char hex[65],
     }
     mls_sha256_free(h);
     mls_buf_free(&list);
-    free(config);
     return st;
 }
 

@@ -1,16 +1,12 @@
 #include "datasets/safetensors.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include "common/files.h"
 #include "common/half.h"
 #include "datasets/safetensors_header.h"
+#include "datasets/weight_file.h"
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
                "tensors are stored and read in little-endian order");
@@ -18,15 +14,13 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
 enum { HEADER_BYTES_MAX = 100000000 }; /* of the official parser */
 
 struct mls_safetensors {
-    int fd;
-    char *path;
-    struct stat opened; /* size and time of the last change when it was opened */
+    mls_weight_file file;
     mls_tensor_table table;
 };
 
 static mls_status read_header(mls_safetensors *f, mls_err *err)
 {
-    const uint64_t size = (uint64_t)f->opened.st_size;
+    const uint64_t size = mls_weight_file_size(&f->file);
     unsigned char prefix[8];
     uint64_t n = 0;
     char *header;
@@ -36,8 +30,8 @@ static mls_status read_header(mls_safetensors *f, mls_err *err)
         return mls_fail(err, MLS_E_INPUT,
                         "%s: has %llu bytes, expected at least 8 for the header's "
                         "length",
-                        f->path, (unsigned long long)size);
-    st = mls_pread_all(f->fd, prefix, 8, 0, f->path, err);
+                        f->file.path, (unsigned long long)size);
+    st = mls_weight_file_read(&f->file, 0, 8, prefix, err);
     if (st)
         return st;
     for (int i = 7; i >= 0; i--)
@@ -46,22 +40,24 @@ static mls_status read_header(mls_safetensors *f, mls_err *err)
         return mls_fail(err, MLS_E_INPUT,
                         "%s: the header's length is %llu, expected at most %d: not a "
                         "safetensors file",
-                        f->path, (unsigned long long)n, HEADER_BYTES_MAX);
+                        f->file.path, (unsigned long long)n, HEADER_BYTES_MAX);
     if (n > size - 8)
         return mls_fail(err, MLS_E_INPUT,
                         "%s: the header ends at offset %llu, but the file at %llu: it "
                         "is truncated",
-                        f->path, (unsigned long long)(n + 8), (unsigned long long)size);
+                        f->file.path, (unsigned long long)(n + 8),
+                        (unsigned long long)size);
     header = malloc((size_t)n + 1);
     if (!header)
-        return mls_fail(err, MLS_E_NOMEM, "no memory for the header of %s", f->path);
-    st = mls_pread_all(f->fd, header, (size_t)n, 8, f->path, err);
+        return mls_fail(err, MLS_E_NOMEM, "no memory for the header of %s",
+                        f->file.path);
+    st = mls_weight_file_read(&f->file, 8, (size_t)n, header, err);
     if (st) {
         free(header);
         return st;
     }
-    st = mls_tensor_table_parse(&f->table, header, (size_t)n, size - 8 - n, f->path,
-                                err);
+    st = mls_tensor_table_parse(&f->table, header, (size_t)n, size - 8 - n,
+                                f->file.path, err);
     for (size_t i = 0; !st && i < f->table.n; i++)
         f->table.tensor[i].offset += 8 + n;
     return st;
@@ -75,18 +71,8 @@ mls_status mls_safetensors_open(mls_safetensors **out, const char *path, mls_err
     *out = NULL;
     if (!f)
         return mls_fail(err, MLS_E_NOMEM, "no memory to open %s", path);
-    f->path = strdup(path);
-    /* A pipe would block here until somebody writes. */
-    f->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (!f->path)
-        st = mls_fail(err, MLS_E_NOMEM, "no memory to open %s", path);
-    else if (f->fd < 0)
-        st = mls_fail(err, MLS_E_INPUT, "%s: %s", path, strerror(errno));
-    else if (fstat(f->fd, &f->opened))
-        st = mls_fail(err, MLS_E_IO, "%s: %s", path, strerror(errno));
-    else if (!S_ISREG(f->opened.st_mode))
-        st = mls_fail(err, MLS_E_INPUT, "%s: is not a regular file", path);
-    else
+    st = mls_weight_file_open(&f->file, path, err);
+    if (!st)
         st = read_header(f, err);
     if (st)
         mls_safetensors_close(f);
@@ -99,10 +85,8 @@ void mls_safetensors_close(mls_safetensors *f)
 {
     if (!f)
         return;
-    if (f->fd >= 0)
-        close(f->fd);
+    mls_weight_file_close(&f->file);
     mls_tensor_table_free(&f->table);
-    free(f->path);
     free(f);
 }
 
@@ -129,38 +113,17 @@ const char *mls_safetensors_metadata(const mls_safetensors *f, const char *key)
     return NULL;
 }
 
-/* A file that somebody rewrites would give half old, half new weights. */
-static mls_status check_unchanged(const mls_safetensors *f, mls_err *err)
-{
-    struct stat now;
-
-    if (fstat(f->fd, &now))
-        return mls_fail(err, MLS_E_IO, "%s: %s", f->path, strerror(errno));
-    if (now.st_size != f->opened.st_size)
-        return mls_fail(err, MLS_E_INPUT,
-                        "%s: has %lld bytes, but had %lld when it was opened", f->path,
-                        (long long)now.st_size, (long long)f->opened.st_size);
-    if (now.st_mtim.tv_sec != f->opened.st_mtim.tv_sec ||
-        now.st_mtim.tv_nsec != f->opened.st_mtim.tv_nsec)
-        return mls_fail(err, MLS_E_INPUT, "%s: was changed after it was opened",
-                        f->path);
-    return MLS_OK;
-}
-
 mls_status mls_safetensors_read_raw(const mls_safetensors *f, const mls_tensor_info *t,
                                     uint64_t first_byte, size_t n, void *out,
                                     mls_err *err)
 {
-    mls_status st;
-
     if (first_byte > t->n_bytes || n > t->n_bytes - first_byte)
         return mls_fail(err, MLS_E_INPUT,
                         "%s: tensor \"%.200s\": %zu bytes from %llu were asked for, it "
                         "has %llu",
-                        f->path, t->name, n, (unsigned long long)first_byte,
+                        f->file.path, t->name, n, (unsigned long long)first_byte,
                         (unsigned long long)t->n_bytes);
-    st = check_unchanged(f, err);
-    return st ? st : mls_pread_all(f->fd, out, n, t->offset + first_byte, f->path, err);
+    return mls_weight_file_read(&f->file, t->offset + first_byte, n, out, err);
 }
 
 const char *mls_shape_text(char text[128], const uint64_t *shape, size_t n_dims)
@@ -196,8 +159,8 @@ bool mls_dtype_is_float(const char *dtype)
     return false;
 }
 
-/* n elements of a 16-bit or 64-bit dtype to float. */
-static void to_float(float *out, const unsigned char *raw, const char *dtype, size_t n)
+void mls_dtype_to_float(float *out, const unsigned char *raw, const char *dtype,
+                        size_t n)
 {
     const bool bf16 = dtype[0] == 'B';
     uint16_t h;
@@ -226,12 +189,12 @@ mls_status mls_safetensors_read_f32(const mls_safetensors *f, const mls_tensor_i
         return mls_fail(err, MLS_E_INPUT,
                         "%s: tensor \"%.200s\" has dtype %s, expected F32, BF16, F16 "
                         "or F64",
-                        f->path, t->name, t->dtype);
+                        f->file.path, t->name, t->dtype);
     if (first > t->n_elements || n > t->n_elements - first)
         return mls_fail(err, MLS_E_INPUT,
                         "%s: tensor \"%.200s\": %zu elements from %llu were asked for, "
                         "it has %llu",
-                        f->path, t->name, n, (unsigned long long)first,
+                        f->file.path, t->name, n, (unsigned long long)first,
                         (unsigned long long)t->n_elements);
     if (strcmp(t->dtype, "F32") == 0)
         return mls_safetensors_read_raw(f, t, 4 * first, 4 * n, out, err);
@@ -241,7 +204,7 @@ mls_status mls_safetensors_read_f32(const mls_safetensors *f, const mls_tensor_i
         st = mls_safetensors_read_raw(f, t, size * first, size * m, raw, err);
         if (st)
             return st;
-        to_float(out, raw, t->dtype, m);
+        mls_dtype_to_float(out, raw, t->dtype, m);
         first += m;
         out += m;
         n -= m;

@@ -27,6 +27,9 @@ const char *mls_index_text(char text[128], const mls_tensor_info *t, uint64_t at
 
 /** F32, BF16, F16 or F64: mls_safetensors_read_f32() reads it. */
 bool mls_dtype_is_float(const char *dtype);
+/** n elements of BF16, F16 or F64 as stored to float. */
+void mls_dtype_to_float(float *out, const unsigned char *raw, const char *dtype,
+                        size_t n);
 
 /** One open file. Reading different tensors from several threads is allowed. */
 typedef struct mls_safetensors mls_safetensors;

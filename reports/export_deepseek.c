@@ -75,19 +75,39 @@ enum {
     NAME = 128
 };
 
-static mls_status copy_tensor(const mls_safetensors *shard, const mls_tensor_info *t,
-                              mls_safetensors_writer *out, char *room, mls_err *err)
+/* Tensor i as it is; numbers of a type that safetensors has not are decoded. */
+static mls_status copy_tensor(const mls_checkpoint *source, size_t i,
+                              mls_safetensors_writer *out, void *room, mls_err *err)
 {
+    const mls_tensor_info *t = mls_checkpoint_tensor(source, i, NULL);
     mls_status st = MLS_OK;
+
+    if (!mls_checkpoint_copyable(source, i)) {
+        for (uint64_t at = 0; at < t->n_elements && !st; at += COPY / 4) {
+            const uint64_t left = t->n_elements - at;
+            const size_t n = left < COPY / 4 ? (size_t)left : COPY / 4;
+
+            st = mls_checkpoint_read_at(source, i, at, n, room, err);
+            if (!st)
+                st = mls_safetensors_write_f32(out, room, n, err);
+        }
+        return st;
+    }
 
     for (uint64_t at = 0; at < t->n_bytes && !st; at += COPY) {
         const size_t n = t->n_bytes - at < COPY ? (size_t)(t->n_bytes - at) : COPY;
 
-        st = mls_safetensors_read_raw(shard, t, at, n, room, err);
+        st = mls_checkpoint_read_raw(source, i, at, n, room, err);
         if (!st)
             st = mls_safetensors_write_raw(out, room, n, err);
     }
     return st;
+}
+
+/* Bytes of a number in the dtype that was asked for. */
+static uint64_t dtype_bytes(const writing *k)
+{
+    return strcmp(k->w->job->dtype, "F32") == 0 ? 4 : 2;
 }
 
 /*
@@ -97,12 +117,11 @@ static mls_status write_shard(writing *k, size_t i, const mls_tensor_need *keep,
                               size_t n_keep, const mls_deepseek_layer *layer,
                               size_t layer_index, mls_err *err)
 {
-    const mls_tensor_info *info[TENSORS_MAX];
-    const mls_safetensors *shard[TENSORS_MAX];
+    size_t number[TENSORS_MAX];
     static const char *const metadata[][2] = {{"format", "pt"}};
     mls_tensor_plan plan[TENSORS_MAX + MLS_DEEPSEEK_TENSORS] = {0};
     char names[MLS_DEEPSEEK_TENSORS][NAME], file[64], *path = NULL;
-    char *room = malloc(COPY);
+    void *room = malloc(COPY);
     mls_safetensors_writer *out = NULL;
     size_t n = 0;
     mls_status st = MLS_OK;
@@ -110,14 +129,19 @@ static mls_status write_shard(writing *k, size_t i, const mls_tensor_need *keep,
     snprintf(file, sizeof file, "model-%05zu-of-%05zu.safetensors", i + 1,
              k->w->config->L + 1);
     for (; n < n_keep; n++) {
-        info[n] = mls_checkpoint_find(k->source, keep[n].name, &shard[n]);
-        if (!info[n]) {
+        const mls_tensor_info *t =
+            mls_checkpoint_find(k->source, keep[n].name, &number[n]);
+
+        if (!t) {
             st = mls_fail(err, MLS_E_INPUT, "tensor %s is missing", keep[n].name);
             goto done;
         }
-        plan[n] = (mls_tensor_plan){keep[n].name, info[n]->dtype, info[n]->n_dims, {0}};
-        memcpy(plan[n].shape, info[n]->shape, sizeof plan[n].shape);
-        k->bytes += info[n]->n_bytes;
+        const bool copy = mls_checkpoint_copyable(k->source, number[n]);
+
+        plan[n] = (mls_tensor_plan){
+            keep[n].name, copy ? t->dtype : k->w->job->dtype, t->n_dims, {0}};
+        memcpy(plan[n].shape, t->shape, sizeof plan[n].shape);
+        k->bytes += copy ? t->n_bytes : t->n_elements * dtype_bytes(k);
     }
     for (size_t t = 0; layer && t < layer->n; t++, n++) {
         const mls_deepseek_tensor *x = &layer->tensor[t];
@@ -125,8 +149,7 @@ static mls_status write_shard(writing *k, size_t i, const mls_tensor_need *keep,
         snprintf(names[t], NAME, "model.layers.%zu.%s", layer_index, x->name);
         plan[n] = (mls_tensor_plan){
             names[t], k->w->job->dtype, x->cols ? 2 : 1, {x->rows, x->cols}};
-        k->bytes += (uint64_t)x->rows * (x->cols ? x->cols : 1) *
-                    (strcmp(k->w->job->dtype, "F32") == 0 ? 4 : 2);
+        k->bytes += (uint64_t)x->rows * (x->cols ? x->cols : 1) * dtype_bytes(k);
     }
     if (!room) {
         st = mls_fail(err, MLS_E_NOMEM, "no memory to write %s", file);
@@ -136,7 +159,7 @@ static mls_status write_shard(writing *k, size_t i, const mls_tensor_need *keep,
         (st = mls_safetensors_create(&out, path, plan, n, metadata, 1, err)))
         goto done;
     for (size_t t = 0; t < n_keep && !st; t++)
-        st = copy_tensor(shard[t], info[t], out, room, err);
+        st = copy_tensor(k->source, number[t], out, room, err);
     for (size_t t = 0; layer && t < layer->n && !st; t++)
         st = mls_safetensors_write_f32(
             out, layer->tensor[t].data,

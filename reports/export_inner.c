@@ -227,12 +227,8 @@ mls_status mls_export_json(mls_export_work *w, const char *name, const json_t *v
 mls_status mls_export_config(const mls_export_work *w, json_t **out, mls_err *err)
 {
     const mls_checkpoint *c = mls_model_checkpoint(w->job->in->model);
-    char *path = mls_path_join(mls_checkpoint_folder(c), "config.json");
-    mls_status st;
+    size_t len;
+    const char *text = mls_checkpoint_config_json(c, &len);
 
-    *out = NULL;
-    st = path ? mls_json_read(out, path, 1 << 24, NULL, err)
-              : mls_fail(err, MLS_E_NOMEM, "no memory for a file name");
-    free(path);
-    return st;
+    return mls_json_object(out, text, len, "config.json", NULL, err);
 }

@@ -208,7 +208,7 @@ static void report_config(report *r, const mls_config *c)
 /* How many tensors of each dtype, in the order in which they appear. */
 static void report_dtypes(report *r, const mls_checkpoint *c)
 {
-    enum { KINDS = 24 };
+    enum { KINDS = 40 }; /* of safetensors and of GGUF */
     struct {
         const char *dtype;
         size_t n;
@@ -216,18 +216,14 @@ static void report_dtypes(report *r, const mls_checkpoint *c)
     char text[256] = "";
     size_t used = 0;
 
-    for (size_t i = 0; i < mls_checkpoint_shards(c); i++) {
-        const mls_safetensors *f = mls_checkpoint_shard(c, i);
+    for (size_t i = 0; i < mls_checkpoint_tensors(c); i++) {
+        const char *dtype = mls_checkpoint_tensor(c, i, NULL)->dtype;
+        size_t j = 0;
 
-        for (size_t k = 0; k < mls_safetensors_count(f); k++) {
-            const char *dtype = mls_safetensors_at(f, k)->dtype;
-            size_t j = 0;
-
-            while (kinds[j].dtype && strcmp(kinds[j].dtype, dtype) != 0)
-                j++;
-            kinds[j].dtype = dtype;
-            kinds[j].n++;
-        }
+        while (kinds[j].dtype && strcmp(kinds[j].dtype, dtype) != 0)
+            j++;
+        kinds[j].dtype = dtype;
+        kinds[j].n++;
     }
     for (size_t j = 0; kinds[j].dtype && used < sizeof text - 32; j++)
         used += (size_t)snprintf(text + used, sizeof text - used, "%s%s %zu",
@@ -239,11 +235,11 @@ static void report_dtypes(report *r, const mls_checkpoint *c)
 static void report_tensors(report *r, const mls_checkpoint *c)
 {
     const mls_config *config = mls_checkpoint_config(c);
+    const mls_gguf *gguf = mls_checkpoint_gguf(c);
     const size_t needs = config->unsupported[0] ? 0 : mls_tensor_needs(config);
-    size_t tensors = 0, found = 0;
+    const size_t tensors = mls_checkpoint_tensors(c);
+    size_t found = 0;
 
-    for (size_t i = 0; i < mls_checkpoint_shards(c); i++)
-        tensors += mls_safetensors_count(mls_checkpoint_shard(c, i));
     for (size_t i = 0; i < needs; i++) {
         const mls_tensor_need need = mls_tensor_need_at(config, i);
         mls_err wrong = {0};
@@ -253,6 +249,10 @@ static void report_tensors(report *r, const mls_checkpoint *c)
         else
             found++;
     }
+    if (gguf)
+        row_text(r, "format", "GGUF version %u, %zu keys, alignment %llu",
+                 mls_gguf_head(gguf)->version, mls_gguf_head(gguf)->n_values,
+                 (unsigned long long)mls_gguf_head(gguf)->alignment);
     row_count(r, "files", mls_checkpoint_shards(c));
     if (needs)
         row_text(r, "tensors", "%zu, with %zu of the %zu that the model needs", tensors,
@@ -262,15 +262,19 @@ static void report_tensors(report *r, const mls_checkpoint *c)
     report_dtypes(r, c);
     row_count(r, "parameters", mls_checkpoint_parameters(c));
     row_count(r, "weight bytes", mls_checkpoint_bytes(c));
+    if (gguf)
+        row_text(r, "bits per weight", "%.2f",
+                 8 * (double)mls_checkpoint_bytes(c) /
+                     (double)mls_checkpoint_parameters(c));
     for (size_t i = 0; i < mls_checkpoint_warnings(c); i++)
         row_text(r, "warning", "%s", mls_checkpoint_warning(c, i));
 }
 
-/* NaN and infinity in one tensor, and the index of the first; read in pieces. */
-static mls_status count_wild(const mls_safetensors *f, const mls_tensor_info *t,
-                             uint64_t *nan, uint64_t *inf, uint64_t *first,
-                             mls_err *err)
+/* NaN and infinity in tensor k, and the index of the first; read in pieces. */
+static mls_status count_wild(const mls_checkpoint *c, size_t k, uint64_t *nan,
+                             uint64_t *inf, uint64_t *first, mls_err *err)
 {
+    const mls_tensor_info *t = mls_checkpoint_tensor(c, k, NULL);
     enum { PIECE = 1 << 16 };
     float *x = malloc(PIECE * sizeof *x);
     mls_status st = MLS_OK;
@@ -283,7 +287,7 @@ static mls_status count_wild(const mls_safetensors *f, const mls_tensor_info *t,
         const uint64_t left = t->n_elements - at;
         const size_t n = left < PIECE ? (size_t)left : PIECE;
 
-        st = mls_safetensors_read_f32(f, t, at, n, x, err);
+        st = mls_checkpoint_read_at(c, k, at, n, x, err);
         size_t i = st ? n : mls_first_not_finite(x, n);
 
         if (i < n && *first == t->n_elements)
@@ -302,31 +306,27 @@ static mls_status report_values(report *r, const mls_checkpoint *c, mls_err *err
     const double total = (double)mls_checkpoint_parameters(c);
     uint64_t seen = 0, all_nan = 0, all_inf = 0;
 
-    for (size_t i = 0; i < mls_checkpoint_shards(c); i++) {
-        const mls_safetensors *f = mls_checkpoint_shard(c, i);
+    for (size_t k = 0; k < mls_checkpoint_tensors(c); k++) {
+        size_t shard;
+        const mls_tensor_info *t = mls_checkpoint_tensor(c, k, &shard);
+        uint64_t nan, inf, first;
+        char at[128];
 
-        for (size_t k = 0; k < mls_safetensors_count(f); k++) {
-            const mls_tensor_info *t = mls_safetensors_at(f, k);
-            uint64_t nan, inf, first;
-            char at[128];
-
-            if (!mls_dtype_is_float(t->dtype))
-                continue;
-            if (count_wild(f, t, &nan, &inf, &first, err) ||
-                mls_progress_step(mls_tool_progress(), "values", (double)seen, total,
-                                  err))
-                return err->status;
-            if (nan + inf)
-                problem(r,
-                        "%s: tensor \"%.200s\" has %llu NaN and %llu infinite values, "
-                        "the first at %s",
-                        mls_checkpoint_shard_path(c, i), t->name,
-                        (unsigned long long)nan, (unsigned long long)inf,
-                        mls_index_text(at, t, first));
-            seen += t->n_elements;
-            all_nan += nan;
-            all_inf += inf;
-        }
+        if (!mls_checkpoint_readable(c, k))
+            continue;
+        if (count_wild(c, k, &nan, &inf, &first, err) ||
+            mls_progress_step(mls_tool_progress(), "values", (double)seen, total, err))
+            return err->status;
+        if (nan + inf)
+            problem(r,
+                    "%s: tensor \"%.200s\" has %llu NaN and %llu infinite values, "
+                    "the first at %s",
+                    mls_checkpoint_shard_path(c, shard), t->name,
+                    (unsigned long long)nan, (unsigned long long)inf,
+                    mls_index_text(at, t, first));
+        seen += t->n_elements;
+        all_nan += nan;
+        all_inf += inf;
     }
     row_text(r, "values", "%llu NaN, %llu infinite in %llu floats",
              (unsigned long long)all_nan, (unsigned long long)all_inf,
@@ -391,11 +391,11 @@ static mls_status report_hash(report *r, const mls_checkpoint *c, mls_err *err)
 
 /* ---- the command ---- */
 
-static mls_status check_folder(report *r, const char *folder, bool hash, bool values,
-                               mls_err *err)
+static mls_status check_model(report *r, const char *path, bool hash, bool values,
+                              mls_err *err)
 {
     mls_checkpoint *c;
-    mls_status st = mls_checkpoint_open(&c, folder, err);
+    mls_status st = mls_checkpoint_open(&c, path, err);
 
     if (st)
         return st;
@@ -431,11 +431,11 @@ static int run(int argc, char **argv)
         goto done;
     r.table = new_table();
     row_text(&r, "model", "%s", path);
-    if (mls_file_exists(path)) { /* a config.json alone */
+    if (mls_file_exists(path) && !mls_gguf_is(path)) { /* a config.json alone */
         if (mls_config_read(&config, path, &err))
             goto done;
         report_config(&r, &config);
-    } else if (check_folder(&r, path, hash, values, &err)) {
+    } else if (check_model(&r, path, hash, values, &err)) {
         goto done;
     }
     if (r.problems > PROBLEMS_SHOWN)

@@ -177,7 +177,7 @@ static mls_status all_weights(request *r, const mls_config *config, const char *
         r->sweep.weight_bytes = GIB * r->weights;
         return MLS_OK;
     }
-    if (mls_folder_exists(model) && has_weights(model)) {
+    if (mls_gguf_is(model) || (mls_folder_exists(model) && has_weights(model))) {
         mls_checkpoint *c;
         const mls_status st = mls_checkpoint_open(&c, model, err);
 
@@ -272,6 +272,21 @@ static mls_status check_parallel(const mls_size_sweep *s, const mls_config *conf
     return st;
 }
 
+/* From a folder, a config.json, or the metadata of a GGUF file. */
+static mls_status read_config(mls_config *config, const char *model, mls_err *err)
+{
+    mls_checkpoint *c;
+    mls_status st;
+
+    if (!mls_gguf_is(model))
+        return mls_config_read(config, model, err);
+    st = mls_checkpoint_open(&c, model, err);
+    if (!st)
+        *config = *mls_checkpoint_config(c);
+    mls_checkpoint_close(c);
+    return st;
+}
+
 static mls_status run_request(request *r, const char *model, mls_err *err)
 {
     const bool people = r->format == MLS_FORMAT_TABLE || r->format == MLS_FORMAT_MD ||
@@ -282,7 +297,7 @@ static mls_status run_request(request *r, const char *model, mls_err *err)
     mls_status st;
 
     if ((st = read_lists(r, err)) || (st = read_devices(r, err)) ||
-        (st = mls_config_read(&config, model, err)) ||
+        (st = read_config(&config, model, err)) ||
         (st = check_parallel(s, &config, err)) ||
         (st = read_settings(r, &config, err)) ||
         (s->n_devices && (st = find_weights(r, &config, model, err))))

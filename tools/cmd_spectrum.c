@@ -168,12 +168,11 @@ static int run(int argc, char **argv)
         return mls_usage_error(&cmd_spectrum,
                                "--per: expected layer or head, found \"%s\"", per);
     request.per_head = strcmp(per, "head") == 0;
-    /* A model is a folder, so a file is a capture. */
-    if (mls_file_exists(input)) {
+    /* A model is a folder or a GGUF file, so another file is a capture. */
+    if (mls_file_exists(input) && !mls_gguf_is(input)) {
         if (weighted)
-            return mls_usage_error(&cmd_spectrum,
-                                   "--weighted needs a model folder, found the file %s",
-                                   input);
+            return mls_usage_error(
+                &cmd_spectrum, "--weighted needs a model, found the file %s", input);
         capture_path = input;
     } else {
         model_path = input;
@@ -181,8 +180,7 @@ static int run(int argc, char **argv)
     }
 
     if (settings.n && (!model_path || !capture_path))
-        return mls_usage_error(&cmd_spectrum,
-                               "--setting needs a model folder and --weighted");
+        return mls_usage_error(&cmd_spectrum, "--setting needs a model and --weighted");
     if (mls_pool_new(&pool, threads, &err) ||
         (model_path && mls_model_open(&model, model_path, &err)) ||
         (capture_path &&

@@ -1,0 +1,24 @@
+/* What llama.cpp calls models and tensors, in Hugging Face's words. */
+#ifndef MLS_GGUF_NAMES_H
+#define MLS_GGUF_NAMES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/** How the converter treats one architecture (llama.cpp, convert_hf_to_gguf.py). */
+typedef struct mls_gguf_family {
+    const char *name;         /* general.architecture */
+    const char *model_type;   /* of config.json */
+    const char *architecture; /* of config.json; NULL where nothing is computed */
+    /** Rows of q and k have the two dims of a chunk side by side (2c, 2c + 1). */
+    bool interleaved;
+} mls_gguf_family;
+
+/** NULL when the architecture is not in the table. */
+const mls_gguf_family *mls_gguf_family_find(const char *architecture);
+
+/** "blk.3.attn_q.weight" to "model.layers.3.self_attn.q_proj.weight"; false: not known,
+    and out is the name as it is. */
+bool mls_gguf_tensor_name(const char *name, char out[96]);
+
+#endif
