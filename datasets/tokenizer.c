@@ -7,6 +7,7 @@
 #include "common/hash.h"
 #include "datasets/added_tokens.h"
 #include "datasets/bpe.h"
+#include "datasets/gguf_tokenizer.h"
 #include "datasets/json.h"
 #include "datasets/normalizer.h"
 #include "datasets/postprocessor.h"
@@ -118,6 +119,50 @@ done:
     return st;
 }
 
+/* "tokenizer.json" beside a file; NULL when memory is short. */
+static char *beside(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    char *folder = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
+    char *name = folder ? mls_path_join(folder, "tokenizer.json") : NULL;
+
+    free(folder);
+    return name;
+}
+
+/* Of the vocabulary in a GGUF file; where that is not done, of the file beside it. */
+static mls_status open_gguf(mls_tokenizer **out, const char *path, mls_err *err)
+{
+    char *json = NULL, *other = beside(path);
+    mls_gguf *f = NULL;
+    mls_err why = {0};
+    size_t len = 0;
+    mls_status st = other ? mls_gguf_open(&f, path, err)
+                          : mls_fail(err, MLS_E_NOMEM, "no memory for a path");
+
+    if (st)
+        goto done;
+    st = mls_gguf_tokenizer(f, &json, &len, &why);
+    if (!st)
+        st = mls_tokenizer_parse(out, json, len, path, &why);
+    if (st == MLS_E_INPUT && mls_file_exists(other))
+        st = mls_tokenizer_open(out, other, err);
+    else if (st == MLS_E_INPUT)
+        st =
+            mls_fail(err, st,
+                     "%s; put the model's own tokenizer.json beside the file, which is "
+                     "used then",
+                     why.text);
+    else if (st)
+        st = mls_fail(err, st, "%s", why.text);
+
+done:
+    mls_gguf_close(f);
+    free(json);
+    free(other);
+    return st;
+}
+
 mls_status mls_tokenizer_open(mls_tokenizer **out, const char *path, mls_err *err)
 {
     char *inside = NULL, *data = NULL;
@@ -125,6 +170,8 @@ mls_status mls_tokenizer_open(mls_tokenizer **out, const char *path, mls_err *er
     mls_status st;
 
     *out = NULL;
+    if (mls_gguf_is(path))
+        return open_gguf(out, path, err);
     if (mls_folder_exists(path)) {
         path = inside = mls_path_join(path, "tokenizer.json");
         if (!path)

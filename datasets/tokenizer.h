@@ -1,4 +1,4 @@
-/* tokenizer.json (Hugging Face tokenizers, BPE): text to ids. */
+/* Tokenizers of Hugging Face (tokenizer.json, BPE) and of GGUF files: text to ids. */
 #ifndef MLS_TOKENIZER_H
 #define MLS_TOKENIZER_H
 
@@ -12,7 +12,8 @@
 typedef struct mls_tokenizer mls_tokenizer;
 
 /**
- * @param path      tokenizer.json, or a folder that holds one
+ * @param path      tokenizer.json, a folder that holds one, or a GGUF file: then its own
+ *                  vocabulary, or a tokenizer.json beside it where that is not done
  * @param[out] out  release with mls_tokenizer_close(); NULL on error
  * @return MLS_OK, MLS_E_INPUT (missing, broken, or a part that we do not do, by name),
  *         MLS_E_NOMEM
