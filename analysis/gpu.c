@@ -2,7 +2,6 @@
 
 #include <strings.h>
 
-#include "common/buf.h"
 #include "common/words.h"
 
 #define GIB(n) ((n)*1073741824.0)
@@ -40,26 +39,18 @@ const mls_gpu mls_gpus[] = {
 mls_status mls_gpu_find(const mls_gpu **out, const char *name, mls_err *err)
 {
     const char *names[sizeof mls_gpus / sizeof mls_gpus[0]];
-    mls_buf all = {0};
-    mls_status st = MLS_OK;
+    char suggestion[MLS_SUGGESTION];
     size_t n = 0;
 
     *out = NULL;
-    for (; mls_gpus[n].name && !*out; n++) {
+    for (; mls_gpus[n].name; n++) {
         names[n] = mls_gpus[n].name;
-        mls_buf_printf(&all, "%s%s", n ? ", " : "", names[n]);
-        if (strcasecmp(names[n], name) == 0)
+        if (strcasecmp(names[n], name) == 0) {
             *out = &mls_gpus[n];
+            return MLS_OK;
+        }
     }
     names[n] = NULL;
-    if (!*out) {
-        const char *near = mls_nearest(name, names);
-
-        st = near ? mls_fail(err, MLS_E_ARG, "there is no GPU \"%s\"; did you mean %s?",
-                             name, near)
-                  : mls_fail(err, MLS_E_ARG, "there is no GPU \"%s\"; known are %s",
-                             name, all.data ? all.data : "none");
-    }
-    mls_buf_free(&all);
-    return st;
+    return mls_fail(err, MLS_E_ARG, "there is no GPU \"%s\"%s", name,
+                    mls_suggest(name, names, suggestion));
 }

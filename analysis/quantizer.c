@@ -133,7 +133,10 @@ static mls_status unknown_name(const char *name, mls_err *err)
     if (near)
         return mls_fail(err, MLS_E_ARG,
                         "there is no quantizer \"%s\"; did you mean %s?", name, near);
-    return mls_fail(err, MLS_E_ARG, "there is no quantizer \"%s\"", name);
+    return mls_fail(err, MLS_E_ARG,
+                    "there is no quantizer \"%s\"; mlascope quantize --formats lists "
+                    "them",
+                    name);
 }
 
 static mls_status find_format(mls_quant *q, const char *name, mls_err *err)

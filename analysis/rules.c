@@ -69,9 +69,8 @@ mls_status mls_rule_find(const mls_rule **out, const char *name, mls_err *err)
         *out = &rules[i];
         return MLS_OK;
     }
-    const char *near = mls_nearest(plain, names);
+    char suggestion[MLS_SUGGESTION];
 
-    return mls_fail(err, MLS_E_ARG, "there is no selection rule %s; %s %s", plain,
-                    near ? "did you mean" : "the first of them is",
-                    near ? near : names[0]);
+    return mls_fail(err, MLS_E_ARG, "there is no selection rule %s%s", plain,
+                    mls_suggest(plain, names, suggestion));
 }

@@ -46,11 +46,10 @@ mls_status mls_method_find(const mls_method **out, const char *name, mls_err *er
         return MLS_OK;
     }
 
-    const char *near = mls_nearest(name, names);
-    if (near)
-        return mls_fail(err, MLS_E_ARG, "there is no method \"%s\"; did you mean %s?",
-                        name, near);
-    return mls_fail(err, MLS_E_ARG, "there is no method \"%s\"", name);
+    char suggestion[MLS_SUGGESTION];
+
+    return mls_fail(err, MLS_E_ARG, "there is no method \"%s\"%s", name,
+                    mls_suggest(name, names, suggestion));
 }
 
 bool mls_method_by_data(const mls_setting *s)

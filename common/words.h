@@ -8,6 +8,15 @@
 /** Closest word of a NULL-terminated list by edit distance; NULL when none is near. */
 const char *mls_nearest(const char *word, const char *const *words);
 
+enum { MLS_SUGGESTION = 512 };
+
+/**
+ * The end of a sentence about an unknown word: "; did you mean WORD?", or all words where
+ * none is near: "; known are A, B, C". Returns out.
+ */
+const char *mls_suggest(const char *word, const char *const *words,
+                        char out[MLS_SUGGESTION]);
+
 /** "" for one, "s" for none and for many: "%zu layer%s". */
 static inline const char *mls_plural(size_t n)
 {

@@ -150,13 +150,10 @@ mls_status mls_export_write(const mls_export *job, mls_err *err)
         if (strcmp(targets[i]->name, job->target) == 0)
             t = targets[i];
     if (!t) {
-        const char *near = mls_nearest(job->target, mls_export_names);
+        char suggestion[MLS_SUGGESTION];
 
-        return near ? mls_fail(err, MLS_E_ARG,
-                               "nothing is exported for \"%s\"; did you mean %s?",
-                               job->target, near)
-                    : mls_fail(err, MLS_E_ARG, "nothing is exported for \"%s\"",
-                               job->target);
+        return mls_fail(err, MLS_E_ARG, "nothing is exported for \"%s\"%s", job->target,
+                        mls_suggest(job->target, mls_export_names, suggestion));
     }
     made = !mls_folder_exists(job->folder);
     st = begin_folder(job->folder, &temp, err);

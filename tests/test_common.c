@@ -222,6 +222,19 @@ static void the_nearest_word_is_found_only_when_it_is_near(void **state)
     assert_string_equal(mls_nearest("spectrm", words), "spectrum");
     assert_string_equal(mls_nearest("szie", words), "size");
     assert_null(mls_nearest("xyzzy", words));
+    assert_string_equal(mls_nearest("rnu", (const char *[]){"ru", NULL}), "ru");
+    /* Two of three other letters make another word. */
+    assert_null(mls_nearest("foo", (const char *[]){"low", "fp8", NULL}));
+}
+
+static void an_unknown_word_is_answered_with_the_nearest_or_with_all(void **state)
+{
+    const char *words[] = {"high", "low", NULL};
+    char text[MLS_SUGGESTION];
+
+    (void)state;
+    assert_string_equal(mls_suggest("hihg", words, text), "; did you mean high?");
+    assert_string_equal(mls_suggest("foo", words, text), "; known are high, low");
 }
 
 static void numbers_are_parsed_whole_or_not_at_all(void **state)
@@ -266,6 +279,7 @@ int main(void)
         cmocka_unit_test(names_that_no_file_can_have_are_refused),
         cmocka_unit_test(random_numbers_have_the_moments_they_should),
         cmocka_unit_test(the_nearest_word_is_found_only_when_it_is_near),
+        cmocka_unit_test(an_unknown_word_is_answered_with_the_nearest_or_with_all),
         cmocka_unit_test(numbers_are_parsed_whole_or_not_at_all),
         cmocka_unit_test(a_message_is_one_line_of_text_whatever_it_quotes),
     };

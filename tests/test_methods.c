@@ -241,7 +241,8 @@ static void unknown_methods_keys_and_words_are_refused_with_the_nearest(void **s
     const mls_config a = mha();
 
     assert_setting_refused(&a, "mha2ml", MLS_E_ARG, "did you mean mha2mla?");
-    assert_setting_refused(&a, "zzz", MLS_E_ARG, "there is no method \"zzz\"");
+    assert_setting_refused(&a, "zzz", MLS_E_ARG,
+                           "there is no method \"zzz\"; known are baseline, ");
     assert_setting_refused(&a, "mha2mla rnk=4", MLS_E_ARG, "did you mean rank?");
     assert_setting_refused(&a, "baseline rank=4", MLS_E_ARG,
                            "baseline has no key rank");

@@ -111,7 +111,9 @@ static void what_a_rule_cannot_do_is_said(void **state)
 
     (void)state;
     assert_refused(mls_selection_by_rule(&s, "2-nrm", &in, 2, MLS_SCOPE_HEAD, &err),
-                   MLS_E_ARG, "did you mean 2-norm");
+                   MLS_E_ARG, "did you mean 2-norm?");
+    assert_refused(mls_selection_by_rule(&s, "foo", &in, 2, MLS_SCOPE_HEAD, &err),
+                   MLS_E_ARG, "there is no selection rule foo; known are high, low, ");
     assert_refused(mls_selection_by_rule(&s, "high:2", &in, 2, MLS_SCOPE_HEAD, &err),
                    MLS_E_ARG, "takes no argument");
     assert_refused(mls_selection_by_rule(&s, "uniform:x", &in, 2, MLS_SCOPE_HEAD, &err),
@@ -124,7 +126,7 @@ static void what_a_rule_cannot_do_is_said(void **state)
     assert_refused(mls_selection_by_rule(&s, "high", &in, 9, MLS_SCOPE_HEAD, &err),
                    MLS_E_INPUT, "the model has 8");
     assert_refused(mls_selection_by_rule(&s, "2-norm", &in, 2, MLS_SCOPE_HEAD, &err),
-                   MLS_E_INPUT, "needs the statistics");
+                   MLS_E_INPUT, "needs --capture RUN.h5, written by mlascope");
     assert_null(s.order);
     assert_refused(mls_selection_by_rule(&s, "high", &in, 2, MLS_SCOPE_QUERY, &err),
                    MLS_E_ARG, "keys are shared");
