@@ -11,7 +11,6 @@
 
 enum {
     MAP_ROWS_MAX = 96, /* heads in one picture */
-    COLOURS = 8,       /* line types that plot.c tells apart */
 };
 
 /* Write a plot whose script was put together in a buffer; frees it. */
@@ -96,8 +95,8 @@ mls_status mls_frequency_map_plot(const char *folder, const mls_frequency_map *m
                    "set logscale cb\nset cbtics (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, "
                    "100)\n"
                    "set xrange [-0.5:%zu.5]\nset yrange [%zu.5:-0.5]\n"
-                   "set ytics (",
-                   m->title, C - 1, rows - 1);
+                   "set xtics 0, %zu\nset ytics (",
+                   m->title, C - 1, rows - 1, step);
     for (size_t l = first; l < last; l++)
         for (size_t g = 0; g < G; g++) {
             /* Name few rows where there are many. */
@@ -137,20 +136,20 @@ static void add_curve(mls_buf *script, const mls_frequency *f, size_t i,
                       bool first)
 {
     const char *rule = f->rule[i].name;
-    const size_t colour = i % COLOURS + 1, dash = i / COLOURS + 1;
+    const size_t line = i % MLS_PLOT_LINES + 1;
 
     mls_buf_puts(script, first ? "plot " : ", \\\n     ");
     if (bars)
         mls_buf_printf(script,
                        "\"../data/%s.csv\" using (strcol(\"rule\") eq \"%s\" ? "
                        "column(\"%s\") : NaN):\"%s\":\"low\":\"high\" with yerrorbars "
-                       "linetype %zu linewidth 1 notitle, \\\n     ",
-                       name, rule, x, y, colour);
+                       "linetype %zu linewidth 1 dashtype 1 notitle, \\\n     ",
+                       name, rule, x, y, line);
     mls_buf_printf(script,
                    "\"../data/%s.csv\" using (strcol(\"rule\") eq \"%s\" ? "
                    "column(\"%s\") : NaN):\"%s\" with linespoints linetype %zu "
-                   "dashtype %zu title \"%s\"",
-                   name, rule, x, y, colour, dash, rule);
+                   "title \"%s\"",
+                   name, rule, x, y, line, rule);
 }
 
 mls_status mls_frequency_error_plot(const char *folder, const mls_frequency *f,

@@ -9,6 +9,9 @@
 #include "common/status.h"
 #include "reports/table.h"
 
+/** Line types of the style, told apart by colour and point; those after half are dashed. */
+enum { MLS_PLOT_LINES = 16 };
+
 /** One picture. All text is borrowed for the call. */
 typedef struct mls_plot {
     const char *name; /* file name without ending: letters, digits, '-' */

@@ -10,7 +10,7 @@
 #include "common/checked.h"
 #include "reports/plot.h"
 
-enum { EQUAL_MIN = 4, COLOURS = 8, ATTENTION = MLS_PREDICTORS - 1 };
+enum { EQUAL_MIN = 4, ATTENTION = MLS_PREDICTORS - 1 };
 
 static const double round_off_error = 1e-6; /* also in the script of the plot */
 
@@ -217,9 +217,11 @@ static void add_panel(mls_buf *script, const mls_prediction *p, size_t n, size_t
 {
     size_t method = 0, drawn = 0;
 
-    mls_buf_printf(script, "set title \"%s: ρ = %.2f\"\nset xlabel \"%s\"\n%s\n",
-                   predictors[k].name, rank->rank, predictors[k].axis,
-                   key ? "set key at screen 0.72,0.45 left top" : "unset key");
+    mls_buf_printf(
+        script, "set title \"%s: ρ = %.2f\"\nset xlabel \"%s\"\n%s\n",
+        predictors[k].name, rank->rank, predictors[k].axis,
+        key ? "set key at screen 0.72,0.46 left top samplen 1 spacing 0.8 maxrows 16"
+            : "unset key");
     for (size_t i = 0; i < n; i++) {
         if (!begins_method(p, i))
             continue;
@@ -227,10 +229,10 @@ static void add_panel(mls_buf *script, const mls_prediction *p, size_t n, size_t
         mls_buf_printf(script,
                        "%s\"../data/predictors.csv\" using (strcol(\"method\") eq "
                        "\"%s\" && column(\"%s\") > 1e-6 ? column(\"%s\") : NaN):\"kl\" "
-                       "with points linetype %zu %stitle \"%s\"",
+                       "with points linetype %zu title \"%s\"",
                        drawn++ ? ", \\\n     " : "plot ", p[i].method,
-                       predictors[k].key, predictors[k].key, (method - 1) % COLOURS + 1,
-                       method > COLOURS ? "pointtype 2 " : "", p[i].method);
+                       predictors[k].key, predictors[k].key,
+                       (method - 1) % MLS_PLOT_LINES + 1, p[i].method);
     }
     mls_buf_puts(script, "\n");
 }
@@ -245,8 +247,8 @@ mls_status mls_predictors_plot(const char *folder, const mls_prediction *p, size
     mls_status st = MLS_OK;
 
     mls_buf_puts(&script,
-                 "set multiplot layout 2,3 margins 0.06,0.99,0.09,0.95 spacing "
-                 "0.07,0.14\n"
+                 "set multiplot layout 2,3 margins 0.07,0.98,0.09,0.94 spacing "
+                 "0.08,0.14\n"
                  "set logscale xy\nset format \"%g\"\n"
                  "set ylabel \"measured KL (nat)\"\n");
     for (size_t k = 0; k < MLS_PREDICTORS; k++) {

@@ -16,8 +16,7 @@ static const double fractions[] = {0.5, 0.3125, 0.25, 0.1875, 0.125};
 enum {
     FRACTIONS = sizeof fractions / sizeof fractions[0],
     PER_METHOD = 2,
-    OURS = 7,    /* the black line type */
-    COLOURS = 8, /* line types that plot.c tells apart */
+    OURS = 7, /* the black line type */
 };
 
 /* One setting and what it is a point of. */
@@ -166,13 +165,13 @@ static mls_status draw(const mls_report *r, const point *p, size_t n,
             "%s\"../data/quality-curves.csv\" using (strcol(\"method\") eq "
             "\"%s\" ? column(\"kept_percent\") : "
             "NaN):\"kl\":\"kl_low\":\"kl_high\" with yerrorbars linetype %d "
-            "pointtype 0 linewidth 1 notitle, \\\n"
+            "pointtype 0 linewidth 1 dashtype 1 notitle, \\\n"
             "     \"\" using (strcol(\"method\") eq \"%s\" ? "
             "column(\"kept_percent\") : NaN):\"kl\" with linespoints linetype "
-            "%d dashtype %d linewidth %d title \"%s\"",
+            "%d linewidth %d title \"%s\"",
             line > 1 ? ", \\\n     " : "", mls_methods[k]->title, ours ? OURS : line,
-            mls_methods[k]->title, ours ? OURS : line,
-            ours ? 1 : (line - 1) / COLOURS + 1, ours ? 4 : 2, mls_methods[k]->title);
+            mls_methods[k]->title, ours ? OURS : line, ours ? 4 : 2,
+            mls_methods[k]->title);
     }
     mls_buf_puts(&script, "\n");
     const mls_plot plot = {.name = "quality-curves",

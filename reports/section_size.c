@@ -173,6 +173,7 @@ mls_status mls_section_size(const mls_report *r, mls_page *page, mls_buf *summar
     mls_table_column(curves, "kept_percent", "kept", "%", 2);
     st = mls_method_typical(c, &settings, &sweep.n_settings, err);
     sweep.setting = settings;
+    sweep.weight_bytes = (double)mls_checkpoint_bytes(mls_model_checkpoint(r->model));
     if (!st)
         st = mls_size_table(&typical, c, &sweep, true, err);
     if (!st)
@@ -180,9 +181,7 @@ mls_status mls_section_size(const mls_report *r, mls_page *page, mls_buf *summar
     if (!st)
         st = draw(r, curves, err);
     if (!st)
-        st = mls_size_plots(
-            r->folder, c, settings, sweep.n_settings, CONTEXT,
-            (double)mls_checkpoint_bytes(mls_model_checkpoint(r->model)), err);
+        st = mls_size_plots(r->folder, c, &sweep, err);
     if (!st) {
         mls_page_section(page, "size", "Cache size");
         mls_page_text(page,

@@ -1,5 +1,6 @@
 #include "reports/size_plots.h"
 
+#include <ctype.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,35 +12,32 @@
 
 #define GIB 1073741824.0
 
-enum { TEXT = 1024 };
+enum { TEXT = 1024, DEVICE_KEY = 32 };
+
+/* What most people have, where no device is asked about. */
+static const mls_size_device usual[] = {
+    {"24 GiB", 24 * GIB, 0}, {"80 GiB", 80 * GIB, 0}, {"141 GiB", 141 * GIB, 0}};
+enum { USUAL = sizeof usual / sizeof usual[0], DEVICES_DRAWN = 8, PARTS = 6 };
 
 static const struct {
-    const char *key, *heading;
-    double gib;
-} memories[] = {
-    {"gb_24", "24 GB", 24}, {"gb_80", "80 GB", 80}, {"gb_141", "141 GB", 141}};
-enum { MEMORIES = sizeof memories / sizeof memories[0] };
+    const char *key, *title;
+    int color;
+} parts[PARTS] = {{"key_codes", "keys", 1},       {"value_codes", "values", 6},
+                  {"latent_codes", "latents", 3}, {"rope_key_codes", "rope keys", 5},
+                  {"metadata", "metadata", 2},    {"window", "16-bit window", 7}};
 
 static const char bars[] = "set style data histograms\n"
                            "set style fill solid 0.9 noborder\n"
                            "set boxwidth 0.8\n"
                            "set xtics rotate by -40 noenhanced\n";
 
-static const char bytes_script[] =
-    "set ylabel \"bytes per token\"\n"
-    "set format y \"%.1s %c\"\n"
-    "set yrange [0:*]\n"
-    "set style histogram rowstacked\n"
-    "f = \"../data/size-bytes.csv\"\n"
-    "plot f using \"key_codes\":xtic(1) title \"keys\" lt 1, "
-    "f using \"value_codes\" title \"values\" lt 6, "
-    "f using \"latent_codes\" title \"latents\" lt 3, "
-    "f using \"rope_key_codes\" title \"rope keys\" lt 5, "
-    "f using \"metadata\" title \"metadata\" lt 2, "
-    "f using \"window\" title \"16-bit window\" lt 7\n";
+static const char bytes_script[] = "set ylabel \"bytes per token\"\n"
+                                   "set format y \"%.0f\"\n"
+                                   "set yrange [0:*]\n"
+                                   "set style histogram rowstacked\n";
 
 static const char kept_script[] =
-    "set ylabel \"%\"\n"
+    "set ylabel \"kept (%)\"\n"
     "set yrange [0:*]\n"
     "set style histogram clustered gap 1\n"
     "f = \"../data/size-kept.csv\"\n"
@@ -47,7 +45,7 @@ static const char kept_script[] =
     "f using \"kept_pct\" title \"true\" lt 1\n";
 
 static const char context_script[] = "set ylabel \"tokens\"\n"
-                                     "set format y \"%.1s %c\"\n"
+                                     "set format y \"%.0s %c\"\n"
                                      "set logscale y\n"
                                      "set yrange [1000:*]\n"
                                      "set style histogram clustered gap 1\n";
@@ -56,52 +54,83 @@ static const char context_script[] = "set ylabel \"tokens\"\n"
 typedef struct {
     mls_table *bytes, *kept, *context;
     mls_cache_layout *layout, *baseline;
-    bool any[MEMORIES]; /* a context fits into this memory: there is a bar to draw */
+    mls_size_request use;
+    double weight_bytes; /* on one GPU; NaN: unknown */
+    const mls_size_device *device;
+    size_t n_devices;
+    bool part[PARTS];        /* some setting has it: there is something to draw */
+    bool any[DEVICES_DRAWN]; /* a context fits into this memory */
 } tables;
+
+/* The first of every list; devices without a memory have no longest context. */
+static void choose_use(tables *t, const mls_size_sweep *s)
+{
+    t->use = (mls_size_request){s->tokens.item[0], s->batch.item[0], s->block.item[0],
+                                s->tensor_parallel.item[0], s->dtype_bits.item[0]};
+    t->weight_bytes = s->weight_bytes / (double)t->use.tensor_parallel;
+    t->device = s->n_devices ? s->device : usual;
+    t->n_devices = s->n_devices ? s->n_devices : USUAL;
+    if (t->n_devices > DEVICES_DRAWN)
+        t->n_devices = DEVICES_DRAWN;
+}
+
+/* "24_gib" for "24 GiB": a column's key. */
+static const char *device_key(char *out, size_t size, const char *name)
+{
+    size_t i = 0;
+
+    for (; name[i] && i + 1 < size; i++)
+        out[i] = isalnum((unsigned char)name[i]) ? (char)tolower((unsigned char)name[i])
+                                                 : '_';
+    out[i] = '\0';
+    return out;
+}
 
 static void add_columns(const tables *t)
 {
-    static const char *const parts[] = {"key_codes",      "value_codes", "latent_codes",
-                                        "rope_key_codes", "metadata",    "window"};
+    char key[DEVICE_KEY];
 
     mls_table_column(t->bytes, "setting", "setting", "", 0);
-    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
-        mls_table_column(t->bytes, parts[i], parts[i], "B/token", 1);
+    for (size_t i = 0; i < PARTS; i++)
+        mls_table_column(t->bytes, parts[i].key, parts[i].title, "B/token", 1);
     mls_table_column(t->kept, "setting", "setting", "", 0);
     mls_table_column(t->kept, "payload_kept_pct", "payload", "%", 4);
     mls_table_column(t->kept, "kept_pct", "true", "%", 4);
     mls_table_column(t->context, "setting", "setting", "", 0);
-    for (size_t i = 0; i < MEMORIES; i++)
-        mls_table_column(t->context, memories[i].key, memories[i].heading, "tokens", 0);
+    for (size_t i = 0; i < t->n_devices; i++)
+        mls_table_column(t->context, device_key(key, sizeof key, t->device[i].name),
+                         t->device[i].name, "tokens", 0);
 }
 
-static void put_setting(tables *t, const char *text, const mls_size_request *q,
-                        double weight_bytes)
+static void put_setting(tables *t, const char *text)
 {
     mls_size_result r, base;
 
-    mls_size(&r, t->layout, q);
-    mls_size(&base, t->baseline, q);
+    mls_size(&r, t->layout, &t->use);
+    mls_size(&base, t->baseline, &t->use);
+    const double part[PARTS] = {r.key_codes,      r.value_codes, r.latent_codes,
+                                r.rope_key_codes, r.metadata,    r.window};
+
     mls_table_row(t->bytes);
     mls_table_text(t->bytes, text);
-    mls_table_real(t->bytes, r.key_codes);
-    mls_table_real(t->bytes, r.value_codes);
-    mls_table_real(t->bytes, r.latent_codes);
-    mls_table_real(t->bytes, r.rope_key_codes);
-    mls_table_real(t->bytes, r.metadata);
-    mls_table_real(t->bytes, r.window);
+    for (size_t i = 0; i < PARTS; i++) {
+        mls_table_real(t->bytes, part[i]);
+        t->part[i] |= part[i] > 0;
+    }
     mls_table_row(t->kept);
     mls_table_text(t->kept, text);
     mls_table_real(t->kept,
                    100 * r.payload_bytes_per_token / base.payload_bytes_per_token);
     mls_table_real(t->kept, 100 * r.bytes_per_token / base.bytes_per_token);
-    if (isnan(weight_bytes))
+    if (isnan(t->weight_bytes))
         return;
     mls_table_row(t->context);
     mls_table_text(t->context, text);
-    for (size_t i = 0; i < MEMORIES; i++) {
-        const size_t T =
-            mls_size_max_tokens(t->layout, q, weight_bytes, GIB * memories[i].gib);
+    for (size_t i = 0; i < t->n_devices; i++) {
+        const double memory = t->device[i].memory;
+        const size_t T = memory > 0 ? mls_size_max_tokens(t->layout, &t->use,
+                                                          t->weight_bytes, memory)
+                                    : 0;
 
         if (T > 0 && T < MLS_SIZE_UNLIMITED) {
             mls_table_count(t->context, (long long)T);
@@ -136,37 +165,73 @@ static mls_status write_one(const char *folder, const char *name, const char *ti
     return st;
 }
 
+static mls_status write_bytes(const char *folder, const mls_config *config,
+                              const tables *t, mls_err *err)
+{
+    mls_buf commands = {0};
+    char title[TEXT];
+    size_t drawn = 0;
+    int at = snprintf(title, sizeof title, "Cache per token, %zu tokens, true bytes",
+                      t->use.tokens);
+    mls_status st;
+
+    if (t->use.dtype_bits != 16)
+        snprintf(title + at, sizeof title - (size_t)at, ", %zu bits where unquantized",
+                 t->use.dtype_bits);
+    mls_buf_puts(&commands, bytes_script);
+    for (size_t i = 0; i < PARTS; i++)
+        if (t->part[i])
+            mls_buf_printf(&commands,
+                           "%s \"../data/size-bytes.csv\" using \"%s\":xtic(1) title "
+                           "\"%s\" lt %d",
+                           drawn++ ? "," : "plot", parts[i].key, parts[i].title,
+                           parts[i].color);
+    mls_buf_puts(&commands, "\n");
+    st = commands.failed ? mls_fail(err, MLS_E_NOMEM, "no memory for a plot")
+                         : write_one(folder, "size-bytes", title, config, t->bytes,
+                                     commands.data, err);
+    mls_buf_free(&commands);
+    return st;
+}
+
 /* gnuplot refuses bars without any value, so memories without one are left out. */
 static mls_status write_context(const char *folder, const mls_config *config,
                                 const tables *t, mls_err *err)
 {
     mls_buf commands = {0};
+    char title[TEXT], key[DEVICE_KEY];
     mls_status st = MLS_OK;
     size_t drawn = 0;
+    int at = snprintf(title, sizeof title, "Longest context beside the weights, ");
 
+    at += t->use.batch == 1
+              ? snprintf(title + at, sizeof title - (size_t)at, "one sequence")
+              : snprintf(title + at, sizeof title - (size_t)at, "%zu sequences",
+                         t->use.batch);
+    if (t->use.tensor_parallel > 1)
+        snprintf(title + at, sizeof title - (size_t)at, ", %zu GPUs",
+                 t->use.tensor_parallel);
     mls_buf_puts(&commands, context_script);
-    for (size_t i = 0; i < MEMORIES; i++)
+    for (size_t i = 0; i < t->n_devices; i++)
         if (t->any[i])
             mls_buf_printf(&commands,
                            "%s \"../data/size-context.csv\" using \"%s\":xtic(1) "
                            "title \"%s\" lt %zu",
-                           drawn++ ? "," : "plot", memories[i].key, memories[i].heading,
-                           i + 1);
+                           drawn++ ? "," : "plot",
+                           device_key(key, sizeof key, t->device[i].name),
+                           t->device[i].name, i + 1);
     if (commands.failed)
         st = mls_fail(err, MLS_E_NOMEM, "no memory for a plot");
     else if (drawn)
-        st = write_one(folder, "size-context",
-                       "Longest context beside the weights, one sequence", config,
-                       t->context, commands.data, err);
+        st = write_one(folder, "size-context", title, config, t->context, commands.data,
+                       err);
     mls_buf_free(&commands);
     return st;
 }
 
 mls_status mls_size_plots(const char *folder, const mls_config *config,
-                          const mls_setting *setting, size_t n, size_t tokens,
-                          double weight_bytes, mls_err *err)
+                          const mls_size_sweep *sweep, mls_err *err)
 {
-    const mls_size_request q = {tokens, 1, 16, 1, 16};
     tables t = {.bytes = mls_table_new("Cache per token"),
                 .kept = mls_table_new("Kept of the model's own cache"),
                 .context = mls_table_new("Longest context"),
@@ -179,27 +244,27 @@ mls_status mls_size_plots(const char *folder, const mls_config *config,
         st = mls_fail(err, MLS_E_NOMEM, "no memory for plots of sizes");
         goto done;
     }
+    choose_use(&t, sweep);
     add_columns(&t);
     mls_size_baseline(t.baseline, config);
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < sweep->n_settings; i++) {
         mls_err why = {0};
 
-        mls_setting_text(&setting[i], text, sizeof text);
-        st = mls_method_layout(t.layout, config, &setting[i], &why);
+        mls_setting_text(&sweep->setting[i], text, sizeof text);
+        st = mls_method_layout(t.layout, config, &sweep->setting[i], &why);
         if (st && st != MLS_E_INPUT) {
             mls_fail(err, st, "setting \"%.300s\": %s", text, why.text);
             goto done;
         }
         if (!st)
-            put_setting(&t, text, &q, weight_bytes);
+            put_setting(&t, text);
     }
-    snprintf(text, sizeof text, "Cache per token, %zu tokens, true bytes", tokens);
-    if ((st = write_one(folder, "size-bytes", text, config, t.bytes, bytes_script,
-                        err)) ||
-        (st = write_one(folder, "size-kept", "Kept of the model's own cache", config,
-                        t.kept, kept_script, err)))
-        goto done;
-    st = write_context(folder, config, &t, err);
+    st = write_bytes(folder, config, &t, err);
+    if (!st)
+        st = write_one(folder, "size-kept", "Kept of the model's own cache", config,
+                       t.kept, kept_script, err);
+    if (!st)
+        st = write_context(folder, config, &t, err);
 
 done:
     mls_table_free(t.bytes);

@@ -250,16 +250,13 @@ static void describe(mls_table *t, const request *r, const mls_config *config,
     }
 }
 
-/* The first --tokens; without weights there is no picture of contexts. */
+/* Without weights there is no picture of contexts. */
 static mls_status draw(request *r, const mls_config *config, const char *model,
                        mls_err *err)
 {
-    const mls_size_sweep *s = &r->sweep;
-    const bool known = s->n_devices || !all_weights(r, config, model, NULL);
-
-    return mls_size_plots(r->plots, config, s->setting, s->n_settings,
-                          s->tokens.item[0], known ? s->weight_bytes : (double)NAN,
-                          err);
+    if (!r->sweep.n_devices && all_weights(r, config, model, NULL))
+        r->sweep.weight_bytes = (double)NAN;
+    return mls_size_plots(r->plots, config, &r->sweep, err);
 }
 
 static mls_status check_parallel(const mls_size_sweep *s, const mls_config *config,
@@ -390,7 +387,8 @@ const mls_command cmd_size = {
         "model]\n"
         "      --active X       of these, what a decode step reads (experts) [all]\n"
         "      --formula        show each formula with its numbers\n"
-        "      --plots DIR      draw bytes, kept fractions and contexts there\n"
+        "      --plots DIR      draw bytes, kept fractions and contexts there, for\n"
+        "                       the first of each list\n"
         "      --format F       table, md, csv, json, jsonl or html [table]\n"
         "  -o, --output FILE    write there [standard output]\n"
         "\n"
