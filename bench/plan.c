@@ -324,11 +324,16 @@ static mls_status refuse_budget(const mls_plan_request *r, const problem *p,
 {
     const double least = (double)mls_choices_least(&p->c) / (double)r->tokens;
 
+    char with[64] = "";
+
+    if (r->multiple > 1)
+        snprintf(with, sizeof with, " with ranks in multiples of %zu", r->multiple);
     return mls_fail(
         err, MLS_E_INPUT,
         "a budget of %.6g bytes per token (%.4g %% of the model's own cache) "
-        "is impossible; the smallest possible is %.6g (%.4g %%)",
-        r->budget, 100 * r->budget / own_bytes(r), least, 100 * least / own_bytes(r));
+        "is impossible; the smallest possible%s is %.6g (%.4g %%)",
+        r->budget, 100 * r->budget / own_bytes(r), with, least,
+        100 * least / own_bytes(r));
 }
 
 static mls_status take(mls_plan *out, const problem *p, const mls_plan_request *r,

@@ -1,6 +1,7 @@
 #include "reports/plan_tables.h"
 
 #include <math.h>
+#include <stdio.h>
 
 /* Longer than any text of a plan's settings. */
 enum { SETTING_TEXT = 2048 };
@@ -40,6 +41,28 @@ mls_table *mls_plan_layers_table(const mls_plan *p, bool ranks)
     return t;
 }
 
+/* Say so where a setting of no more bytes was measured to lose less than the plan. */
+static void note_better(mls_table *t, const mls_plan *p)
+{
+    const mls_plan_quality *best = NULL;
+    char text[MLS_PLAN_TEXT + 256];
+
+    for (size_t i = 1; i < p->n_measured; i++) {
+        const mls_plan_quality *q = &p->measured[i];
+
+        if (q->bytes <= p->budget && q->difference.mean + q->difference.half < 0 &&
+            (!best || q->kl.mean < best->kl.mean))
+            best = q;
+    }
+    if (!best)
+        return;
+    snprintf(text, sizeof text,
+             "the plan is not the best of these: %s fits the same budget and loses "
+             "%.5f ± %.5f nat less; take it, or plan again on more windows",
+             best->name, -best->difference.mean, best->difference.half);
+    mls_table_note(t, text);
+}
+
 mls_table *mls_plan_quality_table(const mls_plan *p, bool full)
 {
     mls_table *t = mls_table_new(NULL);
@@ -75,5 +98,6 @@ mls_table *mls_plan_quality_table(const mls_plan *p, bool full)
         }
         mls_table_real(t, 100 * q->reduction);
     }
+    note_better(t, p);
     return t;
 }

@@ -28,18 +28,18 @@ static mls_table *quality_table(const mls_plan *p)
 static mls_status draw(const mls_report *r, const mls_table *layers, size_t L,
                        mls_err *err)
 {
+    char script[512];
+
+    snprintf(
+        script, sizeof script,
+        "set title \"Rank of every layer under one budget\"\n"
+        "set xlabel \"layer\"\nset ylabel \"rank (numbers cached per token)\"\n"
+        "set yrange [0:*]\nset xrange [-0.6:%.1f]\nset style fill solid 0.9\n"
+        "set boxwidth 0.7\nunset key\nset xtics 0, %zu\n"
+        "plot \"../data/plan.csv\" using \"layer\":\"rank\" with boxes linetype 1\n",
+        (double)L - 0.4, L / 24 + 1);
     const mls_plot plot = {
-        .name = "plan",
-        .data = layers,
-        .script =
-            "set title \"Rank of every layer under one budget\"\n"
-            "set xlabel \"layer\"\nset ylabel \"rank (numbers cached per token)\"\n"
-            "set yrange [0:*]\nset xrange [-0.6:*]\nset style fill solid 0.9\n"
-            "set boxwidth 0.7\nunset key\nset xtics 1\n"
-            "plot \"../data/plan.csv\" using \"layer\":\"rank\" with boxes "
-            "linetype 1\n",
-        .width = (unsigned)(L > 40 ? 1100 : 700),
-        .height = 360};
+        .name = "plan", .data = layers, .script = script, .width = 1000, .height = 400};
 
     return mls_plot_write(r->folder, &plot, err);
 }
@@ -106,12 +106,15 @@ mls_status mls_section_plan(const mls_report *r, mls_page *page, mls_buf *summar
                          "Ranks of kq's latents per layer, multiples of 8.", err);
     mls_page_table(page, quality);
     mls_page_details(page, "Settings per layer", layers);
-    mls_buf_printf(
-        summary, "plan for 25 %% of the cache: KL %.4f ± %.4f (predicted %.4f)",
-        plan.measured[0].kl.mean, plan.measured[0].kl.half, plan.measured[0].predicted);
+    mls_buf_printf(summary,
+                   "plan for 25 %% of the cache, on %zu of these windows: KL %.4f ± "
+                   "%.4f (predicted "
+                   "%.4f)",
+                   plan.verify_windows, plan.measured[0].kl.mean,
+                   plan.measured[0].kl.half, plan.measured[0].predicted);
     if (plan.n_measured > 1)
-        mls_buf_printf(summary, "; %s: %.4f", plan.measured[1].name,
-                       plan.measured[1].kl.mean);
+        mls_buf_printf(summary, "; %s there: %.4f ± %.4f", plan.measured[1].name,
+                       plan.measured[1].kl.mean, plan.measured[1].kl.half);
     mls_buf_puts(summary, "\n");
 
 done:

@@ -8,6 +8,7 @@
 #include "bench/plan_costs.h"
 #include "common/files.h"
 #include "common/rng.h"
+#include "reports/plan_tables.h"
 #include "tests/expect.h"
 
 #define SHA "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
@@ -201,7 +202,8 @@ static void impossible_budgets_are_refused_with_the_smallest(void **state)
 
     /* chunks=8, rank=16 per KV head: 2 (16 + 16) numbers of 2 bytes in 6 layers. */
     assert_refused(mls_plan_make(&p, &r, NULL, &err), MLS_E_INPUT,
-                   "the smallest possible is 768 (25 %)");
+                   "the smallest possible with ranks in multiples of 16 is 768 "
+                   "(25 %)");
     assert_null(p.layer);
 }
 
@@ -508,6 +510,37 @@ static void a_plan_splits_a_layers_rank_over_its_heads(void **state)
     mls_capture_close(capture);
 }
 
+static void a_setting_that_beats_the_plan_is_named(void **state)
+{
+    mls_plan_quality measured[] = {
+        {.name = "plan", .bytes = 100, .kl = {0.5, 0.1}},
+        {.name = "kq rank=4",
+         .bytes = 90,
+         .difference = {-0.1, 0.05},
+         .kl = {0.4, 0.1}},
+        {.name = "kq rank=9",
+         .bytes = 200,
+         .difference = {-0.3, 0.1},
+         .kl = {0.2, 0.1}},
+    };
+    const mls_plan p = {.budget = 100, .measured = measured, .n_measured = 3};
+
+    (void)state;
+    for (int sure = 1; sure >= 0; sure--) {
+        mls_table *t = mls_plan_quality_table(&p, true);
+        mls_buf text = {0};
+
+        assert_ok(mls_table_print(t, MLS_FORMAT_TABLE, &text, &err));
+        /* rank 9 takes more than the budget; an interval with 0 in it says nothing */
+        assert_int_equal(strstr(text.data, "kq rank=4 fits the same budget and loses "
+                                           "0.10000 ± 0.05000 nat less") != NULL,
+                         sure);
+        mls_buf_free(&text);
+        mls_table_free(t);
+        measured[1].difference.half = 0.2;
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -519,6 +552,7 @@ int main(void)
         cmocka_unit_test(a_plan_splits_a_layers_rank_over_its_heads),
         cmocka_unit_test(impossible_budgets_are_refused_with_the_smallest),
         cmocka_unit_test(the_smallest_cache_under_a_limit_is_found),
+        cmocka_unit_test(a_setting_that_beats_the_plan_is_named),
         cmocka_unit_test(damaged_plans_are_refused_or_read),
         cmocka_unit_test(wrong_members_are_named),
         cmocka_unit_test(a_plan_for_another_model_is_refused_by_both_hashes),

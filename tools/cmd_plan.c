@@ -28,7 +28,7 @@ static const char usage[] =
     "uniform settings that fit the same bytes.\n"
     "\n"
     "Budget, one of:\n"
-    "      --keep SHARE      of the model's own 16-bit cache: 0.25\n"
+    "      --keep SHARE      of the model's own 16-bit cache: 0.25 or 25%\n"
     "      --bytes-per-token N  all layers, scales and windows included\n"
     "      --gpu NAME | --memory GIB  what is left beside the weights, for --context\n"
     "                        tokens and --batch sequences\n"
@@ -104,7 +104,6 @@ static mls_status read_methods(mls_setting **out, size_t *n, const mls_texts *te
     return st;
 }
 
-/* Bytes per token that the arguments allow; 0 with --max-kl. */
 /* Bytes per token of the model's own 16-bit cache at --context tokens. */
 static mls_status own_bytes(double *bytes, const arguments *a, const mls_config *config,
                             mls_err *err)
@@ -190,11 +189,15 @@ static mls_table *quality_table(const mls_plan *p, double own, double room,
         p->scale);
     mls_table_note(t, text);
     if (room > 0) {
+        char sequences[64] = "";
+
+        if (batch > 1)
+            snprintf(sequences, sizeof sequences, " in each of %zu sequences", batch);
         snprintf(text, sizeof text,
-                 "%.4g GiB beside the weights hold a context of %.0f tokens in each of "
-                 "%zu sequence%s; %.0f with the model's own cache",
-                 room / GIB, floor(each / p->measured[0].bytes), batch,
-                 mls_plural(batch), floor(each / own));
+                 "%.4g GiB beside the weights hold a context of %.0f tokens%s; %.0f "
+                 "with the model's own cache",
+                 room / GIB, floor(each / p->measured[0].bytes), sequences,
+                 floor(each / own));
         mls_table_note(t, text);
     }
     return t;
@@ -241,7 +244,7 @@ static int run(int argc, char **argv)
     const mls_option options[] = {
         {"--text", 'f', MLS_OPT_LIST, &a.texts, 0, 0},
         {"--capture", 0, MLS_OPT_TEXT, &a.capture, 0, 0},
-        {"--keep", 0, MLS_OPT_REAL, &a.keep, 1e-6, 1},
+        {"--keep", 0, MLS_OPT_SHARE, &a.keep, 1e-6, 1},
         {"--bytes-per-token", 0, MLS_OPT_REAL, &a.bytes, 1e-3, 1e15},
         {"--gpu", 0, MLS_OPT_TEXT, &a.gpu, 0, 0},
         {"--memory", 0, MLS_OPT_REAL, &a.memory, 1e-3, 1e9},

@@ -69,6 +69,24 @@ static int store(const mls_command *c, const mls_option *o, const char *text)
         *(double *)o->value = x;
         return 0;
     }
+    case MLS_OPT_SHARE: {
+        char number[32];
+        const size_t len = strlen(text);
+        const bool percent = len < sizeof number && text[len - 1] == '%';
+        double x;
+
+        snprintf(number, sizeof number, "%.*s", (int)(percent ? len - 1 : len), text);
+        if (!mls_parse_real(number, &x))
+            return mls_usage_error(
+                c, "%s: expected a share, 0.25 or 25%%, found \"%s\"", o->name, text);
+        x = percent ? x / 100 : x;
+        if (x < o->min || x > o->max)
+            return mls_usage_error(
+                c, "%s: expected a share of %g to %g, 0.25 or 25%%, found %s", o->name,
+                o->min, o->max, text);
+        *(double *)o->value = x;
+        return 0;
+    }
     case MLS_OPT_FORMAT: {
         mls_err err = {0};
 
@@ -172,6 +190,18 @@ static int check_output(const mls_command *c, const mls_option *options,
     return misuse;
 }
 
+/* The first operand as the usage line names it: MODEL, RUN.h5, FILE. */
+static const char *first_operand(const mls_command *c, char *out, size_t size)
+{
+    const char *name = strstr(c->usage, c->name) + strlen(c->name) + 1;
+    size_t len = strcspn(name, " \n");
+
+    if (len > 3 && strncmp(name + len - 3, "...", 3) == 0)
+        len -= 3;
+    snprintf(out, size, "%.*s", (int)len, name);
+    return out;
+}
+
 bool mls_options_parse(const mls_command *c, int argc, char **argv,
                        const mls_option *options, const char **operands,
                        size_t operands_min, size_t operands_max, size_t *n_operands,
@@ -205,8 +235,11 @@ bool mls_options_parse(const mls_command *c, int argc, char **argv,
         }
     }
     if (n < operands_min) {
+        char name[64];
+
         *exit_status =
-            mls_usage_error(c, n ? "an operand is missing" : "no operand given");
+            n ? mls_usage_error(c, "an operand is missing")
+              : mls_usage_error(c, "no %s given", first_operand(c, name, sizeof name));
         return false;
     }
     *exit_status = check_output(c, options, operands, n);

@@ -13,6 +13,7 @@ typedef enum mls_option_type {
     MLS_OPT_TEXT,   /* const char * */
     MLS_OPT_SIZE,   /* size_t, with min and max */
     MLS_OPT_REAL,   /* double, with min and max */
+    MLS_OPT_SHARE,  /* double from 0 to 1, with min and max: 0.25 or 25% */
     MLS_OPT_FORMAT, /* mls_format */
     MLS_OPT_LIST,   /* mls_texts: may be given several times */
 } mls_option_type;
@@ -28,7 +29,7 @@ typedef struct mls_option {
     char letter;      /* 't' for -t; 0: none */
     mls_option_type type;
     void *value;
-    double min, max; /* SIZE and REAL; both 0: any (SIZE: any not negative) */
+    double min, max; /* SIZE, REAL, SHARE; both 0: any (SIZE: any not negative) */
 } mls_option;
 
 /** The same for every command: value is a size_t *, 0 stands for all CPUs. */
