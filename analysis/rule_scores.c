@@ -253,9 +253,11 @@ mls_status mls_rule_scores_make(mls_rule_scores *out, const mls_rule *rule,
     if (rule->needs == MLS_NEEDS_CONFIG)
         return mls_fail(err, MLS_E_ARG, "rule %s scores nothing", rule->name);
     if (rule->needs == MLS_NEEDS_STATS ? !data->q_norm : !data->windows)
-        return mls_fail(err, MLS_E_INPUT, "rule %s needs %s of a capture", rule->name,
-                        rule->needs == MLS_NEEDS_STATS ? "the statistics"
-                                                       : "whole windows");
+        return mls_fail(err, MLS_E_INPUT,
+                        "rule %s needs --capture RUN.h5, written by %s", rule->name,
+                        rule->needs == MLS_NEEDS_STATS
+                            ? "mlascope capture"
+                            : "mlascope capture with whole windows");
     s.units = rule->needs == MLS_NEEDS_STATS ? data->N : data->windows->n;
     s.score = mls_calloc3(s.G, s.C, 1, sizeof *s.score);
     s.order = mls_calloc3(s.G, s.C, 1, sizeof *s.order);

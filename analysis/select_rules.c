@@ -363,7 +363,9 @@ mls_status mls_selections_by_rule(mls_selection *out, const char *rule,
         out[l] = (mls_selection){0};
     if (!st && !capture &&
         (scope == MLS_SCOPE_GLOBAL || found->needs != MLS_NEEDS_CONFIG))
-        st = mls_fail(err, MLS_E_INPUT, "rule %s needs a capture", rule);
+        st = mls_fail(err, MLS_E_INPUT,
+                      "rule %s needs --capture RUN.h5, written by mlascope capture",
+                      rule);
     if (!st && scope == MLS_SCOPE_GLOBAL)
         st = select_globally(out, rule, found, config, capture, chunks, pool, progress,
                              err);

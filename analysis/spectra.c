@@ -122,8 +122,8 @@ mls_status mls_spectra_run(mls_spectra *s, const mls_model *model, mls_capture *
     *s = (mls_spectra){0};
     if (!model && !request->per_head)
         return mls_fail(err, MLS_E_INPUT,
-                        "a capture keeps moments of each head by itself: spectra of "
-                        "whole layers need the model too");
+                        "a capture keeps moments of each head by itself: ask for --per "
+                        "head, or give MODEL --weighted RUN.h5");
     if (model && capture) {
         st = same_model(model, capture, progress, err);
         if (st)

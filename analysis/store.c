@@ -177,8 +177,8 @@ static mls_status check_bytes(const char *path, const char *kind, mls_err *err)
         return mls_fail(err, MLS_E_INPUT,
                         "%s: is HDF5, but not a file written by mlascope", path);
     if (got < sizeof found || strncmp(found, "mlascope ", 9) != 0)
-        return mls_fail(err, MLS_E_INPUT, "%s: is not a file written by mlascope",
-                        path);
+        return mls_fail(err, MLS_E_INPUT,
+                        "%s: is not a capture or another HDF5 file of mlascope", path);
     if (strncmp(found, expected_kind, strlen(expected_kind)) != 0)
         return mls_fail(
             err, MLS_E_INPUT, "%s: begins with \"%.*s\", expected \"mlascope %s\"",

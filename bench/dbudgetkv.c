@@ -146,8 +146,8 @@ static mls_status prepare(const mls_method_input *in, const mls_setting *s, void
         return st;
     if (p.rule == RULE_NORM && (!in->capture || mls_capture_windows(in->capture) == 0))
         return mls_fail(err, MLS_E_INPUT,
-                        "%s measures attention; it needs a capture file with windows "
-                        "(mlascope capture)",
+                        "%s measures attention; it needs --capture RUN.h5 with "
+                        "windows, written by mlascope capture",
                         s->method);
     plan *made = calloc(1, sizeof *made);
 

@@ -230,8 +230,8 @@ static mls_status build(const mls_method_input *in, const mls_setting *s,
         return st;
     if (!stats || !in->capture)
         return mls_fail(err, MLS_E_INPUT,
-                        "kq chooses directions by data; it needs a capture file "
-                        "(mlascope capture)");
+                        "kq chooses directions by data; it needs --capture RUN.h5, "
+                        "written by mlascope capture");
     st = p.weight == WEIGHT_OUTPUT
              ? mls_shared_sensitivity(&weight, in->capture, layer, in->pool, err)
              : mls_kq_query_weights(&own, c, layer, stats,

@@ -22,8 +22,8 @@ mls_status mls_needs_capture(const char *method, const mls_layer_stats *stats,
     if (stats)
         return MLS_OK;
     return mls_fail(err, MLS_E_INPUT,
-                    "%s chooses directions by data; it needs a capture file (mlascope "
-                    "capture)",
+                    "%s chooses directions by data; it needs --capture RUN.h5, written "
+                    "by mlascope capture",
                     method);
 }
 

@@ -366,9 +366,10 @@ mls_status mls_transmla_form(mls_latent_form *out, const mls_config *c,
 
     *out = (mls_latent_form){0};
     if (!stats)
-        return mls_fail(err, MLS_E_INPUT,
-                        "transmla: rotations and latents follow from the data: "
-                        "needs a capture file");
+        return mls_fail(
+            err, MLS_E_INPUT,
+            "transmla: rotations and latents follow from the data; it needs "
+            "--capture RUN.h5, written by mlascope capture");
     if ((st = mls_partial_absorbs(layer, err)) ||
         (st = rotate_keys(&y, p, c, layer, stats, err)) ||
         (st = mls_latent_begin(out, c, layer, 1, y.R > 0, err)))

@@ -36,7 +36,7 @@ static const char *const readers[] = {
     [MLS_NORM_FITTED] =
         "- `kv_a_layernorm` has one constant weight, the latent's root mean square on "
         "the calibration text. That is not the same function: measure it with "
-        "`--against` below.\n",
+        "`--against` above.\n",
 };
 
 /* Files of the tokenizer and of generation, copied when they are there. */
@@ -325,8 +325,9 @@ static mls_status copy_files(writing *k, mls_err *err)
 /* What to type when TransMLA's modeling code reads the folder. */
 static void say_transmla(const writing *k, mls_buf *next)
 {
-    mls_buf_puts(next, "# in a checkout of MuLabPKU/TransMLA: its modeling code reads "
-                       "this folder\ncp transmla/transformers/llama/*.py "
+    mls_buf_puts(next, "# in a checkout of MuLabPKU/TransMLA, with the path made "
+                       "absolute: its modeling code reads this folder\ncp "
+                       "transmla/transformers/llama/*.py "
                        "transmla/transformers/mla.py ");
     mls_buf_shell(next, k->w->job->folder);
     mls_buf_puts(next, "\n");

@@ -110,7 +110,7 @@ mls_status mls_deepseek_norms(mls_deepseek_norms_of *out, const mls_export *job,
     if (!job->in->capture)
         return mls_fail(err, MLS_E_INPUT,
                         "deepseek: --norm fitted takes the size of the latents from "
-                        "data: needs a capture file");
+                        "data; it needs --capture RUN.h5, written by mlascope capture");
     st = mls_capture_stats(job->in->capture, f->layer, &stats, err);
     if (!st)
         st = fitted_norm(&out->kv, &stats, v->down, v->down_bias, v->r, eps, err);

@@ -73,12 +73,15 @@ static mls_status write(mls_export_work *w, mls_err *err)
         st = mls_rankfile_write(&ranks, w->job->scheme->name, path, err);
     mls_export_listed(w, name,
                       "pickle, {\"note\", \"rank\": {layer: int64 [heads, chunks]}}");
-    mls_buf_puts(&w->next, "# in a checkout of CiaranZhou/EliteKV\nmodel=");
+    mls_buf_puts(&w->next, "# in a checkout of CiaranZhou/EliteKV, with the paths made "
+                           "absolute\nmodel=");
     mls_buf_shell(&w->next, w->job->model_name);
+    mls_buf_puts(&w->next, "\nranks=RoPElite/rank/$(basename \"$model\")\n"
+                           "mkdir -p \"$ranks\" && cp ");
+    mls_buf_shell(&w->next, w->job->folder);
     mls_buf_printf(
         &w->next,
-        "\nranks=RoPElite/rank/$(basename \"$model\")\n"
-        "mkdir -p \"$ranks\" && cp %s \"$ranks\"\n"
+        "/%s \"$ranks\"\n"
         "python convert/convert.py --model_path \"$model\" --pe_mode EliteKV "
         "--half_of_rope_dim %zu --kv_dim %zu --save_dir converted\n",
         name, chunks[0], rank[0]);

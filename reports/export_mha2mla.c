@@ -157,13 +157,14 @@ static mls_status write(mls_export_work *w, mls_err *err)
                               "each dim's chunk, 0 is kept first");
     st = write_yaml(w, name, chunks[0], rank[0], err);
     mls_buf_puts(&w->next,
-                 "# in a checkout of JT-Ushio/MHA2MLA, with qk_tensor_path made "
-                 "absolute and\n# the keys merged into a training yaml (max_steps: 0 "
-                 "converts and saves only)\n");
-    mls_buf_puts(&w->next, first
-                               ? "# release 1.0.0 (nanotron) reads this file\n"
-                               : "torchrun --nproc_per_node 1 "
-                                 "src/mha2mla/run_train.py --cfg_file mha2mla.yaml\n");
+                 first ? "# in a checkout of JT-Ushio/MHA2MLA at release 1.0.0 "
+                         "(nanotron), with qk_tensor_path\n# made absolute: "
+                         "merge the keys into a training yaml of its configs\n"
+                       : "# in a checkout of JT-Ushio/MHA2MLA, with "
+                         "qk_tensor_path made absolute and\n# the keys merged "
+                         "into a training yaml (max_steps: 0 converts and saves "
+                         "only)\ntorchrun --nproc_per_node 1 "
+                         "src/mha2mla/run_train.py --cfg_file mha2mla.yaml\n");
 
 done:
     free(path);

@@ -59,7 +59,8 @@ static mls_status write(mls_export_work *w, mls_err *err)
                    "#!/bin/sh\n"
                    "# In a checkout of MuLabPKU/TransMLA: convert.sh MODEL [OUTPUT]\n"
                    "set -eu\n"
-                   "python transmla/converter.py --model-path \"$1\" \\\n"
+                   "model=${1:?usage: convert.sh MODEL [OUTPUT]}\n"
+                   "python transmla/converter.py --model-path \"$model\" \\\n"
                    "    --save-path \"${2:-transmla-%zu-%zu}\" --dtype bf16 \\\n"
                    "    --cal-dataset wikitext2 --cal-nsamples 128 --cal-batch-size 8 "
                    "\\\n"
@@ -70,7 +71,10 @@ static mls_status write(mls_export_work *w, mls_err *err)
                    rope, rank, balance ? balance : "1");
     mls_buf_printf(&b, q_rank ? " --q-lora-rank %s\n" : "\n", q_rank ? q_rank : "");
     st = mls_export_text(w, "convert.sh", &b, "the converter's flags", err);
-    mls_buf_puts(&w->next, "# in a checkout of MuLabPKU/TransMLA\nsh convert.sh ");
+    mls_buf_puts(&w->next, "# in a checkout of MuLabPKU/TransMLA, with the paths made "
+                           "absolute\nsh ");
+    mls_buf_shell(&w->next, w->job->folder);
+    mls_buf_puts(&w->next, "/convert.sh ");
     mls_buf_shell(&w->next, w->job->model_name);
     mls_buf_puts(&w->next, "\n");
     mls_buf_free(&b);

@@ -231,6 +231,8 @@ static const char *show(const cell *c, int decimals, char number[NUMBER_SIZE])
             snprintf(number, NUMBER_SIZE, "%.4g", c->real);
         else
             snprintf(number, NUMBER_SIZE, "%.*f", decimals, c->real);
+        if (number[0] == '-' && !number[1 + strspn(number + 1, "0.")])
+            return number + 1; /* what rounds to nothing has no sign */
         break;
     }
     return number;

@@ -303,7 +303,7 @@ static void a_norm_of_the_latents_is_written_as_asked(void **state)
     open_model(&s, test_source("datasets/demo"));
     assert_refused(
         export_as(&s, setting, "deepseek", fitted, "F32", MLS_NORM_FITTED, 0, &err),
-        MLS_E_INPUT, "needs a capture file");
+        MLS_E_INPUT, "needs --capture RUN.h5");
     assert_refused(
         export_as(&s, setting, "deepseek", fitted, "F16", MLS_NORM_LINEAR, 0, &err),
         MLS_E_INPUT, "--dtype bf16");

@@ -180,7 +180,7 @@ static void files_of_others_are_refused_with_a_sentence(void **state)
                    "is HDF5, but not a file written by mlascope");
     assert_ok(mls_file_write(path, "hello", 5, &err));
     assert_refused(mls_store_open(&s, path, "sample", &err), MLS_E_INPUT,
-                   "not a file written by mlascope");
+                   "is not a capture or another HDF5 file of mlascope");
     assert_ok(write_sample(path, &err));
     assert_refused(mls_store_open(&s, path, "capture", &err), MLS_E_INPUT,
                    "begins with \"mlascope sample\", expected \"mlascope capture\"");

@@ -49,6 +49,22 @@ static void text_lines_up_by_characters_not_bytes(void **state)
                   "a note <i>\n");
 }
 
+static void what_rounds_to_nothing_has_no_sign(void **state)
+{
+    mls_table *t = mls_table_new(NULL);
+
+    (void)state;
+    mls_table_column(t, "x", "x", "", 2);
+    mls_table_row(t);
+    mls_table_real(t, -0.001);
+    mls_table_row(t);
+    mls_table_real(t, -0.006);
+    assert_prints(t, MLS_FORMAT_TABLE,
+                  "    x\n"
+                  " 0.00\n"
+                  "-0.01\n");
+}
+
 static void markdown_escapes_the_bar_that_ends_a_cell(void **state)
 {
     (void)state;
@@ -229,6 +245,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(text_lines_up_by_characters_not_bytes),
+        cmocka_unit_test(what_rounds_to_nothing_has_no_sign),
         cmocka_unit_test(markdown_escapes_the_bar_that_ends_a_cell),
         cmocka_unit_test(html_escapes_every_cell_and_note),
         cmocka_unit_test(json_has_all_digits_and_null_for_nothing),

@@ -152,7 +152,10 @@ static int run(int argc, char **argv)
                             .norm = norm,
                             .norm_eps = norm_eps,
                             .progress = mls_tool_progress()};
-    mls_export_write(&job, &err);
+    if (!mls_export_write(&job, &err))
+        mls_progress_note(job.progress,
+                          "%s: written; README.md there says what to type next",
+                          output);
 
 done:
     mls_scheme_free(&scheme);

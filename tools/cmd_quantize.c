@@ -288,7 +288,7 @@ static mls_status print_survey(const request *r, const mls_quant_survey *s,
     else
         st = fill_errors(t, r, s, mls_capture_config(capture), T, err);
     snprintf(text, sizeof text, "%zu window%s of %zu tokens%s", s->W, mls_plural(s->W),
-             T, s->W > 1 ? ", intervals 95 % over windows" : "");
+             T, s->W > 1 && !r->channels ? ", intervals 95 % over windows" : "");
     mls_table_note(t, text);
     if (r->left_out[0]) {
         snprintf(text, sizeof text, "left out, a head of %zu numbers does not fit: %s",

@@ -216,7 +216,7 @@ const mls_command cmd_spectrum = {
     .name = "spectrum",
     .summary = "singular values of the projections, energy and effective rank",
     .usage =
-        "Usage: mlascope spectrum [OPTIONS] MODEL|CAPTURE\n"
+        "Usage: mlascope spectrum MODEL|CAPTURE [OPTIONS]\n"
         "\n"
         "Print the singular values of W_q, W_k, W_v and [W_k; W_v]: how many are\n"
         "needed for 90, 95 and 99 % of the energy (sigma^2), the effective rank\n"
@@ -228,7 +228,6 @@ const mls_command cmd_spectrum = {
         "`mlascope capture`: spectra of what each head puts out, biases and\n"
         "QK-norm included; it takes --per head only.\n"
         "\n"
-        "Options:\n"
         "      --what LIST      q, k, v, kv [q,k,v,kv]\n"
         "      --per layer|head one spectrum per layer or per head [layer]\n"
         "  -w, --weighted FILE  weight MODEL by the data of this capture\n"
@@ -242,7 +241,6 @@ const mls_command cmd_spectrum = {
         "      --format F       table, md, csv, json, jsonl [table]\n"
         "  -o, --output FILE    - is standard output [-]\n"
         "\n"
-        "Example:\n"
-        "  mlascope spectrum datasets/demo --what k,v --per head\n",
+        "Example: mlascope spectrum datasets/demo --what k,v --per head\n",
     .run = run,
 };
