@@ -483,77 +483,109 @@ static bool is_linear(const mls_latent_form *f)
     return !f->q_down_norm;
 }
 
-mls_status mls_predict(const mls_latent_form *f, const mls_config *c,
-                       const mls_layer *w, const mls_layer_stats *stats, size_t T,
-                       mls_predicted *head, mls_predicted *layer, mls_err *err)
+/* What the jobs of one prediction share; job g is KV head g. */
+typedef struct {
+    const mls_latent_form *f;
+    const mls_config *c;
+    const mls_layer *w;
+    const mls_layer_stats *stats;
+    size_t T, out_dims;
+    sums *s; /* (H), each job fills those of its own query heads */
+} prediction;
+
+/* Rows of wq before KV head g, and columns of wo. */
+static void find_first(size_t *first_q, size_t *first_o, const mls_latent_form *f,
+                       size_t g)
 {
     const size_t per_group = f->H / f->G;
-    size_t first_q = 0, first_o = 0, out_dims = 0;
-    sums total = {0};
-    sums *s = mls_calloc3(f->H, 1, 1, sizeof *s);
-    mls_status st = MLS_OK;
 
-    if (!s)
-        return mls_fail(err, MLS_E_NOMEM, "no memory to predict errors");
+    *first_q = *first_o = 0;
+    for (size_t i = 0; i < g; i++) {
+        *first_q += per_group * mls_latent_query_dims(f, i * per_group);
+        *first_o += per_group * f->head[i].n_value;
+    }
+}
+
+static mls_status predict_head(void *arg, size_t g, size_t worker, mls_err *err)
+{
+    const prediction *p = arg;
+    const size_t per_group = p->f->H / p->f->G;
+    sums *first = &p->s[g * per_group];
+    affine k = {0};
+    double *Sw = NULL, *mean_w = NULL;
+    size_t first_q, first_o;
+    mls_status st = predict_key(first, p->f, p->c, p->w, p->stats, g, err);
+
+    (void)worker;
+    find_first(&first_q, &first_o, p->f, g);
+    if (!st)
+        st = predict_value(first, p->s, p->f, p->c, p->w, p->stats, g, first_o,
+                           p->out_dims, err);
+    if (!st)
+        st = key_map(&k, p->f, p->c, p->w, g, err);
+    if (!st) {
+        Sw = mls_calloc3(k.n, k.n, 1, sizeof *Sw);
+        mean_w = mls_calloc3(k.n, 1, 1, sizeof *mean_w);
+        if (!Sw || !mean_w)
+            st = mls_fail(err, MLS_E_NOMEM, "no memory to predict errors");
+    }
+    if (!st)
+        st = mls_project_second(Sw, p->stats, k.w, k.b, k.n, err);
+    if (!st)
+        mean_of(mean_w, &k, p->stats);
+    for (size_t i = 0; !st && i < per_group; i++) {
+        const size_t h = g * per_group + i;
+
+        if (i > 0) {
+            memcpy(p->s[h].key, first->key, sizeof first->key);
+            memcpy(p->s[h].value, first->value, sizeof first->value);
+        }
+        st = predict_logit(&p->s[h], p->f, p->c, p->w, p->stats, h, first_q, Sw, mean_w,
+                           p->T, err);
+        first_q += mls_latent_query_dims(p->f, h);
+    }
+    free(Sw);
+    free(mean_w);
+    affine_free(&k);
+    return st;
+}
+
+mls_status mls_predict(const mls_latent_form *f, const mls_config *c,
+                       const mls_layer *w, const mls_layer_stats *stats, size_t T,
+                       mls_pool *pool, mls_predicted *head, mls_predicted *layer,
+                       mls_err *err)
+{
+    prediction p = {.f = f, .c = c, .w = w, .stats = stats, .T = T};
+    sums total = {0};
+    mls_status st;
+
     if (!is_linear(f) || w->q_norm) {
         const mls_predicted none = {NAN, NAN, NAN, NAN, NAN, NAN};
 
         *layer = none;
         for (size_t h = 0; head && h < f->H; h++)
             head[h] = none;
-        free(s);
         return MLS_OK;
     }
+    p.s = mls_calloc3(f->H, 1, 1, sizeof *p.s);
+    if (!p.s)
+        return mls_fail(err, MLS_E_NOMEM, "no memory to predict errors");
     for (size_t g = 0; g < f->G; g++)
-        out_dims += per_group * f->head[g].n_value;
-    for (size_t g = 0; !st && g < f->G; g++) {
-        sums *first = &s[g * per_group];
-        affine k = {0};
-        double *Sw = NULL, *mean_w = NULL;
-
-        st = predict_key(first, f, c, w, stats, g, err);
-        if (!st)
-            st = predict_value(first, s, f, c, w, stats, g, first_o, out_dims, err);
-        if (!st)
-            st = key_map(&k, f, c, w, g, err);
-        if (!st) {
-            Sw = mls_calloc3(k.n, k.n, 1, sizeof *Sw);
-            mean_w = mls_calloc3(k.n, 1, 1, sizeof *mean_w);
-            if (!Sw || !mean_w)
-                st = mls_fail(err, MLS_E_NOMEM, "no memory to predict errors");
-        }
-        if (!st)
-            st = mls_project_second(Sw, stats, k.w, k.b, k.n, err);
-        if (!st)
-            mean_of(mean_w, &k, stats);
-        for (size_t i = 0; !st && i < per_group; i++) {
-            const size_t h = g * per_group + i;
-
-            if (i > 0) {
-                memcpy(s[h].key, first->key, sizeof first->key);
-                memcpy(s[h].value, first->value, sizeof first->value);
-            }
-            st = predict_logit(&s[h], f, c, w, stats, h, first_q, Sw, mean_w, T, err);
-            first_q += mls_latent_query_dims(f, h);
-        }
-        first_o += per_group * f->head[g].n_value;
-        free(Sw);
-        free(mean_w);
-        affine_free(&k);
-    }
+        p.out_dims += f->H / f->G * f->head[g].n_value;
+    st = mls_pool_run(pool, f->G, predict_head, &p, err);
     for (size_t h = 0; !st && h < f->H; h++) {
         for (size_t i = 0; i < 2; i++) {
-            total.key[i] += s[h].key[i];
-            total.value[i] += s[h].value[i];
-            total.logit[i] += s[h].logit[i];
-            total.output[i] += s[h].output[i];
+            total.key[i] += p.s[h].key[i];
+            total.value[i] += p.s[h].value[i];
+            total.logit[i] += p.s[h].logit[i];
+            total.output[i] += p.s[h].output[i];
         }
         if (head)
-            head[h] = of_sums(&s[h], 1);
+            head[h] = of_sums(&p.s[h], 1);
     }
     if (!st)
         *layer = of_sums(&total, (double)f->H);
-    free(s);
+    free(p.s);
     return st;
 }
 

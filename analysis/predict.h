@@ -14,6 +14,7 @@
 #include "analysis/latent.h"
 #include "analysis/model.h"
 #include "analysis/stats.h"
+#include "common/pool.h"
 #include "common/status.h"
 
 /** NaN where a quantity does not exist for the form (norms, shared layers). */
@@ -40,6 +41,7 @@ typedef struct mls_predicted {
 
 /**
  * @param T           window length whose causal distances are weighted
+ * @param pool        KV heads are its jobs
  * @param[out] head   (H) per query head; may be NULL
  * @param[out] layer  over all heads: sums of numerators over sums of denominators; for
  *                    `logit` the root mean square over heads
@@ -47,7 +49,8 @@ typedef struct mls_predicted {
  */
 mls_status mls_predict(const mls_latent_form *f, const mls_config *config,
                        const mls_layer *w, const mls_layer_stats *stats, size_t T,
-                       mls_predicted *head, mls_predicted *layer, mls_err *err);
+                       mls_pool *pool, mls_predicted *head, mls_predicted *layer,
+                       mls_err *err);
 
 /**
  * Mean over layers of each error; NaN where a layer has none.

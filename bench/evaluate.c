@@ -258,8 +258,8 @@ static mls_status predict(pass *p, size_t i, const mls_layer *layer,
 {
     const size_t L = p->config->L, l = layer->index;
     mls_predicted predicted;
-    mls_status st = mls_predict(form, p->config, layer, stats, p->original.T_max, NULL,
-                                &predicted, err);
+    mls_status st = mls_predict(form, p->config, layer, stats, p->original.T_max,
+                                p->in->pool, NULL, &predicted, err);
 
     if (!st && windows->n > 0)
         st = mls_output_error(&predicted.attention, windows, form, err);

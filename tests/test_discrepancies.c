@@ -267,8 +267,8 @@ static void one_basis_of_keys_for_all_heads_keeps_less_than_one_each(void **stat
         build(&form, &m, b, l);
         assert_ok(mls_model_attention(b->model, l, &layer, &err));
         assert_ok(mls_capture_stats(b->in.capture, l, &stats, &err));
-        assert_ok(
-            mls_predict(&form, b->in.config, &layer, &stats, T, NULL, &error, &err));
+        assert_ok(mls_predict(&form, b->in.config, &layer, &stats, T, b->in.pool, NULL,
+                              &error, &err));
         memset(sum, 0, D * D * sizeof *sum);
         for (size_t g = 0; g < G; g++) {
             spectrum(lambda, stats.k_second + g * D * D, D);

@@ -478,7 +478,8 @@ static void predict(mls_predicted *out, const bench *b, const char *text)
     assert_ok(mls_model_attention(b->model, 1, &layer, &err));
     assert_ok(mls_capture_stats(b->in.capture, 1, &stats, &err));
     assert_ok(mls_scheme_build(ready, &layer, &stats, &form, &err));
-    assert_ok(mls_predict(&form, b->in.config, &layer, &stats, T, NULL, out, &err));
+    assert_ok(mls_predict(&form, b->in.config, &layer, &stats, T, b->in.pool, NULL, out,
+                          &err));
     mls_latent_free(&form);
     mls_layer_stats_free(&stats);
     mls_layer_free(&layer);

@@ -20,7 +20,8 @@ static void name_columns(mls_table *t)
 
 static mls_status add_row(mls_table *t, const mls_ready_scheme *ready, const char *name,
                           const mls_config *config, const mls_layer *layer,
-                          const mls_layer_stats *stats, size_t T, mls_err *err)
+                          const mls_layer_stats *stats, size_t T, mls_pool *pool,
+                          mls_err *err)
 {
     mls_latent_form form = {0};
     mls_predicted error;
@@ -28,7 +29,7 @@ static mls_status add_row(mls_table *t, const mls_ready_scheme *ready, const cha
     mls_status st = mls_scheme_build(ready, layer, stats, &form, err);
 
     if (!st)
-        st = mls_predict(&form, config, layer, stats, T, NULL, &error, err);
+        st = mls_predict(&form, config, layer, stats, T, pool, NULL, &error, err);
     for (size_t i = 0; !st && i < form.n_latents; i++)
         rank += form.latent[i].r;
     for (size_t i = 0; !st && i < form.n_rope_keys; i++)
@@ -67,7 +68,7 @@ static mls_status add_setting(mls_table *t, const mls_setting *setting,
             st = mls_capture_stats(in->capture, l, &stats, err);
         if (!st)
             st = add_row(t, ready, scheme.name, in->config, &layer, &stats,
-                         mls_capture_length(in->capture), err);
+                         mls_capture_length(in->capture), in->pool, err);
         mls_layer_stats_free(&stats);
         mls_layer_free(&layer);
     }
