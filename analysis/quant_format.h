@@ -95,8 +95,6 @@ enum { MLS_NVFP4_NUMBERS = 16, MLS_NVFP4_BYTES = 9 };
 float mls_nvfp4_scale(const float *x, size_t n);
 /** x (MLS_NVFP4_NUMBERS) to block (MLS_NVFP4_BYTES) under the tensor's scale. */
 void mls_nvfp4_encode(const float *x, float scale, uint8_t *block);
-/** And back: the numbers that the block stands for. */
-void mls_nvfp4_decode(const uint8_t *block, float scale, float *x);
 
 /**
  * Length of the Hadamard blocks of a vector of n numbers: the largest power of two that

@@ -120,7 +120,8 @@ void mls_nvfp4_encode(const float *x, float scale, uint8_t *block)
     }
 }
 
-void mls_nvfp4_decode(const uint8_t *block, float scale, float *x)
+/* And back: the numbers that the block stands for. */
+static void nvfp4_decode(const uint8_t *block, float scale, float *x)
 {
     const float step = mls_e4m3_to_float(block[0]) * scale;
 
@@ -160,7 +161,7 @@ static mls_status apply_nvfp4(const mls_quant *q, bool is_key, float *x, size_t 
     (void)err;
     for (size_t at = 0; at < T * n; at += MLS_NVFP4_NUMBERS) {
         mls_nvfp4_encode(x + at, scale, block);
-        mls_nvfp4_decode(block, scale, x + at);
+        nvfp4_decode(block, scale, x + at);
     }
     return MLS_OK;
 }

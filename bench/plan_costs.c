@@ -23,7 +23,8 @@ void mls_plan_costs_free(mls_plan_costs *c)
     *c = (mls_plan_costs){0};
 }
 
-size_t mls_plan_uniform_bytes(const mls_plan_costs *c, size_t i)
+/* Bytes of a sequence when every layer takes candidate i. */
+static size_t uniform_bytes(const mls_plan_costs *c, size_t i)
 {
     size_t sum = 0;
 
@@ -39,9 +40,8 @@ size_t mls_plan_uniform(const mls_plan_costs *c, size_t method, size_t bits,
 
     for (size_t i = 0; i < c->n; i++)
         if (c->candidate[i].method == method && c->candidate[i].bits == bits &&
-            mls_plan_uniform_bytes(c, i) <= budget &&
-            (best == c->n ||
-             mls_plan_uniform_bytes(c, i) >= mls_plan_uniform_bytes(c, best)))
+            uniform_bytes(c, i) <= budget &&
+            (best == c->n || uniform_bytes(c, i) >= uniform_bytes(c, best)))
             best = i;
     return best;
 }
@@ -263,7 +263,7 @@ static void choose_references(family *f, const mls_plan_costs *c, size_t budget)
 {
     size_t fits = 1;
 
-    while (fits < f->n && mls_plan_uniform_bytes(c, f->first + fits) <= budget)
+    while (fits < f->n && uniform_bytes(c, f->first + fits) <= budget)
         fits++; /* so many ranks: the last of them is index fits - 1 */
     for (size_t k = 0; k < REFERENCES; k++) {
         size_t at = (fits << k) / 2;

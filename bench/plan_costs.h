@@ -36,8 +36,6 @@ mls_status mls_plan_measure(mls_plan_costs *c, const mls_plan_request *r, size_t
                             const mls_progress *progress, mls_err *err);
 void mls_plan_costs_free(mls_plan_costs *c); /* {0} is accepted */
 
-/** Bytes of a sequence when every layer takes candidate i. */
-size_t mls_plan_uniform_bytes(const mls_plan_costs *c, size_t i);
 /** Largest candidate of a method and bits whose uniform use fits; n when none does. */
 size_t mls_plan_uniform(const mls_plan_costs *c, size_t method, size_t bits,
                         size_t budget);

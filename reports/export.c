@@ -21,11 +21,6 @@ enum { N_TARGETS = sizeof targets / sizeof targets[0] };
 const char *const mls_export_names[] = {"deepseek", "elitekv",  "latent", "mha2mla",
                                         "transmla", "x-ecomla", NULL};
 
-const char *mls_export_summary(size_t target)
-{
-    return targets[target]->summary;
-}
-
 /* --- The folder: complete or not there --- */
 
 /* Files directly in a folder; -1 when it cannot be read. */

@@ -39,8 +39,6 @@ typedef struct mls_export {
 
 /** NULL-terminated: deepseek, elitekv, latent, mha2mla, transmla, x-ecomla. */
 extern const char *const mls_export_names[];
-/** One line about what a target writes. */
-const char *mls_export_summary(size_t target);
 
 /**
  * Write the folder and its README.md: all of it or nothing. The folder is made under

@@ -434,7 +434,6 @@ done:
 const mls_export_target mls_export_deepseek = {
     .name = "deepseek",
     .title = "DeepSeek-V3's form",
-    .summary = "the converted checkpoint, for one latent and one shared rope key",
     .known = known,
     .write = write,
 };

@@ -93,7 +93,6 @@ static mls_status write(mls_export_work *w, mls_err *err)
 const mls_export_target mls_export_elitekv = {
     .name = "elitekv",
     .title = "EliteKV",
-    .summary = "RoPElite_<r>.pkl and the command line (models with MHA)",
     .known = known,
     .write = write,
 };

@@ -55,7 +55,6 @@ static mls_status write(mls_export_work *w, mls_err *err)
 const mls_export_target mls_export_latent = {
     .name = "latent",
     .title = "Latent forms",
-    .summary = "every array of any converted layer, as safetensors",
     .known = known,
     .write = write,
 };

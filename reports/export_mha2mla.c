@@ -175,7 +175,6 @@ done:
 const mls_export_target mls_export_mha2mla = {
     .name = "mha2mla",
     .title = "MHA2MLA",
-    .summary = "the rank file of qk_tensor_path and the yaml keys",
     .known = known,
     .write = write,
 };

@@ -85,7 +85,6 @@ static mls_status write(mls_export_work *w, mls_err *err)
 const mls_export_target mls_export_transmla = {
     .name = "transmla",
     .title = "TransMLA",
-    .summary = "the flags of its converter, as a shell script",
     .known = known,
     .write = write,
 };

@@ -264,7 +264,6 @@ done:
 const mls_export_target mls_export_x_ecomla = {
     .name = "x-ecomla",
     .title = "X-EcoMLA",
-    .summary = "the yaml keys; with a rank per layer also its two json files",
     .known = known,
     .write = write,
 };
