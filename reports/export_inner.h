@@ -21,8 +21,8 @@ typedef struct mls_export_work {
 
 typedef struct mls_export_target {
     const char *name;
-    const char *title;   /* "MHA2MLA" */
-    const char *known;   /* what the project is known to get wrong; lines "- ..." */
+    const char *title; /* "MHA2MLA" */
+    const char *known; /* what the project is known to get wrong; lines "- ..." */
     mls_status (*write)(mls_export_work *w, mls_err *err);
 } mls_export_target;
 
