@@ -98,6 +98,7 @@ build)
     # shellcheck disable=SC2086
     deps $build_packages
     build build
+    echo "setup.sh: build/tools/mlascope is ready; --help lists its commands" >&2
     ;;
 deps)
     # shellcheck disable=SC2086

@@ -255,9 +255,9 @@ mls_table *mls_frequency_chunk_table(const mls_frequency *f, size_t b)
     char note[96];
 
     snprintf(note, sizeof note,
-             "share of layers and KV heads, %zu chunks (%zu dims) "
+             "share of layers and KV heads, %zu chunk%s (%zu dims) "
              "per head",
-             f->chunks[b], 2 * f->chunks[b]);
+             f->chunks[b], mls_plural(f->chunks[b]), 2 * f->chunks[b]);
     mls_table_note(t, note);
     return t;
 }
@@ -330,9 +330,10 @@ mls_table *mls_frequency_overlap_table(const mls_frequency *f, size_t b, bool pe
             overlap_row(t, f, b, i, l, per_layer ? 1 : f->L);
         }
     snprintf(note, sizeof note,
-             "Jaccard index of the kept chunks, %zu chunks (%zu "
+             "Jaccard index of the kept chunks, %zu chunk%s (%zu "
              "dims), mean over heads%s",
-             f->chunks[b], 2 * f->chunks[b], per_layer ? "" : " and layers");
+             f->chunks[b], mls_plural(f->chunks[b]), 2 * f->chunks[b],
+             per_layer ? "" : " and layers");
     mls_table_note(t, note);
     return t;
 }

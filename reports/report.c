@@ -8,10 +8,52 @@
 #include "reports/measured.h"
 #include "reports/sections.h"
 
-static const mls_section sections[] = {
-    mls_section_model,    mls_section_quality, mls_section_plan,  mls_section_frequency,
-    mls_section_spectrum, mls_section_size,    mls_section_quant,
+/* What takes long says by its name where the report is. */
+static const struct {
+    mls_section write;
+    const char *name;
+} sections[] = {
+    {mls_section_model, "model"},
+    {mls_section_quality, "quality"},
+    {mls_section_plan, "plan"},
+    {mls_section_frequency, "RoPE frequencies"},
+    {mls_section_spectrum, "singular values"},
+    {mls_section_size, "cache size"},
+    {mls_section_quant, "quantizers"},
 };
+enum { SECTIONS = sizeof sections / sizeof sections[0] };
+
+/* The caller's progress with the section's name before every phrase. */
+typedef struct {
+    const mls_progress *outer;
+    size_t section;
+} named;
+
+static void name_step(void *arg, const char *what, double done, double total)
+{
+    const named *n = arg;
+    char text[128];
+
+    snprintf(text, sizeof text, "%s (%zu of %d): %s", sections[n->section].name,
+             n->section + 1, SECTIONS, what);
+    if (n->outer->step)
+        n->outer->step(n->outer->arg, text, done, total);
+}
+
+static void pass_note(void *arg, const char *text)
+{
+    const named *n = arg;
+
+    if (n->outer->note)
+        n->outer->note(n->outer->arg, text);
+}
+
+static bool ask_stopped(void *arg)
+{
+    const named *n = arg;
+
+    return n->outer->stopped && n->outer->stopped(n->outer->arg);
+}
 
 /* How to get the same figures again. */
 static void provenance(const mls_report *r, mls_page *page)
@@ -52,6 +94,10 @@ static void provenance(const mls_report *r, mls_page *page)
 
 mls_status mls_report_write(const mls_report *r, mls_buf *summary, mls_err *err)
 {
+    named section = {.outer = r->progress};
+    const mls_progress progress = {
+        .arg = &section, .step = name_step, .note = pass_note, .stopped = ask_stopped};
+    mls_report own = *r;
     mls_buf title = {0};
     mls_page *page = NULL;
     char *path = mls_path_join(r->folder, "index.html");
@@ -62,8 +108,10 @@ mls_status mls_report_write(const mls_report *r, mls_buf *summary, mls_err *err)
         page = mls_page_new(title.data);
     if (!page || !path)
         st = mls_fail(err, MLS_E_NOMEM, "no memory for a report");
-    for (size_t i = 0; !st && i < sizeof sections / sizeof sections[0]; i++)
-        st = sections[i](r, page, summary, err);
+    if (r->progress)
+        own.progress = &progress;
+    for (; !st && section.section < SECTIONS; section.section++)
+        st = sections[section.section].write(&own, page, summary, err);
     if (!st) {
         provenance(r, page);
         st = mls_page_write(page, path, err);

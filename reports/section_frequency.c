@@ -6,6 +6,7 @@
 #include "analysis/scores_norm.h"
 #include "analysis/selection.h"
 #include "common/checked.h"
+#include "common/words.h"
 #include "reports/frequency_plots.h"
 #include "reports/frequency_tables.h"
 #include "reports/sections.h"
@@ -91,17 +92,17 @@ static void say_costs(const mls_frequency *f, size_t b, mls_page *page,
 
     mls_page_text(
         page,
-        "On windows that chose nothing, %zu chunks per KV head by rule %s "
+        "On windows that chose nothing, %zu chunk%s per KV head by rule %s "
         "change an attention score by %.3f ± %.3f on average; by %s, the worst "
         "of these, by %.3f ± %.3f.",
-        f->chunks[b], f->rule[best].name, low.mean, low.half, f->rule[worst].name,
-        high.mean, high.half);
+        f->chunks[b], mls_plural(f->chunks[b]), f->rule[best].name, low.mean, low.half,
+        f->rule[worst].name, high.mean, high.half);
     mls_buf_printf(
         summary,
-        "  least score error with %zu chunks: rule %s, %.3f ± %.3f; most: %s, "
+        "  least score error with %zu chunk%s: rule %s, %.3f ± %.3f; most: %s, "
         "%.3f ± %.3f\n",
-        f->chunks[b], f->rule[best].name, low.mean, low.half, f->rule[worst].name,
-        high.mean, high.half);
+        f->chunks[b], mls_plural(f->chunks[b]), f->rule[best].name, low.mean, low.half,
+        f->rule[worst].name, high.mean, high.half);
 }
 
 /* Rules against each other: costs on held-out windows, overlap, stability. */
@@ -202,13 +203,14 @@ mls_status mls_section_frequency(const mls_report *r, mls_page *page, mls_buf *s
     mls_page_text(
         page,
         "Each head rotates %zu pairs of dims, one frequency each. A conversion "
-        "keeps the rotation of few: the %zu chunks (%zu dims) with the largest "
-        "2-norm score hold %.1f %% of a head's score on average.",
+        "keeps the rotation of few: the first %zu (%zu dims) by 2-norm score hold %.1f "
+        "%% "
+        "of a head's score on average.",
         C, chunks, 2 * chunks, 100 * share);
-    mls_buf_printf(summary,
-                   "frequency: the top %zu of %zu chunks hold %.1f %% of the 2-norm "
-                   "score\n",
-                   chunks, C, 100 * share);
+    mls_buf_printf(
+        summary,
+        "frequency: the first %zu of %zu chunks by 2-norm hold %.1f %% of the score\n",
+        chunks, C, 100 * share);
     const mls_frequency_map map = {
         .config = c,
         .title = "Contribution of each RoPE chunk (2-norm product)",

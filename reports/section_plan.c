@@ -100,8 +100,14 @@ mls_status mls_section_plan(const mls_report *r, mls_page *page, mls_buf *summar
         "A quarter of the cache, spent where it counts: each layer's loss was "
         "measured alone at a few ranks, and the ranks chosen so that their sum is "
         "least. Predicted KL %.4f, measured on other windows %.4f ± %.4f. "
-        "plan.json holds it for mlascope evaluate and export.",
+        "plan.json in this folder holds it; typed here, these measure it on a text of "
+        "yours and convert the model:",
         plan.measured[0].predicted, plan.measured[0].kl.mean, plan.measured[0].kl.half);
+    mls_page_code(
+        page, "mlascope evaluate MODEL --plan plan.json --capture run.h5 --text "
+              "FILE\n"
+              "mlascope export MODEL --plan plan.json --capture run.h5 --for latent "
+              "-o FOLDER");
     st = mls_page_figure(page, r->folder, "plan",
                          "Ranks of kq's latents per layer, multiples of 8.", err);
     mls_page_table(page, quality);

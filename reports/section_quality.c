@@ -249,8 +249,8 @@ static mls_status show_predictors(const mls_report *r, const point *p, size_t n,
         mls_page_table(page, t);
         st = mls_page_figure(page, r->folder, "predictors",
                              "Every measured setting: an error predicted from the "
-                             "calibration text's second moments, mean over layers, "
-                             "against the KL of the converted model on held-out text.",
+                             "calibration text, mean over layers, against the KL of "
+                             "the converted model on held-out text.",
                              err);
     }
     mls_table_free(t);

@@ -104,6 +104,7 @@ static mls_status report(const subject *s, const char *folder,
 
 typedef struct {
     size_t calls, end_at; /* steps told, and at which of them to end */
+    size_t named;         /* of these, how many said in which section they are */
     bool kill;
 } interruption;
 
@@ -111,9 +112,9 @@ static void count_step(void *arg, const char *what, double done, double total)
 {
     interruption *i = arg;
 
-    (void)what;
     (void)done;
     (void)total;
+    i->named += strstr(what, " of 7): ") != NULL;
     if (++i->calls == i->end_at && i->kill)
         raise(SIGKILL);
 }
@@ -136,6 +137,7 @@ static size_t steps_of(const subject *s, const char *folder)
     const mls_progress p = listen(&i);
 
     assert_ok(report(s, folder, &p, &err));
+    assert_int_equal(i.named, i.calls);
     return i.calls;
 }
 
