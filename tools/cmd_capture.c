@@ -37,7 +37,8 @@ static const char usage[] =
     "      --windows-mb MB    keep fewer when they would take more [1024]\n"
     "      --save-every S     seconds between restart points [20]\n"
     "  -t, --threads N        [all CPUs]\n"
-    "      --format FORMAT    of the summary: table, md, csv, json, jsonl [table]\n"
+    "      --format FORMAT    of the summary: table, md, csv, json, jsonl, html "
+    "[table]\n"
     "\n"
     "Example: mlascope capture datasets/demo -f datasets/demo/calibration.txt -o "
     "run.h5\n";

@@ -31,7 +31,7 @@ static const char usage[] =
     "                        of a Hugging Face cache must match the names of their "
     "blobs\n"
     "      --values          look for NaN and infinity in all weights\n"
-    "      --format FORMAT   table, md, csv, json, jsonl [table]\n"
+    "      --format FORMAT   table, md, csv, json, jsonl, html [table]\n"
     "  -o, --output FILE     [-, standard output]\n"
     "\n"
     "Example: mlascope check datasets/demo --hash\n";

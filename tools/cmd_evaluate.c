@@ -41,7 +41,7 @@ static const char usage[] =
     "      --absorbed        compute scores straight from the latents, as a decoder\n"
     "      --percentiles     add the distribution of KL over positions\n"
     "  -t, --threads N       [all CPUs]\n"
-    "      --format FORMAT   table, md, csv, json, jsonl [table]\n"
+    "      --format FORMAT   table, md, csv, json, jsonl, html [table]\n"
     "  -o, --output FILE     [-, standard output]\n"
     "\n"
     "Example: mlascope evaluate datasets/demo -f datasets/demo/evaluation.txt -N 8 \\\n"
@@ -243,7 +243,7 @@ static mls_table *make_table(const arguments *a, const work *w, const mls_evalua
              "original's 16-bit %s cache (%.0f B/token)",
              a->length, config->G < config->H ? "GQA" : "MHA", base.bytes_per_token);
     mls_table_note(t, text);
-    if (!capture)
+    if (!capture && (a->settings.n > 0 || a->plan))
         mls_table_note(t, "no calibration data: methods used weights alone");
     for (size_t i = 0; i < w->n; i++)
         if (e->variant[i].trained && w->variant[i].only_layer < 0) {

@@ -53,7 +53,7 @@ static const char usage[] =
     "stability;\n"
     "                      without --chunks for 1, 2, 4, ... chunks\n"
     "  -t, --threads N     [all CPUs]\n"
-    "      --format FORMAT table, md, csv, json, jsonl [table]\n"
+    "      --format FORMAT table, md, csv, json, jsonl, html [table]\n"
     "  -o, --output FILE   the table; a name in .h5: everything, as HDF5 [-]\n"
     "\n"
     "Example: mlascope capture datasets/demo -f datasets/demo/calibration.txt -o "
@@ -262,6 +262,8 @@ static mls_status analyse(const request *q, const char *path, mls_err *err)
         mls_table_meta(t, "model", mls_capture_model_sha256(capture));
         st = mls_tool_print(t, q->format, whole ? "-" : q->output, err);
     }
+    if (!st && q->plots)
+        mls_tool_pictures(q->plots);
 
 done:
     if (st && q->plots)

@@ -1,9 +1,11 @@
 /* mlascope merge: captures of one model on several texts become one. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "analysis/capture.h"
 #include "common/buf.h"
+#include "common/words.h"
 #include "tools/command.h"
 #include "tools/options.h"
 
@@ -32,6 +34,7 @@ static int run(int argc, char **argv)
     mls_capture *captures[FILES_MAX] = {0};
     mls_buf command = {0}, names = {0};
     mls_err err = {0};
+    bool joined = false;
     size_t n;
     int status;
 
@@ -55,7 +58,11 @@ static int run(int argc, char **argv)
     if (command.failed || names.failed)
         mls_fail(&err, MLS_E_NOMEM, "no memory for the record of the command");
     else
-        mls_capture_merge(captures, n, output, command.data, names.data, &err);
+        joined =
+            !mls_capture_merge(captures, n, output, command.data, names.data, &err);
+    if (joined)
+        fprintf(stderr, "mlascope: %s: %zu capture%s joined\n", output, n,
+                mls_plural(n));
 
 done:
     for (size_t i = 0; i < n; i++)

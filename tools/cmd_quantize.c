@@ -34,7 +34,7 @@ static const char usage[] =
     "  -T, --tokens N      context length for the second column of bits [4096]\n"
     "      --queries N     queries per head and window that look at the cache [64]\n"
     "  -t, --threads N     [all CPUs]\n"
-    "      --format FORMAT table, md, csv, json, jsonl [table]\n"
+    "      --format FORMAT table, md, csv, json, jsonl, html [table]\n"
     "  -o, --output FILE   [-, standard output]\n"
     "\n"
     "A name is [h:]FORMAT[/GROUP][+WINDOW][@SINKS][#SEED]; h: rotates by Hadamard "

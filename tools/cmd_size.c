@@ -190,7 +190,7 @@ static mls_status all_weights(request *r, const mls_config *config, const char *
     if (!mls_size_parameters(config, &parameters, &read))
         return mls_fail(err, MLS_E_INPUT,
                         "%s: the size of the weights does not follow from this config "
-                        "(%s); give --weights GB, or --weights 0 for the cache alone",
+                        "(%s); give --weights GIB, or --weights 0 for the cache alone",
                         model, config->model_type);
     r->sweep.weight_bytes =
         parameters * (strcmp(config->dtype, "float32") == 0 ? 4 : 2);
@@ -313,6 +313,8 @@ static mls_status run_request(request *r, const char *model, mls_err *err)
     mls_table_free(t);
     if (!st && r->plots)
         st = draw(r, &config, model, err);
+    if (!st && r->plots)
+        mls_tool_pictures(r->plots);
     return st;
 }
 
@@ -381,15 +383,14 @@ const mls_command cmd_size = {
         "      --tp LIST        tensor-parallel GPUs [1]\n"
         "      --dtype-bits LIST  width of numbers that are not quantized [16]\n"
         "      --gpu NAMES      memory and bandwidth of these GPUs: h100,h200,l4 ...\n"
-        "      --memory LIST    GPU memory instead, in GB of 2^30 bytes\n"
+        "      --memory LIST    GPU memory instead, in GiB\n"
         "      --bandwidth X    memory bandwidth in GB/s\n"
-        "      --weights X      the model's weights in GB of 2^30 bytes [from the "
-        "model]\n"
+        "      --weights X      the model's weights in GiB [from the model]\n"
         "      --active X       of these, what a decode step reads (experts) [all]\n"
         "      --formula        show each formula with its numbers\n"
         "      --plots DIR      draw bytes, kept fractions and contexts there, for\n"
         "                       the first of each list\n"
-        "      --format F       table, md, csv, json, jsonl or html [table]\n"
+        "      --format F       table, md, csv, json, jsonl, html [table]\n"
         "  -o, --output FILE    write there [standard output]\n"
         "\n"
         "Lists are 8,16 or 16-128+16 or 16-256*2, in settings too.\n"

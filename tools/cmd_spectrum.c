@@ -238,7 +238,7 @@ const mls_command cmd_spectrum = {
         "                       be repeated; needs --weighted\n"
         "      --values         every singular value instead of a summary\n"
         "  -t, --threads N      [all CPUs]\n"
-        "      --format F       table, md, csv, json, jsonl [table]\n"
+        "      --format F       table, md, csv, json, jsonl, html [table]\n"
         "  -o, --output FILE    - is standard output [-]\n"
         "\n"
         "Example: mlascope spectrum datasets/demo --what k,v --per head\n",

@@ -180,7 +180,7 @@ const mls_command cmd_tokenize = {
         "      --no-special   without them\n"
         "      --count        print only the number of ids\n"
         "      --show         print each token's spelling behind its id\n"
-        "      --format F     table, md, csv, json, jsonl or html [table: plain "
+        "      --format F     table, md, csv, json, jsonl, html [table: plain "
         "lines;\n"
         "                     json: one array]\n"
         "  -o, --output FILE  write there [-: standard output]\n"

@@ -33,6 +33,13 @@ int mls_usage_error(const mls_command *c, const char *format, ...)
     return 2;
 }
 
+void mls_tool_pictures(const char *folder)
+{
+    fprintf(stderr,
+            "mlascope: %s: pictures and their scripts in plots, numbers in data\n",
+            folder);
+}
+
 mls_status mls_tool_write(const mls_buf *text, const char *path, mls_err *err)
 {
     if (text->failed)

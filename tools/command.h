@@ -33,6 +33,9 @@ int mls_usage_error(const mls_command *c, const char *format, ...)
  */
 const mls_progress *mls_tool_progress(void);
 
+/** Say on stderr that a --plots folder holds its pictures now, and where. */
+void mls_tool_pictures(const char *folder);
+
 /** The command line as typed, for records; shell-quoted, static storage. */
 const char *mls_tool_command_line(void);
 
