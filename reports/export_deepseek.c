@@ -7,6 +7,7 @@
 
 #include "common/checked.h"
 #include "common/files.h"
+#include "datasets/gguf_tokenizer.h"
 #include "datasets/tensors.h"
 #include "reports/export_inner.h"
 
@@ -298,9 +299,36 @@ static mls_status write_config(writing *k, mls_err *err)
     return st;
 }
 
+/* A GGUF file has its vocabulary inside; what is not done is said, not refused. */
+static mls_status write_tokenizer(writing *k, const mls_gguf *f, mls_err *err)
+{
+    char *json = NULL, *path = NULL;
+    mls_err why = {0};
+    size_t len = 0;
+    mls_status st = mls_gguf_tokenizer(f, &json, &len, &why);
+
+    if (st == MLS_E_INPUT) {
+        mls_buf_printf(&k->w->known, "- There is no tokenizer.json: %s.\n", why.text);
+        return MLS_OK;
+    }
+    if (st)
+        return mls_fail(err, st, "%s", why.text);
+    st = mls_export_path(k->w, "tokenizer.json", &path, err);
+    if (!st)
+        st = mls_file_write(path, json, len, err);
+    mls_export_listed(k->w, "tokenizer.json", "made of the GGUF file's vocabulary");
+    free(path);
+    free(json);
+    return st;
+}
+
 static mls_status copy_files(writing *k, mls_err *err)
 {
+    const mls_gguf *gguf = mls_checkpoint_gguf(k->source);
     mls_status st = MLS_OK;
+
+    if (gguf)
+        return write_tokenizer(k, gguf, err);
 
     for (size_t i = 0; i < sizeof copied / sizeof copied[0] && !st; i++) {
         char *from = mls_path_join(mls_checkpoint_folder(k->source), copied[i]);

@@ -22,9 +22,10 @@ extern const mls_command cmd_check;
 static const char usage[] =
     "Usage: mlascope check MODEL [OPTIONS]\n"
     "\n"
-    "Check a checkpoint folder: config.json, every shard, tensor, dtype, shape and\n"
-    "offset; and say what its attention looks like and caches. MODEL may also be a\n"
-    "config.json alone, which is then all that is checked. Exit status 3: refused.\n"
+    "Check a checkpoint folder or a GGUF file: config, every shard, tensor, dtype,\n"
+    "shape and offset; and say what its attention looks like and caches. MODEL may\n"
+    "also be a config.json alone, which is then all that is checked. Exit status 3:\n"
+    "refused.\n"
     "\n"
     "      --hash            SHA-256 of the model and its files (reads all bytes); "
     "files\n"
@@ -262,7 +263,7 @@ static void report_tensors(report *r, const mls_checkpoint *c)
     report_dtypes(r, c);
     row_count(r, "parameters", mls_checkpoint_parameters(c));
     row_count(r, "weight bytes", mls_checkpoint_bytes(c));
-    if (gguf)
+    if (gguf && mls_checkpoint_parameters(c) > 0)
         row_text(r, "bits per weight", "%.2f",
                  8 * (double)mls_checkpoint_bytes(c) /
                      (double)mls_checkpoint_parameters(c));

@@ -184,8 +184,11 @@ static mls_status all_weights(request *r, const mls_config *config, const char *
         if (st)
             return st;
         r->sweep.weight_bytes = (double)mls_checkpoint_bytes(c);
+        const bool stored = mls_checkpoint_tensors(c) > 0; /* not metadata alone */
+
         mls_checkpoint_close(c);
-        return MLS_OK;
+        if (stored)
+            return MLS_OK;
     }
     if (!mls_size_parameters(config, &parameters, &read))
         return mls_fail(err, MLS_E_INPUT,
