@@ -222,7 +222,7 @@ const mls_command cmd_spectrum = {
         "needed for 90, 95 and 99 % of the energy (sigma^2), the effective rank\n"
         "(exp of the entropy of sigma, and of sigma^2) and the stable rank.\n"
         "\n"
-        "MODEL is a checkpoint folder: spectra of the weights, or with --weighted\n"
+        "MODEL is a folder or a GGUF file: spectra of the weights, or with --weighted\n"
         "of the weights times the captured data (eigenvalues of W C W^T, C the\n"
         "second moment of the input; sigma is their root). CAPTURE is a file of\n"
         "`mlascope capture`: spectra of what each head puts out, biases and\n"

@@ -84,7 +84,8 @@ static void print_help(void)
         }
         printf("  %-10s %s\n", commands[i]->name, commands[i]->summary);
     }
-    puts("\nmlascope COMMAND --help tells more; mlascope --version names the build.");
+    puts("\nMODEL is a Hugging Face folder, or a GGUF file (the first of its parts).\n"
+         "mlascope COMMAND --help tells more; mlascope --version names the build.");
 }
 
 static int unknown_command(const char *name)
