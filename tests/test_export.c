@@ -1,5 +1,5 @@
 /* Exports: what they hold, read back by us and, from export.txt, by PyTorch. */
-#include "tests/expect.h"
+#include "tests/gguf_demo.h"
 
 #include <dirent.h>
 #include <unistd.h>
@@ -327,6 +327,35 @@ static void a_norm_of_the_latents_is_written_as_asked(void **state)
     close_model(&biased);
 }
 
+/* Blocks are decoded into --dtype, rows of q and k put in order; the norms are copied. */
+static void a_quantized_gguf_model_is_exported_as_what_it_computes(void **state)
+{
+    (void)state;
+    static const char setting[] = "x-ecomla init=paired rope=low rank=96 rope_dim=16";
+    const char *path = test_scratch("demo-q8_0.gguf"),
+               *folder = test_scratch("ds-q8_0");
+    char name[1200], *readme;
+    mls_checkpoint *c;
+    size_t len;
+    setup s;
+
+    assert_ok(mls_checkpoint_open(&c, test_source("datasets/demo"), &err));
+    save_demo(path, c, &mls_ggml_q8_0);
+    mls_checkpoint_close(c);
+    open_model(&s, path);
+    assert_ok(export(&s, setting, "deepseek", folder, &err));
+    assert_true(largest_difference(&s, setting, folder) < 1e-4);
+    assert_ok(mls_checkpoint_open(&c, folder, &err));
+    assert_string_equal(mls_checkpoint_find(c, "model.norm.weight", NULL)->dtype,
+                        "F32");
+    mls_checkpoint_close(c);
+    snprintf(name, sizeof name, "%s/README.md", folder);
+    assert_ok(mls_file_read(name, 1 << 20, &readme, &len, &err));
+    assert_non_null(strstr(readme, "There is no tokenizer.json"));
+    free(readme);
+    close_model(&s);
+}
+
 static void latent_files_give_back_every_form_exactly(void **state)
 {
     (void)state;
@@ -612,6 +641,7 @@ int main(void)
         cmocka_unit_test(pytorch_gets_our_logits_from_the_exported_checkpoints),
         cmocka_unit_test(a_converted_checkpoint_gives_the_logits_of_its_setting),
         cmocka_unit_test(a_norm_of_the_latents_is_written_as_asked),
+        cmocka_unit_test(a_quantized_gguf_model_is_exported_as_what_it_computes),
         cmocka_unit_test(latent_files_give_back_every_form_exactly),
         cmocka_unit_test(a_latent_folder_of_every_method_is_measured_as_its_setting),
         cmocka_unit_test(damaged_latent_files_do_no_harm),
