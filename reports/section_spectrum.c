@@ -87,7 +87,7 @@ static mls_status draw(const mls_report *r, const mls_table *curves, mls_err *er
     mls_buf_printf(&script,
                    "set multiplot layout %zu,%zu title \"Singular values per layer\" "
                    "margins 0.08,0.80,%.3f,%.3f spacing 0.03,%.3f\n"
-                   "set logscale y\nset yrange [1e-4:1.2]\nset format y \"%%.0e\"\n"
+                   "set logscale y\nset yrange [1e-4:1.2]\nset format y \"%%g\"\n"
                    "set xrange [0:%zu]\nset xtics %zu\n",
                    rows, columns, 55.0 / height, 1 - 60.0 / height, 60.0 / height,
                    2 * c->G * c->D, c->G * c->D);
@@ -95,8 +95,8 @@ static mls_status draw(const mls_report *r, const mls_table *curves, mls_err *er
         const size_t l = panels == c->L ? p : p * (c->L - 1) / (panels - 1);
 
         mls_buf_printf(&script, "set title \"layer %zu\" offset 0,-0.7\n", l);
-        mls_buf_puts(&script, p % columns == 0 ? "set ylabel \"σ / σ_1\"\n"
-                                                 "set format y \"%.0e\"\n"
+        mls_buf_puts(&script, p % columns == 0 ? "set ylabel \"σ / σ₁\"\n"
+                                                 "set format y \"%g\"\n"
                                                : "unset ylabel\nset format y \"\"\n");
         mls_buf_puts(&script, p + columns >= panels ? "set xlabel \"index\"\n"
                                                     : "unset xlabel\n");
