@@ -36,13 +36,13 @@ static const char bytes_script[] = "set ylabel \"bytes per token\"\n"
                                    "set yrange [0:*]\n"
                                    "set style histogram rowstacked\n";
 
-static const char kept_script[] =
-    "set ylabel \"kept (%)\"\n"
-    "set yrange [0:*]\n"
-    "set style histogram clustered gap 1\n"
-    "f = \"../data/size-kept.csv\"\n"
-    "plot f using \"payload_kept_pct\":xtic(1) title \"payload, as in print\" lt 6, "
-    "f using \"kept_pct\" title \"true\" lt 1\n";
+static const char kept_script[] = "set ylabel \"kept (%)\"\n"
+                                  "set yrange [0:*]\n"
+                                  "set style histogram clustered gap 1\n"
+                                  "f = \"../data/size-kept.csv\"\n"
+                                  "plot f using \"payload_kept_percent\":xtic(1) title "
+                                  "\"payload, as in print\" lt 6, "
+                                  "f using \"kept_percent\" title \"true\" lt 1\n";
 
 static const char context_script[] = "set ylabel \"tokens\"\n"
                                      "set format y \"%.0s %c\"\n"
@@ -94,8 +94,8 @@ static void add_columns(const tables *t)
     for (size_t i = 0; i < PARTS; i++)
         mls_table_column(t->bytes, parts[i].key, parts[i].title, "B/token", 1);
     mls_table_column(t->kept, "setting", "setting", "", 0);
-    mls_table_column(t->kept, "payload_kept_pct", "payload", "%", 4);
-    mls_table_column(t->kept, "kept_pct", "true", "%", 4);
+    mls_table_column(t->kept, "payload_kept_percent", "payload", "%", 4);
+    mls_table_column(t->kept, "kept_percent", "true", "%", 4);
     mls_table_column(t->context, "setting", "setting", "", 0);
     for (size_t i = 0; i < t->n_devices; i++)
         mls_table_column(t->context, device_key(key, sizeof key, t->device[i].name),

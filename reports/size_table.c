@@ -175,11 +175,11 @@ static void add_columns(const writer *w)
     mls_table_column(t, "rope_dims", "dims", "", 0);
     mls_table_column(t, "elements_per_token_layer", "numbers", "/token/layer", 1);
     mls_table_column(t, "payload_bytes_per_token", "payload", "B/token", 1);
-    mls_table_column(t, "payload_kept_pct", "kept", "%", 5);
-    mls_table_column(t, "payload_reduction_pct", "reduction", "%", 5);
+    mls_table_column(t, "payload_kept_percent", "kept", "%", 5);
+    mls_table_column(t, "payload_reduction_percent", "reduction", "%", 5);
     mls_table_column(t, "bytes_per_token", "true", "B/token", 1);
-    mls_table_column(t, "kept_pct", "true kept", "%", 5);
-    mls_table_column(t, "reduction_pct", "true reduction", "%", 5);
+    mls_table_column(t, "kept_percent", "true kept", "%", 5);
+    mls_table_column(t, "reduction_percent", "true reduction", "%", 5);
     if (w->people) {
         mls_table_column(t, "sequence", "sequence", "MiB", 2);
         if (has_copies(s)) {
