@@ -86,7 +86,7 @@ static mls_status draw(const mls_report *r, const mls_table *curves, mls_err *er
 
     mls_buf_printf(&script,
                    "set multiplot layout %zu,%zu title \"Singular values per layer\" "
-                   "margins 0.08,0.80,%.3f,%.3f spacing 0.03,%.3f\n"
+                   "margins 0.10,0.78,%.3f,%.3f spacing 0.03,%.3f\n"
                    "set logscale y\nset yrange [1e-4:1.2]\nset format y \"%%g\"\n"
                    "set xrange [0:%zu]\nset xtics %zu\n",
                    rows, columns, 55.0 / height, 1 - 60.0 / height, 60.0 / height,
