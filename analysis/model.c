@@ -53,7 +53,10 @@ mls_status mls_model_open(mls_model **out, const char *folder, mls_err *err)
         goto done;
     m->checkpoint = m->owned;
     m->config = mls_checkpoint_config(m->checkpoint);
-    st = mls_config_runnable(m->config, err);
+    /* A GGUF file has no config.json to point at. */
+    st = mls_checkpoint_gguf(m->checkpoint) && m->config->unsupported[0]
+             ? mls_fail(err, MLS_E_INPUT, "%s: %s", folder, m->config->unsupported)
+             : mls_config_runnable(m->config, err);
     if (!st)
         st = mls_checkpoint_complete(m->checkpoint, err);
 

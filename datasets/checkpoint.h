@@ -113,8 +113,8 @@ uint64_t mls_checkpoint_parameters(const mls_checkpoint *c);
 
 /**
  * One SHA-256 for the whole model: over the sorted list of (file name, size, SHA-256 of
- * the file) of config.json and every shard; a GGUF model has no config.json. Reads all
- * bytes.
+ * the file) of config.json and every shard; a GGUF model has no config.json, and its
+ * files are numbered from 1, because people rename them. Reads all bytes.
  */
 mls_status mls_checkpoint_sha256(const mls_checkpoint *c, char hex[65],
                                  const mls_progress *progress, mls_err *err);

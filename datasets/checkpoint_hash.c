@@ -95,8 +95,11 @@ mls_status mls_checkpoint_sha256_shards(const mls_checkpoint *c, char hex[65],
             st = hash_file(mls_checkpoint_shard_path(c, i),
                            mls_checkpoint_shard_name(c, i), &done, total, shards[i],
                            progress, err);
-        mls_buf_printf(&list, "%s %llu %s\n", mls_checkpoint_shard_name(c, i),
-                       (unsigned long long)size, shards[i]);
+        if (mls_checkpoint_gguf(c)) /* people rename these files */
+            mls_buf_printf(&list, "%zu", i + 1);
+        else
+            mls_buf_puts(&list, mls_checkpoint_shard_name(c, i));
+        mls_buf_printf(&list, " %llu %s\n", (unsigned long long)size, shards[i]);
     }
     if (!st && list.failed)
         st = mls_fail(err, MLS_E_NOMEM, "no memory to hash %s",

@@ -233,6 +233,34 @@ static void the_demo_model_reads_bit_for_bit_as_its_folder(void **state)
     unlink(path);
 }
 
+static void a_renamed_file_is_the_same_model(void **state)
+{
+    (void)state;
+    const char *first = test_scratch("first.gguf"), *second = test_scratch("2nd.bin");
+    char a[65], b[65], c[65];
+    gguf_file g = {0};
+    mls_checkpoint *m;
+
+    demo_keys(&g);
+    gguf_u32(&g, "llama.vocab_size", 9);
+    gguf_save(&g, first);
+    gguf_save(&g, second);
+    assert_ok(mls_checkpoint_open(&m, first, &err));
+    assert_ok(mls_checkpoint_sha256(m, a, NULL, &err));
+    mls_checkpoint_close(m);
+    assert_ok(mls_checkpoint_open(&m, second, &err));
+    assert_ok(mls_checkpoint_sha256(m, b, NULL, &err));
+    mls_checkpoint_close(m);
+    assert_string_equal(a, b);
+    gguf_u32(&g, "other", 1);
+    gguf_save(&g, second);
+    gguf_free(&g);
+    assert_ok(mls_checkpoint_open(&m, second, &err));
+    assert_ok(mls_checkpoint_sha256(m, c, NULL, &err));
+    mls_checkpoint_close(m);
+    assert_string_not_equal(a, c);
+}
+
 static void the_demo_model_has_the_loss_that_llama_cpp_gives_it(void **state)
 {
     (void)state;
@@ -595,6 +623,7 @@ int main(void)
         cmocka_unit_test(files_that_llama_cpp_read_give_its_logits),
         cmocka_unit_test(the_demo_model_reads_bit_for_bit_as_its_folder),
         cmocka_unit_test(the_demo_model_has_the_loss_that_llama_cpp_gives_it),
+        cmocka_unit_test(a_renamed_file_is_the_same_model),
         cmocka_unit_test(missing_keys_are_named),
         cmocka_unit_test(keys_that_change_the_model_are_named),
         cmocka_unit_test(layers_of_one_shape_may_be_listed),

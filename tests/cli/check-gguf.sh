@@ -30,6 +30,9 @@ mlascope tokenize shape.bin /dev/null
 echo "tokenize: $?"
 mlascope capture shape.bin --text /dev/null -o run.h5
 echo "capture: $?"
+LC_ALL=C sed 's/llama/gemma/g' shape.bin >gemma.bin # as long a name
+mlascope spectrum gemma.bin
+echo "gemma: $?"
 
 printf GGUF >cut.gguf
 mlascope check cut.gguf
