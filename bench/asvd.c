@@ -54,6 +54,7 @@ const mls_method mls_method_asvd = {
     .full_rope = true,
     .exact = true,
     .identity = true,
+    .fits_need_data = true,
     .layout = layout,
     .fit = mls_projection_fit,
     .build = build,

@@ -160,6 +160,7 @@ const mls_method mls_method_care = {
     .full_rope = true,
     .exact = false,
     .identity = true,
+    .fits_need_data = true,
     .layout = layout,
     .fit = mls_projection_fit,
     .fit_data = fit_data,

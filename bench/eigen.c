@@ -242,6 +242,7 @@ const mls_method mls_method_eigen = {
     .full_rope = true,
     .exact = true,
     .identity = true,
+    .fits_need_data = true,
     .layout = layout,
     .fit = fit,
     .fit_data = fit_data,

@@ -152,6 +152,7 @@ const mls_method mls_method_elitekv = {
     .formula = "G d_r + rank; svd=split: G d_r + rank_k + rank_v",
     .exact = true,
     .identity = true,
+    .fits_need_data = true,
     .layout = layout,
     .fit = fit,
     .prepare = prepare,

@@ -287,6 +287,7 @@ const mls_method mls_method_kq = {
     .full_rope = true, /* unless rope=RULE or rope=shared leaves rope keys apart */
     .exact = true,
     .identity = true,
+    .fits_need_data = true,
     .layout = layout,
     .fit = fit,
     .build = build,

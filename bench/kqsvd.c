@@ -148,6 +148,7 @@ const mls_method mls_method_kqsvd = {
     .full_rope = true,
     .exact = true,
     .identity = true,
+    .fits_need_data = true,
     .layout = layout,
     .fit = fit,
     .build = build,

@@ -391,6 +391,7 @@ const mls_method mls_method_kvsharer = {
     .plain_keys = true,
     .exact = true,
     .identity = true,
+    .fits_need_data = true,
     .layout = layout,
     .fit = fit,
     .prepare = prepare,

@@ -267,6 +267,7 @@ const mls_method mls_method_matryoshka = {
     .full_rope = true,
     .exact = false,
     .identity = true,
+    .fits_need_data = true,
     .layout = layout,
     .fit = fit,
     .fit_data = fit_data,

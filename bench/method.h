@@ -34,6 +34,7 @@ typedef struct mls_method {
     bool plain_keys;     /* rope keys of its forms are the model's own keys */
     bool exact;          /* false: a proxy for a method that trains something */
     bool identity;       /* full rank and full RoPE give the original model */
+    bool fits_need_data; /* the settings of `fit` cannot be built without a capture */
 
     /**
      * What is cached, from the config alone, windows and quantizers included; called

@@ -162,6 +162,7 @@ const mls_method mls_method_mha2mla = {
     .formula = "G d_r + G rank; svd=split: G d_r + 2 G rank",
     .exact = true,
     .identity = true,
+    .fits_need_data = true,
     .layout = layout,
     .fit = fit,
     .prepare = prepare,

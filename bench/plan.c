@@ -206,6 +206,65 @@ static mls_status stay_under(problem *p, double *scale, const mls_plan_request *
     return st;
 }
 
+/* --- Never worse than one setting for all layers --- */
+
+/* Items of candidate i in every layer; false when a constraint forbids it somewhere. */
+static bool choose_uniform(size_t *chosen, const problem *p, size_t i)
+{
+    for (size_t l = 0; l < p->costs->L; l++) {
+        size_t k = p->first[l];
+
+        while (k < p->first[l + 1] && p->candidate[k] != i)
+            k++;
+        if (k == p->first[l + 1])
+            return false;
+        chosen[l] = k;
+    }
+    return true;
+}
+
+/*
+ * Losses of layers are summed, which large losses need not obey: measure the plan and the
+ * largest uniform setting of each family on the search windows, and take the best.
+ */
+static mls_status keep_the_best(problem *p, const mls_plan_request *r, size_t budget,
+                                const mls_progress *progress, mls_err *err)
+{
+    const size_t L = p->costs->L;
+    size_t *all = mls_calloc3(VERIFIED_MAX, L, 1, sizeof *all), n = 1, best = 0;
+    mls_scheme scheme[VERIFIED_MAX] = {0};
+    mls_variant variant[VERIFIED_MAX];
+    mls_evaluation e = {0};
+    problem one = *p;
+    mls_status st = all ? MLS_OK : mls_fail(err, MLS_E_NOMEM, "no memory for a plan");
+
+    if (!st)
+        memcpy(all, p->chosen, L * sizeof *all);
+    for (size_t k = 0; !st && k < r->n_methods * r->n_bits && n < VERIFIED_MAX; k++) {
+        const size_t i =
+            mls_plan_uniform(p->costs, k / r->n_bits, k % r->n_bits, budget);
+
+        n += i < p->costs->n && choose_uniform(all + n * L, p, i);
+    }
+    for (size_t i = 0; !st && i < n; i++) {
+        one.chosen = all + i * L;
+        st = scheme_of(&scheme[i], &one, err);
+        variant[i] = (mls_variant){.scheme = &scheme[i], .only_layer = MLS_NONE};
+    }
+    if (!st && n > 1)
+        st = mls_evaluate(&e, &r->in, r->search, variant, n, NULL, progress, err);
+    for (size_t i = 1; !st && i < n; i++)
+        if (e.variant[i].kl.mean < e.variant[best].kl.mean)
+            best = i;
+    if (!st)
+        memcpy(p->chosen, all + best * L, L * sizeof *all);
+    mls_evaluation_free(&e);
+    for (size_t i = 0; i < n; i++)
+        mls_scheme_free(&scheme[i]);
+    free(all);
+    return st;
+}
+
 /* --- Verification --- */
 
 /* What is measured beside the plan: names, schemes, predictions. */
@@ -468,6 +527,9 @@ mls_status mls_plan_make(mls_plan *out, const mls_plan_request *r,
     } else if (!st) {
         st =
             mls_allocate_exact(p.chosen, &p.c, (size_t)(budget * T * (1 + 1e-12)), err);
+        if (!st)
+            st =
+                keep_the_best(&p, r, (size_t)(budget * T * (1 + 1e-12)), progress, err);
     }
     out->budget = budget;
     if (!st && !(chosen = mls_calloc3(costs.L, 1, 1, sizeof *chosen)))

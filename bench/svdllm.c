@@ -156,6 +156,7 @@ const mls_method mls_method_svdllm = {
     .full_rope = true,
     .exact = true,
     .identity = true,
+    .fits_need_data = true,
     .layout = layout,
     .fit = mls_projection_fit,
     .fit_data = fit_data,

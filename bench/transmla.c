@@ -362,6 +362,7 @@ const mls_method mls_method_transmla = {
     .formula = "rank + d_r",
     .exact = true,
     .identity = true,
+    .fits_need_data = true,
     .layout = layout,
     .fit = fit,
     .prepare = prepare,

@@ -20,6 +20,7 @@ typedef struct {
 typedef struct {
     char *key, *heading, *unit;
     int decimals;
+    bool detail;
 } column;
 
 typedef struct {
@@ -127,6 +128,12 @@ void mls_table_column(mls_table *t, const char *key, const char *heading,
                                        .heading = copy(t, heading),
                                        .unit = copy(t, unit),
                                        .decimals = decimals};
+}
+
+void mls_table_detail(mls_table *t)
+{
+    if (t && t->n_columns)
+        t->columns[t->n_columns - 1].detail = true;
 }
 
 void mls_table_row(mls_table *t)
@@ -313,12 +320,26 @@ static size_t column_width(const mls_table *t, size_t col, bool markdown)
     return width;
 }
 
+/* What the screen leaves out, and where it is. */
+static void name_details(const mls_table *t, mls_buf *out)
+{
+    size_t n = 0;
+
+    for (size_t c = 0; c < t->n_columns; c++)
+        if (t->columns[c].detail)
+            mls_buf_printf(out, "%s%s",
+                           n++ ? ", " : "also in csv and json: ", t->columns[c].key);
+    if (n)
+        mls_buf_puts(out, "\n");
+}
+
 static void print_text(const mls_table *t, mls_buf *out, bool markdown)
 {
     const char *before = markdown ? "| " : "";
     const char *between = markdown ? " | " : "  ";
     const char *after = markdown ? " |\n" : "\n";
-    size_t *width = calloc(t->n_columns ? t->n_columns : 1, sizeof *width);
+    size_t *width = calloc(2 * t->n_columns + 1, sizeof *width);
+    size_t *shown = width ? width + t->n_columns : NULL, n = 0; /* indices of columns */
     char text[HEADING_SIZE], number[NUMBER_SIZE];
 
     if (!width) {
@@ -333,12 +354,15 @@ static void print_text(const mls_table *t, mls_buf *out, bool markdown)
     if (markdown && t->n_metas)
         mls_buf_puts(out, "\n");
     for (size_t c = 0; c < t->n_columns; c++)
-        width[c] = column_width(t, c, markdown);
-    for (size_t c = 0; c < t->n_columns; c++) {
-        heading(&t->columns[c], text);
-        mls_buf_puts(out, c ? between : before);
-        put_aligned(out, text, width[c], is_text_column(t, c),
-                    !markdown && c + 1 == t->n_columns, markdown);
+        if (markdown || !t->columns[c].detail) {
+            width[c] = column_width(t, c, markdown);
+            shown[n++] = c;
+        }
+    for (size_t k = 0; k < n; k++) {
+        heading(&t->columns[shown[k]], text);
+        mls_buf_puts(out, k ? between : before);
+        put_aligned(out, text, width[shown[k]], is_text_column(t, shown[k]),
+                    !markdown && k + 1 == n, markdown);
     }
     mls_buf_puts(out, after);
     for (size_t c = 0; markdown && c < t->n_columns; c++) {
@@ -353,16 +377,20 @@ static void print_text(const mls_table *t, mls_buf *out, bool markdown)
     if (markdown)
         mls_buf_puts(out, "|\n");
     for (size_t r = 0; r < rows(t); r++) {
-        for (size_t c = 0; c < t->n_columns; c++) {
-            mls_buf_puts(out, c ? between : before);
+        for (size_t k = 0; k < n; k++) {
+            const size_t c = shown[k];
+
+            mls_buf_puts(out, k ? between : before);
             put_aligned(out, show(at(t, r, c), t->columns[c].decimals, number),
-                        width[c], is_text_column(t, c),
-                        !markdown && c + 1 == t->n_columns, markdown);
+                        width[c], is_text_column(t, c), !markdown && k + 1 == n,
+                        markdown);
         }
         mls_buf_puts(out, after);
     }
     for (size_t i = 0; i < t->n_notes; i++)
         mls_buf_printf(out, "%s%s\n", markdown ? (i ? "" : "\n") : "", t->notes[i]);
+    if (!markdown)
+        name_details(t, out);
     free(width);
 }
 

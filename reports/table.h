@@ -36,6 +36,8 @@ void mls_table_free(mls_table *t); /* NULL is accepted */
  */
 void mls_table_column(mls_table *t, const char *key, const char *heading,
                       const char *unit, int decimals);
+/** The last column is a detail: TABLE, which must fit a screen, leaves it out. */
+void mls_table_detail(mls_table *t);
 void mls_table_row(mls_table *t);                 /* begins a row */
 void mls_table_text(mls_table *t, const char *s); /* next cell; copied */
 void mls_table_real(mls_table *t, double x);      /* NaN: empty cell */

@@ -140,25 +140,53 @@ static mls_status add_fits(mls_listing *list, const mls_method *method,
     return st;
 }
 
+/* "25" or "25%". */
+static bool read_percent(double *x, const char *text)
+{
+    char number[32];
+    const size_t len = strlen(text);
+
+    if (len == 0 || len >= sizeof number)
+        return false;
+    snprintf(number, sizeof number, "%.*s", (int)(len - (text[len - 1] == '%')), text);
+    return mls_parse_real(number, x);
+}
+
 /* Every method's first settings that cache at most so many percent. */
-static mls_status add_keep(mls_listing *list, const char *percent,
+static mls_status add_keep(mls_listing *list, const char *percent, bool data,
                            const mls_config *config, mls_err *err)
 {
     double share;
     mls_status st = MLS_OK;
 
-    if (!mls_parse_real(percent, &share) || !(share > 0 && share <= 100))
+    if (!read_percent(&share, percent) || !(share > 0 && share <= 100))
         return mls_fail(err, MLS_E_ARG,
                         "--keep: expected percent, 0 to 100, found \"%s\"", percent);
     for (size_t m = 0; !st && mls_methods[m]; m++) {
         mls_fits fits;
 
+        if (!data && mls_methods[m]->fits_need_data)
+            continue;
         st = mls_method_fit(mls_methods[m], config, share / 100, &fits, err);
         if (!st)
             st = add_fits(list, mls_methods[m], &fits, percent, config, err);
         mls_fits_free(&fits);
     }
     return st;
+}
+
+/* Methods that --keep cannot offer without a capture. */
+static void name_left_out(mls_table *t)
+{
+    char note[512];
+    size_t at = (size_t)snprintf(note, sizeof note,
+                                 "left out, because they need data (--capture):");
+
+    for (size_t m = 0; mls_methods[m]; m++)
+        if (mls_methods[m]->fits_need_data && at < sizeof note)
+            at += (size_t)snprintf(note + at, sizeof note - at, " %s",
+                                   mls_methods[m]->name);
+    mls_table_note(t, note);
 }
 
 /* And those whose ranks follow from the captured data. */
@@ -172,7 +200,7 @@ static mls_status add_keep_data(mls_listing *list, const mls_texts *keeps,
             double share = 0; /* add_keep() read it */
             mls_fits fits;
 
-            mls_parse_real(keeps->item[i], &share);
+            read_percent(&share, keeps->item[i]);
             st = mls_method_fit_data(mls_methods[m], in, share / 100, &fits, err);
             if (!st)
                 st = add_fits(list, mls_methods[m], &fits, keeps->item[i], in->config,
@@ -192,7 +220,9 @@ static mls_status read_settings(mls_listing *list, const arguments *a,
     for (size_t i = 0; !st && i < a->settings.n; i++)
         st = mls_listing_add(list, a->settings.item[i], "", "", 0, config, err);
     for (size_t i = 0; !st && i < a->keeps.n; i++)
-        st = add_keep(list, a->keeps.item[i], config, err);
+        st = add_keep(list, a->keeps.item[i], a->capture != NULL, config, err);
+    if (!st && a->keeps.n && !a->capture)
+        name_left_out(t);
     if (!st)
         st = all_possible(list, config, err);
     for (size_t i = 0; !st && i < a->presets.n; i++) {
@@ -286,30 +316,46 @@ static void make_columns(mls_table *t)
     mls_table_column(t, "front", "front", "", 0);
     mls_table_column(t, "setting", "setting", "", 0);
     mls_table_column(t, "label", "label", "", 0);
+    mls_table_detail(t);
     mls_table_column(t, "kept_percent", "kept", "%", 2);
     mls_table_column(t, "bytes_per_token", "cache", "B/token", 1);
     mls_table_column(t, "payload_bytes_per_token", "payload", "B/token", 1);
+    mls_table_detail(t);
     mls_table_column(t, "predicted_key", "key error", "", 4);
+    mls_table_detail(t);
     mls_table_column(t, "predicted_value", "value error", "", 4);
+    mls_table_detail(t);
     mls_table_column(t, "predicted_logit", "logit error", "nat", 4);
+    mls_table_detail(t);
     mls_table_column(t, "predicted_output", "output error", "", 4);
+    mls_table_detail(t);
     mls_table_column(t, "attention_error", "attention error", "", 4);
     mls_table_column(t, "predicted_kl", "predicted KL", "nat", 4);
     mls_table_column(t, "perplexity", "perplexity", "", 3);
     mls_table_column(t, "perplexity_low", "low", "", 3);
+    mls_table_detail(t);
     mls_table_column(t, "perplexity_high", "high", "", 3);
+    mls_table_detail(t);
     mls_table_column(t, "kl", "KL", "nat", 5);
     mls_table_column(t, "kl_half", "±", "nat", 5);
     mls_table_column(t, "delta_nll", "ΔNLL", "nat", 5);
+    mls_table_detail(t);
     mls_table_column(t, "delta_nll_half", "±", "nat", 5);
+    mls_table_detail(t);
     mls_table_column(t, "top1_percent", "same top-1", "%", 2);
     mls_table_column(t, "top1_half", "±", "%", 2);
+    mls_table_detail(t);
     mls_table_column(t, "kl_above", "KL - row above", "nat", 5);
+    mls_table_detail(t);
     mls_table_column(t, "kl_above_half", "±", "nat", 5);
+    mls_table_detail(t);
     mls_table_column(t, "differs", "differs", "", 0);
     mls_table_column(t, "seconds", "time", "s", 2);
+    mls_table_detail(t);
     mls_table_column(t, "published", "published", "", 0);
+    mls_table_detail(t);
     mls_table_column(t, "source", "source", "", 0);
+    mls_table_detail(t);
 }
 
 static void add_row(mls_table *t, const mls_listed *l, const mls_compared *r,
@@ -463,6 +509,21 @@ static mls_status fill(mls_table *t, const arguments *a, const mls_listing *list
     return st;
 }
 
+static void say_what_was_done(const mls_comparison *c)
+{
+    size_t kept = 0, predicted = 0;
+
+    for (size_t i = 0; i < c->n; i++) {
+        kept += c->row[i].kept_row;
+        predicted += !c->row[i].measured;
+    }
+    if (kept + predicted)
+        mls_progress_note(mls_tool_progress(),
+                          "measured now: %zu, kept from before: %zu, only "
+                          "predicted: %zu",
+                          c->n_measured, kept, predicted);
+}
+
 /* --format, or what the output's name ends with. */
 static mls_status find_format(mls_format *format, const arguments *a, mls_err *err)
 {
@@ -588,10 +649,7 @@ static int run(int argc, char **argv)
 
     if (mls_compare(&c, &request, mls_tool_progress(), &err))
         goto done;
-    if (c.n_measured < c.n)
-        mls_progress_note(mls_tool_progress(),
-                          "%zu of %zu settings measured now, the others were kept%s",
-                          c.n_measured, c.n, a.measure ? " or predicted" : "");
+    say_what_was_done(&c);
     if (fill(t, &a, &list, &c, request.in.config, key, &err))
         goto done;
     if (!mls_tool_print(t, format, a.output, &err) && to_file)

@@ -1,7 +1,7 @@
 # A plan is exported like a setting, and read back to the same KL.
 T="$ROOT/datasets/demo -f $ROOT/datasets/demo/evaluation.txt -T 32"
 mlascope plan $T --search 2 --verify 2 --method 'x-ecomla rope_dim=32' \
-    --keep 0.5 --multiple 8 --format csv -o plan.json >table 2>stderr || cat stderr
+    --keep 0.5 --multiple 8 --first-last 64 --format csv -o plan.json >table 2>stderr || cat stderr
 mlascope export "$ROOT/datasets/demo" --plan plan.json --for latent -o latent &&
     ls latent
 mlascope export "$ROOT/datasets/demo" --plan plan.json --for x-ecomla -o x && ls x
