@@ -241,9 +241,39 @@ static void formats_have_names_and_others_are_refused(void **state)
     assert_refused(mls_format_parse(&f, "tex", &err), MLS_E_ARG, "found \"tex\"");
 }
 
+static void details_are_left_out_on_the_screen_alone(void **state)
+{
+    (void)state;
+    mls_table *t = mls_table_new(NULL);
+    mls_buf out = {0};
+
+    mls_table_column(t, "a", "A", "", 0);
+    mls_table_column(t, "b", "B", "", 0);
+    mls_table_detail(t);
+    mls_table_column(t, "c", "C", "", 0);
+    mls_table_row(t);
+    mls_table_count(t, 1);
+    mls_table_count(t, 2);
+    mls_table_count(t, 3);
+    assert_ok(mls_table_print(t, MLS_FORMAT_TABLE, &out, &err));
+    mls_buf_add(&out, "", 1);
+    assert_string_equal(out.data, "A  C\n1  3\nalso in csv and json: b\n");
+    mls_buf_free(&out);
+    assert_ok(mls_table_print(t, MLS_FORMAT_CSV, &out, &err));
+    mls_buf_add(&out, "", 1);
+    assert_non_null(strstr(out.data, "\"a\",\"b\",\"c\""));
+    mls_buf_free(&out);
+    assert_ok(mls_table_print(t, MLS_FORMAT_MD, &out, &err));
+    mls_buf_add(&out, "", 1);
+    assert_non_null(strstr(out.data, "| A | B | C |"));
+    mls_buf_free(&out);
+    mls_table_free(t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(details_are_left_out_on_the_screen_alone),
         cmocka_unit_test(text_lines_up_by_characters_not_bytes),
         cmocka_unit_test(what_rounds_to_nothing_has_no_sign),
         cmocka_unit_test(markdown_escapes_the_bar_that_ends_a_cell),
