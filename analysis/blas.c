@@ -4,7 +4,9 @@
 #include <stddef.h>
 #include <strings.h>
 
-/* Another BLAS behind the same cblas interface has none of these: then they are NULL. */
+/*
+ * Another BLAS behind the same cblas interface has none of these: then they are NULL.
+ */
 #pragma weak openblas_get_corename
 #pragma weak openblas_get_config
 #pragma weak openblas_get_parallel

@@ -9,7 +9,9 @@ const char *mls_blas_core(void);
 /** One line: library and version. */
 const char *mls_blas_version(void);
 
-/** Widest vectors that CPU and operating system offer, as far as kernels differ by it. */
+/**
+ * Widest vectors that CPU and operating system offer, as far as kernels differ by it.
+ */
 typedef enum mls_cpu_level {
     MLS_CPU_OTHER, /* neither, or not x86: OpenBLAS's choice stands */
     MLS_CPU_AVX2,  /* with FMA */
@@ -17,14 +19,16 @@ typedef enum mls_cpu_level {
 } mls_cpu_level;
 
 /**
- * The core to run instead of `core` on such a CPU; NULL when `core` is as good. OpenBLAS
- * before 0.3.25 falls back to SSE3 kernels on CPUs newer than itself (OpenBLAS #4267).
+ * The core to run instead of `core` on such a CPU; NULL when `core` is as good.
+ * OpenBLAS before 0.3.25 falls back to SSE3 kernels on CPUs newer than itself (OpenBLAS
+ * #4267).
  */
 const char *mls_blas_choose_core(const char *core, mls_cpu_level cpu);
 
 /**
- * The core this CPU should run, when OpenBLAS chose a slower one; NULL when all is well.
- * Set OPENBLAS_CORETYPE to it and start again: the library reads it before main().
+ * The core this CPU should run, when OpenBLAS chose a slower one; NULL when all is
+ * well. Set OPENBLAS_CORETYPE to it and start again: the library reads it before
+ * main().
  */
 const char *mls_blas_better_core(void);
 

@@ -30,16 +30,16 @@ typedef struct mls_capture_options {
 
 /**
  * One pass of the model over the corpus, streamed into a capture file at path. Finished
- * layers and now and then the hidden states are kept in the folder `path`.part; the same
- * call after a stop, a kill or a full disk goes on from there and gives the same bytes.
- * The folder is removed at the end. Jobs are a fixed number of runs of consecutive
- * sequences, so that the file does not depend on the number of threads.
+ * layers and now and then the hidden states are kept in the folder `path`.part; the
+ * same call after a stop, a kill or a full disk goes on from there and gives the same
+ * bytes. The folder is removed at the end. Jobs are a fixed number of runs of
+ * consecutive sequences, so that the file does not depend on the number of threads.
  *
  * Every sequence of the corpus must have two tokens or more.
  *
- * @return MLS_OK, MLS_E_INPUT (path cannot be written: said before the work; another run
- *         is writing it; a single token), MLS_E_NUMERIC (not finite: layer, part, head,
- *         sequence, token), MLS_E_STOPPED, MLS_E_IO or MLS_E_NOMEM
+ * @return MLS_OK, MLS_E_INPUT (path cannot be written: said before the work; another
+ *         run is writing it; a single token), MLS_E_NUMERIC (not finite: layer, part,
+ *         head, sequence, token), MLS_E_STOPPED, MLS_E_IO or MLS_E_NOMEM
  */
 mls_status mls_capture_run(const mls_model *m, const mls_corpus *corpus,
                            const char *path, const mls_capture_options *options,
@@ -49,8 +49,8 @@ mls_status mls_capture_run(const mls_model *m, const mls_corpus *corpus,
 typedef struct mls_capture mls_capture;
 
 /**
- * Open and check: every byte against the hash in front of the file, the format's version,
- * every dataset's type and shape.
+ * Open and check: every byte against the hash in front of the file, the format's
+ * version, every dataset's type and shape.
  * @param[out] out  release with mls_capture_close(); NULL on error
  * @return MLS_OK, MLS_E_INPUT, MLS_E_IO or MLS_E_NOMEM
  */
@@ -59,14 +59,19 @@ void mls_capture_close(mls_capture *c); /* NULL is accepted */
 
 /** The path it was opened by; borrowed, as all that follow. */
 const char *mls_capture_path(const mls_capture *c);
-/** What was worked out from this file so far (analysis/shared_results.h); belongs to it. */
+/**
+ * What was worked out from this file so far (analysis/shared_results.h); belongs to it.
+ */
 struct mls_shared_results *mls_capture_results(const mls_capture *c);
 const mls_config *mls_capture_config(const mls_capture *c);
 size_t mls_capture_sequences(const mls_capture *c); /* N */
 size_t mls_capture_length(const mls_capture *c);    /* tokens of the longest sequence */
 size_t mls_capture_windows(const mls_capture *c);   /* W */
 size_t mls_capture_window_length(const mls_capture *c); /* T of every window */
-/** Hashes of the model and of the text, as mls_checkpoint_sha256() and mls_corpus_read(). */
+/**
+ * Hashes of the model and of the text, as mls_checkpoint_sha256() and
+ * mls_corpus_read().
+ */
 const char *mls_capture_model_sha256(const mls_capture *c);
 const char *mls_capture_text_sha256(const mls_capture *c);
 /** Sequence n is ids[start[n] .. start[n + 1] - 1]; start (N + 1), both borrowed. */
@@ -89,8 +94,8 @@ mls_status mls_capture_text_names(mls_capture *c, char **names, mls_err *err);
  * @param captures    (n), n >= 1
  * @param command     for the record
  * @param text_names  for the record
- * @return MLS_OK, MLS_E_INPUT (another model, tokenizer or length; a sequence that is in
- *         two of them; path cannot be written), MLS_E_IO or MLS_E_NOMEM
+ * @return MLS_OK, MLS_E_INPUT (another model, tokenizer or length; a sequence that is
+ *         in two of them; path cannot be written), MLS_E_IO or MLS_E_NOMEM
  */
 mls_status mls_capture_merge(mls_capture *const *captures, size_t n, const char *path,
                              const char *command, const char *text_names, mls_err *err);

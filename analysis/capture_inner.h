@@ -50,7 +50,9 @@ mls_status mls_capture_append(mls_store *s, const mls_record *r, mls_err *err);
 /** All layers are in: add the mean NLL of each sequence (N) and finish; frees s. */
 mls_status mls_capture_finish(mls_store *s, const double *nll, size_t N, mls_err *err);
 
-/** Is the file at path whole, and what the same call writes? False when it is not there. */
+/**
+ * Is the file at path whole, and what the same call writes? False when it is not there.
+ */
 bool mls_capture_is_finished(const char *path, const mls_capture_head *head,
                              const mls_capture_options *options);
 

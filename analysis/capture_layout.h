@@ -1,5 +1,5 @@
-/* The datasets of a capture file that have one slice per layer: one table for writer and
-   reader (docs/format/capture.md shows the same). */
+/* The datasets of a capture file that have one slice per layer: one table for writer
+   and reader (docs/format/capture.md shows the same). */
 #ifndef MLS_CAPTURE_LAYOUT_H
 #define MLS_CAPTURE_LAYOUT_H
 

@@ -1,4 +1,7 @@
-/* How sure a ranking of chunks is: intervals, chances, and whether more text would help. */
+/*
+ * How sure a ranking of chunks is: intervals, chances, and whether more text would
+ * help.
+ */
 #ifndef MLS_CERTAINTY_H
 #define MLS_CERTAINTY_H
 
@@ -16,7 +19,8 @@ typedef struct mls_bootstrap {
 
 /**
  * Draw the units (sequences or windows) B times with replacement (Efron's percentile
- * bootstrap), rank anew each time. Heads share the draws, and so do layers for one seed.
+ * bootstrap), rank anew each time. Heads share the draws, and so do layers for one
+ * seed.
  *
  * @param s         mls_rule_scores_resampled()
  * @param chunks    (n_chunks) budgets
@@ -39,9 +43,9 @@ typedef struct mls_stability {
 } mls_stability;
 
 /**
- * For each size draw MLS_STABILITY_DRAWS times two disjoint samples of units, rank by each,
- * and compare, mean over heads. The last size is the agreement of two halves; where the
- * curve no longer rises more text does not help. At least two units.
+ * For each size draw MLS_STABILITY_DRAWS times two disjoint samples of units, rank by
+ * each, and compare, mean over heads. The last size is the agreement of two halves;
+ * where the curve no longer rises more text does not help. At least two units.
  *
  * @param[out] out  release with mls_stability_free(); {0} on error
  */

@@ -8,7 +8,10 @@
 #include "common/checked.h"
 #include "common/finite.h"
 
-/* Most rows that one job of the MLP takes: enough for BLAS, and several jobs a sequence. */
+/*
+ * Most rows that one job of the MLP takes: enough for BLAS, and several jobs a
+ * sequence.
+ */
 enum { MLP_ROWS = 256 };
 
 /* Logits of one block take about this, so the rows of a block depend only on V. */

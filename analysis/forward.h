@@ -1,7 +1,7 @@
 /*
  * Forward pass, layer-major: each layer's weights are read once, all sequences pass
- * through it, then the next. What replaces attention (a latent form) and what watches it
- * (statistics) come in through one function.
+ * through it, then the next. What replaces attention (a latent form) and what watches
+ * it (statistics) come in through one function.
  */
 #ifndef MLS_FORWARD_H
 #define MLS_FORWARD_H
@@ -39,8 +39,8 @@ mls_status mls_states_copy(mls_states *to, const mls_states *from, mls_err *err)
 void mls_states_free(mls_states *s); /* {0} is accepted */
 
 /**
- * Attention of one sequence: out (T, E) from the normed input x (T, E). Called from pool
- * threads, several sequences at once; `worker` selects scratch memory.
+ * Attention of one sequence: out (T, E) from the normed input x (T, E). Called from
+ * pool threads, several sequences at once; `worker` selects scratch memory.
  */
 typedef mls_status (*mls_attention)(void *arg, size_t sequence, size_t worker,
                                     const float *x, size_t T, float *out, mls_err *err);
@@ -68,8 +68,8 @@ typedef struct mls_attention_view {
 } mls_attention_view;
 
 /**
- * The model's own attention. mls_plain_new() takes all memory once; before each layer set
- * `layer` (and, when somebody watches, `see`), then pass mls_plain_attention.
+ * The model's own attention. mls_plain_new() takes all memory once; before each layer
+ * set `layer` (and, when somebody watches, `see`), then pass mls_plain_attention.
  */
 typedef struct mls_plain {
     const mls_config *config;

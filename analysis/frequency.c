@@ -192,7 +192,9 @@ static mls_status norms_load(norms *out, const mls_frequency *f, mls_capture *ca
     return st;
 }
 
-/* Windows 0, 2, 4, ... (first = 0) or 1, 3, 5, ... (first = 1); all without held ones. */
+/*
+ * Windows 0, 2, 4, ... (first = 0) or 1, 3, 5, ... (first = 1); all without held ones.
+ */
 static mls_status windows_load(mls_layer_windows *out, const mls_frequency *f,
                                mls_capture *capture, size_t l, bool held, mls_err *err)
 {

@@ -1,4 +1,7 @@
-/* Everything about which chunks a model needs, from one capture: what `frequency` shows. */
+/*
+ * Everything about which chunks a model needs, from one capture: what `frequency`
+ * shows.
+ */
 #ifndef MLS_FREQUENCY_H
 #define MLS_FREQUENCY_H
 
@@ -24,9 +27,9 @@ typedef struct mls_frequency_request {
     size_t bootstrap; /* draws; 0: none */
     bool stability;
     /*
-     * Measure what selections cost: then windows 0, 2, 4, ... choose (and the sequences of
-     * the others are left out of the norms), windows 1, 3, 5, ... measure. Without costs
-     * all windows choose.
+     * Measure what selections cost: then windows 0, 2, 4, ... choose (and the sequences
+     * of the others are left out of the norms), windows 1, 3, 5, ... measure. Without
+     * costs all windows choose.
      */
     bool costs;
     uint64_t seed;
@@ -46,9 +49,9 @@ typedef struct mls_frequency_rule {
     mls_selection *selection; /* (n_chunks, L) */
     mls_cost *cost;           /* (n_chunks, L, n_held, H); NULL without costs */
     /*
-     * Agreement of two disjoint samples of units[i] sequences or windows, mean over layers
-     * with RoPE; 0 sizes for rules of the shape. Searches are made again for the two
-     * halves only.
+     * Agreement of two disjoint samples of units[i] sequences or windows, mean over
+     * layers with RoPE; 0 sizes for rules of the shape. Searches are made again for the
+     * two halves only.
      */
     size_t n_sizes, units[MLS_STABILITY_SIZES];
     double *overlap;                         /* (n_sizes, n_chunks) */
@@ -74,9 +77,10 @@ typedef struct mls_frequency {
 
 /**
  * @param[out] out  release with mls_frequency_free(); {0} on error
- * @return MLS_OK, MLS_E_ARG (rule, argument), MLS_E_INPUT (a budget larger than C, rules
- *         that need windows of a capture without, costs with fewer than two windows, no
- *         layer with RoPE), MLS_E_STOPPED, MLS_E_IO, MLS_E_NUMERIC or MLS_E_NOMEM
+ * @return MLS_OK, MLS_E_ARG (rule, argument), MLS_E_INPUT (a budget larger than C,
+ *         rules that need windows of a capture without, costs with fewer than two
+ *         windows, no layer with RoPE), MLS_E_STOPPED, MLS_E_IO, MLS_E_NUMERIC or
+ *         MLS_E_NOMEM
  */
 mls_status mls_frequency_run(mls_frequency *out, mls_capture *capture,
                              const mls_frequency_request *request, mls_pool *pool,
@@ -102,7 +106,9 @@ typedef struct mls_cost_means {
 mls_cost_means mls_frequency_cost(const mls_frequency *f, size_t i, size_t b, size_t l,
                                   size_t n_layers, size_t h, size_t n_heads);
 
-/** Mean chance (bootstrap) of the chunks that rule i keeps with budget b; NaN if none. */
+/**
+ * Mean chance (bootstrap) of the chunks that rule i keeps with budget b; NaN if none.
+ */
 double mls_frequency_sureness(const mls_frequency *f, size_t i, size_t b);
 
 #endif

@@ -18,7 +18,8 @@ typedef struct mls_chunk_windows {
     const double *turns; /* mls_chunk_turns() of T tokens */
     /*
      * false: one selection per KV head, losses summed over the query heads of its group
-     * (keys are shared, so only that can be built); true: one per query head, EliteKV's.
+     * (keys are shared, so only that can be built); true: one per query head,
+     * EliteKV's.
      */
     bool per_query_head;
 } mls_chunk_windows;
@@ -66,9 +67,9 @@ typedef struct mls_greedy {
 void mls_greedy_free(mls_greedy *g); /* {0} is accepted */
 
 /**
- * Rounds 0..C-1, all heads in step; in each the chunk with the smallest loss is kept, ties
- * go to the smaller chunk. Jobs are (window, head); sums are in fixed order, so the result
- * does not depend on the number of threads.
+ * Rounds 0..C-1, all heads in step; in each the chunk with the smallest loss is kept,
+ * ties go to the smaller chunk. Jobs are (window, head); sums are in fixed order, so
+ * the result does not depend on the number of threads.
  *
  * @param[out] out  release with mls_greedy_free(); {0} on error
  */

@@ -23,12 +23,14 @@ mls_mean mls_mean_of(const double *x, size_t n);
 mls_mean mls_mean_of_difference(const double *a, const double *b, size_t n);
 
 /**
- * The p-quantile (0..1) of n sorted values, linear between neighbours as NumPy's default;
- * NaN when n is 0.
+ * The p-quantile (0..1) of n sorted values, linear between neighbours as NumPy's
+ * default; NaN when n is 0.
  */
 double mls_quantile_sorted(const float *sorted, size_t n, double p);
 
-/** Spearman's rank correlation of n pairs, ties averaged; NaN when n < 2 or all equal. */
+/**
+ * Spearman's rank correlation of n pairs, ties averaged; NaN when n < 2 or all equal.
+ */
 double mls_rank_correlation(const double *a, const double *b, size_t n);
 
 #endif

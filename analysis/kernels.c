@@ -7,7 +7,9 @@
 #include "analysis/exponential.h"
 #include "analysis/vector.h"
 
-/* Partial sums side by side, so that a sum can be wide and still has one fixed order. */
+/*
+ * Partial sums side by side, so that a sum can be wide and still has one fixed order.
+ */
 enum { LANES = 16 };
 
 static inline double add_lanes(const double lane[LANES])

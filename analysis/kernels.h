@@ -5,7 +5,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/** y = x / rms(x) * gain, each row by itself; y may be x. (T, E), gain (E), sum double. */
+/**
+ * y = x / rms(x) * gain, each row by itself; y may be x. (T, E), gain (E), sum double.
+ */
 void mls_rmsnorm(float *y, const float *x, const float *gain, double eps, size_t T,
                  size_t E);
 /** The same in place for rows of D at x + t * stride (QK-norm of one head). */
@@ -13,8 +15,8 @@ void mls_rmsnorm_rows(float *x, size_t stride, const float *gain, double eps, si
                       size_t D);
 
 /**
- * y (T, out) = x (T, in) w^T + b; w (out, in), b (out) or NULL. Sizes are at most INT_MAX,
- * as BLAS counts.
+ * y (T, out) = x (T, in) w^T + b; w (out, in), b (out) or NULL. Sizes are at most
+ * INT_MAX, as BLAS counts.
  */
 void mls_linear(float *y, const float *x, const float *w, const float *b, size_t T,
                 size_t out, size_t in);
@@ -29,9 +31,9 @@ enum { MLS_ATTEND_ROWS = 64 }; /* query rows of a block */
 
 /**
  * Causal attention of one head, in blocks of query rows, so that memory is
- * MLS_ATTEND_ROWS * T and never T * T. The softmax's exponential is float (relative error
- * below 2e-7), its sum double. A value that is not finite reaches every row of its block,
- * earlier ones too; finite ones never look ahead.
+ * MLS_ATTEND_ROWS * T and never T * T. The softmax's exponential is float (relative
+ * error below 2e-7), its sum double. A value that is not finite reaches every row of
+ * its block, earlier ones too; finite ones never look ahead.
  *
  * out      row t at out + t * ld_out, dv values
  * q, k     rows of dk values at stride ld_q, ld_k (already rotated)

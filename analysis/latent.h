@@ -38,8 +38,8 @@ typedef struct mls_latent_vector {
                     only of x; NULL: none */
     bool holds_keys, holds_values;
     mls_quant quant;
-    /* Expected loss at rank 0, 1 .. n_tail - 1, falling, in a unit of the layer's own, where
-       the method chose its directions by one; else NULL. */
+    /* Expected loss at rank 0, 1 .. n_tail - 1, falling, in a unit of the layer's own,
+       where the method chose its directions by one; else NULL. */
     double *tail;
     size_t n_tail;
 } mls_latent_vector;
@@ -110,8 +110,8 @@ mls_status mls_latent_check(const mls_latent_form *f, mls_err *err);
 
 /**
  * Begin a form for a layer: sizes, scale 1/sqrt(D), empty latents, rope keys and heads,
- * the layer's output projection and frequencies copied. The caller fills in the rest and
- * ends with mls_latent_check(). On error *f is {0}.
+ * the layer's output projection and frequencies copied. The caller fills in the rest
+ * and ends with mls_latent_check(). On error *f is {0}.
  */
 mls_status mls_latent_begin(mls_latent_form *f, const mls_config *config,
                             const mls_layer *layer, size_t n_latents,

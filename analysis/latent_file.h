@@ -1,6 +1,6 @@
 /*
- * Latent forms in safetensors files, one layer each (docs/format/export.md): every array
- * of mls_latent_form as a tensor, the rest as JSON in __metadata__.
+ * Latent forms in safetensors files, one layer each (docs/format/export.md): every
+ * array of mls_latent_form as a tensor, the rest as JSON in __metadata__.
  */
 #ifndef MLS_LATENT_FILE_H
 #define MLS_LATENT_FILE_H

@@ -151,7 +151,9 @@ static size_t key_dims(const mls_latent_form *f, size_t g)
     return h->n_key + (h->rope_key >= 0 ? f->rope_key[h->rope_key].n : 0);
 }
 
-/* Scores can be taken straight from the latent unless rotation or norm stand between. */
+/*
+ * Scores can be taken straight from the latent unless rotation or norm stand between.
+ */
 static bool can_absorb(const mls_latent_runner *r, size_t g)
 {
     return r->absorbed && !r->keeping && r->form->share_layer < 0 &&

@@ -17,8 +17,8 @@ typedef struct mls_layer_windows {
 } mls_layer_windows;
 
 /**
- * Read q and k (and v) of some windows of layer l. A layer with a sliding window sees only
- * that; ask no layer without RoPE.
+ * Read q and k (and v) of some windows of layer l. A layer with a sliding window sees
+ * only that; ask no layer without RoPE.
  *
  * @param which    (n) numbers of windows; NULL: the first n
  * @param[out] out release with mls_layer_windows_free(); {0} on error

@@ -48,8 +48,8 @@ mls_status mls_model_attention(const mls_model *m, size_t l, mls_layer *layer,
 void mls_layer_free(mls_layer *layer); /* {0} is accepted */
 
 /**
- * The body of a converted checkpoint: everything but the attention projections, under the
- * original's names and shapes, and every such tensor is there. mls_model_body(),
+ * The body of a converted checkpoint: everything but the attention projections, under
+ * the original's names and shapes, and every such tensor is there. mls_model_body(),
  * mls_model_embed() and mls_model_head() work on it, the functions above do not.
  *
  * @param c        borrowed

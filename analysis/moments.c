@@ -17,9 +17,9 @@ size_t mls_moments_scratch(size_t T, size_t D)
 }
 
 /*
- * out (D, T) with rows ld apart = the transpose of T rows of D at a stride, in double: BLAS
- * sums over contiguous tokens nearly twice as fast. By blocks, so that each cache line of
- * out is written once.
+ * out (D, T) with rows ld apart = the transpose of T rows of D at a stride, in double:
+ * BLAS sums over contiguous tokens nearly twice as fast. By blocks, so that each cache
+ * line of out is written once.
  */
 static void transpose(double *out, size_t ld, const float *x, size_t stride, size_t T,
                       size_t D)
@@ -36,7 +36,9 @@ static void transpose(double *out, size_t ld, const float *x, size_t stride, siz
             out[d * ld + t] = (double)x[t * stride + d];
 }
 
-/* Sum of n values as four interleaved ones: always the same order, and no long chain. */
+/*
+ * Sum of n values as four interleaved ones: always the same order, and no long chain.
+ */
 static double sum_of(const double *x, size_t n)
 {
     double sum[4] = {0};

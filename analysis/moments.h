@@ -1,8 +1,8 @@
 /*
- * Sums of one layer's statistics over tokens. Every number is summed in double and in an
- * order that does not depend on the number of threads: sums of consecutive sequences per
- * job (mls_moments_add), joined in a fixed tree (mls_moments_join); the large E x E sum
- * in fixed tiles over fixed blocks of tokens (mls_moments_x).
+ * Sums of one layer's statistics over tokens. Every number is summed in double and in
+ * an order that does not depend on the number of threads: sums of consecutive sequences
+ * per job (mls_moments_add), joined in a fixed tree (mls_moments_join); the large E x E
+ * sum in fixed tiles over fixed blocks of tokens (mls_moments_x).
  */
 #ifndef MLS_MOMENTS_H
 #define MLS_MOMENTS_H
@@ -31,7 +31,9 @@ void mls_moments_add(mls_layer_stats *sum, const mls_attention_view *view,
 /** sums[0] += all others, as a tree of neighbours that depends on n alone. */
 void mls_moments_join(mls_layer_stats *sums, size_t n);
 
-/** Small sums into whole statistics (x_second untouched): divide by the tokens, mirror. */
+/**
+ * Small sums into whole statistics (x_second untouched): divide by the tokens, mirror.
+ */
 void mls_moments_finish(mls_layer_stats *s, const mls_layer_stats *sum);
 
 /**
@@ -44,7 +46,9 @@ void mls_moments_finish(mls_layer_stats *s, const mls_layer_stats *sum);
 mls_status mls_moments_x(double *second, const float *h, size_t n, size_t E,
                          const float *gain, double eps, mls_pool *pool, mls_err *err);
 
-/** Mean over all tokens from means per sequence: each (N, n), start (N + 1), mean (n). */
+/**
+ * Mean over all tokens from means per sequence: each (N, n), start (N + 1), mean (n).
+ */
 void mls_moments_mean_norm(double *mean, const double *each, const size_t *start,
                            size_t N, size_t n);
 

@@ -1,6 +1,7 @@
 /*
- * What a latent form changes in its layer's output, on captured windows: attention is run
- * on the inputs that the original model saw there, alone, without the rest of the model.
+ * What a latent form changes in its layer's output, on captured windows: attention is
+ * run on the inputs that the original model saw there, alone, without the rest of the
+ * model.
  */
 #ifndef MLS_OUTPUT_ERROR_H
 #define MLS_OUTPUT_ERROR_H
@@ -12,7 +13,9 @@
 #include "common/pool.h"
 #include "common/status.h"
 
-/** Inputs of one layer's attention in some windows, and what the model makes of them. */
+/**
+ * Inputs of one layer's attention in some windows, and what the model makes of them.
+ */
 typedef struct mls_output_windows {
     size_t n, T, E;
     float *x;   /* (n, T, E) normed input */
@@ -35,8 +38,8 @@ mls_status mls_output_windows_load(mls_output_windows *out, mls_capture *capture
 void mls_output_windows_free(mls_output_windows *w); /* {0} is accepted */
 
 /**
- * sum |o_hat - o|^2 / sum |o|^2 over all tokens of the windows; quantizers of the form are
- * applied. NaN for a form that uses another layer's cache.
+ * sum |o_hat - o|^2 / sum |o|^2 over all tokens of the windows; quantizers of the form
+ * are applied. NaN for a form that uses another layer's cache.
  *
  * @return MLS_OK, MLS_E_NOMEM, or what running the form says
  */

@@ -1,4 +1,6 @@
-/* The model's own attention: GQA with RoPE, as its class in transformers computes it. */
+/*
+ * The model's own attention: GQA with RoPE, as its class in transformers computes it.
+ */
 #include "analysis/forward.h"
 
 #include <math.h>

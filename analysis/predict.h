@@ -3,8 +3,8 @@
  * stored keys (docs/METHODS.md, "Predicted errors").
  *
  * Tokens are taken as independent draws with the captured second moment, the query at
- * distance delta behind its key, all causal distances of a window weighted as they occur.
- * Every error is free of the basis that a method chose for its keys.
+ * distance delta behind its key, all causal distances of a window weighted as they
+ * occur. Every error is free of the basis that a method chose for its keys.
  */
 #ifndef MLS_PREDICT_H
 #define MLS_PREDICT_H
@@ -33,8 +33,9 @@ typedef struct mls_predicted {
     /** E|W_O,h (v_hat - v)|^2 / E|W_O,h v|^2 with the form's own W_O. */
     double output;
     /**
-     * sum |o_hat - o|^2 / sum |o|^2 of the layer's attention output on captured windows:
-     * no prediction, but of this layer alone (analysis/output_error.h, which fills it in).
+     * sum |o_hat - o|^2 / sum |o|^2 of the layer's attention output on captured
+     * windows: no prediction, but of this layer alone (analysis/output_error.h, which
+     * fills it in).
      */
     double attention;
 } mls_predicted;

@@ -55,7 +55,9 @@ mls_status mls_quant_errors(const mls_quant_window *w, size_t g, const mls_quant
                             size_t n, size_t queries, mls_quant_sums *sums,
                             mls_err *err);
 
-/** How hard vectors are for integer formats; means over tokens unless said otherwise. */
+/**
+ * How hard vectors are for integer formats; means over tokens unless said otherwise.
+ */
 typedef struct mls_channel_stats {
     double range_ratio; /* widest channel (max - min over tokens) over the median one */
     double peak;        /* max |x| / rms of a token's vector */

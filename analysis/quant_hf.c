@@ -160,8 +160,9 @@ static double hqq_step(const hqq_run *r, hqq_place *p, double levels, double bet
 }
 
 /*
- * HQQ's default solver (Mobius Labs, hqq/core/optimize.py, "proximal_legacy"): beta grows
- * from step to step; ended after the first whose mean error over all groups did not fall.
+ * HQQ's default solver (Mobius Labs, hqq/core/optimize.py, "proximal_legacy"): beta
+ * grows from step to step; ended after the first whose mean error over all groups did
+ * not fall.
  */
 static void hqq_solve(const hqq_groups *g, float *x, hqq_place *place, double levels)
 {

@@ -25,7 +25,9 @@ static int ascending(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* A vector: length numbers, stride apart; what lies outside low .. high is an outlier. */
+/*
+ * A vector: length numbers, stride apart; what lies outside low .. high is an outlier.
+ */
 typedef struct kvquant_vector {
     float *x;
     size_t stride, length;
@@ -191,8 +193,8 @@ done:
 }
 
 /*
- * Outliers are a 16-bit value and a 16-bit index each, with one 32-bit pointer per token
- * for keys and values together (appendix M). Key ranges are calibrated: constant.
+ * Outliers are a 16-bit value and a 16-bit index each, with one 32-bit pointer per
+ * token for keys and values together (appendix M). Key ranges are calibrated: constant.
  */
 static void cost(const mls_quant *q, bool is_key, size_t n, size_t T,
                  mls_quant_cost *cost)

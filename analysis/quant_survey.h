@@ -14,8 +14,8 @@
 extern const char *const mls_quant_typical[];
 
 /**
- * Read "int4,kivi2": names of quantizers with commas between them; "all" stands for every
- * format with 4 bits (or those it has).
+ * Read "int4,kivi2": names of quantizers with commas between them; "all" stands for
+ * every format with 4 bits (or those it has).
  * @param[out] quant  released by the caller with free()
  * @return MLS_OK, MLS_E_ARG or MLS_E_NOMEM
  */
@@ -42,8 +42,8 @@ typedef struct mls_quant_survey {
  * @param quant    (n), each fits the head dimension; n may be 0
  * @param queries  as in mls_quant_errors()
  * @param[out] s   release with mls_quant_survey_free()
- * @return MLS_OK, MLS_E_INPUT (no windows in the capture), MLS_E_NUMERIC, MLS_E_STOPPED,
- *         MLS_E_IO or MLS_E_NOMEM
+ * @return MLS_OK, MLS_E_INPUT (no windows in the capture), MLS_E_NUMERIC,
+ *         MLS_E_STOPPED, MLS_E_IO or MLS_E_NOMEM
  */
 mls_status mls_quant_survey_run(mls_quant_survey *s, mls_capture *c,
                                 const mls_quant *quant, size_t n, size_t queries,
@@ -52,8 +52,8 @@ mls_status mls_quant_survey_run(mls_quant_survey *s, mls_capture *c,
 void mls_quant_survey_free(mls_quant_survey *s); /* {0} is accepted */
 
 /**
- * Figures of one quantizer: means over windows with 95 % intervals. Over all layers each
- * window's figure is the mean of the layers' own.
+ * Figures of one quantizer: means over windows with 95 % intervals. Over all layers
+ * each window's figure is the mean of the layers' own.
  */
 typedef struct mls_quant_figures {
     mls_mean key, value;   /* |x' - x|^2 / |x|^2 */

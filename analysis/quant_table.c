@@ -5,8 +5,9 @@
 
 /*
  * NF4 as published with QLoRA (arXiv 2305.14314, appendix E); NF3 and NF2 by the same
- * construction: quantiles of N(0, 1) from delta to 1 - delta, 2^(k-1) of them above zero,
- * 2^(k-1) - 1 below and zero itself, delta = (1/2^k + 1/(2^k - 1)) / 4, largest = 1.
+ * construction: quantiles of N(0, 1) from delta to 1 - delta, 2^(k-1) of them above
+ * zero, 2^(k-1) - 1 below and zero itself, delta = (1/2^k + 1/(2^k - 1)) / 4, largest =
+ * 1.
  */
 static const float nf4[16] = {
     -1.0f,         -0.69619280f, -0.52507305f, -0.39491749f, -0.28444138f, -0.18477343f,

@@ -121,9 +121,9 @@ static mls_status apply(const mls_quant *q, bool is_key, float *x, size_t T, siz
 /* --- The form for inner products (their algorithm 2) --- */
 
 /*
- * What one bit per number says of the residual r = x - y: sqrt(pi/2)/n |r| S^T sign(S r),
- * S (n, n) of independent normal numbers, is r in the mean. So <q, y> plus its product
- * with q is <q, x> in the mean, and the sum stands in for x.
+ * What one bit per number says of the residual r = x - y: sqrt(pi/2)/n |r| S^T sign(S
+ * r), S (n, n) of independent normal numbers, is r in the mean. So <q, y> plus its
+ * product with q is <q, x> in the mean, and the sum stands in for x.
  */
 static void add_residual(const mls_quant *q, const double *S, const float *x, float *y,
                          size_t n, double *sum)

@@ -307,7 +307,9 @@ mls_status mls_quant_fits(const mls_quant *q, size_t n, mls_err *err)
     return q->format->fits ? q->format->fits(q, n, err) : MLS_OK;
 }
 
-/* The cache holds halves without the quantizer, so larger numbers were lost before it. */
+/*
+ * The cache holds halves without the quantizer, so larger numbers were lost before it.
+ */
 static mls_status check_numbers(const mls_quant *q, const float *x, size_t stride,
                                 size_t T, size_t n, mls_err *err)
 {

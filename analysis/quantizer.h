@@ -10,7 +10,9 @@
 
 typedef struct mls_quant_format mls_quant_format;
 
-/** Parameters of one format. A plain value; {0} with format NULL means 16-bit, no loss. */
+/**
+ * Parameters of one format. A plain value; {0} with format NULL means 16-bit, no loss.
+ */
 typedef struct mls_quant {
     const mls_quant_format *format; /* from mls_quant_parse(); NULL: none */
     unsigned bits; /* payload bits per number, where the format lets you choose */
@@ -22,9 +24,9 @@ typedef struct mls_quant {
 } mls_quant;
 
 /**
- * Read [h:]NAME[/GROUP][+WINDOW][@SINKS][#SEED]: "int4", "int4/64", "int4/64+128" (group
- * 64, window 128), "kivi2", "q4_0", "fp8", "h:int4" (Hadamard first) ...; "16" and "none"
- * give {0}. docs/methods/quantizers.md lists the names.
+ * Read [h:]NAME[/GROUP][+WINDOW][@SINKS][#SEED]: "int4", "int4/64", "int4/64+128"
+ * (group 64, window 128), "kivi2", "q4_0", "fp8", "h:int4" (Hadamard first) ...; "16"
+ * and "none" give {0}. docs/methods/quantizers.md lists the names.
  * @return MLS_OK or MLS_E_ARG with the nearest known name
  */
 mls_status mls_quant_parse(mls_quant *q, const char *text, mls_err *err);

@@ -8,9 +8,9 @@
 #include "common/checked.h"
 
 /*
- * Pairs are taken in tiles of ROWS queries and COLUMNS keys. In a tile all differences are
- * made once and summed to the residual, then every candidate is taken off it: nothing of
- * size T x T is ever stored, and no rounding is carried from round to round.
+ * Pairs are taken in tiles of ROWS queries and COLUMNS keys. In a tile all differences
+ * are made once and summed to the residual, then every candidate is taken off it:
+ * nothing of size T x T is ever stored, and no rounding is carried from round to round.
  */
 enum {
     ROWS = 4,
@@ -133,8 +133,8 @@ static size_t key_place(size_t t, size_t k, size_t m, size_t n)
 }
 
 /*
- * Factors of the n chunks of `left` for all tokens, in the order the tiles read them; in
- * float, or in double for near ties.
+ * Factors of the n chunks of `left` for all tokens, in the order the tiles read them;
+ * in float, or in double for near ties.
  */
 static void pack(const mls_ropelite_l1 *l, scratch *s, const mls_chunk_window *w,
                  size_t h, const uint16_t *left, size_t n, bool in_double)
@@ -276,7 +276,9 @@ static mls_status losses(void *arg, const mls_chunk_window *w, size_t h,
     return MLS_OK;
 }
 
-/* As add_tile in double, for the n_wanted chunks of `wanted` only. total (n_wanted, 8). */
+/*
+ * As add_tile in double, for the n_wanted chunks of `wanted` only. total (n_wanted, 8).
+ */
 MLS_WIDE
 static void add_exact_tile(double *restrict total, double *restrict rho,
                            const double *restrict a, const double *restrict b, size_t n,

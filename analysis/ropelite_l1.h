@@ -1,12 +1,13 @@
 /*
- * RoPElite, EliteKV's greedy search (2503.01586; RoPElite/analysis.py at e9a8616), exact.
+ * RoPElite, EliteKV's greedy search (2503.01586; RoPElite/analysis.py at e9a8616),
+ * exact.
  *
- * Its objective is the mean over causal pairs of |A_E - A_full|, scores before softmax with
- * only the chunks of E rotated against all rotated. With the differences rho_c of
+ * Its objective is the mean over causal pairs of |A_E - A_full|, scores before softmax
+ * with only the chunks of E rotated against all rotated. With the differences rho_c of
  * analysis/chunk_window.h this is the mean of |sum of rho_c over c not in E|, so that
- * keeping one more chunk costs a subtraction per pair where the definition takes a whole
- * product of T x T x D. EliteKV divides by T^2 (masked pairs count as zeros), we divide by
- * the number of causal pairs: the order is the same.
+ * keeping one more chunk costs a subtraction per pair where the definition takes a
+ * whole product of T x T x D. EliteKV divides by T^2 (masked pairs count as zeros), we
+ * divide by the number of causal pairs: the order is the same.
  */
 #ifndef MLS_ROPELITE_L1_H
 #define MLS_ROPELITE_L1_H
@@ -26,9 +27,9 @@ mls_status mls_ropelite_l1_new(mls_ropelite_l1 **out, const mls_chunk_windows *w
 void mls_ropelite_l1_free(mls_ropelite_l1 *l); /* NULL is accepted */
 
 /**
- * For mls_greedy_search(). Losses are summed from float differences, relative error below
- * 2e-7 (test_greedy.c); candidates closer than 2e-6 to the best are summed again in double,
- * so that picks are those of double arithmetic.
+ * For mls_greedy_search(). Losses are summed from float differences, relative error
+ * below 2e-7 (test_greedy.c); candidates closer than 2e-6 to the best are summed again
+ * in double, so that picks are those of double arithmetic.
  */
 mls_greedy_objective mls_ropelite_l1_objective(mls_ropelite_l1 *l);
 

@@ -74,7 +74,9 @@ static void multiply_add(double *restrict y, const double *restrict u,
         y[i] += u[i] * v[i];
 }
 
-/* Queries of the block against every key before it: block and keys, element by element. */
+/*
+ * Queries of the block against every key before it: block and keys, element by element.
+ */
 static void add_earlier_keys(gram_sums *s)
 {
     const size_t C = s->C, ld = 4 * C;

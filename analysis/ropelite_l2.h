@@ -1,8 +1,9 @@
 /*
  * RoPElite with a squared distance: everything follows from one C x C matrix per head.
  *
- * With the chunks of E rotated and all others not, scores change by the sum of rho_c over
- * c not in E (analysis/chunk_window.h), so the sum of squares over all causal pairs is
+ * With the chunks of E rotated and all others not, scores change by the sum of rho_c
+ * over c not in E (analysis/chunk_window.h), so the sum of squares over all causal
+ * pairs is
  *
  *   D(E) = sum over c, c' not in E of M[c, c'],   M[c, c'] = sum_(i, j) rho_c rho_c'
  *
@@ -23,8 +24,8 @@
 #include "common/status.h"
 
 /**
- * M of query head h of one window, in double. Layers with a sliding window shorter than T
- * take the quadratic form (T * visible * C^2).
+ * M of query head h of one window, in double. Layers with a sliding window shorter than
+ * T take the quadratic form (T * visible * C^2).
  *
  * @param turns      of mls_chunk_turns()
  * @param[out] gram  (C, C), symmetric; unit of a score, squared, summed over the pairs

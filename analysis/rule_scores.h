@@ -20,8 +20,8 @@ typedef struct mls_rule_data {
 } mls_rule_data;
 
 /**
- * Scores and order per KV head (a group's query heads are summed). A unit is what is drawn
- * again by a bootstrap: a sequence for the norms, a window for the others.
+ * Scores and order per KV head (a group's query heads are summed). A unit is what is
+ * drawn again by a bootstrap: a sequence for the norms, a window for the others.
  */
 typedef struct mls_rule_scores {
     const mls_rule *rule;
@@ -53,7 +53,9 @@ mls_status mls_rule_scores_make(mls_rule_scores *out, const mls_rule *rule,
                                 const mls_progress *progress, mls_err *err);
 void mls_rule_scores_free(mls_rule_scores *s); /* {0} is accepted */
 
-/** False for searches whose order does not follow from sums over units (L1, greedy KL). */
+/**
+ * False for searches whose order does not follow from sums over units (L1, greedy KL).
+ */
 bool mls_rule_scores_resampled(const mls_rule_scores *s);
 
 /**

@@ -44,8 +44,8 @@ typedef struct mls_rule {
 extern const mls_rule *const mls_rules[];
 
 /**
- * A rule by name; an argument after a colon is accepted where the rule takes one (its value
- * is checked by mls_selection_by_rule()). MLS_E_ARG names the nearest rule.
+ * A rule by name; an argument after a colon is accepted where the rule takes one (its
+ * value is checked by mls_selection_by_rule()). MLS_E_ARG names the nearest rule.
  */
 mls_status mls_rule_find(const mls_rule **out, const char *name, mls_err *err);
 

@@ -210,7 +210,9 @@ double mls_score_rows_kl(const double *score, const double *p, double lse,
     return fmax(max + log(*sum) - lse - mean, 0.0);
 }
 
-/* y[j] = p[j] (e^z - 1 - z), z = x[j] - mean; near 0 by the series, which keeps digits. */
+/*
+ * y[j] = p[j] (e^z - 1 - z), z = x[j] - mean; near 0 by the series, which keeps digits.
+ */
 MLS_WIDE
 static void weigh_bend(float *restrict y, const float *restrict p,
                        const float *restrict x, float mean, size_t n)
@@ -257,6 +259,8 @@ double mls_score_rows_kl_fast(const double *score, const double *p,
     if ((double)largest(x, n) - mean > 60.0)
         return mls_score_rows_kl(score, p, lse, x, n, changed, &sum);
     weigh_bend(bent, p_float, x, (float)mean, n);
-    /* sum p e^(x - m) = 1 + sum p (x - m) + sum p (e^(x-m) - 1 - x + m), m = mean - off */
+    /*
+     * sum p e^(x - m) = 1 + sum p (x - m) + sum p (e^(x-m) - 1 - x + m), m = mean - off
+     */
     return fmax(log1p(off + sum_of(bent, n)) - off, 0.0);
 }

@@ -32,7 +32,9 @@ void mls_score_rows_free(mls_score_rows *r); /* {0} is accepted */
 void mls_score_rows_set(mls_score_rows *r, const mls_chunk_window *w,
                         const double *turns, size_t h);
 
-/** Scores and probabilities of queries first .. first + MLS_SCORE_ROWS - 1 (or T - 1). */
+/**
+ * Scores and probabilities of queries first .. first + MLS_SCORE_ROWS - 1 (or T - 1).
+ */
 void mls_score_rows_block(mls_score_rows *r, size_t first);
 
 /** rho_c(i, j) for the keys j = first key .. i that query i sees. */

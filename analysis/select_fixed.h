@@ -1,4 +1,6 @@
-/* Selections that need no data: they follow from the number of chunks and the budget. */
+/*
+ * Selections that need no data: they follow from the number of chunks and the budget.
+ */
 #ifndef MLS_SELECT_FIXED_H
 #define MLS_SELECT_FIXED_H
 
@@ -8,8 +10,8 @@
 #include "common/status.h"
 
 /*
- * Each fills order, a permutation of the chunks 0..C-1 whose first r are kept; the others
- * follow by id where the rule says nothing about them. 0 <= r <= C.
+ * Each fills order, a permutation of the chunks 0..C-1 whose first r are kept; the
+ * others follow by id where the rule says nothing about them. 0 <= r <= C.
  */
 
 /** c = 0, 1, 2, ...: the fastest. MHA2MLA `high`. */
@@ -19,9 +21,9 @@ void mls_order_high(uint16_t *order, size_t C);
 void mls_order_low(uint16_t *order, size_t C);
 
 /**
- * floor(k C / r) + start, k = 0..r-1: the paper's formula (MHA2MLA, S_uniform). Its code
- * steps by floor(C / r), which is the same where r divides C; elsewhere the code keeps
- * more than r chunks and its shapes break.
+ * floor(k C / r) + start, k = 0..r-1: the paper's formula (MHA2MLA, S_uniform). Its
+ * code steps by floor(C / r), which is the same where r divides C; elsewhere the code
+ * keeps more than r chunks and its shapes break.
  *
  * @return MLS_E_ARG when start pushes the last chunk over the end
  */

@@ -133,8 +133,8 @@ static mls_status layer_scores(mls_rule_scores *scores, const mls_rule *rule,
 
 /*
  * The same, from the capture's cache where the rule looks at windows: what it finds in
- * all of them is searched for once. `found` borrows from the cache or from `own`, which the
- * caller releases.
+ * all of them is searched for once. `found` borrows from the cache or from `own`, which
+ * the caller releases.
  */
 static mls_status cached_scores(const mls_rule_scores **found, mls_rule_scores *own,
                                 const mls_rule *rule, const mls_rule_input *in,
@@ -258,7 +258,9 @@ mls_status mls_rule_square_losses(double *loss, const char *rule,
     return st;
 }
 
-/* Order of layer l into out, and the losses (G, C + 1) that a global budget looks at. */
+/*
+ * Order of layer l into out, and the losses (G, C + 1) that a global budget looks at.
+ */
 static mls_status layer_losses(mls_selection *out, double *loss, const char *rule,
                                const mls_rule *found, const mls_rule_input *in,
                                mls_pool *pool, const mls_progress *progress,

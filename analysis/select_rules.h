@@ -20,8 +20,8 @@ typedef enum mls_scope {
     MLS_SCOPE_LAYER,  /* the layer keeps G * chunks, heads may differ */
     MLS_SCOPE_GLOBAL, /* the model keeps L * G * chunks, layers and heads may differ */
     /*
-     * Every query head keeps `chunks` of its own, as EliteKV searches. To measure, not to
-     * build: with grouped keys a KV head can cache one choice only.
+     * Every query head keeps `chunks` of its own, as EliteKV searches. To measure, not
+     * to build: with grouped keys a KV head can cache one choice only.
      */
     MLS_SCOPE_QUERY,
 } mls_scope;
@@ -60,8 +60,8 @@ typedef struct mls_rule_input {
  *                  mls_selections_by_rule()
  * @param[out] out  made here, release with mls_selection_free(); {0} on error. order is
  *                  a whole permutation whose first count[g] chunks are kept
- * @return MLS_OK, MLS_E_ARG (unknown rule or argument), MLS_E_INPUT (chunks > C, the rule
- *         needs data that is not there) or MLS_E_NOMEM
+ * @return MLS_OK, MLS_E_ARG (unknown rule or argument), MLS_E_INPUT (chunks > C, the
+ *         rule needs data that is not there) or MLS_E_NOMEM
  */
 mls_status mls_selection_by_rule(mls_selection *out, const char *rule,
                                  const mls_rule_input *in, size_t chunks,
@@ -69,8 +69,9 @@ mls_status mls_selection_by_rule(mls_selection *out, const char *rule,
 
 /**
  * The same for all layers of a model at once. Under MLS_SCOPE_GLOBAL the budget of all
- * layers with RoPE is spent where a measured loss falls most: the rule's own where it is
- * greedy, else the mean squared score error of its order (one Gram per head and window).
+ * layers with RoPE is spent where a measured loss falls most: the rule's own where it
+ * is greedy, else the mean squared score error of its order (one Gram per head and
+ * window).
  *
  * @param capture    NULL for rules of the shape under MLS_SCOPE_HEAD and _LAYER
  * @param[out] out   (L), each released by the caller; all {0} on error
@@ -81,7 +82,8 @@ mls_status mls_selections_by_rule(mls_selection *out, const char *rule,
                                   const mls_progress *progress, mls_err *err);
 
 /**
- * order (C) of a rule of the shape for a budget of r chunks. MLS_E_ARG on a wrong argument.
+ * order (C) of a rule of the shape for a budget of r chunks. MLS_E_ARG on a wrong
+ * argument.
  */
 mls_status mls_rule_order(uint16_t *order, const char *rule, size_t C, size_t r,
                           mls_err *err);
@@ -93,7 +95,8 @@ mls_status mls_selection_spread(mls_selection *s, const double *score,
 /**
  * Mean squared score error of a rule for every budget, from one layer's Grams.
  * @param grams      of rule ropelite-l2
- * @param order      (G, C); NULL for a rule of the shape, which is asked for each budget
+ * @param order      (G, C); NULL for a rule of the shape, which is asked for each
+ *                   budget
  * @param[out] loss  (G, C + 1)
  */
 mls_status mls_rule_square_losses(double *loss, const char *rule,

@@ -76,7 +76,9 @@ static double sum_of_squares(const double *a, const double *b, size_t n)
     return sum;
 }
 
-/* Score errors and probabilities p' of the block when chunks left[0..n-1] do not turn. */
+/*
+ * Score errors and probabilities p' of the block when chunks left[0..n-1] do not turn.
+ */
 static void change_rows(scratch *s, const uint16_t *left, size_t n, sums *sum)
 {
     const mls_score_rows *r = &s->rows;

@@ -72,7 +72,9 @@ static void attention_row(double *a, const window *w, size_t h, size_t i)
         a[j] /= sum;
 }
 
-/* y = q turned by the angle of `distance` positions, times weight; rows of the table. */
+/*
+ * y = q turned by the angle of `distance` positions, times weight; rows of the table.
+ */
 static void turned_query(double *y, const float *q, const float *cs, size_t C,
                          double weight)
 {

@@ -1,7 +1,7 @@
 /*
  * How much a layer's output minds errors in what it caches (docs/METHODS.md,
- * "Sensitivity"). To first order, with a the attention of query i on key j, o the head's
- * output and M = W_O,h^T W_O,h:
+ * "Sensitivity"). To first order, with a the attention of query i on key j, o the
+ * head's output and M = W_O,h^T W_O,h:
  *
  *   d(W_O o_i) = sum_j a_ij W_O (v_j - o_i) q_ij^T dk_j  +  sum_j a_ij W_O dv_j
  *

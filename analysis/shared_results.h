@@ -1,7 +1,7 @@
 /*
- * Results of a capture that many settings ask for: the order of a layer's chunks does not
- * depend on the budget, nor a layer's sensitivity on the rank, so that each is worked out
- * once. They belong to the open capture file.
+ * Results of a capture that many settings ask for: the order of a layer's chunks does
+ * not depend on the budget, nor a layer's sensitivity on the rank, so that each is
+ * worked out once. They belong to the open capture file.
  */
 #ifndef MLS_SHARED_RESULTS_H
 #define MLS_SHARED_RESULTS_H

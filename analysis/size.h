@@ -1,4 +1,6 @@
-/* The KV cache to the byte: one accounting for every method, from what a layer caches. */
+/*
+ * The KV cache to the byte: one accounting for every method, from what a layer caches.
+ */
 #ifndef MLS_SIZE_H
 #define MLS_SIZE_H
 
@@ -44,8 +46,8 @@ typedef struct mls_cache_layout {
 } mls_cache_layout;
 
 /**
- * Add `count` vectors of n numbers, beside equal ones where there are some; nothing when
- * n or count is 0.
+ * Add `count` vectors of n numbers, beside equal ones where there are some; nothing
+ * when n or count is 0.
  * @return MLS_OK or MLS_E_INPUT: more than MLS_PARTS_MAX kinds of vectors
  */
 mls_status mls_cache_add(mls_cache_layer *layer, mls_part_kind kind, size_t n,
@@ -72,14 +74,13 @@ typedef struct mls_size_request {
  * figures are sums over layers, of one copy of the cache.
  */
 typedef struct mls_size_result {
-    double elements_per_token; /* numbers cached per token, all layers */
-    double
-        payload_bytes_per_token; /* as papers count: codes only, every layer and token */
-    double bytes_per_token;      /* true, averaged over T tokens: metadata, windows */
-    double sequence_bytes;       /* one sequence of T tokens, pages rounded up */
-    double batch_bytes;          /* all sequences, summed over GPUs */
-    double gpu_bytes;            /* on one GPU, with constant_bytes */
-    double constant_bytes;       /* once per model: codebooks, ranges */
+    double elements_per_token;      /* numbers cached per token, all layers */
+    double payload_bytes_per_token; /* as papers count: codes only, all layers */
+    double bytes_per_token; /* true, averaged over T tokens: metadata, windows */
+    double sequence_bytes;  /* one sequence of T tokens, pages rounded up */
+    double batch_bytes;     /* all sequences, summed over GPUs */
+    double gpu_bytes;       /* on one GPU, with constant_bytes */
+    double constant_bytes;  /* once per model: codebooks, ranges */
     /* bytes_per_token split, three times; window: tokens kept unquantized */
     double payload, metadata, window;
     double key, value, latent, rope_key; /* with their metadata and window */
@@ -96,15 +97,16 @@ void mls_size(mls_size_result *result, const mls_cache_layout *layout,
 /**
  * Whether n GPUs can share the heads as serving programs do it (vLLM's
  * ModelConfig and LlamaAttention): each has the same number
- * of query heads, and either the KV heads are divided, too, or each is copied to as many
- * GPUs; latents of native MLA are copied to all.
+ * of query heads, and either the KV heads are divided, too, or each is copied to as
+ * many GPUs; latents of native MLA are copied to all.
  * @return MLS_OK, or MLS_E_INPUT naming the possible numbers
  */
 mls_status mls_size_parallel(const mls_config *config, size_t n, mls_err *err);
 
 /**
  * Largest T such that every context up to T fits: gpu_bytes + weight_bytes <= memory,
- * found by search over mls_size() itself, because windows and pages make it a staircase.
+ * found by search over mls_size() itself, because windows and pages make it a
+ * staircase.
  *
  * @param request       tokens is not read
  * @param weight_bytes  on one GPU
@@ -119,10 +121,12 @@ size_t mls_size_max_batch(const mls_cache_layout *layout,
                           double memory_bytes);
 
 /**
- * Parameters of the whole model as config.json gives them; false when they do not follow
- * from what mls_config holds (experts, other layouts: config->unsupported is not empty).
+ * Parameters of the whole model as config.json gives them; false when they do not
+ * follow from what mls_config holds (experts, other layouts: config->unsupported is not
+ * empty).
  *
- * @param[out] read  those that a decode step reads: all but an input embedding of its own
+ * @param[out] read  those that a decode step reads: all but an input embedding of its
+ *                   own
  */
 bool mls_size_parameters(const mls_config *config, double *parameters, double *read);
 

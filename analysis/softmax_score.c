@@ -114,8 +114,9 @@ static double kl_of(scratch *s, size_t row, const float *x, size_t from, size_t 
 }
 
 /*
- * loss[i] += KL of query `row` of the block with all of `left` unrotated but wanted[i], or
- * (alone) with wanted[i] alone unrotated. loss[n_wanted]: with all of them unrotated.
+ * loss[i] += KL of query `row` of the block with all of `left` unrotated but wanted[i],
+ * or (alone) with wanted[i] alone unrotated. loss[n_wanted]: with all of them
+ * unrotated.
  */
 static void add_query(scratch *s, size_t row, const question *q, double *loss)
 {

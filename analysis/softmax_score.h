@@ -1,10 +1,11 @@
 /*
- * Softmax-aware scores: what a chunk's rotation is worth to the attention probabilities.
+ * Softmax-aware scores: what a chunk's rotation is worth to the attention
+ * probabilities.
  *
- * KL(p || p'), p the probabilities of the full rotation, p' those without the rotation of
- * some chunks, in nat, mean over queries. MHA2MLA-VLM names such a score (mkl) without
- * releasing it; this is ours. In contrast to a distance of scores it does not weigh what
- * softmax ignores.
+ * KL(p || p'), p the probabilities of the full rotation, p' those without the rotation
+ * of some chunks, in nat, mean over queries. MHA2MLA-VLM names such a score (mkl)
+ * without releasing it; this is ours. In contrast to a distance of scores it does not
+ * weigh what softmax ignores.
  */
 #ifndef MLS_SOFTMAX_SCORE_H
 #define MLS_SOFTMAX_SCORE_H
@@ -32,8 +33,8 @@ void mls_softmax_score_single(mls_softmax_score *s, const mls_chunk_window *w, s
 
 /**
  * For mls_greedy_search(): keep the chunk that leaves the smallest KL. Losses are found
- * mostly in float (relative error below 1e-4); candidates closer than 5e-4 to the best are
- * settled in double.
+ * mostly in float (relative error below 1e-4); candidates closer than 5e-4 to the best
+ * are settled in double.
  */
 mls_greedy_objective mls_softmax_score_objective(mls_softmax_score *s);
 

@@ -55,8 +55,8 @@ static mls_status spectrum_of_second(mls_spectrum *s, const double *second, size
 }
 
 /*
- * |error of an eigenvalue| <= eps (q trace + 4 p lambda[0]): q products in each entry of
- * the Gram matrix (Higham, Accuracy and Stability, 3.5), then the solver's backward
+ * |error of an eigenvalue| <= eps (q trace + 4 p lambda[0]): q products in each entry
+ * of the Gram matrix (Higham, Accuracy and Stability, 3.5), then the solver's backward
  * error. Half of it, over the smallest eigenvalue, is the relative error of its root.
  */
 static bool gram_is_accurate(const double *lambda, size_t p, size_t q)

@@ -7,11 +7,12 @@
 #include "common/status.h"
 
 /**
- * Spend `budget` chunks where they lower the summed loss most. Each loss curve is replaced
- * by its lower convex hull, for which taking the steepest step again and again is optimal;
- * ties go to the smaller head.
+ * Spend `budget` chunks where they lower the summed loss most. Each loss curve is
+ * replaced by its lower convex hull, for which taking the steepest step again and again
+ * is optimal; ties go to the smaller head.
  *
- * @param loss        (n, C + 1): loss of head i with r chunks kept; one unit for all heads
+ * @param loss        (n, C + 1): loss of head i with r chunks kept; one unit for all
+ *                    heads
  * @param budget      0..n C
  * @param[out] count  (n), sum = budget
  */

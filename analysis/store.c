@@ -152,8 +152,8 @@ done:
     return st;
 }
 
-/* The bytes of the whole file are those that were written, or the sentence that says why
-   not. HDF5 sees a file only after this, so that chance damage never reaches it. */
+/* The bytes of the whole file are those that were written, or the sentence that says
+   why not. HDF5 sees a file only after this, so that chance damage never reaches it. */
 static mls_status check_bytes(const char *path, const char *kind, mls_err *err)
 {
     static const char hdf5[] = "\211HDF\r\n\032\n";

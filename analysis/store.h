@@ -43,7 +43,8 @@ typedef struct mls_store mls_store;
  *
  * @param temp      name while it is written, in the same file system; NULL: beside path
  * @param kind      what the file is, "capture": readers ask for it
- * @param[out] out  release with mls_store_finish() or mls_store_abandon(); NULL on error
+ * @param[out] out  release with mls_store_finish() or mls_store_abandon(); NULL on
+ *                  error
  */
 mls_status mls_store_create(mls_store **out, const char *path, const char *temp,
                             const char *kind, mls_err *err);

@@ -1,4 +1,7 @@
-/* What the reading and the writing half of analysis/store.h share; only they include it. */
+/*
+ * What the reading and the writing half of analysis/store.h share; only they include
+ * it.
+ */
 #ifndef MLS_STORE_INNER_H
 #define MLS_STORE_INNER_H
 
@@ -43,7 +46,9 @@ mls_status mls_store_fail(mls_err *err, mls_status status, const char *format, .
 /** HDF5's type of a value in memory (never closed), and its bytes. */
 hid_t mls_store_memory_type(mls_store_type type);
 size_t mls_store_type_size(mls_store_type type);
-/** The compound type of a manifest line, in the file or in memory; the caller closes. */
+/**
+ * The compound type of a manifest line, in the file or in memory; the caller closes.
+ */
 hid_t mls_store_line_type(bool in_file);
 
 /** The text of the first MLS_STORE_BLOCK bytes; all of out is written. */

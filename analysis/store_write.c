@@ -10,8 +10,8 @@
 #include "analysis/store_inner.h"
 #include "common/files.h"
 
-/* One chunk is at most this large. On moments deflate 1, 4 and 9 leave 89, 88 and 87 % of
-   the bytes at 53, 48 and 4 MB/s. Windows are not deflated: 85 % at 66 MB/s. */
+/* One chunk is at most this large. On moments deflate 1, 4 and 9 leave 89, 88 and 87 %
+   of the bytes at 53, 48 and 4 MB/s. Windows are not deflated: 85 % at 66 MB/s. */
 enum { CHUNK_BYTES = 1 << 20, DEFLATE = 4 };
 
 static hid_t file_type(mls_store_type type)

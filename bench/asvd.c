@@ -1,7 +1,7 @@
 /*
- * ASVD (arXiv 2312.05821): SVD of W diag(s), s = mean|x|^alpha, undone after truncation.
- * Its search for a ratio per matrix by the perplexity of the whole model is left out; all
- * layers get one rank.
+ * ASVD (arXiv 2312.05821): SVD of W diag(s), s = mean|x|^alpha, undone after
+ * truncation. Its search for a ratio per matrix by the perplexity of the whole model is
+ * left out; all layers get one rank.
  */
 #include "bench/method.h"
 #include "bench/project.h"

@@ -1,12 +1,13 @@
 /*
  * CARE: truncated SVD of W C^1/2 with a shrunk covariance C = E[x x^T] + shrink 0.01
- * mean(diag) I, undone afterwards. alloc=greedy gives ranks one by one to the layer whose
- * next singular value is the largest share of what is still missing,
+ * mean(diag) I, undone afterwards. alloc=greedy gives ranks one by one to the layer
+ * whose next singular value is the largest share of what is still missing,
  *
- *   sigma^2_{r+1} / sum_{i>r} sigma_i^2 * sqrt((L - l) / ((L + 1) / 2)) / sqrt(r / r_min)
+ *   sigma^2_{r+1} / sum_{i>r} sigma_i^2 * sqrt((L - l) / ((L + 1) / 2)) / sqrt(r /
+ *   r_min)
  *
- * with r from rank/2 (r_min) to 2 rank, keys and values apart. Its decoupled rotation is
- * not part of this: keys are rotated after reading.
+ * with r from rank/2 (r_min) to 2 rank, keys and values apart. Its decoupled rotation
+ * is not part of this: keys are rotated after reading.
  */
 #include <math.h>
 

@@ -56,7 +56,9 @@ mls_status mls_common_convert(mls_cache_layout *out, mls_common_keys *k,
 mls_status mls_common_joint(const mls_common_keys *k, const mls_setting *s,
                             mls_err *err);
 
-/** MLS_E_ARG when `rope` names no rule of analysis/select_rules.h and is no file:PATH. */
+/**
+ * MLS_E_ARG when `rope` names no rule of analysis/select_rules.h and is no file:PATH.
+ */
 mls_status mls_common_rope(const mls_setting *s, mls_err *err);
 
 /**

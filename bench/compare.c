@@ -238,7 +238,9 @@ static mls_status do_all(work *w, const size_t *which, size_t n, bool forms_only
     return st;
 }
 
-/* Indices of todo by the error of their attention outputs, those without one left out. */
+/*
+ * Indices of todo by the error of their attention outputs, those without one left out.
+ */
 static size_t by_error(size_t *order, const work *w)
 {
     const mls_compared *row = w->out->row;

@@ -1,4 +1,6 @@
-/* Settings side by side: size, predicted errors, measured quality; finished rows stay. */
+/*
+ * Settings side by side: size, predicted errors, measured quality; finished rows stay.
+ */
 #ifndef MLS_COMPARE_H
 #define MLS_COMPARE_H
 
@@ -47,8 +49,8 @@ typedef struct mls_compare_request {
     size_t group;             /* settings measured together, 0: 8 */
     /*
      * How many settings to measure, finished rows included; 0: all. They are chosen
-     * evenly over the errors of attention outputs, the least and the largest among them,
-     * so that the law predicts the others; needs a capture with windows.
+     * evenly over the errors of attention outputs, the least and the largest among
+     * them, so that the law predicts the others; needs a capture with windows.
      */
     size_t measure;
     /* Finished rows, JSON lines (docs/format/compare.md); NULL: none are kept. */
@@ -59,10 +61,11 @@ typedef struct mls_compare_request {
 /**
  * Measure what the file of finished rows does not hold, a group at a time, each group
  * appended and synced before the next begins. A row counts when model, text, tokens,
- * capture, options, version and the setting's text are the same; settings that name a file
- * are measured every time and not kept.
+ * capture, options, version and the setting's text are the same; settings that name a
+ * file are measured every time and not kept.
  *
- * @param[out] out  release with mls_comparison_free(); {0} on error, rows stay in the file
+ * @param[out] out  release with mls_comparison_free(); {0} on error, rows stay in the
+ *                  file
  * @return MLS_OK, what mls_evaluate() says, MLS_E_INPUT (a line of the file that is not
  *         a row), MLS_E_IO
  */
@@ -71,8 +74,9 @@ mls_status mls_compare(mls_comparison *out, const mls_compare_request *r,
 void mls_comparison_free(mls_comparison *c); /* {0} is accepted */
 
 /**
- * Mark what no other point beats in both: front[i] is false when some j has x[j] <= x[i]
- * and y[j] <= y[i], one of them less. Equal points are both on the front. NaN: never.
+ * Mark what no other point beats in both: front[i] is false when some j has x[j] <=
+ * x[i] and y[j] <= y[i], one of them less. Equal points are both on the front. NaN:
+ * never.
  */
 void mls_pareto(const double *x, const double *y, size_t n, bool *front);
 

@@ -126,8 +126,8 @@ static mls_status read_line(mls_kept_rows *k, const char *line, size_t len, size
 }
 
 /*
- * One run at a time: another's half-written line would look torn. The lock belongs to the
- * process and ends with it; reading through the same descriptor keeps it.
+ * One run at a time: another's half-written line would look torn. The lock belongs to
+ * the process and ends with it; reading through the same descriptor keeps it.
  */
 static mls_status lock_and_read(mls_kept_rows *k, char **text, size_t *len,
                                 mls_err *err)

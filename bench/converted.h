@@ -11,13 +11,13 @@
 #include "datasets/converted_config.h"
 
 /**
- * Layer l of a checkpoint in DeepSeek-V3's names (deepseek_v3, TransMLA, mlascope export)
- * as a latent form: latent with or without kv_a_layernorm, query full or low-rank with or
- * without q_a_layernorm, rope rows interleaved or half-split.
+ * Layer l of a checkpoint in DeepSeek-V3's names (deepseek_v3, TransMLA, mlascope
+ * export) as a latent form: latent with or without kv_a_layernorm, query full or
+ * low-rank with or without q_a_layernorm, rope rows interleaved or half-split.
  *
  * @param config  of the original model; shapes must agree
- * @return MLS_OK, MLS_E_INPUT (a tensor missing or of another shape; a bias that no form
- *         has), MLS_E_IO or MLS_E_NOMEM; *f is {0} on error
+ * @return MLS_OK, MLS_E_INPUT (a tensor missing or of another shape; a bias that no
+ *         form has), MLS_E_IO or MLS_E_NOMEM; *f is {0} on error
  */
 mls_status mls_converted_deepseek(mls_latent_form *f, const mls_checkpoint *c,
                                   const mls_converted_config *how,
@@ -28,8 +28,8 @@ mls_status mls_converted_deepseek(mls_latent_form *f, const mls_checkpoint *c,
  * them: they follow from the rule or, for "2-norm" and "mkl", from the rank file that
  * config.json names, looked for in the checkpoint's folder first, then as named.
  *
- * @param[out] s  (L) one selection a layer, of G or, per query head, H heads; the caller
- *                releases each with mls_selection_free(). All {0} on error
+ * @param[out] s  (L) one selection a layer, of G or, per query head, H heads; the
+ *                caller releases each with mls_selection_free(). All {0} on error
  */
 mls_status mls_converted_mha2mla_chunks(mls_selection *s, const mls_checkpoint *c,
                                         const mls_converted_config *how,

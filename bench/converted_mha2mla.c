@@ -133,7 +133,9 @@ typedef struct {
     size_t l, heads, rope, nope; /* heads: those of the keys; dims of each */
 } layer;
 
-/* Rows of the file, [all heads' rope][all heads' nope], to [nope; rope] of each head. */
+/*
+ * Rows of the file, [all heads' rope][all heads' nope], to [nope; rope] of each head.
+ */
 static mls_status read_queries(const layer *y, mls_err *err)
 {
     const size_t H = y->config->H, D = y->config->D, E = y->config->E;
@@ -225,8 +227,8 @@ static mls_status read_latent(const layer *y, size_t at, const char *down, bool 
 }
 
 /*
- * Up-projections of every head as read back, from latent `at`; without a latent the side
- * is a plain linear map of x, which each head of the file caches as it is.
+ * Up-projections of every head as read back, from latent `at`; without a latent the
+ * side is a plain linear map of x, which each head of the file caches as it is.
  */
 static mls_status read_side(const layer *y, const side *s, size_t at, bool low_rank,
                             mls_err *err)

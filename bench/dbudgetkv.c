@@ -1,14 +1,14 @@
 /*
- * DBudgetKV (arXiv 2502.16886): old tokens are dropped until attention would mind. Tokens
- * are ranked: the first few and then the newest; the tail of the ranking goes as long as
- * the Frobenius norm of the layer's attention without the dropped columns,
+ * DBudgetKV (arXiv 2502.16886): old tokens are dropped until attention would mind.
+ * Tokens are ranked: the first few and then the newest; the tail of the ranking goes as
+ * long as the Frobenius norm of the layer's attention without the dropped columns,
  *
  *   sqrt(sum over kept columns j of c_j),   c_j = sum over heads and queries of a_ij^2,
  *
- * stays within `threshold` of the whole. The paper could not be read: metric and threshold
- * are recalled, so the rule is called rule=norm-unverified. Its budget is for each input;
- * here it is each layer's mean over the captured windows. budget=SHARE gives one number
- * to all layers instead.
+ * stays within `threshold` of the whole. The paper could not be read: metric and
+ * threshold are recalled, so the rule is called rule=norm-unverified. Its budget is for
+ * each input; here it is each layer's mean over the captured windows. budget=SHARE
+ * gives one number to all layers instead.
  */
 #include <math.h>
 #include <stdlib.h>

@@ -1,9 +1,10 @@
 /*
- * Eigen Attention (arXiv 2408.05646), the path for models with RoPE as its code takes it:
- * one D x D basis of unrotated keys shared by all KV heads of the layer (queries play no
- * part), and one basis of values per KV head. energy=T takes its rule: the ranks are the
- * number of singular values, not squared, whose running share stays below T, which is one
- * less than what reaches T; values take the most that any head asks for.
+ * Eigen Attention (arXiv 2408.05646), the path for models with RoPE as its code takes
+ * it: one D x D basis of unrotated keys shared by all KV heads of the layer (queries
+ * play no part), and one basis of values per KV head. energy=T takes its rule: the
+ * ranks are the number of singular values, not squared, whose running share stays below
+ * T, which is one less than what reaches T; values take the most that any head asks
+ * for.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -48,7 +49,9 @@ static mls_status layout(const mls_config *config, const mls_setting *s,
     return st ? st : mls_head_layout(&p.rank, config, s, out, err);
 }
 
-/* Number of singular values (n, squared, largest first) with a running share below T. */
+/*
+ * Number of singular values (n, squared, largest first) with a running share below T.
+ */
 static size_t below_energy(const double *squared, size_t n, double T)
 {
     double total = 0.0, running = 0.0;

@@ -1,7 +1,7 @@
 /*
- * EliteKV (arXiv 2503.01586): chunks found by a greedy search keep their rotation; J-LRD
- * factorizes the other keys and the values together, S-LRD apart. The project works on
- * MHA; with GQA a chunk is kept per KV head.
+ * EliteKV (arXiv 2503.01586): chunks found by a greedy search keep their rotation;
+ * J-LRD factorizes the other keys and the values together, S-LRD apart. The project
+ * works on MHA; with GQA a chunk is kept per KV head.
  */
 #include "bench/common_keys.h"
 #include "bench/fit.h"

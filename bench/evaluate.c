@@ -223,8 +223,8 @@ static mls_status add_to_quality(mls_quality *q, const mls_latent_form *f, size_
 
 /*
  * One variant through layer l. `form` is the scheme's, `own` the norms and MLP that go
- * with it; a variant that leaves this layer alone runs it plain, as plain_form where its
- * cache is wanted later.
+ * with it; a variant that leaves this layer alone runs it plain, as plain_form where
+ * its cache is wanted later.
  */
 static mls_status run_variant(pass *p, size_t i, const mls_layer *layer,
                               const mls_layer *own, const mls_latent_form *form,

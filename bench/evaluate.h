@@ -37,7 +37,7 @@ typedef struct mls_quality {
 
 typedef struct mls_variant {
     const mls_scheme *scheme;
-    int only_layer; /* convert this layer alone, or MLS_NONE: all that the scheme says */
+    int only_layer; /* convert this layer alone; MLS_NONE: all that the scheme says */
 } mls_variant;
 
 typedef enum mls_scored {

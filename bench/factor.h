@@ -1,4 +1,6 @@
-/* Low-rank factors of stacked weight rows, and of the second moment of what they give. */
+/*
+ * Low-rank factors of stacked weight rows, and of the second moment of what they give.
+ */
 #ifndef MLS_FACTOR_H
 #define MLS_FACTOR_H
 

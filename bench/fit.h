@@ -25,8 +25,8 @@ void mls_fits_add(mls_fits *f, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
 /**
- * The largest share, a multiple of 1e-6 below 1, at which a method caches at most `most`
- * numbers per token in all layers, by bisection.
+ * The largest share, a multiple of 1e-6 below 1, at which a method caches at most
+ * `most` numbers per token in all layers, by bisection.
  *
  * @param elements  numbers at a share; more of it never gives fewer
  * @return false when the smallest share already caches more
@@ -46,7 +46,8 @@ mls_status mls_method_fit(const mls_method *method, const mls_config *config,
                           double fraction, mls_fits *out, mls_err *err);
 
 /**
- * The same for settings whose ranks follow from the data: their forms cache at most that.
+ * The same for settings whose ranks follow from the data: their forms cache at most
+ * that.
  *
  * @param in  model and capture are needed
  * @return MLS_OK, what mls_capture_stats() and mls_model_attention() say, MLS_E_NOMEM

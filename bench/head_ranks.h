@@ -22,13 +22,15 @@ typedef struct mls_head_rank {
 mls_status mls_head_ranks(mls_head_rank *rank, const mls_config *config,
                           const mls_setting *s, mls_err *err);
 
-/** What a converted layer caches: a vector of rank->of[side][g] for each side and head. */
+/**
+ * What a converted layer caches: a vector of rank->of[side][g] for each side and head.
+ */
 mls_status mls_head_layout(const mls_head_rank *rank, const mls_config *config,
                            const mls_setting *s, mls_cache_layout *out, mls_err *err);
 
 /**
- * Losses that are left when r = 0..n directions are kept: tail[r] = sum of values[r..n-1],
- * none below 0.
+ * Losses that are left when r = 0..n directions are kept: tail[r] = sum of
+ * values[r..n-1], none below 0.
  *
  * @param values     (n), largest first
  * @param[out] tail  (n + 1), released by the caller with free(); NULL on error

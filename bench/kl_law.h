@@ -19,11 +19,11 @@ typedef struct mls_kl_law {
 enum { MLS_KL_LAW_MIN = 5 };
 
 /**
- * @param error, kl        (n); pairs that are not finite, or so small that rounding makes
- *                         them, are left out
- * @param[out] predicted   (n) the KL that the law of all other settings gives, from which
- *                         `factor` follows; the law itself where kl[i] is no part of it;
- *                         NaN without a law or an error
+ * @param error, kl        (n); pairs that are not finite, or so small that rounding
+ *                         makes them, are left out
+ * @param[out] predicted   (n) the KL that the law of all other settings gives, from
+ *                         which `factor` follows; the law itself where kl[i] is no part
+ *                         of it; NaN without a law or an error
  */
 mls_kl_law mls_kl_law_fit(const double *error, const double *kl, size_t n,
                           double *predicted);

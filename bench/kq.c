@@ -1,6 +1,6 @@
 /*
- * Ours: one joint latent per layer whose directions are chosen by what the layer's output
- * minds (docs/METHODS.md, "kq").
+ * Ours: one joint latent per layer whose directions are chosen by what the layer's
+ * output minds (docs/METHODS.md, "kq").
  *
  * Stack y = [nope rows of every key; values] = W x + b. An error dy costs
  * tr(B S_dy), B = blockdiag(key sensitivities, balance * value sensitivities). The best
@@ -8,10 +8,10 @@
  *
  *   c = U B^1/2 (y - mean y)      y ~ mean y + B^-1/2 U^T c
  *
- * which is KQ-SVD's optimum (arXiv 2512.05916) extended to values, to both together, and
- * from logits to the layer's output. rope=after keeps every rotation: the latent holds
- * unrotated full keys, rotated when they are read back. rope=shared keeps one rope key for
- * all heads (bench/kq_shared.c).
+ * which is KQ-SVD's optimum (arXiv 2512.05916) extended to values, to both together,
+ * and from logits to the layer's output. rope=after keeps every rotation: the latent
+ * holds unrotated full keys, rotated when they are read back. rope=shared keeps one
+ * rope key for all heads (bench/kq_shared.c).
  */
 #include <math.h>
 #include <stdlib.h>
@@ -133,7 +133,9 @@ static mls_status layout(const mls_config *config, const mls_setting *s,
     return st;
 }
 
-/* Per KV head: nope rows of the key, then the value; the form's dims in the same order. */
+/*
+ * Per KV head: nope rows of the key, then the value; the form's dims in the same order.
+ */
 static mls_status stack(mls_kq_stack *y, const mls_config *c, const mls_layer *layer,
                         const mls_selection *chosen, const mls_sensitivity *weight,
                         const params *p, mls_err *err)

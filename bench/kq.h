@@ -25,8 +25,8 @@ mls_status mls_kq_stack_new(mls_kq_stack *y, size_t m, size_t E, mls_err *err);
 void mls_kq_stack_free(mls_kq_stack *y); /* {0} is accepted */
 
 /**
- * Rows at .. at+n-1 cost `weight` (n, n), symmetric; 1e-4 of its mean eigenvalue is added,
- * so that a direction nobody asked about in the windows is cheap, not free.
+ * Rows at .. at+n-1 cost `weight` (n, n), symmetric; 1e-4 of its mean eigenvalue is
+ * added, so that a direction nobody asked about in the windows is cheap, not free.
  */
 mls_status mls_kq_stack_weigh(mls_kq_stack *y, size_t at, const double *weight,
                               size_t n, mls_err *err);
@@ -47,7 +47,9 @@ mls_status mls_kq_query_weights(mls_sensitivity *w, const mls_config *c,
                                 const mls_layer *layer, const mls_layer_stats *stats,
                                 size_t T, mls_err *err);
 
-/** rope=shared: one rope key for all heads by RoRoPE, the rest of keys in the latent. */
+/**
+ * rope=shared: one rope key for all heads by RoRoPE, the rest of keys in the latent.
+ */
 typedef struct mls_kq_shared {
     size_t rope_dim; /* dims of the shared rope key */
     size_t fold;     /* RoRoPE: neighbouring chunks that share one frequency */

@@ -1,7 +1,8 @@
 /*
  * kq with one rope key for all heads, as DeepSeek's MLA serves it: RoRoPE (TransMLA)
  * gathers what rotates, and the rest z of the rotated keys shares kq's latent with the
- * values. A head reads key_g = up_g z, so an error dz costs tr(sum_g up_g^T Q_g up_g S_dz).
+ * values. A head reads key_g = up_g z, so an error dz costs tr(sum_g up_g^T Q_g up_g
+ * S_dz).
  */
 #include <math.h>
 #include <stdlib.h>

@@ -1,12 +1,12 @@
 /*
- * KQ-SVD (arXiv 2512.05916) in covariance form: per KV head the rotated keys whose scores
- * are kept best. With S = (sum over the group's query heads of E[q q^T])^1/2 and U the
- * leading eigenvectors of S E[k k^T] S,
+ * KQ-SVD (arXiv 2512.05916) in covariance form: per KV head the rotated keys whose
+ * scores are kept best. With S = (sum over the group's query heads of E[q q^T])^1/2 and
+ * U the leading eigenvectors of S E[k k^T] S,
  *
  *   c = U S k       k_hat = S^-1 U^T c
  *
- * and values alike with S^2 = sum over the group's heads of W_O,h^T W_O,h. The one oblique
- * projection of the family.
+ * and values alike with S^2 = sum over the group's heads of W_O,h^T W_O,h. The one
+ * oblique projection of the family.
  */
 #include <stdlib.h>
 
@@ -51,8 +51,8 @@ static void weigh(double *weight, mls_side side, const mls_config *c,
 }
 
 /*
- * down = U S and read = U S^-1, (D, D), from the second moment of what is kept; values (D)
- * are the squared errors that each direction saves.
+ * down = U S and read = U S^-1, (D, D), from the second moment of what is kept; values
+ * (D) are the squared errors that each direction saves.
  */
 static mls_status weighted_basis(double *down, double *read, double *values,
                                  const double *weight, const double *second, size_t D,

@@ -1,12 +1,12 @@
 /*
  * KVSharer (arXiv 2410.18517): some layers use the cache of an earlier one. Layers are
- * compared by their caches (keys after RoPE), averaged over calibration texts position by
- * position:
+ * compared by their caches (keys after RoPE), averaged over calibration texts position
+ * by position:
  *
  *   d(i, j) = ( mean over heads and positions of |K_i - K_j|_2 + the same of V ) / 2
  *
- * as the project's code has it (norm=head); its paper flattens a cache to one vector and
- * takes |K_i - K_j|_2 of that (norm=cache), which can order pairs in another way.
+ * as the project's code has it (norm=head); its paper flattens a cache to one vector
+ * and takes |K_i - K_j|_2 of that (norm=cache), which can order pairs in another way.
  * Pairs are tried from the most dissimilar on; the later layer takes the earlier one's
  * cache, or whatever that one uses itself. A replacement is kept when the last hidden
  * states of the changed model stay near the original's: mean cosine above `gate`.
@@ -56,7 +56,9 @@ static mls_status read_params(params *p, const mls_config *c, const mls_setting 
                        "the layers that have an earlier one", err);
 }
 
-/* Which layers share follows from the data, but when all cache the same, not how much. */
+/*
+ * Which layers share follows from the data, but when all cache the same, not how much.
+ */
 static mls_status layout(const mls_config *config, const mls_setting *s,
                          mls_cache_layout *out, mls_err *err)
 {

@@ -1,8 +1,9 @@
 /*
- * Lillama (arXiv 2412.16719): W ~ (U sqrt(S)) (sqrt(S) V^T), which it then distils layer
- * by layer; a proxy here. The factor in the middle changes no product, only what is
- * cached and quantized, so the latent is sqrt(S) V^T x. init=features takes the optimum of
- * the plain distance between the layer's features instead, PCA of the outputs.
+ * Lillama (arXiv 2412.16719): W ~ (U sqrt(S)) (sqrt(S) V^T), which it then distils
+ * layer by layer; a proxy here. The factor in the middle changes no product, only what
+ * is cached and quantized, so the latent is sqrt(S) V^T x. init=features takes the
+ * optimum of the plain distance between the layer's features instead, PCA of the
+ * outputs.
  *
  * Its rule picks layers: from the third on (skip=2), rule=bottom goes upwards from the
  * first of them and lowers each to ranks in steps of `step` before it touches the next,

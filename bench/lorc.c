@@ -1,7 +1,7 @@
 /*
  * LoRC (arXiv 2410.03111): truncated SVD of W_K and W_V themselves, without data; ranks
- * fall from the first layer to the last. No code was published and the paper's equations
- * could not be read, so the rule for ranks has "unverified" in its name.
+ * fall from the first layer to the last. No code was published and the paper's
+ * equations could not be read, so the rule for ranks has "unverified" in its name.
  */
 #include <math.h>
 
@@ -13,7 +13,9 @@
 enum { RULE_UNIFORM, RULE_CONDITION };
 static const char *const rule_words[] = {"uniform", "cond-unverified", NULL};
 
-/* Singular values below this share of the largest count as this in a condition number. */
+/*
+ * Singular values below this share of the largest count as this in a condition number.
+ */
 static const double sigma_floor = 1e-6;
 
 typedef struct params {
@@ -74,8 +76,9 @@ static double log_condition(const double *values, size_t n)
 }
 
 /*
- * ln of the product of kappa(W_K) kappa(W_V) over this layer and all after it, as a share
- * of its range over layers: 1 at the first layer that is converted, 0 at the last.
+ * ln of the product of kappa(W_K) kappa(W_V) over this layer and all after it, as a
+ * share of its range over layers: 1 at the first layer that is converted, 0 at the
+ * last.
  */
 static mls_status ranks_by_condition(mls_rank_plan *plan, const mls_spectra *spectra,
                                      const mls_method_input *in, const void *arg,

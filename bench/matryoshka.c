@@ -1,12 +1,13 @@
 /*
- * MatryoshkaKV (arXiv 2410.14731), its PCA start: per KV head the leading eigenvectors of
- * the centred covariance of rotated keys and of values; means are kept:
+ * MatryoshkaKV (arXiv 2410.14731), its PCA start: per KV head the leading eigenvectors
+ * of the centred covariance of rotated keys and of values; means are kept:
  *
  *   k_hat = mu + U U^T (k - mu)
  *
- * The paper then trains U by distillation, so this is a proxy. Its greedy choice of ranks
- * asks the whole model at each step and is not in its code; alloc=greedy-unverified lowers
- * by `step`, again and again, the head that loses the smallest share of its own energy.
+ * The paper then trains U by distillation, so this is a proxy. Its greedy choice of
+ * ranks asks the whole model at each step and is not in its code;
+ * alloc=greedy-unverified lowers by `step`, again and again, the head that loses the
+ * smallest share of its own energy.
  */
 #include <math.h>
 #include <stdlib.h>

@@ -39,28 +39,31 @@ typedef struct mls_method {
     /**
      * What is cached, from the config alone, windows and quantizers included; called
      * through mls_method_layout(), which has checked the keys. MLS_E_INPUT with a
-     * sentence when the model cannot take the setting (names the nearest that it can) or
-     * when the ranks follow from the data ("... needs the weights").
+     * sentence when the model cannot take the setting (names the nearest that it can)
+     * or when the ranks follow from the data ("... needs the weights").
      */
     mls_status (*layout)(const mls_config *config, const mls_setting *s,
                          mls_cache_layout *out, mls_err *err);
 
     /**
-     * Settings that cache about `elements` numbers per token and layer and not more, the
-     * project's own choice first, through mls_fits_add(); NULL: nothing to choose. What
-     * the model cannot take is dropped by mls_method_fit().
+     * Settings that cache about `elements` numbers per token and layer and not more,
+     * the project's own choice first, through mls_fits_add(); NULL: nothing to choose.
+     * What the model cannot take is dropped by mls_method_fit().
      */
     void (*fit)(const mls_config *config, size_t elements, struct mls_fits *out);
 
     /**
-     * The same for settings of `by_data`, at least one set of them: those with a mean take
-     * it, those with a threshold the one that is found by bisection, at the cost of one
-     * look at every layer; NULL: none aims at a size. model and capture are given.
+     * The same for settings of `by_data`, at least one set of them: those with a mean
+     * take it, those with a threshold the one that is found by bisection, at the cost
+     * of one look at every layer; NULL: none aims at a size. model and capture are
+     * given.
      */
     mls_status (*fit_data)(const mls_method_input *in, size_t elements,
                            struct mls_fits *out, mls_err *err);
 
-    /** Model-wide decisions (ranks per layer, shared layers); NULL when there are none. */
+    /**
+     * Model-wide decisions (ranks per layer, shared layers); NULL when there are none.
+     */
     mls_status (*prepare)(const mls_method_input *in, const mls_setting *s, void **plan,
                           mls_err *err);
     void (*release)(void *plan);
@@ -88,7 +91,10 @@ extern const mls_method mls_method_asvd, mls_method_baseline, mls_method_care,
     mls_method_lillama, mls_method_lorc, mls_method_matryoshka, mls_method_mha2mla,
     mls_method_palu, mls_method_svdllm, mls_method_transmla, mls_method_x_ecomla;
 
-/** NULL-terminated, in the order of tables; `converted`, which reads files, is not in it. */
+/**
+ * NULL-terminated, in the order of tables; `converted`, which reads files, is not in
+ * it.
+ */
 extern const mls_method *const mls_methods[];
 /** MLS_E_ARG names the nearest method when there is none of that name. */
 mls_status mls_method_find(const mls_method **out, const char *name, mls_err *err);
@@ -103,7 +109,9 @@ mls_status mls_method_find(const mls_method **out, const char *name, mls_err *er
 mls_status mls_method_typical(const mls_config *config, mls_setting **out, size_t *n,
                               mls_err *err);
 
-/** Do the ranks of this setting follow from the data? Its layout then needs the forms. */
+/**
+ * Do the ranks of this setting follow from the data? Its layout then needs the forms.
+ */
 bool mls_method_by_data(const mls_setting *s);
 
 /** Keys that every method takes besides its own; bench/common_keys.h reads them. */

@@ -1,6 +1,6 @@
 /*
- * MHA2MLA (arXiv 2502.14837): every KV head keeps the rotation of a few chunks; what lost
- * it is factorized with the values, one SVD per layer over all heads.
+ * MHA2MLA (arXiv 2502.14837): every KV head keeps the rotation of a few chunks; what
+ * lost it is factorized with the values, one SVD per layer over all heads.
  */
 #include "bench/common_keys.h"
 #include "bench/fit.h"

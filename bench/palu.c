@@ -1,7 +1,7 @@
 /*
- * Palu (arXiv 2407.21118): unrotated keys and values of groups of heads, factorized after
- * whitening by the inputs, W_g S with S S^T = sum x x^T, which is PCA of the outputs W_g x.
- * group=M: each head by itself, G: 4 heads (theirs), J: all heads.
+ * Palu (arXiv 2407.21118): unrotated keys and values of groups of heads, factorized
+ * after whitening by the inputs, W_g S with S S^T = sum x x^T, which is PCA of the
+ * outputs W_g x. group=M: each head by itself, G: 4 heads (theirs), J: all heads.
  *
  * align=N rounds the rank of every group to max(1, round(r / N)) N, as the project does
  * with N = 32: the sum then differs from what was asked for.
@@ -97,7 +97,9 @@ static mls_status layout(const mls_config *config, const mls_setting *s,
     return st ? st : mls_projection_layout(&p.projection, p.rank, config, s, out, err);
 }
 
-/* One side cut to its mean rank, the other whole, all layers: run one layer at a time. */
+/*
+ * One side cut to its mean rank, the other whole, all layers: run one layer at a time.
+ */
 static mls_status one_side(mls_scheme *scheme, const params *p, mls_side side,
                            const mls_config *c, mls_err *err)
 {

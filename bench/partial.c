@@ -67,8 +67,8 @@ mls_status mls_partial_prepare(void **plan, const mls_method_input *in,
 }
 
 /*
- * rope=file:PATH: the first chunks of each row of a rank file of MHA2MLA or EliteKV, one
- * row per KV head, or per query head where all of a group's are the same.
+ * rope=file:PATH: the first chunks of each row of a rank file of MHA2MLA or EliteKV,
+ * one row per KV head, or per query head where all of a group's are the same.
  */
 static mls_status select_from_file(mls_selection *out, const char *path,
                                    const mls_config *c, size_t l, size_t chunks,

@@ -1,9 +1,9 @@
 /*
  * Partial RoPE per KV head, the rest in latents: the frame of MHA2MLA and EliteKV.
  *
- * The rows of a head's keys fall in two parts: "rope" rows of the chunks that keep their
- * rotation and "nope" rows of the others, in each part first dims c, then dims c + C,
- * chunks ascending. A query head's rows are split alike.
+ * The rows of a head's keys fall in two parts: "rope" rows of the chunks that keep
+ * their rotation and "nope" rows of the others, in each part first dims c, then dims c
+ * + C, chunks ascending. A query head's rows are split alike.
  */
 #ifndef MLS_PARTIAL_H
 #define MLS_PARTIAL_H
@@ -26,7 +26,8 @@ void mls_partial_dims(const mls_selection *s, size_t g, size_t *rope, size_t *no
 
 /**
  * The setting's key `scope`: `head` (every KV head keeps `chunks`; *plan is NULL then),
- * `layer` or `global` (so many on average, spent over the heads of a layer or the model).
+ * `layer` or `global` (so many on average, spent over the heads of a layer or the
+ * model).
  * @param otherwise  the rule without a key `rope`
  * @param[out] plan  release with mls_partial_release()
  */
@@ -36,9 +37,9 @@ mls_status mls_partial_prepare(void **plan, const mls_method_input *in,
 void mls_partial_release(void *plan); /* NULL is accepted */
 
 /**
- * The chunks that the setting's key `rope` (or, without it, the rule `otherwise`) keeps;
- * none in a layer that does not rotate. rope=file:PATH takes them from a rank file of
- * MHA2MLA or EliteKV (datasets/rankfile.h). Release with mls_selection_free().
+ * The chunks that the setting's key `rope` (or, without it, the rule `otherwise`)
+ * keeps; none in a layer that does not rotate. rope=file:PATH takes them from a rank
+ * file of MHA2MLA or EliteKV (datasets/rankfile.h). Release with mls_selection_free().
  *
  * @param chunks  per KV head
  * @param stats   of the layer; may be NULL for rules that need no data
@@ -48,7 +49,9 @@ mls_status mls_partial_select(mls_selection *out, const mls_method_input *in,
                               size_t chunks, const mls_layer *layer,
                               const mls_layer_stats *stats, mls_err *err);
 
-/** The plan's selection of the layer; without a plan what mls_partial_select() gives. */
+/**
+ * The plan's selection of the layer; without a plan what mls_partial_select() gives.
+ */
 mls_status mls_partial_chosen(mls_selection *out, const void *plan,
                               const mls_method_input *in, const mls_setting *s,
                               const char *otherwise, size_t chunks,

@@ -158,8 +158,8 @@ static mls_status measure_plan(double *kl, const problem *p, const mls_plan_requ
 }
 
 /*
- * Predict, measure, correct the scale where the plan is now, and again; the smallest plan
- * measured under the limit is kept in p->chosen.
+ * Predict, measure, correct the scale where the plan is now, and again; the smallest
+ * plan measured under the limit is kept in p->chosen.
  */
 static mls_status stay_under(problem *p, double *scale, const mls_plan_request *r,
                              const mls_progress *progress, mls_err *err)
@@ -224,8 +224,8 @@ static bool choose_uniform(size_t *chosen, const problem *p, size_t i)
 }
 
 /*
- * Losses of layers are summed, which large losses need not obey: measure the plan and the
- * largest uniform setting of each family on the search windows, and take the best.
+ * Losses of layers are summed, which large losses need not obey: measure the plan and
+ * the largest uniform setting of each family on the search windows, and take the best.
  */
 static mls_status keep_the_best(problem *p, const mls_plan_request *r, size_t budget,
                                 const mls_progress *progress, mls_err *err)

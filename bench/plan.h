@@ -76,12 +76,13 @@ typedef struct mls_plan_request {
 } mls_plan_request;
 
 /**
- * Make and verify a plan (docs/methods/plan.md): isolated KL of every layer at reference
- * ranks, curves between them, allocation, and everything measured on other windows.
+ * Make and verify a plan (docs/methods/plan.md): isolated KL of every layer at
+ * reference ranks, curves between them, allocation, and everything measured on other
+ * windows.
  *
- * @return MLS_OK, MLS_E_INPUT (impossible budget, with the smallest possible; nothing that
- *         the constraints allow; a KL that no candidate stays under), what mls_evaluate()
- *         says
+ * @return MLS_OK, MLS_E_INPUT (impossible budget, with the smallest possible; nothing
+ *         that the constraints allow; a KL that no candidate stays under), what
+ *         mls_evaluate() says
  */
 mls_status mls_plan_make(mls_plan *out, const mls_plan_request *r,
                          const mls_progress *progress, mls_err *err);
@@ -105,8 +106,8 @@ mls_status mls_plan_write(const mls_plan *p, const char *path, const char *comma
 mls_status mls_plan_read(mls_plan *out, const char *path, mls_err *err);
 
 /**
- * A plan is for one model. MLS_E_INPUT names both hashes when they differ, and the layers
- * and settings that the model cannot take.
+ * A plan is for one model. MLS_E_INPUT names both hashes when they differ, and the
+ * layers and settings that the model cannot take.
  */
 mls_status mls_plan_check(const mls_plan *p, const char *path, const mls_config *config,
                           const char *model_sha256, mls_err *err);

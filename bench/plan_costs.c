@@ -278,7 +278,9 @@ static void choose_references(family *f, const mls_plan_costs *c, size_t budget)
     }
 }
 
-/* Everything that is measured: schemes, each alone in every layer and some as a whole. */
+/*
+ * Everything that is measured: schemes, each alone in every layer and some as a whole.
+ */
 typedef struct {
     size_t n;
     size_t *candidate; /* (n) */
@@ -352,8 +354,8 @@ static const double *measured_at(const measured *m, size_t candidate, size_t L)
 
 /*
  * Losses of one family in one layer: shape(r) * exp(g(r)), g linear in the rank between
- * references where it makes the product the measured KL. Outside them g is constant with
- * a shape from a spectrum, and goes on along its last piece without one.
+ * references where it makes the product the measured KL. Outside them g is constant
+ * with a shape from a spectrum, and goes on along its last piece without one.
  */
 static void draw_curve(mls_plan_costs *c, const family *f, const measured *m, size_t l,
                        const double *shape, size_t n_shape)
@@ -392,8 +394,8 @@ static void draw_curve(mls_plan_costs *c, const family *f, const measured *m, si
 }
 
 /*
- * A quantizer adds KL_l(r, bits) - loss_l(r), measured at references of its own, linear in
- * the rank between them and constant outside; never less than nothing.
+ * A quantizer adds KL_l(r, bits) - loss_l(r), measured at references of its own, linear
+ * in the rank between them and constant outside; never less than nothing.
  */
 static void add_quantizer(mls_plan_costs *c, const family *f, const family *base,
                           const measured *m, size_t l)
@@ -550,7 +552,9 @@ mls_status mls_plan_measure(mls_plan_costs *c, const mls_plan_request *r, size_t
         st = spectra_new(&all, c, r, families, err);
     for (size_t l = 0; !st && l < c->L; l++)
         st = draw_layer(c, r, &m, families, &all, l, err);
-    /* Geometric mean over methods; a whole conversion that loses nothing says nothing. */
+    /*
+     * Geometric mean over methods; a whole conversion that loses nothing says nothing.
+     */
     for (size_t i = 0; !st && i < m.n; i++) {
         double sum = 0;
 

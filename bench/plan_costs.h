@@ -29,8 +29,8 @@ typedef struct mls_plan_costs {
 mls_status mls_plan_candidates(mls_plan_costs *out, const mls_plan_request *r,
                                mls_err *err);
 /**
- * Measure the losses at reference ranks near `budget` (bytes of a sequence) and draw the
- * curves between them.
+ * Measure the losses at reference ranks near `budget` (bytes of a sequence) and draw
+ * the curves between them.
  */
 mls_status mls_plan_measure(mls_plan_costs *c, const mls_plan_request *r, size_t budget,
                             const mls_progress *progress, mls_err *err);

@@ -20,7 +20,9 @@ static double *tail_of(const mls_plan_heads *h, size_t method, size_t l, mls_sid
     return h->tail + ((method * h->L + l) * MLS_SIDES + side) * h->G * (h->most + 1);
 }
 
-/* The spectra of one layer's form; false when it has no latent for each head and side. */
+/*
+ * The spectra of one layer's form; false when it has no latent for each head and side.
+ */
 static bool keep_tails(mls_plan_heads *h, size_t method, size_t l,
                        const mls_latent_form *f)
 {

@@ -21,8 +21,8 @@ typedef struct mls_plan_heads {
  * matryoshka), from forms built at the smallest candidate.
  *
  * @param[out] out  release with mls_plan_heads_free()
- * @return MLS_OK, MLS_E_INPUT (none of the methods has a rank per head), or what building
- *         a form says
+ * @return MLS_OK, MLS_E_INPUT (none of the methods has a rank per head), or what
+ *         building a form says
  */
 mls_status mls_plan_heads_new(mls_plan_heads **out, const mls_plan_costs *c,
                               const mls_plan_request *r, mls_err *err);
@@ -30,7 +30,8 @@ void mls_plan_heads_free(mls_plan_heads *h); /* NULL is accepted */
 
 /**
  * Candidate i in layer l: its setting, with heads its rank split over the heads so that
- * their summed error is least (mls_split_ranks()), keys among keys, values among values.
+ * their summed error is least (mls_split_ranks()), keys among keys, values among
+ * values.
  */
 mls_status mls_plan_setting(mls_setting *out, const mls_plan_costs *c, size_t i,
                             size_t l, mls_err *err);

@@ -1,9 +1,10 @@
 /*
- * The algebra that most low-rank methods share (docs/METHODS.md, "Low-rank projections").
+ * The algebra that most low-rank methods share (docs/METHODS.md, "Low-rank
+ * projections").
  *
  * Truncating the SVD of W M and undoing M gives U U^T W, U the leading eigenvectors of
- * G = W M M^T W^T. So every such method keeps c = U^T y of outputs y = W x (+ b) and reads
- * y_hat = U c back; only the small matrix G differs, and which heads share one U.
+ * G = W M M^T W^T. So every such method keeps c = U^T y of outputs y = W x (+ b) and
+ * reads y_hat = U c back; only the small matrix G differs, and which heads share one U.
  */
 #ifndef MLS_PROJECT_H
 #define MLS_PROJECT_H
@@ -19,7 +20,9 @@
 
 typedef enum mls_side { MLS_KEYS, MLS_VALUES, MLS_SIDES } mls_side;
 
-/** Rows of W_K or W_V whose outputs share a latent: `heads` KV heads from `first` on. */
+/**
+ * Rows of W_K or W_V whose outputs share a latent: `heads` KV heads from `first` on.
+ */
 typedef struct mls_rows {
     mls_side side;
     size_t first, heads;
@@ -32,8 +35,8 @@ typedef struct mls_rows {
  * norms and the widths of all heads are set, n_latents are to be placed. Works for
  * QK-norm, because whole keys are normalized after reading.
  *
- * @return MLS_OK, MLS_E_INPUT (QK-norm on a layer without RoPE) or MLS_E_NOMEM; on error
- *         *f is {0}
+ * @return MLS_OK, MLS_E_INPUT (QK-norm on a layer without RoPE) or MLS_E_NOMEM; on
+ *         error *f is {0}
  */
 mls_status mls_project_begin(mls_latent_form *f, const mls_config *config,
                              const mls_layer *layer, size_t n_latents, mls_err *err);
@@ -103,8 +106,8 @@ size_t mls_projection_groups(const mls_projection *p, const mls_config *config);
 size_t mls_projection_most(const mls_projection *p, const mls_config *config);
 
 /**
- * Keys `rank`, or `rank_k` and `rank_v`: numbers cached per token and layer for keys and
- * for values. Default: half of G D.
+ * Keys `rank`, or `rank_k` and `rank_v`: numbers cached per token and layer for keys
+ * and for values. Default: half of G D.
  *
  * @param[out] rank  (MLS_SIDES)
  * @return MLS_OK, MLS_E_ARG, or MLS_E_INPUT with the nearest possible
@@ -139,12 +142,15 @@ void mls_rank_plan_free(void *plan); /* NULL is accepted; fits mls_method.releas
 
 /**
  * The ranks (MLS_SIDES) of layer l.
- * @param plan     a mls_rank_plan, as mls_method.build gets it; NULL: `uniform` is returned
+ * @param plan     a mls_rank_plan, as mls_method.build gets it; NULL: `uniform` is
+ *                 returned
  * @param uniform  (MLS_SIDES), the same for every layer
  */
 const size_t *mls_rank_plan_at(const void *plan, size_t l, const size_t *uniform);
 
-/** What ranks are chosen from: eigenvalues of G of whole layers (all heads together). */
+/**
+ * What ranks are chosen from: eigenvalues of G of whole layers (all heads together).
+ */
 typedef struct mls_spectra {
     const double *values;  /* (L, MLS_SIDES, m), largest first, none below 0 */
     const bool *converted; /* (L); the values of other layers are 0 */
@@ -172,9 +178,9 @@ mls_status mls_rank_plan_make(void **plan, const mls_projection *p,
                               mls_rank_rule *rule, const void *arg, mls_err *err);
 
 /**
- * Whole ranks near `want` that add up to `total`: floors within min..most, what is missing
- * goes one by one to where most of `want` is unmet, what is too much comes from where it
- * is exceeded most.
+ * Whole ranks near `want` that add up to `total`: floors within min..most, what is
+ * missing goes one by one to where most of `want` is unmet, what is too much comes from
+ * where it is exceeded most.
  *
  * @param want       (n)
  * @param total      n min .. n most

@@ -48,8 +48,8 @@ mls_status mls_scheme_build(const mls_ready_scheme *r, const mls_layer *layer,
 
 /**
  * Where everything but attention of layer l is read from when the scheme converts it;
- * NULL: the model itself. l = SIZE_MAX: embedding, final norm and head of the scheme as a
- * whole.
+ * NULL: the model itself. l = SIZE_MAX: embedding, final norm and head of the scheme as
+ * a whole.
  */
 const mls_model *mls_scheme_body(const mls_ready_scheme *r, size_t l);
 

@@ -21,7 +21,9 @@ typedef struct mls_setting {
     char value[MLS_SETTING_KEYS_MAX][MLS_SETTING_WORD];
 } mls_setting;
 
-/** MLS_E_ARG on grammar, twice the same key, or words too long. Values are not checked. */
+/**
+ * MLS_E_ARG on grammar, twice the same key, or words too long. Values are not checked.
+ */
 mls_status mls_setting_parse(mls_setting *s, const char *text, mls_err *err);
 
 /**
@@ -46,8 +48,8 @@ mls_status mls_setting_check_keys(const mls_setting *s, const char *own,
                                   const char *common, mls_err *err);
 
 /**
- * True when it reads a file that it names (path=..., rope=file:...): what it stands for can
- * change while its text does not.
+ * True when it reads a file that it names (path=..., rope=file:...): what it stands for
+ * can change while its text does not.
  */
 bool mls_setting_names_file(const mls_setting *s);
 

@@ -25,11 +25,12 @@ typedef struct mls_listing {
 void mls_listed_free(mls_listing *list); /* {0} is accepted */
 
 /**
- * Replace every {A*B/2} by its value: letters L E H G D C F V and whole numbers, from left
- * to right with * and / in exact fractions, rounded down at the end, at least 1. So one file
- * serves every model.
+ * Replace every {A*B/2} by its value: letters L E H G D C F V and whole numbers, from
+ * left to right with * and / in exact fractions, rounded down at the end, at least 1.
+ * So one file serves every model.
  *
- * @return MLS_OK, MLS_E_INPUT (grammar: the word is named) or MLS_E_ARG (no room in out)
+ * @return MLS_OK, MLS_E_INPUT (grammar: the word is named) or MLS_E_ARG (no room in
+ * out)
  */
 mls_status mls_shape_words(char *out, size_t size, const char *text,
                            const mls_config *config, mls_err *err);

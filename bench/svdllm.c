@@ -1,8 +1,8 @@
 /*
  * SVD-LLM (arXiv 2403.07378, v2 2503.12340): SVD of W S with S S^T = sum x x^T, undone
- * after truncation; the discarded singular values are the loss. In exact arithmetic this
- * is the PCA of the outputs W x, and v1 (Cholesky) and v2 (eigenvalues) give the same.
- * alloc=v2 removes more from the layers where less is lost: R_l ~ 1 / ln(loss).
+ * after truncation; the discarded singular values are the loss. In exact arithmetic
+ * this is the PCA of the outputs W x, and v1 (Cholesky) and v2 (eigenvalues) give the
+ * same. alloc=v2 removes more from the layers where less is lost: R_l ~ 1 / ln(loss).
  */
 #include <math.h>
 #include <stdio.h>

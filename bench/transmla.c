@@ -1,7 +1,7 @@
 /*
  * TransMLA (arXiv 2502.07864): the keys of all KV heads are rotated so that one shared
- * rope key carries most of the positional energy (RoRoPE, FreqFold); the rest of the keys
- * and the values are reduced together by a balanced PCA.
+ * rope key carries most of the positional energy (RoRoPE, FreqFold); the rest of the
+ * keys and the values are reduced together by a balanced PCA.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -176,7 +176,9 @@ static mls_status attend(const trial *t, const mls_latent_form *f, float *out,
     return st ? st : mls_latent_attention(t->runner, 0, 0, t->x, t->T, out, err);
 }
 
-/* error[i] += |attention with fold[i] - the model's|^2 / |the model's|^2 of one layer. */
+/*
+ * error[i] += |attention with fold[i] - the model's|^2 / |the model's|^2 of one layer.
+ */
 static mls_status try_layer(const trial *t, const mls_transmla *p, const size_t *fold,
                             size_t n, size_t l, double *error, mls_err *err)
 {

@@ -98,8 +98,8 @@ static mls_status add_rope_key(mls_latent_form *f, const rotated *y,
 }
 
 /*
- * How much larger keys are than values: the mean root mean square of the components. The
- * code skips the first qk_mqa_dim values, the paper takes mean squares of all.
+ * How much larger keys are than values: the mean root mean square of the components.
+ * The code skips the first qk_mqa_dim values, the paper takes mean squares of all.
  */
 static double balance(const mls_transmla *p, const double *second, size_t n_keys,
                       size_t n_values, size_t R)
@@ -182,7 +182,9 @@ done:
     return st;
 }
 
-/* PCA of z = [rest of the keys / alpha; values]; the latent is its leading components. */
+/*
+ * PCA of z = [rest of the keys / alpha; values]; the latent is its leading components.
+ */
 static mls_status add_latent(mls_latent_form *f, const rotated *y,
                              const mls_transmla *p, const mls_layer *layer,
                              const mls_layer_stats *stats, mls_err *err)
@@ -262,9 +264,9 @@ done:
 }
 
 /*
- * Rows [D of the head; R that meet the rope key] of every head, from (H D, columns): W_q,
- * its bias, or the left factor of a low-rank query. Where no key is read from the latent
- * only the R rows.
+ * Rows [D of the head; R that meet the rope key] of every head, from (H D, columns):
+ * W_q, its bias, or the left factor of a low-rank query. Where no key is read from the
+ * latent only the R rows.
  */
 static void expand_queries(double *out, const mls_latent_form *f, const rotated *y,
                            const double *from, size_t columns)

@@ -1,7 +1,7 @@
 /*
  * TransMLA's second pass over the calibration text: its joint PCA is made on the model
- * whose rotations are already reduced in every layer (RoRoPE, FreqFold, collapse), so that
- * it sees the inputs that this leaves to later layers.
+ * whose rotations are already reduced in every layer (RoRoPE, FreqFold, collapse), so
+ * that it sees the inputs that this leaves to later layers.
  */
 #include <stdlib.h>
 #include <string.h>

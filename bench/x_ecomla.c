@@ -1,6 +1,6 @@
 /*
- * X-EcoMLA (arXiv 2503.11132) and the MLA layers of Zebra-Llama (2505.17272): one SVD of
- * [K; V], and one rope key shared by all heads, the last rows of the mean key.
+ * X-EcoMLA (arXiv 2503.11132) and the MLA layers of Zebra-Llama (2505.17272): one SVD
+ * of [K; V], and one rope key shared by all heads, the last rows of the mean key.
  *
  * init=theirs is what the project starts its training from: the rope rows are taken by
  * their place in the head and turned as interleaved pairs with new frequencies, so the
@@ -20,8 +20,8 @@
 #include "bench/partial.h"
 #include "common/checked.h"
 
-/* What the layers that `layers` leaves out are: kept, or replaced by Mamba as Zebra-Llama
-   does; a Mamba state does not grow with the tokens and is not counted. */
+/* What the layers that `layers` leaves out are: kept, or replaced by Mamba as
+   Zebra-Llama does; a Mamba state does not grow with the tokens and is not counted. */
 enum { REST_ATTENTION, REST_MAMBA };
 static const char *const rest_words[] = {"attention", "mamba", NULL};
 enum { INIT_THEIRS, INIT_PAIRED };
@@ -145,8 +145,8 @@ static mls_status layout(const mls_config *config, const mls_setting *s,
 }
 
 /*
- * Which dims of a head are read from the latent and which are rotated; in `rope` the first
- * half holds the first members of the pairs.
+ * Which dims of a head are read from the latent and which are rotated; in `rope` the
+ * first half holds the first members of the pairs.
  */
 typedef struct heads {
     size_t n_nope, n_rope;

@@ -5,7 +5,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/** Starts as {0}; release with mls_buf_free(). After a failure it only remembers that. */
+/**
+ * Starts as {0}; release with mls_buf_free(). After a failure it only remembers that.
+ */
 typedef struct mls_buf {
     char *data; /* always ends in NUL once anything was added */
     size_t len; /* without the NUL */

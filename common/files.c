@@ -32,7 +32,9 @@ static bool is_special(const char *path)
     return stat(path, &s) == 0 && !S_ISREG(s.st_mode) && !S_ISDIR(s.st_mode);
 }
 
-/* What a new file of this name replaces: the file that a link leads to, not the link. */
+/*
+ * What a new file of this name replaces: the file that a link leads to, not the link.
+ */
 static char *target_of(const char *path)
 {
     char *real = realpath(path, NULL);

@@ -24,8 +24,8 @@ size_t mls_pool_threads(const mls_pool *pool);
 typedef mls_status (*mls_job)(void *arg, size_t job, size_t worker, mls_err *err);
 
 /**
- * Run jobs 0..n-1, each once, in any order; returns when all have ended. After a failure
- * no new job starts. The error of the lowest failed job is returned in err.
+ * Run jobs 0..n-1, each once, in any order; returns when all have ended. After a
+ * failure no new job starts. The error of the lowest failed job is returned in err.
  */
 mls_status mls_pool_run(mls_pool *pool, size_t n, mls_job run, void *arg, mls_err *err);
 

@@ -5,10 +5,10 @@
  *   H query heads, G KV heads, D head dimension, C = D/2 chunks
  *   kv head of query head h: g(h) = h / (H/G)
  *
- * A chunk is one RoPE frequency, the pair of dims (c, c + D/2): everything is half-split
- * after loading. RoPE budgets are counted in chunks per KV head; chunk 0 is the fastest.
- * Arrays are row-major with the last index contiguous; x[t, :] is a row. Weights are
- * (out, in), so that y = W x.
+ * A chunk is one RoPE frequency, the pair of dims (c, c + D/2): everything is
+ * half-split after loading. RoPE budgets are counted in chunks per KV head; chunk 0 is
+ * the fastest. Arrays are row-major with the last index contiguous; x[t, :] is a row.
+ * Weights are (out, in), so that y = W x.
  */
 #ifndef MLS_SHAPE_H
 #define MLS_SHAPE_H

@@ -2,7 +2,10 @@
 
 #include <math.h>
 
-/* Sign, then exponent, then `fraction` bits; the magnitudes are in order of their codes. */
+/*
+ * Sign, then exponent, then `fraction` bits; the magnitudes are in order of their
+ * codes.
+ */
 typedef struct layout {
     int fraction, bias;
     uint8_t sign, largest; /* bit of the sign; code of the largest finite number */
@@ -29,8 +32,8 @@ static uint8_t encode(float x, const layout *l)
     exponent = exponent - 1 < least ? least : exponent - 1;
 
     /*
-     * In units of the last place: subnormals count from 0, a binade of normals starts at
-     * 2^fraction, and a carry into the next binade gives its first code by itself.
+     * In units of the last place: subnormals count from 0, a binade of normals starts
+     * at 2^fraction, and a carry into the next binade gives its first code by itself.
      */
     const float units = rintf(ldexpf(fabsf(x), l->fraction - exponent));
     const long code = ((long)(exponent - least) << l->fraction) + (long)units;

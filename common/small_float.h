@@ -1,4 +1,7 @@
-/* Floats of 8 and 4 bits: OCP 8-bit floating point (OFP8) 1.0 and microscaling (MX) 1.0. */
+/*
+ * Floats of 8 and 4 bits: OCP 8-bit floating point (OFP8) 1.0 and microscaling (MX)
+ * 1.0.
+ */
 #ifndef MLS_SMALL_FLOAT_H
 #define MLS_SMALL_FLOAT_H
 

@@ -10,8 +10,8 @@
 enum { WORD_MAX = 63 };
 
 /*
- * Edit distance of words of at most WORD_MAX letters: letters added, left out, replaced,
- * or swapped with their neighbour count one each (optimal string alignment).
+ * Edit distance of words of at most WORD_MAX letters: letters added, left out,
+ * replaced, or swapped with their neighbour count one each (optimal string alignment).
  */
 static size_t distance(const char *a, const char *b)
 {

@@ -11,8 +11,8 @@ const char *mls_nearest(const char *word, const char *const *words);
 enum { MLS_SUGGESTION = 512 };
 
 /**
- * The end of a sentence about an unknown word: "; did you mean WORD?", or all words where
- * none is near: "; known are A, B, C". Returns out.
+ * The end of a sentence about an unknown word: "; did you mean WORD?", or all words
+ * where none is near: "; known are A, B, C". Returns out.
  */
 const char *mls_suggest(const char *word, const char *const *words,
                         char out[MLS_SUGGESTION]);

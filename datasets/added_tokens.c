@@ -69,7 +69,10 @@ static void trie_start(trie *t)
         t->root[b] = NONE;
 }
 
-/* Add a token; *holder is the one that this content stands for, of equal ones the first. */
+/*
+ * Add a token; *holder is the one that this content stands for, of equal ones the
+ * first.
+ */
 static mls_status trie_add(trie *t, const char *content, size_t len, uint32_t index,
                            uint32_t *holder, mls_err *err)
 {

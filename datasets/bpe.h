@@ -15,8 +15,8 @@ typedef struct mls_bpe mls_bpe;
 /**
  * @param model     the "model" value
  * @param[out] out  release with mls_bpe_free(); NULL on error
- * @return MLS_OK, MLS_E_INPUT (another model, by name; a setting; a merge of tokens that
- *         the vocabulary lacks: its number) or MLS_E_NOMEM
+ * @return MLS_OK, MLS_E_INPUT (another model, by name; a setting; a merge of tokens
+ *         that the vocabulary lacks: its number) or MLS_E_NOMEM
  */
 mls_status mls_bpe_new(mls_bpe **out, const json_t *model, mls_err *err);
 void mls_bpe_free(mls_bpe *bpe); /* NULL is accepted */
@@ -33,8 +33,8 @@ const char *mls_bpe_token(const mls_bpe *bpe, int32_t id);
  * Append the ids of one word (Sennrich et al. 2016, algorithm 1, lowest rank first and
  * leftmost among equals), in O(n log n) for n characters.
  *
- * A character that the vocabulary lacks becomes its bytes' tokens <0xNN> (byte_fallback,
- * when all are there), else unk_token, else nothing.
+ * A character that the vocabulary lacks becomes its bytes' tokens <0xNN>
+ * (byte_fallback, when all are there), else unk_token, else nothing.
  *
  * @param word  valid UTF-8, len > 0
  * @return MLS_OK, MLS_E_INPUT (unk_token is needed and not in the vocabulary) or

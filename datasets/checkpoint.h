@@ -2,8 +2,9 @@
  * A checkpoint: a folder with config.json and one model.safetensors, or shards with an
  * index; or a GGUF file, or the first of the parts it was split into.
  *
- * Whatever the file, tensors have Hugging Face's names and shapes, and rows of q and k are
- * half-split: GGUF files of some architectures interleave them, which reading undoes.
+ * Whatever the file, tensors have Hugging Face's names and shapes, and rows of q and k
+ * are half-split: GGUF files of some architectures interleave them, which reading
+ * undoes.
  */
 #ifndef MLS_CHECKPOINT_H
 #define MLS_CHECKPOINT_H
@@ -22,7 +23,8 @@
 typedef struct mls_checkpoint mls_checkpoint;
 
 /**
- * Open a folder, or a GGUF file, which its first bytes tell. Open all shards and check them against the index (both ways) and each other.
+ * Open a folder, or a GGUF file, which its first bytes tell. Open all shards and check
+ * them against the index (both ways) and each other.
  *
  * @param[out] out  release with mls_checkpoint_close(); NULL on error
  * @return MLS_OK, MLS_E_INPUT, MLS_E_IO or MLS_E_NOMEM
@@ -39,13 +41,15 @@ const char *mls_checkpoint_folder(const mls_checkpoint *c);
 const char *mls_checkpoint_config_json(const mls_checkpoint *c, size_t *len);
 /** The GGUF file, or the first of its parts; NULL for a folder. Borrowed. */
 const mls_gguf *mls_checkpoint_gguf(const mls_checkpoint *c);
-/** Shapes and flags; biases and QK-norm as the tensors show, not only as the keys say. */
+/**
+ * Shapes and flags; biases and QK-norm as the tensors show, not only as the keys say.
+ */
 const mls_config *mls_checkpoint_config(const mls_checkpoint *c);
 
 /**
  * Remarks that do not stop anybody: tensors that the index does not list or the model
- * does not use, a total_size that is wrong, biases that the config does not announce. One
- * sentence each, at most 100.
+ * does not use, a total_size that is wrong, biases that the config does not announce.
+ * One sentence each, at most 100.
  */
 size_t mls_checkpoint_warnings(const mls_checkpoint *c);
 /** Sentence i, 0 <= i < mls_checkpoint_warnings(); borrowed. */

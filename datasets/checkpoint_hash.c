@@ -62,7 +62,8 @@ static mls_status file_size(const char *path, uint64_t *size, mls_err *err)
 /*
  * The list has one line "name size sha256" per file. Names sort config.json before
  * model*.safetensors when bytes are compared, and shards are sorted already; a shard
- * that sorts before config.json takes its place, so that the order is that of the names.
+ * that sorts before config.json takes its place, so that the order is that of the
+ * names.
  */
 mls_status mls_checkpoint_sha256_shards(const mls_checkpoint *c, char hex[65],
                                         char (*shards)[65],

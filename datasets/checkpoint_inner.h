@@ -1,4 +1,6 @@
-/* What the parts of the checkpoint reader share; include checkpoint.h from elsewhere. */
+/*
+ * What the parts of the checkpoint reader share; include checkpoint.h from elsewhere.
+ */
 #ifndef MLS_CHECKPOINT_INNER_H
 #define MLS_CHECKPOINT_INNER_H
 

@@ -153,8 +153,8 @@ static mls_status read_kind(mls_config_reader *r)
 }
 
 /*
- * Keys that change what a layer caches in a way that this struct cannot say: a model that
- * has them would get a wrong size, so it is refused.
+ * Keys that change what a layer caches in a way that this struct cannot say: a model
+ * that has them would get a wrong size, so it is refused.
  */
 static mls_status refuse_other_caches(const mls_config_reader *r)
 {

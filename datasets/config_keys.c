@@ -5,9 +5,9 @@
 #include "datasets/json.h"
 
 /*
- * Keys of config.json that mls_config_read() reads, and keys that do not change what the
- * network computes in inference. A key in no list is not known: the model is then not
- * computed, because the key might say that it works in another way.
+ * Keys of config.json that mls_config_read() reads, and keys that do not change what
+ * the network computes in inference. A key in no list is not known: the model is then
+ * not computed, because the key might say that it works in another way.
  */
 static const char *const harmless[] = {
     /* read elsewhere */
@@ -175,7 +175,9 @@ static bool is_harmless(const char *key)
     return false;
 }
 
-/* True when the key is in the neutral list; *same tells if its value is the usual one. */
+/*
+ * True when the key is in the neutral list; *same tells if its value is the usual one.
+ */
 static bool is_neutral(const char *key, const json_t *value, bool *same)
 {
     for (size_t i = 0; i < sizeof neutral / sizeof neutral[0]; i++) {

@@ -6,7 +6,9 @@
 
 #include "datasets/config.h"
 
-/** How a family chooses the layers with a sliding window when layer_types is not given. */
+/**
+ * How a family chooses the layers with a sliding window when layer_types is not given.
+ */
 typedef enum mls_window_rule {
     MLS_WINDOW_NONE,      /* the family has no sliding window */
     MLS_WINDOW_ALL,       /* every layer */
@@ -50,7 +52,9 @@ typedef struct mls_config_reader {
 /** The value of a key of text_config or the file; NULL when missing or null. */
 json_t *mls_config_get(const mls_config_reader *r, const char *key);
 
-/** Remember the first sentence that says why the forward pass does not do this model. */
+/**
+ * Remember the first sentence that says why the forward pass does not do this model.
+ */
 void mls_config_unsupported(mls_config *config, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
@@ -61,7 +65,9 @@ mls_status mls_config_real(const mls_config_reader *r, const char *key,
 /** Fill config->rope from rope_theta, rope_scaling and rope_parameters. */
 mls_status mls_config_rope(mls_config_reader *r);
 
-/** Look at every key of the file: those that change the computation, and unknown ones. */
+/**
+ * Look at every key of the file: those that change the computation, and unknown ones.
+ */
 void mls_config_judge_keys(mls_config_reader *r);
 
 #endif

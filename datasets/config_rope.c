@@ -22,9 +22,9 @@ static const struct {
 };
 
 /*
- * Two dialects say the same: rope_theta and rope_scaling {rope_type or type, ...} at the
- * top, or rope_parameters {rope_type, rope_theta, ...}, flat or once per layer type. Each
- * is read into one of these.
+ * Two dialects say the same: rope_theta and rope_scaling {rope_type or type, ...} at
+ * the top, or rope_parameters {rope_type, rope_theta, ...}, flat or once per layer
+ * type. Each is read into one of these.
  */
 typedef struct dialect {
     char type[32];            /* "" when not given */

@@ -9,7 +9,9 @@
 
 enum { MLS_CONVERTED_PATH = 512 };
 
-/** Keys of MHA2MLA's object `mha2mla`; of DeepSeek-V3 and TransMLA; of mlascope export. */
+/**
+ * Keys of MHA2MLA's object `mha2mla`; of DeepSeek-V3 and TransMLA; of mlascope export.
+ */
 typedef struct mls_converted_config {
     bool is_mha2mla;      /* there is an object `mha2mla` */
     char rule[16];        /* partial_rope_version: "2-norm", "high", ... */
@@ -18,8 +20,8 @@ typedef struct mls_converted_config {
     char rank_file[MLS_CONVERTED_PATH]; /* qk_tensor_path, "" when none */
     bool per_query_head; /* is_gqa2mha2mla: every query head has a key of its own */
 
-    bool
-        rope_interleaved; /* rope_interleave: rows 2i, 2i + 1 are a pair; else half-split */
+    bool rope_interleaved; /* rope_interleave: rows 2i, 2i + 1 are a pair; else
+                             half-split */
     double norm_eps;     /* mlascope_norm_eps, of the latents' norms; 0: rms_norm_eps */
     double query_scalar; /* query_pre_attn_scalar: scores / sqrt of it; 0: not given */
 

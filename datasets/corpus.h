@@ -38,8 +38,8 @@ mls_status mls_corpus_read(mls_corpus *corpus, mls_tokenizer *tok,
 void mls_corpus_free(mls_corpus *corpus); /* {0} is accepted */
 
 /**
- * Sequences first .. first+n-1 as a corpus of their own, with sha256 and tokens_available of
- * the whole text.
+ * Sequences first .. first+n-1 as a corpus of their own, with sha256 and
+ * tokens_available of the whole text.
  *
  * @param[out] part  released by the caller with mls_corpus_free(); {0} on error
  * @param all        first + n <= all->N

@@ -77,8 +77,8 @@ static size_t line_of(const char *data, size_t at)
 }
 
 /*
- * libcsv's error is seen before csv_fini(), which forgets it: strict parsing stops early
- * and csv_parse() then returns less than len.
+ * libcsv's error is seen before csv_fini(), which forgets it: strict parsing stops
+ * early and csv_parse() then returns less than len.
  */
 static mls_status parse(builder *b, const char *data, size_t len, const char *path,
                         mls_err *err)

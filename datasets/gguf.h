@@ -33,8 +33,8 @@ bool mls_gguf_reads(const mls_tensor_info *t);
  *
  * @param t         a tensor of f
  * @param[out] out  (n)
- * @return MLS_OK, MLS_E_INPUT (a type that is not decoded, a range outside the tensor, a
- *         file that was changed), MLS_E_IO or MLS_E_NOMEM
+ * @return MLS_OK, MLS_E_INPUT (a type that is not decoded, a range outside the tensor,
+ *         a file that was changed), MLS_E_IO or MLS_E_NOMEM
  */
 mls_status mls_gguf_read_f32(const mls_gguf *f, const mls_tensor_info *t,
                              uint64_t first, size_t n, float *out, mls_err *err);

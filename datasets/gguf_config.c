@@ -230,7 +230,9 @@ static mls_status put_shape(writer *w)
 
 static const double PI = 3.14159265358979323846, LOW = 1, HIGH = 4;
 
-/* What llama3 scaling divides the frequency of each chunk by (modeling_rope_utils.py). */
+/*
+ * What llama3 scaling divides the frequency of each chunk by (modeling_rope_utils.py).
+ */
 static void llama3_factors(double *factor, size_t C, double theta, double by,
                            double original)
 {
@@ -273,9 +275,9 @@ static bool are_llama3(const float *factor, size_t C, double theta, double by,
 }
 
 /*
- * Llama 3's converter stores the factors themselves in rope_freqs.weight. All its models
- * have low_freq_factor 1 and high_freq_factor 4; the largest factor and the original
- * length follow from the numbers.
+ * Llama 3's converter stores the factors themselves in rope_freqs.weight. All its
+ * models have low_freq_factor 1 and high_freq_factor 4; the largest factor and the
+ * original length follow from the numbers.
  */
 static mls_status put_rope_factors(writer *w, double theta)
 {

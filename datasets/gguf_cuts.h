@@ -6,7 +6,9 @@
 
 #include <jansson.h>
 
-/** One way of cutting; llama.cpp, llama-vocab.cpp, and the models' own tokenizer.json. */
+/**
+ * One way of cutting; llama.cpp, llama-vocab.cpp, and the models' own tokenizer.json.
+ */
 typedef struct mls_gguf_cut {
     const char *names[6];    /* of tokenizer.ggml.pre */
     const char *patterns[4]; /* one after the other; none: GPT-2's own */
@@ -19,7 +21,9 @@ typedef struct mls_gguf_cut {
 /** NULL when it is not done. */
 const mls_gguf_cut *mls_gguf_cut_find(const char *pre);
 
-/** The "pre_tokenizer" of tokenizer.json; a new reference, NULL when memory is short. */
+/**
+ * The "pre_tokenizer" of tokenizer.json; a new reference, NULL when memory is short.
+ */
 json_t *mls_gguf_cut_json(const mls_gguf_cut *cut);
 
 #endif

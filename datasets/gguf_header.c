@@ -343,7 +343,9 @@ static mls_status take_number_type(cursor *c, mls_tensor_info *t)
     return MLS_OK;
 }
 
-/* Tensor i; `next` is where its data must begin, and becomes where the next one's must. */
+/*
+ * Tensor i; `next` is where its data must begin, and becomes where the next one's must.
+ */
 static mls_status take_tensor(cursor *c, mls_tensor_info *t, uint64_t *next)
 {
     const uint64_t pad = c->h->alignment - 1;

@@ -1,4 +1,7 @@
-/* The header of a GGUF file: metadata and tensor list, every rule of the format checked. */
+/*
+ * The header of a GGUF file: metadata and tensor list, every rule of the format
+ * checked.
+ */
 #ifndef MLS_GGUF_HEADER_H
 #define MLS_GGUF_HEADER_H
 
@@ -36,8 +39,8 @@ typedef struct mls_gguf_value {
 
 /**
  * All of a header. Tensors have Hugging Face's order of dims (the last is contiguous;
- * the file has the reverse), the dtype is the name of datasets/ggml_types.h, and offsets
- * count from the start of the file.
+ * the file has the reverse), the dtype is the name of datasets/ggml_types.h, and
+ * offsets count from the start of the file.
  */
 typedef struct mls_gguf_header {
     unsigned version;      /* 2 or 3 */
@@ -55,11 +58,12 @@ typedef struct mls_gguf_header {
  * Parse the first len bytes of a file of `size` bytes.
  *
  * Refused: another magic, versions but 2 and 3, big-endian files; lengths, counts and
- * sizes that the file cannot hold; keys that are empty, given twice or not UTF-8; nested
- * arrays, unknown types, bools but 0 and 1; an alignment that is no power of two from 8
- * to 2^20; tensors whose name is empty, of 64 bytes or more, given twice or not UTF-8, of
- * more than 4 dims, of unknown or removed types, with rows of broken blocks, or not
- * exactly behind each other, each padded to the alignment; data behind the file's end.
+ * sizes that the file cannot hold; keys that are empty, given twice or not UTF-8;
+ * nested arrays, unknown types, bools but 0 and 1; an alignment that is no power of two
+ * from 8 to 2^20; tensors whose name is empty, of 64 bytes or more, given twice or not
+ * UTF-8, of more than 4 dims, of unknown or removed types, with rows of broken blocks,
+ * or not exactly behind each other, each padded to the alignment; data behind the
+ * file's end.
  *
  * Work is O(len + n log n) for n keys and tensors, memory at most twelve times len.
  *

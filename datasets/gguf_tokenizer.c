@@ -215,9 +215,9 @@ static int64_t find_piece(const maker *m, const char *text, size_t len)
 }
 
 /*
- * SentencePiece joins the two neighbours whose piece has the best score. That is BPE with
- * every way to make a piece of two others as a merge, ranked by the score of the piece
- * (transformers, convert_slow_tokenizer.py, generate_merges).
+ * SentencePiece joins the two neighbours whose piece has the best score. That is BPE
+ * with every way to make a piece of two others as a merge, ranked by the score of the
+ * piece (transformers, convert_slow_tokenizer.py, generate_merges).
  */
 static mls_status put_scored_merges(maker *m)
 {

@@ -8,9 +8,9 @@
 #include "common/hash.h"
 
 /*
- * Where jansson 2.14 has no sentence, an allocation failed. And when it has no memory for
- * the value of a string it takes the whole string, closing quote included, for a token
- * that is none; a string that is really wrong gets a sentence of its own.
+ * Where jansson 2.14 has no sentence, an allocation failed. And when it has no memory
+ * for the value of a string it takes the whole string, closing quote included, for a
+ * token that is none; a string that is really wrong gets a sentence of its own.
  */
 bool mls_json_starved(const json_error_t *e, const char *data, size_t len)
 {

@@ -1,4 +1,6 @@
-/* JSON files through jansson, strictly: no duplicate keys, errors with line and column. */
+/*
+ * JSON files through jansson, strictly: no duplicate keys, errors with line and column.
+ */
 #ifndef MLS_JSON_H
 #define MLS_JSON_H
 

@@ -172,7 +172,8 @@ static mls_status add_form(mls_buf *out, const char *text, size_t len,
 
 /*
  * Nothing composes with, or is reordered across, an ASCII character that follows it, so
- * the text can be cut before each: ASCII is copied and only the runs between are formed.
+ * the text can be cut before each: ASCII is copied and only the runs between are
+ * formed.
  */
 static mls_status unicode_form(mls_buf *out, const char *text, size_t len,
                                utf8proc_option_t form, mls_err *err)

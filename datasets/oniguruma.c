@@ -5,7 +5,8 @@
 #include <strings.h>
 
 /* Oniguruma's word characters: CR_Word of its Unicode data inside a class. Outside it
- * looks the first 256 up in a table of Latin-1, where raised digits and fractions are. */
+ * looks the first 256 up in a table of Latin-1, where raised digits and fractions are.
+ */
 #define CLASS_WORD "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}"
 #define WORD CLASS_WORD "\\x{B2}\\x{B3}\\x{B9}\\x{BC}-\\x{BE}"
 

@@ -63,7 +63,9 @@ static mls_status compile(mls_pattern *p, const char *source, size_t len,
         pcre2_get_error_message(code, (PCRE2_UCHAR *)text, sizeof text);
         return mls_fail(err, MLS_E_INPUT, "%s: pattern: %s", where, text);
     }
-    /* Without JIT (no executable memory, say) PCRE2 interprets: slower, same matches. */
+    /*
+     * Without JIT (no executable memory, say) PCRE2 interprets: slower, same matches.
+     */
     (void)pcre2_jit_compile(p->code, PCRE2_JIT_COMPLETE);
     p->match = pcre2_match_data_create(1, NULL);
     p->limits = pcre2_match_context_create(NULL);

@@ -46,7 +46,8 @@ typedef struct mls_scan {
  * ended. The text is valid UTF-8 of len bytes, the same in each call of a walk.
  *
  * @param[out] found  false at the end; then begin and end are left alone
- * @return MLS_OK, MLS_E_INPUT (the pattern exceeds its limits on this text), MLS_E_NOMEM
+ * @return MLS_OK, MLS_E_INPUT (the pattern exceeds its limits on this text),
+ * MLS_E_NOMEM
  */
 mls_status mls_pattern_next(mls_pattern *p, const char *text, size_t len,
                             mls_scan *scan, bool *found, size_t *begin, size_t *end,

@@ -1,7 +1,7 @@
 /*
  * Python pickles as data: a reader that builds a tree and runs nothing. It knows the
- * opcodes that files of numbers need and refuses the rest by name, and it knows no function
- * to call: what a pickle would call becomes a node of the tree.
+ * opcodes that files of numbers need and refuses the rest by name, and it knows no
+ * function to call: what a pickle would call becomes a node of the tree.
  */
 #ifndef MLS_PICKLE_H
 #define MLS_PICKLE_H
@@ -52,8 +52,8 @@ typedef struct mls_pickle {
  *
  * @param name      of the file, for messages
  * @param[out] out  release with mls_pickle_free(); {0} on error
- * @return MLS_OK, MLS_E_INPUT (opcode by name and byte: unknown here, cut short, nothing
- *         to take from the stack, ...) or MLS_E_NOMEM
+ * @return MLS_OK, MLS_E_INPUT (opcode by name and byte: unknown here, cut short,
+ *         nothing to take from the stack, ...) or MLS_E_NOMEM
  */
 mls_status mls_pickle_read(mls_pickle *out, const char *data, size_t len,
                            const char *name, mls_err *err);

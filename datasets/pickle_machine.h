@@ -1,6 +1,6 @@
 /*
- * The machine that pickle opcodes act on: values in a tree, a stack, marks on it, a memo.
- * Only datasets/pickle.c, which knows the opcodes, includes this.
+ * The machine that pickle opcodes act on: values in a tree, a stack, marks on it, a
+ * memo. Only datasets/pickle.c, which knows the opcodes, includes this.
  */
 #ifndef MLS_PICKLE_MACHINE_H
 #define MLS_PICKLE_MACHINE_H

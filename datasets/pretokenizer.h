@@ -1,4 +1,6 @@
-/* The "pre_tokenizer" of tokenizer.json: text to words, which BPE never merges across. */
+/*
+ * The "pre_tokenizer" of tokenizer.json: text to words, which BPE never merges across.
+ */
 #ifndef MLS_PRETOKENIZER_H
 #define MLS_PRETOKENIZER_H
 

@@ -51,8 +51,8 @@ typedef struct mls_published mls_published;
 /**
  * @param path      published_kv.csv
  * @param[out] out  release with mls_published_free(); NULL on error
- * @return MLS_OK, MLS_E_INPUT (missing, a column missing, a cell that is no number: line
- *         and column; more than one printed figure in a row) or MLS_E_NOMEM
+ * @return MLS_OK, MLS_E_INPUT (missing, a column missing, a cell that is no number:
+ *         line and column; more than one printed figure in a row) or MLS_E_NOMEM
  */
 mls_status mls_published_read(mls_published **out, const char *path, mls_err *err);
 void mls_published_free(mls_published *p); /* NULL is accepted */
@@ -62,20 +62,20 @@ size_t mls_published_count(const mls_published *p);
 const mls_published_row *mls_published_at(const mls_published *p, size_t i);
 
 /**
- * Does kept (percent, exact) print as the row's figure? A paper may round or cut the last
- * digit, and both are accepted, at the printed number of decimals.
+ * Does kept (percent, exact) print as the row's figure? A paper may round or cut the
+ * last digit, and both are accepted, at the printed number of decimals.
  */
 bool mls_published_matches(const mls_published_row *row, double kept_pct);
 
 /**
  * Quality that was printed for a model of this shape (L, H, G, D), a method whose name
  * begins with `method` (any case) and a kept share within 0.005 %: "SmolLM-135M:
- * commonsense avg of 6 43.06, was 44.5, after 2.25B (arXiv 2502.14837v1 Table 1); ...", as
- * many as there is room for; "" when there is none.
+ * commonsense avg of 6 43.06, was 44.5, after 2.25B (arXiv 2502.14837v1 Table 1); ...",
+ * as many as there is room for; "" when there is none.
  *
  * @param kept_pct    percent of codes alone, as papers count
- * @param rope_elems  rotated numbers per token and converted layer, which two settings of
- *                    one size may divide differently; 0: any
+ * @param rope_elems  rotated numbers per token and converted layer, which two settings
+ *                    of one size may divide differently; 0: any
  */
 void mls_published_quality(char *out, size_t size, const mls_published *p,
                            const mls_config *config, const char *method,

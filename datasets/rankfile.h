@@ -8,7 +8,7 @@
 #include "common/status.h"
 
 typedef enum mls_rankfile_kind {
-    MLS_RANKFILE_RANKS, /* MHA2MLA: uint8 or int64 [L, G, D], rank of each dim's chunk */
+    MLS_RANKFILE_RANKS,  /* MHA2MLA: uint8 or int64 [L, G, D], rank of a dim's chunk */
     MLS_RANKFILE_SCORES, /* MHA2MLA v1: float32 [L, G, C], larger is kept first; also a
                             dict with "qk_tensor" */
     MLS_RANKFILE_ORDERS, /* EliteKV: {"note", "rank": {layer: int64 [H, C]}}, chunk ids,
@@ -27,8 +27,8 @@ typedef struct mls_rankfile {
  * (datasets/pickle.h).
  *
  * @param[out] f  release with mls_rankfile_free(); {0} on error
- * @return MLS_OK, MLS_E_INPUT (not such a file; a row that is no permutation, halves of a
- *         head that differ, NaN: layer and head are named), MLS_E_IO or MLS_E_NOMEM
+ * @return MLS_OK, MLS_E_INPUT (not such a file; a row that is no permutation, halves of
+ *         a head that differ, NaN: layer and head are named), MLS_E_IO or MLS_E_NOMEM
  */
 mls_status mls_rankfile_read(mls_rankfile *f, const char *path, mls_err *err);
 void mls_rankfile_free(mls_rankfile *f); /* {0} is accepted */

@@ -47,7 +47,8 @@ static void put_tuple(mls_buf *b, const size_t *x, size_t n)
 
 /*
  * torch._utils._rebuild_tensor_v2(storage "0", offset 0, shape, strides, requires_grad
- * False, no hooks): what torch.save writes for one contiguous tensor of three dimensions.
+ * False, no hooks): what torch.save writes for one contiguous tensor of three
+ * dimensions.
  */
 static void put_tensor(mls_buf *b, const char *storage, const size_t shape[3])
 {
@@ -93,7 +94,9 @@ static void put_orders(mls_buf *b, const mls_rankfile *f, const char *note)
 
 /* --- The archive --- */
 
-/* One stored member; no clock of ours goes in. data must live until the archive ends. */
+/*
+ * One stored member; no clock of ours goes in. data must live until the archive ends.
+ */
 static bool add_member(zip_t *zip, const char *name, const void *data, size_t len)
 {
     zip_source_t *source = zip_source_buffer(zip, data, len, 0);

@@ -1,4 +1,6 @@
-/* safetensors files: read with every rule of the format checked, written in one stream. */
+/*
+ * safetensors files: read with every rule of the format checked, written in one stream.
+ */
 #ifndef MLS_SAFETENSORS_H
 #define MLS_SAFETENSORS_H
 
@@ -35,11 +37,12 @@ void mls_dtype_to_float(float *out, const unsigned char *raw, const char *dtype,
 typedef struct mls_safetensors mls_safetensors;
 
 /**
- * Open and check a file: header, dtypes, shapes, offsets without gap or overlap, length.
+ * Open and check a file: header, dtypes, shapes, offsets without gap or overlap,
+ * length.
  *
  * @param[out] out  release with mls_safetensors_close(); NULL on error
- * @return MLS_OK, MLS_E_INPUT (the message names file, tensor, offset, found, expected),
- *         MLS_E_IO or MLS_E_NOMEM
+ * @return MLS_OK, MLS_E_INPUT (the message names file, tensor, offset, found,
+ *         expected), MLS_E_IO or MLS_E_NOMEM
  */
 mls_status mls_safetensors_open(mls_safetensors **out, const char *path, mls_err *err);
 void mls_safetensors_close(mls_safetensors *f); /* NULL is accepted */
@@ -91,7 +94,9 @@ mls_status mls_safetensors_create(mls_safetensors_writer **out, const char *path
                                   const mls_tensor_plan *tensors, size_t n_tensors,
                                   const char *const (*metadata)[2], size_t n_metadata,
                                   mls_err *err);
-/** The next n elements, converted from float to the planned dtype (float dtypes only). */
+/**
+ * The next n elements, converted from float to the planned dtype (float dtypes only).
+ */
 mls_status mls_safetensors_write_f32(mls_safetensors_writer *w, const float *x,
                                      size_t n, mls_err *err);
 /** The next n bytes as they are. */

@@ -347,8 +347,8 @@ static mls_status check_names(const parser *s)
 }
 
 /*
- * How many tensors there can be at most: each has an opening brace, and each but the one
- * that is refused has its shortest length.
+ * How many tensors there can be at most: each has an opening brace, and each but the
+ * one that is refused has its shortest length.
  */
 static size_t count_at_most(const char *header, size_t len)
 {

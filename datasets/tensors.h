@@ -43,7 +43,9 @@ size_t mls_tensor_needs(const mls_config *config);
 /** The i-th of them, 0 <= i < mls_tensor_needs(config): embedding, layers, head. */
 mls_tensor_need mls_tensor_need_at(const mls_config *config, size_t i);
 
-/** The same for one layer: how many tensors, and the i-th, in the order of the roles. */
+/**
+ * The same for one layer: how many tensors, and the i-th, in the order of the roles.
+ */
 size_t mls_tensor_layer_needs(const mls_config *config);
 mls_tensor_need mls_tensor_layer_need_at(const mls_config *config, size_t l, size_t i);
 

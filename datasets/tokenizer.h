@@ -12,15 +12,17 @@
 typedef struct mls_tokenizer mls_tokenizer;
 
 /**
- * @param path      tokenizer.json, a folder that holds one, or a GGUF file: then its own
- *                  vocabulary, or a tokenizer.json beside it where that is not done
+ * @param path      tokenizer.json, a folder that holds one, or a GGUF file: then its
+ *                  own vocabulary, or a tokenizer.json beside it where that is not done
  * @param[out] out  release with mls_tokenizer_close(); NULL on error
  * @return MLS_OK, MLS_E_INPUT (missing, broken, or a part that we do not do, by name),
  *         MLS_E_NOMEM
  */
 mls_status mls_tokenizer_open(mls_tokenizer **out, const char *path, mls_err *err);
 
-/** The same from the bytes of a tokenizer.json; name begins the sentence of an error. */
+/**
+ * The same from the bytes of a tokenizer.json; name begins the sentence of an error.
+ */
 mls_status mls_tokenizer_parse(mls_tokenizer **out, const char *data, size_t len,
                                const char *name, mls_err *err);
 void mls_tokenizer_close(mls_tokenizer *tok); /* NULL is accepted */

@@ -275,8 +275,8 @@ static mls_status open_member(const mls_torch_file *f, const mls_pickle_node *id
 
 /*
  * The format of torch.save before archives, which tensors of pickle.dump carry inside:
- * four pickles (magic number, protocol 1001, sizes of the system, the storage), one of the
- * list of keys, then the count and the numbers of each key.
+ * four pickles (magic number, protocol 1001, sizes of the system, the storage), one of
+ * the list of keys, then the count and the numbers of each key.
  */
 static mls_status open_legacy(const mls_torch_file *f, const mls_pickle_node *bytes,
                               storage *s, const char *what, mls_err *err)
@@ -372,7 +372,9 @@ static bool copy_view(mls_torch_tensor *t, const storage *s, size_t offset,
     return true;
 }
 
-/* torch._utils._rebuild_tensor_v2(storage, offset, size, stride, requires_grad, hooks) */
+/*
+ * torch._utils._rebuild_tensor_v2(storage, offset, size, stride, requires_grad, hooks)
+ */
 static mls_status rebuild(mls_torch_tensor *t, const mls_torch_file *f,
                           const mls_pickle_node *arguments, const char *what,
                           mls_err *err)

@@ -1,4 +1,7 @@
-/* A file of weights that stays open: read anywhere, and noticed when somebody writes it. */
+/*
+ * A file of weights that stays open: read anywhere, and noticed when somebody writes
+ * it.
+ */
 #ifndef MLS_WEIGHT_FILE_H
 #define MLS_WEIGHT_FILE_H
 

@@ -1,6 +1,7 @@
 /*
- * Exports: a setting turned into the files that a converter reads, or into the converted
- * model itself (docs/format/export.md). A target is one file, export_<name>.c.
+ * Exports: a setting turned into the files that a converter reads, or into the
+ * converted model itself (docs/format/export.md). A target is one file,
+ * export_<name>.c.
  */
 #ifndef MLS_EXPORT_H
 #define MLS_EXPORT_H
@@ -45,8 +46,8 @@ extern const char *const mls_export_names[];
  * another name beside the final one and renamed when it is complete.
  *
  * @return MLS_OK, MLS_E_ARG (no such target), MLS_E_INPUT (the folder holds files; the
- *         target cannot express the scheme: the constraint and the nearest that it can are
- *         named), MLS_E_IO, MLS_E_NOMEM, MLS_E_NUMERIC or MLS_E_STOPPED
+ *         target cannot express the scheme: the constraint and the nearest that it can
+ *         are named), MLS_E_IO, MLS_E_NOMEM, MLS_E_NUMERIC or MLS_E_STOPPED
  */
 mls_status mls_export_write(const mls_export *job, mls_err *err);
 

@@ -22,7 +22,9 @@ typedef struct mls_deepseek_shape {
 
 enum { MLS_DEEPSEEK_TENSORS = 12 };
 
-/** RMSNorm of a latent: all its weights are `weight`, what it reads is times `scale`. */
+/**
+ * RMSNorm of a latent: all its weights are `weight`, what it reads is times `scale`.
+ */
 typedef struct mls_deepseek_norm {
     bool used;
     double scale, weight, eps;
@@ -46,19 +48,19 @@ typedef struct mls_deepseek_layer {
 } mls_deepseek_layer;
 
 /**
- * The shape of a form, when its kind fits: one latent of x for keys and values, one rope
- * key that all heads share, nothing rotated after reading, heads of equal width.
+ * The shape of a form, when its kind fits: one latent of x for keys and values, one
+ * rope key that all heads share, nothing rotated after reading, heads of equal width.
  *
  * @return MLS_OK or MLS_E_INPUT: the constraint, and which method has none of it
  */
 mls_status mls_deepseek_shape_of(mls_deepseek_shape *s, const mls_latent_form *f,
                                  mls_err *err);
 /**
- * Biases that the reading code expects together (attention_bias), zeros where the form has
- * none. TransMLA's: on q_a and kv_a, and on q_proj when that is not low-rank.
+ * Biases that the reading code expects together (attention_bias), zeros where the form
+ * has none. TransMLA's: on q_a and kv_a, and on q_proj when that is not low-rank.
  *
- * @param stock  DeepSeek-V3's: on kv_a, q_a and o_proj; MLS_E_INPUT when the form's queries
- *               have one
+ * @param stock  DeepSeek-V3's: on kv_a, q_a and o_proj; MLS_E_INPUT when the form's
+ *               queries have one
  */
 mls_status mls_deepseek_biases(mls_deepseek_shape *s, const mls_latent_form *f,
                                bool stock, mls_err *err);
@@ -70,17 +72,17 @@ mls_status mls_deepseek_same(const mls_deepseek_shape *s, const mls_deepseek_sha
                              size_t layer, mls_err *err);
 
 /**
- * A RoPE rule that config.json can say and that gives these frequencies over `rope` dims:
- * the model's own, its own over fewer dims, or a geometric series of another base.
- * MLS_E_INPUT when there is none.
+ * A RoPE rule that config.json can say and that gives these frequencies over `rope`
+ * dims: the model's own, its own over fewer dims, or a geometric series of another
+ * base. MLS_E_INPUT when there is none.
  */
 mls_status mls_deepseek_rope(mls_rope_config *out, const mls_deepseek_shape *s,
                              const mls_config *config, mls_err *err);
 
 /**
  * The layer's tensors: rope rows interleaved, pairs by frequency; the score scale times
- * sqrt(nope + rope) folded into the queries; value biases folded into o_proj's, key biases
- * left out, because softmax cancels them.
+ * sqrt(nope + rope) folded into the queries; value biases folded into o_proj's, key
+ * biases left out, because softmax cancels them.
  *
  * @param[out] y  release with mls_deepseek_layer_free()
  */

@@ -29,8 +29,8 @@ static mls_status input_norm(float **out, const mls_export *job, size_t l, mls_e
 }
 
 /*
- * What the mean square of c = Down x + b never exceeds: x = g * u with |u|^2 <= E, because
- * RMSNorm made u, so |c_i| <= sqrt(E) |Down_i * g| + |b_i|.
+ * What the mean square of c = Down x + b never exceeds: x = g * u with |u|^2 <= E,
+ * because RMSNorm made u, so |c_i| <= sqrt(E) |Down_i * g| + |b_i|.
  */
 static double largest_mean_square(const float *down, const float *bias, const float *g,
                                   size_t r, size_t E)
@@ -54,8 +54,8 @@ static double largest_mean_square(const float *down, const float *bias, const fl
 
 /*
  * RMSNorm(s c) = w s c / sqrt(s^2 |c|^2 / r + eps) = c (1 - SMALL / 2 at most) with
- * s = sqrt(eps) / w and w so large that the first term is SMALL eps at most. w is a power
- * of two, which every number format holds.
+ * s = sqrt(eps) / w and w so large that the first term is SMALL eps at most. w is a
+ * power of two, which every number format holds.
  */
 static mls_deepseek_norm linear_norm(double mean_square, double eps)
 {

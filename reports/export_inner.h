@@ -29,7 +29,9 @@ typedef struct mls_export_target {
 extern const mls_export_target mls_export_deepseek, mls_export_elitekv,
     mls_export_latent, mls_export_mha2mla, mls_export_transmla, mls_export_x_ecomla;
 
-/** Every layer is of this method and has no `scope`; MLS_E_INPUT says who can take it. */
+/**
+ * Every layer is of this method and has no `scope`; MLS_E_INPUT says who can take it.
+ */
 mls_status mls_export_require(const mls_export_work *w, const char *method,
                               mls_err *err);
 /** No layer's setting gives `key`, except as `usual`; MLS_E_INPUT adds why. */
@@ -47,8 +49,8 @@ mls_status mls_export_layout(const mls_export_work *w, mls_cache_layout **out,
 /** Numbers of all vectors of a kind in a layer. */
 size_t mls_export_numbers(const mls_cache_layer *layer, mls_part_kind kind);
 /**
- * MLS_E_INPUT when the values (L) differ, because the target takes one: "TITLE takes one
- * NAME for all layers, ...; the nearest is NAME=mean".
+ * MLS_E_INPUT when the values (L) differ, because the target takes one: "TITLE takes
+ * one NAME for all layers, ...; the nearest is NAME=mean".
  */
 mls_status mls_export_same(const mls_export_work *w, const char *title,
                            const char *name, const size_t *value, mls_err *err);

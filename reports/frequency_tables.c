@@ -376,7 +376,9 @@ mls_table *mls_frequency_stability_table(const mls_frequency *f)
     return t;
 }
 
-/* Agreement of a layer's selection with the file's first chunks, mean over file heads. */
+/*
+ * Agreement of a layer's selection with the file's first chunks, mean over file heads.
+ */
 static void compare_layer(const mls_frequency *f, const mls_rankfile *file, size_t i,
                           size_t b, size_t l, double *overlap, double *jaccard)
 {

@@ -12,8 +12,8 @@
 #include "reports/table.h"
 
 /*
- * Each returns a new table, released with mls_table_free(), or NULL when memory is short.
- * Chunks and dims are always both there.
+ * Each returns a new table, released with mls_table_free(), or NULL when memory is
+ * short. Chunks and dims are always both there.
  */
 
 /** One row per rule and budget: held-out costs with intervals, sureness, halves. */
@@ -39,8 +39,8 @@ mls_table *mls_frequency_overlap_table(const mls_frequency *f, size_t b,
 mls_table *mls_frequency_stability_table(const mls_frequency *f);
 
 /**
- * One row per rule and budget: how far it agrees with a rank file made elsewhere. A file
- * with query heads is compared head by head with their KV heads.
+ * One row per rule and budget: how far it agrees with a rank file made elsewhere. A
+ * file with query heads is compared head by head with their KV heads.
  *
  * @param name  of the file
  * @return MLS_OK, MLS_E_INPUT (layers, heads or chunks differ from the capture's) or

@@ -16,8 +16,9 @@ static const char rows_name[] = "measured.part.jsonl", plan_name[] = "plan.json"
                   plan_key_name[] = "plan.json.part";
 
 /*
- * What the statistics are: the first bytes of the capture file, which hold the hash of all
- * others and were checked when it was opened; and the kernels that compute with them.
+ * What the statistics are: the first bytes of the capture file, which hold the hash of
+ * all others and were checked when it was opened; and the kernels that compute with
+ * them.
  */
 static mls_status capture_id(char id[MLS_SHA256_HEX], const mls_capture *capture,
                              mls_err *err)

@@ -12,7 +12,8 @@ enum { MLS_MEASURED_TOKENS = 4096 /* context length of a report's bytes */ };
  * Settings on a text, measured or, where an earlier run of the same report did, read
  * back to the last bit (FOLDER/measured.part.jsonl, docs/format/report.md).
  *
- * @param setting   (n), 0: only the original is measured; bytes are at MLS_MEASURED_TOKENS
+ * @param setting   (n), 0: only the original is measured; bytes are at
+ *                  MLS_MEASURED_TOKENS
  * @param[out] out  (max(n, 1)) release with mls_comparison_free()
  * @return what mls_compare() says
  */

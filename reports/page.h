@@ -1,4 +1,6 @@
-/* A self-contained HTML page: sections, tables, pictures, nothing loaded from outside. */
+/*
+ * A self-contained HTML page: sections, tables, pictures, nothing loaded from outside.
+ */
 #ifndef MLS_PAGE_H
 #define MLS_PAGE_H
 

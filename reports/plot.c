@@ -16,8 +16,8 @@ extern char **environ;
 
 /*
  * One look for all pictures. Line colours are Okabe and Ito's, told apart with every
- * common kind of colour blindness; the second eight are dashed and have other points. The
- * map is cividis, even in lightness.
+ * common kind of colour blindness; the second eight are dashed and have other points.
+ * The map is cividis, even in lightness.
  */
 static const char style[] =
     "set encoding utf8\n"

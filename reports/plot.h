@@ -1,5 +1,6 @@
 /*
- * Plots by gnuplot: the numbers as CSV, a script that anybody can run again, SVG and PNG.
+ * Plots by gnuplot: the numbers as CSV, a script that anybody can run again, SVG and
+ * PNG.
  */
 #ifndef MLS_PLOT_H
 #define MLS_PLOT_H
@@ -9,7 +10,9 @@
 #include "common/status.h"
 #include "reports/table.h"
 
-/** Line types of the style, told apart by colour and point; those after half are dashed. */
+/**
+ * Line types of the style, told apart by colour and point; those after half are dashed.
+ */
 enum { MLS_PLOT_LINES = 16 };
 
 /** One picture. All text is borrowed for the call. */
@@ -20,7 +23,9 @@ typedef struct mls_plot {
      * "../data/<name>.csv", columns by header name: using "rank":"sigma".
      */
     const mls_table *data;
-    /** gnuplot commands, from titles to `plot`; terminal and output are set around it. */
+    /**
+     * gnuplot commands, from titles to `plot`; terminal and output are set around it.
+     */
     const char *script;
     unsigned width, height; /* pixels; 0: 900 x 540 */
 } mls_plot;

@@ -37,8 +37,8 @@ mls_status mls_predictors_rank(mls_predictor rank[MLS_PREDICTORS],
                                const mls_prediction *p, size_t n, mls_err *err);
 
 /**
- * One sentence: which predictor ranks best, how well, and which worst; by rank_equal_size,
- * or by rank where there is none. @return out, cut at size
+ * One sentence: which predictor ranks best, how well, and which worst; by
+ * rank_equal_size, or by rank where there is none. @return out, cut at size
  */
 const char *mls_predictors_say(const mls_predictor rank[MLS_PREDICTORS], char *out,
                                size_t size);
@@ -47,7 +47,8 @@ const char *mls_predictors_say(const mls_predictor rank[MLS_PREDICTORS], char *o
 mls_table *mls_predictors_table(const mls_predictor rank[MLS_PREDICTORS]);
 
 /**
- * Write predictors as mls_plot_write() does: one panel per predictor against measured KL.
+ * Write predictors as mls_plot_write() does: one panel per predictor against measured
+ * KL.
  * @param[out] drawn  false, and nothing is written, when no predictor has two points
  */
 mls_status mls_predictors_plot(const char *folder, const mls_prediction *p, size_t n,

@@ -134,7 +134,9 @@ static bool collide(double bits_a, double kl_a, double bits_b, double kl_b)
     return fabs(log2(bits_a / bits_b)) < 0.3 && fabs(log10(kl_a / kl_b)) < 0.16;
 }
 
-/* Names of the points that nothing beats, the best first, where there is room for one. */
+/*
+ * Names of the points that nothing beats, the best first, where there is room for one.
+ */
 static mls_status add_names(mls_buf *script, const point *p, size_t n,
                             const mls_compared *row, double original, mls_err *err)
 {

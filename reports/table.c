@@ -88,7 +88,9 @@ void mls_table_free(mls_table *t)
     free(t);
 }
 
-/* Room for one more element in a growing array; NULL (and failed) when there is none. */
+/*
+ * Room for one more element in a growing array; NULL (and failed) when there is none.
+ */
 static void *grow(mls_table *t, void *array, size_t n, size_t *cap, size_t size)
 {
     void *bigger;

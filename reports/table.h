@@ -1,4 +1,7 @@
-/* Tables of results: one object, printed as text, Markdown, CSV, JSON, JSON lines, HTML. */
+/*
+ * Tables of results: one object, printed as text, Markdown, CSV, JSON, JSON lines,
+ * HTML.
+ */
 #ifndef MLS_TABLE_H
 #define MLS_TABLE_H
 

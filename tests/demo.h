@@ -26,7 +26,9 @@ static inline mls_corpus demo_tokens(size_t N, size_t T)
     return c;
 }
 
-/* The first N sequences of T tokens of the demo's evaluation text; mls_corpus_free(). */
+/*
+ * The first N sequences of T tokens of the demo's evaluation text; mls_corpus_free().
+ */
 static inline mls_corpus demo_text(size_t N, size_t T)
 {
     const char *path = test_source("datasets/demo/evaluation.txt");

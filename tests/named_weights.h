@@ -1,7 +1,7 @@
 /*
- * Checkpoints whose weights follow from the tensors' names, so that an independent program
- * (tests/reference/forward.py, converted.py) makes the same ones: splitmix64 of a counter
- * from FNV-1a of the name, scaled, rounded to bfloat16.
+ * Checkpoints whose weights follow from the tensors' names, so that an independent
+ * program (tests/reference/forward.py, converted.py) makes the same ones: splitmix64 of
+ * a counter from FNV-1a of the name, scaled, rounded to bfloat16.
  */
 #ifndef MLS_TESTS_NAMED_WEIGHTS_H
 #define MLS_TESTS_NAMED_WEIGHTS_H

@@ -1,4 +1,6 @@
-/* Small checkpoints of random weights, for tests that need whole models of any shape. */
+/*
+ * Small checkpoints of random weights, for tests that need whole models of any shape.
+ */
 #ifndef MLS_RANDOM_MODEL_H
 #define MLS_RANDOM_MODEL_H
 

@@ -135,7 +135,9 @@ static void water_filling_satisfies_the_lagrangian_condition(void **state)
     }
 }
 
-/* Tails of spectra are convex: what is kept are the largest eigenvalues of all layers. */
+/*
+ * Tails of spectra are convex: what is kept are the largest eigenvalues of all layers.
+ */
 static void water_filling_of_spectra_keeps_the_largest_eigenvalues(void **state)
 {
     enum { R = 12 };

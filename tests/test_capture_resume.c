@@ -160,7 +160,9 @@ static void a_full_disk_is_an_error_and_leaves_no_file(void **state)
     mls_corpus_free(&corpus);
 }
 
-/* Run in a process that kills itself at the given call; false when it came to the end. */
+/*
+ * Run in a process that kills itself at the given call; false when it came to the end.
+ */
 static bool killed_at(const mls_corpus *corpus, const char *path, size_t call)
 {
     const pid_t child = fork();

@@ -249,7 +249,9 @@ static void words_in_braces_follow_the_shape(void **state)
     assert_refused(mls_shape_words(out, 4, "abcdef", &c, &err), MLS_E_ARG, "too long");
 }
 
-/* The fractions give back the numbers that the papers print for the models they name. */
+/*
+ * The fractions give back the numbers that the papers print for the models they name.
+ */
 static void presets_give_the_published_ranks(void **state)
 {
     static const struct {

@@ -223,7 +223,9 @@ static void a_text_config_is_sized_with_its_own_defaults(void **state)
     assert_refused(mls_config_runnable(&c, &err), MLS_E_INPUT, "gemma3_text");
 }
 
-/* The keys of well-known models' files, as far as they are not only names and versions. */
+/*
+ * The keys of well-known models' files, as far as they are not only names and versions.
+ */
 static void configs_as_they_are_published_are_computed(void **state)
 {
     (void)state;

@@ -8,7 +8,9 @@
 
 enum { E = 24, H = 4, G = 2, D = 8, C = D / 2, T = 8, N = 64 };
 
-/* The same numbers as uniform() of convert.py: splitmix64 from the name's FNV-1a hash. */
+/*
+ * The same numbers as uniform() of convert.py: splitmix64 from the name's FNV-1a hash.
+ */
 static void uniform(double *x, size_t n, const char *name)
 {
     uint64_t state = 0xCBF29CE484222325U;

@@ -73,8 +73,9 @@ static void broken_tables_are_refused_with_their_place(void **state)
 }
 
 /*
- * The plain formula of a cache (elements of a converted layer over those of a plain one,
- * times bits/16, times the share of converted layers) against every printed figure.
+ * The plain formula of a cache (elements of a converted layer over those of a plain
+ * one, times bits/16, times the share of converted layers) against every printed
+ * figure.
  */
 static void published_ratios_follow_from_their_ranks(void **state)
 {
@@ -95,7 +96,9 @@ static void published_ratios_follow_from_their_ranks(void **state)
                (double)(2 * r->G * r->D) * r->quant_bits / 16 * (double)r->mla_layers /
                (double)r->L;
         n++;
-        /* Two labels are wrong in their papers: 42.97 printed as 42.91, 7.81 as 6.25. */
+        /*
+         * Two labels are wrong in their papers: 42.97 printed as 42.91, 7.81 as 6.25.
+         */
         if (mls_published_matches(r, kept) !=
             (strcmp(r->printed_text, "42.91") != 0 && r->agrees != -1))
             fail_msg("row %zu: %s of %s prints %s, the formula gives %g", r->line,

@@ -313,7 +313,9 @@ static void mean_cache(double *mean, const bench *b, size_t l, mls_window_part p
     free(x);
 }
 
-/* Half the sum over keys and values of the mean 2-norm of vectors of `vector` numbers. */
+/*
+ * Half the sum over keys and values of the mean 2-norm of vectors of `vector` numbers.
+ */
 static double distance(const bench *b, size_t i, size_t j, size_t vector,
                        double divisor)
 {

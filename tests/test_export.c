@@ -220,8 +220,8 @@ static double largest_difference(setup *s, const char *setting, const char *fold
 }
 
 /*
- * A checkpoint of two layers with E = 32, D = 8 and biases on q, k and v: its folder, in
- * scratch, one for every name.
+ * A checkpoint of two layers with E = 32, D = 8 and biases on q, k and v: its folder,
+ * in scratch, one for every name.
  */
 static const char *small_model(const char *name, size_t G)
 {
@@ -327,7 +327,9 @@ static void a_norm_of_the_latents_is_written_as_asked(void **state)
     close_model(&biased);
 }
 
-/* Blocks are decoded into --dtype, rows of q and k put in order; the norms are copied. */
+/*
+ * Blocks are decoded into --dtype, rows of q and k put in order; the norms are copied.
+ */
 static void a_quantized_gguf_model_is_exported_as_what_it_computes(void **state)
 {
     (void)state;

@@ -10,7 +10,9 @@ static mls_model *open_demo(void)
     return m;
 }
 
-/* What the view shows must be what the layer computed: checked from x by its formulas. */
+/*
+ * What the view shows must be what the layer computed: checked from x by its formulas.
+ */
 typedef struct {
     const mls_layer *layer;
     const mls_config *config;

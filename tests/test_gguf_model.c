@@ -1,4 +1,6 @@
-/* Models in GGUF files: the same numbers as llama.cpp, and as the Hugging Face folder. */
+/*
+ * Models in GGUF files: the same numbers as llama.cpp, and as the Hugging Face folder.
+ */
 #include "tests/gguf_demo.h"
 #include "tests/logits.h"
 #include "tests/named_weights.h"
@@ -528,7 +530,9 @@ static void deepseek_is_sized_by_its_latent(void **state)
     assert_true(c.unsupported[0]);
 }
 
-/* Factors of Llama 3.1 (8 of 8192) for D = 16, and ones that no llama3 scaling gives. */
+/*
+ * Factors of Llama 3.1 (8 of 8192) for D = 16, and ones that no llama3 scaling gives.
+ */
 static void rope_factors_tell_the_scaling(void **state)
 {
     (void)state;

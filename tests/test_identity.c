@@ -11,7 +11,8 @@ enum { T = 64, CALIBRATION = 4, MEASURED = 2, SETTINGS_MAX = 32 };
 
 /*
  * Full rank and all chunks of every method that says it is then the model itself.
- * @C: chunks, @D: head dim, @G: KV heads, @F: G D, @K: rank of keys and values together.
+ * @C: chunks, @D: head dim, @G: KV heads, @F: G D, @K: rank of keys and values
+ * together.
  */
 static const struct {
     const char *method, *setting;
@@ -172,7 +173,9 @@ static void measure(mls_evaluation *e, const bench *b, const mls_setting *settin
         mls_scheme_free(&scheme[i]);
 }
 
-/* What the config alone promises is what the forms take; some sizes need the weights. */
+/*
+ * What the config alone promises is what the forms take; some sizes need the weights.
+ */
 static void expect_promised_size(const mls_config *c, const mls_setting *setting,
                                  const mls_cache_layout *built)
 {
@@ -352,7 +355,9 @@ static void kvsharer_shares_the_most_dissimilar_pair_that_passes_the_gate(void *
     mls_ready_scheme_free(ready);
     mls_scheme_free(&scheme);
 
-    /* One layer alone is the whole setting; a layer that shares nothing is untouched. */
+    /*
+     * One layer alone is the whole setting; a layer that shares nothing is untouched.
+     */
     const mls_quality all = quality(&b, "kvsharer layers_shared=1 gate=0", MLS_NONE);
     const mls_quality alone = quality(&b, "kvsharer layers_shared=1 gate=0", (int)late);
 

@@ -23,8 +23,8 @@ static size_t count(const char *text, const char *part)
 }
 
 /*
- * Every tag that is opened is closed, in order; attributes are in quotes; only tags that
- * the page uses are there. Text of strangers would break one of these.
+ * Every tag that is opened is closed, in order; attributes are in quotes; only tags
+ * that the page uses are there. Text of strangers would break one of these.
  */
 static void assert_well_formed(const char *html)
 {

@@ -2,7 +2,9 @@
 
 #include "reports/predictors.h"
 
-/* Two sizes of four settings; key error ranks as KL does, value error as its opposite. */
+/*
+ * Two sizes of four settings; key error ranks as KL does, value error as its opposite.
+ */
 static void make(mls_prediction p[8])
 {
     for (size_t i = 0; i < 8; i++)

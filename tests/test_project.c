@@ -1,4 +1,6 @@
-/* The algebra that low-rank methods share: projections, and ranks that share a total. */
+/*
+ * The algebra that low-rank methods share: projections, and ranks that share a total.
+ */
 #include "tests/random_layer.h"
 
 #include "bench/factor.h"

@@ -1,4 +1,7 @@
-/* Published KV-cache figures, each through the method's own layout and the one accounting. */
+/*
+ * Published KV-cache figures, each through the method's own layout and the one
+ * accounting.
+ */
 #include "tests/expect.h"
 
 #include <math.h>
@@ -172,7 +175,7 @@ static void printed_ratios_without_ranks_follow_from_what_is_known(void **state)
         if (!r->is_kv || !r->printed || (r->has_rope && r->has_latent))
             continue;
         n++;
-        if (mean) { /* X-EcoMLA, rank by energy: the mean rank follows from the figure */
+        if (mean) { /* X-EcoMLA, rank by energy: the mean rank follows from it */
             const double base = (double)(2 * r->G * r->D);
 
             mean = strchr(mean, '=') + 1;

@@ -325,7 +325,9 @@ static void
 turboquant_calls_a_split_of_two_and_a_quarter_bits_two_and_a_half(void **state)
 {
     (void)state;
-    /* Its example: 32 channels of 3 bits and 96 of 2, "(32 x 3 + 96 x 2) / 128 = 2.5". */
+    /*
+     * Its example: 32 channels of 3 bits and 96 of 2, "(32 x 3 + 96 x 2) / 128 = 2.5".
+     */
     const mls_size_result example = two_vectors("turbo2.25", "turbo2.25", 128, T_128K);
     const mls_size_result half = two_vectors("turbo2.5", "turbo2.5", 128, T_128K);
 
@@ -348,8 +350,8 @@ static void kivi_of_4096_tokens_is_five_times_smaller(void **state)
 static void hugging_face_groups_a_token_and_quantizes_a_whole_prompt(void **state)
 {
     (void)state;
-    /* The docstring says per channel and a residual of 128; axis 0 groups 64 numbers of a
-       token, and a prompt keeps none of its tokens in 16 bits. */
+    /* The docstring says per channel and a residual of 128; axis 0 groups 64 numbers of
+       a token, and a prompt keeps none of its tokens in 16 bits. */
     const mls_size_result r = two_vectors("quanto4", "quanto4", 128, 1000);
 
     assert_true(r.window == 0);

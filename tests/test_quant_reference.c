@@ -1,4 +1,6 @@
-/* Every quantizer against tests/reference/quant.py: bytes exactly, values to rounding. */
+/*
+ * Every quantizer against tests/reference/quant.py: bytes exactly, values to rounding.
+ */
 #include "tests/expect.h"
 
 #include "analysis/quant_format.h"
@@ -27,7 +29,10 @@ static void make_data(float *x, size_t T, size_t n)
     }
 }
 
-/* block_data() of quant.py: bell-shaped, zeros, a constant, a negative peak, tiny, large */
+/*
+ * block_data() of quant.py: bell-shaped, zeros, a constant, a negative peak, tiny,
+ * large
+ */
 static void block_data(float *x)
 {
     make_data(x, BLOCKS, 32);
@@ -132,9 +137,9 @@ static bool begins(const char *name, const char *with)
 }
 
 /*
- * ggml's library wrote the bytes and read them back. Our decoder must read the same from
- * its bytes, and our own bytes must decode to it: they differ only where that makes no
- * difference, in the codes of zeros.
+ * ggml's library wrote the bytes and read them back. Our decoder must read the same
+ * from its bytes, and our own bytes must decode to it: they differ only where that
+ * makes no difference, in the codes of zeros.
  */
 static void check_against_ggml(const mls_ggml_block *format, const char *hex,
                                const char *values)
@@ -181,8 +186,8 @@ static void blocks_agree_with_the_library_of_ggml(void **state)
 }
 
 /*
- * How far a value may be off: what a sum in another order or a rotation leaves, and what
- * the published NF4 table differs from its own definition.
+ * How far a value may be off: what a sum in another order or a rotation leaves, and
+ * what the published NF4 table differs from its own definition.
  */
 static float tolerance_of(const char *name, float value)
 {

@@ -308,9 +308,9 @@ static void scores_of_qjl_are_unbiased(void **state)
 }
 
 /*
- * Scores of the product form are unbiased with the squared error pi/2 D(b - 1) |q|^2 |k|^2
- * / n, D the distortion above, D(0) = 1. The paper's 1.57, 0.56, 0.18 and 0.047 are this,
- * its last one from a D(3) rounded to 0.03.
+ * Scores of the product form are unbiased with the squared error pi/2 D(b - 1) |q|^2
+ * |k|^2 / n, D the distortion above, D(0) = 1. The paper's 1.57, 0.56, 0.18 and 0.047
+ * are this, its last one from a D(3) rounded to 0.03.
  */
 static void
 turbo_for_products_is_unbiased_with_the_distortion_of_its_paper(void **state)

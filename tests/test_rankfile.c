@@ -304,7 +304,9 @@ static void archives_are_checked_before_they_are_believed(void **state)
     unlink(path);
 }
 
-/* Every file with single bytes changed or its end cut off: refused or read, no crash. */
+/*
+ * Every file with single bytes changed or its end cut off: refused or read, no crash.
+ */
 static void mutated_files_do_no_harm(void **state)
 {
     static const char *const names[] = {"ranks_u8.pth", "scores.pth", "orders.pkl",

@@ -29,8 +29,8 @@ static void linear_scaling_divides_every_frequency(void **state)
 
 /*
  * Llama 3.2 1B: D 64, theta 500000, factor 32, low 1, high 4, original 8192. Values by
- * transformers' _compute_llama3_parameters formula in float64 (tests/reference/forward.py
- * --rope prints them).
+ * transformers' _compute_llama3_parameters formula in float64
+ * (tests/reference/forward.py --rope prints them).
  */
 static void llama3_scaling_matches_the_published_formula(void **state)
 {

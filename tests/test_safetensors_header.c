@@ -315,7 +315,9 @@ static void random_mutations_never_crash(void **state)
     assert_in_range(accepted, 1000, 50000); /* names and metadata may change */
 }
 
-/* tests/reference/safetensors.py judged these by Python's json and the format's rules. */
+/*
+ * tests/reference/safetensors.py judged these by Python's json and the format's rules.
+ */
 static void the_verdicts_are_those_of_the_formats_rules(void **state)
 {
     (void)state;

@@ -12,8 +12,8 @@ static double hadamard(size_t i, size_t j)
 }
 
 /*
- * w (m, n) = sum over i < 8 of s[i] h_i h_i^T with rows of two Hadamard matrices: exact in
- * float for powers of two, and its singular values are s[i] sqrt(m n).
+ * w (m, n) = sum over i < 8 of s[i] h_i h_i^T with rows of two Hadamard matrices: exact
+ * in float for powers of two, and its singular values are s[i] sqrt(m n).
  */
 static void known(float *w, size_t m, size_t n, const double *s)
 {

@@ -160,7 +160,9 @@ static void a_row_that_ends_early_is_filled_with_empty_cells(void **state)
     assert_prints(t, MLS_FORMAT_CSV, "\"a\",\"b\"\r\n\"1\",\"\"\r\n\"2\",\"3\"\r\n");
 }
 
-/* Our own reader gives back what was written, to the last bit and whatever the length. */
+/*
+ * Our own reader gives back what was written, to the last bit and whatever the length.
+ */
 static void csv_is_read_back_bit_for_bit(void **state)
 {
     static const double numbers[] = {1.0 / 3, 5e-324, 1.7976931348623157e308, -0.0,

@@ -1,6 +1,6 @@
 /*
- * A window of queries, keys and values made from integers, the same bit for bit here and
- * in tests/reference/frequency.py; and scores straight from the definition.
+ * A window of queries, keys and values made from integers, the same bit for bit here
+ * and in tests/reference/frequency.py; and scores straight from the definition.
  */
 #ifndef MLS_WINDOW_FIXTURE_H
 #define MLS_WINDOW_FIXTURE_H

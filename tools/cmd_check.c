@@ -1,4 +1,6 @@
-/* mlascope check: is a checkpoint complete and sane, and what does its attention cache. */
+/*
+ * mlascope check: is a checkpoint complete and sane, and what does its attention cache.
+ */
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>

@@ -1,4 +1,6 @@
-/* mlascope evaluate: perplexity and KL of settings, measured through the whole model. */
+/*
+ * mlascope evaluate: perplexity and KL of settings, measured through the whole model.
+ */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

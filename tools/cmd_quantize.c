@@ -77,7 +77,9 @@ static mls_status append_list(request *r, const char *text, mls_err *err)
     return MLS_OK;
 }
 
-/* Those named must fit; of a general choice those that do not are left out, and named. */
+/*
+ * Those named must fit; of a general choice those that do not are left out, and named.
+ */
 static mls_status choose(request *r, size_t D, mls_err *err)
 {
     mls_status st = MLS_OK;

@@ -91,8 +91,8 @@ static mls_status read_texts(const arguments *a, mls_tokenizer *tok, mls_corpus 
 }
 
 /*
- * The command as it goes into the report: every setting that the figures depend on, with
- * its default, and no other, so that the same work gives the same bytes.
+ * The command as it goes into the report: every setting that the figures depend on,
+ * with its default, and no other, so that the same work gives the same bytes.
  */
 static void settled_command(mls_buf *command, const arguments *a, const char *folder)
 {

@@ -200,7 +200,9 @@ static mls_status all_weights(request *r, const mls_config *config, const char *
     return MLS_OK;
 }
 
-/* The weights, and what of them a decode step reads; unknown where there are experts. */
+/*
+ * The weights, and what of them a decode step reads; unknown where there are experts.
+ */
 static mls_status find_weights(request *r, const mls_config *config, const char *model,
                                mls_err *err)
 {

@@ -5,9 +5,9 @@
 #include "common/status.h"
 
 /**
- * The path of a shipped file, "bench/settings/mha2mla.csv": below $MLASCOPE_DATA when that
- * is set, else below the source tree that this program was built from when it is still
- * there, else below the folder of the installation.
+ * The path of a shipped file, "bench/settings/mha2mla.csv": below $MLASCOPE_DATA when
+ * that is set, else below the source tree that this program was built from when it is
+ * still there, else below the folder of the installation.
  *
  * @param[out] path  released by the caller with free()
  * @return MLS_OK, MLS_E_INPUT (in none of them) or MLS_E_NOMEM

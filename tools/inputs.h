@@ -33,9 +33,9 @@ typedef struct mls_tool_windows {
 } mls_tool_windows;
 
 /**
- * After mls_model_open(&s->model, ...): read the text in windows, start threads, open the
- * capture. A capture of another model is refused; one of the text that is measured on is
- * remarked on.
+ * After mls_model_open(&s->model, ...): read the text in windows, start threads, open
+ * the capture. A capture of another model is refused; one of the text that is measured
+ * on is remarked on.
  *
  * @param hash  fill in model_sha256 also without a capture; it reads all weights once
  * @return MLS_OK, or what reading says; release with mls_tool_close() in any case

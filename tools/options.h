@@ -1,4 +1,6 @@
-/* Command-line options: one table per command drives parsing; wrong ones get a guess. */
+/*
+ * Command-line options: one table per command drives parsing; wrong ones get a guess.
+ */
 #ifndef MLS_OPTIONS_H
 #define MLS_OPTIONS_H
 

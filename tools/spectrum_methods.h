@@ -1,4 +1,6 @@
-/* What `spectrum --setting` shows: the rank a method's own rule gives, and its error. */
+/*
+ * What `spectrum --setting` shows: the rank a method's own rule gives, and its error.
+ */
 #ifndef MLS_SPECTRUM_METHODS_H
 #define MLS_SPECTRUM_METHODS_H
 
@@ -10,8 +12,8 @@
 #include "tools/options.h"
 
 /**
- * One row per layer and setting: the numbers its latent form caches after the method's own
- * rank rule, and the errors predicted from the captured second moments.
+ * One row per layer and setting: the numbers its latent form caches after the method's
+ * own rank rule, and the errors predicted from the captured second moments.
  *
  * @param settings  with lists and ranges
  * @param t         a new table; columns and rows are added

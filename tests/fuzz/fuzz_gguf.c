@@ -1,6 +1,6 @@
 /*
- * libFuzzer: a GGUF file in memory. Its header, from a prefix first as a reader does, and
- * what is made of it: config.json and tokenizer.json, as far as they need no data.
+ * libFuzzer: a GGUF file in memory. Its header, from a prefix first as a reader does,
+ * and what is made of it: config.json and tokenizer.json, as far as they need no data.
  */
 #define _GNU_SOURCE
 #include <stdint.h>
