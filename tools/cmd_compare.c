@@ -20,13 +20,14 @@
 extern const mls_command cmd_compare;
 
 static const char usage[] =
-    "Usage: mlascope compare MODEL --text FILE... --settings FILE.csv [OPTIONS]\n"
+    "Usage: mlascope compare MODEL --text FILE... SETTINGS [OPTIONS]\n"
     "\n"
     "Measure many settings on one model and show them side by side: true and payload\n"
     "bytes, predicted errors, perplexity, KL and top-1 agreement with 95 % intervals,\n"
     "and which of them nothing else beats in both bytes and KL (front). Finished rows\n"
     "are kept beside the output: a stopped run goes on, an added row costs only "
     "itself.\n"
+    "SETTINGS: at least one of --settings, --preset, --keep and --setting.\n"
     "\n"
     "  -f, --text FILE       text or .jsonl to measure on; may be repeated\n"
     "      --settings FILE   CSV with a column `setting`, and `label` and `source` if\n"
@@ -39,7 +40,8 @@ static const char usage[] =
     "  -k, --keep PERCENT    every method's own settings for this share of the cache, "
     "the\n"
     "                        project's usual one and one more; with --capture those\n"
-    "                        whose ranks follow from the data too; may be repeated\n"
+    "                        whose ranks follow from the data too, without it only\n"
+    "                        methods that need no data; may be repeated\n"
     "  -s, --setting TEXT    one more setting; lists and ranges; may be repeated\n"
     "      --capture FILE    statistics of calibration text (mlascope capture), for\n"
     "                        methods that use data and for predicted errors\n"
@@ -249,7 +251,8 @@ static mls_status read_settings(mls_listing *list, const arguments *a,
             keep_possible(list, first, config, t);
     }
     if (!st && list->n == 0)
-        st = mls_fail(err, MLS_E_INPUT, "the model can take none of the settings");
+        st = mls_fail(err, MLS_E_INPUT, "the model can take none of the settings%s",
+                      a->keeps.n ? ": no method goes as low as --keep asks" : "");
     return st;
 }
 
@@ -544,10 +547,10 @@ static mls_status find_sort_key(size_t *key, const char *name, mls_err *err)
     for (*key = 0; sort_keys[*key]; ++*key)
         if (strcmp(sort_keys[*key], name) == 0)
             return MLS_OK;
-    const char *near = mls_nearest(name, sort_keys);
+    char suggestion[MLS_SUGGESTION];
 
-    return mls_fail(err, MLS_E_ARG, "--sort %s: no such column of numbers%s%s", name,
-                    near ? "; the nearest is " : "", near ? near : "");
+    return mls_fail(err, MLS_E_ARG, "--sort %s: no such column of numbers%s", name,
+                    mls_suggest(name, sort_keys, suggestion));
 }
 
 static int run(int argc, char **argv)

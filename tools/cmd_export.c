@@ -76,6 +76,22 @@ static bool norm_of(mls_export_norm *norm, const char *word)
     return false;
 }
 
+/* One setting: a list would be several exports. */
+static mls_status read_setting(mls_setting *out, const char *text, mls_err *err)
+{
+    mls_setting *all = NULL;
+    size_t n = 0;
+    mls_status st = mls_setting_expand(text, &all, &n, err);
+
+    if (!st && n != 1)
+        st = mls_fail(err, MLS_E_ARG, "an export is of one setting, and \"%s\" is %zu",
+                      text, n);
+    if (!st)
+        *out = all[0];
+    free(all);
+    return st;
+}
+
 static int run(int argc, char **argv)
 {
     const char *setting_text = NULL, *plan = NULL, *target = NULL, *output = NULL,
@@ -128,7 +144,7 @@ static int run(int argc, char **argv)
         return mls_usage_error(&cmd_export, "--norm-eps belongs to --norm linear");
     if (first_release && strcmp(target, "mha2mla") != 0)
         return mls_usage_error(&cmd_export, "--first-release belongs to --for mha2mla");
-    if ((setting_text && mls_setting_parse(&setting, setting_text, &err)) ||
+    if ((setting_text && read_setting(&setting, setting_text, &err)) ||
         mls_model_open(&model, folder, &err) ||
         (capture_path && mls_tool_capture(&capture, capture_path, model, &err)) ||
         mls_pool_new(&pool, threads, &err) ||

@@ -24,3 +24,4 @@ mkdir full && touch full/file
 mlascope export "$demo" -o full -s 'mha2mla rope=high' --for mha2mla
 echo "exit $?"
 ls full
+fails -s 'mha2mla rope=high rank=4,8' --for latent
