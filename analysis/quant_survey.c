@@ -16,7 +16,7 @@ const char *const mls_quant_typical[] = {
     "turbo4",  "turbo3",  "qjl",    NULL,
 };
 
-/* Every format once, with 4 bits where the number is free. */
+/* Every format once, with 4 bits where it may have them, else with its most. */
 static mls_status append_all(mls_quant **quant, size_t *n, mls_err *err)
 {
     for (const mls_quant_format *const *f = mls_quant_formats(); *f; f++) {
@@ -25,8 +25,9 @@ static mls_status append_all(mls_quant **quant, size_t *n, mls_err *err)
         if (!more)
             return mls_fail(err, MLS_E_NOMEM, "no memory for a list of quantizers");
         *quant = more;
-        more[(*n)++] =
-            mls_quant_default(*f, (*f)->bits_min < (*f)->bits_max ? 4 : (*f)->bits_max);
+        more[(*n)++] = mls_quant_default(
+            *f,
+            (*f)->bits_min < (*f)->bits_max && (*f)->bits_max > 4 ? 4 : (*f)->bits_max);
     }
     return MLS_OK;
 }

@@ -1,6 +1,7 @@
 #include "tests/quant_fixture.h"
 
 #include "analysis/quant_error.h"
+#include "analysis/quant_survey.h"
 #include "analysis/rope.h"
 #include "common/rng.h"
 
@@ -260,9 +261,28 @@ static void channel_statistics_by_hand(void **state)
     assert_close(s.peak_hadamard, 1.0, 1e-6);
 }
 
+/* "all" gives no format more bits than its tables have. */
+static void every_quantizer_of_all_is_one_that_can_be_named(void **state)
+{
+    (void)state;
+    char name[MLS_QUANT_NAME];
+    mls_quant *all, one;
+    size_t n;
+
+    assert_ok(mls_quant_list("all", &all, &n, &err));
+    assert_true(n > 25);
+    for (size_t i = 0; i < n; i++) {
+        assert_ok(
+            mls_quant_parse(&one, mls_quant_name(&all[i], name, sizeof name), &err));
+        assert_int_equal(one.bits, all[i].bits);
+    }
+    free(all);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_quantizer_of_all_is_one_that_can_be_named),
         cmocka_unit_test(sums_are_those_of_a_slow_attention),
         cmocka_unit_test(sums_are_right_without_rotation),
         cmocka_unit_test(sums_are_right_in_a_sliding_window),
