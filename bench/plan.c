@@ -460,17 +460,37 @@ static mls_status heads_of(mls_plan_layer *out, const mls_latent_form *f, mls_er
     return MLS_OK;
 }
 
+/* Can heads of a layer differ? No form is made to see that they cannot. */
+static bool may_differ(const mls_setting *s)
+{
+    const char *scope = mls_setting_get(s, "scope");
+    const char *alloc = mls_setting_get(s, "alloc");
+    const char *k = mls_setting_get(s, "rank_k"), *v = mls_setting_get(s, "rank_v");
+
+    return (scope && strcmp(scope, "head") != 0) ||
+           (alloc && strcmp(alloc, "uniform") != 0) || (k && strchr(k, ':')) ||
+           (v && strchr(v, ':'));
+}
+
 /* Where heads of a layer differ, what each of them gets. */
 static mls_status describe_heads(mls_plan *out, const problem *p,
                                  const mls_plan_request *r, mls_err *err)
 {
     mls_scheme scheme;
     mls_ready_scheme *ready = NULL;
-    mls_status st = scheme_of(&scheme, p, err);
+    bool any = false;
+    mls_status st = MLS_OK;
 
+    for (size_t l = 0; l < out->L; l++)
+        any = any || may_differ(&out->layer[l].setting);
+    if (!any)
+        return MLS_OK;
+    st = scheme_of(&scheme, p, err);
     if (!st)
         st = mls_scheme_prepare(&ready, &scheme, &r->in, err);
     for (size_t l = 0; !st && l < out->L; l++) {
+        if (!may_differ(&out->layer[l].setting))
+            continue;
         mls_layer layer = {0};
         mls_layer_stats stats = {0};
         mls_latent_form form = {0};
