@@ -316,49 +316,46 @@ static void sort_rows(size_t *order, const mls_comparison *c, size_t key,
 
 static void make_columns(mls_table *t)
 {
-    mls_table_column(t, "front", "front", "", 0);
-    mls_table_column(t, "setting", "setting", "", 0);
-    mls_table_column(t, "label", "label", "", 0);
-    mls_table_detail(t);
-    mls_table_column(t, "kept_percent", "kept", "%", 2);
-    mls_table_column(t, "bytes_per_token", "cache", "B/token", 1);
-    mls_table_column(t, "payload_bytes_per_token", "payload", "B/token", 1);
-    mls_table_detail(t);
-    mls_table_column(t, "predicted_key", "key error", "", 4);
-    mls_table_detail(t);
-    mls_table_column(t, "predicted_value", "value error", "", 4);
-    mls_table_detail(t);
-    mls_table_column(t, "predicted_logit", "logit error", "nat", 4);
-    mls_table_detail(t);
-    mls_table_column(t, "predicted_output", "output error", "", 4);
-    mls_table_detail(t);
-    mls_table_column(t, "attention_error", "attention error", "", 4);
-    mls_table_column(t, "predicted_kl", "predicted KL", "nat", 4);
-    mls_table_column(t, "perplexity", "perplexity", "", 3);
-    mls_table_column(t, "perplexity_low", "low", "", 3);
-    mls_table_detail(t);
-    mls_table_column(t, "perplexity_high", "high", "", 3);
-    mls_table_detail(t);
-    mls_table_column(t, "kl", "KL", "nat", 5);
-    mls_table_column(t, "kl_half", "±", "nat", 5);
-    mls_table_column(t, "delta_nll", "ΔNLL", "nat", 5);
-    mls_table_detail(t);
-    mls_table_column(t, "delta_nll_half", "±", "nat", 5);
-    mls_table_detail(t);
-    mls_table_column(t, "top1_percent", "same top-1", "%", 2);
-    mls_table_column(t, "top1_half", "±", "%", 2);
-    mls_table_detail(t);
-    mls_table_column(t, "kl_above", "KL - row above", "nat", 5);
-    mls_table_detail(t);
-    mls_table_column(t, "kl_above_half", "±", "nat", 5);
-    mls_table_detail(t);
-    mls_table_column(t, "differs", "differs", "", 0);
-    mls_table_column(t, "seconds", "time", "s", 2);
-    mls_table_detail(t);
-    mls_table_column(t, "published", "published", "", 0);
-    mls_table_detail(t);
-    mls_table_column(t, "source", "source", "", 0);
-    mls_table_detail(t);
+    static const struct {
+        const char *key, *heading, *unit;
+        int decimals;
+        bool detail; /* not on the screen */
+    } columns[] = {
+        {"front", "front", "", 0, false},
+        {"setting", "setting", "", 0, false},
+        {"label", "label", "", 0, true},
+        {"kept_percent", "kept", "%", 2, false},
+        {"bytes_per_token", "cache", "B/token", 1, false},
+        {"payload_bytes_per_token", "payload", "B/token", 1, true},
+        {"predicted_key", "key error", "", 4, true},
+        {"predicted_value", "value error", "", 4, true},
+        {"predicted_logit", "logit error", "nat", 4, true},
+        {"predicted_output", "output error", "", 4, true},
+        {"attention_error", "attention error", "", 4, false},
+        {"predicted_kl", "predicted KL", "nat", 4, false},
+        {"perplexity", "perplexity", "", 3, false},
+        {"perplexity_low", "low", "", 3, true},
+        {"perplexity_high", "high", "", 3, true},
+        {"kl", "KL", "nat", 5, false},
+        {"kl_half", "±", "nat", 5, false},
+        {"delta_nll", "ΔNLL", "nat", 5, true},
+        {"delta_nll_half", "±", "nat", 5, true},
+        {"top1_percent", "same top-1", "%", 2, false},
+        {"top1_half", "±", "%", 2, true},
+        {"kl_above", "KL - row above", "nat", 5, true},
+        {"kl_above_half", "±", "nat", 5, true},
+        {"differs", "differs", "", 0, false},
+        {"seconds", "time", "s", 2, true},
+        {"published", "published", "", 0, true},
+        {"source", "source", "", 0, true},
+    };
+
+    for (size_t i = 0; i < sizeof columns / sizeof columns[0]; i++) {
+        mls_table_column(t, columns[i].key, columns[i].heading, columns[i].unit,
+                         columns[i].decimals);
+        if (columns[i].detail)
+            mls_table_detail(t);
+    }
 }
 
 static void add_row(mls_table *t, const mls_listed *l, const mls_compared *r,
