@@ -98,6 +98,42 @@ static inline size_t named_whole(char **line)
     return (size_t)strtoull(named_word(line), NULL, 10);
 }
 
+/*
+ * Read a file of cases: begin() gets what follows "case " on a line, read_line() every
+ * other line of the case, end() is called when it is complete. How many there were.
+ */
+static inline size_t named_each_case(const char *path, void *arg,
+                                     void (*begin)(void *arg, char *line),
+                                     void (*read_line)(void *arg, char *line),
+                                     void (*end)(void *arg))
+{
+    FILE *f = fopen(path, "r");
+    char *line = NULL;
+    size_t size = 0, n = 0;
+
+    assert_non_null(f);
+    for (;;) {
+        const ssize_t len = getline(&line, &size, f);
+
+        if (len > 0 && line[len - 1] == '\n')
+            line[len - 1] = '\0';
+        if (len > 0 && strncmp(line, "case ", 5) != 0) {
+            if (n > 0)
+                read_line(arg, line);
+            continue; /* comments stand before the first case */
+        }
+        if (n > 0)
+            end(arg);
+        if (len <= 0)
+            break;
+        begin(arg, line + 5);
+        n++;
+    }
+    free(line);
+    fclose(f);
+    return n;
+}
+
 /* "NAME ROWS COLS SCALE OFFSET" */
 static inline void named_parse(named_tensor *t, char *line)
 {

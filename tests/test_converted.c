@@ -12,7 +12,8 @@ enum { TENSORS_MAX = 60, TOKENS_MAX = 64, RANKS_MAX = 256 };
  * One case of tests/reference/converted.txt: two checkpoints in scratch, and what the
  * independent program says of them.
  */
-typedef struct {
+typedef struct reference {
+    void (*use)(const struct reference *r);
     char name[NAMED_SIZE], original[1024], converted[1024];
     uint64_t seed, other_seed;
     named_tensor from[TENSORS_MAX], tensor[TENSORS_MAX];
@@ -32,8 +33,9 @@ static void write_text(const char *folder, const char *name, const char *text)
     assert_ok(mls_file_write(path, text, strlen(text), &err));
 }
 
-static void read_line(reference *r, char *line)
+static void read_line(void *arg, char *line)
 {
+    reference *r = arg;
     const char *kind = named_word(&line);
 
     if (strcmp(kind, "original") == 0) {
@@ -69,11 +71,13 @@ static void read_line(reference *r, char *line)
     }
 }
 
-static void begin_case(reference *r, char *line)
+static void begin_case(void *arg, char *line)
 {
+    reference *r = arg;
+    void (*use)(const reference *) = r->use;
     char folder[NAMED_SIZE + 16];
 
-    memset(r, 0, sizeof *r);
+    *r = (reference){.use = use};
     snprintf(r->name, sizeof r->name, "%s", named_word(&line));
     r->seed = named_whole(&line);
     r->other_seed = named_whole(&line);
@@ -127,36 +131,21 @@ static mls_status evaluate(const reference *r, bool absorbed, mls_evaluation *e,
     return st;
 }
 
+static void end_case(void *arg)
+{
+    const reference *r = arg;
+
+    write_checkpoints(r);
+    r->use(r);
+}
+
 /* Calls use() with every case of the file, its checkpoints written; how many. */
 static size_t each_case(void (*use)(const reference *r))
 {
-    FILE *f = fopen(test_source("tests/reference/converted.txt"), "r");
-    reference r = {0};
-    char *line = NULL;
-    size_t size = 0, n = 0;
+    reference r = {.use = use};
 
-    assert_non_null(f);
-    for (;;) {
-        const ssize_t len = getline(&line, &size, f);
-
-        if (len > 0 && line[len - 1] == '\n')
-            line[len - 1] = '\0';
-        if (len > 0 && strncmp(line, "case ", 5) != 0) {
-            read_line(&r, line);
-            continue;
-        }
-        if (r.n_from > 0) {
-            write_checkpoints(&r);
-            use(&r);
-            n++;
-        }
-        if (len <= 0)
-            break;
-        begin_case(&r, line + 5);
-    }
-    free(line);
-    fclose(f);
-    return n;
+    return named_each_case(test_source("tests/reference/converted.txt"), &r, begin_case,
+                           read_line, end_case);
 }
 
 static void compare(const reference *r)

@@ -26,8 +26,9 @@ typedef struct {
     size_t n_probes;
 } reference;
 
-static void read_line(reference *r, char *line)
+static void read_line(void *arg, char *line)
 {
+    reference *r = arg;
     const char *kind = named_word(&line);
 
     if (strcmp(kind, "config") == 0) {
@@ -121,41 +122,33 @@ static void compare(const reference *r)
     mls_model_close(m);
 }
 
+static void begin_case(void *arg, char *line)
+{
+    reference *r = arg;
+
+    snprintf(r->name, sizeof r->name, "%s", named_word(&line));
+    r->seed = named_whole(&line);
+    snprintf(r->folder, sizeof r->folder, "%s", test_scratch(r->name));
+    assert_ok(mls_folder_prepare(r->folder, &err));
+}
+
+static void end_case(void *arg)
+{
+    reference *r = arg;
+
+    named_write(r->folder, r->tensor, r->n_tensors, r->seed);
+    compare(r);
+    free_reference(r);
+}
+
 static void random_models_match_the_independent_program(void **state)
 {
     (void)state;
-    FILE *f = fopen(test_source("tests/reference/forward.txt"), "r");
     reference r = {0};
-    char *line = NULL;
-    size_t size = 0, n_cases = 0;
 
-    assert_non_null(f);
-    for (;;) {
-        const ssize_t len = getline(&line, &size, f);
-
-        if (len > 0 && line[len - 1] == '\n')
-            line[len - 1] = '\0';
-        if (len > 0 && strncmp(line, "case ", 5) != 0) {
-            read_line(&r, line);
-            continue;
-        }
-        if (r.N > 0) {
-            named_write(r.folder, r.tensor, r.n_tensors, r.seed);
-            compare(&r);
-            n_cases++;
-        }
-        free_reference(&r);
-        if (len <= 0)
-            break;
-        char *rest = line + 5;
-        snprintf(r.name, sizeof r.name, "%s", named_word(&rest));
-        r.seed = named_whole(&rest);
-        snprintf(r.folder, sizeof r.folder, "%s", test_scratch(r.name));
-        assert_ok(mls_folder_prepare(r.folder, &err));
-    }
-    assert_int_equal(n_cases, 11);
-    free(line);
-    fclose(f);
+    assert_int_equal(named_each_case(test_source("tests/reference/forward.txt"), &r,
+                                     begin_case, read_line, end_case),
+                     11);
 }
 
 static void compare_golden(const char *folder, const char *golden)
