@@ -6,10 +6,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "analysis/blas.h"
-#include "common/buf.h"
-#include "common/words.h"
-#include "tools/command.h"
+#include "analysis/numeric/blas.h"
+#include "common/base/buf.h"
+#include "common/base/words.h"
+#include "tools/base/command.h"
 
 extern const mls_command cmd_capture;
 extern const mls_command cmd_check;

@@ -7,11 +7,11 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "analysis/blas.h"
-#include "analysis/forward.h"
-#include "analysis/kernels.h"
-#include "common/checked.h"
-#include "common/words.h"
+#include "analysis/model/forward.h"
+#include "analysis/numeric/blas.h"
+#include "analysis/numeric/kernels.h"
+#include "common/base/checked.h"
+#include "common/base/words.h"
 
 enum { HEAD_ROWS = 128, PEAK_SIZE = 1024, PEAK_PRODUCTS = 8 };
 

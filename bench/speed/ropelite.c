@@ -8,10 +8,10 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "analysis/blas.h"
-#include "analysis/ropelite_l1.h"
-#include "analysis/ropelite_l2.h"
-#include "common/rng.h"
+#include "analysis/frequency/ropelite_l1.h"
+#include "analysis/frequency/ropelite_l2.h"
+#include "analysis/numeric/blas.h"
+#include "common/numbers/rng.h"
 
 static double now(clockid_t clock)
 {

@@ -10,10 +10,10 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "datasets/config.h"
-#include "datasets/gguf_config.h"
-#include "datasets/gguf_tokenizer.h"
-#include "datasets/tokenizer.h"
+#include "datasets/checkpoint/config.h"
+#include "datasets/checkpoint/gguf_config.h"
+#include "datasets/tokenizer/gguf_tokenizer.h"
+#include "datasets/tokenizer/tokenizer.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

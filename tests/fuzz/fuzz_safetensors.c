@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "datasets/safetensors_header.h"
+#include "datasets/files/safetensors_header.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -1,13 +1,13 @@
 /*
  * A tokenizer.json and a text from one input, for libFuzzer and for the mutations of
- * tests/test_tokenizer_mutations.c: the JSON ends at the first byte 0xFF, which UTF-8
+ * test_tokenizer_mutations.c: the JSON ends at the first byte 0xFF, which UTF-8
  * never has; what follows is the text.
  */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "datasets/tokenizer.h"
+#include "datasets/tokenizer/tokenizer.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -3,7 +3,7 @@
 
   /usr/bin/python3 tests/reference/capture.py > tests/reference/capture.txt
       writes a few numbers of every statistic for 4 sequences of 64 tokens, which
-      tests/test_capture.c compares with a capture of the same ids
+      tests/unit/test_capture.c compares with a capture of the same ids
   /usr/bin/python3 tests/reference/capture.py --check RUN.h5 MODEL
       reads a capture file with h5py, follows its named axes, and compares every moment,
       norm, window and NLL with those of the model, for the first 4 sequences' worth
@@ -124,7 +124,7 @@ def statistics(sequences):
 
 
 def chance_ids(sequence, T, vocabulary):
-    """The ids that tests/test_capture.c makes too."""
+    """The ids that tests/unit/test_capture.c makes too."""
     t = sequence * T + np.arange(T)
     return (t * t * 7 + t * 13 + 5) % vocabulary
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Independent conversions of one small random layer, in PyTorch float64.
 
-Writes what tests/test_convert_reference.c reads, from the source root:
+Writes what tests/unit/test_convert_reference.c reads, from the source root:
 /usr/bin/python3 tests/reference/convert.py > tests/reference/convert.txt
 Weights are not stored: both programs make them from the tensor's name by the same integer
 hash. Each method is written from its formulas (arXiv 2502.14837, 2503.01586, 2503.11132,

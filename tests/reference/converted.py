@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Independent forward pass of converted checkpoints, in NumPy float64.
 
-Writes what tests/test_converted.c reads: /usr/bin/python3 tests/reference/converted.py
+Writes what tests/unit/test_converted.c reads: /usr/bin/python3 tests/reference/converted.py
 > tests/reference/converted.txt. Both programs make the weights from the tensors' names, as
 tests/reference/forward.py does; here the attention of each checkpoint is written from what
 the projects' modeling code does with the tensors of those names:

@@ -19,7 +19,7 @@
     /usr/bin/python3 tests/reference/export.py $X > tests/reference/export.txt
 
 Lines of the file: "ids id ..."; then "case SETTING" and "logits POSITION id=value ..." of
-the exported folder, which tests/test_export.c compares with its own evaluation. Rank files
+the exported folder, which tests/unit/test_export.c compares with its own evaluation. Rank files
 are compared here; a difference ends the program.
 """
 import json

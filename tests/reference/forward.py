@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Independent forward pass of small random models, in NumPy float64.
 
-Writes what tests/test_forward_reference.c reads: /usr/bin/python3 tests/reference/forward.py
+Writes what tests/unit/test_forward_reference.c reads: /usr/bin/python3 tests/reference/forward.py
 > tests/reference/forward.txt. Weights are not stored: both programs make them from the
 tensor's name by the same integer hash, rounded to bfloat16. The formulas are those of
 the modeling files of Hugging Face transformers (llama, mistral, qwen2, qwen3, smollm3),

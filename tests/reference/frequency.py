@@ -4,7 +4,7 @@
 
 Score matrices are made whole, once per set of rotated chunks; nothing here knows the
 residual form, the Gram matrix or prefix sums. Queries, keys and values are those of
-tests/window_fixture.h.
+tests/support/window_fixture.h.
 """
 import math
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Low-rank methods of one small random layer from their own definitions, in NumPy.
 
-Writes what tests/test_convert_reference.c reads, from the source root:
+Writes what tests/unit/test_convert_reference.c reads, from the source root:
 /usr/bin/python3 tests/reference/lowrank.py > tests/reference/lowrank.txt
 Weights, text and attention are convert.py's. Nothing here knows that the methods share an
 algebra: SVD-LLM, Palu and CARE whiten W by a Cholesky factor of X^T X, truncate and undo

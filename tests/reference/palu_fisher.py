@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The Fisher information of Palu's rank search, with its labels and with the right ones.
 
-Writes what tests/test_discrepancies.c reads, from the source root:
+Writes what tests/unit/test_discrepancies.c reads, from the source root:
 /usr/bin/python3 tests/reference/palu_fisher.py > tests/reference/palu_fisher.txt
 
 Palu (arXiv 2407.21118; shadowpa0327/Palu rank_search.py at bb22666) takes sqrt(mean over

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Cache quantizers in NumPy, written from the formats' definitions, not from our C.
 
-Writes quant.txt, which tests/test_quant_reference.c reads:
+Writes quant.txt, which tests/unit/test_quant_reference.c reads:
 
     values NAME key|value T n : every dequantized number as the hex of a float32
     bytes NAME : the blocks of block_data() as hex
@@ -18,7 +18,7 @@ F = np.float32
 MASK = (1 << 64) - 1
 
 
-# ---- the random numbers of common/rng.c, from the published algorithms
+# ---- the random numbers of common/numbers/rng.c, from the published algorithms
 
 class Rng:
     """xoshiro256** 1.0 (Blackman and Vigna), seeded by splitmix64."""

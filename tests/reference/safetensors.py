@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Verdicts of the safetensors rules on mutated headers, for tests/test_safetensors.c.
+"""Verdicts of the safetensors rules on mutated headers, for tests/unit/test_safetensors.c.
 
 The rules are those of the format's README and of its Rust parser (validate-before-use: JSON,
 dtype, shape, offsets contiguous from 0, file length), written over Python's json module.

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Spectra of the demo model with numpy.linalg.svd, for tests/test_spectra.c.
+"""Spectra of the demo model with numpy.linalg.svd, for tests/unit/test_spectra.c.
 
 Run from the source root: python3 tests/reference/spectrum.py > tests/reference/spectrum.txt
 """

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """TransMLA's two passes over a text on the whole demo model, in PyTorch float64.
 
-Writes what tests/test_transmla.c reads, from the source root:
+Writes what tests/unit/test_transmla.c reads, from the source root:
 /usr/bin/python3 tests/reference/transmla.py > tests/reference/transmla.txt
 Written from the project's partial_rope.py and lora_qkv.py (arXiv 2502.07864) on the
-tokens of tests/demo.h: pass 1 runs the model and finds the rotations of all layers, pass 2
+tokens of tests/support/demo.h: pass 1 runs the model and finds the rotations of all layers, pass 2
 runs the model whose rotations are reduced and finds the joint PCA of every layer.
 
 Lines: "case SETTING"; "layer l TRACE FIRST OTHER MEAN", of the moment E[x x^T] of the

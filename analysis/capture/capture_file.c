@@ -1,0 +1,359 @@
+/* Reading a capture file. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "analysis/capture/capture_layout.h"
+#include "analysis/capture/moments.h"
+#include "analysis/frequency/shared_results.h"
+#include "common/base/checked.h"
+
+enum { TOKENS_MAX = 1 << 30 }; /* of all sequences together */
+
+struct mls_capture {
+    mls_store *store;
+    mls_capture_head head; /* its pointers are those below */
+    size_t *start;         /* (N + 1) */
+    int32_t *ids;          /* (start[N]) */
+    uint64_t *windows;     /* (W) */
+    double *nll;           /* (N) */
+    char *config_json;
+    mls_shared_results *results;
+};
+
+static mls_status read_model(mls_capture *c, mls_err *err)
+{
+    mls_config *config = &c->head.config;
+    const struct {
+        const char *name;
+        bool *flag;
+    } flags[] = {{"qkv_bias", &config->qkv_bias},
+                 {"o_bias", &config->o_bias},
+                 {"mlp_bias", &config->mlp_bias},
+                 {"qk_norm", &config->qk_norm},
+                 {"tied_embeddings", &config->tied_embeddings}};
+    const struct {
+        const char *name;
+        char *to;
+    } hashes[] = {{"model_sha256", c->head.model_sha256},
+                  {"text_sha256", c->head.text_sha256},
+                  {"tokenizer_sha256", c->head.tokenizer_sha256}};
+    mls_status st = mls_store_read_text(c->store, "/model/config_json", &c->config_json,
+                                        &c->head.config_json_len, err);
+
+    if (!st)
+        st = mls_config_parse(config, c->config_json, c->head.config_json_len,
+                              mls_store_path(c->store), err);
+    c->head.config_json = c->config_json;
+    for (size_t i = 0; i < sizeof flags / sizeof flags[0] && !st; i++) {
+        uint64_t value;
+
+        st = mls_store_get_count(c->store, "/model", flags[i].name, &value, err);
+        *flags[i].flag = value != 0;
+    }
+    for (size_t i = 0; i < sizeof hashes / sizeof hashes[0] && !st; i++)
+        st = mls_store_get_text(c->store, "/provenance", hashes[i].name, hashes[i].to,
+                                sizeof c->head.model_sha256, err);
+    return st;
+}
+
+static mls_status refuse_count(const mls_capture *c, const char *what, uint64_t found,
+                               uint64_t max, mls_err *err)
+{
+    return mls_fail(err, MLS_E_INPUT, "%s: has %llu %s, expected 1 to %llu",
+                    mls_store_path(c->store), (unsigned long long)found, what,
+                    (unsigned long long)max);
+}
+
+/* Check a one-dimensional dataset and read it whole into memory of its own. */
+static mls_status read_vector(mls_capture *c, const char *path, mls_store_type type,
+                              size_t n, size_t size, void *out, mls_err *err)
+{
+    const mls_store_spec spec = {.path = path, .type = type, .rank = 1, .shape = {n}};
+    void *values = NULL;
+    mls_status st = mls_store_check(c->store, &spec, err);
+
+    if (!st) {
+        values = mls_calloc3(n, size, 1, 1);
+        if (!values)
+            st = mls_fail(err, MLS_E_NOMEM, "no memory for %zu values of %s", n, path);
+    }
+    if (!st)
+        st = mls_store_read(c->store, path, type, NULL, 0, values, n, err);
+    memcpy(out, &values, sizeof values);
+    return st;
+}
+
+static mls_status read_sequences(mls_capture *c, mls_err *err)
+{
+    mls_capture_head *h = &c->head;
+    uint64_t N = 0, W = 0, T = 0, *n_tokens = NULL;
+    mls_status st = mls_store_get_count(c->store, "/sequences", "count", &N, err);
+
+    if (!st)
+        st = mls_store_get_count(c->store, "/windows", "count", &W, err);
+    if (!st)
+        st = mls_store_get_count(c->store, "/windows", "length", &T, err);
+    if (st)
+        return st;
+    if (N == 0 || N > TOKENS_MAX)
+        return refuse_count(c, "sequences", N, TOKENS_MAX, err);
+    if (T == 0 || T > TOKENS_MAX)
+        return refuse_count(c, "tokens in a window", T, TOKENS_MAX, err);
+    if (W > N)
+        return refuse_count(c, "windows", W, N, err);
+    h->N = N;
+    h->W = W;
+    h->T = T;
+    st = read_vector(c, "/sequences/n_tokens", MLS_STORE_U64, N, 8, &n_tokens, err);
+    if (st)
+        goto done;
+    c->start = mls_calloc3(N + 1, 1, 1, sizeof *c->start);
+    if (!c->start) {
+        st = mls_fail(err, MLS_E_NOMEM, "no memory for %zu sequences", h->N);
+        goto done;
+    }
+    for (size_t n = 0; n < N; n++) {
+        if (n_tokens[n] < 2 || n_tokens[n] > T ||
+            c->start[n] + n_tokens[n] > TOKENS_MAX) {
+            st = refuse_count(c, "tokens in a sequence", n_tokens[n], T, err);
+            goto done;
+        }
+        c->start[n + 1] = c->start[n] + n_tokens[n];
+    }
+    st = read_vector(c, "/sequences/ids", MLS_STORE_I32, c->start[N], 4, &c->ids, err);
+    if (!st)
+        st = read_vector(c, "/sequences/nll", MLS_STORE_F64, N, 8, &c->nll, err);
+    if (!st)
+        st = read_vector(c, "/axes/window", MLS_STORE_U64, W, 8, &c->windows, err);
+    for (size_t w = 0; w < W && !st; w++)
+        if (c->windows[w] >= N)
+            st = mls_fail(
+                err, MLS_E_INPUT, "%s: window %zu shows sequence %llu, there are %zu",
+                mls_store_path(c->store), w, (unsigned long long)c->windows[w], h->N);
+    h->start = c->start;
+    h->ids = c->ids;
+    h->window_sequence = c->windows;
+
+done:
+    free(n_tokens);
+    return st;
+}
+
+mls_status mls_capture_open(mls_capture **out, const char *path, mls_err *err)
+{
+    mls_capture *c = calloc(1, sizeof *c);
+    mls_status st;
+
+    *out = NULL;
+    if (!c)
+        return mls_fail(err, MLS_E_NOMEM, "no memory to open %s", path);
+    c->results = mls_shared_results_new();
+    if (!c->results) {
+        free(c);
+        return mls_fail(err, MLS_E_NOMEM, "no memory to open %s", path);
+    }
+    st = mls_store_open(&c->store, path, MLS_CAPTURE_KIND, err);
+    if (!st)
+        st = read_model(c, err);
+    if (!st)
+        st = read_sequences(c, err);
+    for (size_t i = 0; i < MLS_LAYOUTS && !st; i++) {
+        const mls_store_spec spec = mls_layout_spec(&mls_layouts[i], &c->head);
+
+        st = mls_store_check(c->store, &spec, err);
+    }
+    if (st)
+        mls_capture_close(c);
+    else
+        *out = c;
+    return st;
+}
+
+void mls_capture_close(mls_capture *c)
+{
+    if (!c)
+        return;
+    mls_shared_results_free(c->results);
+    mls_store_close(c->store);
+    free(c->config_json);
+    free(c->nll);
+    free(c->windows);
+    free(c->ids);
+    free(c->start);
+    free(c);
+}
+
+struct mls_shared_results *mls_capture_results(const mls_capture *c)
+{
+    return c->results;
+}
+
+const char *mls_capture_path(const mls_capture *c)
+{
+    return mls_store_path(c->store);
+}
+
+const mls_capture_head *mls_capture_head_of(const mls_capture *c)
+{
+    return &c->head;
+}
+
+mls_store *mls_capture_store(const mls_capture *c)
+{
+    return c->store;
+}
+
+const mls_config *mls_capture_config(const mls_capture *c)
+{
+    return &c->head.config;
+}
+
+size_t mls_capture_sequences(const mls_capture *c)
+{
+    return c->head.N;
+}
+
+size_t mls_capture_length(const mls_capture *c)
+{
+    return c->head.T;
+}
+
+size_t mls_capture_windows(const mls_capture *c)
+{
+    return c->head.W;
+}
+
+size_t mls_capture_window_length(const mls_capture *c)
+{
+    return c->head.T;
+}
+
+const char *mls_capture_model_sha256(const mls_capture *c)
+{
+    return c->head.model_sha256;
+}
+
+const char *mls_capture_text_sha256(const mls_capture *c)
+{
+    return c->head.text_sha256;
+}
+
+const size_t *mls_capture_start(const mls_capture *c)
+{
+    return c->start;
+}
+
+const int32_t *mls_capture_ids(const mls_capture *c)
+{
+    return c->ids;
+}
+
+double mls_capture_nll(const mls_capture *c)
+{
+    double sum = 0, n_predicted = 0;
+
+    for (size_t n = 0; n < c->head.N; n++) {
+        const double predicted = (double)(c->start[n + 1] - c->start[n]) - 1;
+
+        sum += predicted * c->nll[n];
+        n_predicted += predicted;
+    }
+    return sum / n_predicted;
+}
+
+const double *mls_capture_nll_each(const mls_capture *c)
+{
+    return c->nll;
+}
+
+size_t mls_capture_window_sequence(const mls_capture *c, size_t window)
+{
+    return c->windows[window];
+}
+
+mls_status mls_capture_verify(mls_capture *c, size_t *n_datasets, uint64_t *n_bytes,
+                              mls_err *err)
+{
+    return mls_store_verify(c->store, n_datasets, n_bytes, err);
+}
+
+mls_status mls_capture_text_names(mls_capture *c, char **names, mls_err *err)
+{
+    size_t len;
+
+    return mls_store_read_text(c->store, "/provenance/text_files", names, &len, err);
+}
+
+mls_status mls_capture_stats(mls_capture *c, size_t l, mls_layer_stats *s, mls_err *err)
+{
+    const mls_capture_head *h = &c->head;
+    const size_t n_q = h->config.H * (h->config.D / 2);
+    const size_t n_k = h->config.G * (h->config.D / 2);
+    double *q = NULL, *k = NULL;
+    mls_record r = {0};
+    mls_status st = mls_layer_stats_new(&r.stats, &h->config, err);
+
+    *s = (mls_layer_stats){0};
+    for (size_t i = 0; i < MLS_LAYOUTS && !st; i++) {
+        const mls_layout *layout = &mls_layouts[i];
+
+        if (layout->kind == MLS_LAYOUT_MOMENT)
+            st = mls_store_read(c->store, layout->path, MLS_STORE_F64, &l, 1,
+                                mls_layout_data(layout, &r),
+                                mls_layout_values(layout, h), err);
+    }
+    if (!st)
+        st = mls_capture_norms(c, l, &q, &k, err);
+    if (st) {
+        mls_layer_stats_free(&r.stats);
+        return st;
+    }
+    r.stats.n_tokens = (double)h->start[h->N];
+    mls_moments_mean_norm(r.stats.q_norm, q, h->start, h->N, n_q);
+    mls_moments_mean_norm(r.stats.k_norm, k, h->start, h->N, n_k);
+    free(q);
+    free(k);
+    *s = r.stats;
+    return MLS_OK;
+}
+
+static mls_status read_norms(mls_capture *c, const char *path, size_t l, size_t heads,
+                             double **out, mls_err *err)
+{
+    const size_t C = c->head.config.D / 2;
+
+    *out = mls_calloc3(c->head.N, heads, C, sizeof **out);
+    if (!*out)
+        return mls_fail(err, MLS_E_NOMEM, "no memory for the norms of %zu sequences",
+                        c->head.N);
+    return mls_store_read(c->store, path, MLS_STORE_F64, &l, 1, *out,
+                          c->head.N * heads * C, err);
+}
+
+mls_status mls_capture_norms(mls_capture *c, size_t l, double **q, double **k,
+                             mls_err *err)
+{
+    mls_status st = read_norms(c, "/norms/q", l, c->head.config.H, q, err);
+
+    *k = NULL;
+    if (!st)
+        st = read_norms(c, "/norms/k", l, c->head.config.G, k, err);
+    if (st) {
+        free(*q);
+        free(*k);
+        *q = *k = NULL;
+    }
+    return st;
+}
+
+mls_status mls_capture_window(mls_capture *c, size_t l, size_t window,
+                              mls_window_part part, float *data, mls_err *err)
+{
+    static const char *const paths[MLS_WINDOW_PARTS] = {"/windows/x", "/windows/q",
+                                                        "/windows/k", "/windows/v"};
+    const size_t lead[] = {l, window};
+
+    return mls_store_read(c->store, paths[part], MLS_STORE_F32, lead, 2, data,
+                          c->head.T * mls_window_width(&c->head.config, part), err);
+}

@@ -1,0 +1,36 @@
+/* The datasets of a capture file that have one slice per layer: one table for writer
+   and reader (docs/format/capture.md shows the same). */
+#ifndef MLS_CAPTURE_LAYOUT_H
+#define MLS_CAPTURE_LAYOUT_H
+
+#include "analysis/capture/capture_inner.h"
+
+typedef enum mls_layout_kind {
+    MLS_LAYOUT_MOMENT, /* an array of mls_layer_stats */
+    MLS_LAYOUT_NORMS,  /* per sequence */
+    MLS_LAYOUT_WINDOW,
+} mls_layout_kind;
+
+/**
+ * One dataset. dims: a letter per dimension, of common/base/shape.h, and N sequences,
+ * W windows, T positions in a window; d, e: a second D, E.
+ */
+typedef struct mls_layout {
+    const char *path;
+    mls_layout_kind kind;
+    const char *dims;
+    size_t field; /* offset in mls_record of the pointer to one layer's values */
+    const char *long_name;
+} mls_layout;
+
+enum { MLS_LAYOUTS = 20 };
+extern const mls_layout mls_layouts[MLS_LAYOUTS];
+
+/** The spec of a dataset for the sizes in head. */
+mls_store_spec mls_layout_spec(const mls_layout *layout, const mls_capture_head *head);
+/** Values of one layer. */
+size_t mls_layout_values(const mls_layout *layout, const mls_capture_head *head);
+/** Where a record has them. */
+void *mls_layout_data(const mls_layout *layout, const mls_record *r);
+
+#endif

@@ -1,0 +1,337 @@
+/*
+ * The restart folder of a capture: finished layers and the hidden states after one of
+ * them, each a file that was written beside, synced and renamed, with its own hash.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "analysis/capture/capture_inner.h"
+#include "common/system/files.h"
+#include "common/system/hash.h"
+
+enum { PIECES_MAX = 4 + MLS_WINDOW_PARTS, NAME_SIZE = 32 };
+
+static const char magic[8] = {'M', 'L', 'S', 'P', 'A', 'R', 'T', '1'};
+
+/* What every file of the folder begins with. */
+typedef struct {
+    char magic[8];
+    uint64_t key; /* of the run */
+    uint64_t layer;
+    uint64_t n_bytes, xxh3; /* of what follows */
+} front;
+
+struct mls_part {
+    char *folder, *temp;
+    int fd; /* holds the lock */
+    uint64_t key;
+};
+
+/* A run of bytes of a file. */
+typedef struct {
+    void *data;
+    size_t n;
+} piece;
+
+static char *file_name(const mls_part *p, const char *format, size_t l)
+{
+    char name[NAME_SIZE];
+
+    snprintf(name, sizeof name, "%s-%03zu", format, l);
+    return mls_path_join(p->folder, name);
+}
+
+/* Only names that this file makes are ever removed. */
+static bool is_ours(const char *name)
+{
+    static const char *const prefixes[] = {"layer-", "states-", "key", "capture.h5"};
+
+    for (size_t i = 0; i < sizeof prefixes / sizeof prefixes[0]; i++)
+        if (strncmp(name, prefixes[i], strlen(prefixes[i])) == 0)
+            return true;
+    return false;
+}
+
+static void remove_files(const mls_part *p)
+{
+    DIR *dir = opendir(p->folder);
+
+    if (!dir)
+        return;
+    for (const struct dirent *e = readdir(dir); e; e = readdir(dir)) {
+        char *path = is_ours(e->d_name) ? mls_path_join(p->folder, e->d_name) : NULL;
+
+        if (path)
+            unlink(path);
+        free(path);
+    }
+    closedir(dir);
+}
+
+static mls_status check_key(mls_part *p, bool *stale, mls_err *err)
+{
+    char want[17], *path = mls_path_join(p->folder, "key"), *found = NULL;
+    size_t len = 0;
+    mls_status st = MLS_OK;
+
+    *stale = false;
+    if (!path)
+        return mls_fail(err, MLS_E_NOMEM, "no memory for a file name");
+    snprintf(want, sizeof want, "%016llx", (unsigned long long)p->key);
+    if (mls_file_read(path, 64, &found, &len, NULL) || strcmp(found, want) != 0) {
+        *stale = found != NULL;
+        remove_files(p);
+        st = mls_file_write(path, want, strlen(want), err);
+    }
+    free(found);
+    free(path);
+    return st;
+}
+
+mls_status mls_part_open(mls_part **out, const char *path, uint64_t key, bool *stale,
+                         mls_err *err)
+{
+    const size_t size = strlen(path) + sizeof ".part";
+    mls_status st;
+    mls_part *p = calloc(1, sizeof *p);
+
+    *out = NULL;
+    if (p) {
+        p->fd = -1;
+        p->key = key;
+        p->folder = malloc(size);
+    }
+    if (!p || !p->folder) {
+        st = mls_fail(err, MLS_E_NOMEM, "no memory for a file name");
+        goto done;
+    }
+    snprintf(p->folder, size, "%s.part", path);
+    p->temp = mls_path_join(p->folder, "capture.h5");
+    if (!p->temp) {
+        st = mls_fail(err, MLS_E_NOMEM, "no memory for a file name");
+        goto done;
+    }
+    st = mls_folder_prepare(p->folder, err);
+    if (st)
+        goto done;
+    p->fd = open(p->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (p->fd < 0 || flock(p->fd, LOCK_EX | LOCK_NB)) {
+        st = mls_fail(err, MLS_E_INPUT, "%s: %s", p->folder,
+                      errno == EWOULDBLOCK ? "another run is writing this capture"
+                                           : strerror(errno));
+        goto done;
+    }
+    st = check_key(p, stale, err);
+    if (st)
+        goto done;
+    *out = p;
+    p = NULL;
+
+done:
+    mls_part_close(p, false);
+    return st;
+}
+
+void mls_part_close(mls_part *p, bool remove)
+{
+    if (!p)
+        return;
+    if (remove && p->fd >= 0) {
+        remove_files(p);
+        rmdir(p->folder); /* stays when somebody put a file of their own there */
+    }
+    if (p->fd >= 0)
+        close(p->fd);
+    free(p->temp);
+    free(p->folder);
+    free(p);
+}
+
+const char *mls_part_temp(const mls_part *p)
+{
+    return p->temp;
+}
+
+/* The runs of bytes that a record is; returns how many. */
+static size_t pieces_of(piece pieces[PIECES_MAX], const mls_capture_head *head,
+                        mls_record *r)
+{
+    const mls_layer_stats *s = &r->stats;
+    size_t n = 0;
+
+    pieces[n++] = (piece){&r->stats.n_tokens, sizeof(double)};
+    pieces[n++] = (piece){s->block, s->n_block * sizeof(double)};
+    pieces[n++] = (piece){r->q_norms, head->N * s->H * s->C * sizeof(double)};
+    pieces[n++] = (piece){r->k_norms, head->N * s->G * s->C * sizeof(double)};
+    for (int i = 0; i < MLS_WINDOW_PARTS; i++)
+        pieces[n++] = (piece){r->window[i],
+                              head->W * head->T *
+                                  mls_window_width(&head->config, (mls_window_part)i) *
+                                  sizeof(float)};
+    return n;
+}
+
+static mls_status save(mls_part *p, const char *what, size_t l, const piece *pieces,
+                       size_t n, mls_err *err)
+{
+    mls_status st = MLS_OK;
+    char *path = file_name(p, what, l), *temp = NULL;
+    mls_xxh3_stream *x = mls_xxh3_stream_new();
+    front f = {.key = p->key, .layer = l};
+    FILE *out = NULL;
+
+    if (!path || !x) {
+        st = mls_fail(err, MLS_E_NOMEM, "no memory to keep layer %zu", l);
+        goto done;
+    }
+    memcpy(f.magic, magic, sizeof magic);
+    for (size_t i = 0; i < n; i++) {
+        mls_xxh3_stream_add(x, pieces[i].data, pieces[i].n);
+        f.n_bytes += pieces[i].n;
+    }
+    f.xxh3 = mls_xxh3_stream_digest(x);
+    st = mls_file_temp_name(path, &temp, err);
+    if (st)
+        goto done;
+    out = fopen(temp, "wb");
+    bool ok = out && fwrite(&f, sizeof f, 1, out) == 1;
+    for (size_t i = 0; i < n && ok; i++)
+        ok = fwrite(pieces[i].data, 1, pieces[i].n, out) == pieces[i].n;
+    ok = ok && fflush(out) == 0;
+    if (!ok)
+        st = mls_fail(err, MLS_E_IO, "%s: writing %llu bytes: %s", path,
+                      (unsigned long long)f.n_bytes, strerror(errno));
+    if (out && fclose(out) && !st)
+        st = mls_fail(err, MLS_E_IO, "%s: %s", path, strerror(errno));
+    if (!st)
+        st = mls_file_commit(temp, path, err);
+    if (st)
+        unlink(temp);
+
+done:
+    free(temp);
+    mls_xxh3_stream_free(x);
+    free(path);
+    return st;
+}
+
+static bool front_is_right(const mls_part *p, const front *f, size_t l, uint64_t n)
+{
+    return memcmp(f->magic, magic, sizeof magic) == 0 && f->key == p->key &&
+           f->layer == l && f->n_bytes == n;
+}
+
+static uint64_t total(const piece *pieces, size_t n)
+{
+    uint64_t sum = 0;
+
+    for (size_t i = 0; i < n; i++)
+        sum += pieces[i].n;
+    return sum;
+}
+
+/* True when the file is there, of this run, of n bytes and unharmed. */
+static bool is_whole(const mls_part *p, const char *what, size_t l, uint64_t n)
+{
+    char *path = file_name(p, what, l);
+    FILE *in = path ? fopen(path, "rb") : NULL;
+    uint64_t hash = 0, found = 0;
+    front f;
+    bool ok = in && fread(&f, sizeof f, 1, in) == 1 && front_is_right(p, &f, l, n);
+
+    if (in)
+        fclose(in);
+    ok = ok && !mls_xxh3_file(path, sizeof f, &hash, &found, NULL) && found == n &&
+         hash == f.xxh3;
+    free(path);
+    return ok;
+}
+
+static mls_status load(mls_part *p, const char *what, size_t l, const piece *pieces,
+                       size_t n, mls_err *err)
+{
+    char *path = file_name(p, what, l);
+    FILE *in = path ? fopen(path, "rb") : NULL;
+    front f;
+    bool ok =
+        in && is_whole(p, what, l, total(pieces, n)) && fread(&f, sizeof f, 1, in) == 1;
+
+    for (size_t i = 0; i < n && ok; i++)
+        ok = fread(pieces[i].data, 1, pieces[i].n, in) == pieces[i].n;
+    if (in)
+        fclose(in);
+    free(path);
+    return ok ? MLS_OK
+              : mls_fail(err, MLS_E_IO, "%s/%s-%03zu: is missing or damaged", p->folder,
+                         what, l);
+}
+
+size_t mls_part_finished(mls_part *p, const mls_capture_head *head)
+{
+    const size_t L = head->config.L;
+    const uint64_t states_bytes =
+        head->start[head->N] * (uint64_t)head->config.E * sizeof(float);
+    mls_record r = {.stats = {.H = head->config.H,
+                              .G = head->config.G,
+                              .D = head->config.D,
+                              .C = head->config.D / 2}};
+    piece pieces[PIECES_MAX];
+    size_t whole = 0, finished = 0;
+
+    r.stats.n_block = mls_layer_stats_size(&head->config);
+    const uint64_t n_bytes = total(pieces, pieces_of(pieces, head, &r));
+    while (whole < L && is_whole(p, "layer", whole, n_bytes)) {
+        whole++;
+        if (is_whole(p, "states", whole - 1, states_bytes))
+            finished = whole;
+    }
+    return finished;
+}
+
+mls_status mls_part_save_record(mls_part *p, size_t l, const mls_capture_head *head,
+                                const mls_record *r, mls_err *err)
+{
+    mls_record copy = *r; /* pieces are for writing and reading alike */
+    piece pieces[PIECES_MAX];
+
+    return save(p, "layer", l, pieces, pieces_of(pieces, head, &copy), err);
+}
+
+mls_status mls_part_load_record(mls_part *p, size_t l, const mls_capture_head *head,
+                                mls_record *r, mls_err *err)
+{
+    piece pieces[PIECES_MAX];
+
+    return load(p, "layer", l, pieces, pieces_of(pieces, head, r), err);
+}
+
+mls_status mls_part_save_states(mls_part *p, size_t l, const mls_capture_head *head,
+                                float *h, mls_err *err)
+{
+    const piece states = {h, head->start[head->N] * head->config.E * sizeof *h};
+    mls_status st = save(p, "states", l, &states, 1, err);
+
+    for (size_t i = 0; i < l && !st; i++) {
+        char *path = file_name(p, "states", i);
+
+        if (path)
+            unlink(path);
+        free(path);
+    }
+    return st;
+}
+
+mls_status mls_part_load_states(mls_part *p, size_t l, const mls_capture_head *head,
+                                float *h, mls_err *err)
+{
+    const piece states = {h, head->start[head->N] * head->config.E * sizeof *h};
+
+    return load(p, "states", l, &states, 1, err);
+}

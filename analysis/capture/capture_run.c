@@ -1,0 +1,396 @@
+/* The pass of a model over a text that fills a capture file, layer by layer. */
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "analysis/capture/capture_inner.h"
+#include "analysis/capture/moments.h"
+#include "analysis/model/forward.h"
+#include "analysis/numeric/blas.h"
+#include "common/base/buf.h"
+#include "common/base/checked.h"
+#include "common/numbers/finite.h"
+#include "common/system/files.h"
+#include "common/system/hash.h"
+
+/* Jobs of a layer, each with sums of its own: more threads than this would idle, fewer
+   sums would take less memory. A part of the format: sums depend on it. */
+enum { JOBS = 32 };
+
+static const uint64_t windows_bytes_default = (uint64_t)1 << 30;
+
+typedef struct {
+    const mls_model *model;
+    const mls_corpus *corpus;
+    const mls_capture_options *options;
+    mls_pool *pool;
+    const mls_progress *progress;
+
+    mls_capture_head head;
+    mls_part *part;
+    mls_states states;
+    mls_plain plain;
+    mls_record record;          /* of the present layer */
+    mls_layer_stats sums[JOBS]; /* one per job */
+    size_t n_jobs;
+    size_t *window_of; /* (N): 1 + window of a sequence; 0: none */
+    double **scratch;  /* per worker */
+    mls_err *seen_bad; /* per worker: what mls_plain_attention() could not return */
+    double *nll;       /* (N) */
+    size_t layer;
+    atomic_size_t sequences_done;
+} capture_run;
+
+static double seconds(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* Progress counts sequences through layers; the output head is one layer more. */
+static mls_status report(capture_run *r, mls_err *err)
+{
+    const size_t L = r->head.config.L;
+    char what[64];
+
+    if (r->layer < L)
+        snprintf(what, sizeof what, "layer %zu of %zu", r->layer + 1, L);
+    else
+        snprintf(what, sizeof what, "output head");
+    return mls_progress_step(r->progress, what, (double)atomic_load(&r->sequences_done),
+                             (double)((L + 1) * r->head.N), err);
+}
+
+/* NaN and infinity are refused where they are first seen. */
+static bool refuse_bad(mls_err *bad, const mls_attention_view *v, const char *part,
+                       const float *x, size_t n, size_t D)
+{
+    const size_t at = mls_first_not_finite(x, v->T * n);
+    char head[32] = "";
+
+    if (at == v->T * n)
+        return false;
+    if (D)
+        snprintf(head, sizeof head, ", head %zu", at % n / D);
+    mls_fail(bad, MLS_E_NUMERIC,
+             "layer %zu, sequence %zu, token %zu: %s%s, dimension %zu is %g", v->layer,
+             v->sequence, at / n, part, head, D ? at % n % D : at % n, (double)x[at]);
+    return true;
+}
+
+static void see(void *arg, const mls_attention_view *v)
+{
+    capture_run *r = arg;
+    const mls_config *c = &r->head.config;
+    const size_t D = c->D, HD = c->H * D, GD = c->G * D, C = D / 2;
+    const float *const parts[MLS_WINDOW_PARTS] = {v->x, v->q, v->k, v->v};
+    mls_err *bad = &r->seen_bad[v->worker];
+
+    if (refuse_bad(bad, v, "the input of attention", v->x, c->E, 0) ||
+        refuse_bad(bad, v, "the query", v->q, HD, D) ||
+        refuse_bad(bad, v, "the key", v->k, GD, D) ||
+        refuse_bad(bad, v, "the value", v->v, GD, D))
+        return;
+    mls_moments_add(&r->sums[v->sequence / r->states.per_job], v,
+                    r->record.q_norms + v->sequence * c->H * C,
+                    r->record.k_norms + v->sequence * c->G * C, r->scratch[v->worker]);
+    if (r->window_of[v->sequence] == 0)
+        return;
+    for (int i = 0; i < MLS_WINDOW_PARTS; i++) {
+        const size_t n = v->T * mls_window_width(c, (mls_window_part)i);
+
+        memcpy(r->record.window[i] + (r->window_of[v->sequence] - 1) * n, parts[i],
+               n * sizeof(float));
+    }
+}
+
+static mls_status watched_attention(void *arg, size_t sequence, size_t worker,
+                                    const float *x, size_t T, float *out, mls_err *err)
+{
+    capture_run *r = arg;
+    mls_status st;
+
+    st = mls_plain_attention(&r->plain, sequence, worker, x, T, out, err);
+    if (!st && r->seen_bad[worker].status)
+        st = mls_fail(err, r->seen_bad[worker].status, "%s", r->seen_bad[worker].text);
+    atomic_fetch_add(&r->sequences_done, 1);
+    /* Worker 0 is the thread that called us: only there may progress be told. */
+    return !st && worker == 0 ? report(r, err) : st;
+}
+
+static mls_status see_logits(void *arg, size_t sequence, size_t worker, size_t first,
+                             size_t n, const float *logits, mls_err *err)
+{
+    capture_run *r = arg;
+    const size_t *start = r->head.start;
+    const size_t T = start[sequence + 1] - start[sequence];
+    const size_t V = r->head.config.V;
+
+    for (size_t i = 0; i < n && first + i + 1 < T; i++)
+        r->nll[sequence] +=
+            mls_nll(logits + i * V, V, r->head.ids[start[sequence] + first + i + 1]);
+    if (first + n < T)
+        return MLS_OK;
+    r->nll[sequence] /= (double)T - 1;
+    atomic_fetch_add(&r->sequences_done, 1);
+    return worker == 0 ? report(r, err) : MLS_OK;
+}
+
+/* W whole windows, spread evenly over the sequences of full length. */
+static mls_status choose_windows(capture_run *r, mls_err *err)
+{
+    mls_capture_head *h = &r->head;
+    const mls_config *c = &h->config;
+    const size_t *start = h->start;
+    const size_t wanted = r->options->n_windows;
+    const uint64_t limit =
+        r->options->windows_bytes ? r->options->windows_bytes : windows_bytes_default;
+    uint64_t each = 0;
+    size_t n_full = 0, full = 0, w = 0;
+
+    for (int i = 0; i < MLS_WINDOW_PARTS; i++)
+        each += h->T * mls_window_width(c, (mls_window_part)i) * sizeof(float) * c->L;
+    for (size_t n = 0; n < h->N; n++)
+        n_full += start[n + 1] - start[n] == h->T;
+    h->W = wanted < n_full ? wanted : n_full;
+    if (h->W > limit / each) {
+        h->W = limit / each;
+        mls_progress_note(
+            r->progress,
+            "windows: %zu instead of %zu, each takes %.1f MB and the limit "
+            "is %.0f MB",
+            h->W, wanted, 1e-6 * (double)each, 1e-6 * (double)limit);
+    }
+    h->window_sequence = mls_calloc3(h->W, 1, 1, sizeof *h->window_sequence);
+    r->window_of = mls_calloc3(h->N, 1, 1, sizeof *r->window_of);
+    if (!h->window_sequence || !r->window_of)
+        return mls_fail(err, MLS_E_NOMEM, "no memory for %zu windows", h->W);
+    for (size_t n = 0; n < h->N && w < h->W; n++) {
+        if (start[n + 1] - start[n] != h->T)
+            continue;
+        if (full == w * n_full / h->W) {
+            h->window_sequence[w] = n;
+            r->window_of[n] = ++w;
+        }
+        full++;
+    }
+    return MLS_OK;
+}
+
+static mls_status make_head(capture_run *r, mls_err *err)
+{
+    const mls_checkpoint *checkpoint = mls_model_checkpoint(r->model);
+    const mls_corpus *corpus = r->corpus;
+    mls_capture_head *h = &r->head;
+    mls_status st = MLS_OK;
+
+    h->config = *mls_model_config(r->model);
+    h->N = corpus->N;
+    h->start = corpus->start;
+    h->ids = corpus->ids;
+    for (size_t n = 0; n < h->N; n++)
+        if (h->start[n + 1] - h->start[n] > h->T)
+            h->T = h->start[n + 1] - h->start[n];
+    if (h->T < 2)
+        return mls_fail(
+            err, MLS_E_INPUT,
+            "the text gives a single token, a capture needs two: the first of "
+            "a sequence is not predicted");
+    snprintf(h->text_sha256, sizeof h->text_sha256, "%s", corpus->sha256);
+    if (r->options->tokenizer_sha256)
+        snprintf(h->tokenizer_sha256, sizeof h->tokenizer_sha256, "%s",
+                 r->options->tokenizer_sha256);
+    h->config_json = mls_checkpoint_config_json(checkpoint, &h->config_json_len);
+    if (r->options->model_sha256)
+        snprintf(h->model_sha256, sizeof h->model_sha256, "%s",
+                 r->options->model_sha256);
+    else
+        st = mls_checkpoint_sha256(checkpoint, h->model_sha256, r->progress, err);
+    return st ? st : choose_windows(r, err);
+}
+
+/* Two runs with one key give the same file; what is recorded only is left out. */
+static mls_status run_key(const capture_run *r, uint64_t *key, mls_err *err)
+{
+    const mls_capture_head *h = &r->head;
+    mls_buf b = {0};
+
+    mls_buf_printf(&b, "%s %s %s %s %zu %zu %zu\n", MLS_CAPTURE_KIND, MLS_VERSION,
+                   mls_blas_core(), h->model_sha256, h->N, h->T, h->W);
+    mls_buf_add(&b, (const char *)h->start, (h->N + 1) * sizeof *h->start);
+    mls_buf_add(&b, (const char *)h->ids, h->start[h->N] * sizeof *h->ids);
+    if (b.failed) {
+        mls_buf_free(&b);
+        return mls_fail(err, MLS_E_NOMEM, "no memory for the identity of a run");
+    }
+    *key = mls_xxh3(b.data, b.len);
+    mls_buf_free(&b);
+    return MLS_OK;
+}
+
+static mls_status prepare(capture_run *r, mls_err *err)
+{
+    const mls_config *c = &r->head.config;
+    const size_t N = r->head.N, workers = mls_pool_threads(r->pool);
+    mls_status st = mls_states_embed(&r->states, r->model, r->corpus, err);
+
+    if (st)
+        return st;
+    r->states.per_job = (N + JOBS - 1) / JOBS;
+    r->n_jobs = (N + r->states.per_job - 1) / r->states.per_job;
+    st = mls_plain_new(&r->plain, c, r->states.T_max, workers, err);
+    if (!st)
+        st = mls_record_new(&r->record, &r->head, err);
+    for (size_t i = 0; i < r->n_jobs && !st; i++)
+        st = mls_layer_stats_new_small(&r->sums[i], c, err);
+    if (st)
+        return st;
+    r->plain.see = see;
+    r->plain.see_arg = r;
+    r->nll = mls_calloc3(N, 1, 1, sizeof *r->nll);
+    r->seen_bad = mls_calloc3(workers, 1, 1, sizeof *r->seen_bad);
+    r->scratch = mls_calloc3(workers, 1, 1, sizeof *r->scratch);
+    bool ok = r->nll && r->seen_bad && r->scratch;
+    for (size_t i = 0; i < workers && ok; i++) {
+        r->scratch[i] = mls_calloc3(mls_moments_scratch(r->states.T_max, c->D), 1, 1,
+                                    sizeof *r->scratch[i]);
+        ok = r->scratch[i];
+    }
+    return ok ? MLS_OK
+              : mls_fail(err, MLS_E_NOMEM, "no memory for %zu sequences on %zu threads",
+                         N, workers);
+}
+
+static void release(capture_run *r)
+{
+    const size_t workers = mls_pool_threads(r->pool);
+
+    for (size_t i = 0; i < workers && r->scratch; i++)
+        free(r->scratch[i]);
+    free(r->scratch);
+    free(r->seen_bad);
+    free(r->nll);
+    for (size_t i = 0; i < r->n_jobs; i++)
+        mls_layer_stats_free(&r->sums[i]);
+    mls_record_free(&r->record);
+    mls_plain_free(&r->plain);
+    mls_states_free(&r->states);
+    free(r->window_of);
+    free(r->head.window_sequence);
+}
+
+static mls_status do_layer(capture_run *r, mls_err *err)
+{
+    const mls_config *c = &r->head.config;
+    mls_layer layer = {0};
+    mls_status st = mls_model_layer(r->model, r->layer, &layer, err);
+
+    if (!st)
+        st = mls_moments_x(r->record.stats.x_second, r->states.h,
+                           r->head.start[r->head.N], c->E, layer.attn_norm, c->rms_eps,
+                           r->pool, err);
+    for (size_t i = 0; i < r->n_jobs; i++) {
+        r->sums[i].n_tokens = 0;
+        memset(r->sums[i].block, 0, r->sums[i].n_block * sizeof(double));
+    }
+    r->plain.layer = &layer;
+    if (!st)
+        st = mls_layer_forward(c, &layer, &r->states, watched_attention, r, r->pool,
+                               err);
+    if (!st) {
+        mls_moments_join(r->sums, r->n_jobs);
+        mls_moments_finish(&r->record.stats, &r->sums[0]);
+        st = mls_part_save_record(r->part, r->layer, &r->head, &r->record, err);
+    }
+    mls_layer_free(&layer);
+    return st;
+}
+
+static mls_status do_layers(capture_run *r, mls_err *err)
+{
+    const size_t L = r->head.config.L;
+    const size_t finished = mls_part_finished(r->part, &r->head);
+    mls_status st = MLS_OK;
+    double last_saved = seconds();
+
+    if (finished) {
+        mls_progress_note(r->progress, "going on after layer %zu of %zu", finished, L);
+        st = mls_part_load_states(r->part, finished - 1, &r->head, r->states.h, err);
+    }
+    atomic_store(&r->sequences_done, finished * r->head.N);
+    for (r->layer = finished; r->layer < L && !st; r->layer++) {
+        st = do_layer(r, err);
+        if (!st && seconds() - last_saved >= r->options->save_every) {
+            st = mls_part_save_states(r->part, r->layer, &r->head, r->states.h, err);
+            last_saved = seconds();
+        }
+    }
+    if (!st)
+        st = mls_head_forward(r->model, &r->states, see_logits, r, r->pool, err);
+    return st;
+}
+
+/* Put the file together from the records of the layers. */
+static mls_status assemble(capture_run *r, const char *path, mls_err *err)
+{
+    mls_store *file = NULL;
+    mls_status st = mls_capture_create(&file, path, mls_part_temp(r->part), &r->head,
+                                       r->options, err);
+
+    for (size_t l = 0; l < r->head.config.L && !st; l++) {
+        st = mls_part_load_record(r->part, l, &r->head, &r->record, err);
+        if (!st)
+            st = mls_capture_append(file, &r->record, err);
+    }
+    if (st) {
+        mls_store_abandon(file);
+        return st;
+    }
+    return mls_capture_finish(file, r->nll, r->head.N, err);
+}
+
+mls_status mls_capture_run(const mls_model *m, const mls_corpus *corpus,
+                           const char *path, const mls_capture_options *options,
+                           mls_pool *pool, const mls_progress *progress, mls_err *err)
+{
+    capture_run r = {.model = m,
+                     .corpus = corpus,
+                     .options = options,
+                     .pool = pool,
+                     .progress = progress};
+    uint64_t key = 0;
+    bool stale = false;
+    mls_status st = mls_file_replaceable(path, err);
+
+    if (!st)
+        st = make_head(&r, err);
+    if (!st && options->keep_finished &&
+        mls_capture_is_finished(path, &r.head, options)) {
+        release(&r);
+        return MLS_OK;
+    }
+    if (!st)
+        st = run_key(&r, &key, err);
+    if (!st)
+        st = mls_part_open(&r.part, path, key, &stale, err);
+    if (!st && stale)
+        mls_progress_note(
+            progress,
+            "%s.part is of another run (model, text, options or program): "
+            "starting from the first layer",
+            path);
+    if (!st)
+        st = prepare(&r, err);
+    if (!st)
+        st = do_layers(&r, err);
+    if (!st)
+        st = assemble(&r, path, err);
+    /* What a second try would meet again is not worth keeping. */
+    mls_part_close(r.part, !st || st == MLS_E_INPUT || st == MLS_E_NUMERIC);
+    release(&r);
+    return st;
+}

@@ -1,0 +1,250 @@
+#include "analysis/capture/moments.h"
+
+#include <cblas.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "analysis/numeric/kernels.h"
+#include "common/base/checked.h"
+
+/* Tokens turned into doubles at a time, and the side of a tile of the E x E sum. */
+enum { BLOCK = 1024, ROWS_PER_JOB = 64, TILE = 128 };
+
+size_t mls_moments_scratch(size_t T, size_t D)
+{
+    return 2 * T * D;
+}
+
+/*
+ * out (D, T) with rows ld apart = the transpose of T rows of D at a stride, in double:
+ * BLAS sums over contiguous tokens nearly twice as fast. By blocks, so that each cache
+ * line of out is written once.
+ */
+static void transpose(double *out, size_t ld, const float *x, size_t stride, size_t T,
+                      size_t D)
+{
+    enum { LINE = 8 };
+    size_t t = 0;
+
+    for (; t + LINE <= T; t += LINE)
+        for (size_t d = 0; d < D; d++)
+            for (size_t i = 0; i < LINE; i++)
+                out[d * ld + t + i] = (double)x[(t + i) * stride + d];
+    for (; t < T; t++)
+        for (size_t d = 0; d < D; d++)
+            out[d * ld + t] = (double)x[t * stride + d];
+}
+
+/*
+ * Sum of n values as four interleaved ones: always the same order, and no long chain.
+ */
+static double sum_of(const double *x, size_t n)
+{
+    double sum[4] = {0};
+    size_t i = 0;
+
+    for (; i + 4 <= n; i += 4)
+        for (size_t j = 0; j < 4; j++)
+            sum[j] += x[i + j];
+    for (; i < n; i++)
+        sum[0] += x[i];
+    return (sum[0] + sum[1]) + (sum[2] + sum[3]);
+}
+
+/* second (D, D) += upper triangle of x x^T; mean (D) += sums over tokens. x (D, T). */
+static void add_moments(double *second, double *mean, const double *x, size_t T,
+                        size_t D)
+{
+    cblas_dsyrk(CblasRowMajor, CblasUpper, CblasNoTrans, (int)D, (int)T, 1.0, x, (int)T,
+                1.0, second, (int)D);
+    for (size_t d = 0; d < D; d++)
+        mean[d] += sum_of(x + d * T, T);
+}
+
+/* norms (C): mean over t of |(x[c, t], x[c + C, t])|. */
+static void chunk_norms(double *norms, const double *x, size_t T, size_t D)
+{
+    const size_t C = D / 2;
+
+    for (size_t c = 0; c < C; c++) {
+        const double *a = x + c * T, *b = x + (c + C) * T;
+        double sum = 0;
+
+        for (size_t t = 0; t < T; t++)
+            sum += sqrt(a[t] * a[t] + b[t] * b[t]);
+        norms[c] = sum / (double)T;
+    }
+}
+
+static void add_x(double *restrict mean, double *restrict abs, const float *restrict x,
+                  size_t T, size_t E)
+{
+    for (size_t t = 0; t < T; t++)
+        for (size_t e = 0; e < E; e++) {
+            const double v = (double)x[t * E + e];
+
+            mean[e] += v;
+            abs[e] += fabs(v);
+        }
+}
+
+void mls_moments_add(mls_layer_stats *sum, const mls_attention_view *view,
+                     double *q_norms, double *k_norms, double *scratch)
+{
+    const size_t H = sum->H, G = sum->G, D = sum->D, C = sum->C;
+    const size_t T = view->T;
+    double *a = scratch, *b = scratch + T * D; /* (D, T) each */
+
+    sum->n_tokens += (double)T;
+    add_x(sum->x_mean, sum->x_abs, view->x, T, sum->E);
+    for (size_t h = 0; h < H; h++) {
+        transpose(a, T, view->q + h * D, H * D, T, D);
+        add_moments(sum->q_second + h * D * D, sum->q_mean + h * D, a, T, D);
+        chunk_norms(q_norms + h * C, a, T, D);
+        transpose(a, T, view->q_rot + h * D, H * D, T, D);
+        add_moments(sum->q_rot_second + h * D * D, sum->q_rot_mean + h * D, a, T, D);
+    }
+    for (size_t g = 0; g < G; g++) {
+        transpose(a, T, view->k_rot + g * D, G * D, T, D);
+        add_moments(sum->k_rot_second + g * D * D, sum->k_rot_mean + g * D, a, T, D);
+        transpose(a, T, view->k + g * D, G * D, T, D);
+        add_moments(sum->k_second + g * D * D, sum->k_mean + g * D, a, T, D);
+        chunk_norms(k_norms + g * C, a, T, D);
+        transpose(b, T, view->v + g * D, G * D, T, D);
+        add_moments(sum->v_second + g * D * D, sum->v_mean + g * D, b, T, D);
+        cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)D, (int)D, (int)T,
+                    1.0, a, (int)T, b, (int)T, 1.0, sum->kv_cross + g * D * D, (int)D);
+    }
+}
+
+void mls_moments_join(mls_layer_stats *sums, size_t n)
+{
+    for (size_t step = 1; step < n; step *= 2)
+        for (size_t i = 0; i + step < n; i += 2 * step) {
+            mls_layer_stats *to = &sums[i];
+            const mls_layer_stats *from = &sums[i + step];
+
+            to->n_tokens += from->n_tokens;
+            for (size_t j = 0; j < to->n_block; j++)
+                to->block[j] += from->block[j];
+        }
+}
+
+/* Lower triangle of n matrices (D, D) from the upper one. */
+static void mirror(double *a, size_t n, size_t D)
+{
+    for (size_t m = 0; m < n; m++, a += D * D)
+        for (size_t i = 0; i < D; i++)
+            for (size_t j = 0; j < i; j++)
+                a[i * D + j] = a[j * D + i];
+}
+
+void mls_moments_finish(mls_layer_stats *s, const mls_layer_stats *sum)
+{
+    double *small = s->block + (s->n_block - sum->n_block); /* x_second comes first */
+
+    s->n_tokens = sum->n_tokens;
+    for (size_t i = 0; i < sum->n_block; i++)
+        small[i] = sum->block[i] / sum->n_tokens;
+    mirror(s->q_second, s->H, s->D);
+    mirror(s->q_rot_second, s->H, s->D);
+    mirror(s->k_second, s->G, s->D);
+    mirror(s->k_rot_second, s->G, s->D);
+    mirror(s->v_second, s->G, s->D);
+}
+
+typedef struct {
+    const float *h; /* (n, E), the present block */
+    size_t n, E;
+    const float *gain;
+    double eps;
+    float *rows;    /* (BLOCK, E): norm(h) */
+    double *x;      /* (E, BLOCK): its transpose in double */
+    double *second; /* (E, E), upper triangle of tiles */
+} x_work;
+
+static mls_status norm_rows(void *arg, size_t job, size_t worker, mls_err *err)
+{
+    const x_work *w = arg;
+    const size_t first = job * ROWS_PER_JOB;
+    const size_t n = w->n - first < ROWS_PER_JOB ? w->n - first : ROWS_PER_JOB;
+    const size_t at = first * w->E;
+
+    (void)worker;
+    (void)err;
+    mls_rmsnorm(w->rows + at, w->h + at, w->gain, w->eps, n, w->E);
+    transpose(w->x + first, BLOCK, w->rows + at, w->E, n, w->E);
+    return MLS_OK;
+}
+
+/* Tile number job of the upper triangle: rows i, columns j >= i. */
+static mls_status add_tile(void *arg, size_t job, size_t worker, mls_err *err)
+{
+    const x_work *w = arg;
+    const size_t E = w->E, side = (E + TILE - 1) / TILE;
+    size_t i = 0, j = job;
+
+    (void)worker;
+    (void)err;
+    while (j >= side - i) {
+        j -= side - i;
+        i++;
+    }
+    i *= TILE;
+    j = i + j * TILE;
+    const int ni = (int)(E - i < TILE ? E - i : TILE);
+    const int nj = (int)(E - j < TILE ? E - j : TILE);
+    double *to = w->second + i * E + j;
+
+    if (i == j)
+        cblas_dsyrk(CblasRowMajor, CblasUpper, CblasNoTrans, ni, (int)w->n, 1.0,
+                    w->x + i * BLOCK, BLOCK, 1.0, to, (int)E);
+    else
+        cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, ni, nj, (int)w->n, 1.0,
+                    w->x + i * BLOCK, BLOCK, w->x + j * BLOCK, BLOCK, 1.0, to, (int)E);
+    return MLS_OK;
+}
+
+mls_status mls_moments_x(double *second, const float *h, size_t n, size_t E,
+                         const float *gain, double eps, mls_pool *pool, mls_err *err)
+{
+    const size_t side = (E + TILE - 1) / TILE;
+    mls_status st = MLS_OK;
+    x_work w = {.E = E, .gain = gain, .eps = eps, .second = second};
+
+    memset(second, 0, E * E * sizeof *second);
+    w.rows = mls_calloc3(BLOCK, E, 1, sizeof *w.rows);
+    w.x = mls_calloc3(BLOCK, E, 1, sizeof *w.x);
+    if (!w.rows || !w.x) {
+        st = mls_fail(err, MLS_E_NOMEM, "no memory for %d rows of %zu", BLOCK, E);
+        goto done;
+    }
+    for (size_t first = 0; first < n && !st; first += BLOCK) {
+        w.h = h + first * E;
+        w.n = n - first < BLOCK ? n - first : BLOCK;
+        st = mls_pool_run(pool, (w.n + ROWS_PER_JOB - 1) / ROWS_PER_JOB, norm_rows, &w,
+                          err);
+        if (!st)
+            st = mls_pool_run(pool, side * (side + 1) / 2, add_tile, &w, err);
+    }
+    for (size_t i = 0; i < E * E; i++)
+        second[i] /= (double)n;
+    mirror(second, 1, E);
+
+done:
+    free(w.x);
+    free(w.rows);
+    return st;
+}
+
+void mls_moments_mean_norm(double *mean, const double *each, const size_t *start,
+                           size_t N, size_t n)
+{
+    memset(mean, 0, n * sizeof *mean);
+    for (size_t s = 0; s < N; s++)
+        for (size_t i = 0; i < n; i++)
+            mean[i] += (double)(start[s + 1] - start[s]) * each[s * n + i];
+    for (size_t i = 0; i < n; i++)
+        mean[i] /= (double)start[N];
+}

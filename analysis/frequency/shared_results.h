@@ -1,0 +1,47 @@
+/*
+ * Results of a capture that many settings ask for: the order of a layer's chunks does
+ * not depend on the budget, nor a layer's sensitivity on the rank, so that each is
+ * worked out once. They belong to the open capture file.
+ */
+#ifndef MLS_SHARED_RESULTS_H
+#define MLS_SHARED_RESULTS_H
+
+#include <stddef.h>
+
+#include "analysis/frequency/rule_scores.h"
+#include "analysis/latent/sensitivity.h"
+#include "common/base/status.h"
+
+/** Not thread-safe, as the capture that owns it. */
+typedef struct mls_shared_results mls_shared_results;
+
+/** NULL when memory is short. */
+mls_shared_results *mls_shared_results_new(void);
+void mls_shared_results_free(mls_shared_results *r); /* NULL is accepted */
+
+/**
+ * What was added for this layer and rule, borrowed until the results are freed; NULL:
+ * nothing. Its parts per unit are all NULL.
+ */
+const mls_rule_scores *mls_shared_rule(const mls_shared_results *r, size_t layer,
+                                       const mls_rule *rule);
+
+/**
+ * Keep score, order and loss; what a bootstrap needs is freed.
+ *
+ * @param[in,out] s  taken over: {0} afterwards, whether this fails or not
+ */
+mls_status mls_shared_rule_add(mls_shared_results *r, size_t layer, mls_rule_scores *s,
+                               mls_err *err);
+
+/**
+ * mls_sensitivity_measure() over all windows, for the layer asked for last: a pass over
+ * the model asks layer by layer, and matrices of all layers would take much memory.
+ *
+ * @param layer     of the captured model
+ * @param[out] out  borrowed until the next call
+ */
+mls_status mls_shared_sensitivity(const mls_sensitivity **out, mls_capture *capture,
+                                  const mls_layer *layer, mls_pool *pool, mls_err *err);
+
+#endif

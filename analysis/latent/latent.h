@@ -1,0 +1,158 @@
+/*
+ * The latent form: every method as one object. What a layer caches per token, and how a
+ * head reads it back (docs/METHODS.md, "The latent form").
+ *
+ *   cached     c_j   = Down_j x + b_j                j: latents
+ *              k^R_b = rotate(KR_b x + b_b, freq_b)  b: rope keys
+ *   read back  key_g   = [ UpK_g c_j(g) + b ; k^R_b(g) ]
+ *              value_g = UpV_g c_j'(g) + b
+ *              query_h = [ QN_h y ; rotate(QR_h y, freq_b(g(h))) ]
+ *   where y = x, or Q_down x when the query is low-rank too
+ */
+#ifndef MLS_LATENT_H
+#define MLS_LATENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "analysis/latent/size.h"
+#include "analysis/model/forward.h"
+#include "analysis/model/model.h"
+#include "analysis/quant/quantizer.h"
+#include "common/base/status.h"
+
+typedef enum mls_latent_source {
+    MLS_LATENT_OF_X,       /* down is (r, E), acts on the normed input x */
+    MLS_LATENT_OF_ROT_KEY, /* down is (r, D), acts on the rotated key of KV head `head`,
+                              which is made by form->wk (MatryoshkaKV, KQ-SVD) */
+} mls_latent_source;
+
+typedef struct mls_latent_vector {
+    size_t r; /* numbers cached per token */
+    mls_latent_source source;
+    size_t head;
+    float *down;      /* (r, E) or (r, D); NULL: the rotated key itself, r = D */
+    float *down_bias; /* (r) or NULL */
+    float
+        *norm; /* (r) weights of an RMSNorm before caching (DeepSeek's kv_a_layernorm),
+                    only of x; NULL: none */
+    bool holds_keys, holds_values;
+    mls_quant quant;
+    /* Expected loss at rank 0, 1 .. n_tail - 1, falling, in a unit of the layer's own,
+       where the method chose its directions by one; else NULL. */
+    double *tail;
+    size_t n_tail;
+} mls_latent_vector;
+
+typedef struct mls_rope_key {
+    size_t n;         /* dims = 2 * chunks, half-split inside */
+    float *w;         /* (n, E) */
+    float *bias;      /* (n) or NULL */
+    double *inv_freq; /* (n/2), radians per token */
+    mls_quant quant;
+} mls_rope_key;
+
+enum { MLS_NONE = -1 };
+
+/** Whether the dims that come from the latent are rotated, and when. */
+typedef enum mls_key_rotation {
+    MLS_ROTATE_NEVER,      /* chunks that lost their RoPE */
+    MLS_ROTATE_AFTER_READ, /* the latent holds unrotated full keys (Palu, LoRC) */
+    MLS_ROTATE_BEFORE,     /* the latent holds rotated keys: only queries still turn */
+} mls_key_rotation;
+
+/** How the query heads of one KV head read keys and values. */
+typedef struct mls_read_head {
+    int key_latent;  /* index, or MLS_NONE when keys are rope keys only */
+    size_t n_key;    /* dims read from the latent; D when they are rotated */
+    float *up_key;   /* (n_key, r); NULL: the latent itself, n_key = r */
+    float *key_bias; /* (n_key) or NULL */
+    mls_key_rotation rotation;
+    int rope_key;     /* index, or MLS_NONE */
+    int value_latent; /* index */
+    size_t n_value;
+    float *up_value;   /* (n_value, r); NULL: the latent itself, n_value = r */
+    float *value_bias; /* (n_value) or NULL */
+} mls_read_head;
+
+/** One layer. Every pointer is owned by the form unless it says borrowed. */
+typedef struct mls_latent_form {
+    size_t layer, E, H, G, D; /* G: KV heads as read back; g(h) = h / (H/G) */
+    size_t n_latents, n_rope_keys;
+    mls_latent_vector *latent;   /* (n_latents) */
+    mls_rope_key *rope_key;      /* (n_rope_keys) */
+    mls_read_head *head;         /* (G) */
+    size_t q_rank;               /* 0: the query is full rank */
+    float *q_down, *q_down_bias; /* (q_rank, E), (q_rank); NULL */
+    float *q_down_norm;          /* (q_rank) RMSNorm weights of Q_down x (DeepSeek's
+                                    q_a_layernorm), or NULL */
+    float *wq, *bq;              /* per head [n_key; rope dims] rows, heads in order:
+                                    (sum over h, E or q_rank); bq may be NULL */
+    float *wo, *bo;              /* (E, sum over h of n_value), (E) or NULL */
+    double scale;                /* of the scores */
+    float *wk, *bk;              /* (G D, E), (G D): only for MLS_LATENT_OF_ROT_KEY */
+    double *inv_freq;            /* (D/2): only where something of full D is rotated */
+    float *q_norm, *k_norm; /* (D) or NULL: QK-norm of full queries and keys, before
+                               their rotation */
+    double norm_eps;        /* of every RMSNorm above */
+    size_t sliding_window;  /* tokens a query sees, 0: all */
+    int share_layer;        /* layer whose cache is used instead, or MLS_NONE */
+    double token_budget;    /* kept share of tokens, 1: all; first tokens and newest */
+} mls_latent_form;
+
+/** First tokens that a token budget never drops (attention sinks). */
+enum { MLS_BUDGET_SINKS = 4 };
+
+void mls_latent_free(mls_latent_form *f); /* {0} is accepted */
+
+/** Every size, index and pointer consistent; MLS_E_INPUT with a sentence otherwise. */
+mls_status mls_latent_check(const mls_latent_form *f, mls_err *err);
+
+/**
+ * Begin a form for a layer: sizes, scale 1/sqrt(D), empty latents, rope keys and heads,
+ * the layer's output projection and frequencies copied. The caller fills in the rest
+ * and ends with mls_latent_check(). On error *f is {0}.
+ */
+mls_status mls_latent_begin(mls_latent_form *f, const mls_config *config,
+                            const mls_layer *layer, size_t n_latents,
+                            size_t n_rope_keys, mls_err *err);
+
+/** The model's own layer as a latent form: full keys and values, nothing lost. */
+mls_status mls_latent_identity(mls_latent_form *f, const mls_config *config,
+                               const mls_layer *layer, mls_err *err);
+
+/** What this layer caches, for mls_size(). */
+mls_status mls_latent_layout(const mls_latent_form *f, mls_cache_layer *out,
+                             mls_err *err);
+
+/** Numbers cached per token: all latents and rope keys. */
+size_t mls_latent_elements(const mls_latent_form *f);
+
+/** Parameters of the attention block in this form (down, up, query, output). */
+size_t mls_latent_parameters(const mls_latent_form *f);
+
+/** Query dims of head h: n_key plus the dims of its rope key. */
+size_t mls_latent_query_dims(const mls_latent_form *f, size_t h);
+
+/** Scratch and tables for running forms; one for all layers. */
+typedef struct mls_latent_runner mls_latent_runner;
+
+/**
+ * @param absorbed  scores and values straight from the latents (as a decoder would);
+ *                  false: read keys and values back first. Same result to rounding.
+ */
+mls_status mls_latent_runner_new(mls_latent_runner **out, size_t T_max,
+                                 size_t n_workers, bool absorbed, mls_err *err);
+void mls_latent_runner_free(mls_latent_runner *r); /* NULL is accepted */
+/**
+ * Choose the form that mls_latent_attention() runs next; borrowed.
+ * @param keep_for  keep this layer's keys and values of all these sequences, because a
+ *                later form's share_layer names it; NULL: they are not needed again
+ */
+mls_status mls_latent_runner_set(mls_latent_runner *r, const mls_latent_form *f,
+                                 const mls_states *keep_for, mls_err *err);
+/** An mls_attention; arg is the runner. Quantizers of the form are applied. */
+mls_status mls_latent_attention(void *arg, size_t sequence, size_t worker,
+                                const float *x, size_t T, float *out, mls_err *err);
+
+#endif

@@ -1,0 +1,607 @@
+#include "analysis/latent/predict.h"
+
+#include <cblas.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "analysis/model/rope.h"
+#include "analysis/numeric/linalg.h"
+#include "common/base/checked.h"
+
+enum { DISTANCES = 48 };
+
+/* Sums of squares of one head: error and signal of each quantity. */
+typedef struct {
+    double key[2], value[2], logit[2], output[2];
+} sums;
+
+/* An affine map of x: rows w (n, E), b (n). */
+typedef struct {
+    size_t n;
+    float *w, *b;
+} affine;
+
+static mls_status affine_new(affine *a, size_t n, size_t E, mls_err *err)
+{
+    *a = (affine){.n = n,
+                  .w = mls_calloc3(n, E, 1, sizeof(float)),
+                  .b = mls_calloc3(n, 1, 1, sizeof(float))};
+    if (!a->w || !a->b)
+        return mls_fail(err, MLS_E_NOMEM, "no memory to predict errors");
+    return MLS_OK;
+}
+
+static void affine_free(affine *a)
+{
+    free(a->w);
+    free(a->b);
+    *a = (affine){0};
+}
+
+/* Rows first .. first+n-1 of a become (w, b); b may be NULL. */
+static void put_rows(affine *a, size_t first, const float *w, const float *b, size_t n,
+                     size_t E)
+{
+    memcpy(a->w + first * E, w, n * E * sizeof *w);
+    if (b)
+        memcpy(a->b + first, b, n * sizeof *b);
+}
+
+/* rows = up (n, r) (down x + down_bias) + bias; up NULL: the latent itself. */
+static void put_product(affine *a, size_t first, const float *up, const float *bias,
+                        const float *down, const float *down_bias, size_t n, size_t r,
+                        size_t E)
+{
+    if (!up) {
+        put_rows(a, first, down, down_bias, r, E);
+    } else {
+        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)n, (int)E, (int)r,
+                    1.0f, up, (int)r, down, (int)E, 0.0f, a->w + first * E, (int)E);
+        for (size_t i = 0; down_bias && i < n; i++) {
+            double b = 0;
+
+            for (size_t k = 0; k < r; k++)
+                b += (double)up[i * r + k] * (double)down_bias[k];
+            a->b[first + i] = (float)b;
+        }
+    }
+    for (size_t i = 0; bias && i < n; i++)
+        a->b[first + i] += bias[i];
+}
+
+/* mean[i] = w[i, :] mean(x) + b[i]. */
+static void mean_of(double *mean, const affine *a, const mls_layer_stats *s)
+{
+    for (size_t i = 0; i < a->n; i++) {
+        double sum = (double)a->b[i];
+
+        for (size_t e = 0; e < s->E; e++)
+            sum += (double)a->w[i * s->E + e] * s->x_mean[e];
+        mean[i] = sum;
+    }
+}
+
+/*
+ * What one head's score is made of, original beside form: score = u^T N(delta) w with
+ * u = [q; q_hat], w = [k; k_hat]. N turns pairs of dims and scales; `angle` is the
+ * frequency of dim i (0: not rotated), `pair` the dim it turns with.
+ */
+typedef struct {
+    size_t n_q, n; /* dims of the original, of both */
+    double *angle;
+    size_t *pair;
+    double *sign;  /* -1 on the first of a pair, +1 on the second: R(-delta) */
+    double *scale; /* of each dim: the original counts negative */
+} score_map;
+
+static void set_rotation(score_map *m, size_t first, const double *inv_freq, size_t n)
+{
+    for (size_t c = 0; c < n / 2; c++) {
+        const size_t a = first + c, b = first + c + n / 2;
+
+        m->angle[a] = m->angle[b] = inv_freq[c];
+        m->pair[a] = b;
+        m->pair[b] = a;
+        m->sign[a] = 1;
+        m->sign[b] = -1;
+    }
+}
+
+/*
+ * y = N w for a (n) vector: key dims turned back by delta and scaled. In R(-delta) the
+ * first of a pair gets cos x + sin y, the second cos y - sin x.
+ */
+static void turn(double *y, const double *x, size_t stride, const score_map *m,
+                 const double *cos_d, const double *sin_d)
+{
+    for (size_t i = 0; i < m->n; i++)
+        y[i * stride] = m->scale[i] * (cos_d[i] * x[i * stride] +
+                                       m->sign[i] * sin_d[i] * x[m->pair[i] * stride]);
+}
+
+/* Distances 0..T-1 in DISTANCES cells, finer where they are short, causal weights. */
+static size_t choose_distances(size_t T, double *distance, double *weight)
+{
+    size_t n = 0, from = 0;
+    const double total = (double)T * ((double)T + 1) / 2;
+
+    while (from < T) {
+        size_t to = from + 1;
+
+        if (T > DISTANCES && n >= DISTANCES / 2) {
+            /* The second half of the cells grows geometrically to T. */
+            const double ratio = pow((double)T / (DISTANCES / 2.0), 2.0 / DISTANCES);
+
+            to = (size_t)ceil((double)from * ratio);
+            if (to <= from)
+                to = from + 1;
+        }
+        if (to > T || n + 1 == DISTANCES)
+            to = T;
+        double sum = 0;
+        for (size_t d = from; d < to; d++)
+            sum += (double)(T - d);
+        distance[n] = ((double)from + (double)(to - 1)) / 2;
+        weight[n++] = sum / total;
+        from = to;
+    }
+    return n;
+}
+
+/*
+ * E over queries of the variance over keys and distances of u^T N w, restricted to dims
+ * first .. n-1: sum_d p_d tr(N^T Su N Sw) - m^T Nbar^T Su Nbar m.
+ */
+static mls_status score_variance(const score_map *m, size_t first, size_t last,
+                                 const double *Su, const double *Sw,
+                                 const double *mean_w, size_t T, double *variance,
+                                 mls_err *err)
+{
+    const size_t n = m->n;
+    double distance[DISTANCES], weight[DISTANCES];
+    const size_t n_distances = choose_distances(T, distance, weight);
+    double *a = mls_calloc3(n, n, 1, sizeof *a), *b = mls_calloc3(n, n, 1, sizeof *b);
+    double *cos_d = mls_calloc3(n, 4, 1, sizeof *cos_d);
+    double *sin_d = cos_d + n, *mean = cos_d + 2 * n, *turned = cos_d + 3 * n;
+    double sum = 0;
+
+    if (!a || !b || !cos_d) {
+        free(a);
+        free(b);
+        free(cos_d);
+        return mls_fail(err, MLS_E_NOMEM, "no memory to predict errors");
+    }
+    for (size_t d = 0; d < n_distances; d++) {
+        for (size_t i = 0; i < n; i++) {
+            cos_d[i] = cos(distance[d] * m->angle[i]);
+            sin_d[i] = sin(distance[d] * m->angle[i]);
+        }
+        /* b = N Sw N^T: turn the columns, then the rows. */
+        for (size_t j = 0; j < n; j++)
+            turn(a + j, Sw + j, n, m, cos_d, sin_d);
+        for (size_t i = 0; i < n; i++)
+            turn(b + i * n, a + i * n, 1, m, cos_d, sin_d);
+        turn(turned, mean_w, 1, m, cos_d, sin_d);
+        double trace = 0;
+        for (size_t i = first; i < last; i++)
+            for (size_t j = first; j < last; j++)
+                trace += Su[i * n + j] * b[i * n + j];
+        sum += weight[d] * trace;
+        for (size_t i = 0; i < n; i++)
+            mean[i] += weight[d] * turned[i];
+    }
+    double constant = 0;
+    for (size_t i = first; i < last; i++)
+        for (size_t j = first; j < last; j++)
+            constant += mean[i] * Su[i * n + j] * mean[j];
+    *variance = fmax(sum - constant, 0);
+    free(a);
+    free(b);
+    free(cos_d);
+    return MLS_OK;
+}
+
+/* Key dims of the form for KV head g, as an affine map, below the original's D rows. */
+static mls_status key_map(affine *a, const mls_latent_form *f, const mls_config *c,
+                          const mls_layer *w, size_t g, mls_err *err)
+{
+    const mls_read_head *h = &f->head[g];
+    const size_t n_rope = h->rope_key >= 0 ? f->rope_key[h->rope_key].n : 0;
+    mls_status st = affine_new(a, c->D + h->n_key + n_rope, c->E, err);
+
+    if (st)
+        return st;
+    put_rows(a, 0, w->wk + g * c->D * c->E, w->bk ? w->bk + g * c->D : NULL, c->D,
+             c->E);
+    if (h->key_latent >= 0) {
+        const mls_latent_vector *v = &f->latent[h->key_latent];
+
+        if (v->source == MLS_LATENT_OF_X) {
+            put_product(a, c->D, h->up_key, h->key_bias, v->down, v->down_bias,
+                        h->n_key, v->r, c->E);
+        }
+    }
+    if (n_rope)
+        put_rows(a, c->D + h->n_key, f->rope_key[h->rope_key].w,
+                 f->rope_key[h->rope_key].bias, n_rope, c->E);
+    return MLS_OK;
+}
+
+/* Query of head h: the original's D rows, then the form's. first: its row in f->wq. */
+static mls_status query_map(affine *a, const mls_latent_form *f, const mls_config *c,
+                            const mls_layer *w, size_t h, size_t first, mls_err *err)
+{
+    const size_t n = mls_latent_query_dims(f, h);
+    const float *bq = f->bq ? f->bq + first : NULL;
+    mls_status st = affine_new(a, c->D + n, c->E, err);
+
+    if (st)
+        return st;
+    put_rows(a, 0, w->wq + h * c->D * c->E, w->bq ? w->bq + h * c->D : NULL, c->D,
+             c->E);
+    if (f->q_rank)
+        put_product(a, c->D, f->wq + first * f->q_rank, bq, f->q_down, f->q_down_bias,
+                    n, f->q_rank, c->E);
+    else
+        put_rows(a, c->D, f->wq + first * c->E, bq, n, c->E);
+    return MLS_OK;
+}
+
+static mls_status map_new(score_map *m, const mls_latent_form *f, const mls_config *c,
+                          size_t g, size_t layer, mls_err *err)
+{
+    const mls_read_head *h = &f->head[g];
+    const size_t n_rope = h->rope_key >= 0 ? f->rope_key[h->rope_key].n : 0;
+    const size_t n = c->D + h->n_key + n_rope;
+    double *inv_freq = mls_calloc3(c->D / 2, 1, 1, sizeof *inv_freq);
+
+    *m = (score_map){.n_q = c->D,
+                     .n = n,
+                     .angle = mls_calloc3(n, 1, 1, sizeof(double)),
+                     .pair = mls_calloc3(n, 1, 1, sizeof(size_t)),
+                     .sign = mls_calloc3(n, 1, 1, sizeof(double)),
+                     .scale = mls_calloc3(n, 1, 1, sizeof(double))};
+    if (!inv_freq || !m->angle || !m->pair || !m->sign || !m->scale) {
+        free(inv_freq);
+        return mls_fail(err, MLS_E_NOMEM, "no memory to predict errors");
+    }
+    mls_rope_frequencies(inv_freq, &c->rope, c->D);
+    for (size_t i = 0; i < n; i++)
+        m->scale[i] = i < c->D ? -1.0 / sqrt((double)c->D) : f->scale;
+    if (!c->layer_no_rope[layer])
+        set_rotation(m, 0, inv_freq, c->D);
+    if (h->rotation != MLS_ROTATE_NEVER)
+        set_rotation(m, c->D, f->inv_freq, c->D);
+    if (n_rope)
+        set_rotation(m, c->D + h->n_key, f->rope_key[h->rope_key].inv_freq, n_rope);
+    free(inv_freq);
+    return MLS_OK;
+}
+
+static void map_free(score_map *m)
+{
+    free(m->angle);
+    free(m->pair);
+    free(m->sign);
+    free(m->scale);
+}
+
+/* Logit error of one query head. Sw, mean_w: of its KV head's key map. */
+static mls_status predict_logit(sums *s, const mls_latent_form *f, const mls_config *c,
+                                const mls_layer *w, const mls_layer_stats *stats,
+                                size_t h, size_t first_q, const double *Sw,
+                                const double *mean_w, size_t T, mls_err *err)
+{
+    score_map m;
+    affine q = {0};
+    double *Su = NULL;
+    mls_status st = map_new(&m, f, c, h / (f->H / f->G), w->index, err);
+
+    if (!st)
+        st = query_map(&q, f, c, w, h, first_q, err);
+    if (!st && !(Su = mls_calloc3(m.n, m.n, 1, sizeof *Su)))
+        st = mls_fail(err, MLS_E_NOMEM, "no memory to predict errors");
+    if (!st)
+        st = mls_project_second(Su, stats, q.w, q.b, q.n, err);
+    if (!st)
+        st = score_variance(&m, 0, m.n, Su, Sw, mean_w, T, &s->logit[0], err);
+    if (!st)
+        st = score_variance(&m, 0, m.n_q, Su, Sw, mean_w, T, &s->logit[1], err);
+    free(Su);
+    affine_free(&q);
+    map_free(&m);
+    return st;
+}
+
+/*
+ * Part of E|k|^2 that no linear function of the cached numbers gives back:
+ * tr(S_kk) - tr(S_kc S_cc^-1 S_ck), directions of the cache below 1e-12 of its largest
+ * being noise. S is the second moment of [k (D); cached numbers (n - D)].
+ */
+static mls_status unexplained(const double *S, size_t n, size_t D, double *error,
+                              double *signal, mls_err *err)
+{
+    const size_t m = n - D;
+    double *Scc = mls_calloc3(m, m, 1, sizeof *Scc);
+    double *values = mls_calloc3(m, 1, 1, sizeof *values);
+    double *vectors = mls_calloc3(m, m, 1, sizeof *vectors);
+    mls_status st;
+
+    *signal = *error = 0;
+    for (size_t i = 0; i < D; i++)
+        *signal += S[i * n + i];
+    if (!Scc || !values || !vectors) {
+        st = mls_fail(err, MLS_E_NOMEM, "no memory to predict errors");
+        goto done;
+    }
+    for (size_t i = 0; i < m; i++)
+        memcpy(Scc + i * m, S + (D + i) * n + D, m * sizeof *Scc);
+    st = mls_eigen(Scc, m, values, vectors, err);
+    if (st)
+        goto done;
+    *error = *signal;
+    for (size_t e = 0; e < m && values[e] > 1e-12 * values[0]; e++)
+        for (size_t i = 0; i < D; i++) {
+            double dot = 0;
+
+            for (size_t j = 0; j < m; j++)
+                dot += vectors[e * m + j] * S[i * n + D + j];
+            *error -= dot * dot / values[e];
+        }
+    *error = fmax(*error, 0);
+
+done:
+    free(Scc);
+    free(values);
+    free(vectors);
+    return st;
+}
+
+/* Keys against everything that the layer caches for this head. */
+static mls_status predict_key(sums *s, const mls_latent_form *f, const mls_config *c,
+                              const mls_layer *w, const mls_layer_stats *stats,
+                              size_t g, mls_err *err)
+{
+    const mls_read_head *h = &f->head[g];
+    const mls_latent_vector *v = h->key_latent >= 0 ? &f->latent[h->key_latent] : NULL;
+    const size_t n_rope = h->rope_key >= 0 ? f->rope_key[h->rope_key].n : 0;
+    const size_t n = c->D + (v ? v->r : 0) + n_rope;
+    affine a = {0};
+    double *S = NULL;
+    mls_status st = affine_new(&a, n, c->E, err);
+
+    if (st)
+        return st;
+    put_rows(&a, 0, w->wk + g * c->D * c->E, w->bk ? w->bk + g * c->D : NULL, c->D,
+             c->E);
+    if (v)
+        put_rows(&a, c->D, v->down, v->down_bias, v->r, c->E);
+    if (n_rope)
+        put_rows(&a, n - n_rope, f->rope_key[h->rope_key].w,
+                 f->rope_key[h->rope_key].bias, n_rope, c->E);
+    /* The key's bias is known without the cache. */
+    memset(a.b, 0, n * sizeof *a.b);
+    S = mls_calloc3(n, n, 1, sizeof *S);
+    if (!S)
+        st = mls_fail(err, MLS_E_NOMEM, "no memory to predict errors");
+    if (!st)
+        st = mls_project_second(S, stats, a.w, a.b, n, err);
+    if (!st)
+        st = unexplained(S, n, c->D, &s->key[0], &s->key[1], err);
+    free(S);
+    affine_free(&a);
+    return st;
+}
+
+/*
+ * Values of KV head g and the outputs of its query heads. S is the second moment of
+ * [v (D); v_hat (n_value)]; |A v_hat - B v|^2 = tr(S R^T R) with
+ * R = [-B A].
+ */
+static mls_status predict_value(sums *s, sums *head, const mls_latent_form *f,
+                                const mls_config *c, const mls_layer *w,
+                                const mls_layer_stats *stats, size_t g, size_t first_o,
+                                size_t out_dims, mls_err *err)
+{
+    const mls_read_head *h = &f->head[g];
+    const mls_latent_vector *v = &f->latent[h->value_latent];
+    const size_t D = c->D, E = c->E, n = D + h->n_value, per_group = f->H / f->G;
+    double *S = mls_calloc3(n, n, 1, sizeof *S);
+    double *M = mls_calloc3(n, n, 1, sizeof *M); /* rows^T rows */
+    double *rows = mls_calloc3(E, n, 1, sizeof *rows);
+    affine a = {0};
+    mls_status st = affine_new(&a, n, E, err);
+
+    if (!st && (!S || !M || !rows))
+        st = mls_fail(err, MLS_E_NOMEM, "no memory to predict errors");
+    if (st)
+        goto done;
+    put_rows(&a, 0, w->wv + g * D * E, w->bv ? w->bv + g * D : NULL, D, E);
+    put_product(&a, D, h->up_value, h->value_bias, v->down, v->down_bias, h->n_value,
+                v->r, E);
+    st = mls_project_second(S, stats, a.w, a.b, n, err);
+    if (st)
+        goto done;
+    for (size_t i = 0; i < D; i++) {
+        s->value[1] += S[i * n + i];
+        if (h->n_value == D)
+            s->value[0] += S[i * n + i] + S[(D + i) * n + D + i] - 2 * S[i * n + D + i];
+    }
+    s->value[0] = h->n_value == D ? fmax(s->value[0], 0) : (double)NAN;
+    for (size_t q = 0; q < per_group; q++) {
+        sums *to = &head[g * per_group + q];
+
+        for (size_t e = 0; e < E; e++) {
+            const float *original = w->wo + e * f->H * D + (g * per_group + q) * D;
+            const float *form = f->wo + e * out_dims + first_o + q * h->n_value;
+
+            for (size_t i = 0; i < n; i++)
+                rows[e * n + i] = i < D ? -(double)original[i] : (double)form[i - D];
+        }
+        mls_matmul(M, rows, true, rows, false, n, n, E);
+        for (size_t i = 0; i < n; i++)
+            for (size_t j = 0; j < n; j++) {
+                to->output[0] += M[i * n + j] * S[i * n + j];
+                if (i < D && j < D)
+                    to->output[1] += M[i * n + j] * S[i * n + j];
+            }
+        to->output[0] = fmax(to->output[0], 0);
+    }
+
+done:
+    free(S);
+    free(M);
+    free(rows);
+    affine_free(&a);
+    return st;
+}
+
+static double ratio(const double x[2])
+{
+    return x[1] > 0 ? x[0] / x[1] : (double)NAN;
+}
+
+static mls_predicted of_sums(const sums *s, double heads)
+{
+    return (mls_predicted){.key = ratio(s->key),
+                           .value = ratio(s->value),
+                           .logit = sqrt(s->logit[0] / heads),
+                           .logit_relative = sqrt(ratio(s->logit)),
+                           .output = ratio(s->output),
+                           .attention = NAN};
+}
+
+/* Everything that is linear in x can be predicted; the rest of a form is NaN. */
+static bool is_linear(const mls_latent_form *f)
+{
+    if (f->share_layer >= 0 || f->q_norm || f->k_norm)
+        return false;
+    for (size_t i = 0; i < f->n_latents; i++)
+        if (f->latent[i].source != MLS_LATENT_OF_X || f->latent[i].norm)
+            return false;
+    return !f->q_down_norm;
+}
+
+/* What the jobs of one prediction share; job g is KV head g. */
+typedef struct {
+    const mls_latent_form *f;
+    const mls_config *c;
+    const mls_layer *w;
+    const mls_layer_stats *stats;
+    size_t T, out_dims;
+    sums *s; /* (H), each job fills those of its own query heads */
+} prediction;
+
+/* Rows of wq before KV head g, and columns of wo. */
+static void find_first(size_t *first_q, size_t *first_o, const mls_latent_form *f,
+                       size_t g)
+{
+    const size_t per_group = f->H / f->G;
+
+    *first_q = *first_o = 0;
+    for (size_t i = 0; i < g; i++) {
+        *first_q += per_group * mls_latent_query_dims(f, i * per_group);
+        *first_o += per_group * f->head[i].n_value;
+    }
+}
+
+static mls_status predict_head(void *arg, size_t g, size_t worker, mls_err *err)
+{
+    const prediction *p = arg;
+    const size_t per_group = p->f->H / p->f->G;
+    sums *first = &p->s[g * per_group];
+    affine k = {0};
+    double *Sw = NULL, *mean_w = NULL;
+    size_t first_q, first_o;
+    mls_status st = predict_key(first, p->f, p->c, p->w, p->stats, g, err);
+
+    (void)worker;
+    find_first(&first_q, &first_o, p->f, g);
+    if (!st)
+        st = predict_value(first, p->s, p->f, p->c, p->w, p->stats, g, first_o,
+                           p->out_dims, err);
+    if (!st)
+        st = key_map(&k, p->f, p->c, p->w, g, err);
+    if (!st) {
+        Sw = mls_calloc3(k.n, k.n, 1, sizeof *Sw);
+        mean_w = mls_calloc3(k.n, 1, 1, sizeof *mean_w);
+        if (!Sw || !mean_w)
+            st = mls_fail(err, MLS_E_NOMEM, "no memory to predict errors");
+    }
+    if (!st)
+        st = mls_project_second(Sw, p->stats, k.w, k.b, k.n, err);
+    if (!st)
+        mean_of(mean_w, &k, p->stats);
+    for (size_t i = 0; !st && i < per_group; i++) {
+        const size_t h = g * per_group + i;
+
+        if (i > 0) {
+            memcpy(p->s[h].key, first->key, sizeof first->key);
+            memcpy(p->s[h].value, first->value, sizeof first->value);
+        }
+        st = predict_logit(&p->s[h], p->f, p->c, p->w, p->stats, h, first_q, Sw, mean_w,
+                           p->T, err);
+        first_q += mls_latent_query_dims(p->f, h);
+    }
+    free(Sw);
+    free(mean_w);
+    affine_free(&k);
+    return st;
+}
+
+mls_status mls_predict(const mls_latent_form *f, const mls_config *c,
+                       const mls_layer *w, const mls_layer_stats *stats, size_t T,
+                       mls_pool *pool, mls_predicted *head, mls_predicted *layer,
+                       mls_err *err)
+{
+    prediction p = {.f = f, .c = c, .w = w, .stats = stats, .T = T};
+    sums total = {0};
+    mls_status st;
+
+    if (!is_linear(f) || w->q_norm) {
+        const mls_predicted none = {NAN, NAN, NAN, NAN, NAN, NAN};
+
+        *layer = none;
+        for (size_t h = 0; head && h < f->H; h++)
+            head[h] = none;
+        return MLS_OK;
+    }
+    p.s = mls_calloc3(f->H, 1, 1, sizeof *p.s);
+    if (!p.s)
+        return mls_fail(err, MLS_E_NOMEM, "no memory to predict errors");
+    for (size_t g = 0; g < f->G; g++)
+        p.out_dims += f->H / f->G * f->head[g].n_value;
+    st = mls_pool_run(pool, f->G, predict_head, &p, err);
+    for (size_t h = 0; !st && h < f->H; h++) {
+        for (size_t i = 0; i < 2; i++) {
+            total.key[i] += p.s[h].key[i];
+            total.value[i] += p.s[h].value[i];
+            total.logit[i] += p.s[h].logit[i];
+            total.output[i] += p.s[h].output[i];
+        }
+        if (head)
+            head[h] = of_sums(&p.s[h], 1);
+    }
+    if (!st)
+        *layer = of_sums(&total, (double)f->H);
+    free(p.s);
+    return st;
+}
+
+mls_predicted mls_predicted_mean(const mls_predicted *each, size_t L)
+{
+    mls_predicted sum = {0};
+
+    if (!each)
+        return (mls_predicted){NAN, NAN, NAN, NAN, NAN, NAN};
+    for (size_t l = 0; l < L; l++) {
+        sum.key += each[l].key / (double)L;
+        sum.value += each[l].value / (double)L;
+        sum.logit += each[l].logit / (double)L;
+        sum.logit_relative += each[l].logit_relative / (double)L;
+        sum.output += each[l].output / (double)L;
+        sum.attention += each[l].attention / (double)L;
+    }
+    return sum;
+}

@@ -1,0 +1,265 @@
+#include "analysis/latent/sensitivity.h"
+
+#include <cblas.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "analysis/model/rope.h"
+#include "analysis/numeric/linalg.h"
+#include "common/base/checked.h"
+
+enum {
+    QUERIES = 64, /* of a window whose pairs are summed, spread evenly */
+    ROWS = 512,   /* weighted queries gathered before one product */
+};
+
+/* One window and what every head's job needs of it. */
+typedef struct {
+    const mls_config *config;
+    const mls_layer *layer;
+    size_t T;
+    const float *q, *k, *v; /* (T, H D), (T, G D) before RoPE */
+    float *q_rot, *k_rot;   /* after RoPE */
+    const float *cs;        /* (T, C, 2) */
+    bool rotates;
+    double *key, *key_plain, *value; /* per query head (H, D, D), summed over windows */
+} window;
+
+void mls_sensitivity_free(mls_sensitivity *s)
+{
+    free(s->key);
+    free(s->key_plain);
+    free(s->value);
+    *s = (mls_sensitivity){0};
+}
+
+/* M = W_O,h^T W_O,h, (D, D). */
+static void output_gram(double *M, const mls_layer *layer, const mls_config *c,
+                        size_t h)
+{
+    const size_t D = c->D, ld = c->H * D;
+
+    memset(M, 0, D * D * sizeof *M);
+    for (size_t e = 0; e < c->E; e++) {
+        const float *row = layer->wo + e * ld + h * D;
+
+        for (size_t i = 0; i < D; i++)
+            for (size_t j = 0; j < D; j++)
+                M[i * D + j] += (double)row[i] * (double)row[j];
+    }
+}
+
+/* Attention of query i over keys 0..i, in double. */
+static void attention_row(double *a, const window *w, size_t h, size_t i)
+{
+    const mls_config *c = w->config;
+    const size_t D = c->D, g = h / (c->H / c->G);
+    const float *q = w->q_rot + i * c->H * D + h * D;
+    const double scale = 1.0 / sqrt((double)D);
+    double top = -INFINITY, sum = 0;
+
+    for (size_t j = 0; j <= i; j++) {
+        a[j] = scale *
+               (double)cblas_sdot((int)D, q, 1, w->k_rot + j * c->G * D + g * D, 1);
+        top = fmax(top, a[j]);
+    }
+    for (size_t j = 0; j <= i; j++) {
+        a[j] = exp(a[j] - top);
+        sum += a[j];
+    }
+    for (size_t j = 0; j <= i; j++)
+        a[j] /= sum;
+}
+
+/*
+ * y = q turned by the angle of `distance` positions, times weight; rows of the table.
+ */
+static void turned_query(double *y, const float *q, const float *cs, size_t C,
+                         double weight)
+{
+    for (size_t c = 0; c < C; c++) {
+        const double cos_d = (double)cs[2 * c], sin_d = (double)cs[2 * c + 1];
+        const double a = (double)q[c], b = (double)q[c + C];
+
+        y[c] = weight * (a * cos_d - b * sin_d);
+        y[c + C] = weight * (b * cos_d + a * sin_d);
+    }
+}
+
+static void add_rows(double *sum, const double *rows, size_t n, size_t D)
+{
+    cblas_dgemm(CblasRowMajor, CblasTrans, CblasNoTrans, (int)D, (int)D, (int)n, 1.0,
+                rows, (int)D, rows, (int)D, 1.0, sum, (int)D);
+}
+
+/* Scratch of one job. */
+typedef struct {
+    double *M, *Mv, *a, *o, *rows;
+} scratch;
+
+static void one_query(window *w, const scratch *x, size_t h, size_t i, size_t *n_rows)
+{
+    const mls_config *c = w->config;
+    const size_t D = c->D, g = h / (c->H / c->G), ld_v = c->G * D;
+    const float *q = w->q + i * c->H * D + h * D;
+    double *key = w->key + h * D * D;
+    double square = 0, plain = 0, oMo = 0;
+
+    attention_row(x->a, w, h, i);
+    memset(x->o, 0, D * sizeof *x->o);
+    for (size_t j = 0; j <= i; j++)
+        for (size_t d = 0; d < D; d++)
+            x->o[d] += x->a[j] * (double)w->v[j * ld_v + g * D + d];
+    for (size_t d = 0; d < D; d++)
+        for (size_t e = 0; e < D; e++)
+            oMo += x->o[d] * x->M[d * D + e] * x->o[e];
+    for (size_t j = 0; j <= i; j++) {
+        const double *Mv = x->Mv + j * D;
+        const float *v = w->v + j * ld_v + g * D;
+        double vMv = 0, oMv = 0;
+
+        square += x->a[j] * x->a[j];
+        if (x->a[j] < 1e-4) /* its weight is the square: nothing */
+            continue;
+        for (size_t d = 0; d < D; d++) {
+            vMv += (double)v[d] * Mv[d];
+            oMv += x->o[d] * Mv[d];
+        }
+        const double weight =
+            x->a[j] * x->a[j] * fmax(vMv - 2 * oMv + oMo, 0) / (double)D; /* scale^2 */
+
+        plain += weight;
+        if (w->rotates) {
+            if (*n_rows == ROWS) {
+                add_rows(key, x->rows, *n_rows, D);
+                *n_rows = 0;
+            }
+            turned_query(x->rows + (*n_rows)++ * D, q, w->cs + (i - j) * D, D / 2,
+                         sqrt(weight));
+        }
+    }
+    for (size_t d = 0; d < D; d++)
+        for (size_t e = 0; e < D; e++) {
+            w->key_plain[(h * D + d) * D + e] += plain * (double)q[d] * (double)q[e];
+            w->value[(h * D + d) * D + e] += square * x->M[d * D + e];
+        }
+}
+
+static mls_status one_head(void *arg, size_t h, size_t worker, mls_err *err)
+{
+    window *w = arg;
+    const mls_config *c = w->config;
+    const size_t D = c->D, T = w->T, g = h / (c->H / c->G);
+    const size_t step = T > QUERIES ? T / QUERIES : 1;
+    double *all = mls_calloc3(D * D + T * D + T + D + ROWS * D, 1, 1, sizeof *all);
+    const scratch x = {.M = all,
+                       .Mv = all + D * D,
+                       .a = all + D * D + T * D,
+                       .o = all + D * D + T * D + T,
+                       .rows = all + D * D + T * D + T + D};
+    size_t n_rows = 0;
+
+    (void)worker;
+    if (!all)
+        return mls_fail(err, MLS_E_NOMEM, "no memory to measure sensitivities");
+    output_gram(x.M, w->layer, c, h);
+    for (size_t t = 0; t < T; t++)
+        for (size_t d = 0; d < D; d++)
+            for (size_t e = 0; e < D; e++)
+                x.Mv[t * D + d] +=
+                    x.M[d * D + e] * (double)w->v[t * c->G * D + g * D + e];
+    for (size_t i = step - 1; i < T; i += step)
+        one_query(w, &x, h, i, &n_rows);
+    add_rows(w->key + h * D * D, x.rows, n_rows, D);
+    free(all);
+    return MLS_OK;
+}
+
+/* Sum the query heads of each KV head, over `queries` of all windows. */
+static void gather(mls_sensitivity *s, const window *w, double queries)
+{
+    const mls_config *c = w->config;
+    const size_t DD = c->D * c->D, per_group = c->H / c->G;
+
+    for (size_t h = 0; h < c->H; h++)
+        for (size_t i = 0; i < DD; i++) {
+            const size_t to = h / per_group * DD + i;
+
+            s->key[to] += (w->rotates ? w->key : w->key_plain)[h * DD + i] / queries;
+            s->key_plain[to] += w->key_plain[h * DD + i] / queries;
+            s->value[to] += w->value[h * DD + i] / queries;
+        }
+}
+
+mls_status mls_sensitivity_measure(mls_sensitivity *s, mls_capture *capture,
+                                   const mls_layer *layer, size_t n_windows,
+                                   mls_pool *pool, mls_err *err)
+{
+    const mls_config *c = mls_capture_config(capture);
+    const size_t T = mls_capture_window_length(capture),
+                 W = mls_capture_windows(capture);
+    const size_t H = c->H, G = c->G, D = c->D, C = D / 2, l = layer->index;
+    const size_t step = T > QUERIES ? T / QUERIES : 1;
+    const size_t n = n_windows && n_windows < W ? n_windows : W;
+    float *q = mls_calloc3(T, 2 * H * D, 1, sizeof *q);
+    float *k = mls_calloc3(T, 3 * G * D, 1, sizeof *k);
+    double *inv_freq = mls_calloc3(C, 1, 1, sizeof *inv_freq);
+    float *cs = mls_calloc3(T, C, 2, sizeof *cs);
+    double *sums = mls_calloc3(3 * H, D, D, sizeof *sums);
+    mls_status st = MLS_OK;
+
+    *s = (mls_sensitivity){.G = G, .D = D};
+    s->key = mls_calloc3(G, D, D, sizeof *s->key);
+    s->key_plain = mls_calloc3(G, D, D, sizeof *s->key_plain);
+    s->value = mls_calloc3(G, D, D, sizeof *s->value);
+    if (!q || !k || !inv_freq || !cs || !sums || !s->key || !s->key_plain || !s->value)
+        st = mls_fail(err, MLS_E_NOMEM, "no memory to measure sensitivities");
+    else if (W == 0)
+        st = mls_fail(err, MLS_E_INPUT,
+                      "the capture file has no windows of keys and queries");
+    if (!st) {
+        mls_rope_frequencies(inv_freq, &c->rope, D);
+        mls_rope_table(cs, inv_freq, C, T);
+    }
+    window w = {.config = c,
+                .layer = layer,
+                .T = T,
+                .q = q,
+                .q_rot = q + T * H * D,
+                .k = k,
+                .k_rot = k + T * G * D,
+                .v = k + 2 * T * G * D,
+                .cs = cs,
+                .rotates = !c->layer_no_rope[l],
+                .key = sums,
+                .key_plain = sums + H * D * D,
+                .value = sums + 2 * H * D * D};
+    for (size_t i = 0; !st && i < n; i++) {
+        st = mls_capture_window(capture, l, i * W / n, MLS_WINDOW_Q, q, err);
+        if (!st)
+            st = mls_capture_window(capture, l, i * W / n, MLS_WINDOW_K, k, err);
+        if (!st)
+            st = mls_capture_window(capture, l, i * W / n, MLS_WINDOW_V,
+                                    k + 2 * T * G * D, err);
+        if (st)
+            break;
+        memcpy(w.q_rot, q, T * H * D * sizeof *q);
+        memcpy(w.k_rot, k, T * G * D * sizeof *k);
+        for (size_t h = 0; w.rotates && h < H; h++)
+            mls_rope_apply(w.q_rot + h * D, H * D, cs, C, T, 1);
+        for (size_t g = 0; w.rotates && g < G; g++)
+            mls_rope_apply(w.k_rot + g * D, G * D, cs, C, T, 1);
+        st = mls_pool_run(pool, H, one_head, &w, err);
+    }
+    if (!st)
+        gather(s, &w, (double)n * (double)(T / step));
+    else
+        mls_sensitivity_free(s);
+    free(q);
+    free(k);
+    free(inv_freq);
+    free(cs);
+    free(sums);
+    return st;
+}

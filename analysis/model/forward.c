@@ -1,0 +1,318 @@
+#include "analysis/model/forward.h"
+
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "analysis/numeric/kernels.h"
+#include "common/base/checked.h"
+#include "common/numbers/finite.h"
+
+/*
+ * Most rows that one job of the MLP takes: enough for BLAS, and several jobs a
+ * sequence.
+ */
+enum { MLP_ROWS = 256 };
+
+/* Logits of one block take about this, so the rows of a block depend only on V. */
+enum { HEAD_BYTES = 32 << 20, HEAD_ROWS_MIN = 16, HEAD_ROWS_MAX = 256 };
+
+/* Rows of a block when T rows go into as few blocks of at most max as possible. */
+static size_t even_rows(size_t T, size_t max)
+{
+    const size_t n_blocks = (T + max - 1) / max;
+
+    return n_blocks ? (T + n_blocks - 1) / n_blocks : 1;
+}
+
+static mls_status states_new(mls_states *s, size_t N, size_t E, const size_t *start,
+                             mls_err *err)
+{
+    *s = (mls_states){.N = N, .E = E, .start = start, .per_job = 1};
+    for (size_t n = 0; n < N; n++)
+        if (start[n + 1] - start[n] > s->T_max)
+            s->T_max = start[n + 1] - start[n];
+    if (s->T_max > INT_MAX)
+        return mls_fail(err, MLS_E_INPUT,
+                        "a sequence of %zu tokens is longer than BLAS can count",
+                        s->T_max);
+    s->h = mls_calloc3(start[N], E, 1, sizeof *s->h);
+    if (!s->h)
+        return mls_fail(err, MLS_E_NOMEM,
+                        "no memory for the hidden states of %zu tokens x %zu", start[N],
+                        E);
+    return MLS_OK;
+}
+
+mls_status mls_states_embed(mls_states *s, const mls_model *m, const mls_corpus *corpus,
+                            mls_err *err)
+{
+    mls_status st =
+        states_new(s, corpus->N, mls_model_config(m)->E, corpus->start, err);
+
+    if (!st)
+        st = mls_model_embed(m, corpus->ids, corpus->start[corpus->N], s->h, err);
+    if (st)
+        mls_states_free(s);
+    return st;
+}
+
+mls_status mls_states_copy(mls_states *to, const mls_states *from, mls_err *err)
+{
+    const mls_status st = states_new(to, from->N, from->E, from->start, err);
+
+    if (st)
+        return st;
+    to->per_job = from->per_job;
+    memcpy(to->h, from->h, from->start[from->N] * from->E * sizeof *to->h);
+    return MLS_OK;
+}
+
+void mls_states_free(mls_states *s)
+{
+    free(s->h);
+    *s = (mls_states){0};
+}
+
+/* One layer over all sequences; what its jobs share. */
+typedef struct {
+    const mls_config *config;
+    const mls_layer *layer;
+    mls_states *s;
+    mls_attention attention;
+    void *arg;
+    float *scratch; /* (workers, scratch_size) */
+    size_t scratch_size;
+    size_t *piece; /* MLP job i does rows piece[i] .. piece[i + 1] - 1 of h */
+    size_t n_pieces;
+} layer_pass;
+
+static mls_status attend_sequences(void *arg, size_t job, size_t worker, mls_err *err)
+{
+    const layer_pass *p = arg;
+    const mls_states *s = p->s;
+    const size_t E = s->E;
+    float *x = p->scratch + worker * p->scratch_size; /* (T, E) */
+    float *out = x + s->T_max * E;                    /* (T, E) */
+    const size_t first = job * s->per_job;
+
+    for (size_t n = first; n < s->N && n < first + s->per_job; n++) {
+        const size_t T = s->start[n + 1] - s->start[n];
+        float *h = s->h + s->start[n] * E; /* (T, E) */
+
+        mls_rmsnorm(x, h, p->layer->attn_norm, p->config->rms_eps, T, E);
+        const mls_status st = p->attention(p->arg, n, worker, x, T, out, err);
+        if (st)
+            return st;
+        mls_add(h, out, T * E);
+    }
+    return MLS_OK;
+}
+
+static mls_status refuse_not_finite(const layer_pass *p, size_t first, size_t n,
+                                    mls_err *err)
+{
+    const mls_states *s = p->s;
+    const size_t E = s->E;
+    size_t row = first, sequence = 0;
+
+    while (row + 1 < first + n && mls_all_finite(s->h + row * E, E))
+        row++;
+    while (s->start[sequence + 1] <= row)
+        sequence++;
+    return mls_fail(
+        err, MLS_E_NUMERIC,
+        "layer %zu, sequence %zu, token %zu: the hidden state is not finite",
+        p->layer->index, sequence, row - s->start[sequence]);
+}
+
+static mls_status mlp_piece(void *arg, size_t job, size_t worker, mls_err *err)
+{
+    const layer_pass *p = arg;
+    const mls_layer *w = p->layer;
+    const size_t E = p->config->E, F = p->config->F;
+    const size_t first = p->piece[job], n = p->piece[job + 1] - first;
+    float *h = p->s->h + first * E;                   /* (n, E) */
+    float *x = p->scratch + worker * p->scratch_size; /* (n, E) */
+    float *gate = x + MLP_ROWS * E;                   /* (n, F) */
+    float *up = gate + MLP_ROWS * F;                  /* (n, F) */
+
+    mls_rmsnorm(x, h, w->mlp_norm, p->config->rms_eps, n, E);
+    mls_linear(gate, x, w->w_gate, w->b_gate, n, F, E);
+    mls_linear(up, x, w->w_up, w->b_up, n, F, E);
+    mls_silu_mul(gate, up, n * F);
+    mls_linear(x, gate, w->w_down, w->b_down, n, E, F);
+    mls_add(h, x, n * E);
+    if (!mls_all_finite(h, n * E))
+        return refuse_not_finite(p, first, n, err);
+    return MLS_OK;
+}
+
+/* Pieces never cross a sequence, so that a sequence's bytes depend on itself alone. */
+static mls_status cut_pieces(layer_pass *p, mls_err *err)
+{
+    const mls_states *s = p->s;
+    size_t n = 0;
+
+    for (size_t i = 0; i < s->N; i++)
+        n += (s->start[i + 1] - s->start[i] + MLP_ROWS - 1) / MLP_ROWS;
+    p->piece = mls_calloc3(n + 1, 1, 1, sizeof *p->piece);
+    if (!p->piece)
+        return mls_fail(err, MLS_E_NOMEM, "no memory for %zu pieces of text", n);
+    for (size_t i = 0; i < s->N; i++) {
+        const size_t rows = even_rows(s->start[i + 1] - s->start[i], MLP_ROWS);
+
+        for (size_t row = s->start[i]; row < s->start[i + 1]; row += rows)
+            p->piece[p->n_pieces++] = row;
+    }
+    p->piece[p->n_pieces] = s->start[s->N];
+    return MLS_OK;
+}
+
+mls_status mls_layer_forward(const mls_config *config, const mls_layer *layer,
+                             mls_states *s, mls_attention attention, void *arg,
+                             mls_pool *pool, mls_err *err)
+{
+    const size_t per_job = s->per_job ? s->per_job : 1;
+    layer_pass p = {
+        .config = config, .layer = layer, .s = s, .attention = attention, .arg = arg};
+    size_t for_attention, for_mlp = config->E + 2 * config->F;
+    mls_status st;
+
+    if (!mls_mul_size(&for_attention, s->T_max, 2 * config->E) ||
+        !mls_mul_size(&for_mlp, for_mlp, MLP_ROWS))
+        return mls_fail(err, MLS_E_NOMEM, "a sequence of %zu tokens is too long",
+                        s->T_max);
+    p.scratch_size = for_attention > for_mlp ? for_attention : for_mlp;
+    p.scratch = mls_calloc3(mls_pool_threads(pool), p.scratch_size, 1, sizeof(float));
+    if (!p.scratch) {
+        st = mls_fail(err, MLS_E_NOMEM, "no memory for sequences of %zu tokens",
+                      s->T_max);
+        goto done;
+    }
+    st = cut_pieces(&p, err);
+    if (!st)
+        st = mls_pool_run(pool, (s->N + per_job - 1) / per_job, attend_sequences, &p,
+                          err);
+    if (!st)
+        st = mls_pool_run(pool, p.n_pieces, mlp_piece, &p, err);
+
+done:
+    free(p.piece);
+    free(p.scratch);
+    return st;
+}
+
+/* The output head over all sequences; what its jobs share. */
+typedef struct {
+    const mls_states *const *s;
+    size_t n_states;
+    size_t E, V, rows;
+    double eps;
+    float *norm, *head;   /* (E), (V, E) */
+    float *x;             /* (workers, rows, E) */
+    float *logits;        /* (workers, n_states, rows, V) */
+    const float **blocks; /* (workers, n_states): where each variant's logits are */
+    mls_variants_seen see;
+    void *arg;
+} head_pass;
+
+static mls_status show_sequence(void *arg, size_t job, size_t worker, mls_err *err)
+{
+    const head_pass *p = arg;
+    const size_t *start = p->s[0]->start;
+    const size_t T = start[job + 1] - start[job];
+    float *x = p->x + worker * p->rows * p->E;
+    const float **blocks = p->blocks + worker * p->n_states;
+    const size_t rows = even_rows(T, p->rows);
+
+    for (size_t first = 0; first < T; first += rows) {
+        const size_t n = T - first < rows ? T - first : rows;
+
+        for (size_t i = 0; i < p->n_states; i++) {
+            const float *h = p->s[i]->h + (start[job] + first) * p->E; /* (n, E) */
+            float *logits = p->logits + (worker * p->n_states + i) * p->rows * p->V;
+
+            mls_rmsnorm(x, h, p->norm, p->eps, n, p->E);
+            mls_linear(logits, x, p->head, NULL, n, p->V, p->E);
+            blocks[i] = logits;
+        }
+        const mls_status st = p->see(p->arg, job, worker, first, n, blocks, err);
+        if (st)
+            return st;
+    }
+    return MLS_OK;
+}
+
+static size_t head_rows(size_t V)
+{
+    const size_t rows = HEAD_BYTES / (V * sizeof(float));
+
+    return rows < HEAD_ROWS_MIN   ? HEAD_ROWS_MIN
+           : rows > HEAD_ROWS_MAX ? HEAD_ROWS_MAX
+                                  : rows;
+}
+
+mls_status mls_head_forward_variants(const mls_model *m, const mls_states *const *s,
+                                     size_t n_states, mls_variants_seen see, void *arg,
+                                     mls_pool *pool, mls_err *err)
+{
+    const mls_config *c = mls_model_config(m);
+    const size_t threads = mls_pool_threads(pool);
+    head_pass p = {.s = s,
+                   .n_states = n_states,
+                   .E = c->E,
+                   .V = c->V,
+                   .rows = head_rows(c->V),
+                   .eps = c->rms_eps,
+                   .see = see,
+                   .arg = arg};
+    mls_status st = mls_model_head(m, &p.norm, &p.head, err);
+
+    if (st)
+        goto done;
+    p.x = mls_calloc3(threads, p.rows, p.E, sizeof *p.x);
+    p.logits = mls_calloc3(threads * n_states, p.rows, p.V, sizeof *p.logits);
+    p.blocks = mls_calloc3(threads, n_states, 1, sizeof *p.blocks);
+    if (!p.x || !p.logits || !p.blocks) {
+        st = mls_fail(err, MLS_E_NOMEM, "no memory for %zu x %zu logits", p.rows, p.V);
+        goto done;
+    }
+    st = mls_pool_run(pool, s[0]->N, show_sequence, &p, err);
+
+done:
+    free(p.blocks);
+    free(p.logits);
+    free(p.x);
+    free(p.head);
+    free(p.norm);
+    return st;
+}
+
+/* One variant, seen through the function for one. */
+typedef struct {
+    mls_logits_seen see;
+    void *arg;
+} single;
+
+static mls_status see_single(void *arg, size_t sequence, size_t worker, size_t first,
+                             size_t n, const float *const *logits, mls_err *err)
+{
+    const single *one = arg;
+
+    return one->see(one->arg, sequence, worker, first, n, logits[0], err);
+}
+
+mls_status mls_head_forward(const mls_model *m, const mls_states *s,
+                            mls_logits_seen see, void *arg, mls_pool *pool,
+                            mls_err *err)
+{
+    single one = {.see = see, .arg = arg};
+
+    return mls_head_forward_variants(m, &s, 1, see_single, &one, pool, err);
+}
+
+double mls_nll(const float *logits, size_t V, int32_t target)
+{
+    return mls_logsumexp(logits, V) - (double)logits[target];
+}

@@ -1,0 +1,134 @@
+/*
+ * Forward pass, layer-major: each layer's weights are read once, all sequences pass
+ * through it, then the next. What replaces attention (a latent form) and what watches
+ * it (statistics) come in through one function.
+ */
+#ifndef MLS_FORWARD_H
+#define MLS_FORWARD_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "analysis/model/model.h"
+#include "common/base/status.h"
+#include "common/system/pool.h"
+#include "common/system/progress.h"
+#include "datasets/text/corpus.h"
+
+/** Hidden states of all sequences of a corpus. */
+typedef struct mls_states {
+    size_t N, E;
+    const size_t *start; /* (N + 1), borrowed from the corpus */
+    float *h;            /* (start[N], E) */
+    size_t T_max;        /* longest sequence */
+    size_t per_job;      /* consecutive sequences done by one job, in order; 1 at first,
+                            the caller may raise it (sums in a fixed order) */
+} mls_states;
+
+/**
+ * The embeddings of all tokens of a corpus, which is borrowed: it must outlive *s.
+ *
+ * @param[out] s  release with mls_states_free(); {0} on error
+ * @return MLS_OK, MLS_E_INPUT (an id that the model has not, a sequence beyond INT_MAX
+ *         tokens, the file), MLS_E_IO or MLS_E_NOMEM
+ */
+mls_status mls_states_embed(mls_states *s, const mls_model *m, const mls_corpus *corpus,
+                            mls_err *err);
+/** A copy of its own, for a second variant of the model; the corpus stays borrowed. */
+mls_status mls_states_copy(mls_states *to, const mls_states *from, mls_err *err);
+void mls_states_free(mls_states *s); /* {0} is accepted */
+
+/**
+ * Attention of one sequence: out (T, E) from the normed input x (T, E). Called from
+ * pool threads, several sequences at once; `worker` selects scratch memory.
+ */
+typedef mls_status (*mls_attention)(void *arg, size_t sequence, size_t worker,
+                                    const float *x, size_t T, float *out, mls_err *err);
+
+/**
+ * h += attention(norm(h)); h += mlp(norm(h)) for every sequence. Attention: job j does
+ * sequences j * per_job .. (j + 1) * per_job - 1, in order, on one worker. The MLP has
+ * jobs of its own, pieces of one sequence each. Several variants of the states may pass
+ * through one layer, one call each.
+ *
+ * @return MLS_OK, MLS_E_NOMEM, the error of an attention, or MLS_E_NUMERIC (NaN or
+ *         infinity: layer, sequence and token are named)
+ */
+mls_status mls_layer_forward(const mls_config *config, const mls_layer *layer,
+                             mls_states *s, mls_attention attention, void *arg,
+                             mls_pool *pool, mls_err *err);
+
+/** What the plain attention saw; rows are tokens; borrowed during the call. */
+typedef struct mls_attention_view {
+    size_t layer, sequence, worker, T;
+    const float *x;             /* (T, E) normed input */
+    const float *q, *k, *v;     /* (T, H D), (T, G D), (T, G D): with bias and QK-norm,
+                                    before RoPE */
+    const float *q_rot, *k_rot; /* the same after RoPE */
+} mls_attention_view;
+
+/**
+ * The model's own attention. mls_plain_new() takes all memory once; before each layer
+ * set `layer` (and, when somebody watches, `see`), then pass mls_plain_attention.
+ */
+typedef struct mls_plain {
+    const mls_config *config;
+    const mls_layer *layer;
+    float *cs; /* RoPE table (T_max, C, 2) */
+    size_t T_max;
+    void (*see)(void *arg, const mls_attention_view *view); /* NULL: nobody watches */
+    void *see_arg;
+    float **scratch; /* per worker, from mls_plain_new() */
+    size_t n_workers;
+} mls_plain;
+
+/**
+ * Memory for sequences of at most T_max tokens, one at a time on each of n_workers pool
+ * threads, and the RoPE table. config is borrowed.
+ *
+ * @param[out] p  release with mls_plain_free(); {0} on error
+ * @return MLS_OK or MLS_E_NOMEM
+ */
+mls_status mls_plain_new(mls_plain *p, const mls_config *config, size_t T_max,
+                         size_t n_workers, mls_err *err);
+void mls_plain_free(mls_plain *p); /* {0} is accepted */
+/** An mls_attention; arg is the mls_plain. */
+mls_status mls_plain_attention(void *arg, size_t sequence, size_t worker,
+                               const float *x, size_t T, float *out, mls_err *err);
+
+/**
+ * Is shown the logits (n, V) of positions first .. first+n-1 of a sequence, on thread
+ * `worker`; what it returns ends the pass when it is not MLS_OK.
+ */
+typedef mls_status (*mls_logits_seen)(void *arg, size_t sequence, size_t worker,
+                                      size_t first, size_t n, const float *logits,
+                                      mls_err *err);
+/**
+ * Output head: for every position of every sequence the logits are made in blocks and
+ * shown, never kept. Jobs are sequences; rows arrive in order inside a sequence.
+ *
+ * @return MLS_OK, what `see` returned, MLS_E_INPUT or MLS_E_IO (reading the head), or
+ *         MLS_E_NOMEM
+ */
+mls_status mls_head_forward(const mls_model *m, const mls_states *s,
+                            mls_logits_seen see, void *arg, mls_pool *pool,
+                            mls_err *err);
+
+/** The same for several variants: logits[i] (n, V) belongs to s[i]. */
+typedef mls_status (*mls_variants_seen)(void *arg, size_t sequence, size_t worker,
+                                        size_t first, size_t n,
+                                        const float *const *logits, mls_err *err);
+/**
+ * The same for several variants of the states of one corpus, side by side: what a
+ * comparison needs. The head is read once.
+ *
+ * @param s  (n_states), at least 1
+ */
+mls_status mls_head_forward_variants(const mls_model *m, const mls_states *const *s,
+                                     size_t n_states, mls_variants_seen see, void *arg,
+                                     mls_pool *pool, mls_err *err);
+
+/** Negative log-likelihood (nat) of logits (V) at a target id, in double. */
+double mls_nll(const float *logits, size_t V, int32_t target);
+
+#endif

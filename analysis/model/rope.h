@@ -1,0 +1,25 @@
+/* Rotary position embedding, half-split: the pair of chunk c is (c, c + n/2). */
+#ifndef MLS_ROPE_H
+#define MLS_ROPE_H
+
+#include <stddef.h>
+
+#include "datasets/checkpoint/config.h"
+
+/** Angle per token of each chunk. @param[out] inv_freq (D/2) in radians per token */
+void mls_rope_frequencies(double *inv_freq, const mls_rope_config *rope, size_t D);
+
+/**
+ * Cosines and sines for positions 0..T-1, float of double values.
+ * @param[out] cs  (T, n_chunks, 2): cos, sin
+ */
+void mls_rope_table(float *cs, const double *inv_freq, size_t n_chunks, size_t T);
+
+/**
+ * Turn rows in place: x[t] is n = 2 * n_chunks values at x + t * stride.
+ * sign = 1 rotates, -1 undoes it.
+ */
+void mls_rope_apply(float *x, size_t stride, const float *cs, size_t n_chunks, size_t T,
+                    int sign);
+
+#endif

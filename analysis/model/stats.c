@@ -1,0 +1,148 @@
+#include "analysis/model/stats.h"
+
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "analysis/numeric/linalg.h"
+#include "common/base/checked.h"
+
+enum { PARTS = 16 };
+
+typedef struct {
+    double **to; /* the member that points into the block */
+    size_t n;
+} part;
+
+/* The arrays of s in the order of the block, by the sizes in s. */
+static void parts_of(part parts[PARTS], mls_layer_stats *s, bool with_x)
+{
+    const size_t E = s->E, H = s->H, G = s->G, D = s->D, C = s->C;
+    const part all[PARTS] = {
+        {&s->x_second, with_x ? E * E : 0},
+        {&s->x_mean, E},
+        {&s->x_abs, E},
+        {&s->q_second, H * D * D},
+        {&s->q_mean, H * D},
+        {&s->k_second, G * D * D},
+        {&s->k_mean, G * D},
+        {&s->v_second, G * D * D},
+        {&s->v_mean, G * D},
+        {&s->kv_cross, G * D * D},
+        {&s->q_rot_second, H * D * D},
+        {&s->q_rot_mean, H * D},
+        {&s->k_rot_second, G * D * D},
+        {&s->k_rot_mean, G * D},
+        {&s->q_norm, H * C},
+        {&s->k_norm, G * C},
+    };
+
+    memcpy(parts, all, sizeof all);
+}
+
+/* The limits of shape.h keep every product and the sum far below SIZE_MAX. */
+static size_t total(const part parts[PARTS])
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < PARTS; i++)
+        n += parts[i].n;
+    return n;
+}
+
+static mls_layer_stats of_shape(const mls_config *c)
+{
+    return (mls_layer_stats){.E = c->E, .H = c->H, .G = c->G, .D = c->D, .C = c->D / 2};
+}
+
+size_t mls_layer_stats_size(const mls_config *config)
+{
+    mls_layer_stats s = of_shape(config);
+    part parts[PARTS];
+
+    parts_of(parts, &s, true);
+    return total(parts);
+}
+
+static mls_status new_stats(mls_layer_stats *s, const mls_config *config, bool with_x,
+                            mls_err *err)
+{
+    part parts[PARTS];
+
+    *s = of_shape(config);
+    parts_of(parts, s, with_x);
+    s->n_block = total(parts);
+    s->block = mls_calloc3(s->n_block, 1, 1, sizeof *s->block);
+    if (!s->block) {
+        const size_t n = s->n_block;
+
+        *s = (mls_layer_stats){0};
+        return mls_fail(err, MLS_E_NOMEM, "no memory for %zu numbers of statistics", n);
+    }
+    double *next = s->block;
+    for (size_t i = 0; i < PARTS; i++) {
+        *parts[i].to = parts[i].n ? next : NULL;
+        next += parts[i].n;
+    }
+    return MLS_OK;
+}
+
+mls_status mls_layer_stats_new(mls_layer_stats *s, const mls_config *config,
+                               mls_err *err)
+{
+    return new_stats(s, config, true, err);
+}
+
+mls_status mls_layer_stats_new_small(mls_layer_stats *s, const mls_config *config,
+                                     mls_err *err)
+{
+    return new_stats(s, config, false, err);
+}
+
+void mls_layer_stats_free(mls_layer_stats *s)
+{
+    free(s->block);
+    *s = (mls_layer_stats){0};
+}
+
+mls_status mls_project_second(double *second, const mls_layer_stats *s, const float *w,
+                              const float *b, size_t n, mls_err *err)
+{
+    const size_t E = s->E;
+    mls_status st = MLS_OK;
+    double *wd = NULL; /* (n, E): w in double */
+    double *ws = NULL; /* (n, E): W S */
+    double *wm = NULL; /* (n): W m */
+
+    if (!s->x_second)
+        return mls_fail(err, MLS_E_ARG, "these statistics lack the second moment of x");
+    wd = mls_calloc3(n, E, 1, sizeof *wd);
+    ws = mls_calloc3(n, E, 1, sizeof *ws);
+    wm = mls_calloc3(n, 1, 1, sizeof *wm);
+    if (!wd || !ws || !wm) {
+        st = mls_fail(err, MLS_E_NOMEM, "no memory for a moment of %zu x %zu", n, n);
+        goto done;
+    }
+    for (size_t i = 0; i < n * E; i++)
+        wd[i] = (double)w[i];
+    mls_matmul(ws, wd, false, s->x_second, false, n, E, E);
+    mls_matmul(second, ws, false, wd, true, n, n, E);
+    for (size_t i = 0; i < n && b; i++)
+        for (size_t e = 0; e < E; e++)
+            wm[i] += wd[i * E + e] * s->x_mean[e];
+    for (size_t i = 0; i < n && b; i++)
+        for (size_t j = 0; j < n; j++)
+            second[i * n + j] += wm[i] * (double)b[j] + (double)b[i] * wm[j] +
+                                 (double)b[i] * (double)b[j];
+    /* Rounding leaves the halves of W S W^T apart in the last digit. */
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = 0; j < i; j++)
+            second[i * n + j] = second[j * n + i] =
+                0.5 * (second[i * n + j] + second[j * n + i]);
+
+done:
+    free(wm);
+    free(ws);
+    free(wd);
+    return st;
+}

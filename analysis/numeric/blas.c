@@ -1,0 +1,76 @@
+#include "analysis/numeric/blas.h"
+
+#include <cblas.h>
+#include <stddef.h>
+#include <strings.h>
+
+/*
+ * Another BLAS behind the same cblas interface has none of these: then they are NULL.
+ */
+#pragma weak openblas_get_corename
+#pragma weak openblas_get_config
+#pragma weak openblas_get_parallel
+#pragma weak openblas_set_num_threads
+
+static const char unknown[] = "unknown";
+
+const char *mls_blas_core(void)
+{
+    return openblas_get_corename ? openblas_get_corename() : unknown;
+}
+
+const char *mls_blas_version(void)
+{
+    return openblas_get_config ? openblas_get_config() : "a BLAS other than OpenBLAS";
+}
+
+void mls_blas_single_thread(void)
+{
+    if (openblas_set_num_threads)
+        openblas_set_num_threads(1);
+}
+
+bool mls_blas_is_openmp(void)
+{
+    return openblas_get_parallel && openblas_get_parallel() == OPENBLAS_OPENMP;
+}
+
+static bool is_one_of(const char *core, const char *const *names)
+{
+    for (size_t i = 0; names[i]; i++)
+        if (strcasecmp(core, names[i]) == 0)
+            return true;
+    return false;
+}
+
+const char *mls_blas_choose_core(const char *core, mls_cpu_level cpu)
+{
+    static const char *const avx512[] = {"SkylakeX", "Cooperlake", "SapphireRapids",
+                                         NULL};
+    static const char *const avx2[] = {"Haswell", "Zen", "Excavator", NULL};
+
+    if (cpu == MLS_CPU_OTHER || is_one_of(core, avx512) ||
+        strcasecmp(core, unknown) == 0)
+        return NULL;
+    if (cpu == MLS_CPU_AVX512)
+        return "SkylakeX";
+    return is_one_of(core, avx2) ? NULL : "Haswell";
+}
+
+static mls_cpu_level this_cpu(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_cpu_init();
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+        __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl"))
+        return MLS_CPU_AVX512;
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+        return MLS_CPU_AVX2;
+#endif
+    return MLS_CPU_OTHER;
+}
+
+const char *mls_blas_better_core(void)
+{
+    return mls_blas_choose_core(mls_blas_core(), this_cpu());
+}

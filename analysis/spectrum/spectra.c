@@ -1,0 +1,159 @@
+#include "analysis/spectrum/spectra.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/checked.h"
+
+void mls_spectra_free(mls_spectra *s)
+{
+    for (size_t i = 0; i < s->n; i++)
+        mls_spectrum_free(&s->row[i].spectrum);
+    free(s->row);
+    *s = (mls_spectra){0};
+}
+
+typedef struct work {
+    const mls_model *model; /* or NULL */
+    const mls_config *config;
+    const mls_layer_stats *stats; /* one per job, or NULL */
+    size_t first_layer, rows_per_layer;
+    mls_spectra_row *row;
+} work;
+
+/* Every spectrum of one layer. */
+static mls_status run_layer(void *arg, size_t job, size_t worker, mls_err *err)
+{
+    const work *w = arg;
+    const size_t l = w->first_layer + job;
+    const mls_layer_stats *stats = w->stats ? &w->stats[job] : NULL;
+    mls_layer layer = {0};
+    mls_status st = MLS_OK;
+
+    (void)worker;
+    if (w->model)
+        st = mls_model_attention(w->model, l, &layer, err);
+    for (size_t i = 0; i < w->rows_per_layer && !st; i++) {
+        mls_spectra_row *row = &w->row[l * w->rows_per_layer + i];
+        const size_t E = w->config->E;
+        float *rows = NULL;
+        size_t m = 0;
+
+        if (!w->model) {
+            st = mls_spectrum_captured(&row->spectrum, stats, row->matrix, row->head,
+                                       err);
+        } else {
+            st = mls_matrix_rows(w->config, &layer, row->matrix, row->head, &rows, &m,
+                                 err);
+            if (!st && stats)
+                st = mls_spectrum_weighted(&row->spectrum, rows, m, E, stats->x_second,
+                                           err);
+            else if (!st)
+                st = mls_spectrum_plain(&row->spectrum, rows, m, E, err);
+        }
+        free(rows);
+        if (st)
+            mls_fail_in(err, st, "layer %zu, %s", l, mls_matrix_name(row->matrix));
+    }
+    mls_layer_free(&layer);
+    return st;
+}
+
+/* Names every spectrum; the values come later. */
+static mls_status make_rows(mls_spectra *s, const mls_config *config,
+                            const mls_spectra_request *request, size_t *per_layer,
+                            mls_err *err)
+{
+    size_t n = 0, at = 0;
+
+    for (int k = 0; k < MLS_MATRICES; k++)
+        if (request->matrix[k])
+            n += request->per_head ? mls_matrix_heads((mls_matrix)k, config) : 1;
+    s->row = mls_calloc3(config->L, n, 1, sizeof *s->row);
+    if (!s->row)
+        return mls_fail(err, MLS_E_NOMEM, "no memory for %zu spectra", config->L * n);
+    s->n = config->L * n;
+    *per_layer = n;
+    for (size_t l = 0; l < config->L; l++)
+        for (int k = 0; k < MLS_MATRICES; k++) {
+            const mls_matrix matrix = (mls_matrix)k;
+            const size_t heads =
+                request->per_head ? mls_matrix_heads(matrix, config) : 1;
+
+            for (size_t h = 0; request->matrix[k] && h < heads; h++)
+                s->row[at++] = (mls_spectra_row){
+                    .layer = l,
+                    .matrix = matrix,
+                    .head = request->per_head ? h : MLS_WHOLE_LAYER,
+                };
+        }
+    return MLS_OK;
+}
+
+static mls_status same_model(const mls_model *model, const mls_capture *capture,
+                             const mls_progress *progress, mls_err *err)
+{
+    const char *folder = mls_checkpoint_folder(mls_model_checkpoint(model));
+    char hex[65];
+    const mls_status st =
+        mls_checkpoint_sha256(mls_model_checkpoint(model), hex, progress, err);
+
+    if (st)
+        return st;
+    if (strcmp(hex, mls_capture_model_sha256(capture)) != 0)
+        return mls_fail(err, MLS_E_INPUT,
+                        "the capture is of another model: SHA-256 %.12s, but %s has "
+                        "%.12s",
+                        mls_capture_model_sha256(capture), folder, hex);
+    return MLS_OK;
+}
+
+mls_status mls_spectra_run(mls_spectra *s, const mls_model *model, mls_capture *capture,
+                           const mls_spectra_request *request, mls_pool *pool,
+                           const mls_progress *progress, mls_err *err)
+{
+    const mls_config *config =
+        model ? mls_model_config(model) : mls_capture_config(capture);
+    const size_t batch = mls_pool_threads(pool);
+    mls_layer_stats *stats = NULL; /* (batch) */
+    work w = {.model = model, .config = config};
+    mls_status st;
+
+    *s = (mls_spectra){0};
+    if (!model && !request->per_head)
+        return mls_fail(err, MLS_E_INPUT,
+                        "a capture keeps moments of each head by itself: ask for --per "
+                        "head, or give MODEL --weighted RUN.h5");
+    if (model && capture) {
+        st = same_model(model, capture, progress, err);
+        if (st)
+            return st;
+    }
+    st = make_rows(s, config, request, &w.rows_per_layer, err);
+    if (!st && capture) {
+        stats = calloc(batch, sizeof *stats);
+        if (!stats)
+            st = mls_fail(err, MLS_E_NOMEM, "no memory for %zu layers", batch);
+    }
+    w.row = s->row;
+    w.stats = stats;
+    for (; w.first_layer < config->L && !st; w.first_layer += batch) {
+        const size_t left = config->L - w.first_layer, n = left < batch ? left : batch;
+
+        st = mls_progress_step(progress, "spectra", (double)w.first_layer,
+                               (double)config->L, err);
+        for (size_t i = 0; stats && i < n && !st; i++)
+            st = mls_capture_stats(capture, w.first_layer + i, &stats[i], err);
+        if (!st)
+            st = mls_pool_run(pool, n, run_layer, &w, err);
+        for (size_t i = 0; stats && i < n; i++)
+            mls_layer_stats_free(&stats[i]);
+    }
+    if (!st)
+        st = mls_progress_step(progress, "spectra", (double)config->L,
+                               (double)config->L, err);
+    if (st)
+        mls_spectra_free(s);
+    free(stats);
+    return st;
+}

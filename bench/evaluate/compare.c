@@ -1,0 +1,341 @@
+#include "bench/evaluate/compare.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/buf.h"
+#include "common/base/checked.h"
+#include "common/system/hash.h"
+
+enum { GROUP = 8, SETTING_TEXT = 2048 };
+
+void mls_comparison_free(mls_comparison *c)
+{
+    for (size_t i = 0; c->row && i < c->n; i++)
+        free(c->row[i].seq_kl);
+    free(c->row);
+    *c = (mls_comparison){0};
+}
+
+void mls_pareto(const double *x, const double *y, size_t n, bool *front)
+{
+    for (size_t i = 0; i < n; i++) {
+        front[i] = !isnan(x[i]) && !isnan(y[i]);
+        for (size_t j = 0; front[i] && j < n; j++)
+            if (x[j] <= x[i] && y[j] <= y[i] && (x[j] < x[i] || y[j] < y[i]))
+                front[i] = false;
+    }
+}
+
+/* Everything that a row depends on, hashed. */
+static mls_status make_key(char key[MLS_SHA256_HEX], const mls_compare_request *r,
+                           const char *setting, mls_err *err)
+{
+    mls_buf b = {0};
+    mls_sha256 *h = NULL;
+    mls_status st = mls_sha256_new(&h, err);
+
+    if (st)
+        return st;
+    mls_buf_printf(&b, "mlascope %s\nmodel %s\ntext %s\nN %zu\n", MLS_VERSION,
+                   r->model_id, r->corpus->sha256, r->corpus->N);
+    for (size_t i = 0; i <= r->corpus->N; i++)
+        mls_buf_printf(&b, "%zu ", r->corpus->start[i]);
+    /* Another tokenizer makes other tokens of the same text. */
+    mls_buf_add(&b, (const char *)r->corpus->ids,
+                r->corpus->start[r->corpus->N] * sizeof *r->corpus->ids);
+    mls_buf_printf(&b, "\ncapture %s\ntokens %zu\nscored %d\nabsorbed %d\n%s\n",
+                   r->in.capture ? r->capture_id : "", r->tokens, (int)r->how.scored,
+                   r->how.absorbed, setting);
+    if (b.failed)
+        st = mls_fail(err, MLS_E_NOMEM, "no memory to compare settings");
+    else {
+        mls_sha256_add(h, b.data, b.len);
+        mls_sha256_hex(h, key);
+    }
+    mls_sha256_free(h);
+    mls_buf_free(&b);
+    return st;
+}
+
+static mls_status take(mls_compared *row, mls_quality *q, const mls_compare_request *r,
+                       mls_err *err)
+{
+    mls_cache_layout *own = calloc(1, sizeof *own);
+    const mls_size_request request = {.tokens = r->tokens,
+                                      .batch = 1,
+                                      .block = 1,
+                                      .tensor_parallel = 1,
+                                      .dtype_bits = 16};
+    mls_size_result base, size;
+
+    if (!own)
+        return mls_fail(err, MLS_E_NOMEM, "no memory for a cache layout");
+    mls_size_baseline(own, r->in.config);
+    mls_size(&base, own, &request);
+    free(own);
+    mls_size(&size, q->layout, &request);
+    *row = (mls_compared){
+        .bytes = size.bytes_per_token,
+        .payload = size.payload_bytes_per_token,
+        .kept = size.bytes_per_token / base.bytes_per_token,
+        .kept_payload = size.payload_bytes_per_token / base.payload_bytes_per_token,
+        .predicted = mls_predicted_mean(q->predicted, r->in.config->L),
+        .nll = q->nll,
+        .kl = q->kl,
+        .top1 = q->top1,
+        .dnll = q->dnll,
+        .N = q->N,
+        .seq_kl = q->seq_kl,
+        .measured = q->seq_kl != NULL,
+        .seconds = q->seconds};
+    q->seq_kl = NULL;
+    return MLS_OK;
+}
+
+/* Work on all settings: the rows of equal texts are measured once. */
+typedef struct {
+    const mls_compare_request *r;
+    mls_comparison *out;
+    mls_kept_rows *kept;
+    char (*key)[MLS_SHA256_HEX]; /* (n) */
+    size_t *same;                /* (n) the first setting of the same text */
+    size_t *todo;                /* (n) settings that have no row */
+    size_t n_todo, n_kept;       /* how many, and how many have one */
+} work;
+
+/* Rows of a group of settings; only those that were run are kept in the file. */
+static mls_status do_group(work *w, const size_t *which, size_t n, bool forms_only,
+                           const mls_progress *progress, mls_err *err)
+{
+    const mls_compare_request *r = w->r;
+    mls_scheme *scheme = mls_calloc3(n, 1, 1, sizeof *scheme);
+    mls_variant *variant = mls_calloc3(n, 1, 1, sizeof *variant);
+    const char **key = mls_calloc3(n, 1, 1, sizeof(char *));
+    const char **text = mls_calloc3(n, 1, 1, sizeof(char *));
+    mls_compared *row = mls_calloc3(n, 1, 1, sizeof *row);
+    mls_evaluate_options how = r->how;
+    mls_evaluation e = {0};
+    mls_status st = MLS_OK;
+
+    how.predict = r->in.capture != NULL;
+    how.forms_only = forms_only;
+    if (!scheme || !variant || !key || !text || !row)
+        st = mls_fail(err, MLS_E_NOMEM, "no memory to compare %zu settings", n);
+    for (size_t i = 0; !st && i < n; i++) {
+        st =
+            mls_scheme_uniform(&scheme[i], &r->setting[which[i]], r->in.config->L, err);
+        variant[i] = (mls_variant){.scheme = &scheme[i], .only_layer = MLS_NONE};
+        key[i] =
+            mls_setting_names_file(&r->setting[which[i]]) ? NULL : w->key[which[i]];
+        text[i] = scheme[i].name;
+    }
+    if (!st)
+        st = mls_evaluate(&e, &r->in, r->corpus, variant, n, &how, progress, err);
+    for (size_t i = 0; !st && i < n; i++)
+        st = take(&row[i], &e.variant[i], r, err);
+    if (!st && w->kept && !forms_only)
+        st = mls_kept_rows_add(w->kept, key, text, row, n, e.original.nll,
+                               e.original.n_scored, err);
+    if (!st && !forms_only) {
+        w->out->original = e.original.nll;
+        w->out->n_scored = e.original.n_scored;
+        w->out->n_measured += n;
+    }
+    for (size_t i = 0; row && i < n; i++)
+        if (st)
+            free(row[i].seq_kl);
+        else
+            w->out->row[which[i]] = row[i];
+    for (size_t i = 0; scheme && i < n; i++)
+        mls_scheme_free(&scheme[i]);
+    mls_evaluation_free(&e);
+    free(scheme);
+    free(variant);
+    free(key);
+    free(text);
+    free(row);
+    return st;
+}
+
+/* Keys, rows that are there already, and what is left to do. */
+static mls_status find_rows(work *w, mls_err *err)
+{
+    const mls_compare_request *r = w->r;
+    char text[SETTING_TEXT];
+    mls_status st = MLS_OK;
+
+    for (size_t i = 0; !st && i < r->n; i++) {
+        st = make_key(w->key[i], r, mls_setting_text(&r->setting[i], text, sizeof text),
+                      err);
+        while (!st && strcmp(w->key[w->same[i]], w->key[i]) != 0)
+            w->same[i]++;
+        if (st || w->same[i] != i)
+            continue;
+        if (w->kept && !mls_setting_names_file(&r->setting[i]) &&
+            mls_kept_rows_find(w->kept, w->key[i], &w->out->row[i], &w->out->original,
+                               &w->out->n_scored))
+            w->n_kept++;
+        else
+            w->todo[w->n_todo++] = i;
+    }
+    return st;
+}
+
+static mls_status repeat_rows(work *w, mls_err *err)
+{
+    mls_compared *row = w->out->row;
+
+    for (size_t i = 0; i < w->out->n; i++) {
+        const mls_compared *from = &row[w->same[i]];
+
+        if (w->same[i] == i)
+            continue;
+        row[i] = *from;
+        if (!from->measured)
+            continue;
+        row[i].seq_kl = mls_calloc3(from->N, 1, 1, sizeof(double));
+        if (!row[i].seq_kl)
+            return mls_fail(err, MLS_E_NOMEM, "no memory for the results");
+        memcpy(row[i].seq_kl, from->seq_kl, from->N * sizeof(double));
+    }
+    return MLS_OK;
+}
+
+static mls_status mark_front(mls_comparison *c, mls_err *err)
+{
+    double *bytes = mls_calloc3(c->n, 2, 1, sizeof *bytes);
+    double *kl = bytes + c->n;
+    bool *front = mls_calloc3(c->n, 1, 1, sizeof *front);
+    mls_status st = MLS_OK;
+
+    if (!bytes || !front)
+        st = mls_fail(err, MLS_E_NOMEM, "no memory for the results");
+    for (size_t i = 0; !st && i < c->n; i++) {
+        bytes[i] = c->row[i].bytes;
+        kl[i] = c->row[i].kl.mean;
+    }
+    if (!st)
+        mls_pareto(bytes, kl, c->n, front);
+    for (size_t i = 0; !st && i < c->n; i++)
+        c->row[i].pareto = front[i];
+    free(bytes);
+    free(front);
+    return st;
+}
+
+static mls_status do_all(work *w, const size_t *which, size_t n, bool forms_only,
+                         const mls_progress *progress, mls_err *err)
+{
+    const size_t group = w->r->group ? w->r->group : GROUP;
+    mls_status st = MLS_OK;
+
+    for (size_t i = 0; !st && i < n; i += group)
+        st = do_group(w, which + i, n - i < group ? n - i : group, forms_only, progress,
+                      err);
+    return st;
+}
+
+/*
+ * Indices of todo by the error of their attention outputs, those without one left out.
+ */
+static size_t by_error(size_t *order, const work *w)
+{
+    const mls_compared *row = w->out->row;
+    size_t n = 0;
+
+    for (size_t i = 0; i < w->n_todo; i++) {
+        const double x = row[w->todo[i]].predicted.attention;
+        size_t at = n;
+
+        if (isnan(x))
+            continue;
+        for (; at > 0 && row[order[at - 1]].predicted.attention > x; at--)
+            order[at] = order[at - 1];
+        order[at] = w->todo[i];
+        n++;
+    }
+    return n;
+}
+
+/* Forms of all, then a run of some: spread evenly over what they do to the outputs. */
+static mls_status measure_some(work *w, const mls_progress *progress, mls_err *err)
+{
+    const size_t k = w->r->measure > w->n_kept ? w->r->measure - w->n_kept : 0;
+    size_t *order = mls_calloc3(w->n_todo, 1, 1, sizeof *order), n;
+    mls_status st =
+        order ? MLS_OK
+              : mls_fail(err, MLS_E_NOMEM, "no memory for %zu settings", w->n_todo);
+
+    if (!st && !(w->r->in.capture && mls_capture_windows(w->r->in.capture) > 0))
+        st = mls_fail(err, MLS_E_INPUT,
+                      "to measure only some settings the others are predicted, which "
+                      "needs a capture file with windows");
+    if (!st)
+        st = do_all(w, w->todo, w->n_todo, true, progress, err);
+    if (!st) {
+        n = by_error(order, w);
+        for (size_t i = 0; i < k && i < n; i++)
+            order[i] = order[n <= k ? i : k == 1 ? n / 2 : i * (n - 1) / (k - 1)];
+        st = do_all(w, order, n < k ? n : k, false, progress, err);
+    }
+    free(order);
+    return st;
+}
+
+/* What every row's KL would be by the law of the others. */
+static mls_status apply_law(mls_comparison *c, mls_err *err)
+{
+    double *x = mls_calloc3(c->n, 3, 1, sizeof *x), *kl = x + c->n, *y = kl + c->n;
+
+    if (!x)
+        return mls_fail(err, MLS_E_NOMEM, "no memory for the results");
+    for (size_t i = 0; i < c->n; i++) {
+        x[i] = c->row[i].predicted.attention;
+        kl[i] = c->row[i].measured ? c->row[i].kl.mean : (double)NAN;
+    }
+    c->law = mls_kl_law_fit(x, kl, c->n, y);
+    for (size_t i = 0; i < c->n; i++)
+        c->row[i].law_kl = y[i];
+    free(x);
+    return MLS_OK;
+}
+
+mls_status mls_compare(mls_comparison *out, const mls_compare_request *r,
+                       const mls_progress *progress, mls_err *err)
+{
+    work w = {.r = r,
+              .out = out,
+              .key = mls_calloc3(r->n, 1, 1, sizeof *w.key),
+              .same = mls_calloc3(r->n, 1, 1, sizeof *w.same),
+              .todo = mls_calloc3(r->n, 1, 1, sizeof *w.todo)};
+    mls_status st = MLS_OK;
+
+    *out =
+        (mls_comparison){.n = r->n, .row = mls_calloc3(r->n, 1, 1, sizeof *out->row)};
+    if (!w.key || !w.same || !w.todo || !out->row)
+        st = mls_fail(err, MLS_E_NOMEM, "no memory to compare %zu settings", r->n);
+    if (!st && r->rows_path)
+        st = mls_kept_rows_open(&w.kept, r->rows_path, err);
+    if (!st)
+        st = find_rows(&w, err);
+    if (!st)
+        st = r->measure && r->measure < w.n_kept + w.n_todo
+                 ? measure_some(&w, progress, err)
+                 : do_all(&w, w.todo, w.n_todo, false, progress, err);
+    if (!st)
+        st = repeat_rows(&w, err);
+    if (!st)
+        st = apply_law(out, err);
+    if (!st)
+        st = mark_front(out, err);
+    mls_kept_rows_close(w.kept);
+    free(w.key);
+    free(w.same);
+    free(w.todo);
+    if (st)
+        mls_comparison_free(out);
+    return st;
+}

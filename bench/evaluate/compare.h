@@ -1,0 +1,98 @@
+/*
+ * Settings side by side: size, predicted errors, measured quality; finished rows stay.
+ */
+#ifndef MLS_COMPARE_H
+#define MLS_COMPARE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "analysis/latent/predict.h"
+#include "analysis/numeric/interval.h"
+#include "bench/evaluate/evaluate.h"
+#include "bench/evaluate/kl_law.h"
+#include "bench/setting/setting.h"
+#include "common/base/status.h"
+#include "common/system/progress.h"
+#include "datasets/text/corpus.h"
+
+/** What is known of one setting. */
+typedef struct mls_compared {
+    double bytes, payload;     /* per token at the length asked */
+    double kept, kept_payload; /* shares of the model's own 16-bit cache */
+    mls_predicted predicted;   /* mean over layers; NaN without a capture */
+    double law_kl;             /* KL by the law of the other rows; NaN without one */
+    bool measured;             /* false: forms were made, nothing was run */
+    mls_mean nll, kl, top1, dnll;
+    size_t N;
+    double *seq_kl; /* (N) means per sequence */
+    double seconds;
+    bool kept_row; /* read from the file of finished rows */
+    bool pareto;   /* no other setting is as small and as near the original */
+} mls_compared;
+
+typedef struct mls_comparison {
+    size_t n, n_measured; /* rows, and how many of them were measured now */
+    mls_kl_law law;       /* of the measured rows; n = 0: too few */
+    mls_compared *row;    /* (n), in the order of the settings */
+    mls_mean original;    /* its NLL */
+    size_t n_scored;
+} mls_comparison;
+
+typedef struct mls_compare_request {
+    mls_method_input in; /* all of it; capture may be NULL */
+    const mls_corpus *corpus;
+    const mls_setting *setting; /* (n) */
+    size_t n;
+    mls_evaluate_options how; /* `predict` is set here */
+    size_t tokens;            /* context length of the bytes, windows included */
+    size_t group;             /* settings measured together, 0: 8 */
+    /*
+     * How many settings to measure, finished rows included; 0: all. They are chosen
+     * evenly over the errors of attention outputs, the least and the largest among
+     * them, so that the law predicts the others; needs a capture with windows.
+     */
+    size_t measure;
+    /* Finished rows, JSON lines (docs/format/compare.md); NULL: none are kept. */
+    const char *rows_path;
+    const char *model_id, *capture_id; /* what a row depends on; "" without a capture */
+} mls_compare_request;
+
+/**
+ * Measure what the file of finished rows does not hold, a group at a time, each group
+ * appended and synced before the next begins. A row counts when model, text, tokens,
+ * capture, options, version and the setting's text are the same; settings that name a
+ * file are measured every time and not kept.
+ *
+ * @param[out] out  release with mls_comparison_free(); {0} on error, rows stay in the
+ *                  file
+ * @return MLS_OK, what mls_evaluate() says, MLS_E_INPUT (a line of the file that is not
+ *         a row), MLS_E_IO
+ */
+mls_status mls_compare(mls_comparison *out, const mls_compare_request *r,
+                       const mls_progress *progress, mls_err *err);
+void mls_comparison_free(mls_comparison *c); /* {0} is accepted */
+
+/**
+ * Mark what no other point beats in both: front[i] is false when some j has x[j] <=
+ * x[i] and y[j] <= y[i], one of them less. Equal points are both on the front. NaN:
+ * never.
+ */
+void mls_pareto(const double *x, const double *y, size_t n, bool *front);
+
+/** Every canonical setting of the file's rows with this key: compare_rows.c. */
+typedef struct mls_kept_rows mls_kept_rows;
+
+/** Open or begin the file; a torn last line of a stopped run is cut off. */
+mls_status mls_kept_rows_open(mls_kept_rows **out, const char *path, mls_err *err);
+void mls_kept_rows_close(mls_kept_rows *k); /* NULL is accepted */
+/** The row of this key; false when there is none. row->seq_kl is the caller's. */
+bool mls_kept_rows_find(const mls_kept_rows *k, const char *key, mls_compared *row,
+                        mls_mean *original, size_t *n_scored);
+/** Append n rows and sync; those whose key is NULL are left out. */
+mls_status mls_kept_rows_add(mls_kept_rows *k, const char *const *key,
+                             const char *const *setting, const mls_compared *row,
+                             size_t n, mls_mean original, size_t n_scored,
+                             mls_err *err);
+
+#endif

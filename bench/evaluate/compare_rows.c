@@ -1,0 +1,271 @@
+/* Finished rows of a comparison: JSON lines that are only ever appended to. */
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "bench/evaluate/compare.h"
+#include "common/base/buf.h"
+#include "common/base/checked.h"
+#include "common/system/files.h"
+#include "datasets/base/json.h"
+
+enum { FILE_MAX = 1 << 30, SEQUENCES_MAX = 1 << 24 };
+
+struct mls_kept_rows {
+    int fd;
+    char *path;
+    json_t *by_key; /* key: the row's object */
+};
+
+/* Numbers of a row, in one place for reading and writing. */
+#define ROW_NUMBERS(X)                                                                 \
+    X("bytes", bytes)                                                                  \
+    X("payload", payload)                                                              \
+    X("kept", kept)                                                                    \
+    X("kept_payload", kept_payload)                                                    \
+    X("predicted_key", predicted.key)                                                  \
+    X("predicted_value", predicted.value)                                              \
+    X("predicted_logit", predicted.logit)                                              \
+    X("predicted_logit_relative", predicted.logit_relative)                            \
+    X("predicted_output", predicted.output)                                            \
+    X("attention_error", predicted.attention)                                          \
+    X("nll", nll.mean)                                                                 \
+    X("nll_half", nll.half)                                                            \
+    X("kl", kl.mean)                                                                   \
+    X("kl_half", kl.half)                                                              \
+    X("top1", top1.mean)                                                               \
+    X("top1_half", top1.half)                                                          \
+    X("delta_nll", dnll.mean)                                                          \
+    X("delta_nll_half", dnll.half)                                                     \
+    X("seconds", seconds)
+
+/* A number, or null where there is none. */
+static bool get_number(const json_t *row, const char *key, double *x)
+{
+    const json_t *value = json_object_get(row, key);
+
+    if (json_is_null(value))
+        *x = NAN;
+    else if (json_is_number(value))
+        *x = json_number_value(value);
+    else
+        return false;
+    return true;
+}
+
+static json_t *number(double x)
+{
+    return isfinite(x) ? json_real(x) : json_null();
+}
+
+static bool read_row(const json_t *object, mls_compared *row, mls_mean *original,
+                     size_t *n_scored)
+{
+    const json_t *each = json_object_get(object, "kl_of_windows");
+    const json_t *scored = json_object_get(object, "scored");
+    bool ok = json_is_array(each) && json_array_size(each) >= 1 &&
+              json_array_size(each) <= SEQUENCES_MAX && json_is_integer(scored) &&
+              json_integer_value(scored) > 0;
+
+    *row = (mls_compared){.kept_row = true, .measured = true};
+#define READ(name, member) ok = ok && get_number(object, name, &row->member);
+    ROW_NUMBERS(READ)
+#undef READ
+    ok = ok && get_number(object, "original_nll", &original->mean) &&
+         get_number(object, "original_nll_half", &original->half);
+    if (!ok)
+        return false;
+    *n_scored = (size_t)json_integer_value(scored);
+    row->N = json_array_size(each);
+    row->seq_kl = mls_calloc3(row->N, 1, 1, sizeof *row->seq_kl);
+    for (size_t i = 0; row->seq_kl && ok && i < row->N; i++) {
+        const json_t *x = json_array_get(each, i);
+
+        ok = json_is_number(x);
+        row->seq_kl[i] = json_number_value(x);
+    }
+    if (ok && row->seq_kl)
+        return true;
+    free(row->seq_kl);
+    row->seq_kl = NULL;
+    return false;
+}
+
+static mls_status read_line(mls_kept_rows *k, const char *line, size_t len, size_t n,
+                            mls_err *err)
+{
+    char name[64];
+    json_t *object = NULL;
+    mls_compared row;
+    mls_mean original;
+    size_t scored;
+    mls_status st;
+
+    snprintf(name, sizeof name, "line %zu", n);
+    st = mls_json_object(&object, line, len, name, NULL, err);
+    if (st)
+        return mls_fail_in(err, st, "%s", k->path);
+    const char *key = json_string_value(json_object_get(object, "key"));
+
+    if (!key || !read_row(object, &row, &original, &scored)) {
+        json_decref(object);
+        return mls_fail(err, MLS_E_INPUT,
+                        "%s: line %zu is not a finished row of mlascope compare; move "
+                        "the file away to measure again",
+                        k->path, n);
+    }
+    free(row.seq_kl);
+    if (json_object_set_new(k->by_key, key, object))
+        return mls_fail(err, MLS_E_NOMEM, "no memory for the rows of %s", k->path);
+    return MLS_OK;
+}
+
+/*
+ * One run at a time: another's half-written line would look torn. The lock belongs to
+ * the process and ends with it; reading through the same descriptor keeps it.
+ */
+static mls_status lock_and_read(mls_kept_rows *k, char **text, size_t *len,
+                                mls_err *err)
+{
+    struct flock all = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    struct stat s;
+
+    if (fcntl(k->fd, F_SETLK, &all))
+        return errno == EACCES || errno == EAGAIN
+                   ? mls_fail(err, MLS_E_INPUT, "%s: another run is writing it",
+                              k->path)
+                   : mls_fail(err, MLS_E_IO, "%s: %s", k->path, strerror(errno));
+    if (fstat(k->fd, &s))
+        return mls_fail(err, MLS_E_IO, "%s: %s", k->path, strerror(errno));
+    if (s.st_size > FILE_MAX)
+        return mls_fail(err, MLS_E_INPUT, "%s: %lld bytes, expected at most %d",
+                        k->path, (long long)s.st_size, (int)FILE_MAX);
+    *len = (size_t)s.st_size;
+    *text = mls_calloc3(*len, 1, 1, 1);
+    if (!*text)
+        return mls_fail(err, MLS_E_NOMEM, "no memory for the rows of %s", k->path);
+    return mls_pread_all(k->fd, *text, *len, 0, k->path, err);
+}
+
+mls_status mls_kept_rows_open(mls_kept_rows **out, const char *path, mls_err *err)
+{
+    mls_kept_rows *k = calloc(1, sizeof *k);
+    char *text = NULL;
+    size_t len = 0, at = 0, n = 0;
+    mls_status st = MLS_OK;
+
+    *out = NULL;
+    if (!k || !(k->path = strdup(path)) || !(k->by_key = json_object())) {
+        st = mls_fail(err, MLS_E_NOMEM, "no memory for the rows of %s", path);
+        goto done;
+    }
+    k->fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+    if (k->fd < 0) {
+        st = mls_fail(err, MLS_E_INPUT, "%s: %s", path, strerror(errno));
+        goto done;
+    }
+    st = lock_and_read(k, &text, &len, err);
+    while (!st && at < len) {
+        const char *end = memchr(text + at, '\n', len - at);
+
+        if (!end) { /* torn by a stop */
+            if (ftruncate(k->fd, (off_t)at))
+                st = mls_fail(err, MLS_E_IO, "%s: %s", path, strerror(errno));
+            break;
+        }
+        st = read_line(k, text + at, (size_t)(end - text) - at, ++n, err);
+        at = (size_t)(end - text) + 1;
+    }
+
+done:
+    free(text);
+    if (st)
+        mls_kept_rows_close(k);
+    else
+        *out = k;
+    return st;
+}
+
+void mls_kept_rows_close(mls_kept_rows *k)
+{
+    if (!k)
+        return;
+    if (k->path && k->by_key && k->fd >= 0)
+        close(k->fd);
+    json_decref(k->by_key);
+    free(k->path);
+    free(k);
+}
+
+bool mls_kept_rows_find(const mls_kept_rows *k, const char *key, mls_compared *row,
+                        mls_mean *original, size_t *n_scored)
+{
+    const json_t *object = json_object_get(k->by_key, key);
+
+    return object && read_row(object, row, original, n_scored);
+}
+
+/* One line; released with free(), NULL when memory is short. */
+static char *row_line(const char *key, const char *setting, const mls_compared *row,
+                      mls_mean original, size_t n_scored)
+{
+    json_t *object = json_object(), *each = json_array();
+    char *line = NULL;
+    int bad = json_object_set_new(object, "key", json_string(key));
+
+    bad |= json_object_set_new(object, "setting", json_string(setting));
+#define WRITE(name, member)                                                            \
+    bad |= json_object_set_new(object, name, number(row->member));
+    ROW_NUMBERS(WRITE)
+#undef WRITE
+    bad |= json_object_set_new(object, "original_nll", number(original.mean));
+    bad |= json_object_set_new(object, "original_nll_half", number(original.half));
+    bad |= json_object_set_new(object, "scored", json_integer((json_int_t)n_scored));
+    for (size_t i = 0; i < row->N; i++)
+        bad |= json_array_append_new(each, json_real(row->seq_kl[i]));
+    bad |= json_object_set_new(object, "kl_of_windows", each);
+    if (!bad)
+        line = json_dumps(object, JSON_COMPACT | JSON_REAL_PRECISION(17));
+    json_decref(object);
+    return line;
+}
+
+mls_status mls_kept_rows_add(mls_kept_rows *k, const char *const *key,
+                             const char *const *setting, const mls_compared *row,
+                             size_t n, mls_mean original, size_t n_scored, mls_err *err)
+{
+    mls_buf b = {0};
+    mls_status st = MLS_OK;
+
+    for (size_t i = 0; i < n; i++) {
+        char *line;
+
+        if (!key[i])
+            continue;
+        line = row_line(key[i], setting[i], &row[i], original, n_scored);
+        if (!line)
+            b.failed = true;
+        else
+            mls_buf_puts(&b, line);
+        mls_buf_puts(&b, "\n");
+        free(line);
+    }
+    if (b.failed)
+        st = mls_fail(err, MLS_E_NOMEM, "no memory for rows of %s", k->path);
+    for (size_t at = 0; !st && at < b.len;) {
+        const ssize_t put = write(k->fd, b.data + at, b.len - at);
+
+        if (put < 0 && errno != EINTR)
+            st = mls_fail(err, MLS_E_IO, "%s: %s", k->path, strerror(errno));
+        at += put > 0 ? (size_t)put : 0;
+    }
+    if (!st && fsync(k->fd))
+        st = mls_fail(err, MLS_E_IO, "%s: %s", k->path, strerror(errno));
+    mls_buf_free(&b);
+    return st;
+}

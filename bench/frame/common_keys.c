@@ -1,0 +1,137 @@
+#include "bench/frame/common_keys.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "analysis/frequency/select_rules.h"
+#include "bench/frame/method.h"
+
+const char mls_method_common_keys[] =
+    "layers=LIST bits=N quant=FORMAT kquant=FORMAT vquant=FORMAT rquant=FORMAT";
+
+/* The quantizer of `key`; otherwise *q stays as it is. */
+static mls_status read_quant(mls_quant *q, const mls_setting *s, const char *key,
+                             mls_err *err)
+{
+    const char *text = mls_setting_get(s, key);
+    const mls_status st = text ? mls_quant_parse(q, text, err) : MLS_OK;
+
+    return st ? mls_fail_in(err, st, "%s: %s", s->method, key) : MLS_OK;
+}
+
+mls_status mls_common_keys_read(mls_common_keys *k, const mls_config *config,
+                                const mls_setting *s, mls_err *err)
+{
+    mls_status st;
+    mls_quant all = {0};
+    size_t bits;
+    char text[32];
+
+    *k = (mls_common_keys){0};
+    if ((st = mls_setting_layers(s, config->L, k->converted, err)))
+        return st;
+    if (mls_setting_get(s, "bits") && mls_setting_get(s, "quant"))
+        return mls_fail(err, MLS_E_ARG, "%s: bits and quant exclude each other",
+                        s->method);
+    if ((st = mls_setting_size(s, "bits", 16, 1, 16, &bits, err)))
+        return st;
+    /* The group and residual length of Hugging Face's QuantizedCache. */
+    snprintf(text, sizeof text, "int%zu/64+128", bits);
+    if (bits < 16 && (st = mls_quant_parse(&all, text, err)))
+        return mls_fail_in(err, st, "%s: bits=%zu", s->method, bits);
+    if ((st = read_quant(&all, s, "quant", err)))
+        return st;
+    k->key = k->value = k->latent = all;
+    k->apart = mls_setting_get(s, "kquant") || mls_setting_get(s, "vquant");
+    if ((st = read_quant(&k->key, s, "kquant", err)) ||
+        (st = read_quant(&k->value, s, "vquant", err)))
+        return st;
+    k->rope_key = k->key;
+    return read_quant(&k->rope_key, s, "rquant", err);
+}
+
+mls_status mls_common_layout(mls_cache_layout *out, mls_common_keys *k,
+                             const mls_config *config, const mls_setting *s,
+                             mls_err *err)
+{
+    const mls_status st = mls_common_keys_read(k, config, s, err);
+
+    if (st)
+        return st;
+    mls_size_baseline(out, config);
+    for (size_t l = 0; l < out->L; l++)
+        for (size_t i = 0; i < out->layer[l].n_parts; i++) {
+            mls_cache_part *p = &out->layer[l].part[i];
+
+            switch (p->kind) {
+            case MLS_PART_KEY:
+            case MLS_PART_KEY_LATENT:
+                p->quant = k->key;
+                break;
+            case MLS_PART_VALUE:
+                p->quant = k->value;
+                break;
+            case MLS_PART_LATENT:
+                p->quant = k->latent;
+                break;
+            case MLS_PART_ROPE_KEY:
+                p->quant = k->rope_key;
+                break;
+            }
+        }
+    return config->mla_kv_lora_rank ? mls_common_joint(k, s, err) : MLS_OK;
+}
+
+mls_status mls_common_convert(mls_cache_layout *out, mls_common_keys *k,
+                              const mls_config *config, const mls_setting *s,
+                              mls_err *err)
+{
+    if (config->mla_kv_lora_rank)
+        return mls_fail(err, MLS_E_INPUT,
+                        "%s: the model (%s) already caches a latent of %zu numbers; "
+                        "only baseline applies",
+                        s->method, config->model_type, config->mla_kv_lora_rank);
+    const mls_status st = mls_common_layout(out, k, config, s, err);
+    if (st)
+        return st;
+    for (size_t l = 0; l < out->L; l++)
+        if (k->converted[l])
+            out->layer[l].n_parts = 0;
+    return MLS_OK;
+}
+
+mls_status mls_common_joint(const mls_common_keys *k, const mls_setting *s,
+                            mls_err *err)
+{
+    if (!k->apart)
+        return MLS_OK;
+    return mls_fail(err, MLS_E_INPUT,
+                    "%s: the latent holds keys and values together, so kquant and "
+                    "vquant cannot be told apart; use quant, and rquant for rope keys",
+                    s->method);
+}
+
+mls_status mls_common_rope(const mls_setting *s, mls_err *err)
+{
+    const char *name = mls_setting_get(s, "rope");
+    const mls_rule *rule;
+    mls_status st;
+
+    if (name && strcmp(name, "file:") == 0)
+        return mls_fail(err, MLS_E_ARG, "%s: rope: file: is followed by a name",
+                        s->method);
+    if (!name || strncmp(name, "file:", 5) == 0)
+        return MLS_OK;
+    st = mls_rule_find(&rule, name, err);
+    return st ? mls_fail_in(err, st, "%s: rope", s->method) : MLS_OK;
+}
+
+mls_status mls_at_most(const mls_setting *s, const char *key, size_t value, size_t max,
+                       const char *why, mls_err *err)
+{
+    if (value <= max)
+        return MLS_OK;
+    return mls_fail(err, MLS_E_INPUT,
+                    "%s: %s=%zu is more than %zu, %s; the nearest possible is %zu",
+                    s->method, key, value, max, why, max);
+}

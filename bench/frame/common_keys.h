@@ -1,0 +1,76 @@
+/*
+ * What a setting may say for every method, besides the method's own keys:
+ *
+ *   layers=LIST      layers that are converted, the others stay as they are
+ *   bits=N           N < 16: the same as quant=int<N>/64+128, bits=16: no quantizer
+ *   quant=FORMAT     quantizer of everything that is cached (quantizer.h)
+ *   kquant=FORMAT    only of keys: plain ones, latents of keys alone, rope keys
+ *   vquant=FORMAT    only of values: plain ones, latents of values alone
+ *   rquant=FORMAT    only of rope keys
+ *
+ * The narrowest key counts. Quantizers act on every layer, also on those that `layers`
+ * leaves as they are.
+ */
+#ifndef MLS_COMMON_KEYS_H
+#define MLS_COMMON_KEYS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "analysis/latent/size.h"
+#include "analysis/quant/quantizer.h"
+#include "bench/setting/setting.h"
+#include "common/base/status.h"
+#include "datasets/checkpoint/config.h"
+
+typedef struct mls_common_keys {
+    bool converted[MLS_LAYERS_MAX];
+    mls_quant key;      /* plain keys, and latents of keys alone */
+    mls_quant value;    /* plain values, and latents of values alone */
+    mls_quant latent;   /* latents of keys and values together */
+    mls_quant rope_key; /* keys that carry the rotation */
+    bool apart; /* kquant or vquant given: a latent of both cannot follow them */
+} mls_common_keys;
+
+/** @return MLS_OK, MLS_E_ARG or MLS_E_INPUT (a layer that the model has not) */
+mls_status mls_common_keys_read(mls_common_keys *k, const mls_config *config,
+                                const mls_setting *s, mls_err *err);
+
+/**
+ * Start a layout: every layer as the model has it, with its window and the setting's
+ * quantizers. A method then clears and fills the layers that are converted.
+ */
+mls_status mls_common_layout(mls_cache_layout *out, mls_common_keys *k,
+                             const mls_config *config, const mls_setting *s,
+                             mls_err *err);
+
+/**
+ * The same for a method that replaces keys and values: refuses a model that caches a
+ * latent already. Converted layers have no parts yet.
+ */
+mls_status mls_common_convert(mls_cache_layout *out, mls_common_keys *k,
+                              const mls_config *config, const mls_setting *s,
+                              mls_err *err);
+
+/** MLS_E_INPUT when kquant or vquant cannot be followed by a latent of both. */
+mls_status mls_common_joint(const mls_common_keys *k, const mls_setting *s,
+                            mls_err *err);
+
+/**
+ * MLS_E_ARG when `rope` names no rule of select_rules.h and is no file:PATH.
+ */
+mls_status mls_common_rope(const mls_setting *s, mls_err *err);
+
+/**
+ * MLS_E_INPUT when value > max: "METHOD: KEY=VALUE is more than MAX, WHY; the nearest
+ * possible is MAX".
+ */
+mls_status mls_at_most(const mls_setting *s, const char *key, size_t value, size_t max,
+                       const char *why, mls_err *err);
+
+static inline size_t mls_least(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+#endif

@@ -1,0 +1,56 @@
+/* Ranks of every KV head, for methods with one basis per head. */
+#ifndef MLS_HEAD_RANKS_H
+#define MLS_HEAD_RANKS_H
+
+#include <stddef.h>
+
+#include "bench/frame/project.h"
+#include "common/base/shape.h"
+
+typedef struct mls_head_rank {
+    size_t of[MLS_SIDES][MLS_HEADS_MAX]; /* (MLS_SIDES, G) */
+} mls_head_rank;
+
+/**
+ * Keys `rank`, or `rank_k` and `rank_v`: numbers cached per token and KV head. A list
+ * "24:40:16:8" gives each of the G heads its own. Default: half of D.
+ *
+ * @param[out] rank  1..min(D, E) each
+ * @return MLS_OK, MLS_E_ARG (grammar, another number of heads), or MLS_E_INPUT with the
+ *         nearest possible
+ */
+mls_status mls_head_ranks(mls_head_rank *rank, const mls_config *config,
+                          const mls_setting *s, mls_err *err);
+
+/**
+ * What a converted layer caches: a vector of rank->of[side][g] for each side and head.
+ */
+mls_status mls_head_layout(const mls_head_rank *rank, const mls_config *config,
+                           const mls_setting *s, mls_cache_layout *out, mls_err *err);
+
+/**
+ * Losses that are left when r = 0..n directions are kept: tail[r] = sum of
+ * values[r..n-1], none below 0.
+ *
+ * @param values     (n), largest first
+ * @param[out] tail  (n + 1), released by the caller with free(); NULL on error
+ */
+mls_status mls_tail_of(double **tail, const double *values, size_t n, mls_err *err);
+
+/**
+ * Spend `total` over n latents so that the sum of their losses is least: steps to where
+ * the loss falls most per number, which is exact because tails are convex.
+ *
+ * @param tail       (n, most + 1) of each
+ * @param total      at least n min(step, most); what is beyond n most stays unspent
+ * @param step       ranks are multiples of it, but for `most` and the rest of the total
+ * @param[out] rank  (n), each at least min(step, most)
+ */
+void mls_split_ranks(size_t *rank, const double *tail, size_t n, size_t most,
+                     size_t total, size_t step);
+
+/** "24:40:16:8", or "24" when all are alike. MLS_E_ARG when that is too long. */
+mls_status mls_set_head_ranks(mls_setting *s, const char *key, const size_t *rank,
+                              size_t n, mls_err *err);
+
+#endif

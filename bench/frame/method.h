@@ -1,0 +1,127 @@
+/* A compression method: one file, one const mls_method, one line in methods.c. */
+#ifndef MLS_METHOD_H
+#define MLS_METHOD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "analysis/capture/capture.h"
+#include "analysis/latent/latent.h"
+#include "analysis/latent/size.h"
+#include "analysis/model/model.h"
+#include "bench/setting/setting.h"
+#include "common/base/status.h"
+
+/** What a method may look at. model and capture are NULL when only sizes are asked. */
+typedef struct mls_method_input {
+    const mls_config *config;
+    const mls_model *model;
+    mls_capture *capture;
+    mls_pool *pool;
+} mls_method_input;
+
+struct mls_fits; /* bench/frame/fit.h */
+
+typedef struct mls_method {
+    const char *name;   /* "mha2mla", as in a setting */
+    const char *title;  /* "MHA2MLA" */
+    const char *source; /* paper and project file */
+    const char *keys; /* keys it takes, one line: "rope=... chunks=N rank=N svd=..." */
+    const char *formula; /* numbers cached per token and layer: "G d_r + G rank" */
+    const char *by_data; /* "energy alloc=loss": keys, or keys with a word, of settings
+                            whose ranks follow from the data; NULL: there are none */
+    bool full_rope;      /* every key keeps all its chunks, whatever is cached */
+    bool plain_keys;     /* rope keys of its forms are the model's own keys */
+    bool exact;          /* false: a proxy for a method that trains something */
+    bool identity;       /* full rank and full RoPE give the original model */
+    bool fits_need_data; /* the settings of `fit` cannot be built without a capture */
+
+    /**
+     * What is cached, from the config alone, windows and quantizers included; called
+     * through mls_method_layout(), which has checked the keys. MLS_E_INPUT with a
+     * sentence when the model cannot take the setting (names the nearest that it can)
+     * or when the ranks follow from the data ("... needs the weights").
+     */
+    mls_status (*layout)(const mls_config *config, const mls_setting *s,
+                         mls_cache_layout *out, mls_err *err);
+
+    /**
+     * Settings that cache about `elements` numbers per token and layer and not more,
+     * the project's own choice first, through mls_fits_add(); NULL: nothing to choose.
+     * What the model cannot take is dropped by mls_method_fit().
+     */
+    void (*fit)(const mls_config *config, size_t elements, struct mls_fits *out);
+
+    /**
+     * The same for settings of `by_data`, at least one set of them: those with a mean
+     * take it, those with a threshold the one that is found by bisection, at the cost
+     * of one look at every layer; NULL: none aims at a size. model and capture are
+     * given.
+     */
+    mls_status (*fit_data)(const mls_method_input *in, size_t elements,
+                           struct mls_fits *out, mls_err *err);
+
+    /**
+     * Model-wide decisions (ranks per layer, shared layers); NULL when there are none.
+     */
+    mls_status (*prepare)(const mls_method_input *in, const mls_setting *s, void **plan,
+                          mls_err *err);
+    void (*release)(void *plan);
+
+    /** The layer whose cache layer l uses, or MLS_NONE; NULL: none ever does. */
+    int (*shares)(const void *plan, size_t l);
+
+    /**
+     * The model that everything but attention comes from, borrowed from the plan: a
+     * converted checkpoint that was trained further has weights of its own. NULL, or a
+     * result of NULL: the original's.
+     */
+    const mls_model *(*body)(const void *plan);
+
+    /** One layer's latent form. stats may be NULL for methods that use no data. */
+    mls_status (*build)(const mls_method_input *in, const mls_setting *s,
+                        const void *plan, const mls_layer *layer,
+                        const mls_layer_stats *stats, mls_latent_form *out,
+                        mls_err *err);
+} mls_method;
+
+extern const mls_method mls_method_asvd, mls_method_baseline, mls_method_care,
+    mls_method_converted, mls_method_dbudgetkv, mls_method_eigen, mls_method_elitekv,
+    mls_method_gqa2mla, mls_method_kq, mls_method_kqsvd, mls_method_kvsharer,
+    mls_method_lillama, mls_method_lorc, mls_method_matryoshka, mls_method_mha2mla,
+    mls_method_palu, mls_method_svdllm, mls_method_transmla, mls_method_x_ecomla;
+
+/**
+ * NULL-terminated, in the order of tables; `converted`, which reads files, is not in
+ * it.
+ */
+extern const mls_method *const mls_methods[];
+/** MLS_E_ARG names the nearest method when there is none of that name. */
+mls_status mls_method_find(const mls_method **out, const char *name, mls_err *err);
+
+/**
+ * The settings that the projects' papers and READMEs use, fitted to the model: what a
+ * table shows when nobody asks for more. Some may be refused by mls_method_layout().
+ *
+ * @param[out] out  released by the caller with free()
+ * @return MLS_OK or MLS_E_NOMEM
+ */
+mls_status mls_method_typical(const mls_config *config, mls_setting **out, size_t *n,
+                              mls_err *err);
+
+/**
+ * Do the ranks of this setting follow from the data? Its layout then needs the forms.
+ */
+bool mls_method_by_data(const mls_setting *s);
+
+/** Keys that every method takes besides its own; common_keys.h reads them. */
+extern const char mls_method_common_keys[];
+
+/**
+ * The cache of a setting: method found, keys known, layout made, quantizers fitting.
+ * @return MLS_OK, MLS_E_ARG (unknown method, key or word) or MLS_E_INPUT
+ */
+mls_status mls_method_layout(mls_cache_layout *out, const mls_config *config,
+                             const mls_setting *s, mls_err *err);
+
+#endif

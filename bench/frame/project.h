@@ -1,0 +1,202 @@
+/*
+ * The algebra that most low-rank methods share (docs/METHODS.md, "Low-rank
+ * projections").
+ *
+ * Truncating the SVD of W M and undoing M gives U U^T W, U the leading eigenvectors of
+ * G = W M M^T W^T. So every such method keeps c = U^T y of outputs y = W x (+ b) and
+ * reads y_hat = U c back; only the small matrix G differs, and which heads share one U.
+ */
+#ifndef MLS_PROJECT_H
+#define MLS_PROJECT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "analysis/latent/latent.h"
+#include "analysis/model/model.h"
+#include "analysis/model/stats.h"
+#include "bench/frame/method.h"
+#include "common/base/status.h"
+
+typedef enum mls_side { MLS_KEYS, MLS_VALUES, MLS_SIDES } mls_side;
+
+/**
+ * Rows of W_K or W_V whose outputs share a latent: `heads` KV heads from `first` on.
+ */
+typedef struct mls_rows {
+    mls_side side;
+    size_t first, heads;
+} mls_rows;
+
+/* --- Forms --- */
+
+/**
+ * Begin a form whose keys are rotated after they are read back whole: queries, their
+ * norms and the widths of all heads are set, n_latents are to be placed. Works for
+ * QK-norm, because whole keys are normalized after reading.
+ *
+ * @return MLS_OK, MLS_E_INPUT (QK-norm on a layer without RoPE) or MLS_E_NOMEM; on
+ *         error *f is {0}
+ */
+mls_status mls_project_begin(mls_latent_form *f, const mls_config *config,
+                             const mls_layer *layer, size_t n_latents, mls_err *err);
+
+/**
+ * Latent `at`: c = down (y - mean), y_hat = mean + read^T c, of the rows' outputs y.
+ *
+ * @param down, read  (r, m), m = heads D; the same for an orthogonal projection
+ * @param mean        (m); NULL: the bias of the rows
+ */
+mls_status mls_project_put(mls_latent_form *f, const mls_layer *layer, size_t at,
+                           const mls_rows *rows, const double *down, const double *read,
+                           const double *mean, size_t r, mls_err *err);
+
+/**
+ * The same for rotated keys of KV head g, with QK-norm before the rotation; on a layer
+ * without RoPE they are plain keys.
+ *
+ * @param mean  (D); NULL: 0
+ */
+mls_status mls_project_put_rotated(mls_latent_form *f, const mls_config *config,
+                                   const mls_layer *layer, size_t at, size_t g,
+                                   const double *down, const double *read,
+                                   const double *mean, size_t r, mls_err *err);
+
+/** Check the finished form, or free it when st says that building failed. */
+mls_status mls_project_end(mls_latent_form *f, mls_status st, mls_err *err);
+
+/* --- The matrix G --- */
+
+typedef enum mls_metric_kind {
+    MLS_METRIC_WEIGHTS,    /* W W^T: plain SVD of the weights */
+    MLS_METRIC_DIAGONAL,   /* W diag(s^2) W^T, s = mean|x|^power + 1e-6: ASVD */
+    MLS_METRIC_COVARIANCE, /* W (E[x x^T] + shrink mean-diagonal I) W^T */
+} mls_metric_kind;
+
+typedef struct mls_metric {
+    mls_metric_kind kind;
+    double power;  /* MLS_METRIC_DIAGONAL */
+    double shrink; /* MLS_METRIC_COVARIANCE */
+} mls_metric;
+
+/**
+ * G of some rows, biases left out.
+ *
+ * @param stats    x_abs or x_second is used; may be NULL for MLS_METRIC_WEIGHTS
+ * @param[out] out (m, m)
+ * @return MLS_OK, MLS_E_INPUT (no statistics) or MLS_E_NOMEM
+ */
+mls_status mls_metric_matrix(double *out, const mls_metric *metric,
+                             const mls_config *config, const mls_layer *layer,
+                             const mls_layer_stats *stats, const mls_rows *rows,
+                             mls_err *err);
+
+/* --- Methods that differ in G, groups and ranks alone --- */
+
+/** KV heads are grouped in order; the last group may be smaller. */
+typedef struct mls_projection {
+    const char *method;
+    mls_metric metric;
+    size_t heads; /* of a group, 1..G */
+} mls_projection;
+
+/** How many groups the heads of one side make: ceil(G / heads). */
+size_t mls_projection_groups(const mls_projection *p, const mls_config *config);
+/** The most that ranks of one side of a layer can add up to. */
+size_t mls_projection_most(const mls_projection *p, const mls_config *config);
+
+/**
+ * Keys `rank`, or `rank_k` and `rank_v`: numbers cached per token and layer for keys
+ * and for values. Default: half of G D.
+ *
+ * @param[out] rank  (MLS_SIDES)
+ * @return MLS_OK, MLS_E_ARG, or MLS_E_INPUT with the nearest possible
+ */
+mls_status mls_projection_ranks(size_t *rank, const mls_projection *p,
+                                const mls_config *config, const mls_setting *s,
+                                mls_err *err);
+
+/** What a converted layer caches: `rank[side]` spread over the groups. */
+mls_status mls_projection_layout(const mls_projection *p, const size_t *rank,
+                                 const mls_config *config, const mls_setting *s,
+                                 mls_cache_layout *out, mls_err *err);
+
+/**
+ * The form of a layer.
+ * @param rank  (MLS_SIDES), numbers of keys and of values, spread over the groups
+ */
+mls_status mls_projection_form(mls_latent_form *f, const mls_projection *p,
+                               const size_t *rank, const mls_method_input *in,
+                               const mls_layer *layer, const mls_layer_stats *stats,
+                               mls_err *err);
+
+/** Ranks of every layer and side, chosen by looking at the whole model: a plan. */
+typedef struct mls_rank_plan {
+    size_t L;
+    size_t *rank; /* (L, MLS_SIDES) */
+} mls_rank_plan;
+
+/** All ranks are 0. @param[out] out  release with mls_rank_plan_free() */
+mls_status mls_rank_plan_new(mls_rank_plan **out, size_t L, mls_err *err);
+void mls_rank_plan_free(void *plan); /* NULL is accepted; fits mls_method.release */
+
+/**
+ * The ranks (MLS_SIDES) of layer l.
+ * @param plan     a mls_rank_plan, as mls_method.build gets it; NULL: `uniform` is
+ *                 returned
+ * @param uniform  (MLS_SIDES), the same for every layer
+ */
+const size_t *mls_rank_plan_at(const void *plan, size_t l, const size_t *uniform);
+
+/**
+ * What ranks are chosen from: eigenvalues of G of whole layers (all heads together).
+ */
+typedef struct mls_spectra {
+    const double *values;  /* (L, MLS_SIDES, m), largest first, none below 0 */
+    const bool *converted; /* (L); the values of other layers are 0 */
+    size_t L, m;           /* m = G D */
+} mls_spectra;
+
+/**
+ * Fills plan->rank[l * MLS_SIDES + side] of every converted layer.
+ * @param arg  what mls_rank_plan_make() was given: the method's parameters
+ */
+typedef mls_status mls_rank_rule(mls_rank_plan *plan, const mls_spectra *spectra,
+                                 const mls_method_input *in, const void *arg,
+                                 mls_err *err);
+
+/**
+ * A plan by a rule that looks at the spectra of all layers that the setting converts.
+ *
+ * @param[out] plan  release with mls_rank_plan_free(); NULL on error
+ * @param arg        handed to the rule
+ * @return MLS_OK, MLS_E_INPUT (no model, no statistics), MLS_E_NOMEM, MLS_E_NUMERIC, or
+ *         what the rule returns
+ */
+mls_status mls_rank_plan_make(void **plan, const mls_projection *p,
+                              const mls_method_input *in, const mls_setting *s,
+                              mls_rank_rule *rule, const void *arg, mls_err *err);
+
+/**
+ * Whole ranks near `want` that add up to `total`: floors within min..most, what is
+ * missing goes one by one to where most of `want` is unmet, what is too much comes from
+ * where it is exceeded most.
+ *
+ * @param want       (n)
+ * @param total      n min .. n most
+ * @param[out] rank  (n), stride `step`
+ */
+void mls_share_ranks(size_t *rank, size_t step, const double *want, size_t n,
+                     size_t total, size_t min, size_t most);
+
+/** MLS_E_INPUT: "METHOD: WHAT follows from the data; the size needs the weights". */
+mls_status mls_needs_weights(const mls_setting *s, const char *what, mls_err *err);
+/** MLS_E_INPUT unless statistics are there, "METHOD ... needs a capture file". */
+mls_status mls_needs_capture(const char *method, const mls_layer_stats *stats,
+                             mls_err *err);
+
+/** A method's `fit` whose keys and values take half of the numbers each, by rank=N. */
+void mls_projection_fit(const mls_config *config, size_t elements,
+                        struct mls_fits *out);
+
+#endif

@@ -1,0 +1,171 @@
+/*
+ * CARE: truncated SVD of W C^1/2 with a shrunk covariance C = E[x x^T] + shrink 0.01
+ * mean(diag) I, undone afterwards. alloc=greedy gives ranks one by one to the layer
+ * whose next singular value is the largest share of what is still missing,
+ *
+ *   sigma^2_{r+1} / sum_{i>r} sigma_i^2 * sqrt((L - l) / ((L + 1) / 2)) / sqrt(r /
+ *   r_min)
+ *
+ * with r from rank/2 (r_min) to 2 rank, keys and values apart. Its decoupled rotation
+ * is not part of this: keys are rotated after reading.
+ */
+#include <math.h>
+
+#include "bench/frame/common_keys.h"
+#include "bench/frame/fit.h"
+#include "bench/frame/method.h"
+#include "bench/frame/project.h"
+
+enum { ALLOC_UNIFORM, ALLOC_GREEDY };
+static const char *const alloc_words[] = {"uniform", "greedy", NULL};
+
+typedef struct params {
+    mls_projection projection;
+    size_t alloc;
+    size_t rank[MLS_SIDES];
+} params;
+
+static mls_status read_params(params *p, const mls_config *c, const mls_setting *s,
+                              mls_err *err)
+{
+    double shrink;
+    mls_status st;
+
+    if ((st = mls_setting_word(s, "alloc", alloc_words, &p->alloc, err)) ||
+        (st = mls_setting_real(s, "shrink", 1.0, 0.0, 1e6, &shrink, err)))
+        return st;
+    p->projection =
+        (mls_projection){"care", {MLS_METRIC_COVARIANCE, 0, 0.01 * shrink}, c->G};
+    return mls_projection_ranks(p->rank, &p->projection, c, s, err);
+}
+
+static mls_status layout(const mls_config *config, const mls_setting *s,
+                         mls_cache_layout *out, mls_err *err)
+{
+    params p;
+    mls_status st = read_params(&p, config, s, err);
+
+    if (!st && p.alloc == ALLOC_GREEDY)
+        st = mls_needs_weights(s, "the rank of a layer", err);
+    return st ? st : mls_projection_layout(&p.projection, p.rank, config, s, out, err);
+}
+
+/* Ranks of one side by the greedy rule, `mean` on average, none above `rows`. */
+static void side_by_tail(mls_rank_plan *plan, size_t side, size_t mean,
+                         const mls_spectra *spectra, size_t rows)
+{
+    const size_t m = spectra->m, L = spectra->L;
+    const double *values = spectra->values;
+    const bool *converted = spectra->converted;
+    const size_t least = mean > 1 ? mean / 2 : 1;
+    const size_t most = mls_least(2 * mean, rows);
+    double tail[MLS_LAYERS_MAX];
+    size_t sum = 0, total = 0;
+
+    for (size_t l = 0; l < L; l++) {
+        if (!converted[l])
+            continue;
+        plan->rank[l * MLS_SIDES + side] = least;
+        sum += least;
+        total += mean;
+        tail[l] = 0.0;
+        for (size_t i = least; i < m; i++)
+            tail[l] += values[(l * MLS_SIDES + side) * m + i];
+    }
+    while (sum < total) {
+        size_t best = L;
+        double top = -1.0;
+
+        for (size_t l = 0; l < L; l++) {
+            const size_t r = plan->rank[l * MLS_SIDES + side];
+
+            if (!converted[l] || r >= most)
+                continue;
+            const double next = values[(l * MLS_SIDES + side) * m + r];
+            const double share = tail[l] > 0.0 ? next / tail[l] : 0.0;
+            const double depth = sqrt((double)(L - l) / ((double)(L + 1) / 2));
+            const double priority = share * depth / sqrt((double)r / (double)least);
+
+            if (priority > top) {
+                top = priority;
+                best = l;
+            }
+        }
+        if (best == L)
+            return;
+        const size_t r = plan->rank[best * MLS_SIDES + side]++;
+
+        tail[best] -= values[(best * MLS_SIDES + side) * m + r];
+        sum++;
+    }
+}
+
+static mls_status ranks_by_tail(mls_rank_plan *plan, const mls_spectra *spectra,
+                                const mls_method_input *in, const void *arg,
+                                mls_err *err)
+{
+    const params *p = arg;
+    const size_t rows = mls_projection_most(&p->projection, in->config);
+
+    (void)err;
+    for (size_t side = 0; side < MLS_SIDES; side++)
+        side_by_tail(plan, side, p->rank[side], spectra, rows);
+    return MLS_OK;
+}
+
+static mls_status prepare(const mls_method_input *in, const mls_setting *s, void **plan,
+                          mls_err *err)
+{
+    params p;
+    const mls_status st = read_params(&p, in->config, s, err);
+
+    if (st || p.alloc == ALLOC_UNIFORM)
+        return st;
+    return mls_rank_plan_make(plan, &p.projection, in, s, ranks_by_tail, &p, err);
+}
+
+static mls_status build(const mls_method_input *in, const mls_setting *s,
+                        const void *plan, const mls_layer *layer,
+                        const mls_layer_stats *stats, mls_latent_form *out,
+                        mls_err *err)
+{
+    params p;
+    const mls_status st = read_params(&p, in->config, s, err);
+
+    *out = (mls_latent_form){0};
+    return st ? st
+              : mls_projection_form(out, &p.projection,
+                                    mls_rank_plan_at(plan, layer->index, p.rank), in,
+                                    layer, stats, err);
+}
+
+static mls_status fit_data(const mls_method_input *in, size_t elements, mls_fits *out,
+                           mls_err *err)
+{
+    const size_t rank = elements / 2;
+
+    (void)in;
+    (void)err;
+    if (rank > 0)
+        mls_fits_add(out, "alloc=greedy rank=%zu", rank);
+    return MLS_OK;
+}
+
+const mls_method mls_method_care = {
+    .name = "care",
+    .title = "CARE",
+    .source = "the CARE project at c3c2126: shrunk covariance, greedy ranks",
+    .keys = "rank=N rank_k=N rank_v=N alloc=uniform|greedy shrink=X",
+    .formula = "rank_k + rank_v",
+    .by_data = "alloc=greedy",
+    .full_rope = true,
+    .exact = false,
+    .identity = true,
+    .fits_need_data = true,
+    .layout = layout,
+    .fit = mls_projection_fit,
+    .fit_data = fit_data,
+    .prepare = prepare,
+    .release = mls_rank_plan_free,
+    .build = build,
+};

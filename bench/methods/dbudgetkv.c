@@ -1,0 +1,206 @@
+/*
+ * DBudgetKV (arXiv 2502.16886): old tokens are dropped until attention would mind.
+ * Tokens are ranked: the first few and then the newest; the tail of the ranking goes as
+ * long as the Frobenius norm of the layer's attention without the dropped columns,
+ *
+ *   sqrt(sum over kept columns j of c_j),   c_j = sum over heads and queries of a_ij^2,
+ *
+ * stays within `threshold` of the whole. The paper could not be read: metric and
+ * threshold are recalled, so the rule is called rule=norm-unverified. Its budget is for
+ * each input; here it is each layer's mean over the captured windows. budget=SHARE
+ * gives one number to all layers instead.
+ */
+#include <math.h>
+#include <stdlib.h>
+
+#include "analysis/frequency/layer_windows.h"
+#include "analysis/frequency/score_rows.h"
+#include "bench/frame/common_keys.h"
+#include "bench/frame/fit.h"
+#include "bench/frame/method.h"
+#include "common/base/checked.h"
+
+enum { RULE_FIXED, RULE_NORM };
+static const char *const rule_words[] = {"fixed", "norm-unverified", NULL};
+
+typedef struct params {
+    size_t rule;
+    double budget, threshold;
+} params;
+
+typedef struct plan {
+    double budget[MLS_LAYERS_MAX];
+} plan;
+
+static mls_status read_params(params *p, const mls_setting *s, mls_err *err)
+{
+    mls_status st;
+
+    if ((st = mls_setting_word(s, "rule", rule_words, &p->rule, err)) ||
+        (st = mls_setting_real(s, "budget", 0.5, 0.001, 1.0, &p->budget, err)) ||
+        (st = mls_setting_real(s, "threshold", 0.01, 0.0, 1.0, &p->threshold, err)))
+        return st;
+    if (p->rule == RULE_NORM && mls_setting_get(s, "budget"))
+        return mls_fail(err, MLS_E_INPUT,
+                        "%s: rule=norm-unverified finds the budget by threshold",
+                        s->method);
+    if (p->rule == RULE_FIXED && mls_setting_get(s, "threshold"))
+        return mls_fail(err, MLS_E_INPUT,
+                        "%s: threshold belongs to rule=norm-unverified", s->method);
+    return MLS_OK;
+}
+
+static mls_status layout(const mls_config *config, const mls_setting *s,
+                         mls_cache_layout *out, mls_err *err)
+{
+    mls_common_keys k;
+    params p;
+    mls_status st;
+
+    if (config->mla_kv_lora_rank)
+        return mls_common_convert(out, &k, config, s, err);
+    if ((st = mls_common_layout(out, &k, config, s, err)) ||
+        (st = read_params(&p, s, err)))
+        return st;
+    if (p.rule == RULE_NORM)
+        return mls_fail(err, MLS_E_INPUT,
+                        "%s: the tokens that a layer keeps follow from the data; the "
+                        "size needs the weights",
+                        s->method);
+    for (size_t l = 0; l < config->L; l++)
+        if (k.converted[l])
+            out->layer[l].token_budget = p.budget;
+    return MLS_OK;
+}
+
+/* Squares of one head's attention, summed over queries. @param[in,out] column (T) */
+static void add_columns(double *column, mls_score_rows *rows, size_t T)
+{
+    for (size_t first = 0; first < T; first += MLS_SCORE_ROWS) {
+        mls_score_rows_block(rows, first);
+        for (size_t i = 0; i < rows->n; i++)
+            for (size_t j = 0; j < T; j++)
+                column[j] += rows->p[i * T + j] * rows->p[i * T + j];
+    }
+}
+
+/* Least share of tokens whose norm is within the threshold of the whole. */
+static double kept_share(const double *column, size_t T, double threshold)
+{
+    const size_t sinks = mls_least(T, MLS_BUDGET_SINKS);
+    double all = 0.0, gone = 0.0;
+    size_t dropped = 0;
+
+    for (size_t j = 0; j < T; j++)
+        all += column[j];
+    for (size_t j = sinks; j + 1 < T; j++) { /* the newest token always stays */
+        gone += column[j];
+        if (1.0 - sqrt(fmax(all - gone, 0.0) / all) > threshold)
+            break;
+        dropped++;
+    }
+    return 1.0 - (double)dropped / (double)T;
+}
+
+static mls_status layer_budget(double *budget, const mls_method_input *in, size_t l,
+                               double threshold, mls_err *err)
+{
+    const mls_config *c = in->config;
+    const size_t T = mls_capture_window_length(in->capture);
+    const size_t W = mls_capture_windows(in->capture);
+    mls_layer_windows w = {0};
+    mls_score_rows rows = {0};
+    double *column = mls_calloc3(T, 1, 1, sizeof *column);
+    mls_status st =
+        column ? MLS_OK : mls_fail(err, MLS_E_NOMEM, "no memory for %zu tokens", T);
+
+    *budget = 0.0;
+    for (size_t i = 0; !st && i < W; i++) {
+        st = mls_layer_windows_load(&w, in->capture, l, &i, 1, false, err);
+        for (size_t t = 0; !st && c->layer_no_rope[l] && t < T * c->D; t++)
+            w.turns[t] = 0.0; /* cos - 1 and sin of no angle */
+        if (!st)
+            st = mls_score_rows_new(&rows, w.window, err);
+        for (size_t j = 0; j < T; j++)
+            column[j] = 0.0;
+        for (size_t h = 0; !st && h < c->H; h++) {
+            mls_score_rows_set(&rows, w.window, w.turns, h);
+            add_columns(column, &rows, T);
+        }
+        if (!st)
+            *budget += kept_share(column, T, threshold) / (double)W;
+        mls_score_rows_free(&rows);
+        mls_layer_windows_free(&w);
+    }
+    free(column);
+    return st;
+}
+
+static mls_status prepare(const mls_method_input *in, const mls_setting *s, void **out,
+                          mls_err *err)
+{
+    params p;
+    mls_status st = read_params(&p, s, err);
+
+    if (st)
+        return st;
+    if (p.rule == RULE_NORM && (!in->capture || mls_capture_windows(in->capture) == 0))
+        return mls_fail(err, MLS_E_INPUT,
+                        "%s measures attention; it needs --capture RUN.h5 with "
+                        "windows, written by mlascope capture",
+                        s->method);
+    plan *made = calloc(1, sizeof *made);
+
+    if (!made)
+        return mls_fail(err, MLS_E_NOMEM, "no memory for the budgets of layers");
+    for (size_t l = 0; l < in->config->L && !st; l++) {
+        made->budget[l] = p.budget;
+        if (p.rule == RULE_NORM)
+            st = layer_budget(&made->budget[l], in, l, p.threshold, err);
+    }
+    if (st) {
+        free(made);
+        made = NULL;
+    }
+    *out = made;
+    return st;
+}
+
+static mls_status build(const mls_method_input *in, const mls_setting *s,
+                        const void *all, const mls_layer *layer,
+                        const mls_layer_stats *stats, mls_latent_form *out,
+                        mls_err *err)
+{
+    const plan *p = all;
+    const mls_status st = mls_latent_identity(out, in->config, layer, err);
+
+    (void)s, (void)stats;
+    if (!st)
+        out->token_budget = p->budget[layer->index];
+    return st;
+}
+
+static void fit(const mls_config *c, size_t elements, mls_fits *out)
+{
+    const double share = (double)elements / (double)(2 * c->G * c->D);
+
+    mls_fits_add(out, "budget=%.4g", floor(share * 1e4) / 1e4);
+}
+
+const mls_method mls_method_dbudgetkv = {
+    .name = "dbudgetkv",
+    .title = "DBudgetKV",
+    .source = "arXiv 2502.16886 (not readable: metric and threshold unverified)",
+    .keys = "budget=SHARE rule=fixed|norm-unverified threshold=X",
+    .formula = "2 G D, of a share of the tokens",
+    .by_data = "rule=norm-unverified",
+    .full_rope = true,
+    .plain_keys = true,
+    .exact = false,
+    .identity = true,
+    .layout = layout,
+    .fit = fit,
+    .prepare = prepare,
+    .release = free,
+    .build = build,
+};

@@ -1,0 +1,296 @@
+/*
+ * Ours: one joint latent per layer whose directions are chosen by what the layer's
+ * output minds (docs/METHODS.md, "kq").
+ *
+ * Stack y = [nope rows of every key; values] = W x + b. An error dy costs
+ * tr(B S_dy), B = blockdiag(key sensitivities, balance * value sensitivities). The best
+ * r numbers are the leading eigenvectors U of B^1/2 Cov(y) B^1/2:
+ *
+ *   c = U B^1/2 (y - mean y)      y ~ mean y + B^-1/2 U^T c
+ *
+ * which is KQ-SVD's optimum (arXiv 2512.05916) extended to values, to both together,
+ * and from logits to the layer's output. rope=after keeps every rotation: the latent
+ * holds unrotated full keys, rotated when they are read back. rope=shared keeps one
+ * rope key for all heads (bench/methods/kq_shared.c).
+ */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "analysis/frequency/shared_results.h"
+#include "bench/frame/common_keys.h"
+#include "bench/frame/fit.h"
+#include "bench/frame/method.h"
+#include "bench/frame/partial.h"
+#include "bench/methods/kq.h"
+#include "common/base/checked.h"
+
+enum { WEIGHT_OUTPUT, WEIGHT_QUERY };
+static const char *const weight_words[] = {"output", "query", NULL};
+
+typedef struct params {
+    bool after;  /* rope=after: all keys rotated after reading */
+    bool shared; /* rope=shared: one rope key for all heads */
+    size_t chunks, rank, weight;
+    size_t rope_dim, fold; /* of the shared rope key */
+    double balance;
+} params;
+
+/* rope_dim = D / collapse; folds of at least as many chunks as collapse. */
+static mls_status read_shared(params *p, const mls_config *c, const mls_setting *s,
+                              mls_err *err)
+{
+    const size_t C = c->D / 2;
+    mls_status st = mls_setting_size(s, "rope_dim", c->D < 128 ? c->D / 2 : 64, 2,
+                                     MLS_DIM_MAX, &p->rope_dim, err);
+
+    if (!st)
+        st = mls_at_most(s, "rope_dim", p->rope_dim, c->D, "the head dimension", err);
+    if (st)
+        return st;
+    if (c->D % p->rope_dim || p->rope_dim % 2 || C % (c->D / p->rope_dim)) {
+        size_t near = c->D;
+
+        while (near > p->rope_dim && near % 4 == 0)
+            near /= 2;
+        return mls_fail(err, MLS_E_INPUT,
+                        "%s: rope_dim=%zu does not divide the head dimension %zu; the "
+                        "nearest possible is %zu",
+                        s->method, p->rope_dim, c->D, near);
+    }
+    const size_t collapse = c->D / p->rope_dim;
+    size_t fold = collapse < 4 && C % 4 == 0 && 4 % collapse == 0 ? 4 : collapse;
+
+    st = mls_setting_size(s, "freqfold", fold, 1, MLS_DIM_MAX, &p->fold, err);
+    if (!st && (p->fold % collapse || C % p->fold))
+        st = mls_fail(err, MLS_E_INPUT,
+                      "%s: freqfold=%zu must be a multiple of %zu and divide %zu; the "
+                      "nearest possible is %zu",
+                      s->method, p->fold, collapse, C, fold);
+    return st;
+}
+
+static mls_status read_params(params *p, const mls_config *c, const mls_setting *s,
+                              mls_err *err)
+{
+    const char *rope = mls_setting_get(s, "rope");
+    const size_t C = c->D / 2;
+    mls_status st;
+
+    *p = (params){0};
+    p->after = !rope || strcmp(rope, "after") == 0;
+    p->shared = rope && strcmp(rope, "shared") == 0;
+    if ((p->after || p->shared) && mls_setting_get(s, "chunks"))
+        return mls_fail(err, MLS_E_INPUT, "%s: rope=%s takes no chunks", s->method,
+                        p->after ? "after" : "shared");
+    if (!p->shared &&
+        (mls_setting_get(s, "rope_dim") || mls_setting_get(s, "freqfold")))
+        return mls_fail(err, MLS_E_INPUT,
+                        "%s: rope_dim and freqfold belong to rope=shared", s->method);
+    if (p->shared && (st = read_shared(p, c, s, err)))
+        return st;
+    if (!p->after && !p->shared) {
+        if ((st = mls_setting_size(s, "chunks", C < 8 ? 1 : C / 8, 0, MLS_DIM_MAX,
+                                   &p->chunks, err)) ||
+            (st = mls_at_most(s, "chunks", p->chunks, C, "the chunks of a head", err)))
+            return st;
+    }
+
+    const size_t rows = 2 * c->G * c->D - 2 * p->chunks * c->G - p->rope_dim;
+    const size_t max = mls_least(rows, c->E + (c->qkv_bias ? 1 : 0));
+    if ((st = mls_setting_size(s, "rank", mls_least(c->G * c->D / 2, max), 1,
+                               MLS_WIDTH_MAX, &p->rank, err)) ||
+        (st = mls_at_most(s, "rank", p->rank, max, "the rank of keys and values",
+                          err)) ||
+        (st = mls_setting_word(s, "weight", weight_words, &p->weight, err)))
+        return st;
+    return mls_setting_real(s, "balance", 1.0, 1e-6, 1e6, &p->balance, err);
+}
+
+static mls_status layout(const mls_config *config, const mls_setting *s,
+                         mls_cache_layout *out, mls_err *err)
+{
+    mls_common_keys k;
+    params p;
+    mls_status st;
+
+    if ((st = mls_common_convert(out, &k, config, s, err)) ||
+        (st = read_params(&p, config, s, err)) || (st = mls_common_joint(&k, s, err)))
+        return st;
+    for (size_t l = 0; l < config->L && !st; l++) {
+        const size_t d_r = config->layer_no_rope[l] ? 0 : 2 * p.chunks;
+
+        if (!k.converted[l])
+            continue;
+        st = p.shared ? mls_cache_add(&out->layer[l], MLS_PART_ROPE_KEY, p.rope_dim, 1,
+                                      true, &k.rope_key, err)
+                      : mls_cache_add(&out->layer[l], MLS_PART_ROPE_KEY, d_r, config->G,
+                                      false, &k.rope_key, err);
+        if (!st)
+            st = mls_cache_add(&out->layer[l], MLS_PART_LATENT, p.rank, 1, true,
+                               &k.latent, err);
+    }
+    return st;
+}
+
+/*
+ * Per KV head: nope rows of the key, then the value; the form's dims in the same order.
+ */
+static mls_status stack(mls_kq_stack *y, const mls_config *c, const mls_layer *layer,
+                        const mls_selection *chosen, const mls_sensitivity *weight,
+                        const params *p, mls_err *err)
+{
+    const size_t D = c->D, E = c->E;
+    size_t rope[MLS_DIM_MAX], nope[MLS_DIM_MAX], at = 0;
+    double *block = mls_calloc3(D, D, 1, sizeof *block);
+    mls_status st = MLS_OK;
+
+    if (!block)
+        return mls_fail(err, MLS_E_NOMEM, "no memory for the latent of layer %zu",
+                        layer->index);
+    for (size_t g = 0; !st && g < c->G; g++) {
+        const size_t n = D - 2 * chosen->count[g];
+        const double *key = (p->after ? weight->key : weight->key_plain) + g * D * D;
+
+        mls_partial_dims(chosen, g, rope, nope);
+        for (size_t i = 0; i < n; i++) {
+            const size_t row = g * D + nope[i];
+
+            memcpy(y->w + (at + i) * E, layer->wk + row * E, E * sizeof *y->w);
+            y->b[at + i] = layer->bk ? layer->bk[row] : 0;
+            for (size_t j = 0; j < n; j++)
+                block[i * n + j] = key[nope[i] * D + nope[j]];
+        }
+        if (n)
+            st = mls_kq_stack_weigh(y, at, block, n, err);
+        at += n;
+        memcpy(y->w + at * E, layer->wv + g * D * E, D * E * sizeof *y->w);
+        for (size_t i = 0; i < D; i++)
+            y->b[at + i] = layer->bv ? layer->bv[g * D + i] : 0;
+        for (size_t i = 0; i < D * D; i++)
+            block[i] = p->balance * weight->value[g * D * D + i];
+        if (!st)
+            st = mls_kq_stack_weigh(y, at, block, D, err);
+        at += D;
+    }
+    free(block);
+    return st;
+}
+
+/* One latent, read back per KV head in the order of stack(). */
+static mls_status fill(mls_latent_form *f, const mls_config *c, const mls_layer *layer,
+                       const mls_layer_stats *stats, const mls_selection *chosen,
+                       const mls_sensitivity *weight, const params *p, mls_err *err)
+{
+    const bool turn = p->after && !c->layer_no_rope[layer->index];
+    mls_kq_stack y = {0};
+    size_t m = 0, at = 0;
+    mls_status st;
+
+    for (size_t g = 0; g < c->G; g++)
+        m += 2 * c->D - 2 * chosen->count[g];
+    st = mls_kq_stack_new(&y, m, c->E, err);
+    if (!st)
+        st = stack(&y, c, layer, chosen, weight, p, err);
+    if (!st)
+        st = mls_kq_stack_reduce(&y, f, p->rank, stats, err);
+    for (size_t g = 0; !st && g < f->G; g++) {
+        mls_read_head *h = &f->head[g];
+
+        if (h->n_key) {
+            h->key_latent = 0;
+            h->rotation = turn ? MLS_ROTATE_AFTER_READ : MLS_ROTATE_NEVER;
+            st = mls_kq_stack_read(&y, at, h->n_key, &h->up_key, &h->key_bias, err);
+            at += h->n_key;
+        }
+        h->value_latent = 0;
+        if (!st)
+            st = mls_kq_stack_read(&y, at, h->n_value, &h->up_value, &h->value_bias,
+                                   err);
+        at += h->n_value;
+    }
+    mls_kq_stack_free(&y);
+    return st;
+}
+
+static mls_status build(const mls_method_input *in, const mls_setting *s,
+                        const void *plan, const mls_layer *layer,
+                        const mls_layer_stats *stats, mls_latent_form *out,
+                        mls_err *err)
+{
+    const mls_config *c = in->config;
+    mls_selection chosen = {0};
+    mls_sensitivity own = {0};
+    const mls_sensitivity *weight = &own;
+    params p;
+    mls_status st;
+
+    (void)plan;
+    *out = (mls_latent_form){0};
+    st = read_params(&p, c, s, err);
+    if (st)
+        return st;
+    if (!stats || !in->capture)
+        return mls_fail(err, MLS_E_INPUT,
+                        "kq chooses directions by data; it needs --capture RUN.h5, "
+                        "written by mlascope capture");
+    st = p.weight == WEIGHT_OUTPUT
+             ? mls_shared_sensitivity(&weight, in->capture, layer, in->pool, err)
+             : mls_kq_query_weights(&own, c, layer, stats,
+                                    mls_capture_length(in->capture), err);
+    if (!st && p.shared && !c->layer_no_rope[layer->index]) {
+        const mls_kq_shared how = {.rope_dim = p.rope_dim,
+                                   .fold = p.fold,
+                                   .rank = p.rank,
+                                   .balance = p.balance};
+
+        st = mls_partial_absorbs(layer, err);
+        if (!st)
+            st = mls_kq_shared_form(out, &how, c, layer, stats, weight, err);
+    } else if (!st) {
+        st = p.after || p.shared ? mls_selection_new(&chosen, c->G, c->D / 2, err)
+                                 : mls_partial_select(&chosen, in, s, "2-norm",
+                                                      p.chunks, layer, stats, err);
+        if (!st)
+            st = mls_partial_begin(out, c, layer, &chosen, 1, err);
+        if (!st)
+            st = fill(out, c, layer, stats, &chosen, weight, &p, err);
+    }
+    mls_sensitivity_free(&own);
+    mls_selection_free(&chosen);
+    return mls_partial_end(out, st, err);
+}
+
+static void fit(const mls_config *c, size_t elements, mls_fits *out)
+{
+    const size_t C = c->D / 2, share[] = {4, 8, 2};
+
+    if (elements > 0)
+        mls_fits_add(out, "rank=%zu", elements);
+    for (size_t d_r = c->D; d_r >= 8; d_r /= 2)
+        if (c->D % d_r == 0 && elements > d_r)
+            mls_fits_add(out, "rope=shared rope_dim=%zu rank=%zu", d_r, elements - d_r);
+    for (size_t i = 0; i < sizeof share / sizeof share[0]; i++) {
+        const size_t chunks = C / share[i];
+
+        if (chunks > 0 && elements > 2 * chunks * c->G)
+            mls_fits_add(out, "rope=2-norm chunks=%zu rank=%zu", chunks,
+                         elements - 2 * chunks * c->G);
+    }
+}
+
+const mls_method mls_method_kq = {
+    .name = "kq",
+    .title = "kq (ours)",
+    .source = "docs/METHODS.md; KQ-SVD, arXiv 2512.05916, for the query weighting",
+    .keys = "rope=after|shared|RULE chunks=N rope_dim=N freqfold=N rank=N "
+            "weight=output|query balance=X",
+    .formula = "rank; rope=shared: d_r + rank; rope=RULE: G d_r + rank",
+    .full_rope = true, /* unless rope=RULE or rope=shared leaves rope keys apart */
+    .exact = true,
+    .identity = true,
+    .fits_need_data = true,
+    .layout = layout,
+    .fit = fit,
+    .build = build,
+};

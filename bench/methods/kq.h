@@ -1,0 +1,71 @@
+/* Parts of kq: what is stacked into one latent, and how errors in it are weighed. */
+#ifndef MLS_KQ_H
+#define MLS_KQ_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "analysis/latent/latent.h"
+#include "analysis/latent/sensitivity.h"
+#include "analysis/model/stats.h"
+
+/** y = W x + b, m rows of keys and values; B is what errors in y cost. */
+typedef struct mls_kq_stack {
+    size_t m, E;
+    float *w, *b;    /* (m, E), (m) */
+    double *mean;    /* (m) */
+    double *root;    /* (m, m) block-diagonal B^1/2 */
+    double *inverse; /* (m, m) B^-1/2 */
+    double *up;      /* (m, r) B^-1/2 U^T, once the latent is made */
+    size_t r;
+} mls_kq_stack;
+
+/** All numbers are 0. @param[out] y  release with mls_kq_stack_free(); {0} on error */
+mls_status mls_kq_stack_new(mls_kq_stack *y, size_t m, size_t E, mls_err *err);
+void mls_kq_stack_free(mls_kq_stack *y); /* {0} is accepted */
+
+/**
+ * Rows at .. at+n-1 cost `weight` (n, n), symmetric; 1e-4 of its mean eigenvalue is
+ * added, so that a direction nobody asked about in the windows is cheap, not free.
+ */
+mls_status mls_kq_stack_weigh(mls_kq_stack *y, size_t at, const double *weight,
+                              size_t n, mls_err *err);
+
+/** Latent 0 of the form holds y in r numbers; y->up reads it back. */
+mls_status mls_kq_stack_reduce(mls_kq_stack *y, mls_latent_form *f, size_t r,
+                               const mls_layer_stats *stats, mls_err *err);
+
+/** Rows first .. first+n-1 of the read-back and their means; released by the form. */
+mls_status mls_kq_stack_read(const mls_kq_stack *y, size_t first, size_t n, float **up,
+                             float **bias, mls_err *err);
+
+/**
+ * weight=query: logits count by the queries' second moment, turned over the causal
+ * distances of T tokens for keys that rotate, values by W_O; both as relative errors.
+ */
+mls_status mls_kq_query_weights(mls_sensitivity *w, const mls_config *c,
+                                const mls_layer *layer, const mls_layer_stats *stats,
+                                size_t T, mls_err *err);
+
+/**
+ * rope=shared: one rope key for all heads by RoRoPE, the rest of keys in the latent.
+ */
+typedef struct mls_kq_shared {
+    size_t rope_dim; /* dims of the shared rope key */
+    size_t fold;     /* RoRoPE: neighbouring chunks that share one frequency */
+    size_t rank;     /* of the latent */
+    double balance;  /* factor of what errors in values cost */
+} mls_kq_shared;
+
+/**
+ * @param weight    what errors in keys and values cost
+ * @param[out] out  release with mls_latent_free(), also on error
+ * @return MLS_OK, MLS_E_INPUT (rank beyond the rows, with the nearest possible),
+ *         MLS_E_NOMEM or MLS_E_NUMERIC
+ */
+mls_status mls_kq_shared_form(mls_latent_form *out, const mls_kq_shared *p,
+                              const mls_config *c, const mls_layer *layer,
+                              const mls_layer_stats *stats,
+                              const mls_sensitivity *weight, mls_err *err);
+
+#endif

@@ -1,0 +1,403 @@
+/*
+ * KVSharer (arXiv 2410.18517): some layers use the cache of an earlier one. Layers are
+ * compared by their caches (keys after RoPE), averaged over calibration texts position
+ * by position:
+ *
+ *   d(i, j) = ( mean over heads and positions of |K_i - K_j|_2 + the same of V ) / 2
+ *
+ * as the project's code has it (norm=head); its paper flattens a cache to one vector
+ * and takes |K_i - K_j|_2 of that (norm=cache), which can order pairs in another way.
+ * Pairs are tried from the most dissimilar on; the later layer takes the earlier one's
+ * cache, or whatever that one uses itself. A replacement is kept when the last hidden
+ * states of the changed model stay near the original's: mean cosine above `gate`.
+ */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "analysis/model/forward.h"
+#include "analysis/model/rope.h"
+#include "bench/frame/common_keys.h"
+#include "bench/frame/fit.h"
+#include "bench/frame/method.h"
+#include "common/base/checked.h"
+#include "common/base/words.h"
+
+enum { POSITIONS = 64 }; /* of a text, theirs */
+enum { NORM_HEAD, NORM_CACHE };
+static const char *const norm_words[] = {"head", "cache", NULL};
+
+typedef struct params {
+    size_t layers_shared;
+    double gate; /* 0: every replacement is taken */
+    size_t norm;
+} params;
+
+typedef struct plan {
+    int share[MLS_LAYERS_MAX];
+} plan;
+
+static mls_status read_params(params *p, const mls_config *c, const mls_setting *s,
+                              mls_err *err)
+{
+    bool may[MLS_LAYERS_MAX];
+    size_t n = 0;
+    mls_status st;
+
+    if ((st = mls_setting_size(s, "layers_shared", c->L / 4, 0, MLS_LAYERS_MAX,
+                               &p->layers_shared, err)) ||
+        (st = mls_setting_real(s, "gate", 0.5, -1.0, 1.0, &p->gate, err)) ||
+        (st = mls_setting_word(s, "norm", norm_words, &p->norm, err)) ||
+        (st = mls_setting_layers(s, c->L, may, err)))
+        return st;
+    for (size_t l = 0; l < c->L; l++)
+        n += may[l] && l > 0;
+    return mls_at_most(s, "layers_shared", p->layers_shared, n,
+                       "the layers that have an earlier one", err);
+}
+
+/*
+ * Which layers share follows from the data, but when all cache the same, not how much.
+ */
+static mls_status layout(const mls_config *config, const mls_setting *s,
+                         mls_cache_layout *out, mls_err *err)
+{
+    bool may[MLS_LAYERS_MAX];
+    mls_common_keys k;
+    params p;
+    mls_status st;
+
+    if (config->mla_kv_lora_rank)
+        return mls_common_convert(out, &k, config, s, err);
+    if ((st = mls_common_layout(out, &k, config, s, err)) ||
+        (st = read_params(&p, config, s, err)) ||
+        (st = mls_setting_layers(s, config->L, may, err)))
+        return st;
+    for (size_t l = 1; l < config->L; l++)
+        if (out->layer[l].window != out->layer[0].window)
+            return mls_fail(err, MLS_E_INPUT,
+                            "%s: layers %d and %zu cache different numbers of tokens, "
+                            "so the size follows from which layers share: it needs the "
+                            "weights",
+                            s->method, 0, l);
+    for (size_t l = config->L; l-- > 1 && p.layers_shared > 0;) {
+        if (!may[l])
+            continue;
+        out->layer[l].shares_other = true;
+        p.layers_shared--;
+    }
+    return MLS_OK;
+}
+
+/* --- Distances --- */
+
+/* Mean caches of all layers: (L, 2, P, G D), keys rotated. */
+static mls_status mean_caches(double *mean, mls_capture *capture, size_t P,
+                              mls_err *err)
+{
+    const mls_config *c = mls_capture_config(capture);
+    const size_t T = mls_capture_window_length(capture), G = c->G, D = c->D;
+    const size_t W = mls_capture_windows(capture), row = G * D;
+    float *x = mls_calloc3(T, row, 1, sizeof *x),
+          *cs = mls_calloc3(T, D, 1, sizeof *cs);
+    double *inv_freq = mls_calloc3(D, 1, 1, sizeof *inv_freq);
+    mls_status st = x && cs && inv_freq
+                        ? MLS_OK
+                        : mls_fail(err, MLS_E_NOMEM, "no memory for mean caches");
+
+    if (!st) {
+        mls_rope_frequencies(inv_freq, &c->rope, D);
+        mls_rope_table(cs, inv_freq, D / 2, T);
+    }
+    for (size_t i = 0; !st && i < 2 * c->L * W; i++) {
+        const size_t l = i / (2 * W), side = i / W % 2;
+        double *to = mean + (2 * l + side) * P * row;
+
+        st = mls_capture_window(capture, l, i % W, side ? MLS_WINDOW_V : MLS_WINDOW_K,
+                                x, err);
+        for (size_t g = 0; !st && !side && !c->layer_no_rope[l] && g < G; g++)
+            mls_rope_apply(x + g * D, row, cs, D / 2, T, 1);
+        for (size_t j = 0; !st && j < P * row; j++)
+            to[j] += (double)x[j] / (double)W;
+    }
+    free(inv_freq);
+    free(cs);
+    free(x);
+    return st;
+}
+
+/* Mean 2-norm of n vectors of D numbers. */
+static double distance(const double *a, const double *b, size_t n, size_t D)
+{
+    double sum = 0.0;
+
+    for (size_t i = 0; i < n; i++) {
+        double square = 0.0;
+
+        for (size_t d = 0; d < D; d++)
+            square += pow(a[i * D + d] - b[i * D + d], 2);
+        sum += sqrt(square);
+    }
+    return sum / (double)n;
+}
+
+typedef struct pair {
+    size_t early, late;
+    double distance;
+} pair;
+
+/* Most dissimilar first; equal ones in the order of layers. */
+static int by_distance(const void *a, const void *b)
+{
+    const pair *x = a, *y = b;
+
+    if (x->distance != y->distance)
+        return x->distance < y->distance ? 1 : -1;
+    if (x->late != y->late)
+        return x->late < y->late ? -1 : 1;
+    return x->early < y->early ? -1 : x->early > y->early;
+}
+
+/* All pairs of layers, the later one convertible. @param[out] pairs (L (L-1) / 2) */
+static mls_status sort_pairs(pair *pairs, size_t *n, size_t norm,
+                             const mls_method_input *in, const bool *may, mls_err *err)
+{
+    const mls_config *c = in->config;
+    const size_t T = mls_capture_window_length(in->capture);
+    const size_t P = mls_least(T, POSITIONS), size = P * c->G * c->D;
+    const size_t vector = norm == NORM_HEAD ? c->D : size;
+    double *mean = mls_calloc3(c->L, 2, size, sizeof *mean);
+    mls_status st =
+        mean ? MLS_OK : mls_fail(err, MLS_E_NOMEM, "no memory for mean caches");
+
+    *n = 0;
+    if (!st)
+        st = mean_caches(mean, in->capture, P, err);
+    for (size_t late = 1; !st && late < c->L; late++)
+        for (size_t early = 0; early < late && may[late]; early++) {
+            const double *a = mean + 2 * late * size, *b = mean + 2 * early * size;
+
+            pairs[(*n)++] =
+                (pair){early, late,
+                       (distance(a, b, size / vector, vector) +
+                        distance(a + size, b + size, size / vector, vector)) /
+                           2};
+        }
+    if (!st)
+        qsort(pairs, *n, sizeof *pairs, by_distance);
+    free(mean);
+    return st;
+}
+
+/* --- The gate: the whole model with some layers sharing --- */
+
+/* Last hidden states of the windows' first tokens, some layers using others' caches. */
+static mls_status last_states(mls_states *out, const mls_method_input *in,
+                              const mls_corpus *corpus, const int *share, mls_err *err)
+{
+    const mls_config *c = in->config;
+    mls_latent_runner *runner = NULL;
+    bool kept[MLS_LAYERS_MAX] = {false};
+    mls_status st = mls_states_embed(out, in->model, corpus, err);
+
+    for (size_t l = 0; l < c->L; l++)
+        if (share[l] >= 0)
+            kept[share[l]] = true;
+    if (!st)
+        st = mls_latent_runner_new(&runner, out->T_max, mls_pool_threads(in->pool),
+                                   false, err);
+    for (size_t l = 0; !st && l < c->L; l++) {
+        mls_layer layer = {0};
+        mls_latent_form form = {0};
+
+        st = mls_model_layer(in->model, l, &layer, err);
+        if (!st)
+            st = mls_latent_identity(&form, c, &layer, err);
+        form.share_layer = share[l];
+        if (!st)
+            st = mls_latent_runner_set(runner, &form, kept[l] ? out : NULL, err);
+        if (!st)
+            st = mls_layer_forward(c, &layer, out, mls_latent_attention, runner,
+                                   in->pool, err);
+        mls_latent_free(&form);
+        mls_layer_free(&layer);
+    }
+    mls_latent_runner_free(runner);
+    return st;
+}
+
+static double mean_cosine(const mls_states *a, const mls_states *b)
+{
+    const size_t T = a->start[a->N], E = a->E;
+    double sum = 0.0;
+
+    for (size_t t = 0; t < T; t++) {
+        double ab = 0.0, aa = 0.0, bb = 0.0;
+
+        for (size_t e = 0; e < E; e++) {
+            const double x = (double)a->h[t * E + e], y = (double)b->h[t * E + e];
+
+            ab += x * y;
+            aa += x * x;
+            bb += y * y;
+        }
+        sum += ab / sqrt(aa * bb);
+    }
+    return sum / (double)T;
+}
+
+/* The first tokens of every window. */
+static mls_status window_starts(mls_corpus *corpus, const mls_capture *capture,
+                                mls_err *err)
+{
+    const size_t W = mls_capture_windows(capture);
+    const size_t P = mls_least(mls_capture_window_length(capture), POSITIONS);
+    const size_t *start = mls_capture_start(capture);
+
+    *corpus = (mls_corpus){.N = W,
+                           .n_ids = W * P,
+                           .ids = mls_calloc3(W, P, 1, sizeof *corpus->ids),
+                           .start = mls_calloc3(W + 1, 1, 1, sizeof *corpus->start)};
+    if (!corpus->ids || !corpus->start)
+        return mls_fail(err, MLS_E_NOMEM, "no memory for %zu sequences", W);
+    for (size_t w = 0; w < W; w++) {
+        memcpy(corpus->ids + w * P,
+               mls_capture_ids(capture) +
+                   start[mls_capture_window_sequence(capture, w)],
+               P * sizeof *corpus->ids);
+        corpus->start[w + 1] = (w + 1) * P;
+    }
+    return MLS_OK;
+}
+
+/* Take pairs in order until enough layers share. */
+static mls_status choose(plan *made, const params *p, const mls_method_input *in,
+                         const pair *pairs, size_t n, mls_err *err)
+{
+    const size_t L = in->config->L;
+    mls_corpus corpus = {0};
+    mls_states original = {0};
+    size_t shared = 0;
+    mls_status st = window_starts(&corpus, in->capture, err);
+
+    for (size_t l = 0; l < L; l++)
+        made->share[l] = MLS_NONE;
+    if (!st && p->gate > 0.0)
+        st = last_states(&original, in, &corpus, made->share, err);
+    for (size_t i = 0; !st && i < n && shared < p->layers_shared; i++) {
+        const size_t late = pairs[i].late, early = pairs[i].early;
+        int before[MLS_LAYERS_MAX];
+        mls_states changed = {0};
+
+        if (made->share[late] >= 0)
+            continue;
+        memcpy(before, made->share, sizeof before);
+        made->share[late] = made->share[early] >= 0 ? made->share[early] : (int)early;
+        for (size_t l = late + 1; l < L; l++) /* who uses `late` follows it */
+            if (made->share[l] == (int)late)
+                made->share[l] = made->share[late];
+        bool good = true;
+        if (p->gate > 0.0) {
+            st = last_states(&changed, in, &corpus, made->share, err);
+            good = !st && mean_cosine(&original, &changed) > p->gate;
+        }
+        if (good)
+            shared++;
+        else
+            memcpy(made->share, before, sizeof before);
+        mls_states_free(&changed);
+    }
+    if (!st && shared < p->layers_shared)
+        st =
+            mls_fail(err, MLS_E_INPUT,
+                     "kvsharer: only %zu layer%s can share a cache with a cosine above "
+                     "%g, %zu are asked for",
+                     shared, mls_plural(shared), p->gate, p->layers_shared);
+    mls_states_free(&original);
+    mls_corpus_free(&corpus);
+    return st;
+}
+
+static mls_status prepare(const mls_method_input *in, const mls_setting *s, void **out,
+                          mls_err *err)
+{
+    const size_t L = in->config->L;
+    bool may[MLS_LAYERS_MAX];
+    size_t n;
+    params p;
+    mls_status st;
+
+    if ((st = read_params(&p, in->config, s, err)) ||
+        (st = mls_setting_layers(s, L, may, err)))
+        return st;
+    if (!in->model || !in->capture || mls_capture_windows(in->capture) == 0)
+        return mls_fail(
+            err, MLS_E_INPUT,
+            "%s compares caches; it needs the model and a capture file with "
+            "windows (mlascope capture)",
+            s->method);
+    plan *made = calloc(1, sizeof *made);
+    pair *pairs = mls_calloc3(L, L, 1, sizeof *pairs);
+
+    if (!made || !pairs)
+        st = mls_fail(err, MLS_E_NOMEM, "no memory to compare %zu layers", L);
+    if (!st)
+        st = sort_pairs(pairs, &n, p.norm, in, may, err);
+    if (!st)
+        st = choose(made, &p, in, pairs, n, err);
+    free(pairs);
+    if (st) {
+        free(made);
+        made = NULL;
+    }
+    *out = made;
+    return st;
+}
+
+static int shares(const void *all, size_t l)
+{
+    const plan *p = all;
+
+    return p->share[l];
+}
+
+static mls_status build(const mls_method_input *in, const mls_setting *s,
+                        const void *all, const mls_layer *layer,
+                        const mls_layer_stats *stats, mls_latent_form *out,
+                        mls_err *err)
+{
+    const plan *p = all;
+    const mls_status st = mls_latent_identity(out, in->config, layer, err);
+
+    (void)s, (void)stats;
+    if (!st)
+        out->share_layer = p->share[layer->index];
+    return st;
+}
+
+static void fit(const mls_config *c, size_t elements, mls_fits *out)
+{
+    const size_t kept = elements * c->L / (2 * c->G * c->D);
+
+    if (kept > 0)
+        mls_fits_add(out, "layers_shared=%zu", c->L - kept);
+}
+
+const mls_method mls_method_kvsharer = {
+    .name = "kvsharer",
+    .title = "KVSharer",
+    .source = "arXiv 2410.18517; yangyifei729/KVSharer, test_llama.ipynb",
+    .keys = "layers_shared=N gate=COSINE norm=head|cache",
+    .formula = "2 G D in L - layers_shared layers",
+    .full_rope = true,
+    .plain_keys = true,
+    .exact = true,
+    .identity = true,
+    .fits_need_data = true,
+    .layout = layout,
+    .fit = fit,
+    .prepare = prepare,
+    .release = free,
+    .shares = shares,
+    .build = build,
+};

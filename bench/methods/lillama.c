@@ -1,0 +1,236 @@
+/*
+ * Lillama (arXiv 2412.16719): W ~ (U sqrt(S)) (sqrt(S) V^T), which it then distils
+ * layer by layer; a proxy here. The factor in the middle changes no product, only what
+ * is cached and quantized, so the latent is sqrt(S) V^T x. init=features takes the
+ * optimum of the plain distance between the layer's features instead, PCA of the
+ * outputs.
+ *
+ * Its rule picks layers: from the third on (skip=2), rule=bottom goes upwards from the
+ * first of them and lowers each to ranks in steps of `step` before it touches the next,
+ * until the parameters of W_K and W_V are down by `reduction`; rule=top comes from the
+ * last layer; rule=uniform gives all the same rank, the break-even rank less the
+ * reduction, a multiple of 8. Layers that are not reached keep their plain cache.
+ */
+#include <math.h>
+#include <stdlib.h>
+
+#include "analysis/numeric/linalg.h"
+#include "bench/frame/common_keys.h"
+#include "bench/frame/factor.h"
+#include "bench/frame/fit.h"
+#include "bench/frame/method.h"
+#include "bench/frame/project.h"
+#include "common/base/checked.h"
+
+enum { RULE_BOTTOM, RULE_TOP, RULE_UNIFORM };
+static const char *const rule_words[] = {"bottom", "top", "uniform", NULL};
+enum { INIT_SVD, INIT_FEATURES };
+static const char *const init_words[] = {"svd", "features", NULL};
+
+enum { STEP = 256, SMALL_STEP = 8 };
+
+typedef struct params {
+    size_t init;
+    size_t rank[MLS_LAYERS_MAX]; /* of keys and of values; 0: the layer stays */
+} params;
+
+/* Lower layers one after the other until few enough parameters are left. */
+static void lower(size_t *rank, const bool *may, size_t L, bool from_top, size_t step,
+                  size_t break_even, size_t rows, size_t E, double reduction)
+{
+    const double whole = (double)rows * (double)E;
+    double left = 0.0, target;
+
+    for (size_t l = 0; l < L; l++)
+        left += may[l] ? whole : 0.0;
+    target = (1.0 - reduction) * left;
+    for (size_t i = 0; i < L; i++) {
+        const size_t l = from_top ? L - 1 - i : i;
+
+        if (!may[l])
+            continue;
+        for (size_t r = break_even / step * step; r > 0 && left > target; r -= step) {
+            left -= rank[l] ? (double)(rank[l] * (rows + E)) : whole;
+            left += (double)(r * (rows + E));
+            rank[l] = r;
+        }
+    }
+}
+
+static mls_status read_params(params *p, const mls_config *c, const mls_setting *s,
+                              mls_err *err)
+{
+    const size_t rows = c->G * c->D, E = c->E, L = c->L;
+    /* The largest rank with r (rows + E) < rows E. */
+    const size_t break_even = (rows * E - 1) / (rows + E);
+    bool may[MLS_LAYERS_MAX];
+    size_t rule, skip, step, given, n = 0;
+    double reduction;
+    mls_status st;
+
+    *p = (params){0};
+    if ((st = mls_setting_word(s, "rule", rule_words, &rule, err)) ||
+        (st = mls_setting_word(s, "init", init_words, &p->init, err)) ||
+        (st = mls_setting_size(s, "skip", mls_least(2, L - 1), 0, L - 1, &skip, err)) ||
+        (st = mls_setting_size(s, "step", break_even >= STEP ? STEP : SMALL_STEP, 1,
+                               MLS_WIDTH_MAX, &step, err)) ||
+        (st = mls_setting_real(s, "reduction", 0.2, 0.0, 1.0, &reduction, err)) ||
+        (st = mls_setting_layers(s, L, may, err)) ||
+        (st = mls_setting_size(s, "rank", 0, 1, MLS_WIDTH_MAX, &given, err)))
+        return st;
+    if (given && (mls_setting_get(s, "rule") || mls_setting_get(s, "step") ||
+                  mls_setting_get(s, "reduction")))
+        return mls_fail(err, MLS_E_INPUT,
+                        "%s: rank is given, so rule, step and reduction choose nothing",
+                        s->method);
+    if ((st = mls_at_most(s, "rank", given, mls_least(rows, E),
+                          "the rank of a layer's keys or values", err)))
+        return st;
+    if (!given && rule != RULE_UNIFORM && step > break_even)
+        return mls_fail(
+            err, MLS_E_INPUT,
+            "%s: step=%zu leaves no rank that saves parameters; the nearest "
+            "possible is %zu",
+            s->method, step, break_even);
+    for (size_t l = 0; l < L; l++) {
+        may[l] = may[l] && l >= skip;
+        n += may[l];
+    }
+    if (n == 0)
+        return mls_fail(err, MLS_E_INPUT,
+                        "%s: no layer is left after the first %zu are skipped",
+                        s->method, skip);
+    if (given || rule == RULE_UNIFORM) {
+        const double even = (double)break_even * (1.0 - reduction);
+        const size_t eights = (size_t)fmax(ceil(even / 8) * 8, 8);
+        const size_t same = given ? given : mls_least(eights, mls_least(rows, E));
+
+        for (size_t l = 0; l < L; l++)
+            p->rank[l] = may[l] ? same : 0;
+    } else {
+        lower(p->rank, may, L, rule == RULE_TOP, step, break_even, rows, E, reduction);
+    }
+    return MLS_OK;
+}
+
+static mls_status layout(const mls_config *config, const mls_setting *s,
+                         mls_cache_layout *out, mls_err *err)
+{
+    mls_common_keys k;
+    params p;
+    mls_status st;
+
+    if ((st = mls_common_layout(out, &k, config, s, err)) ||
+        (st = read_params(&p, config, s, err)))
+        return st;
+    if (config->mla_kv_lora_rank)
+        return mls_common_convert(out, &k, config, s, err);
+    for (size_t l = 0; l < config->L && !st; l++) {
+        mls_cache_layer *layer = &out->layer[l];
+
+        if (p.rank[l] == 0)
+            continue;
+        layer->n_parts = 0;
+        st = mls_cache_add(layer, MLS_PART_KEY_LATENT, p.rank[l], 1, config->G > 1,
+                           &k.key, err);
+        if (!st)
+            st = mls_cache_add(layer, MLS_PART_LATENT, p.rank[l], 1, config->G > 1,
+                               &k.value, err);
+    }
+    return st;
+}
+
+/*
+ * Down = sqrt(S) V^T = S^-1/2 U^T W and up = U S^1/2 of one side; the eigenvalues of
+ * W W^T are S^2.
+ */
+static mls_status put_weights(mls_latent_form *f, const mls_config *c,
+                              const mls_layer *layer, mls_side side, size_t r,
+                              mls_err *err)
+{
+    const mls_metric metric = {MLS_METRIC_WEIGHTS, 0, 0};
+    const mls_rows rows = {side, 0, c->G};
+    const size_t m = c->G * c->D;
+    double *all = mls_calloc3(3, m, m, sizeof *all);
+    double *values = mls_calloc3(m, 1, 1, sizeof *values);
+    mls_status st = MLS_OK;
+
+    if (!all || !values) {
+        st = mls_fail(err, MLS_E_NOMEM, "no memory for the factors of layer %zu",
+                      layer->index);
+        goto done;
+    }
+    double *G = all, *down = all + m * m, *up = all + 2 * m * m;
+
+    st = mls_metric_matrix(G, &metric, c, layer, NULL, &rows, err);
+    if (!st)
+        st = mls_eigen(G, m, values, down, err);
+    for (size_t i = 0; !st && i < r; i++) {
+        const double sigma = sqrt(fmax(values[i], 1e-12 * values[0]));
+
+        for (size_t j = 0; j < m; j++) {
+            up[i * m + j] = down[i * m + j] * sqrt(sigma);
+            down[i * m + j] /= sqrt(sigma);
+        }
+    }
+    if (!st)
+        st = mls_project_put(f, layer, side == MLS_KEYS ? 0 : 1, &rows, down, up, NULL,
+                             r, err);
+
+done:
+    free(values);
+    free(all);
+    return st;
+}
+
+static mls_status build(const mls_method_input *in, const mls_setting *s,
+                        const void *plan, const mls_layer *layer,
+                        const mls_layer_stats *stats, mls_latent_form *out,
+                        mls_err *err)
+{
+    const mls_config *c = in->config;
+    params p;
+    mls_status st = read_params(&p, c, s, err);
+
+    (void)plan;
+    *out = (mls_latent_form){0};
+    if (st)
+        return st;
+    const size_t r = p.rank[layer->index];
+    if (r == 0)
+        return mls_latent_identity(out, c, layer, err);
+    if (p.init == INIT_FEATURES) {
+        const mls_projection projection = {
+            "lillama", {MLS_METRIC_COVARIANCE, 0, 0}, c->G};
+        const size_t rank[MLS_SIDES] = {r, r};
+
+        return mls_projection_form(out, &projection, rank, in, layer, stats, err);
+    }
+    st = mls_project_begin(out, c, layer, MLS_SIDES, err);
+    for (size_t i = 0; !st && i < MLS_SIDES; i++)
+        st = put_weights(out, c, layer, i == MLS_KEYS ? MLS_KEYS : MLS_VALUES, r, err);
+    return mls_project_end(out, st, err);
+}
+
+static void fit(const mls_config *c, size_t elements, mls_fits *out)
+{
+    (void)c;
+    if (elements >= 2)
+        mls_fits_add(out, "skip=0 rank=%zu", elements / 2);
+}
+
+const mls_method mls_method_lillama = {
+    .name = "lillama",
+    .title = "Lillama (start)",
+    .source = "arXiv 2412.16719; the lillama project at 91bf898",
+    .keys = "rank=N rule=bottom|top|uniform reduction=SHARE step=N skip=N "
+            "init=svd|features",
+    .formula = "2 rank in the layers that are lowered, 2 G D elsewhere",
+    .full_rope = true,
+    .plain_keys = true,
+    .exact = false,
+    .identity = true,
+    .layout = layout,
+    .fit = fit,
+    .build = build,
+};

@@ -1,0 +1,203 @@
+/*
+ * LoRC (arXiv 2410.03111): truncated SVD of W_K and W_V themselves, without data; ranks
+ * fall from the first layer to the last. No code was published and the paper's
+ * equations could not be read, so the rule for ranks has "unverified" in its name.
+ */
+#include <math.h>
+
+#include "bench/frame/common_keys.h"
+#include "bench/frame/fit.h"
+#include "bench/frame/method.h"
+#include "bench/frame/project.h"
+
+enum { RULE_UNIFORM, RULE_CONDITION };
+static const char *const rule_words[] = {"uniform", "cond-unverified", NULL};
+
+/*
+ * Singular values below this share of the largest count as this in a condition number.
+ */
+static const double sigma_floor = 1e-6;
+
+typedef struct params {
+    mls_projection projection;
+    size_t rule;
+    size_t rank[MLS_SIDES];
+    size_t least, most; /* d_min, d_max of the rule */
+} params;
+
+static mls_status read_params(params *p, const mls_config *c, const mls_setting *s,
+                              mls_err *err)
+{
+    mls_status st;
+
+    *p = (params){.projection = {"lorc", {MLS_METRIC_WEIGHTS, 0, 0}, c->G}};
+    if ((st = mls_setting_word(s, "rule", rule_words, &p->rule, err)))
+        return st;
+    if (p->rule == RULE_UNIFORM) {
+        if (mls_setting_get(s, "dmin") || mls_setting_get(s, "dmax"))
+            return mls_fail(err, MLS_E_INPUT,
+                            "%s: dmin and dmax belong to rule=cond-unverified",
+                            s->method);
+        return mls_projection_ranks(p->rank, &p->projection, c, s, err);
+    }
+    if (mls_setting_get(s, "rank") || mls_setting_get(s, "rank_k") ||
+        mls_setting_get(s, "rank_v"))
+        return mls_fail(err, MLS_E_INPUT,
+                        "%s: rule=cond-unverified takes dmin and dmax, not a rank",
+                        s->method);
+
+    const size_t full = mls_projection_most(&p->projection, c);
+    if ((st = mls_setting_size(s, "dmax", full, 1, MLS_WIDTH_MAX, &p->most, err)) ||
+        (st = mls_at_most(s, "dmax", p->most, full, "the rank of keys and values",
+                          err)) ||
+        (st = mls_setting_size(s, "dmin", (p->most + 1) / 2, 1, MLS_WIDTH_MAX,
+                               &p->least, err)))
+        return st;
+    return mls_at_most(s, "dmin", p->least, p->most, "which is dmax", err);
+}
+
+static mls_status layout(const mls_config *config, const mls_setting *s,
+                         mls_cache_layout *out, mls_err *err)
+{
+    params p;
+    mls_status st = read_params(&p, config, s, err);
+
+    if (!st && p.rule == RULE_CONDITION)
+        st = mls_needs_weights(s, "the rank of a layer", err);
+    return st ? st : mls_projection_layout(&p.projection, p.rank, config, s, out, err);
+}
+
+/* ln kappa of W from the eigenvalues of W W^T (n), largest first. */
+static double log_condition(const double *values, size_t n)
+{
+    const double top = values[0], end = values[n - 1];
+
+    return top > 0 ? 0.5 * log(top / fmax(end, top * sigma_floor * sigma_floor)) : 0.0;
+}
+
+/*
+ * ln of the product of kappa(W_K) kappa(W_V) over this layer and all after it, as a
+ * share of its range over layers: 1 at the first layer that is converted, 0 at the
+ * last.
+ */
+static mls_status ranks_by_condition(mls_rank_plan *plan, const mls_spectra *spectra,
+                                     const mls_method_input *in, const void *arg,
+                                     mls_err *err)
+{
+    const params *p = arg;
+    const size_t L = spectra->L, m = spectra->m;
+    const size_t rows = mls_projection_most(&p->projection, in->config);
+    double product[MLS_LAYERS_MAX], sum = 0.0, least = INFINITY, most = -INFINITY;
+
+    (void)err;
+    for (size_t l = L; l-- > 0;) {
+        if (!spectra->converted[l])
+            continue;
+        for (size_t i = 0; i < MLS_SIDES; i++)
+            sum += log_condition(spectra->values + (l * MLS_SIDES + i) * m, rows);
+        product[l] = sum;
+        least = fmin(least, sum);
+        most = fmax(most, sum);
+    }
+    for (size_t l = 0; l < L; l++) {
+        if (!spectra->converted[l])
+            continue;
+        const double range = most - least;
+        const double gone = range > 0 ? (most - product[l]) / range : 0.0;
+        const double floor_share = (double)p->least / (double)p->most;
+        const double rank = (double)p->most * (1.0 - gone * (1.0 - floor_share));
+
+        for (size_t i = 0; i < MLS_SIDES; i++)
+            plan->rank[l * MLS_SIDES + i] = (size_t)lround(rank);
+    }
+    return MLS_OK;
+}
+
+static mls_status prepare(const mls_method_input *in, const mls_setting *s, void **plan,
+                          mls_err *err)
+{
+    params p;
+    const mls_status st = read_params(&p, in->config, s, err);
+
+    if (st || p.rule == RULE_UNIFORM)
+        return st;
+    return mls_rank_plan_make(plan, &p.projection, in, s, ranks_by_condition, &p, err);
+}
+
+static mls_status build(const mls_method_input *in, const mls_setting *s,
+                        const void *plan, const mls_layer *layer,
+                        const mls_layer_stats *stats, mls_latent_form *out,
+                        mls_err *err)
+{
+    params p;
+    const mls_status st = read_params(&p, in->config, s, err);
+
+    *out = (mls_latent_form){0};
+    return st ? st
+              : mls_projection_form(out, &p.projection,
+                                    mls_rank_plan_at(plan, layer->index, p.rank), in,
+                                    layer, stats, err);
+}
+
+/* The largest d_max, with half of it as d_min, whose ranks fit a total. */
+typedef struct target {
+    params p;
+    size_t total; /* of both sides of all layers; d_max comes out in p.most */
+} target;
+
+static mls_status find_most(mls_rank_plan *plan, const mls_spectra *spectra,
+                            const mls_method_input *in, const void *arg, mls_err *err)
+{
+    target *const *t = arg;
+    params *p = &(*t)->p;
+    mls_status st = MLS_OK;
+
+    for (; !st && p->most > 0; p->most--) {
+        size_t sum = 0;
+
+        p->least = (p->most + 1) / 2;
+        st = ranks_by_condition(plan, spectra, in, p, err);
+        for (size_t i = 0; i < spectra->L * MLS_SIDES; i++)
+            sum += plan->rank[i];
+        if (sum <= (*t)->total)
+            break;
+    }
+    return st;
+}
+
+static mls_status fit_data(const mls_method_input *in, size_t elements, mls_fits *out,
+                           mls_err *err)
+{
+    target t = {.total = elements * in->config->L}, *const wanted = &t;
+    mls_setting s;
+    void *plan = NULL;
+    mls_status st = mls_setting_parse(&s, "lorc rule=cond-unverified", err);
+
+    if (!st)
+        st = read_params(&t.p, in->config, &s, err);
+    if (!st)
+        st =
+            mls_rank_plan_make(&plan, &t.p.projection, in, &s, find_most, &wanted, err);
+    if (!st && t.p.most > 0)
+        mls_fits_add(out, "rule=cond-unverified dmax=%zu", t.p.most);
+    mls_rank_plan_free(plan);
+    return st;
+}
+
+const mls_method mls_method_lorc = {
+    .name = "lorc",
+    .title = "LoRC",
+    .source = "arXiv 2410.03111 (no code was published)",
+    .keys = "rank=N rank_k=N rank_v=N rule=uniform|cond-unverified dmin=N dmax=N",
+    .formula = "rank_k + rank_v",
+    .by_data = "rule=cond-unverified",
+    .full_rope = true,
+    .exact = true,
+    .identity = true,
+    .layout = layout,
+    .fit = mls_projection_fit,
+    .fit_data = fit_data,
+    .prepare = prepare,
+    .release = mls_rank_plan_free,
+    .build = build,
+};

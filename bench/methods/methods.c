@@ -1,0 +1,95 @@
+/* The list of methods, and what is asked of each of them alike. */
+#include <stdio.h>
+#include <string.h>
+
+#include "bench/frame/method.h"
+#include "common/base/words.h"
+
+const mls_method *const mls_methods[] = {
+    &mls_method_baseline,
+    &mls_method_mha2mla,
+    &mls_method_elitekv,
+    &mls_method_x_ecomla,
+    &mls_method_transmla,
+    &mls_method_gqa2mla,
+    &mls_method_lorc,
+    &mls_method_asvd,
+    &mls_method_svdllm,
+    &mls_method_palu,
+    &mls_method_eigen,
+    &mls_method_matryoshka,
+    &mls_method_care,
+    &mls_method_kqsvd,
+    &mls_method_lillama,
+    &mls_method_kvsharer,
+    &mls_method_dbudgetkv,
+    &mls_method_kq,
+    NULL,
+};
+
+mls_status mls_method_find(const mls_method **out, const char *name, mls_err *err)
+{
+    const char *names[sizeof mls_methods / sizeof mls_methods[0]];
+    size_t n = 0;
+
+    for (; mls_methods[n]; n++) {
+        if (strcmp(mls_methods[n]->name, name) == 0) {
+            *out = mls_methods[n];
+            return MLS_OK;
+        }
+        names[n] = mls_methods[n]->name;
+    }
+    names[n] = NULL;
+    *out = NULL;
+    if (strcmp(name, mls_method_converted.name) == 0) {
+        *out = &mls_method_converted;
+        return MLS_OK;
+    }
+
+    char suggestion[MLS_SUGGESTION];
+
+    return mls_fail(err, MLS_E_ARG, "there is no method \"%s\"%s", name,
+                    mls_suggest(name, names, suggestion));
+}
+
+bool mls_method_by_data(const mls_setting *s)
+{
+    const mls_method *method;
+
+    if (mls_method_find(&method, s->method, NULL) || !method->by_data)
+        return false;
+    for (const char *word = method->by_data; *word;) {
+        const size_t len = strcspn(word, " "), key = strcspn(word, "= ");
+        char name[32];
+        const char *value;
+
+        snprintf(name, sizeof name, "%.*s", (int)key, word);
+        value = mls_setting_get(s, name);
+        if (value &&
+            (key == len || (strlen(value) == len - key - 1 &&
+                            strncmp(value, word + key + 1, len - key - 1) == 0)))
+            return true;
+        word += len + strspn(word + len, " ");
+    }
+    return false;
+}
+
+mls_status mls_method_layout(mls_cache_layout *out, const mls_config *config,
+                             const mls_setting *s, mls_err *err)
+{
+    const mls_method *method;
+    mls_status st;
+
+    if ((st = mls_method_find(&method, s->method, err)) ||
+        (st = mls_setting_check_keys(s, method->keys, mls_method_common_keys, err)) ||
+        (st = method->layout(config, s, out, err)))
+        return st;
+    for (size_t l = 0; l < out->L; l++)
+        for (size_t i = 0; i < out->layer[l].n_parts; i++) {
+            const mls_cache_part *p = &out->layer[l].part[i];
+
+            if ((st = mls_quant_fits(&p->quant, p->n, err)))
+                return mls_fail_in(err, st, "%s: layer %zu", s->method, l);
+        }
+    return MLS_OK;
+}

@@ -1,0 +1,294 @@
+/*
+ * Palu (arXiv 2407.21118): unrotated keys and values of groups of heads, factorized
+ * after whitening by the inputs, W_g S with S S^T = sum x x^T, which is PCA of the
+ * outputs W_g x. group=M: each head by itself, G: 4 heads (theirs), J: all heads.
+ *
+ * align=N rounds the rank of every group to max(1, round(r / N)) N, as the project does
+ * with N = 32: the sum then differs from what was asked for.
+ *
+ * Its ranks follow the Fisher information of each matrix, which needs gradients.
+ * alloc=loss takes their rule (share of the total, then evenly over the groups) with
+ * F = sqrt(KL) in its place, KL of the whole model when this matrix alone is cut to the
+ * mean rank: a proxy. A Fisher information is the curvature of that KL.
+ */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bench/evaluate/evaluate.h"
+#include "bench/frame/common_keys.h"
+#include "bench/frame/fit.h"
+#include "bench/frame/method.h"
+#include "bench/frame/project.h"
+#include "common/base/checked.h"
+
+enum { GROUP_G, GROUP_M, GROUP_J };
+static const char *const group_words[] = {"G", "M", "J", NULL};
+enum { ALLOC_UNIFORM, ALLOC_LOSS };
+static const char *const alloc_words[] = {"uniform", "loss", NULL};
+
+enum {
+    GROUP_HEADS = 4,
+    LOSS_SEQUENCES = 4, /* of the capture, on which alloc=loss measures */
+};
+
+typedef struct params {
+    mls_projection projection;
+    size_t alloc;
+    size_t align; /* ranks of groups are multiples of it */
+    size_t rank[MLS_SIDES];
+} params;
+
+/* The nearest rank of a layer's side whose groups all have a multiple of p->align. */
+static size_t aligned(size_t rank, const params *p, const mls_config *c)
+{
+    const size_t groups = mls_projection_groups(&p->projection, c);
+    const size_t most = mls_projection_most(&p->projection, c);
+
+    if (p->align == 1)
+        return rank;
+    /* Python's round(): halves go to the even number, as rint() takes them */
+    const double each = rint((double)rank / (double)groups / (double)p->align);
+
+    return mls_least(most, (size_t)fmax(1.0, each) * p->align * groups);
+}
+
+static mls_status read_params(params *p, const mls_config *c, const mls_setting *s,
+                              mls_err *err)
+{
+    size_t group;
+    mls_status st;
+
+    *p = (params){.projection = {"palu", {MLS_METRIC_COVARIANCE, 0, 0}, c->G}};
+    if ((st = mls_setting_word(s, "group", group_words, &group, err)) ||
+        (st = mls_setting_word(s, "alloc", alloc_words, &p->alloc, err)))
+        return st;
+    if (group == GROUP_M)
+        p->projection.heads = 1;
+    if (group == GROUP_G)
+        p->projection.heads = mls_least(GROUP_HEADS, c->G);
+    st = mls_projection_ranks(p->rank, &p->projection, c, s, err);
+    if (!st)
+        st = mls_setting_size(s, "align", 1, 1, MLS_WIDTH_MAX, &p->align, err);
+    if (!st && p->align > 1 && c->G % p->projection.heads != 0)
+        return mls_fail(err, MLS_E_INPUT,
+                        "palu: align needs groups of equal size, but %zu KV heads are "
+                        "not a multiple of %zu",
+                        c->G, p->projection.heads);
+    if (!st)
+        st = mls_at_most(s, "align", p->align,
+                         mls_projection_most(&p->projection, c) /
+                             mls_projection_groups(&p->projection, c),
+                         "the dims of a group", err);
+    for (size_t i = 0; !st && i < MLS_SIDES; i++)
+        p->rank[i] = aligned(p->rank[i], p, c);
+    return st;
+}
+
+static mls_status layout(const mls_config *config, const mls_setting *s,
+                         mls_cache_layout *out, mls_err *err)
+{
+    params p;
+    mls_status st = read_params(&p, config, s, err);
+
+    if (!st && p.alloc == ALLOC_LOSS)
+        st = mls_needs_weights(s, "the rank of a layer", err);
+    return st ? st : mls_projection_layout(&p.projection, p.rank, config, s, out, err);
+}
+
+/*
+ * One side cut to its mean rank, the other whole, all layers: run one layer at a time.
+ */
+static mls_status one_side(mls_scheme *scheme, const params *p, mls_side side,
+                           const mls_config *c, mls_err *err)
+{
+    const size_t most = mls_projection_most(&p->projection, c);
+    const char group = p->projection.heads == c->G ? 'J'
+                       : p->projection.heads == 1  ? 'M'
+                                                   : 'G';
+    mls_setting setting;
+    char text[96];
+    mls_status st;
+
+    snprintf(text, sizeof text, "palu group=%c rank_k=%zu rank_v=%zu", group,
+             side == MLS_KEYS ? p->rank[MLS_KEYS] : most,
+             side == MLS_VALUES ? p->rank[MLS_VALUES] : most);
+    st = mls_setting_parse(&setting, text, err);
+    return st ? st : mls_scheme_uniform(scheme, &setting, c->L, err);
+}
+
+/* A corpus of the capture's first sequences. */
+static mls_status first_sequences(mls_corpus *corpus, const mls_capture *capture,
+                                  mls_err *err)
+{
+    const size_t *start = mls_capture_start(capture);
+    const size_t N = mls_least(mls_capture_sequences(capture), LOSS_SEQUENCES);
+
+    *corpus = (mls_corpus){.N = N,
+                           .n_ids = start[N],
+                           .ids = mls_calloc3(start[N], 1, 1, sizeof *corpus->ids),
+                           .start = mls_calloc3(N + 1, 1, 1, sizeof *corpus->start)};
+    if (!corpus->ids || !corpus->start)
+        return mls_fail(err, MLS_E_NOMEM, "no memory for %zu sequences", N);
+    memcpy(corpus->ids, mls_capture_ids(capture), start[N] * sizeof *corpus->ids);
+    memcpy(corpus->start, start, (N + 1) * sizeof *start);
+    return MLS_OK;
+}
+
+/* kl (L, MLS_SIDES): KL of the model when that matrix alone is cut. */
+static mls_status isolated_losses(double *kl, const params *p,
+                                  const mls_method_input *in, const bool *converted,
+                                  mls_err *err)
+{
+    const size_t L = in->config->L;
+    mls_scheme scheme[MLS_SIDES] = {0};
+    mls_variant *variant = calloc(L * MLS_SIDES, sizeof *variant);
+    mls_evaluation e = {0};
+    size_t n = 0, used = 0;
+    mls_corpus corpus = {0};
+    mls_status st =
+        variant ? MLS_OK
+                : mls_fail(err, MLS_E_NOMEM, "no memory for %zu matrices", 2 * L);
+
+    if (!st)
+        st = first_sequences(&corpus, in->capture, err);
+    for (size_t i = 0; !st && i < MLS_SIDES; i++) {
+        st = one_side(&scheme[i], p, i == MLS_KEYS ? MLS_KEYS : MLS_VALUES, in->config,
+                      err);
+        for (size_t l = 0; l < L; l++)
+            if (converted[l])
+                variant[n++] = (mls_variant){&scheme[i], (int)l};
+    }
+    if (!st)
+        st = mls_evaluate(&e, in, &corpus, variant, n, NULL, NULL, err);
+    for (size_t i = 0; !st && i < MLS_SIDES; i++)
+        for (size_t l = 0; l < L; l++)
+            if (converted[l])
+                kl[l * MLS_SIDES + i] = fmax(e.variant[used++].kl.mean, 0.0);
+    mls_corpus_free(&corpus);
+    mls_evaluation_free(&e);
+    mls_scheme_free(&scheme[MLS_KEYS]);
+    mls_scheme_free(&scheme[MLS_VALUES]);
+    free(variant);
+    return st;
+}
+
+/* Keys and values of all layers share one total in proportion to sqrt(KL). */
+static mls_status ranks_by_loss(mls_rank_plan *plan, const params *p,
+                                const mls_method_input *in, const bool *converted,
+                                mls_err *err)
+{
+    const size_t L = in->config->L, n = L * MLS_SIDES;
+    const size_t mean = p->rank[MLS_KEYS] + p->rank[MLS_VALUES];
+    double *kl = calloc(2 * n, sizeof *kl), *want = kl ? kl + n : NULL, sum = 0.0;
+    size_t *rank = calloc(n, sizeof *rank), m = 0;
+    mls_status st = kl && rank ? MLS_OK
+                               : mls_fail(err, MLS_E_NOMEM,
+                                          "no memory for the ranks of %zu layers", L);
+
+    if (!st)
+        st = isolated_losses(kl, p, in, converted, err);
+    for (size_t i = 0; !st && i < n; i++)
+        sum += sqrt(kl[i]);
+    for (size_t i = 0; !st && i < n; i++)
+        if (converted[i / MLS_SIDES])
+            want[m++] = sqrt(kl[i]);
+    const double total = (double)(mean * (m / MLS_SIDES));
+    for (size_t i = 0; !st && i < m; i++)
+        want[i] = sum > 0.0 ? total * want[i] / sum : total / (double)m;
+    if (!st)
+        mls_share_ranks(rank, 1, want, m, mean * (m / MLS_SIDES),
+                        mls_projection_groups(&p->projection, in->config),
+                        mls_projection_most(&p->projection, in->config));
+    m = 0;
+    for (size_t i = 0; !st && i < n; i++)
+        if (converted[i / MLS_SIDES])
+            plan->rank[i] = aligned(rank[m++], p, in->config);
+    free(rank);
+    free(kl);
+    return st;
+}
+
+static mls_status prepare(const mls_method_input *in, const mls_setting *s, void **out,
+                          mls_err *err)
+{
+    bool converted[MLS_LAYERS_MAX];
+    mls_rank_plan *plan = NULL;
+    params p;
+    mls_status st = read_params(&p, in->config, s, err);
+
+    if (st || p.alloc == ALLOC_UNIFORM)
+        return st;
+    if (!in->model || !in->capture)
+        return mls_needs_capture(s->method, NULL, err);
+    if ((st = mls_setting_layers(s, in->config->L, converted, err)) ||
+        (st = mls_rank_plan_new(&plan, in->config->L, err)))
+        return st;
+    st = ranks_by_loss(plan, &p, in, converted, err);
+    if (st) {
+        mls_rank_plan_free(plan);
+        plan = NULL;
+    }
+    *out = plan;
+    return st;
+}
+
+static mls_status build(const mls_method_input *in, const mls_setting *s,
+                        const void *plan, const mls_layer *layer,
+                        const mls_layer_stats *stats, mls_latent_form *out,
+                        mls_err *err)
+{
+    const mls_rank_plan *ranks = plan;
+    params p;
+    mls_status st = read_params(&p, in->config, s, err);
+
+    *out = (mls_latent_form){0};
+    return st ? st
+              : mls_projection_form(out, &p.projection,
+                                    ranks ? ranks->rank + layer->index * MLS_SIDES
+                                          : p.rank,
+                                    in, layer, stats, err);
+}
+
+static void fit(const mls_config *c, size_t elements, mls_fits *out)
+{
+    if (elements < 2)
+        return;
+    mls_fits_add(out, "group=G rank=%zu", elements / 2);
+    if (c->G > GROUP_HEADS)
+        mls_fits_add(out, "group=J rank=%zu", elements / 2);
+    mls_fits_add(out, "group=M rank=%zu", elements / 2);
+}
+
+static mls_status fit_data(const mls_method_input *in, size_t elements, mls_fits *out,
+                           mls_err *err)
+{
+    const size_t rank = elements / 2;
+
+    (void)in;
+    (void)err;
+    if (rank > 0)
+        mls_fits_add(out, "group=G alloc=loss rank=%zu", rank);
+    return MLS_OK;
+}
+
+const mls_method mls_method_palu = {
+    .name = "palu",
+    .title = "Palu",
+    .source =
+        "arXiv 2407.21118; shadowpa0327/Palu palu/decomposition.py, rank_search.py",
+    .keys = "group=G|M|J rank=N rank_k=N rank_v=N alloc=uniform|loss align=N",
+    .formula = "rank_k + rank_v",
+    .by_data = "alloc=loss",
+    .full_rope = true,
+    .exact = true,
+    .identity = true,
+    .fits_need_data = true,
+    .layout = layout,
+    .fit = fit,
+    .fit_data = fit_data,
+    .prepare = prepare,
+    .release = mls_rank_plan_free,
+    .build = build,
+};

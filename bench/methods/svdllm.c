@@ -1,0 +1,166 @@
+/*
+ * SVD-LLM (arXiv 2403.07378, v2 2503.12340): SVD of W S with S S^T = sum x x^T, undone
+ * after truncation; the discarded singular values are the loss. In exact arithmetic
+ * this is the PCA of the outputs W x, and v1 (Cholesky) and v2 (eigenvalues) give the
+ * same. alloc=v2 removes more from the layers where less is lost: R_l ~ 1 / ln(loss).
+ */
+#include <math.h>
+#include <stdio.h>
+
+#include "bench/frame/common_keys.h"
+#include "bench/frame/fit.h"
+#include "bench/frame/method.h"
+#include "bench/frame/project.h"
+
+enum { ALLOC_UNIFORM, ALLOC_V2 };
+static const char *const alloc_words[] = {"uniform", "v2", NULL};
+
+typedef struct params {
+    mls_projection projection;
+    size_t alloc;
+    size_t rank[MLS_SIDES];
+} params;
+
+static mls_status read_params(params *p, const mls_config *c, const mls_setting *s,
+                              mls_err *err)
+{
+    *p = (params){.projection = {"svdllm", {MLS_METRIC_COVARIANCE, 0, 0}, c->G}};
+    const mls_status st = mls_setting_word(s, "alloc", alloc_words, &p->alloc, err);
+
+    return st ? st : mls_projection_ranks(p->rank, &p->projection, c, s, err);
+}
+
+static mls_status layout(const mls_config *config, const mls_setting *s,
+                         mls_cache_layout *out, mls_err *err)
+{
+    params p;
+    mls_status st = read_params(&p, config, s, err);
+
+    if (!st && p.alloc == ALLOC_V2)
+        st = mls_needs_weights(s, "the rank of a layer", err);
+    return st ? st : mls_projection_layout(&p.projection, p.rank, config, s, out, err);
+}
+
+/* Ranks of one side, none above `most`, from the losses over so many tokens. */
+static mls_status side_by_loss(mls_rank_plan *plan, const params *p, mls_side side,
+                               const mls_spectra *spectra, size_t most, double tokens,
+                               mls_err *err)
+{
+    const size_t m = spectra->m;
+    const double removed = 1.0 - (double)p->rank[side] / (double)m;
+    double want[MLS_LAYERS_MAX], inverse[MLS_LAYERS_MAX], sum = 0.0;
+    size_t rank[MLS_LAYERS_MAX], at[MLS_LAYERS_MAX], n = 0;
+
+    for (size_t l = 0; l < spectra->L; l++) {
+        const double *lambda = spectra->values + (l * MLS_SIDES + side) * m;
+        double tail = 0.0;
+
+        if (!spectra->converted[l])
+            continue;
+        for (size_t i = p->rank[side]; i < m; i++)
+            tail += lambda[i];
+        const double loss = sqrt(tokens * tail); /* |W X - (W X)_r|_F over the text */
+        if (!(loss > 1.0))
+            return mls_fail(err, MLS_E_INPUT,
+                            "svdllm: alloc=v2 takes 1 / ln(loss), but the loss of "
+                            "layer %zu is %g, which is not above 1; use a smaller rank "
+                            "or alloc=uniform",
+                            l, loss);
+        inverse[n] = 1.0 / log(loss);
+        sum += inverse[n];
+        at[n++] = l;
+    }
+    if (n == 0)
+        return MLS_OK; /* the setting converts no layer */
+    for (size_t i = 0; i < n; i++)
+        want[i] = (double)m * (1.0 - (double)n * removed * inverse[i] / sum);
+    mls_share_ranks(rank, 1, want, n, n * p->rank[side], 1, most);
+    for (size_t i = 0; i < n; i++)
+        plan->rank[at[i] * MLS_SIDES + side] = rank[i];
+    return MLS_OK;
+}
+
+static mls_status ranks_by_loss(mls_rank_plan *plan, const mls_spectra *spectra,
+                                const mls_method_input *in, const void *arg,
+                                mls_err *err)
+{
+    const params *p = arg;
+    const size_t most = mls_projection_most(&p->projection, in->config);
+    mls_layer_stats stats = {0};
+    mls_status st = mls_capture_stats(in->capture, 0, &stats, err);
+
+    for (size_t side = 0; !st && side < MLS_SIDES; side++)
+        st = side_by_loss(plan, p, side, spectra, most, stats.n_tokens, err);
+    mls_layer_stats_free(&stats);
+    return st;
+}
+
+static mls_status prepare(const mls_method_input *in, const mls_setting *s, void **plan,
+                          mls_err *err)
+{
+    params p;
+    const mls_status st = read_params(&p, in->config, s, err);
+
+    if (st || p.alloc == ALLOC_UNIFORM)
+        return st;
+    return mls_rank_plan_make(plan, &p.projection, in, s, ranks_by_loss, &p, err);
+}
+
+static mls_status build(const mls_method_input *in, const mls_setting *s,
+                        const void *plan, const mls_layer *layer,
+                        const mls_layer_stats *stats, mls_latent_form *out,
+                        mls_err *err)
+{
+    params p;
+    const mls_status st = read_params(&p, in->config, s, err);
+
+    *out = (mls_latent_form){0};
+    return st ? st
+              : mls_projection_form(out, &p.projection,
+                                    mls_rank_plan_at(plan, layer->index, p.rank), in,
+                                    layer, stats, err);
+}
+
+/* The rule refuses small losses: then there is nothing to offer. */
+static mls_status fit_data(const mls_method_input *in, size_t elements, mls_fits *out,
+                           mls_err *err)
+{
+    char text[64];
+    mls_setting s;
+    void *plan = NULL;
+    mls_err why = {0};
+    mls_status st;
+
+    if (elements < 2)
+        return MLS_OK;
+    snprintf(text, sizeof text, "svdllm alloc=v2 rank=%zu", elements / 2);
+    if ((st = mls_setting_parse(&s, text, err)))
+        return st;
+    st = prepare(in, &s, &plan, &why);
+    mls_rank_plan_free(plan);
+    if (st == MLS_E_INPUT)
+        return MLS_OK;
+    if (st)
+        return mls_fail(err, st, "%s", why.text);
+    mls_fits_add(out, "alloc=v2 rank=%zu", elements / 2);
+    return MLS_OK;
+}
+
+const mls_method mls_method_svdllm = {
+    .name = "svdllm",
+    .title = "SVD-LLM",
+    .source = "arXiv 2403.07378 and 2503.12340; AIoT-MLSys-Lab/SVD-LLM SVDLLM.py",
+    .keys = "rank=N rank_k=N rank_v=N alloc=uniform|v2",
+    .formula = "rank_k + rank_v",
+    .by_data = "alloc=v2",
+    .full_rope = true,
+    .exact = true,
+    .identity = true,
+    .fits_need_data = true,
+    .layout = layout,
+    .fit = mls_projection_fit,
+    .fit_data = fit_data,
+    .prepare = prepare,
+    .release = mls_rank_plan_free,
+    .build = build,
+};

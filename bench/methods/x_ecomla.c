@@ -1,0 +1,609 @@
+/*
+ * X-EcoMLA (arXiv 2503.11132) and the MLA layers of Zebra-Llama (2505.17272): one SVD
+ * of [K; V], and one rope key shared by all heads, the last rows of the mean key.
+ *
+ * init=theirs is what the project starts its training from: the rope rows are taken by
+ * their place in the head and turned as interleaved pairs with new frequencies, so the
+ * original pairs are broken. init=paired keeps whole chunks with their own frequencies
+ * and spends no rank on the keys that are rotated; it is ours, for comparison.
+ */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "analysis/model/rope.h"
+#include "analysis/spectrum/spectrum.h"
+#include "bench/frame/common_keys.h"
+#include "bench/frame/factor.h"
+#include "bench/frame/fit.h"
+#include "bench/frame/method.h"
+#include "bench/frame/partial.h"
+#include "common/base/checked.h"
+
+/* What the layers that `layers` leaves out are: kept, or replaced by Mamba as
+   Zebra-Llama does; a Mamba state does not grow with the tokens and is not counted. */
+enum { REST_ATTENTION, REST_MAMBA };
+static const char *const rest_words[] = {"attention", "mamba", NULL};
+enum { INIT_THEIRS, INIT_PAIRED };
+static const char *const init_words[] = {"theirs", "paired", NULL};
+enum { RULE_CODE, RULE_PAPER };
+static const char *const rule_words[] = {"code", "paper", NULL};
+enum { ENDS_FIXED, ENDS_DYNAMIC };
+static const char *const ends_words[] = {"fixed", "dynamic", NULL};
+
+typedef struct params {
+    size_t rest, init, rule, ends;
+    size_t rank;             /* r_kv, of the layer */
+    size_t rope_dim;         /* d_r, shared by all heads */
+    size_t nope_dim;         /* rows of a key that are read from the latent */
+    size_t q_rank;           /* 0: full */
+    double energy, q_energy; /* share that a layer's rank must hold; 0: fixed rank */
+} params;
+
+static size_t max_rank(const params *p, const mls_config *c)
+{
+    const size_t keys = p->init == INIT_PAIRED ? p->nope_dim : c->D;
+
+    return mls_least(c->G * (keys + c->D), c->E);
+}
+
+static mls_status read_words(params *p, const mls_setting *s, mls_err *err)
+{
+    mls_status st;
+
+    if ((st = mls_setting_word(s, "rest", rest_words, &p->rest, err)) ||
+        (st = mls_setting_word(s, "init", init_words, &p->init, err)) ||
+        (st = mls_setting_word(s, "rule", rule_words, &p->rule, err)) ||
+        (st = mls_setting_word(s, "ends", ends_words, &p->ends, err)) ||
+        (st = mls_setting_real(s, "energy", 0.0, 1e-6, 1.0, &p->energy, err)) ||
+        (st = mls_setting_real(s, "qenergy", 0.0, 1e-6, 1.0, &p->q_energy, err)))
+        return st;
+    if (p->init == INIT_THEIRS && mls_setting_get(s, "rope"))
+        return mls_fail(err, MLS_E_INPUT,
+                        "%s: rope belongs to init=paired; init=theirs takes the last "
+                        "rows of a head",
+                        s->method);
+    if (p->init == INIT_PAIRED && mls_setting_get(s, "nope_dim"))
+        return mls_fail(err, MLS_E_INPUT,
+                        "%s: nope_dim belongs to init=theirs; with init=paired all "
+                        "that is not rotated is read from the latent",
+                        s->method);
+    if (!(p->energy > 0.0 || p->q_energy > 0.0) &&
+        (mls_setting_get(s, "rule") || mls_setting_get(s, "ends")))
+        return mls_fail(err, MLS_E_INPUT, "%s: rule and ends belong to energy",
+                        s->method);
+    return MLS_OK;
+}
+
+static mls_status read_params(params *p, const mls_config *c, const mls_setting *s,
+                              mls_err *err)
+{
+    const size_t max_q = mls_least(c->H * c->D, c->E);
+    mls_status st;
+
+    *p = (params){0};
+    if ((st = read_words(p, s, err)) ||
+        (st = mls_setting_size(s, "rope_dim", c->D / 4 * 2, 0, MLS_DIM_MAX,
+                               &p->rope_dim, err)) ||
+        (st = mls_at_most(s, "rope_dim", p->rope_dim, c->D / 2 * 2,
+                          "the head dimension", err)))
+        return st;
+    if (p->rope_dim % 2)
+        return mls_fail(err, MLS_E_INPUT,
+                        "%s: rope_dim=%zu is odd; the nearest possible is %zu",
+                        s->method, p->rope_dim, p->rope_dim - 1);
+    if ((st = mls_setting_size(s, "nope_dim", c->D - p->rope_dim, 0, MLS_DIM_MAX,
+                               &p->nope_dim, err)) ||
+        (st = mls_at_most(s, "nope_dim", p->nope_dim, c->D, "the head dimension", err)))
+        return st;
+    if (p->rope_dim + p->nope_dim == 0)
+        return mls_fail(err, MLS_E_INPUT,
+                        "%s: rope_dim=0 nope_dim=0 leaves no keys; the nearest "
+                        "possible is nope_dim=1",
+                        s->method);
+
+    const size_t max = max_rank(p, c);
+    if ((st = mls_setting_size(s, "rank", mls_least(c->G * c->D, max), 1, MLS_WIDTH_MAX,
+                               &p->rank, err)) ||
+        (st = mls_at_most(s, "rank", p->rank, max, "the rank of what is factorized",
+                          err)) ||
+        (st = mls_setting_size(s, "qrank", p->q_energy > 0.0 ? max_q : 0, 1,
+                               MLS_WIDTH_MAX, &p->q_rank, err)))
+        return st;
+    return mls_at_most(s, "qrank", p->q_rank, max_q, "the rank of the queries", err);
+}
+
+static mls_status layout(const mls_config *config, const mls_setting *s,
+                         mls_cache_layout *out, mls_err *err)
+{
+    mls_common_keys k;
+    params p;
+    mls_status st;
+
+    if ((st = mls_common_convert(out, &k, config, s, err)) ||
+        (st = read_params(&p, config, s, err)) || (st = mls_common_joint(&k, s, err)))
+        return st;
+    if (p.energy > 0.0)
+        return mls_fail(err, MLS_E_INPUT,
+                        "%s: the ranks of energy=%s follow from the singular values: "
+                        "needs the weights",
+                        s->method, mls_setting_get(s, "energy"));
+    for (size_t l = 0; l < config->L && !st; l++) {
+        mls_cache_layer *layer = &out->layer[l];
+        const size_t d_r = config->layer_no_rope[l] ? 0 : p.rope_dim;
+
+        if (!k.converted[l]) {
+            if (p.rest == REST_MAMBA)
+                layer->n_parts = 0;
+            continue;
+        }
+        st = mls_cache_add(layer, MLS_PART_ROPE_KEY, d_r, 1, true, &k.rope_key, err);
+        if (!st)
+            st = mls_cache_add(layer, MLS_PART_LATENT, p.rank, 1, true, &k.latent, err);
+    }
+    return st;
+}
+
+/*
+ * Which dims of a head are read from the latent and which are rotated; in `rope` the
+ * first half holds the first members of the pairs.
+ */
+typedef struct heads {
+    size_t n_nope, n_rope;
+    size_t nope[MLS_DIM_MAX], rope[MLS_DIM_MAX];
+    double inv_freq[MLS_DIM_MAX / 2]; /* (n_rope / 2) */
+} heads;
+
+static void split_theirs(heads *y, const params *p, const mls_config *c, size_t layer)
+{
+    const size_t rope_dim = c->layer_no_rope[layer] ? 0 : p->rope_dim;
+
+    y->n_nope = c->layer_no_rope[layer] ? c->D : p->nope_dim;
+    y->n_rope = rope_dim;
+    for (size_t i = 0; i < y->n_nope; i++)
+        y->nope[i] = i;
+    for (size_t i = 0; i < rope_dim / 2; i++) {
+        y->rope[i] = c->D - rope_dim + 2 * i; /* interleaved pairs of the last rows */
+        y->rope[rope_dim / 2 + i] = y->rope[i] + 1;
+    }
+    if (rope_dim > 0)
+        mls_rope_frequencies(y->inv_freq, &c->rope, rope_dim);
+}
+
+static mls_status split_paired(heads *y, const params *p, const mls_method_input *in,
+                               const mls_setting *s, const mls_layer *layer,
+                               const mls_layer_stats *stats, mls_err *err)
+{
+    const mls_config *c = in->config;
+    size_t rope[MLS_DIM_MAX], nope[MLS_DIM_MAX];
+    double inv_freq[MLS_DIM_MAX / 2];
+    mls_selection chosen;
+    mls_status st =
+        mls_partial_select(&chosen, in, s, "high", p->rope_dim / 2, layer, stats, err);
+
+    if (st)
+        return st;
+    y->n_rope = 2 * chosen.count[0];
+    y->n_nope = c->D - y->n_rope;
+    mls_partial_dims(&chosen, 0, y->rope, y->nope);
+    for (size_t g = 1; g < c->G && !st; g++) {
+        mls_partial_dims(&chosen, g, rope, nope);
+        if (memcmp(rope, y->rope, y->n_rope * sizeof *rope) != 0)
+            st = mls_fail(err, MLS_E_INPUT,
+                          "%s: a rope key for all heads needs the same chunks in each, "
+                          "and rope=%s chooses per head; high, low and uniform do not",
+                          s->method, mls_setting_get(s, "rope"));
+    }
+    mls_rope_frequencies(inv_freq, &c->rope, c->D);
+    for (size_t i = 0; i < y->n_rope / 2; i++)
+        y->inv_freq[i] = inv_freq[y->rope[i]];
+    mls_selection_free(&chosen);
+    return st;
+}
+
+/*
+ * What is factorized, (m, E): all keys above all values as in the project, or only the
+ * keys that are read from the latent. Their repeated heads come in as a factor later.
+ */
+static double *stack(const heads *y, const params *p, const mls_config *c,
+                     const mls_layer *layer, size_t *m)
+{
+    const size_t D = c->D, E = c->E, G = c->G;
+    double *w = mls_calloc3(2 * G * D, E, 1, sizeof *w);
+    size_t every[MLS_DIM_MAX];
+    const bool all = p->init == INIT_THEIRS;
+    const size_t n = all ? D : y->n_nope;
+
+    for (size_t i = 0; i < D; i++)
+        every[i] = i;
+    for (size_t g = 0; w && g < G; g++) {
+        mls_gather_rows(w + g * n * E, layer->wk + g * D * E, all ? every : y->nope, n,
+                        E);
+        mls_gather_rows(w + (G * n + g * D) * E, layer->wv + g * D * E, every, D, E);
+    }
+    *m = G * (n + D);
+    return w;
+}
+
+/* The rank of one layer, by the energy of its singular values. */
+static size_t dynamic_rank(const params *p, const double *sigma, size_t n, double share)
+{
+    double total = 0.0, sum = 0.0;
+    size_t count = 0;
+
+    if (p->rule == RULE_PAPER)
+        return mls_energy_rank(sigma, n, share);
+    for (size_t i = 0; i < n; i++)
+        total += sigma[i] * sigma[i];
+    for (size_t i = 0; i < n; i++) {
+        sum += sigma[i] * sigma[i];
+        count += sum / total <= share;
+    }
+    count = count > 0 ? (count + 7) / 8 * 8 : 8;
+    return mls_least(count, n);
+}
+
+/* Singular values of what a layer factorizes. */
+static mls_status layer_spectrum(mls_spectrum *out, const params *p,
+                                 const mls_method_input *in, const mls_setting *s,
+                                 const mls_layer *layer, mls_err *err)
+{
+    const mls_config *c = in->config;
+    double *w = NULL;
+    float *rows = NULL;
+    size_t m = 0;
+    heads y;
+    mls_status st = MLS_OK;
+
+    if (p->init == INIT_PAIRED)
+        st = split_paired(&y, p, in, s, layer, NULL, err);
+    else
+        split_theirs(&y, p, c, layer->index);
+    if (st)
+        return st;
+    w = stack(&y, p, c, layer, &m);
+    rows = w ? mls_new_floats(w, m * c->E) : NULL;
+    st = rows ? mls_spectrum_plain(out, rows, m, c->E, err)
+              : mls_fail(err, MLS_E_NOMEM, "no memory for the ranks of layer %zu",
+                         layer->index);
+    free(rows);
+    free(w);
+    return st;
+}
+
+/* Ranks of all layers. */
+typedef struct ranks {
+    const mls_method_input *in;
+    const mls_setting *s;
+    params p;
+    size_t rank[MLS_LAYERS_MAX], q_rank[MLS_LAYERS_MAX];
+} ranks;
+
+static mls_status rank_layer(void *arg, size_t l, size_t worker, mls_err *err)
+{
+    ranks *r = arg;
+    const mls_config *c = r->in->config;
+    mls_spectrum spectrum = {0};
+    mls_layer layer = {0};
+    mls_status st = mls_model_attention(r->in->model, l, &layer, err);
+
+    (void)worker;
+    if (st)
+        goto done;
+    if (r->p.energy > 0.0) {
+        st = layer_spectrum(&spectrum, &r->p, r->in, r->s, &layer, err);
+        if (st)
+            goto done;
+        r->rank[l] = dynamic_rank(&r->p, spectrum.sigma, spectrum.n, r->p.energy);
+        mls_spectrum_free(&spectrum);
+    }
+    if (r->p.q_energy > 0.0) {
+        st = mls_spectrum_plain(&spectrum, layer.wq, c->H * c->D, c->E, err);
+        if (!st)
+            r->q_rank[l] =
+                dynamic_rank(&r->p, spectrum.sigma, spectrum.n, r->p.q_energy);
+    }
+
+done:
+    mls_spectrum_free(&spectrum);
+    mls_layer_free(&layer);
+    return st;
+}
+
+static mls_status prepare(const mls_method_input *in, const mls_setting *s, void **plan,
+                          mls_err *err)
+{
+    const size_t L = in->config->L;
+    params p;
+    mls_status st = read_params(&p, in->config, s, err);
+
+    *plan = NULL;
+    if (!st && p.rest == REST_MAMBA)
+        return mls_fail(
+            err, MLS_E_INPUT,
+            "%s: the Mamba layers of rest=mamba are trained, not converted, "
+            "so there is no form to run; rest=attention has one",
+            s->method);
+    if (st || !(p.energy > 0.0 || p.q_energy > 0.0))
+        return st;
+    if (!in->model)
+        return mls_fail(err, MLS_E_INPUT, "%s: ranks by energy need the weights",
+                        s->method);
+    ranks *r = calloc(1, sizeof *r);
+    if (!r)
+        return mls_fail(err, MLS_E_NOMEM, "no memory for the ranks of %zu layers", L);
+    r->in = in;
+    r->s = s;
+    r->p = p;
+    for (size_t l = 0; l < L; l++) {
+        r->rank[l] = p.rank;
+        r->q_rank[l] = p.q_rank;
+    }
+    /* The project's default keeps the first and the last layer at the fixed rank. */
+    const size_t skip = p.ends == ENDS_FIXED ? 1 : 0;
+    for (size_t l = skip; l + skip < L && !st; l++)
+        st = rank_layer(r, l, 0, err);
+    if (st) {
+        free(r);
+        return st;
+    }
+    *plan = r;
+    return MLS_OK;
+}
+
+/* The rope key of all heads: the mean of their rows. */
+static mls_status add_rope_key(mls_latent_form *f, const heads *y,
+                               const mls_layer *layer, mls_err *err)
+{
+    const size_t n = y->n_rope, E = f->E;
+    mls_rope_key *key = f->rope_key;
+
+    key->n = n;
+    key->w = mls_calloc3(n, E, 1, sizeof *key->w);
+    key->bias = layer->bk ? mls_calloc3(n, 1, 1, sizeof *key->bias) : NULL;
+    key->inv_freq = mls_calloc3(n / 2, 1, 1, sizeof *key->inv_freq);
+    if (!key->w || !key->inv_freq || (layer->bk && !key->bias))
+        return mls_fail(err, MLS_E_NOMEM, "no memory for a rope key of %zu dims", n);
+    memcpy(key->inv_freq, y->inv_freq, n / 2 * sizeof *key->inv_freq);
+    for (size_t i = 0; i < n; i++) {
+        for (size_t e = 0; e < E; e++) {
+            double sum = 0.0;
+
+            for (size_t g = 0; g < f->G; g++)
+                sum += (double)layer->wk[(g * f->D + y->rope[i]) * E + e];
+            key->w[i * E + e] = (float)(sum / (double)f->G);
+        }
+        if (key->bias) {
+            double sum = 0.0;
+
+            for (size_t g = 0; g < f->G; g++)
+                sum += (double)layer->bk[g * f->D + y->rope[i]];
+            key->bias[i] = (float)(sum / (double)f->G);
+        }
+    }
+    for (size_t g = 0; g < f->G; g++)
+        f->head[g].rope_key = 0;
+    return MLS_OK;
+}
+
+/* One latent of keys and values: W_DKV = S V^T, W_UK and W_UV rows of U. */
+static mls_status add_latent(mls_latent_form *f, const heads *y, const params *p,
+                             const mls_config *c, const mls_layer *layer, size_t r,
+                             mls_err *err)
+{
+    const size_t G = f->G, D = f->D, E = f->E;
+    const size_t keys = p->init == INIT_THEIRS ? D : y->n_nope; /* stacked per head */
+    /* Every head repeated H/G times: sigma grows by the root, U shrinks by it. */
+    const float root = sqrtf((float)(f->H / G));
+    size_t m = 0;
+    double *w = stack(y, p, c, layer, &m);
+    float *up = mls_calloc3(m, r, 1, sizeof *up);
+    mls_latent_vector *v = f->latent;
+    mls_status st = MLS_OK;
+
+    *v = (mls_latent_vector){.r = r, .holds_keys = true, .holds_values = true};
+    v->down = mls_calloc3(r, E, 1, sizeof *v->down);
+    if (!w || !up || !v->down) {
+        st = mls_fail(err, MLS_E_NOMEM, "no memory for a latent of %zu", r);
+        goto done;
+    }
+    st = mls_factor_weights(v->down, up, w, m, E, r, MLS_SIGMA_DOWN, err);
+    if (st)
+        goto done;
+    for (size_t i = 0; i < r * E; i++)
+        v->down[i] *= root;
+    for (size_t i = 0; i < m * r; i++)
+        up[i] /= root;
+    for (size_t g = 0; g < G; g++) {
+        mls_read_head *head = &f->head[g];
+
+        head->n_key = y->n_nope;
+        head->n_value = D;
+        head->value_latent = 0;
+        head->key_latent = y->n_nope > 0 ? 0 : MLS_NONE;
+        head->up_value = mls_calloc3(D, r, 1, sizeof *head->up_value);
+        head->up_key =
+            y->n_nope > 0 ? mls_calloc3(y->n_nope, r, 1, sizeof *head->up_key) : NULL;
+        head->key_bias = layer->bk && y->n_nope > 0
+                             ? mls_calloc3(y->n_nope, 1, 1, sizeof *head->key_bias)
+                             : NULL;
+        head->value_bias =
+            layer->bv ? mls_calloc3(D, 1, 1, sizeof *head->value_bias) : NULL;
+        if (!head->up_value || (y->n_nope > 0 && !head->up_key) ||
+            (layer->bk && y->n_nope > 0 && !head->key_bias) ||
+            (layer->bv && !head->value_bias)) {
+            st = mls_fail(err, MLS_E_NOMEM, "no memory for a latent of %zu", r);
+            goto done;
+        }
+        memcpy(head->up_value, up + (G * keys + g * D) * r,
+               D * r * sizeof *head->up_value);
+        if (head->value_bias)
+            memcpy(head->value_bias, layer->bv + g * D, D * sizeof *head->value_bias);
+        for (size_t i = 0; i < y->n_nope; i++) {
+            const size_t row = p->init == INIT_THEIRS ? y->nope[i] : i;
+
+            memcpy(head->up_key + i * r, up + (g * keys + row) * r,
+                   r * sizeof *head->up_key);
+            if (head->key_bias)
+                head->key_bias[i] = layer->bk[g * D + y->nope[i]];
+        }
+    }
+
+done:
+    free(up);
+    free(w);
+    return st;
+}
+
+/* Rows [nope; rope] of every head, out of W_q or out of its left factor. */
+static mls_status add_queries(mls_latent_form *f, const heads *y,
+                              const mls_layer *layer, size_t q_rank, mls_err *err)
+{
+    const size_t n = y->n_nope + y->n_rope, all = f->H * f->D;
+    const size_t columns = q_rank ? q_rank : f->E;
+    double *wq = NULL;
+    float *left = NULL; /* (H D, q_rank) */
+    const float *from = layer->wq;
+    mls_status st = MLS_OK;
+
+    f->q_rank = q_rank;
+    f->wq = mls_calloc3(f->H * n, columns, 1, sizeof *f->wq);
+    f->bq = layer->bq ? mls_calloc3(f->H * n, 1, 1, sizeof *f->bq) : NULL;
+    if (q_rank) {
+        wq = mls_new_doubles(layer->wq, all * f->E);
+        left = mls_calloc3(all, q_rank, 1, sizeof *left);
+        f->q_down = mls_calloc3(q_rank, f->E, 1, sizeof *f->q_down);
+    }
+    if (!f->wq || (layer->bq && !f->bq) || (q_rank && (!wq || !left || !f->q_down))) {
+        st = mls_fail(err, MLS_E_NOMEM, "no memory for the queries of %zu heads", f->H);
+        goto done;
+    }
+    if (q_rank) {
+        st = mls_factor_weights(f->q_down, left, wq, all, f->E, q_rank, MLS_SIGMA_DOWN,
+                                err);
+        from = left;
+    }
+    for (size_t h = 0; h < f->H && !st; h++)
+        for (size_t i = 0; i < n; i++) {
+            const size_t dim = i < y->n_nope ? y->nope[i] : y->rope[i - y->n_nope];
+
+            memcpy(f->wq + (h * n + i) * columns, from + (h * f->D + dim) * columns,
+                   columns * sizeof *f->wq);
+            if (f->bq)
+                f->bq[h * n + i] = layer->bq[h * f->D + dim];
+        }
+
+done:
+    free(left);
+    free(wq);
+    return st;
+}
+
+static mls_status build(const mls_method_input *in, const mls_setting *s,
+                        const void *plan, const mls_layer *layer,
+                        const mls_layer_stats *stats, mls_latent_form *out,
+                        mls_err *err)
+{
+    const ranks *r = plan;
+    const size_t l = layer->index;
+    params p;
+    heads y;
+    mls_status st;
+
+    *out = (mls_latent_form){0};
+    if ((st = read_params(&p, in->config, s, err)) ||
+        (st = mls_partial_absorbs(layer, err)))
+        return st;
+    if (p.init == INIT_PAIRED)
+        st = split_paired(&y, &p, in, s, layer, stats, err);
+    else
+        split_theirs(&y, &p, in->config, l);
+    if (st || (st = mls_latent_begin(out, in->config, layer, 1, y.n_rope > 0, err)))
+        return st;
+    out->scale = 1.0 / sqrt((double)(y.n_nope + y.n_rope));
+    if ((y.n_rope == 0 || !(st = add_rope_key(out, &y, layer, err))) &&
+        !(st =
+              add_latent(out, &y, &p, in->config, layer, r ? r->rank[l] : p.rank, err)))
+        st = add_queries(out, &y, layer, r ? r->q_rank[l] : p.q_rank, err);
+    return mls_partial_end(out, st, err);
+}
+
+/* Their d_r = D/2 first, in their form and in the corrected one. */
+static void fit(const mls_config *c, size_t elements, mls_fits *out)
+{
+    for (size_t share = 2; share <= 8; share *= 2) {
+        const size_t d_r = c->D / share / 2 * 2;
+
+        if (d_r == 0 || elements <= d_r)
+            continue;
+        mls_fits_add(out, "rope_dim=%zu rank=%zu", d_r, elements - d_r);
+        mls_fits_add(out, "rope_dim=%zu rank=%zu init=paired", d_r, elements - d_r);
+    }
+}
+
+/* Spectra of all layers, and what their ranks add up to. */
+typedef struct model_spectra {
+    const mls_config *config;
+    params p;
+    mls_spectrum layer[MLS_LAYERS_MAX];
+} model_spectra;
+
+static size_t elements_of(const void *arg, double share)
+{
+    const model_spectra *m = arg;
+    size_t sum = 0;
+
+    for (size_t l = 0; l < m->config->L; l++)
+        sum += dynamic_rank(&m->p, m->layer[l].sigma, m->layer[l].n, share) +
+               (m->config->layer_no_rope[l] ? 0 : m->p.rope_dim);
+    return sum;
+}
+
+/* Their rule for every layer, with the rope key of the first setting of fit(). */
+static mls_status fit_data(const mls_method_input *in, size_t elements, mls_fits *out,
+                           mls_err *err)
+{
+    const mls_config *c = in->config;
+    model_spectra *m = calloc(1, sizeof *m);
+    double share;
+    mls_status st =
+        m ? MLS_OK : mls_fail(err, MLS_E_NOMEM, "no memory for spectra of all layers");
+
+    if (!st) {
+        m->config = c;
+        m->p = (params){.rope_dim = c->D / 4 * 2, .nope_dim = c->D - c->D / 4 * 2};
+    }
+    for (size_t l = 0; !st && l < c->L; l++) {
+        mls_layer layer = {0};
+
+        st = mls_model_attention(in->model, l, &layer, err);
+        if (!st)
+            st = layer_spectrum(&m->layer[l], &m->p, in, NULL, &layer, err);
+        mls_layer_free(&layer);
+    }
+    if (!st && mls_fit_share(&share, elements_of, m, elements * c->L))
+        mls_fits_add(out, "rope_dim=%zu energy=%.6f ends=dynamic", m->p.rope_dim,
+                     share);
+    for (size_t l = 0; m && l < c->L; l++)
+        mls_spectrum_free(&m->layer[l]);
+    free(m);
+    return st;
+}
+
+const mls_method mls_method_x_ecomla = {
+    .name = "x-ecomla",
+    .title = "X-EcoMLA",
+    .source = "arXiv 2503.11132; AMD-AGI/AMD-Hybrid-Models mla/hybrid_mla_layer.py",
+    .keys = "rank=N rope_dim=N nope_dim=N qrank=N energy=SHARE qenergy=SHARE "
+            "rule=code|paper ends=fixed|dynamic init=theirs|paired rope=RULE "
+            "rest=attention|mamba",
+    .formula = "rank + d_r",
+    .by_data = "energy",
+    .exact = true,
+    .layout = layout,
+    .fit = fit,
+    .fit_data = fit_data,
+    .prepare = prepare,
+    .release = free,
+    .build = build,
+};

@@ -1,0 +1,115 @@
+/* A plan: ranks, chunks and bits of every layer under one budget, and what it costs. */
+#ifndef MLS_PLAN_H
+#define MLS_PLAN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "analysis/numeric/interval.h"
+#include "bench/evaluate/evaluate.h"
+#include "bench/frame/method.h"
+#include "bench/frame/scheme.h"
+#include "common/base/status.h"
+#include "common/system/progress.h"
+#include "datasets/text/corpus.h"
+
+enum { MLS_PLAN_TEXT = 256 };
+
+/** What one KV head of a layer caches; 0 where heads share it. */
+typedef struct mls_plan_head {
+    size_t chunks;               /* that keep their rotation */
+    size_t key_rank, value_rank; /* numbers of latents that this head alone reads */
+} mls_plan_head;
+
+typedef struct mls_plan_layer {
+    mls_setting setting;
+    mls_plan_head *head; /* (G) where heads differ, else NULL */
+    size_t G;
+    double bytes; /* per token, this layer */
+    double loss;  /* predicted, nat: its share of the plan's KL */
+} mls_plan_layer;
+
+/** What a whole-model setting or plan was predicted and measured to do. */
+typedef struct mls_plan_quality {
+    char name[MLS_PLAN_TEXT]; /* "plan", or a setting's text */
+    double bytes, kept;       /* per token; share of the model's own cache */
+    double predicted;         /* KL, nat; NaN where nothing predicts it */
+    mls_mean kl, nll;         /* measured on windows that the plan was not made on */
+    double top1;
+    double reduction; /* 1 - the plan's KL over this one's; NaN for the plan itself */
+    mls_mean difference; /* KL - the plan's KL, paired by window */
+} mls_plan_quality;
+
+/** Starts as {0}; released with mls_plan_free(). */
+typedef struct mls_plan {
+    char model_sha256[65], text_sha256[65];
+    size_t L;
+    mls_plan_layer *layer; /* (L) */
+    size_t tokens;         /* context length of all bytes */
+    double budget;         /* bytes per token that were allowed */
+    double price;          /* nat that one more byte per token saves, predicted */
+    double scale;          /* measured over summed KL of the uniform setting */
+    double bound;          /* predicted KL that no allocation of these costs is below */
+    size_t search_windows, verify_windows, length;
+    size_t n_measured;
+    mls_plan_quality *measured; /* (n_measured): the plan, uniform, projects */
+} mls_plan;
+
+typedef struct mls_plan_request {
+    mls_method_input in;       /* all of it */
+    const char *model_sha256;  /* mls_checkpoint_sha256() */
+    const mls_corpus *search;  /* windows that costs are measured on */
+    const mls_corpus *verify;  /* others, that the plan is verified on */
+    const mls_setting *method; /* (n_methods) settings without rank and bits */
+    size_t n_methods;
+    const size_t *bits; /* (n_bits) 16: none, N: quant=intN/64 */
+    size_t n_bits;
+    size_t multiple;   /* ranks are multiples of it */
+    size_t first_last; /* rank of the first and last layer; 0: as any other */
+    size_t cap;        /* largest rank of a layer; 0: none */
+    bool flashmla; /* a converted layer caches 512 + 64 numbers, as FlashMLA reads */
+    bool per_head; /* split a layer's rank over its heads, where a method can */
+    size_t tokens; /* context length of the bytes */
+    double budget; /* bytes per token; not read when max_kl is given */
+    double max_kl; /* nat: the smallest cache that stays under it; 0: not asked */
+    bool projects; /* also measure what the four projects make of the budget */
+} mls_plan_request;
+
+/**
+ * Make and verify a plan (docs/methods/plan.md): isolated KL of every layer at
+ * reference ranks, curves between them, allocation, and everything measured on other
+ * windows.
+ *
+ * @return MLS_OK, MLS_E_INPUT (impossible budget, with the smallest possible; nothing
+ *         that the constraints allow; a KL that no candidate stays under), what
+ *         mls_evaluate() says
+ */
+mls_status mls_plan_make(mls_plan *out, const mls_plan_request *r,
+                         const mls_progress *progress, mls_err *err);
+void mls_plan_free(mls_plan *p); /* {0} is accepted */
+
+/** @param[out] s  release with mls_scheme_free() */
+mls_status mls_plan_scheme(mls_scheme *s, const mls_plan *p, const char *name,
+                           mls_err *err);
+
+/** docs/format/plan.md. @param command  for the record */
+mls_status mls_plan_write(const mls_plan *p, const char *path, const char *command,
+                          mls_err *err);
+
+/**
+ * Read a plan back. The file is not trusted: every member is checked, every setting
+ * parsed.
+ *
+ * @param[out] out  release with mls_plan_free(); {0} on error
+ * @return MLS_OK, MLS_E_INPUT (file, member, found, expected), MLS_E_NOMEM
+ */
+mls_status mls_plan_read(mls_plan *out, const char *path, mls_err *err);
+
+/**
+ * A plan is for one model. MLS_E_INPUT names both hashes when they differ, and the
+ * layers and settings that the model cannot take.
+ */
+mls_status mls_plan_check(const mls_plan *p, const char *path, const mls_config *config,
+                          const char *model_sha256, mls_err *err);
+
+#endif

@@ -1,0 +1,168 @@
+#include "common/system/hash.h"
+
+#include <errno.h>
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+
+struct mls_sha256 {
+    EVP_MD_CTX *ctx;
+};
+
+mls_status mls_sha256_new(mls_sha256 **out, mls_err *err)
+{
+    mls_sha256 *h = calloc(1, sizeof *h);
+
+    *out = NULL;
+    if (h)
+        h->ctx = EVP_MD_CTX_new();
+    if (!h || !h->ctx || !EVP_DigestInit_ex(h->ctx, EVP_sha256(), NULL)) {
+        mls_sha256_free(h);
+        return mls_fail(err, MLS_E_NOMEM, "no memory for a SHA-256 digest");
+    }
+    *out = h;
+    return MLS_OK;
+}
+
+void mls_sha256_free(mls_sha256 *h)
+{
+    if (!h)
+        return;
+    EVP_MD_CTX_free(h->ctx);
+    free(h);
+}
+
+void mls_sha256_add(mls_sha256 *h, const void *data, size_t n)
+{
+    EVP_DigestUpdate(h->ctx, data, n);
+}
+
+void mls_sha256_hex(mls_sha256 *h, char hex[MLS_SHA256_HEX])
+{
+    unsigned char digest[32];
+
+    EVP_DigestFinal_ex(h->ctx, digest, NULL);
+    for (size_t i = 0; i < sizeof digest; i++)
+        snprintf(hex + 2 * i, 3, "%02x", digest[i]);
+}
+
+mls_status mls_sha256_file(const char *path, char hex[MLS_SHA256_HEX], mls_err *err)
+{
+    mls_status st = MLS_OK;
+    mls_sha256 *h = NULL;
+    unsigned char *piece = malloc(1 << 20);
+    FILE *f = fopen(path, "rb");
+    size_t n;
+
+    if (!f) {
+        st = mls_fail(err, MLS_E_INPUT, "%s: %s", path, strerror(errno));
+        goto done;
+    }
+    if (!piece) {
+        st = mls_fail(err, MLS_E_NOMEM, "no memory to read %s", path);
+        goto done;
+    }
+    st = mls_sha256_new(&h, err);
+    if (st)
+        goto done;
+    while ((n = fread(piece, 1, 1 << 20, f)) > 0)
+        mls_sha256_add(h, piece, n);
+    if (ferror(f)) {
+        st = mls_fail(err, MLS_E_IO, "%s: %s", path, strerror(errno));
+        goto done;
+    }
+    mls_sha256_hex(h, hex);
+
+done:
+    mls_sha256_free(h);
+    if (f)
+        fclose(f);
+    free(piece);
+    return st;
+}
+
+uint64_t mls_xxh3(const void *data, size_t n)
+{
+    return XXH3_64bits(data, n);
+}
+
+/* Only the streaming interface calls need the state, which wants its own alignment. */
+struct mls_xxh3_stream {
+    XXH3_state_t *state;
+};
+
+mls_xxh3_stream *mls_xxh3_stream_new(void)
+{
+    mls_xxh3_stream *x = calloc(1, sizeof *x);
+
+    if (x)
+        x->state = XXH3_createState();
+    if (x && x->state)
+        XXH3_64bits_reset(x->state);
+    if (x && !x->state) {
+        free(x);
+        x = NULL;
+    }
+    return x;
+}
+
+void mls_xxh3_stream_free(mls_xxh3_stream *x)
+{
+    if (!x)
+        return;
+    XXH3_freeState(x->state);
+    free(x);
+}
+
+void mls_xxh3_stream_add(mls_xxh3_stream *x, const void *data, size_t n)
+{
+    XXH3_64bits_update(x->state, data, n);
+}
+
+uint64_t mls_xxh3_stream_digest(const mls_xxh3_stream *x)
+{
+    return XXH3_64bits_digest(x->state);
+}
+
+mls_status mls_xxh3_file(const char *path, uint64_t offset, uint64_t *hash,
+                         uint64_t *n_bytes, mls_err *err)
+{
+    enum { PIECE = 1 << 20 };
+    mls_status st = MLS_OK;
+    mls_xxh3_stream *x = mls_xxh3_stream_new();
+    unsigned char *piece = malloc(PIECE);
+    FILE *f = fopen(path, "rb");
+    size_t n;
+
+    *n_bytes = 0;
+    if (!f) {
+        st = mls_fail(err, MLS_E_INPUT, "%s: %s", path, strerror(errno));
+        goto done;
+    }
+    if (!x || !piece) {
+        st = mls_fail(err, MLS_E_NOMEM, "no memory to read %s", path);
+        goto done;
+    }
+    if (fseeko(f, (off_t)offset, SEEK_SET)) {
+        st = mls_fail(err, MLS_E_IO, "%s: %s", path, strerror(errno));
+        goto done;
+    }
+    while ((n = fread(piece, 1, PIECE, f)) > 0) {
+        mls_xxh3_stream_add(x, piece, n);
+        *n_bytes += n;
+    }
+    if (ferror(f)) {
+        st = mls_fail(err, MLS_E_IO, "%s: %s", path, strerror(errno));
+        goto done;
+    }
+    *hash = mls_xxh3_stream_digest(x);
+
+done:
+    if (f)
+        fclose(f);
+    free(piece);
+    mls_xxh3_stream_free(x);
+    return st;
+}

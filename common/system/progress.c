@@ -1,0 +1,29 @@
+#include "common/system/progress.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+mls_status mls_progress_step(const mls_progress *p, const char *what, double done,
+                             double total, mls_err *err)
+{
+    if (!p)
+        return MLS_OK;
+    if (p->step)
+        p->step(p->arg, what, done, total);
+    if (p->stopped && p->stopped(p->arg))
+        return mls_fail(err, MLS_E_STOPPED, "stopped at %s", what);
+    return MLS_OK;
+}
+
+void mls_progress_note(const mls_progress *p, const char *format, ...)
+{
+    char text[512];
+    va_list args;
+
+    if (!p || !p->note)
+        return;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    p->note(p->arg, text);
+}

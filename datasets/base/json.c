@@ -1,0 +1,95 @@
+#include "datasets/base/json.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/system/files.h"
+#include "common/system/hash.h"
+
+/*
+ * Where jansson 2.14 has no sentence, an allocation failed. And when it has no memory
+ * for the value of a string it takes the whole string, closing quote included, for a
+ * token that is none; a string that is really wrong gets a sentence of its own.
+ */
+bool mls_json_starved(const json_error_t *e, const char *data, size_t len)
+{
+    const size_t end = e->position > 0 ? (size_t)e->position : 0;
+
+    if (json_error_code(e) == json_error_out_of_memory || !e->text[0])
+        return true;
+    return end > 0 && end <= len && data[end - 1] == '"' &&
+           (strncmp(e->text, "invalid token", 13) == 0 ||
+            strncmp(e->text, "string or '}' expected", 22) == 0);
+}
+
+mls_status mls_json_parse(json_t **out, const char *data, size_t len, const char *name,
+                          mls_err *err)
+{
+    json_error_t e;
+
+    *out = json_loadb(data, len, JSON_REJECT_DUPLICATES, &e);
+    if (*out)
+        return MLS_OK;
+    if (mls_json_starved(&e, data, len))
+        return mls_fail(err, MLS_E_NOMEM, "no memory to parse %s", name);
+    return mls_fail(err, MLS_E_INPUT, "%s: line %d, column %d: %s", name, e.line,
+                    e.column, e.text);
+}
+
+static mls_status hash_bytes(const char *data, size_t len, char sha256[65],
+                             mls_err *err)
+{
+    mls_sha256 *h;
+    mls_status st = mls_sha256_new(&h, err);
+
+    if (st)
+        return st;
+    mls_sha256_add(h, data, len);
+    mls_sha256_hex(h, sha256);
+    mls_sha256_free(h);
+    return MLS_OK;
+}
+
+mls_status mls_json_object(json_t **out, const char *data, size_t len, const char *name,
+                           char sha256[65], mls_err *err)
+{
+    mls_status st = sha256 ? hash_bytes(data, len, sha256, err) : MLS_OK;
+
+    *out = NULL;
+    if (!st)
+        st = mls_json_parse(out, data, len, name, err);
+    if (!st && !json_is_object(*out)) {
+        json_decref(*out);
+        *out = NULL;
+        st = mls_fail(err, MLS_E_INPUT, "%s: the top value is not an object", name);
+    }
+    return st;
+}
+
+mls_status mls_json_read(json_t **out, const char *path, uint64_t max, char sha256[65],
+                         mls_err *err)
+{
+    char *data = NULL;
+    size_t len;
+    mls_status st;
+
+    *out = NULL;
+    st = mls_file_read(path, max, &data, &len, err);
+    if (!st)
+        st = mls_json_object(out, data, len, path, sha256, err);
+    free(data);
+    return st;
+}
+
+const char *mls_json_show(char text[MLS_JSON_SHOW], const json_t *value)
+{
+    char *whole = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_ENSURE_ASCII |
+                                        JSON_REAL_PRECISION(10));
+
+    snprintf(text, MLS_JSON_SHOW, "%s", whole ? whole : "?");
+    if (whole && strlen(whole) >= MLS_JSON_SHOW)
+        memcpy(text + MLS_JSON_SHOW - 4, "...", 4);
+    free(whole);
+    return text;
+}

@@ -1,0 +1,465 @@
+#include "datasets/checkpoint/checkpoint.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/checked.h"
+#include "common/numbers/finite.h"
+#include "common/system/files.h"
+#include "datasets/checkpoint/checkpoint_inner.h"
+#include "datasets/checkpoint/tensors.h"
+
+enum { WARNINGS_MAX = 100 };
+
+void mls_checkpoint_warn(mls_checkpoint *c, const char *format, ...)
+{
+    char text[1024];
+    va_list args;
+    char **bigger;
+
+    if (c->n_warnings == WARNINGS_MAX)
+        return;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    bigger = realloc(c->warnings, (c->n_warnings + 1) * sizeof *bigger);
+    if (!bigger)
+        return; /* a remark is lost, nothing else */
+    c->warnings = bigger;
+    c->warnings[c->n_warnings] = strdup(text);
+    if (c->warnings[c->n_warnings])
+        c->n_warnings++;
+}
+
+mls_status mls_checkpoint_no_memory(const mls_checkpoint *c, mls_err *err)
+{
+    return mls_fail(err, MLS_E_NOMEM, "no memory to open %s", c->folder);
+}
+
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp((*(const mls_checkpoint_entry *const *)a)->info->name,
+                  (*(const mls_checkpoint_entry *const *)b)->info->name);
+}
+
+static size_t shard_count(const mls_checkpoint_shard_file *s)
+{
+    return s->gguf ? mls_gguf_head(s->gguf)->n_tensors : mls_safetensors_count(s->file);
+}
+
+/* A name may be in one file only. */
+mls_status mls_checkpoint_join(mls_checkpoint *c, mls_err *err)
+{
+    size_t k = 0;
+
+    c->tensors = mls_calloc3(c->n_tensors, 1, 1, sizeof *c->tensors);
+    c->by_name = mls_calloc3(c->n_tensors, 1, 1, sizeof *c->by_name);
+    if (!c->tensors || !c->by_name)
+        return mls_checkpoint_no_memory(c, err);
+    for (size_t i = 0; i < c->n_shards; i++)
+        for (size_t j = 0; j < shard_count(&c->shards[i]); j++, k++) {
+            mls_checkpoint_entry *e = &c->tensors[k];
+
+            e->shard = i;
+            if (c->renamed) {
+                e->info = &c->renamed[k].info;
+                e->stored = &mls_gguf_head(c->shards[i].gguf)->tensor[j];
+            } else {
+                e->info = mls_safetensors_at(c->shards[i].file, j);
+            }
+            /* Each fits, because the files do; so do the sums of thousands. */
+            c->bytes += e->info->n_bytes;
+            c->parameters += e->info->n_elements;
+            c->by_name[k] = e;
+        }
+    qsort(c->by_name, c->n_tensors, sizeof *c->by_name, compare_names);
+    for (k = 1; k < c->n_tensors; k++)
+        if (compare_names(&c->by_name[k - 1], &c->by_name[k]) == 0)
+            return mls_fail(
+                err, MLS_E_INPUT, "%s: tensor \"%.200s\" is in %s and in %s", c->folder,
+                c->by_name[k]->info->name, c->shards[c->by_name[k - 1]->shard].name,
+                c->shards[c->by_name[k]->shard].name);
+    return MLS_OK;
+}
+
+/* ---- what the tensors say beside the config ---- */
+
+static bool has(const mls_checkpoint *c, const char *name)
+{
+    return mls_checkpoint_find(c, name, NULL) != NULL;
+}
+
+/* A tensor of layer 0 that is there although the config does not announce it. */
+static void infer(mls_checkpoint *c, bool *flag, const char *name, const char *what)
+{
+    if (*flag || !has(c, name))
+        return;
+    *flag = true;
+    mls_checkpoint_warn(
+        c, "%s: %s does not announce %s, but \"%s\" is there: it is used", c->folder,
+        c->gguf.n ? "the metadata" : "config.json", what, name);
+}
+
+static void infer_config(mls_checkpoint *c)
+{
+    mls_config *k = &c->config;
+
+    infer(c, &k->qkv_bias, "model.layers.0.self_attn.q_proj.bias", "biases of q, k, v");
+    infer(c, &k->o_bias, "model.layers.0.self_attn.o_proj.bias", "a bias of o");
+    infer(c, &k->mlp_bias, "model.layers.0.mlp.gate_proj.bias", "biases of the MLP");
+    infer(c, &k->qk_norm, "model.layers.0.self_attn.q_norm.weight", "norms of q and k");
+}
+
+static int compare_need(const void *a, const void *b)
+{
+    return strcmp(((const mls_tensor_need *)a)->name,
+                  ((const mls_tensor_need *)b)->name);
+}
+
+/* Tensors that nothing asks for; buffers that old files carry along do no harm. */
+static mls_status remark_unneeded(mls_checkpoint *c, mls_err *err)
+{
+    static const char buffer[] = ".rotary_emb.inv_freq";
+    static const char frequencies[] = "rope_freqs.weight"; /* read with the config */
+    const size_t n = mls_tensor_needs(&c->config);
+    mls_tensor_need *needs = mls_calloc3(n, 1, 1, sizeof *needs);
+
+    if (!needs)
+        return mls_checkpoint_no_memory(c, err);
+    for (size_t i = 0; i < n; i++)
+        needs[i] = mls_tensor_need_at(&c->config, i);
+    qsort(needs, n, sizeof *needs, compare_need);
+    for (size_t i = 0; i < c->n_tensors; i++) {
+        const char *name = c->tensors[i].info->name;
+        mls_tensor_need key = {.rows = 0};
+
+        snprintf(key.name, sizeof key.name, "%s", name);
+        if (strlen(name) < sizeof key.name &&
+            bsearch(&key, needs, n, sizeof *needs, compare_need))
+            continue;
+        if (!strstr(name, buffer) && !(c->renamed && strcmp(name, frequencies) == 0))
+            mls_checkpoint_warn(c, "%s: tensor \"%.200s\" is not used by the model",
+                                c->shards[c->tensors[i].shard].path, name);
+    }
+    free(needs);
+    return MLS_OK;
+}
+
+/* ---- public ---- */
+
+mls_status mls_checkpoint_open(mls_checkpoint **out, const char *folder, mls_err *err)
+{
+    mls_checkpoint *c = calloc(1, sizeof *c);
+    mls_status st;
+
+    *out = NULL;
+    if (!c || !(c->folder = strdup(folder))) {
+        st = mls_fail(err, MLS_E_NOMEM, "no memory to open %s", folder);
+        goto done;
+    }
+    if (mls_folder_exists(folder))
+        st = mls_checkpoint_open_folder(c, err);
+    else if (mls_gguf_is(folder))
+        st = mls_checkpoint_open_gguf(c, err);
+    else if (*folder)
+        st = mls_fail(err, MLS_E_INPUT,
+                      mls_file_exists(folder)
+                          ? "%s: is not a folder with a model, and not a GGUF file"
+                          : "%s: is not a folder with a model",
+                      folder);
+    else
+        st = mls_fail(err, MLS_E_INPUT, "the name of the model's folder is empty");
+    if (st)
+        goto done;
+    infer_config(c);
+    if (!c->config.unsupported[0] && (st = remark_unneeded(c, err)))
+        goto done;
+    *out = c;
+    c = NULL;
+
+done:
+    mls_checkpoint_close(c);
+    return st;
+}
+
+void mls_checkpoint_close(mls_checkpoint *c)
+{
+    if (!c)
+        return;
+    for (size_t i = 0; i < c->n_shards; i++) {
+        mls_safetensors_close(c->shards[i].file);
+        free(c->shards[i].path);
+        free(c->shards[i].name);
+    }
+    for (size_t i = 0; i < c->n_warnings; i++)
+        free(c->warnings[i]);
+    free(c->warnings);
+    mls_gguf_parts_close(&c->gguf);
+    free(c->renamed);
+    free(c->by_name);
+    free(c->tensors);
+    free(c->shards);
+    free(c->config_json);
+    free(c->folder);
+    free(c);
+}
+
+const char *mls_checkpoint_folder(const mls_checkpoint *c)
+{
+    return c->folder;
+}
+
+const mls_config *mls_checkpoint_config(const mls_checkpoint *c)
+{
+    return &c->config;
+}
+
+const char *mls_checkpoint_config_json(const mls_checkpoint *c, size_t *len)
+{
+    *len = c->config_json_len;
+    return c->config_json;
+}
+
+const mls_gguf *mls_checkpoint_gguf(const mls_checkpoint *c)
+{
+    return c->gguf.n ? c->gguf.part[0] : NULL;
+}
+
+size_t mls_checkpoint_warnings(const mls_checkpoint *c)
+{
+    return c->n_warnings;
+}
+
+const char *mls_checkpoint_warning(const mls_checkpoint *c, size_t i)
+{
+    return c->warnings[i];
+}
+
+size_t mls_checkpoint_shards(const mls_checkpoint *c)
+{
+    return c->n_shards;
+}
+
+const char *mls_checkpoint_shard_path(const mls_checkpoint *c, size_t i)
+{
+    return c->shards[i].path;
+}
+
+const char *mls_checkpoint_shard_name(const mls_checkpoint *c, size_t i)
+{
+    return c->shards[i].name;
+}
+
+static const mls_checkpoint_entry *find_entry(const mls_checkpoint *c, const char *name)
+{
+    const mls_tensor_info info = {.name = name};
+    const mls_checkpoint_entry key = {.info = &info}, *at = &key;
+    const mls_checkpoint_entry **found =
+        bsearch(&at, c->by_name, c->n_tensors, sizeof *c->by_name, compare_names);
+
+    return found ? *found : NULL;
+}
+
+const mls_tensor_info *mls_checkpoint_find(const mls_checkpoint *c, const char *name,
+                                           size_t *i)
+{
+    const mls_checkpoint_entry *e = find_entry(c, name);
+
+    if (e && i)
+        *i = (size_t)(e - c->tensors);
+    return e ? e->info : NULL;
+}
+
+static bool is_readable(const mls_checkpoint_entry *e)
+{
+    return e->stored ? mls_gguf_reads(e->stored) : mls_dtype_is_float(e->info->dtype);
+}
+
+/* The tensor of a name with the shape (rows, cols). */
+static mls_status find_shaped(const mls_checkpoint *c, const char *name, size_t rows,
+                              size_t cols, const mls_checkpoint_entry **entry,
+                              mls_err *err)
+{
+    const uint64_t want[2] = {rows, cols};
+    const size_t n = cols ? 2 : 1;
+    char found[128], expected[128];
+    const mls_tensor_info *info;
+
+    *entry = find_entry(c, name);
+    if (!*entry)
+        return mls_fail(err, MLS_E_INPUT, "%s: tensor \"%s\" is missing", c->folder,
+                        name);
+    info = (*entry)->info;
+    if (info->n_dims == n && memcmp(info->shape, want, n * sizeof *want) == 0)
+        return MLS_OK;
+    return mls_fail(err, MLS_E_INPUT, "%s: tensor \"%s\" has shape %s, expected %s",
+                    c->shards[(*entry)->shard].path, name,
+                    mls_shape_text(found, info->shape, info->n_dims),
+                    mls_shape_text(expected, want, n));
+}
+
+mls_status mls_checkpoint_has(const mls_checkpoint *c, const char *name, size_t rows,
+                              size_t cols, mls_err *err)
+{
+    const mls_checkpoint_entry *e;
+    const mls_status st = find_shaped(c, name, rows, cols, &e, err);
+
+    if (st || is_readable(e))
+        return st;
+    return mls_fail(err, MLS_E_INPUT, "%s: tensor \"%s\" has dtype %s, expected %s",
+                    c->shards[e->shard].path, name, e->info->dtype,
+                    e->stored ? "one that is decoded" : "F32, BF16, F16 or F64");
+}
+
+mls_status mls_checkpoint_complete(const mls_checkpoint *c, mls_err *err)
+{
+    const size_t n = mls_tensor_needs(&c->config);
+
+    for (size_t i = 0; i < n; i++) {
+        const mls_tensor_need need = mls_tensor_need_at(&c->config, i);
+        const mls_status st =
+            mls_checkpoint_has(c, need.name, need.rows, need.cols, err);
+
+        if (st)
+            return st;
+    }
+    return MLS_OK;
+}
+
+mls_status mls_checkpoint_read(const mls_checkpoint *c, const char *name, size_t rows,
+                               size_t cols, float *out, mls_err *err)
+{
+    return mls_checkpoint_read_rows(c, name, rows, cols, 0, rows, out, err);
+}
+
+/*
+ * Rows of q and k whose two dims of a chunk are side by side: row d of the half-split
+ * order is row 2d, or 2 (d - D/2) + 1, of its head in the file.
+ */
+static uint64_t stored_row(const mls_checkpoint *c, uint64_t row)
+{
+    const uint64_t D = c->config.D, d = row % D;
+
+    return row - d + (d < D / 2 ? 2 * d : 2 * (d - D / 2) + 1);
+}
+
+static mls_status read_interleaved(const mls_checkpoint *c,
+                                   const mls_checkpoint_entry *e, uint64_t first,
+                                   size_t n, float *out, mls_err *err)
+{
+    const uint64_t width = e->info->n_dims > 1 ? e->info->shape[1] : 1;
+    mls_status st = MLS_OK;
+
+    while (!st && n > 0) {
+        const uint64_t col = first % width;
+        const size_t m = n < width - col ? n : (size_t)(width - col);
+
+        st = mls_gguf_read_f32(c->shards[e->shard].gguf, e->stored,
+                               stored_row(c, first / width) * width + col, m, out, err);
+        first += m;
+        out += m;
+        n -= m;
+    }
+    return st;
+}
+
+/* Elements of a tensor in Hugging Face's order, within its size. */
+static mls_status read_elements(const mls_checkpoint *c, const mls_checkpoint_entry *e,
+                                uint64_t first, size_t n, float *out, mls_err *err)
+{
+    const mls_checkpoint_shard_file *s = &c->shards[e->shard];
+
+    if (!e->stored)
+        return mls_safetensors_read_f32(s->file, e->info, first, n, out, err);
+    if (!e->interleaved)
+        return mls_gguf_read_f32(s->gguf, e->stored, first, n, out, err);
+    if (first > e->info->n_elements || n > e->info->n_elements - first)
+        return mls_fail(err, MLS_E_ARG,
+                        "%s: tensor \"%s\": %zu elements from %llu were asked for",
+                        s->path, e->info->name, n, (unsigned long long)first);
+    return read_interleaved(c, e, first, n, out, err);
+}
+
+mls_status mls_checkpoint_read_rows(const mls_checkpoint *c, const char *name,
+                                    size_t rows, size_t cols, size_t first, size_t n,
+                                    float *out, mls_err *err)
+{
+    const size_t width = cols ? cols : 1;
+    const mls_checkpoint_entry *e;
+    mls_status st = find_shaped(c, name, rows, cols, &e, err);
+
+    if (st)
+        return st;
+    if (first > rows || n > rows - first)
+        return mls_fail(err, MLS_E_ARG,
+                        "%s: rows %zu to %zu of tensor \"%s\" were asked for, it has "
+                        "%zu",
+                        c->folder, first, first + n, name, rows);
+    st = read_elements(c, e, (uint64_t)first * width, n * width, out, err);
+    if (st)
+        return st;
+    const size_t bad = mls_first_not_finite(out, n * width);
+    if (bad == n * width)
+        return MLS_OK;
+    char at[128];
+
+    return mls_fail(err, MLS_E_INPUT,
+                    "%s: tensor \"%s\" holds %g at %s; a weight must be finite",
+                    c->shards[e->shard].path, name, (double)out[bad],
+                    mls_index_text(at, e->info, (uint64_t)first * width + bad));
+}
+
+size_t mls_checkpoint_tensors(const mls_checkpoint *c)
+{
+    return c->n_tensors;
+}
+
+const mls_tensor_info *mls_checkpoint_tensor(const mls_checkpoint *c, size_t i,
+                                             size_t *shard)
+{
+    if (shard)
+        *shard = c->tensors[i].shard;
+    return c->tensors[i].info;
+}
+
+bool mls_checkpoint_readable(const mls_checkpoint *c, size_t i)
+{
+    return is_readable(&c->tensors[i]);
+}
+
+mls_status mls_checkpoint_read_at(const mls_checkpoint *c, size_t i, uint64_t first,
+                                  size_t n, float *out, mls_err *err)
+{
+    return read_elements(c, &c->tensors[i], first, n, out, err);
+}
+
+bool mls_checkpoint_copyable(const mls_checkpoint *c, size_t i)
+{
+    const mls_checkpoint_entry *e = &c->tensors[i];
+
+    return !e->interleaved && (!e->stored || mls_dtype_is_float(e->info->dtype));
+}
+
+mls_status mls_checkpoint_read_raw(const mls_checkpoint *c, size_t i,
+                                   uint64_t first_byte, size_t n, void *out,
+                                   mls_err *err)
+{
+    const mls_checkpoint_entry *e = &c->tensors[i];
+    const mls_checkpoint_shard_file *s = &c->shards[e->shard];
+
+    if (e->stored)
+        return mls_gguf_read_raw(s->gguf, e->stored, first_byte, n, out, err);
+    return mls_safetensors_read_raw(s->file, e->info, first_byte, n, out, err);
+}
+
+uint64_t mls_checkpoint_bytes(const mls_checkpoint *c)
+{
+    return c->bytes;
+}
+
+uint64_t mls_checkpoint_parameters(const mls_checkpoint *c)
+{
+    return c->parameters;
+}

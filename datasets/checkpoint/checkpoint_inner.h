@@ -1,0 +1,62 @@
+/*
+ * What the parts of the checkpoint reader share; include checkpoint.h from elsewhere.
+ */
+#ifndef MLS_CHECKPOINT_INNER_H
+#define MLS_CHECKPOINT_INNER_H
+
+#include "datasets/checkpoint/checkpoint.h"
+#include "datasets/files/gguf_parts.h"
+
+/** A tensor of the model and where it is. */
+typedef struct mls_checkpoint_entry {
+    const mls_tensor_info *info; /* with Hugging Face's name */
+    const mls_tensor_info
+        *stored; /* the same as the file has it; of a GGUF file only */
+    size_t shard;
+    bool interleaved; /* rows 2c, 2c + 1 of a head are the dims c, c + D/2 */
+} mls_checkpoint_entry;
+
+/** One file; exactly one of the two readers is not NULL, once it is open. */
+typedef struct mls_checkpoint_shard_file {
+    char *name, *path;
+    mls_safetensors *file;
+    const mls_gguf *gguf; /* of parts */
+} mls_checkpoint_shard_file;
+
+/** A tensor of a GGUF file under Hugging Face's name. */
+typedef struct mls_checkpoint_renamed {
+    mls_tensor_info info; /* info.name is name */
+    char name[96];
+} mls_checkpoint_renamed;
+
+struct mls_checkpoint {
+    char *folder; /* or the GGUF file */
+    mls_config config;
+    char *config_json;
+    size_t config_json_len;
+    mls_checkpoint_shard_file *shards;
+    size_t n_shards;
+    mls_gguf_parts gguf;
+    mls_checkpoint_renamed *renamed; /* (n_tensors) of a GGUF model, or NULL */
+    mls_checkpoint_entry *tensors;   /* (n_tensors), by file and place in it */
+    const mls_checkpoint_entry **by_name;
+    size_t n_tensors;
+    uint64_t bytes, parameters;
+    char **warnings;
+    size_t n_warnings;
+};
+
+/** Remember a remark. */
+void mls_checkpoint_warn(mls_checkpoint *c, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+mls_status mls_checkpoint_no_memory(const mls_checkpoint *c, mls_err *err);
+
+/** Make c->tensors of the shards' tensors, and sort them. */
+mls_status mls_checkpoint_join(mls_checkpoint *c, mls_err *err);
+
+/** Config, shards and tensors of a folder, or of a GGUF file. */
+mls_status mls_checkpoint_open_folder(mls_checkpoint *c, mls_err *err);
+mls_status mls_checkpoint_open_gguf(mls_checkpoint *c, mls_err *err);
+
+#endif

@@ -1,0 +1,75 @@
+/* config.json of a Hugging Face folder: the shape of a model and how its RoPE turns. */
+#ifndef MLS_CONFIG_H
+#define MLS_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/shape.h"
+#include "common/base/status.h"
+
+typedef enum mls_rope_type {
+    MLS_ROPE_DEFAULT, /* theta^(-2c/D) */
+    MLS_ROPE_LINEAR,  /* divided by factor */
+    MLS_ROPE_LLAMA3,  /* low frequencies divided, a band between is blended */
+    MLS_ROPE_OTHER,   /* known to exist, sized but not computed: see `unsupported` */
+} mls_rope_type;
+
+typedef struct mls_rope_config {
+    mls_rope_type type;
+    double theta; /* base, 10000 only where the file gives none */
+    double factor;
+    double low_freq_factor, high_freq_factor; /* llama3 */
+    double original_max_position;             /* llama3, tokens */
+} mls_rope_config;
+
+/** A plain value: copy it freely. */
+typedef struct mls_config {
+    char model_type[64];   /* "llama" */
+    char architecture[96]; /* "LlamaForCausalLM" */
+    size_t L, E, H, G, D, F, V;
+    size_t max_position; /* tokens, 0 unknown */
+    double rms_eps;
+    mls_rope_config rope;
+    bool tied_embeddings;
+    bool qkv_bias, o_bias, mlp_bias;
+    bool qk_norm;           /* RMSNorm over D on q and k, before RoPE (Qwen3) */
+    char dtype[16];         /* as the config says: "bfloat16"; "" unknown */
+    int64_t bos_id, eos_id; /* -1: none */
+
+    /* Which layers cache less than every token, or do not rotate. */
+    size_t sliding_window; /* last tokens seen, the token itself included; 0: none */
+    bool layer_sliding[MLS_LAYERS_MAX]; /* sliding window applies to this layer */
+    bool layer_no_rope[MLS_LAYERS_MAX]; /* NoPE layer */
+
+    /* Native MLA models (DeepSeek-V2/V3): all 0 for others. */
+    size_t mla_kv_lora_rank, mla_rope_dim, mla_nope_dim, mla_value_dim, mla_q_lora_rank;
+
+    /*
+     * Empty when forward.h computes this model exactly. Otherwise one sentence
+     * that names the first key which changes the computation in a way we do not do.
+     * `size` needs no forward pass and ignores it.
+     */
+    char unsupported[256];
+
+    char sha256[65]; /* of the config file's bytes, hex */
+} mls_config;
+
+/**
+ * Read the config.json at path (a file, or a folder that holds one). Both RoPE dialects
+ * (rope_scaling, rope_parameters) and a nested text_config are understood.
+ *
+ * @return MLS_OK or MLS_E_INPUT (missing, not JSON, a key out of range, dialects that
+ *         contradict each other, unknown rope type: the key is named)
+ */
+mls_status mls_config_read(mls_config *config, const char *path, mls_err *err);
+
+/** The same from text in memory; name stands in the messages where a path would. */
+mls_status mls_config_parse(mls_config *config, const char *text, size_t len,
+                            const char *name, mls_err *err);
+
+/** MLS_E_INPUT with the sentence in `unsupported`, if there is one. */
+mls_status mls_config_runnable(const mls_config *config, mls_err *err);
+
+#endif

@@ -1,0 +1,73 @@
+/* What the parts of the config reader share; include config.h from elsewhere. */
+#ifndef MLS_CONFIG_READER_H
+#define MLS_CONFIG_READER_H
+
+#include <jansson.h>
+
+#include "datasets/checkpoint/config.h"
+
+/**
+ * How a family chooses the layers with a sliding window when layer_types is not given.
+ */
+typedef enum mls_window_rule {
+    MLS_WINDOW_NONE,      /* the family has no sliding window */
+    MLS_WINDOW_ALL,       /* every layer */
+    MLS_WINDOW_QWEN,      /* use_sliding_window, layers from max_window_layers on */
+    MLS_WINDOW_NOPE,      /* use_sliding_window, only layers that do not rotate */
+    MLS_WINDOW_ALTERNATE, /* every layer but each sliding_window_pattern-th */
+} mls_window_rule;
+
+/**
+ * One family of models: what its config.json leaves unsaid, as the model's class in
+ * Hugging Face transformers fills it in. A new family is one row.
+ */
+typedef struct mls_family {
+    const char *model_type;
+    const char *unsupported; /* NULL: we compute it; else what we do not do, by key */
+    bool qkv_bias;           /* q, k, v always have a bias */
+    bool attention_bias;     /* the key attention_bias is honoured (q, k, v, o) */
+    bool mlp_bias;           /* the key mlp_bias is honoured */
+    bool qk_norm;            /* RMSNorm over D on q and k */
+    bool no_rope;            /* no_rope_layers, no_rope_layer_interval are honoured */
+    bool tied;               /* tie_word_embeddings when the key is missing */
+    size_t H, G, D, V;       /* when the key is missing; 0: must be given (H, V), is H
+                                (G), is E / H (D) */
+    mls_window_rule window;
+    size_t window_default;  /* sliding_window when the key is missing */
+    size_t pattern_default; /* sliding_window_pattern when the key is missing */
+} mls_family;
+
+/** NULL when the family is not in the table. */
+const mls_family *mls_family_find(const char *model_type);
+
+/** Where values come from and errors go; every read names file and key. */
+typedef struct mls_config_reader {
+    const char *path;
+    json_t *outer, *inner;    /* the file, its text_config (or the file again) */
+    const mls_family *family; /* NULL: unknown */
+    mls_config *config;
+    mls_err *err;
+} mls_config_reader;
+
+/** The value of a key of text_config or the file; NULL when missing or null. */
+json_t *mls_config_get(const mls_config_reader *r, const char *key);
+
+/**
+ * Remember the first sentence that says why the forward pass does not do this model.
+ */
+void mls_config_unsupported(mls_config *config, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/** value is the key's; a finite number in min..max, or MLS_E_INPUT naming the key. */
+mls_status mls_config_real(const mls_config_reader *r, const char *key,
+                           const json_t *value, double min, double max, double *out);
+
+/** Fill config->rope from rope_theta, rope_scaling and rope_parameters. */
+mls_status mls_config_rope(mls_config_reader *r);
+
+/**
+ * Look at every key of the file: those that change the computation, and unknown ones.
+ */
+void mls_config_judge_keys(mls_config_reader *r);
+
+#endif

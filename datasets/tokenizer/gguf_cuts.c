@@ -1,0 +1,49 @@
+#include "datasets/tokenizer/gguf_cuts.h"
+
+#include <string.h>
+
+#define CONTRACTIONS "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
+#define WORDS "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
+
+static const mls_gguf_cut cuts[] = {
+    {.names = {"llama-bpe", "llama3", "llama-v3"},
+     .patterns = {CONTRACTIONS "|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}" WORDS},
+     .ignore_merges = true,
+     .add_bos = true},
+    {.names = {"qwen2", "deepseek-r1-qwen"},
+     .patterns = {CONTRACTIONS "|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}" WORDS},
+     .nfc = true},
+    {.names = {"smollm"}, .digits = true},
+    {.names = {"gpt-2", "phi-2"}},
+    {.names = {"default"},
+     .patterns = {"[\\p{P}\\$\\+<=>\\^~\\|]+",
+                  "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|"
+                  "\\s+(?!\\S)",
+                  "\\p{N}+", "[0-9][0-9][0-9]"}},
+};
+
+const mls_gguf_cut *mls_gguf_cut_find(const char *pre)
+{
+    for (size_t i = 0; i < sizeof cuts / sizeof cuts[0]; i++)
+        for (const char *const *name = cuts[i].names; *name; name++)
+            if (strcmp(*name, pre) == 0)
+                return &cuts[i];
+    return NULL;
+}
+
+json_t *mls_gguf_cut_json(const mls_gguf_cut *cut)
+{
+    json_t *steps = json_array();
+
+    if (cut->digits)
+        json_array_append_new(
+            steps, json_pack("{s:s,s:b}", "type", "Digits", "individual_digits", 1));
+    for (size_t i = 0; i < 4 && cut->patterns[i]; i++)
+        json_array_append_new(steps, json_pack("{s:s,s:{s:s},s:s,s:b}", "type", "Split",
+                                               "pattern", "Regex", cut->patterns[i],
+                                               "behavior", "Isolated", "invert", 0));
+    json_array_append_new(steps, json_pack("{s:s,s:b,s:b,s:b}", "type", "ByteLevel",
+                                           "add_prefix_space", 0, "trim_offsets", 1,
+                                           "use_regex", !cut->patterns[0]));
+    return json_pack("{s:s,s:o}", "type", "Sequence", "pretokenizers", steps);
+}

@@ -1,0 +1,174 @@
+#include "reports/export/export.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/base/words.h"
+#include "common/system/files.h"
+#include "reports/export/export_inner.h"
+
+static const mls_export_target *const targets[] = {
+    &mls_export_deepseek, &mls_export_elitekv,  &mls_export_latent,
+    &mls_export_mha2mla,  &mls_export_transmla, &mls_export_x_ecomla,
+};
+enum { N_TARGETS = sizeof targets / sizeof targets[0] };
+
+const char *const mls_export_names[] = {"deepseek", "elitekv",  "latent", "mha2mla",
+                                        "transmla", "x-ecomla", NULL};
+
+/* --- The folder: complete or not there --- */
+
+/* Files directly in a folder; -1 when it cannot be read. */
+static long count_entries(const char *path)
+{
+    DIR *dir = opendir(path);
+    long n = 0;
+
+    if (!dir)
+        return -1;
+    for (const struct dirent *e; (e = readdir(dir));)
+        n += strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0;
+    closedir(dir);
+    return n;
+}
+
+/* Remove a folder that holds only files. */
+static void remove_folder(const char *path)
+{
+    DIR *dir = opendir(path);
+
+    for (const struct dirent *e; dir && (e = readdir(dir));) {
+        char *file = e->d_name[0] == '.' ? NULL : mls_path_join(path, e->d_name);
+
+        if (file)
+            unlink(file);
+        free(file);
+    }
+    if (dir)
+        closedir(dir);
+    rmdir(path);
+}
+
+static mls_status begin_folder(const char *folder, char **temp, mls_err *err)
+{
+    char *name = strdup(folder);
+    size_t len = name ? strlen(name) : 0;
+    mls_status st = MLS_OK;
+
+    *temp = NULL;
+    if (!name)
+        return mls_fail(err, MLS_E_NOMEM, "no memory for the name of a folder");
+    while (len > 1 && name[len - 1] == '/')
+        name[--len] = '\0';
+    if (mls_folder_exists(name) && count_entries(name) != 0)
+        st = mls_fail(err, MLS_E_INPUT,
+                      "%s holds files already; an export goes into a new or empty "
+                      "folder",
+                      name);
+    if (!st)
+        st = mls_folder_prepare(name, err);
+    if (!st)
+        st = mls_file_temp_name(name, temp, err);
+    if (!st && mkdir(*temp, 0777) != 0)
+        st = mls_fail(err, MLS_E_IO, "%s: %s", *temp, strerror(errno));
+    free(name);
+    return st;
+}
+
+/* --- README.md --- */
+
+static mls_status write_readme(mls_export_work *w, const mls_export_target *t,
+                               mls_err *err)
+{
+    const mls_export *job = w->job;
+    mls_buf b = {0};
+    char *path = NULL;
+    mls_status st;
+
+    mls_buf_printf(&b, "# %s for %s\n\n", t->title, job->model_name);
+    mls_buf_printf(&b, "Setting: `%s`  \n", job->scheme->name);
+    mls_buf_printf(&b, "Model: `%s`, SHA-256 of its config.json %s  \n",
+                   job->model_name, w->config->sha256);
+    if (job->in->capture)
+        mls_buf_printf(&b, "Calibration text: SHA-256 %s  \n",
+                       mls_capture_text_sha256(job->in->capture));
+    mls_buf_printf(&b, "Made by: `%s`, version %s\n", job->command, MLS_VERSION);
+    mls_buf_printf(&b, "\n## Files\n\n%s", w->files.data ? w->files.data : "");
+    mls_buf_printf(&b, "\n## What to type next\n\n```sh\n%s```\n",
+                   w->next.data ? w->next.data : "");
+    mls_buf_printf(&b, "\n## What to know\n\n%s%s", w->known.data ? w->known.data : "",
+                   t->known);
+    if (b.failed || w->files.failed || w->next.failed || w->known.failed)
+        st = mls_fail(err, MLS_E_NOMEM, "no memory for README.md");
+    else
+        st = mls_export_path(w, "README.md", &path, err);
+    if (!st)
+        st = mls_file_write(path, b.data, b.len, err);
+    free(path);
+    mls_buf_free(&b);
+    return st;
+}
+
+/* Quantizers are no part of any converter's input. */
+static void note_quantizers(mls_export_work *w)
+{
+    for (size_t i = 0; i < w->job->scheme->n_settings; i++) {
+        const mls_setting *s = &w->job->scheme->setting[i];
+        static const char *const keys[] = {"bits", "quant", "kquant", "vquant",
+                                           "rquant"};
+
+        for (size_t k = 0; k < sizeof keys / sizeof keys[0]; k++)
+            if (mls_setting_get(s, keys[k])) {
+                mls_buf_printf(&w->known,
+                               "- The setting quantizes the cache (`%s=%s`). That "
+                               "happens when the model runs and is in no file here.\n",
+                               keys[k], mls_setting_get(s, keys[k]));
+                return;
+            }
+    }
+}
+
+mls_status mls_export_write(const mls_export *job, mls_err *err)
+{
+    mls_export_work w = {.job = job, .config = job->in->config};
+    const mls_export_target *t = NULL;
+    char *temp = NULL;
+    bool made = false;
+    mls_status st = MLS_OK;
+
+    for (size_t i = 0; i < N_TARGETS; i++)
+        if (strcmp(targets[i]->name, job->target) == 0)
+            t = targets[i];
+    if (!t) {
+        char suggestion[MLS_SUGGESTION];
+
+        return mls_fail(err, MLS_E_ARG, "nothing is exported for \"%s\"%s", job->target,
+                        mls_suggest(job->target, mls_export_names, suggestion));
+    }
+    made = !mls_folder_exists(job->folder);
+    st = begin_folder(job->folder, &temp, err);
+    w.folder = temp;
+    if (!st)
+        st = t->write(&w, err);
+    if (!st) {
+        note_quantizers(&w);
+        st = write_readme(&w, t, err);
+    }
+    /* An empty folder may be replaced by rename(). */
+    if (!st && rename(temp, job->folder) != 0)
+        st = mls_fail(err, MLS_E_IO, "%s: %s", job->folder, strerror(errno));
+    if (st && temp)
+        remove_folder(temp);
+    if (st && made)
+        rmdir(job->folder); /* stays when it holds anything */
+    free(temp);
+    mls_buf_free(&w.files);
+    mls_buf_free(&w.next);
+    mls_buf_free(&w.known);
+    return st;
+}

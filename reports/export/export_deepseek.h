@@ -1,0 +1,94 @@
+/* The tensors of one converted layer under DeepSeek-V3's names. */
+#ifndef MLS_EXPORT_DEEPSEEK_H
+#define MLS_EXPORT_DEEPSEEK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "analysis/latent/latent.h"
+#include "common/base/status.h"
+#include "datasets/checkpoint/config.h"
+#include "reports/export/export.h"
+
+/** What all layers of such a checkpoint share, because config.json says it once. */
+typedef struct mls_deepseek_shape {
+    size_t E, H;
+    size_t rank, rope, nope, value, q_rank; /* q_rank 0: full */
+    bool q_bias;                            /* on q_proj or q_b_proj */
+    bool bias;                              /* on kv_a and, low-rank, q_a */
+    bool o_bias;
+    double inv_freq[MLS_DIM_MAX / 2]; /* (rope / 2), fastest first */
+} mls_deepseek_shape;
+
+enum { MLS_DEEPSEEK_TENSORS = 12 };
+
+/**
+ * RMSNorm of a latent: all its weights are `weight`, what it reads is times `scale`.
+ */
+typedef struct mls_deepseek_norm {
+    bool used;
+    double scale, weight, eps;
+} mls_deepseek_norm;
+
+/** Of the latent of keys and values, and of the low-rank query. */
+typedef struct mls_deepseek_norms_of {
+    mls_deepseek_norm kv, q;
+} mls_deepseek_norms_of;
+
+typedef struct mls_deepseek_tensor {
+    const char *name;  /* "self_attn.kv_b_proj.weight", below model.layers.N. */
+    size_t rows, cols; /* cols 0: a vector */
+    float *data;
+} mls_deepseek_tensor;
+
+/** One layer. */
+typedef struct mls_deepseek_layer {
+    mls_deepseek_tensor tensor[MLS_DEEPSEEK_TENSORS];
+    size_t n;
+} mls_deepseek_layer;
+
+/**
+ * The shape of a form, when its kind fits: one latent of x for keys and values, one
+ * rope key that all heads share, nothing rotated after reading, heads of equal width.
+ *
+ * @return MLS_OK or MLS_E_INPUT: the constraint, and which method has none of it
+ */
+mls_status mls_deepseek_shape_of(mls_deepseek_shape *s, const mls_latent_form *f,
+                                 mls_err *err);
+/**
+ * Biases that the reading code expects together (attention_bias), zeros where the form
+ * has none. TransMLA's: on q_a and kv_a, and on q_proj when that is not low-rank.
+ *
+ * @param stock  DeepSeek-V3's: on kv_a, q_a and o_proj; MLS_E_INPUT when the form's
+ *               queries have one
+ */
+mls_status mls_deepseek_biases(mls_deepseek_shape *s, const mls_latent_form *f,
+                               bool stock, mls_err *err);
+/** Norms of a layer's latents as job->norm asks; MLS_E_INPUT without a capture. */
+mls_status mls_deepseek_norms(mls_deepseek_norms_of *out, const mls_export *job,
+                              const mls_latent_form *f, mls_err *err);
+/** MLS_E_INPUT when a layer's shape is not that of layer 0. */
+mls_status mls_deepseek_same(const mls_deepseek_shape *s, const mls_deepseek_shape *of,
+                             size_t layer, mls_err *err);
+
+/**
+ * A RoPE rule that config.json can say and that gives these frequencies over `rope`
+ * dims: the model's own, its own over fewer dims, or a geometric series of another
+ * base. MLS_E_INPUT when there is none.
+ */
+mls_status mls_deepseek_rope(mls_rope_config *out, const mls_deepseek_shape *s,
+                             const mls_config *config, mls_err *err);
+
+/**
+ * The layer's tensors: rope rows interleaved, pairs by frequency; the score scale times
+ * sqrt(nope + rope) folded into the queries; value biases folded into o_proj's, key
+ * biases left out, because softmax cancels them.
+ *
+ * @param[out] y  release with mls_deepseek_layer_free()
+ */
+mls_status mls_deepseek_make(mls_deepseek_layer *y, const mls_deepseek_shape *s,
+                             const mls_deepseek_norms_of *norms,
+                             const mls_latent_form *f, mls_err *err);
+void mls_deepseek_layer_free(mls_deepseek_layer *y); /* {0} is accepted */
+
+#endif

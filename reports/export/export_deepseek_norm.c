@@ -1,0 +1,122 @@
+/* Norms of the latents, for code that always normalizes them. */
+#include <math.h>
+#include <stdlib.h>
+
+#include "common/base/checked.h"
+#include "datasets/checkpoint/tensors.h"
+#include "reports/export/export_deepseek.h"
+
+/* Largest share of eps that the mean square of a latent may reach. */
+static const double SMALL = 1e-6;
+
+/* Weights (E) of the norm in front of the layer's attention. */
+static mls_status input_norm(float **out, const mls_export *job, size_t l, mls_err *err)
+{
+    const mls_config *c = job->in->config;
+    mls_status st = MLS_OK;
+
+    *out = mls_calloc3(c->E, 1, 1, sizeof **out);
+    if (!*out)
+        return mls_fail(err, MLS_E_NOMEM, "no memory for the norm of layer %zu", l);
+    for (size_t i = 0; i < mls_tensor_layer_needs(c) && !st; i++) {
+        const mls_tensor_need t = mls_tensor_layer_need_at(c, l, i);
+
+        if (t.role == MLS_TENSOR_ATTN_NORM)
+            st = mls_checkpoint_read(mls_model_checkpoint(job->in->model), t.name,
+                                     t.rows, t.cols, *out, err);
+    }
+    return st;
+}
+
+/*
+ * What the mean square of c = Down x + b never exceeds: x = g * u with |u|^2 <= E,
+ * because RMSNorm made u, so |c_i| <= sqrt(E) |Down_i * g| + |b_i|.
+ */
+static double largest_mean_square(const float *down, const float *bias, const float *g,
+                                  size_t r, size_t E)
+{
+    double sum = 0;
+
+    for (size_t i = 0; i < r; i++) {
+        double row = 0;
+
+        for (size_t e = 0; e < E; e++) {
+            const double x = (double)down[i * E + e] * (double)g[e];
+
+            row += x * x;
+        }
+        const double c = sqrt((double)E * row) + (bias ? fabs((double)bias[i]) : 0);
+
+        sum += c * c;
+    }
+    return sum / (double)r;
+}
+
+/*
+ * RMSNorm(s c) = w s c / sqrt(s^2 |c|^2 / r + eps) = c (1 - SMALL / 2 at most) with
+ * s = sqrt(eps) / w and w so large that the first term is SMALL eps at most. w is a
+ * power of two, which every number format holds.
+ */
+static mls_deepseek_norm linear_norm(double mean_square, double eps)
+{
+    const double w = exp2(ceil(log2(sqrt(mean_square / SMALL))));
+
+    return (mls_deepseek_norm){
+        .scale = sqrt(eps) / w, .weight = w, .eps = eps, .used = true};
+}
+
+/* The constant that gives the latent of the calibration text its own size back. */
+static mls_status fitted_norm(mls_deepseek_norm *n, const mls_layer_stats *stats,
+                              const float *down, const float *bias, size_t r,
+                              double eps, mls_err *err)
+{
+    double *second = mls_calloc3(r, r, 1, sizeof *second), trace = 0;
+    mls_status st =
+        second ? mls_project_second(second, stats, down, bias, r, err)
+               : mls_fail(err, MLS_E_NOMEM, "no memory for %zu x %zu moments", r, r);
+
+    for (size_t i = 0; !st && i < r; i++)
+        trace += second[i * r + i];
+    free(second);
+    *n = (mls_deepseek_norm){
+        .scale = 1, .weight = sqrt(trace / (double)r + eps), .eps = eps, .used = true};
+    return st;
+}
+
+mls_status mls_deepseek_norms(mls_deepseek_norms_of *out, const mls_export *job,
+                              const mls_latent_form *f, mls_err *err)
+{
+    const mls_latent_vector *v = &f->latent[0];
+    const double eps = job->norm_eps > 0 ? job->norm_eps : job->in->config->rms_eps;
+    mls_layer_stats stats = {0};
+    float *g = NULL;
+    mls_status st = MLS_OK;
+
+    *out = (mls_deepseek_norms_of){.kv = {.scale = 1}, .q = {.scale = 1}};
+    if (job->norm == MLS_NORM_NONE)
+        return MLS_OK;
+    if (job->norm == MLS_NORM_LINEAR) {
+        st = input_norm(&g, job, f->layer, err);
+        if (!st)
+            out->kv = linear_norm(
+                largest_mean_square(v->down, v->down_bias, g, v->r, f->E), eps);
+        if (!st && f->q_rank)
+            out->q = linear_norm(
+                largest_mean_square(f->q_down, f->q_down_bias, g, f->q_rank, f->E),
+                eps);
+        free(g);
+        return st;
+    }
+    if (!job->in->capture)
+        return mls_fail(err, MLS_E_INPUT,
+                        "deepseek: --norm fitted takes the size of the latents from "
+                        "data; it needs --capture RUN.h5, written by mlascope capture");
+    st = mls_capture_stats(job->in->capture, f->layer, &stats, err);
+    if (!st)
+        st = fitted_norm(&out->kv, &stats, v->down, v->down_bias, v->r, eps, err);
+    if (!st && f->q_rank)
+        st = fitted_norm(&out->q, &stats, f->q_down, f->q_down_bias, f->q_rank, eps,
+                         err);
+    mls_layer_stats_free(&stats);
+    return st;
+}

@@ -1,0 +1,90 @@
+/* TransMLA: the flags of its converter, as a script. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "reports/export/export_inner.h"
+
+static const char known[] =
+    "- The converter saves nothing in between: each try repeats calibration, rotation "
+    "and PCA, and its own calibration text (128 pieces of 256 tokens) gives other "
+    "rotations than your capture.\n"
+    "- `--freqfold auto` chooses by the perplexity of the test split.\n"
+    "- One rank, one K/V balance for all layers; QK-norm (Qwen3) and sliding windows "
+    "are not supported; all activations stay in host memory.\n"
+    "- `qk_nope_head_dim` becomes the whole head dimension: prefill attention is wider "
+    "than before.\n"
+    "- `mlascope export --for deepseek` writes the converted checkpoint itself, from "
+    "your capture, without a GPU.\n";
+
+static mls_status one_setting(const mls_export_work *w, mls_err *err)
+{
+    if (w->job->scheme->n_settings > 1)
+        return mls_fail(err, MLS_E_INPUT,
+                        "transmla: its converter takes one setting for all layers, and "
+                        "the plan has %zu; the nearest is one of them everywhere",
+                        w->job->scheme->n_settings);
+    return MLS_OK;
+}
+
+static mls_status write(mls_export_work *w, mls_err *err)
+{
+    const mls_setting *s = mls_export_setting(w, 0);
+    mls_cache_layout *layout = NULL;
+    mls_buf b = {0};
+    mls_status st;
+
+    if ((st = mls_export_require(w, "transmla", err)) || (st = one_setting(w, err)) ||
+        (st = mls_export_refuse_key(w, "alpha", "code",
+                                    "the balance is built in as its code has it; the "
+                                    "nearest is alpha=code with another balance",
+                                    err)) ||
+        (st = mls_export_refuse_key(w, "keep", NULL,
+                                    "it keeps freqfold / collapse components per fold; "
+                                    "--for deepseek writes the checkpoint with more",
+                                    err)) ||
+        (st = mls_export_refuse_key(w, "layers", NULL,
+                                    "every layer is converted; the nearest is the same "
+                                    "setting without layers",
+                                    err)) ||
+        (st = mls_export_layout(w, &layout, err)))
+        return st;
+
+    const char *fold = mls_setting_get(s, "freqfold");
+    const char *balance = mls_setting_get(s, "balance");
+    const char *q_rank = mls_setting_get(s, "qrank");
+    const size_t rope = mls_export_numbers(&layout->layer[0], MLS_PART_ROPE_KEY);
+    const size_t rank = mls_export_numbers(&layout->layer[0], MLS_PART_LATENT);
+
+    mls_buf_printf(&b,
+                   "#!/bin/sh\n"
+                   "# In a checkout of MuLabPKU/TransMLA: convert.sh MODEL [OUTPUT]\n"
+                   "set -eu\n"
+                   "model=${1:?usage: convert.sh MODEL [OUTPUT]}\n"
+                   "python transmla/converter.py --model-path \"$model\" \\\n"
+                   "    --save-path \"${2:-transmla-%zu-%zu}\" --dtype bf16 \\\n"
+                   "    --cal-dataset wikitext2 --cal-nsamples 128 --cal-batch-size 8 "
+                   "\\\n"
+                   "    --cal-max-seqlen 256 --seed 42 --ppl-eval-batch-size 2 \\\n"
+                   "    --freqfold %s --collapse %zu --qk-mqa-dim %zu \\\n"
+                   "    --kv-lora-rank %zu --balance-kv-ratio %s",
+                   rank, rope, fold ? fold : "auto", rope ? w->config->D / rope : 1,
+                   rope, rank, balance ? balance : "1");
+    mls_buf_printf(&b, q_rank ? " --q-lora-rank %s\n" : "\n", q_rank ? q_rank : "");
+    st = mls_export_text(w, "convert.sh", &b, "the converter's flags", err);
+    mls_buf_puts(&w->next, "# in a checkout of MuLabPKU/TransMLA, with the paths made "
+                           "absolute\nsh ");
+    mls_buf_shell(&w->next, w->job->folder);
+    mls_buf_puts(&w->next, "/convert.sh ");
+    mls_buf_shell(&w->next, w->job->model_name);
+    mls_buf_puts(&w->next, "\n");
+    mls_buf_free(&b);
+    free(layout);
+    return st;
+}
+
+const mls_export_target mls_export_transmla = {
+    .name = "transmla",
+    .title = "TransMLA",
+    .known = known,
+    .write = write,
+};

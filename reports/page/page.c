@@ -1,0 +1,246 @@
+#include "reports/page/page.h"
+
+#include <openssl/evp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/system/files.h"
+#include "reports/page/html.h"
+
+struct mls_page {
+    char *title;
+    mls_buf contents; /* list of sections */
+    mls_buf body;
+    bool in_section, in_tiles;
+};
+
+static const char css[] =
+    ":root{--ink:#1b2733;--soft:#5a6876;--line:#dfe4e9;--wash:#f6f8fa;--key:#0072b2}\n"
+    "*{box-sizing:border-box}\n"
+    "body{margin:0;color:var(--ink);background:#fff;font:16px/1.55 system-ui,"
+    "-apple-system,\"Segoe UI\",\"DejaVu Sans\",sans-serif}\n"
+    "header{padding:2rem 1.5rem 1rem;border-bottom:1px solid var(--line)}\n"
+    "header,main,footer{max-width:72rem;margin:0 auto}\n"
+    "main{padding:0 1.5rem 3rem}\n"
+    "h1{font-size:1.7rem;margin:0 0 .3rem;line-height:1.2}\n"
+    "h2{font-size:1.3rem;margin:2.6rem 0 .6rem;padding-top:.6rem;"
+    "border-top:1px solid var(--line)}\n"
+    "h3{font-size:1.05rem;margin:1.6rem 0 .4rem}\n"
+    "p{max-width:46rem;margin:.5rem 0}\n"
+    "nav ul{list-style:none;display:flex;flex-wrap:wrap;gap:.2rem 1.1rem;padding:0;"
+    "margin:.8rem 0 0}\n"
+    "a{color:var(--key)}\n"
+    ".tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(10rem,1fr));"
+    "gap:.8rem;margin:1.2rem 0}\n"
+    ".tile{background:var(--wash);border:1px solid var(--line);border-radius:6px;"
+    "padding:.7rem .9rem}\n"
+    ".tile b{display:block;font-size:1.35rem;line-height:1.25;"
+    "font-variant-numeric:tabular-nums}\n"
+    ".tile span{color:var(--soft);font-size:.88rem}\n"
+    ".wide{overflow-x:auto;margin:.8rem 0}\n"
+    "table{border-collapse:collapse;font-size:.9rem;"
+    "font-variant-numeric:tabular-nums}\n"
+    "caption{text-align:left;font-weight:600;padding:.3rem 0}\n"
+    "th,td{padding:.28rem .7rem;text-align:right;white-space:nowrap;"
+    "border-bottom:1px solid var(--line)}\n"
+    "th{background:var(--wash);font-weight:600;position:sticky;top:0}\n"
+    "th.text,td.text{text-align:left}\n"
+    "tbody tr:hover{background:var(--wash)}\n"
+    "figure{margin:1.2rem 0}\n"
+    "figure .wide{margin:0 0 .4rem}\n"
+    "figure img{display:block;max-width:100%;height:auto;"
+    "border:1px solid var(--line);border-radius:6px}\n"
+    "figcaption,.note{color:var(--soft);font-size:.9rem;max-width:52rem}\n"
+    "pre{background:var(--wash);border:1px solid var(--line);border-radius:6px;"
+    "padding:.7rem .9rem;white-space:pre-wrap;overflow-wrap:anywhere;"
+    "font-size:.87rem}\n"
+    "details{margin:.8rem 0}summary{cursor:pointer;color:var(--key)}\n"
+    "footer{padding:1rem 1.5rem 3rem;color:var(--soft);font-size:.85rem}\n"
+    "@media(max-width:40rem){header,main,footer{padding-left:1rem;padding-right:1rem}"
+    "h1{font-size:1.4rem}figure img{max-width:none;width:46rem}"
+    "td.text{white-space:normal;overflow-wrap:anywhere;min-width:8.5rem}}\n"
+    "@media print{nav{display:none}.wide{overflow:visible}}\n";
+
+mls_page *mls_page_new(const char *title)
+{
+    mls_page *p = calloc(1, sizeof *p);
+
+    if (p && !(p->title = strdup(title))) {
+        free(p);
+        p = NULL;
+    }
+    return p;
+}
+
+void mls_page_free(mls_page *p)
+{
+    if (!p)
+        return;
+    free(p->title);
+    mls_buf_free(&p->contents);
+    mls_buf_free(&p->body);
+    free(p);
+}
+
+/* Tiles stand in one grid: whatever else comes ends it. */
+static void end_tiles(mls_page *p)
+{
+    if (p->in_tiles)
+        mls_buf_puts(&p->body, "</div>\n");
+    p->in_tiles = false;
+}
+
+void mls_page_section(mls_page *p, const char *id, const char *title)
+{
+    end_tiles(p);
+    if (p->in_section)
+        mls_buf_puts(&p->body, "</section>\n");
+    p->in_section = true;
+    mls_buf_printf(&p->contents, "<li><a href=\"#%s\">", id);
+    mls_html_escape(&p->contents, title);
+    mls_buf_puts(&p->contents, "</a></li>\n");
+    mls_buf_printf(&p->body, "<section id=\"%s\">\n<h2>", id);
+    mls_html_escape(&p->body, title);
+    mls_buf_puts(&p->body, "</h2>\n");
+}
+
+void mls_page_heading(mls_page *p, const char *title)
+{
+    end_tiles(p);
+    mls_buf_puts(&p->body, "<h3>");
+    mls_html_escape(&p->body, title);
+    mls_buf_puts(&p->body, "</h3>\n");
+}
+
+void mls_page_text(mls_page *p, const char *format, ...)
+{
+    char text[4096];
+    va_list args;
+
+    end_tiles(p);
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    mls_buf_puts(&p->body, "<p>");
+    mls_html_escape(&p->body, text);
+    mls_buf_puts(&p->body, "</p>\n");
+}
+
+void mls_page_tile(mls_page *p, const char *value, const char *label)
+{
+    if (!p->in_tiles)
+        mls_buf_puts(&p->body, "<div class=\"tiles\">\n");
+    p->in_tiles = true;
+    mls_buf_puts(&p->body, "<div class=\"tile\"><b>");
+    mls_html_escape(&p->body, value);
+    mls_buf_puts(&p->body, "</b><span>");
+    mls_html_escape(&p->body, label);
+    mls_buf_puts(&p->body, "</span></div>\n");
+}
+
+void mls_page_code(mls_page *p, const char *text)
+{
+    end_tiles(p);
+    mls_buf_puts(&p->body, "<pre>");
+    mls_html_escape(&p->body, text);
+    mls_buf_puts(&p->body, "</pre>\n");
+}
+
+static void put_table(mls_page *p, const mls_table *t)
+{
+    mls_buf html = {0};
+
+    mls_buf_puts(&p->body, "<div class=\"wide\">\n");
+    if (mls_table_print(t, MLS_FORMAT_HTML, &html, NULL))
+        p->body.failed = true;
+    else
+        mls_buf_add(&p->body, html.data, html.len);
+    mls_buf_puts(&p->body, "</div>\n");
+    mls_buf_free(&html);
+}
+
+void mls_page_table(mls_page *p, const mls_table *t)
+{
+    end_tiles(p);
+    put_table(p, t);
+}
+
+void mls_page_details(mls_page *p, const char *summary, const mls_table *t)
+{
+    end_tiles(p);
+    mls_buf_puts(&p->body, "<details><summary>");
+    mls_html_escape(&p->body, summary);
+    mls_buf_puts(&p->body, "</summary>\n");
+    put_table(p, t);
+    mls_buf_puts(&p->body, "</details>\n");
+}
+
+mls_status mls_page_figure(mls_page *p, const char *folder, const char *name,
+                           const char *caption, mls_err *err)
+{
+    mls_buf path = {0};
+    char *svg = NULL;
+    unsigned char *base64 = NULL;
+    size_t len;
+    mls_status st = MLS_OK;
+
+    end_tiles(p);
+    mls_buf_printf(&path, "%s/plots/%s.svg", folder, name);
+    if (path.failed)
+        st = mls_fail(err, MLS_E_NOMEM, "no memory for a figure");
+    if (!st)
+        st = mls_file_read(path.data, 64u << 20, &svg, &len, err);
+    if (!st && !(base64 = malloc(4 * (len / 3 + 1) + 1)))
+        st = mls_fail(err, MLS_E_NOMEM, "no memory for a figure");
+    if (!st) {
+        /* As an image of its own, ids inside one drawing cannot meet another's. */
+        EVP_EncodeBlock(base64, (const unsigned char *)svg, (int)len);
+        mls_buf_puts(&p->body, "<figure><div class=\"wide\"><img alt=\"");
+        mls_html_escape(&p->body, caption);
+        mls_buf_puts(&p->body, "\" src=\"data:image/svg+xml;base64,");
+        mls_buf_puts(&p->body, (const char *)base64);
+        mls_buf_puts(&p->body, "\"></div>\n<figcaption>");
+        mls_html_escape(&p->body, caption);
+        mls_buf_printf(
+            &p->body,
+            " (<a href=\"plots/%s.png\">PNG</a>, <a href=\"plots/%s.svg\">SVG"
+            "</a>, <a href=\"data/%s.csv\">numbers</a>, "
+            "<a href=\"plots/%s.gp\">script</a>)</figcaption></figure>\n",
+            name, name, name, name);
+    }
+    free(base64);
+    free(svg);
+    mls_buf_free(&path);
+    return st;
+}
+
+mls_status mls_page_write(const mls_page *p, const char *path, mls_err *err)
+{
+    mls_buf out = {0};
+    mls_status st;
+
+    mls_buf_puts(&out, "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n"
+                       "<meta charset=\"utf-8\">\n"
+                       "<meta name=\"viewport\" content=\"width=device-width, "
+                       "initial-scale=1\">\n<title>");
+    mls_html_escape(&out, p->title);
+    mls_buf_printf(&out, "</title>\n<style>\n%s</style>\n</head>\n<body>\n<header><h1>",
+                   css);
+    mls_html_escape(&out, p->title);
+    mls_buf_printf(&out, "</h1>\n<nav><ul>\n%s</ul></nav></header>\n<main>\n",
+                   p->contents.data ? p->contents.data : "");
+    if (p->body.data)
+        mls_buf_add(&out, p->body.data, p->body.len);
+    mls_buf_printf(&out,
+                   "%s%s</main>\n<footer>mlascope " MLS_VERSION "</footer>\n"
+                   "</body>\n</html>\n",
+                   p->in_tiles ? "</div>\n" : "", p->in_section ? "</section>\n" : "");
+    if (out.failed || p->body.failed || p->contents.failed)
+        st = mls_fail(err, MLS_E_NOMEM, "no memory for %s", path);
+    else
+        st = mls_file_write(path, out.data, out.len, err);
+    mls_buf_free(&out);
+    return st;
+}

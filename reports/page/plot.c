@@ -1,0 +1,173 @@
+#define _GNU_SOURCE /* posix_spawn_file_actions_addchdir_np */
+#include "reports/page/plot.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/system/files.h"
+
+extern char **environ;
+
+/*
+ * One look for all pictures. Line colours are Okabe and Ito's, told apart with every
+ * common kind of colour blindness; the second eight are dashed and have other points.
+ * The map is cividis, even in lightness.
+ */
+static const char style[] =
+    "set encoding utf8\n"
+    "set datafile separator comma\n"
+    "set datafile missing \"\"\n"
+    "set border 3 linewidth 1 linecolor rgb \"#555555\"\n"
+    "set tics nomirror textcolor rgb \"#333333\"\n"
+    "set xlabel textcolor rgb \"#333333\"\n"
+    "set ylabel textcolor rgb \"#333333\"\n"
+    "set grid linewidth 0.5 linecolor rgb \"#dddddd\"\n"
+    "set key outside right top vertical Left reverse noenhanced samplen 3 spacing 1.1\n"
+    "set linetype 1 linewidth 2 pointtype 7 pointsize 0.7 linecolor rgb \"#0072b2\"\n"
+    "set linetype 2 linewidth 2 pointtype 5 pointsize 0.7 linecolor rgb \"#d55e00\"\n"
+    "set linetype 3 linewidth 2 pointtype 9 pointsize 0.8 linecolor rgb \"#009e73\"\n"
+    "set linetype 4 linewidth 2 pointtype 13 pointsize 0.8 linecolor rgb \"#cc79a7\"\n"
+    "set linetype 5 linewidth 2 pointtype 11 pointsize 0.8 linecolor rgb \"#e69f00\"\n"
+    "set linetype 6 linewidth 2 pointtype 6 pointsize 0.8 linecolor rgb \"#56b4e9\"\n"
+    "set linetype 7 linewidth 2 pointtype 4 pointsize 0.8 linecolor rgb \"#000000\"\n"
+    "set linetype 8 linewidth 2 pointtype 8 pointsize 0.8 linecolor rgb \"#8a6d00\"\n"
+    "set linetype 9 linewidth 2 dashtype 2 pointtype 2 pointsize 0.9 linecolor "
+    "rgb \"#0072b2\"\n"
+    "set linetype 10 linewidth 2 dashtype 2 pointtype 6 pointsize 0.9 linecolor "
+    "rgb \"#d55e00\"\n"
+    "set linetype 11 linewidth 2 dashtype 2 pointtype 12 pointsize 0.9 linecolor "
+    "rgb \"#009e73\"\n"
+    "set linetype 12 linewidth 2 dashtype 2 pointtype 8 pointsize 0.9 linecolor "
+    "rgb \"#cc79a7\"\n"
+    "set linetype 13 linewidth 2 dashtype 2 pointtype 4 pointsize 0.9 linecolor "
+    "rgb \"#e69f00\"\n"
+    "set linetype 14 linewidth 2 dashtype 2 pointtype 10 pointsize 0.9 linecolor "
+    "rgb \"#56b4e9\"\n"
+    "set linetype 15 linewidth 2 dashtype 2 pointtype 3 pointsize 0.9 linecolor "
+    "rgb \"#000000\"\n"
+    "set linetype 16 linewidth 2 dashtype 2 pointtype 15 pointsize 0.9 linecolor "
+    "rgb \"#8a6d00\"\n"
+    "set linetype cycle 16\n"
+    "set palette defined (0 \"#00224e\", 1 \"#123570\", 2 \"#3b496c\", 3 \"#575d6d\", "
+    "4 \"#707173\", 5 \"#8a8678\", 6 \"#a59c74\", 7 \"#c3b369\", 8 \"#e1cc55\", "
+    "9 \"#fee838\")\n";
+
+/* Run gnuplot on a script in its folder; its first line of complaint goes to err. */
+static mls_status run_gnuplot(const char *folder, const char *script, mls_err *err)
+{
+    char gnuplot[] = "gnuplot";
+    char *file = strdup(script);
+    char *argv[] = {gnuplot, file, NULL};
+    posix_spawn_file_actions_t actions;
+    char said[512];
+    size_t n = 0;
+    int pipe_ends[2] = {-1, -1}, exit_status = 0, failed;
+    pid_t child;
+
+    if (!file || pipe2(pipe_ends, O_CLOEXEC)) {
+        free(file);
+        return mls_fail(err, MLS_E_IO, "gnuplot cannot be started: %s",
+                        strerror(errno));
+    }
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_addchdir_np(&actions, folder);
+    posix_spawn_file_actions_adddup2(&actions, pipe_ends[1], STDERR_FILENO);
+    posix_spawn_file_actions_adddup2(&actions, pipe_ends[1], STDOUT_FILENO);
+    failed = posix_spawnp(&child, "gnuplot", &actions, NULL, argv, environ);
+    posix_spawn_file_actions_destroy(&actions);
+    close(pipe_ends[1]);
+    free(file);
+    if (failed) {
+        close(pipe_ends[0]);
+        return mls_fail(err, MLS_E_IO,
+                        "gnuplot cannot be started: %s; install gnuplot-nox",
+                        strerror(failed));
+    }
+    for (;;) { /* read all, keep the beginning */
+        char piece[4096];
+        const ssize_t got = read(pipe_ends[0], piece, sizeof piece);
+
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0)
+            break;
+        for (ssize_t i = 0; i < got && n + 1 < sizeof said; i++)
+            said[n++] = piece[i] == '\n' || piece[i] == '\r' ? ' ' : piece[i];
+    }
+    said[n] = '\0';
+    close(pipe_ends[0]);
+    while (waitpid(child, &exit_status, 0) < 0 && errno == EINTR)
+        continue;
+    if (exit_status != 0 || strstr(said, "warning"))
+        return mls_fail(err, MLS_E_IO, "%s/%s: gnuplot: %s", folder, script, said);
+    return MLS_OK;
+}
+
+static mls_status write_data(const char *folder, const mls_plot *p, mls_err *err)
+{
+    mls_buf csv = {0}, name = {0};
+    char *path = NULL;
+    mls_status st = mls_table_print(p->data, MLS_FORMAT_CSV, &csv, err);
+
+    mls_buf_printf(&name, "%s/data/%s.csv", folder, p->name);
+    path = name.data;
+    if (!st && !path)
+        st = mls_fail(err, MLS_E_NOMEM, "no memory for a plot");
+    if (!st)
+        st = mls_file_write(path, csv.data, csv.len, err);
+    mls_buf_free(&name);
+    mls_buf_free(&csv);
+    return st;
+}
+
+mls_status mls_plot_write(const char *folder, const mls_plot *p, mls_err *err)
+{
+    const unsigned width = p->width ? p->width : 900;
+    const unsigned height = p->height ? p->height : 540;
+    mls_buf script = {0}, path = {0}, file = {0};
+    char *plots = mls_path_join(folder, "plots"), *data = mls_path_join(folder, "data");
+    mls_status st = MLS_OK;
+
+    if (!plots || !data)
+        st = mls_fail(err, MLS_E_NOMEM, "no memory for a plot");
+    if (!st)
+        st = mls_folder_prepare(plots, err);
+    if (!st)
+        st = mls_folder_prepare(data, err);
+    if (!st)
+        st = write_data(folder, p, err);
+    mls_buf_printf(&script,
+                   "# Makes %s.svg and %s.png from ../data/%s.csv: gnuplot %s.gp\n%s",
+                   p->name, p->name, p->name, p->name, style);
+    mls_buf_printf(&script,
+                   "set terminal svg noenhanced size %u,%u dynamic font "
+                   "\"DejaVu Sans,13\" background rgb \"white\"\n"
+                   "set output \"%s.svg\"\n%s\nset output\n",
+                   width, height, p->name, p->script);
+    mls_buf_printf(
+        &script,
+        "set terminal pngcairo noenhanced size %u,%u font \"DejaVu Sans,10\" "
+        "background rgb \"white\"\n"
+        "set output \"%s.png\"\n%s\nset output\n",
+        width, height, p->name, p->script);
+    mls_buf_printf(&file, "%s.gp", p->name);
+    mls_buf_printf(&path, "%s/%s.gp", plots ? plots : "", p->name);
+    if (!st && (script.failed || path.failed || file.failed))
+        st = mls_fail(err, MLS_E_NOMEM, "no memory for a plot");
+    if (!st)
+        st = mls_file_write(path.data, script.data, script.len, err);
+    if (!st)
+        st = run_gnuplot(plots, file.data, err);
+    mls_buf_free(&script);
+    mls_buf_free(&path);
+    mls_buf_free(&file);
+    free(plots);
+    free(data);
+    return st;
+}

@@ -1,0 +1,41 @@
+/*
+ * Plots by gnuplot: the numbers as CSV, a script that anybody can run again, SVG and
+ * PNG.
+ */
+#ifndef MLS_PLOT_H
+#define MLS_PLOT_H
+
+#include <stddef.h>
+
+#include "common/base/status.h"
+#include "reports/page/table.h"
+
+/**
+ * Line types of the style, told apart by colour and point; those after half are dashed.
+ */
+enum { MLS_PLOT_LINES = 16 };
+
+/** One picture. All text is borrowed for the call. */
+typedef struct mls_plot {
+    const char *name; /* file name without ending: letters, digits, '-' */
+    /**
+     * The numbers; written to data/<name>.csv with a header row. The script reads it as
+     * "../data/<name>.csv", columns by header name: using "rank":"sigma".
+     */
+    const mls_table *data;
+    /**
+     * gnuplot commands, from titles to `plot`; terminal and output are set around it.
+     */
+    const char *script;
+    unsigned width, height; /* pixels; 0: 900 x 540 */
+} mls_plot;
+
+/**
+ * Write <folder>/data/NAME.csv, <folder>/plots/NAME.gp, NAME.svg and NAME.png. Running
+ * `gnuplot NAME.gp` in <folder>/plots makes the same pictures again.
+ *
+ * @return MLS_OK, MLS_E_IO (gnuplot missing or failed: its first message), MLS_E_NOMEM
+ */
+mls_status mls_plot_write(const char *folder, const mls_plot *plot, mls_err *err);
+
+#endif

@@ -1,0 +1,582 @@
+#include "reports/page/table.h"
+
+#include <csv.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "reports/page/html.h"
+
+typedef enum { CELL_EMPTY, CELL_TEXT, CELL_REAL, CELL_COUNT } cell_type;
+
+typedef struct {
+    cell_type type;
+    char *text;
+    double real;
+    long long count;
+} cell;
+
+typedef struct {
+    char *key, *heading, *unit;
+    int decimals;
+    bool detail;
+} column;
+
+typedef struct {
+    char *key, *value;
+} meta;
+
+struct mls_table {
+    char *title;
+    column *columns;
+    size_t n_columns, cap_columns;
+    cell *cells; /* row after row */
+    size_t n_cells, cap_cells;
+    char **notes;
+    size_t n_notes, cap_notes;
+    meta *metas;
+    size_t n_metas, cap_metas;
+    bool failed; /* memory ran out */
+};
+
+static const char *const format_names[] = {"table", "md",   "csv", "json",
+                                           "jsonl", "html", NULL};
+
+mls_status mls_format_parse(mls_format *format, const char *text, mls_err *err)
+{
+    for (size_t i = 0; format_names[i]; i++)
+        if (strcmp(text, format_names[i]) == 0) {
+            *format = (mls_format)i;
+            return MLS_OK;
+        }
+    return mls_fail(err, MLS_E_ARG,
+                    "expected table, md, csv, json, jsonl or html, found \"%s\"", text);
+}
+
+mls_table *mls_table_new(const char *title)
+{
+    mls_table *t = calloc(1, sizeof *t);
+
+    if (t && title)
+        t->title = strdup(title);
+    return t;
+}
+
+void mls_table_free(mls_table *t)
+{
+    if (!t)
+        return;
+    for (size_t i = 0; i < t->n_columns; i++) {
+        free(t->columns[i].key);
+        free(t->columns[i].heading);
+        free(t->columns[i].unit);
+    }
+    for (size_t i = 0; i < t->n_cells; i++)
+        free(t->cells[i].text);
+    for (size_t i = 0; i < t->n_notes; i++)
+        free(t->notes[i]);
+    for (size_t i = 0; i < t->n_metas; i++) {
+        free(t->metas[i].key);
+        free(t->metas[i].value);
+    }
+    free(t->columns);
+    free(t->cells);
+    free(t->notes);
+    free(t->metas);
+    free(t->title);
+    free(t);
+}
+
+/*
+ * Room for one more element in a growing array; NULL (and failed) when there is none.
+ */
+static void *grow(mls_table *t, void *array, size_t n, size_t *cap, size_t size)
+{
+    void *bigger;
+
+    if (n < *cap)
+        return array;
+    bigger = realloc(array, (*cap ? 2 * *cap : 16) * size);
+    if (!bigger) {
+        t->failed = true;
+        return NULL;
+    }
+    *cap = *cap ? 2 * *cap : 16;
+    return bigger;
+}
+
+static char *copy(mls_table *t, const char *s)
+{
+    char *c = strdup(s ? s : "");
+
+    if (!c)
+        t->failed = true;
+    return c;
+}
+
+void mls_table_column(mls_table *t, const char *key, const char *heading,
+                      const char *unit, int decimals)
+{
+    column *columns;
+
+    if (!t)
+        return;
+    columns = grow(t, t->columns, t->n_columns, &t->cap_columns, sizeof *columns);
+    if (!columns)
+        return;
+    t->columns = columns;
+    columns[t->n_columns++] = (column){.key = copy(t, key),
+                                       .heading = copy(t, heading),
+                                       .unit = copy(t, unit),
+                                       .decimals = decimals};
+}
+
+void mls_table_detail(mls_table *t)
+{
+    if (t && t->n_columns)
+        t->columns[t->n_columns - 1].detail = true;
+}
+
+void mls_table_row(mls_table *t)
+{
+    /* A row that ended early is filled with empty cells. */
+    while (t && !t->failed && t->n_columns && t->n_cells % t->n_columns)
+        mls_table_empty(t);
+}
+
+static void add(mls_table *t, cell c)
+{
+    cell *cells;
+
+    if (!t) {
+        free(c.text);
+        return;
+    }
+    cells = grow(t, t->cells, t->n_cells, &t->cap_cells, sizeof *cells);
+    if (!cells) {
+        free(c.text);
+        return;
+    }
+    t->cells = cells;
+    cells[t->n_cells++] = c;
+}
+
+void mls_table_text(mls_table *t, const char *s)
+{
+    if (t)
+        add(t, (cell){.type = CELL_TEXT, .text = copy(t, s)});
+}
+
+void mls_table_real(mls_table *t, double x)
+{
+    add(t, (cell){.type = isnan(x) ? CELL_EMPTY : CELL_REAL, .real = x});
+}
+
+void mls_table_count(mls_table *t, long long n)
+{
+    add(t, (cell){.type = CELL_COUNT, .count = n});
+}
+
+void mls_table_empty(mls_table *t)
+{
+    add(t, (cell){.type = CELL_EMPTY});
+}
+
+void mls_table_note(mls_table *t, const char *note)
+{
+    char **notes;
+
+    if (!t)
+        return;
+    notes = grow(t, t->notes, t->n_notes, &t->cap_notes, sizeof *notes);
+    if (!notes)
+        return;
+    t->notes = notes;
+    notes[t->n_notes++] = copy(t, note);
+}
+
+void mls_table_meta(mls_table *t, const char *key, const char *value)
+{
+    meta *metas;
+
+    if (!t)
+        return;
+    metas = grow(t, t->metas, t->n_metas, &t->cap_metas, sizeof *metas);
+    if (!metas)
+        return;
+    t->metas = metas;
+    metas[t->n_metas++] = (meta){.key = copy(t, key), .value = copy(t, value)};
+}
+
+static size_t rows(const mls_table *t)
+{
+    return t->n_columns ? (t->n_cells + t->n_columns - 1) / t->n_columns : 0;
+}
+
+static const cell *at(const mls_table *t, size_t row, size_t col)
+{
+    static const cell empty = {.type = CELL_EMPTY};
+    const size_t i = row * t->n_columns + col;
+
+    return i < t->n_cells ? &t->cells[i] : &empty;
+}
+
+enum { NUMBER_SIZE = 400 }; /* holds DBL_MAX with 17 decimals */
+
+/* A cell for people: its own text, or a number written into `number`. */
+static const char *show(const cell *c, int decimals, char number[NUMBER_SIZE])
+{
+    switch (c->type) {
+    case CELL_EMPTY:
+        return "-";
+    case CELL_TEXT:
+        return c->text;
+    case CELL_COUNT:
+        snprintf(number, NUMBER_SIZE, "%lld", c->count);
+        break;
+    case CELL_REAL:
+        if (decimals < 0)
+            snprintf(number, NUMBER_SIZE, "%.4g", c->real);
+        else
+            snprintf(number, NUMBER_SIZE, "%.*f", decimals, c->real);
+        if (number[0] == '-' && !number[1 + strspn(number + 1, "0.")])
+            return number + 1; /* what rounds to nothing has no sign */
+        break;
+    }
+    return number;
+}
+
+enum { HEADING_SIZE = 256 };
+
+static void heading(const column *c, char out[HEADING_SIZE])
+{
+    if (c->unit[0])
+        snprintf(out, HEADING_SIZE, "%s (%s)", c->heading, c->unit);
+    else
+        snprintf(out, HEADING_SIZE, "%s", c->heading);
+}
+
+/* Code points that put_line() writes, so that UTF-8 text lines up. */
+static size_t width_of(const char *s, bool markdown)
+{
+    size_t n = 0;
+
+    for (; *s; s++)
+        if (((unsigned char)*s & 0xc0) != 0x80)
+            n += markdown && *s == '|' ? 2 : 1;
+    return n;
+}
+
+static void pad(mls_buf *out, size_t n)
+{
+    while (n--)
+        mls_buf_add(out, " ", 1);
+}
+
+/* Text on one line; a bar would end a cell of Markdown. */
+static void put_line(mls_buf *out, const char *text, bool markdown)
+{
+    for (; *text; text++) {
+        if (markdown && *text == '|')
+            mls_buf_puts(out, "\\");
+        mls_buf_add(out, (unsigned char)*text < ' ' ? " " : text, 1);
+    }
+}
+
+static void put_aligned(mls_buf *out, const char *text, size_t width, bool left,
+                        bool last, bool markdown)
+{
+    const size_t w = width_of(text, markdown);
+    const size_t space = w < width ? width - w : 0;
+
+    if (!left)
+        pad(out, space);
+    put_line(out, text, markdown);
+    if (left && !last)
+        pad(out, space);
+}
+
+static bool is_text_column(const mls_table *t, size_t col)
+{
+    for (size_t r = 0; r < rows(t); r++)
+        if (at(t, r, col)->type == CELL_TEXT)
+            return true;
+    return false;
+}
+
+static size_t column_width(const mls_table *t, size_t col, bool markdown)
+{
+    char text[HEADING_SIZE], number[NUMBER_SIZE];
+    size_t width;
+
+    heading(&t->columns[col], text);
+    width = width_of(text, markdown);
+    for (size_t r = 0; r < rows(t); r++) {
+        const size_t w =
+            width_of(show(at(t, r, col), t->columns[col].decimals, number), markdown);
+
+        if (w > width)
+            width = w;
+    }
+    return width;
+}
+
+/* What the screen leaves out, and where it is. */
+static void name_details(const mls_table *t, mls_buf *out)
+{
+    size_t n = 0;
+
+    for (size_t c = 0; c < t->n_columns; c++)
+        if (t->columns[c].detail)
+            mls_buf_printf(out, "%s%s",
+                           n++ ? ", " : "also in csv and json: ", t->columns[c].key);
+    if (n)
+        mls_buf_puts(out, "\n");
+}
+
+static void print_text(const mls_table *t, mls_buf *out, bool markdown)
+{
+    const char *before = markdown ? "| " : "";
+    const char *between = markdown ? " | " : "  ";
+    const char *after = markdown ? " |\n" : "\n";
+    size_t *width = calloc(2 * t->n_columns + 1, sizeof *width);
+    size_t *shown = width ? width + t->n_columns : NULL, n = 0; /* indices of columns */
+    char text[HEADING_SIZE], number[NUMBER_SIZE];
+
+    if (!width) {
+        out->failed = true;
+        return;
+    }
+    if (t->title)
+        mls_buf_printf(out, markdown ? "### %s\n\n" : "%s\n", t->title);
+    for (size_t i = 0; i < t->n_metas; i++)
+        mls_buf_printf(out, markdown ? "- %s: `%s`\n" : "# %s: %s\n", t->metas[i].key,
+                       t->metas[i].value);
+    if (markdown && t->n_metas)
+        mls_buf_puts(out, "\n");
+    for (size_t c = 0; c < t->n_columns; c++)
+        if (markdown || !t->columns[c].detail) {
+            width[c] = column_width(t, c, markdown);
+            shown[n++] = c;
+        }
+    for (size_t k = 0; k < n; k++) {
+        heading(&t->columns[shown[k]], text);
+        mls_buf_puts(out, k ? between : before);
+        put_aligned(out, text, width[shown[k]], is_text_column(t, shown[k]),
+                    !markdown && k + 1 == n, markdown);
+    }
+    mls_buf_puts(out, after);
+    for (size_t c = 0; markdown && c < t->n_columns; c++) {
+        const bool left = is_text_column(t, c);
+
+        mls_buf_puts(out, "|");
+        mls_buf_puts(out, left ? ":" : "-");
+        for (size_t i = 0; i < width[c]; i++)
+            mls_buf_puts(out, "-");
+        mls_buf_puts(out, left ? "-" : ":");
+    }
+    if (markdown)
+        mls_buf_puts(out, "|\n");
+    for (size_t r = 0; r < rows(t); r++) {
+        for (size_t k = 0; k < n; k++) {
+            const size_t c = shown[k];
+
+            mls_buf_puts(out, k ? between : before);
+            put_aligned(out, show(at(t, r, c), t->columns[c].decimals, number),
+                        width[c], is_text_column(t, c), !markdown && k + 1 == n,
+                        markdown);
+        }
+        mls_buf_puts(out, after);
+    }
+    for (size_t i = 0; i < t->n_notes; i++)
+        mls_buf_printf(out, "%s%s\n", markdown ? (i ? "" : "\n") : "", t->notes[i]);
+    if (!markdown)
+        name_details(t, out);
+    free(width);
+}
+
+/* A cell with all its digits; empty stays empty. */
+static const char *full_text(const cell *c, char number[NUMBER_SIZE])
+{
+    if (c->type == CELL_EMPTY)
+        return "";
+    if (c->type != CELL_REAL)
+        return show(c, -1, number);
+    snprintf(number, NUMBER_SIZE, "%.17g", c->real);
+    return number;
+}
+
+static void put_csv(mls_buf *out, const char *text, bool first)
+{
+    const size_t size = 2 * strlen(text) + 2; /* every character a quote */
+    char *quoted = malloc(size);
+
+    if (!quoted) {
+        out->failed = true;
+        return;
+    }
+    if (!first)
+        mls_buf_puts(out, ",");
+    mls_buf_add(out, quoted, csv_write(quoted, size, text, strlen(text)));
+    free(quoted);
+}
+
+static void print_csv(const mls_table *t, mls_buf *out)
+{
+    char number[NUMBER_SIZE];
+
+    for (size_t c = 0; c < t->n_columns; c++)
+        put_csv(out, t->columns[c].key, c == 0);
+    mls_buf_puts(out, "\r\n");
+    for (size_t r = 0; r < rows(t); r++) {
+        for (size_t c = 0; c < t->n_columns; c++) {
+            put_csv(out, full_text(at(t, r, c), number), c == 0);
+        }
+        mls_buf_puts(out, "\r\n");
+    }
+}
+
+static void put_json_string(mls_buf *out, const char *s)
+{
+    mls_buf_puts(out, "\"");
+    for (; *s; s++) {
+        const unsigned char u = (unsigned char)*s;
+
+        if (u == '"' || u == '\\')
+            mls_buf_printf(out, "\\%c", u);
+        else if (u < 0x20)
+            mls_buf_printf(out, "\\u%04x", u);
+        else
+            mls_buf_add(out, s, 1);
+    }
+    mls_buf_puts(out, "\"");
+}
+
+static void put_json_row(const mls_table *t, size_t r, mls_buf *out)
+{
+    char number[NUMBER_SIZE];
+
+    mls_buf_puts(out, "{");
+    for (size_t c = 0; c < t->n_columns; c++) {
+        const cell *x = at(t, r, c);
+
+        if (c)
+            mls_buf_puts(out, ", ");
+        put_json_string(out, t->columns[c].key);
+        mls_buf_puts(out, ": ");
+        if (x->type == CELL_TEXT)
+            put_json_string(out, x->text);
+        else if (x->type == CELL_EMPTY || (x->type == CELL_REAL && !isfinite(x->real)))
+            mls_buf_puts(out, "null");
+        else
+            mls_buf_puts(out, full_text(x, number));
+    }
+    mls_buf_puts(out, "}");
+}
+
+static void print_json(const mls_table *t, mls_buf *out)
+{
+    mls_buf_puts(out, "{\"title\": ");
+    put_json_string(out, t->title ? t->title : "");
+    for (size_t i = 0; i < t->n_metas; i++) {
+        mls_buf_puts(out, ",\n ");
+        put_json_string(out, t->metas[i].key);
+        mls_buf_puts(out, ": ");
+        put_json_string(out, t->metas[i].value);
+    }
+    mls_buf_puts(out, ",\n \"columns\": [");
+    for (size_t c = 0; c < t->n_columns; c++) {
+        mls_buf_puts(out, c ? ",\n  {\"key\": " : "\n  {\"key\": ");
+        put_json_string(out, t->columns[c].key);
+        mls_buf_puts(out, ", \"title\": ");
+        put_json_string(out, t->columns[c].heading);
+        mls_buf_puts(out, ", \"unit\": ");
+        put_json_string(out, t->columns[c].unit);
+        mls_buf_puts(out, "}");
+    }
+    mls_buf_puts(out, "],\n \"rows\": [");
+    for (size_t r = 0; r < rows(t); r++) {
+        mls_buf_puts(out, r ? ",\n  " : "\n  ");
+        put_json_row(t, r, out);
+    }
+    mls_buf_puts(out, "],\n \"notes\": [");
+    for (size_t i = 0; i < t->n_notes; i++) {
+        mls_buf_puts(out, i ? ", " : "");
+        put_json_string(out, t->notes[i]);
+    }
+    mls_buf_puts(out, "]}\n");
+}
+
+static void print_jsonl(const mls_table *t, mls_buf *out)
+{
+    for (size_t r = 0; r < rows(t); r++) {
+        put_json_row(t, r, out);
+        mls_buf_puts(out, "\n");
+    }
+}
+
+static void print_html(const mls_table *t, mls_buf *out)
+{
+    char text[HEADING_SIZE], number[NUMBER_SIZE];
+
+    mls_buf_puts(out, "<table>\n");
+    if (t->title) {
+        mls_buf_puts(out, "<caption>");
+        mls_html_escape(out, t->title);
+        mls_buf_puts(out, "</caption>\n");
+    }
+    mls_buf_puts(out, "<thead><tr>");
+    for (size_t c = 0; c < t->n_columns; c++) {
+        heading(&t->columns[c], text);
+        mls_buf_puts(out, is_text_column(t, c) ? "<th class=\"text\">" : "<th>");
+        mls_html_escape(out, text);
+        mls_buf_puts(out, "</th>");
+    }
+    mls_buf_puts(out, "</tr></thead>\n<tbody>\n");
+    for (size_t r = 0; r < rows(t); r++) {
+        mls_buf_puts(out, "<tr>");
+        for (size_t c = 0; c < t->n_columns; c++) {
+            mls_buf_puts(out, is_text_column(t, c) ? "<td class=\"text\">" : "<td>");
+            mls_html_escape(out, show(at(t, r, c), t->columns[c].decimals, number));
+            mls_buf_puts(out, "</td>");
+        }
+        mls_buf_puts(out, "</tr>\n");
+    }
+    mls_buf_puts(out, "</tbody>\n</table>\n");
+    for (size_t i = 0; i < t->n_notes; i++) {
+        mls_buf_puts(out, "<p class=\"note\">");
+        mls_html_escape(out, t->notes[i]);
+        mls_buf_puts(out, "</p>\n");
+    }
+}
+
+mls_status mls_table_print(const mls_table *t, mls_format format, mls_buf *out,
+                           mls_err *err)
+{
+    if (t && !t->failed) {
+        switch (format) {
+        case MLS_FORMAT_TABLE:
+            print_text(t, out, false);
+            break;
+        case MLS_FORMAT_MD:
+            print_text(t, out, true);
+            break;
+        case MLS_FORMAT_CSV:
+            print_csv(t, out);
+            break;
+        case MLS_FORMAT_JSON:
+            print_json(t, out);
+            break;
+        case MLS_FORMAT_JSONL:
+            print_jsonl(t, out);
+            break;
+        case MLS_FORMAT_HTML:
+            print_html(t, out);
+            break;
+        }
+    }
+    if (!t || t->failed || out->failed)
+        return mls_fail(err, MLS_E_NOMEM, "no memory for a table");
+    return MLS_OK;
+}

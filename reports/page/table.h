@@ -1,0 +1,62 @@
+/*
+ * Tables of results: one object, printed as text, Markdown, CSV, JSON, JSON lines,
+ * HTML.
+ */
+#ifndef MLS_TABLE_H
+#define MLS_TABLE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "common/base/buf.h"
+#include "common/base/status.h"
+
+typedef enum mls_format {
+    MLS_FORMAT_TABLE, /* aligned text for a terminal */
+    MLS_FORMAT_MD,
+    MLS_FORMAT_CSV, /* RFC 4180, full precision, through libcsv */
+    MLS_FORMAT_JSON,
+    MLS_FORMAT_JSONL,
+    MLS_FORMAT_HTML, /* a <table> for the report */
+} mls_format;
+
+/** "table", "md", "csv", "json", "jsonl" or "html"; MLS_E_ARG names these. */
+mls_status mls_format_parse(mls_format *format, const char *text, mls_err *err);
+
+/** Rows of typed cells. Memory failures are remembered and reported by the writer. */
+typedef struct mls_table mls_table;
+
+/** @param title  may be NULL; copied */
+mls_table *mls_table_new(const char *title);
+void mls_table_free(mls_table *t); /* NULL is accepted */
+
+/**
+ * Add a column before the first row.
+ * @param key       for CSV and JSON: lower_case_with_underscores
+ * @param heading   for people: "KL"
+ * @param unit      "bytes", "nat", "%", "" ...; shown in the heading and column sidecar
+ * @param decimals  shown in TABLE, MD, HTML; -1: %.4g. CSV and JSON keep full precision
+ */
+void mls_table_column(mls_table *t, const char *key, const char *heading,
+                      const char *unit, int decimals);
+/** The last column is a detail: TABLE, which must fit a screen, leaves it out. */
+void mls_table_detail(mls_table *t);
+void mls_table_row(mls_table *t);                 /* begins a row */
+void mls_table_text(mls_table *t, const char *s); /* next cell; copied */
+void mls_table_real(mls_table *t, double x);      /* NaN: empty cell */
+void mls_table_count(mls_table *t, long long n);
+void mls_table_empty(mls_table *t); /* a cell without a value */
+
+/** A line under the table for people ("95 % intervals over sequences"); copied. */
+void mls_table_note(mls_table *t, const char *note);
+/** Key and value that open every format ("model", "text", "command"); copied. */
+void mls_table_meta(mls_table *t, const char *key, const char *value);
+
+/**
+ * Append the table to out in one format.
+ * @return MLS_OK, or MLS_E_NOMEM for any memory that was short since mls_table_new()
+ */
+mls_status mls_table_print(const mls_table *t, mls_format format, mls_buf *out,
+                           mls_err *err);
+
+#endif

@@ -1,0 +1,201 @@
+#include "reports/report/measured.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "analysis/capture/store.h"
+#include "analysis/numeric/blas.h"
+#include "common/system/files.h"
+#include "common/system/hash.h"
+
+enum { GROUP = 16, KEY_FILE_MAX = 4096 };
+
+static const char rows_name[] = "measured.part.jsonl", plan_name[] = "plan.json",
+                  plan_key_name[] = "plan.json.part";
+
+/*
+ * What the statistics are: the first bytes of the capture file, which hold the hash of
+ * all others and were checked when it was opened; and the kernels that compute with
+ * them.
+ */
+static mls_status capture_id(char id[MLS_SHA256_HEX], const mls_capture *capture,
+                             mls_err *err)
+{
+    const char *path = mls_capture_path(capture);
+    char head[MLS_STORE_BLOCK];
+    mls_sha256 *h = NULL;
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    mls_status st = fd < 0 ? mls_fail(err, MLS_E_IO, "%s cannot be opened again", path)
+                           : mls_pread_all(fd, head, sizeof head, 0, path, err);
+
+    if (!st)
+        st = mls_sha256_new(&h, err);
+    if (!st) {
+        mls_sha256_add(h, head, sizeof head);
+        mls_sha256_add(h, mls_blas_core(), strlen(mls_blas_core()));
+        mls_sha256_hex(h, id);
+    }
+    mls_sha256_free(h);
+    if (fd >= 0)
+        close(fd);
+    return st;
+}
+
+static mls_method_input input(const mls_report *r)
+{
+    return (mls_method_input){.config = mls_model_config(r->model),
+                              .model = r->model,
+                              .capture = r->capture,
+                              .pool = r->pool};
+}
+
+mls_status mls_measured_settings(mls_comparison *out, const mls_report *r,
+                                 const mls_corpus *text, const mls_setting *setting,
+                                 size_t n, mls_err *err)
+{
+    char *path = mls_path_join(r->folder, rows_name), id[MLS_SHA256_HEX];
+    mls_status st = path ? capture_id(id, r->capture, err)
+                         : mls_fail(err, MLS_E_NOMEM, "no memory for a report");
+    mls_setting own;
+    size_t kept = 0;
+
+    *out = (mls_comparison){0};
+    /* Without a setting the original alone: its NLL comes with any row. */
+    if (!st && n == 0)
+        st = mls_setting_parse(&own, "baseline", err);
+    const mls_compare_request request = {.in = input(r),
+                                         .corpus = text,
+                                         .setting = n ? setting : &own,
+                                         .n = n ? n : 1,
+                                         .tokens = MLS_MEASURED_TOKENS,
+                                         .group = GROUP,
+                                         .rows_path = path,
+                                         .model_id =
+                                             mls_capture_model_sha256(r->capture),
+                                         .capture_id = id};
+
+    if (!st)
+        st = mls_compare(out, &request, r->progress, err);
+    for (size_t i = 0; !st && i < out->n; i++)
+        kept += out->row[i].kept_row;
+    if (kept > 0)
+        mls_progress_note(r->progress, "%zu of %zu settings were measured before", kept,
+                          out->n);
+    free(path);
+    return st;
+}
+
+/* --- The plan --- */
+
+/* What a plan follows from; its file carries the command too. */
+static mls_status plan_key(char key[MLS_SHA256_HEX], const mls_report *r,
+                           const mls_plan_request *p, mls_err *err)
+{
+    const mls_corpus *texts[] = {p->search, p->verify};
+    char id[MLS_SHA256_HEX], setting[512];
+    mls_buf b = {0};
+    mls_sha256 *h = NULL;
+    mls_status st = capture_id(id, r->capture, err);
+
+    if (!st)
+        st = mls_sha256_new(&h, err);
+    mls_buf_printf(&b, "mlascope %s\nmodel %s\ncapture %s\n%s\n", MLS_VERSION,
+                   p->model_sha256, id, r->command);
+    for (size_t i = 0; i < 2; i++) {
+        const mls_corpus *t = texts[i];
+
+        mls_buf_printf(&b, "text %s %zu\n", t->sha256, t->N);
+        mls_buf_add(&b, (const char *)t->start, (t->N + 1) * sizeof *t->start);
+        mls_buf_add(&b, (const char *)(t->ids + t->start[0]),
+                    (t->start[t->N] - t->start[0]) * sizeof *t->ids);
+    }
+    for (size_t i = 0; i < p->n_methods; i++)
+        mls_buf_printf(&b, "%s\n",
+                       mls_setting_text(&p->method[i], setting, sizeof setting));
+    for (size_t i = 0; i < p->n_bits; i++)
+        mls_buf_printf(&b, "bits %zu\n", p->bits[i]);
+    mls_buf_printf(&b, "%zu %zu %.17g\n", p->multiple, p->tokens, p->budget);
+    if (!st && b.failed)
+        st = mls_fail(err, MLS_E_NOMEM, "no memory for a report");
+    if (!st) {
+        mls_sha256_add(h, b.data, b.len);
+        mls_sha256_hex(h, key);
+    }
+    mls_sha256_free(h);
+    mls_buf_free(&b);
+    return st;
+}
+
+/* The key's file: the request, then the plan that came of it. */
+static mls_status plan_state(mls_buf *state, const char *key, const char *plan_path,
+                             mls_err *err)
+{
+    char hex[MLS_SHA256_HEX];
+    const mls_status st = mls_sha256_file(plan_path, hex, err);
+
+    if (!st)
+        mls_buf_printf(state, "request %s\nplan %s\n", key, hex);
+    return !st && state->failed ? mls_fail(err, MLS_E_NOMEM, "no memory for a report")
+                                : st;
+}
+
+static bool is_made(const char *key, const char *key_path, const char *plan_path)
+{
+    mls_buf want = {0};
+    char *found = NULL;
+    size_t len;
+    const bool made = mls_file_exists(key_path) && mls_file_exists(plan_path) &&
+                      !plan_state(&want, key, plan_path, NULL) &&
+                      !mls_file_read(key_path, KEY_FILE_MAX, &found, &len, NULL) &&
+                      len == want.len && memcmp(found, want.data, len) == 0;
+
+    mls_buf_free(&want);
+    free(found);
+    return made;
+}
+
+mls_status mls_measured_plan(mls_plan *out, const mls_report *r,
+                             const mls_plan_request *request, mls_err *err)
+{
+    char *path = mls_path_join(r->folder, plan_name);
+    char *key_path = mls_path_join(r->folder, plan_key_name), key[MLS_SHA256_HEX];
+    mls_buf state = {0};
+    mls_status st = path && key_path
+                        ? plan_key(key, r, request, err)
+                        : mls_fail(err, MLS_E_NOMEM, "no memory for a report");
+
+    *out = (mls_plan){0};
+    if (!st && is_made(key, key_path, path) && !mls_plan_read(out, path, NULL))
+        goto done;
+    if (!st)
+        st = mls_plan_make(out, request, r->progress, err);
+    if (!st)
+        st = mls_plan_write(out, path, r->command, err);
+    if (!st)
+        st = plan_state(&state, key, path, err);
+    if (!st)
+        st = mls_file_write(key_path, state.data, state.len, err);
+    if (st)
+        mls_plan_free(out);
+
+done:
+    mls_buf_free(&state);
+    free(key_path);
+    free(path);
+    return st;
+}
+
+void mls_measured_forget(const mls_report *r)
+{
+    const char *const names[] = {rows_name, plan_key_name};
+
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        char *path = mls_path_join(r->folder, names[i]);
+
+        if (path)
+            unlink(path);
+        free(path);
+    }
+}

@@ -1,0 +1,37 @@
+/* What a report has measured so far, in its folder, until the report is finished. */
+#ifndef MLS_MEASURED_H
+#define MLS_MEASURED_H
+
+#include "bench/evaluate/compare.h"
+#include "bench/plan/plan.h"
+#include "reports/report/report.h"
+
+enum { MLS_MEASURED_TOKENS = 4096 /* context length of a report's bytes */ };
+
+/**
+ * Settings on a text, measured or, where an earlier run of the same report did, read
+ * back to the last bit (FOLDER/measured.part.jsonl, docs/format/report.md).
+ *
+ * @param setting   (n), 0: only the original is measured; bytes are at
+ *                  MLS_MEASURED_TOKENS
+ * @param[out] out  (max(n, 1)) release with mls_comparison_free()
+ * @return what mls_compare() says
+ */
+mls_status mls_measured_settings(mls_comparison *out, const mls_report *r,
+                                 const mls_corpus *text, const mls_setting *setting,
+                                 size_t n, mls_err *err);
+
+/**
+ * The plan of a request, made and written to FOLDER/plan.json or, where an earlier run
+ * of the same report did, read from there.
+ *
+ * @param[out] out  release with mls_plan_free()
+ * @return what mls_plan_make() and mls_plan_write() say
+ */
+mls_status mls_measured_plan(mls_plan *out, const mls_report *r,
+                             const mls_plan_request *request, mls_err *err);
+
+/** The report is finished: nothing has to go on. */
+void mls_measured_forget(const mls_report *r);
+
+#endif

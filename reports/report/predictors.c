@@ -1,0 +1,278 @@
+#include "reports/report/predictors.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "analysis/numeric/interval.h"
+#include "common/base/buf.h"
+#include "common/base/checked.h"
+#include "reports/page/plot.h"
+
+enum { EQUAL_MIN = 4, ATTENTION = MLS_PREDICTORS - 1 };
+
+static const double round_off_error = 1e-6; /* also in the script of the plot */
+
+static const struct {
+    const char *key, *name, *axis;
+} predictors[MLS_PREDICTORS] = {
+    {"key", "key error", "relative squared error of keys"},
+    {"value", "value error", "relative squared error of values"},
+    {"logit", "logit error", "root mean square error of scores (nat)"},
+    {"output", "output error", "relative squared error of value outputs"},
+    {"attention", "attention error", "relative squared error of attention outputs"},
+};
+
+/*
+ * Error k; NaN where the form is the model's own but for round-off: what such a method
+ * loses (tokens that it drops) is not in the form, only in its attention outputs.
+ */
+static double error_of(const mls_prediction *p, size_t k)
+{
+    const double error[MLS_PREDICTORS] = {p->predicted.key, p->predicted.value,
+                                          p->predicted.logit, p->predicted.output,
+                                          p->predicted.attention};
+    bool round_off = true;
+
+    for (size_t i = 0; i < MLS_PREDICTORS; i++)
+        round_off &= i == ATTENTION ? k != ATTENTION : error[i] < round_off_error;
+    return round_off ? (double)NAN : error[k];
+}
+
+/* Settings of one size (NaN: of any) that have error k, into x and y (n). */
+static size_t gather(const mls_prediction *p, size_t n, size_t k, double size,
+                     double *x, double *y)
+{
+    size_t found = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        if (isnan(error_of(&p[i], k)) || (!isnan(size) && p[i].size != size))
+            continue;
+        x[found] = error_of(&p[i], k);
+        y[found++] = p[i].kl;
+    }
+    return found;
+}
+
+/* Is p[i] the first of its size? */
+static bool first_of_size(const mls_prediction *p, size_t i)
+{
+    for (size_t j = 0; j < i; j++)
+        if (p[j].size == p[i].size)
+            return false;
+    return true;
+}
+
+mls_status mls_predictors_rank(mls_predictor rank[MLS_PREDICTORS],
+                               const mls_prediction *p, size_t n, mls_err *err)
+{
+    double *x = mls_calloc3(n, 1, 1, sizeof *x), *y = mls_calloc3(n, 1, 1, sizeof *y);
+    mls_status st = MLS_OK;
+
+    if (!x || !y)
+        st = mls_fail(err, MLS_E_NOMEM, "no memory for %zu predictions", n);
+    for (size_t k = 0; k < MLS_PREDICTORS && !st; k++) {
+        double sum = 0, weight = 0;
+
+        rank[k].name = predictors[k].name;
+        rank[k].n = gather(p, n, k, (double)NAN, x, y);
+        rank[k].rank = rank[k].n ? mls_rank_correlation(x, y, rank[k].n) : (double)NAN;
+        for (size_t i = 0; i < n; i++) {
+            if (!first_of_size(p, i))
+                continue;
+            const size_t found = gather(p, n, k, p[i].size, x, y);
+            const double one =
+                found < EQUAL_MIN ? (double)NAN : mls_rank_correlation(x, y, found);
+
+            if (isnan(one))
+                continue;
+            sum += (double)found * one;
+            weight += (double)found;
+        }
+        rank[k].rank_equal_size = sum / weight;
+    }
+    free(x);
+    free(y);
+    return st;
+}
+
+static double figure_of(const mls_predictor *r, bool equal)
+{
+    return equal ? r->rank_equal_size : r->rank;
+}
+
+const char *mls_predictors_say(const mls_predictor rank[MLS_PREDICTORS], char *out,
+                               size_t size)
+{
+    size_t best = MLS_PREDICTORS, worst = MLS_PREDICTORS;
+    bool equal = false;
+
+    for (size_t k = 0; k < MLS_PREDICTORS; k++)
+        equal |= !isnan(rank[k].rank_equal_size);
+    for (size_t k = 0; k < MLS_PREDICTORS; k++) {
+        const double x = figure_of(&rank[k], equal);
+
+        if (isnan(x))
+            continue;
+        if (best == MLS_PREDICTORS || x > figure_of(&rank[best], equal))
+            best = k;
+        if (worst == MLS_PREDICTORS || x < figure_of(&rank[worst], equal))
+            worst = k;
+    }
+    if (best == MLS_PREDICTORS)
+        snprintf(out, size,
+                 "No predicted error can be compared with measured KL here.");
+    else if (figure_of(&rank[best], equal) < 0.5)
+        snprintf(out, size,
+                 "No predicted error deserves trust on this model: the best, %s, ranks "
+                 "%zu settings with a correlation of only %.2f%s; measure instead.",
+                 rank[best].name, rank[best].n, figure_of(&rank[best], equal),
+                 equal ? " among settings of equal size" : "");
+    else if (best == worst)
+        snprintf(out, size,
+                 "On this model the %s ranks %zu settings with a correlation of "
+                 "%.2f%s; there is no other to compare with.",
+                 rank[best].name, rank[best].n, figure_of(&rank[best], equal),
+                 equal ? " among settings of equal size" : "");
+    else
+        snprintf(out, size,
+                 "On this model the %s deserves most trust: it ranks %zu settings as "
+                 "measured KL does with a correlation of %.2f%s; the %s deserves "
+                 "least (%.2f).",
+                 rank[best].name, rank[best].n, figure_of(&rank[best], equal),
+                 equal ? " among settings of equal size" : "", rank[worst].name,
+                 figure_of(&rank[worst], equal));
+    return out;
+}
+
+mls_table *mls_predictors_table(const mls_predictor rank[MLS_PREDICTORS])
+{
+    mls_table *t = mls_table_new(NULL);
+
+    mls_table_column(t, "predictor", "predicted", "", 0);
+    mls_table_column(t, "settings", "settings", "", 0);
+    mls_table_column(t, "rank_correlation", "Spearman, all", "", 3);
+    mls_table_column(t, "rank_correlation_equal_size", "at equal size", "", 3);
+    for (size_t k = 0; k < MLS_PREDICTORS; k++) {
+        mls_table_row(t);
+        mls_table_text(t, rank[k].name);
+        mls_table_count(t, (long long)rank[k].n);
+        mls_table_real(t, rank[k].rank);
+        mls_table_real(t, rank[k].rank_equal_size);
+    }
+    mls_table_note(t,
+                   "rank correlation with measured KL; 1: the same order. Errors are "
+                   "means over layers. The attention error is computed by running each "
+                   "layer's attention by itself on windows of the calibration text, "
+                   "the others from second moments; none runs the converted model");
+    return t;
+}
+
+static mls_table *make_table(const mls_prediction *p, size_t n)
+{
+    mls_table *t = mls_table_new(NULL);
+
+    mls_table_column(t, "method", "method", "", 0);
+    mls_table_column(t, "setting", "setting", "", 0);
+    for (size_t k = 0; k < MLS_PREDICTORS; k++)
+        mls_table_column(t, predictors[k].key, predictors[k].name, "", -1);
+    mls_table_column(t, "kl", "KL", "nat", -1);
+    for (size_t i = 0; i < n; i++) {
+        mls_table_row(t);
+        mls_table_text(t, p[i].method);
+        mls_table_text(t, p[i].setting);
+        for (size_t k = 0; k < MLS_PREDICTORS; k++)
+            mls_table_real(t, error_of(&p[i], k));
+        mls_table_real(t, p[i].kl);
+    }
+    return t;
+}
+
+static bool can_draw(const mls_prediction *p, size_t k)
+{
+    return error_of(p, k) > round_off_error && p->kl > 0;
+}
+
+static bool can_draw_any(const mls_prediction *p)
+{
+    for (size_t k = 0; k < MLS_PREDICTORS; k++)
+        if (can_draw(p, k))
+            return true;
+    return false;
+}
+
+/* Has p[i] a point somewhere, and is it the first of its method? */
+static bool begins_method(const mls_prediction *p, size_t i)
+{
+    for (size_t j = 0; j < i; j++)
+        if (can_draw_any(&p[j]) && strcmp(p[j].method, p[i].method) == 0)
+            return false;
+    return can_draw_any(&p[i]);
+}
+
+/* One panel: a cloud per method, all in the same line types. */
+static void add_panel(mls_buf *script, const mls_prediction *p, size_t n, size_t k,
+                      const mls_predictor *rank, bool key)
+{
+    size_t method = 0, drawn = 0;
+
+    mls_buf_printf(
+        script, "set title \"%s: ρ = %.2f\"\nset xlabel \"%s\"\n%s\n",
+        predictors[k].name, rank->rank, predictors[k].axis,
+        key ? "set key at screen 0.72,0.46 left top samplen 1 spacing 0.8 maxrows 16"
+            : "unset key");
+    for (size_t i = 0; i < n; i++) {
+        if (!begins_method(p, i))
+            continue;
+        method++;
+        mls_buf_printf(script,
+                       "%s\"../data/predictors.csv\" using (strcol(\"method\") eq "
+                       "\"%s\" && column(\"%s\") > 1e-6 ? column(\"%s\") : NaN):\"kl\" "
+                       "with points linetype %zu title \"%s\"",
+                       drawn++ ? ", \\\n     " : "plot ", p[i].method,
+                       predictors[k].key, predictors[k].key,
+                       (method - 1) % MLS_PLOT_LINES + 1, p[i].method);
+    }
+    mls_buf_puts(script, "\n");
+}
+
+mls_status mls_predictors_plot(const char *folder, const mls_prediction *p, size_t n,
+                               const mls_predictor rank[MLS_PREDICTORS], bool *drawn,
+                               mls_err *err)
+{
+    mls_table *t = make_table(p, n);
+    mls_buf script = {0};
+    size_t panels = 0;
+    mls_status st = MLS_OK;
+
+    mls_buf_puts(&script,
+                 "set multiplot layout 2,3 margins 0.07,0.98,0.09,0.94 spacing "
+                 "0.08,0.14\n"
+                 "set logscale xy\nset format \"%g\"\n"
+                 "set ylabel \"measured KL (nat)\"\n");
+    for (size_t k = 0; k < MLS_PREDICTORS; k++) {
+        size_t points = 0;
+
+        for (size_t i = 0; i < n; i++)
+            points += can_draw(&p[i], k);
+        if (points < 2)
+            continue;
+        add_panel(&script, p, n, k, &rank[k], panels == 0);
+        panels++;
+    }
+    mls_buf_puts(&script, "unset multiplot\n");
+    *drawn = panels > 0;
+    const mls_plot plot = {.name = "predictors",
+                           .data = t,
+                           .script = script.data ? script.data : "",
+                           .width = 1200,
+                           .height = 720};
+    if (script.failed)
+        st = mls_fail(err, MLS_E_NOMEM, "no memory for a plot");
+    else if (*drawn)
+        st = mls_plot_write(folder, &plot, err);
+    mls_buf_free(&script);
+    mls_table_free(t);
+    return st;
+}

@@ -1,0 +1,125 @@
+#include "reports/report/report.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "analysis/numeric/blas.h"
+#include "common/system/files.h"
+#include "reports/report/measured.h"
+#include "reports/report/sections.h"
+
+/* What takes long says by its name where the report is. */
+static const struct {
+    mls_section write;
+    const char *name;
+} sections[] = {
+    {mls_section_model, "model"},
+    {mls_section_quality, "quality"},
+    {mls_section_plan, "plan"},
+    {mls_section_frequency, "RoPE frequencies"},
+    {mls_section_spectrum, "singular values"},
+    {mls_section_size, "cache size"},
+    {mls_section_quant, "quantizers"},
+};
+enum { SECTIONS = sizeof sections / sizeof sections[0] };
+
+/* The caller's progress with the section's name before every phrase. */
+typedef struct {
+    const mls_progress *outer;
+    size_t section;
+} named;
+
+static void name_step(void *arg, const char *what, double done, double total)
+{
+    const named *n = arg;
+    char text[128];
+
+    snprintf(text, sizeof text, "%s (%zu of %d): %s", sections[n->section].name,
+             n->section + 1, SECTIONS, what);
+    if (n->outer->step)
+        n->outer->step(n->outer->arg, text, done, total);
+}
+
+static void pass_note(void *arg, const char *text)
+{
+    const named *n = arg;
+
+    if (n->outer->note)
+        n->outer->note(n->outer->arg, text);
+}
+
+static bool ask_stopped(void *arg)
+{
+    const named *n = arg;
+
+    return n->outer->stopped && n->outer->stopped(n->outer->arg);
+}
+
+/* How to get the same figures again. */
+static void provenance(const mls_report *r, mls_page *page)
+{
+    mls_table *t = mls_table_new(NULL);
+    char text[64];
+
+    mls_page_section(page, "provenance", "Provenance");
+    mls_page_code(page, r->command);
+    mls_table_column(t, "what", "what", "", 0);
+    mls_table_column(t, "value", "value", "", 0);
+    const char *rows[][2] = {
+        {"model SHA-256", mls_capture_model_sha256(r->capture)},
+        {"config SHA-256", mls_model_config(r->model)->sha256},
+        {"calibration text SHA-256", mls_capture_text_sha256(r->capture)},
+        {"evaluation text", r->evaluation ? r->evaluation_name : "none"},
+        {"evaluation text SHA-256", r->evaluation ? r->evaluation->sha256 : "-"},
+        {"program", "mlascope " MLS_VERSION},
+        {"BLAS", mls_blas_version()},
+        {"BLAS kernels", mls_blas_core()},
+        {"arithmetic", "weights as stored, products in f32, sums in f64"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        mls_table_row(t);
+        mls_table_text(t, rows[i][0]);
+        mls_table_text(t, rows[i][1]);
+    }
+    snprintf(text, sizeof text, "%zu of %zu tokens", mls_capture_sequences(r->capture),
+             mls_capture_length(r->capture));
+    mls_table_row(t);
+    mls_table_text(t, "calibration sequences");
+    mls_table_text(t, text);
+    mls_page_table(page, t);
+    mls_table_free(t);
+    mls_page_text(page, "Every picture has its numbers as CSV and its gnuplot script "
+                        "beside it; run.h5 holds the statistics (h5py, HDFView).");
+}
+
+mls_status mls_report_write(const mls_report *r, mls_buf *summary, mls_err *err)
+{
+    named section = {.outer = r->progress};
+    const mls_progress progress = {
+        .arg = &section, .step = name_step, .note = pass_note, .stopped = ask_stopped};
+    mls_report own = *r;
+    mls_buf title = {0};
+    mls_page *page = NULL;
+    char *path = mls_path_join(r->folder, "index.html");
+    mls_status st = MLS_OK;
+
+    mls_buf_printf(&title, "%s before conversion to MLA", r->model_name);
+    if (title.data)
+        page = mls_page_new(title.data);
+    if (!page || !path)
+        st = mls_fail(err, MLS_E_NOMEM, "no memory for a report");
+    if (r->progress)
+        own.progress = &progress;
+    for (; !st && section.section < SECTIONS; section.section++)
+        st = sections[section.section].write(&own, page, summary, err);
+    if (!st) {
+        provenance(r, page);
+        st = mls_page_write(page, path, err);
+    }
+    if (!st)
+        mls_measured_forget(r);
+    mls_page_free(page);
+    mls_buf_free(&title);
+    free(path);
+    return st;
+}

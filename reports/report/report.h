@@ -1,0 +1,38 @@
+/* The report: everything measured about one model, as one folder with index.html. */
+#ifndef MLS_REPORT_H
+#define MLS_REPORT_H
+
+#include <stddef.h>
+
+#include "analysis/capture/capture.h"
+#include "analysis/model/model.h"
+#include "common/base/buf.h"
+#include "common/base/status.h"
+#include "common/system/pool.h"
+#include "common/system/progress.h"
+#include "datasets/text/corpus.h"
+
+/** What the report is about; all borrowed. */
+typedef struct mls_report {
+    const char *folder;     /* output: index.html, data/, plots/ */
+    const char *model_name; /* what the user typed */
+    const char *command;    /* what gives the same figures again */
+    const mls_model *model;
+    mls_capture *capture;         /* of the calibration text */
+    const mls_corpus *evaluation; /* held-out text; NULL: quality is not measured */
+    const char *evaluation_name;
+    mls_pool *pool;
+    const mls_progress *progress;
+} mls_report;
+
+/**
+ * Analyse and write the folder; index.html appears last, when all else is there. What
+ * was measured is kept in the folder until then: the same call after a stop or a kill
+ * goes on from there and gives the same bytes.
+ *
+ * @param[out] summary  a page of plain text for the terminal
+ * @return MLS_OK, MLS_E_IO (disk, gnuplot), MLS_E_NOMEM, MLS_E_NUMERIC, MLS_E_STOPPED
+ */
+mls_status mls_report_write(const mls_report *r, mls_buf *summary, mls_err *err);
+
+#endif

@@ -1,0 +1,233 @@
+/* Which RoPE chunks each head uses: MHA2MLA's contribution, drawn and selected. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "analysis/frequency/scores_norm.h"
+#include "analysis/frequency/selection.h"
+#include "analysis/model/rope.h"
+#include "common/base/checked.h"
+#include "common/base/words.h"
+#include "reports/report/sections.h"
+#include "reports/tables/frequency_plots.h"
+#include "reports/tables/frequency_tables.h"
+
+/* Two of the shape, the field's of the data, and the searches. */
+static const char *const rules[] = {
+    "high",         "low",         "uniform",     "2-norm",
+    "contribution", "ropelite-l1", "ropelite-l2", "kl"};
+enum { BUDGETS_MAX = 8 };
+
+/* 2-norm scores of all layers (L, G, C). */
+static mls_status all_scores(const mls_report *r, double *score, mls_err *err)
+{
+    const mls_config *c = mls_model_config(r->model);
+    const size_t C = c->D / 2;
+
+    for (size_t l = 0; l < c->L; l++) {
+        mls_layer_stats s;
+        const mls_status st = mls_capture_stats(r->capture, l, &s, err);
+
+        if (st)
+            return st;
+        mls_scores_norm(score + l * c->G * C, s.q_norm, s.k_norm, c->H, c->G, C,
+                        MLS_NORM_PRODUCT);
+        mls_layer_stats_free(&s);
+    }
+    return MLS_OK;
+}
+
+/* Maps of all layers, the kept chunks marked. */
+static mls_status draw_maps(const mls_report *r, mls_page *page,
+                            const mls_frequency_map *map, size_t chunks, mls_err *err)
+{
+    const size_t L = map->config->L, step = mls_frequency_map_layers(map->config);
+    char name[MLS_MAP_NAME], caption[512];
+    mls_status st = MLS_OK;
+
+    snprintf(
+        caption, sizeof caption,
+        "Rows are KV heads, columns RoPE chunks. White circles: the %zu chunks (%zu "
+        "dims) per KV head with the largest MHA2MLA score, product of the mean "
+        "2-norms of q and k, summed over the group's query heads.",
+        chunks, 2 * chunks);
+    for (size_t l = 0; !st && l < L; l += step) {
+        st = mls_frequency_map_plot(r->folder, map, l, l + step < L ? l + step : L,
+                                    name, err);
+        if (!st)
+            st = mls_page_figure(page, r->folder, name, caption, err);
+    }
+    return st;
+}
+
+/* 1, 2, 4, ... C/2 chunks. @param[out] middle  the one nearest to C/8 from below */
+static size_t budgets(size_t chunks[BUDGETS_MAX], size_t C, size_t *middle)
+{
+    size_t n = 0;
+
+    *middle = 0;
+    for (size_t r = 1; n < BUDGETS_MAX && (r == 1 || r <= C / 2); r *= 2) {
+        if (r <= C / 8)
+            *middle = n;
+        chunks[n++] = r;
+    }
+    return n;
+}
+
+/* Which rule costs least with each budget, among rules whose intervals may touch. */
+static void say_costs(const mls_frequency *f, size_t b, mls_page *page,
+                      mls_buf *summary)
+{
+    size_t best = 0, worst = 0;
+
+    for (size_t i = 1; i < f->n_rules; i++) {
+        const double x = mls_frequency_cost(f, i, b, 0, f->L, 0, f->H).score_error.mean;
+
+        if (x < mls_frequency_cost(f, best, b, 0, f->L, 0, f->H).score_error.mean)
+            best = i;
+        if (x > mls_frequency_cost(f, worst, b, 0, f->L, 0, f->H).score_error.mean)
+            worst = i;
+    }
+    const mls_mean low = mls_frequency_cost(f, best, b, 0, f->L, 0, f->H).score_error;
+    const mls_mean high = mls_frequency_cost(f, worst, b, 0, f->L, 0, f->H).score_error;
+
+    mls_page_text(
+        page,
+        "On windows that chose nothing, %zu chunk%s per KV head by rule %s "
+        "change an attention score by %.3f ± %.3f on average; by %s, the worst "
+        "of these, by %.3f ± %.3f.",
+        f->chunks[b], mls_plural(f->chunks[b]), f->rule[best].name, low.mean, low.half,
+        f->rule[worst].name, high.mean, high.half);
+    mls_buf_printf(
+        summary,
+        "  least score error with %zu chunk%s: rule %s, %.3f ± %.3f; most: %s, "
+        "%.3f ± %.3f\n",
+        f->chunks[b], mls_plural(f->chunks[b]), f->rule[best].name, low.mean, low.half,
+        f->rule[worst].name, high.mean, high.half);
+}
+
+/* Rules against each other: costs on held-out windows, overlap, stability. */
+static mls_status compare_rules(const mls_report *r, mls_page *page, mls_buf *summary,
+                                mls_err *err)
+{
+    size_t chunks[BUDGETS_MAX], b;
+    const mls_frequency_request request = {
+        .rules = rules,
+        .n_rules = sizeof rules / sizeof rules[0],
+        .chunks = chunks,
+        .n_chunks = budgets(chunks, mls_model_config(r->model)->D / 2, &b),
+        .scope = MLS_SCOPE_HEAD,
+        .stability = true,
+        .costs = true};
+    mls_frequency f = {0};
+    mls_table *t = NULL;
+    mls_status st =
+        mls_frequency_run(&f, r->capture, &request, r->pool, r->progress, err);
+
+    if (st)
+        return st;
+    mls_page_heading(page, "Rules against each other");
+    say_costs(&f, b, page, summary);
+    st = mls_frequency_error_plot(r->folder, &f, err);
+    if (!st)
+        st =
+            mls_page_figure(page, r->folder, "frequency-error",
+                            "Score error before softmax when all but the chosen chunks "
+                            "lose their rotation, mean over layers and heads. Half of "
+                            "the windows choose, the others measure; bars: 95 % "
+                            "intervals over these.",
+                            err);
+    if (!st)
+        st = mls_frequency_overlap_plot(r->folder, &f, b, err);
+    if (!st)
+        st = mls_page_figure(page, r->folder, "frequency-overlap",
+                             "Chunks that two rules both keep over chunks that either "
+                             "keeps, mean over layers and KV heads; 1 is the same "
+                             "choice.",
+                             err);
+    if (!st && mls_frequency_has_stability(&f)) {
+        st = mls_frequency_stability_plot(r->folder, &f, b, err);
+        if (!st)
+            st = mls_page_figure(page, r->folder, "frequency-stability",
+                                 "Two samples of the text that share nothing choose "
+                                 "chunks; where the curve is flat, more text does not "
+                                 "help.",
+                                 err);
+    }
+    if (!st) {
+        t = mls_frequency_summary_table(&f);
+        mls_page_details(page, "Costs, sureness and agreement of halves", t);
+    }
+    mls_table_free(t);
+    mls_frequency_free(&f);
+    return st;
+}
+
+mls_status mls_section_frequency(const mls_report *r, mls_page *page, mls_buf *summary,
+                                 mls_err *err)
+{
+    const mls_config *c = mls_model_config(r->model);
+    const size_t L = c->L, G = c->G, C = c->D / 2;
+    const size_t chunks = C / 8 ? C / 8 : 1; /* MHA2MLA's d_r = d/8 */
+    double *score = mls_calloc3(L, G, C, sizeof *score);
+    bool *kept = mls_calloc3(L, G, C, sizeof *kept);
+    double *inv_freq = mls_calloc3(C, 1, 1, sizeof *inv_freq);
+    mls_selection s = {0};
+    mls_status st = mls_selection_new(&s, G, C, err);
+    double share = 0;
+    bool turning = false;
+
+    if (!st && (!score || !kept || !inv_freq))
+        st = mls_fail(err, MLS_E_NOMEM, "no memory for a report");
+    if (!st)
+        st = all_scores(r, score, err);
+    if (st)
+        goto done;
+    mls_rope_frequencies(inv_freq, &c->rope, c->D);
+    for (size_t l = 0; l < L; l++) {
+        mls_selection_rank(&s, score + l * G * C);
+        for (size_t g = 0; g < G; g++) {
+            double sum = 0, top = 0;
+
+            for (size_t i = 0; i < C; i++)
+                sum += score[(l * G + g) * C + i];
+            for (size_t i = 0; i < chunks; i++) {
+                const size_t chunk = s.order[g * C + i];
+
+                kept[(l * G + g) * C + chunk] = true;
+                top += score[(l * G + g) * C + chunk];
+            }
+            share += top / sum / (double)(L * G);
+        }
+    }
+    mls_page_section(page, "frequency", "RoPE frequencies");
+    mls_page_text(
+        page,
+        "Each head rotates %zu pairs of dims, one frequency each. A conversion "
+        "keeps the rotation of few: the first %zu (%zu dims) by 2-norm score hold %.1f "
+        "%% "
+        "of a head's score on average.",
+        C, chunks, 2 * chunks, 100 * share);
+    mls_buf_printf(
+        summary,
+        "frequency: the first %zu of %zu chunks by 2-norm hold %.1f %% of the score\n",
+        chunks, C, 100 * share);
+    const mls_frequency_map map = {
+        .config = c,
+        .title = "Contribution of each RoPE chunk (2-norm product)",
+        .score = score,
+        .kept = kept,
+        .inv_freq = inv_freq};
+
+    st = draw_maps(r, page, &map, chunks, err);
+    for (size_t l = 0; l < L; l++)
+        turning |= !c->layer_no_rope[l];
+    if (!st && turning && mls_capture_windows(r->capture) > 1)
+        st = compare_rules(r, page, summary, err);
+
+done:
+    mls_selection_free(&s);
+    free(score);
+    free(kept);
+    free(inv_freq);
+    return st;
+}

@@ -1,0 +1,75 @@
+/* What the model is, what its cache costs, how well it predicts the text. */
+#define _GNU_SOURCE /* M_PI */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "analysis/latent/size.h"
+#include "analysis/model/rope.h"
+#include "common/base/words.h"
+#include "datasets/checkpoint/checkpoint.h"
+#include "reports/report/sections.h"
+
+mls_status mls_section_model(const mls_report *r, mls_page *page, mls_buf *summary,
+                             mls_err *err)
+{
+    const mls_config *c = mls_model_config(r->model);
+    const mls_checkpoint *checkpoint = mls_model_checkpoint(r->model);
+    const double parameters = (double)mls_checkpoint_parameters(checkpoint);
+    const double nll = mls_capture_nll(r->capture);
+    const size_t tokens =
+        mls_capture_sequences(r->capture) * mls_capture_length(r->capture);
+    const mls_size_request request = {
+        .tokens = 4096, .batch = 1, .block = 1, .tensor_parallel = 1, .dtype_bits = 16};
+    mls_cache_layout *layout = calloc(1, sizeof *layout);
+    double *inv_freq = calloc(c->D / 2, sizeof *inv_freq);
+    mls_size_result size;
+    char text[128];
+
+    if (!layout || !inv_freq) {
+        free(layout);
+        free(inv_freq);
+        return mls_fail(err, MLS_E_NOMEM, "no memory for a report");
+    }
+    mls_size_baseline(layout, c);
+    mls_size(&size, layout, &request);
+    mls_rope_frequencies(inv_freq, &c->rope, c->D);
+
+    mls_page_section(page, "model", "The model");
+    if (parameters < 1e9)
+        snprintf(text, sizeof text, "%.4g M", parameters / 1e6);
+    else
+        snprintf(text, sizeof text, "%.4g B", parameters / 1e9);
+    mls_page_tile(page, text, "parameters stored");
+    snprintf(text, sizeof text, "%zu × %zu", c->L, c->H);
+    mls_page_tile(page, text, "layers × query heads");
+    snprintf(text, sizeof text, "%zu × %zu", c->G, c->D);
+    mls_page_tile(page, text, "KV heads × dims of each");
+    snprintf(text, sizeof text, "%.0f B", size.bytes_per_token);
+    mls_page_tile(page, text, "cache per token, 16 bit");
+    snprintf(text, sizeof text, "%.2f", exp(nll));
+    mls_page_tile(page, text, "perplexity, calibration text");
+    mls_page_text(
+        page,
+        "%s: %s attention, hidden size %zu, %zu chunks (RoPE frequencies) per "
+        "head with wavelengths from %.2f to %.0f tokens, vocabulary %zu. The "
+        "statistics come from %zu tokens: %zu sequence%s of %zu.",
+        c->architecture,
+        c->G == c->H ? "multi-head"
+        : c->G == 1  ? "multi-query"
+                     : "grouped-query",
+        c->E, c->D / 2, 2 * M_PI / inv_freq[0], 2 * M_PI / inv_freq[c->D / 2 - 1], c->V,
+        tokens, mls_capture_sequences(r->capture),
+        mls_plural(mls_capture_sequences(r->capture)), mls_capture_length(r->capture));
+
+    mls_buf_printf(
+        summary,
+        "%s: %zu layers, %zu query heads, %zu KV heads of %zu dims, %.0f bytes "
+        "of cache per token\n"
+        "calibration: %zu sequences of %zu tokens, perplexity %.3f\n",
+        r->model_name, c->L, c->H, c->G, c->D, size.bytes_per_token,
+        mls_capture_sequences(r->capture), mls_capture_length(r->capture), exp(nll));
+    free(inv_freq);
+    free(layout);
+    return MLS_OK;
+}

@@ -1,0 +1,300 @@
+/* Quality before any training: every method at the same bytes, measured. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bench/frame/fit.h"
+#include "common/base/checked.h"
+#include "common/base/words.h"
+#include "reports/page/plot.h"
+#include "reports/report/measured.h"
+#include "reports/report/predictors.h"
+#include "reports/report/sections.h"
+
+static const double fractions[] = {0.5, 0.3125, 0.25, 0.1875, 0.125};
+enum {
+    FRACTIONS = sizeof fractions / sizeof fractions[0],
+    PER_METHOD = 2,
+    OURS = 7, /* the black line type */
+};
+
+/* One setting and what it is a point of. */
+typedef struct {
+    const mls_method *method;
+    double fraction;
+    char name[MLS_SCHEME_NAME]; /* the setting's text */
+} point;
+
+/*
+ * The first settings of every method at every fraction.
+ * @param[out] out, setting  (*n), released by the caller with free()
+ */
+static mls_status choose(point **out, mls_setting **setting, size_t *n,
+                         const mls_config *c, mls_err *err)
+{
+    size_t methods = 0;
+    mls_status st = MLS_OK;
+
+    *n = 0;
+    while (mls_methods[methods])
+        methods++;
+    *out = mls_calloc3(methods, FRACTIONS, PER_METHOD, sizeof **out);
+    *setting = mls_calloc3(methods, FRACTIONS, PER_METHOD, sizeof **setting);
+    if (!*out || !*setting)
+        return mls_fail(err, MLS_E_NOMEM, "no memory for a report");
+    for (size_t m = 0; !st && m < methods; m++)
+        for (size_t f = 0; !st && f < FRACTIONS; f++) {
+            mls_fits fits;
+
+            st = mls_method_fit(mls_methods[m], c, fractions[f], &fits, err);
+            for (size_t i = 0; !st && i < fits.n && i < PER_METHOD; i++) {
+                point *p = &(*out)[*n];
+
+                *p = (point){.method = mls_methods[m], .fraction = fractions[f]};
+                mls_setting_text(&fits.setting[i], p->name, sizeof p->name);
+                (*setting)[(*n)++] = fits.setting[i];
+            }
+            mls_fits_free(&fits);
+        }
+    return st;
+}
+
+static mls_table *make_table(const mls_report *r, const point *p, size_t n,
+                             const mls_comparison *m)
+{
+    const mls_config *c = mls_model_config(r->model);
+    const double base = (double)(2 * c->L * c->G * c->D) * 2;
+    mls_table *t = mls_table_new(NULL);
+    char note[256];
+
+    mls_table_column(t, "method", "method", "", 0);
+    mls_table_column(t, "setting", "setting", "", 0);
+    mls_table_column(t, "kept_percent", "kept", "%", 2);
+    mls_table_column(t, "bytes_per_token", "cache", "B/token", 0);
+    mls_table_column(t, "perplexity", "perplexity", "", 3);
+    mls_table_column(t, "perplexity_low", "low", "", 3);
+    mls_table_column(t, "perplexity_high", "high", "", 3);
+    mls_table_column(t, "kl", "KL", "nat", 4);
+    mls_table_column(t, "kl_half", "±", "nat", 4);
+    mls_table_column(t, "top1_percent", "same top-1", "%", 1);
+    for (size_t i = 0; i <= n; i++) {
+        const mls_compared *row = i == 0 ? NULL : &m->row[i - 1];
+        const mls_mean nll = row ? row->nll : m->original;
+
+        mls_table_row(t);
+        mls_table_text(t, row ? p[i - 1].method->title : "original");
+        mls_table_text(t, row ? p[i - 1].name : "");
+        mls_table_real(t, row ? 100 * row->kept : 100);
+        mls_table_real(t, row ? row->bytes : base);
+        mls_table_real(t, exp(nll.mean));
+        mls_table_real(t, exp(nll.mean - nll.half));
+        mls_table_real(t, exp(nll.mean + nll.half));
+        if (!row) {
+            mls_table_row(t);
+            continue;
+        }
+        mls_table_real(t, row->kl.mean);
+        mls_table_real(t, row->kl.half);
+        mls_table_real(t, 100 * row->top1.mean);
+    }
+    snprintf(
+        note, sizeof note,
+        "%zu window%s of %zu tokens of held-out text, without overlap, every position "
+        "with a next token scored; intervals 95 %% over windows",
+        r->evaluation->N, mls_plural(r->evaluation->N),
+        r->evaluation->start[1] - r->evaluation->start[0]);
+    mls_table_note(t, note);
+    return t;
+}
+
+/*
+ * The best point of a method at each fraction makes its curve; the others stay in the
+ * table. A table of their own, so that lines connect what belongs together.
+ */
+static mls_status draw(const mls_report *r, const point *p, size_t n,
+                       const mls_comparison *m, mls_err *err)
+{
+    mls_table *t = mls_table_new(NULL);
+    mls_buf script = {0};
+    int line = 0;
+
+    mls_table_column(t, "method", "method", "", 0);
+    mls_table_column(t, "setting", "setting", "", 0);
+    mls_table_column(t, "kept_percent", "kept", "%", 2);
+    mls_table_column(t, "kl", "KL", "nat", -1);
+    mls_table_column(t, "kl_low", "low", "nat", -1);
+    mls_table_column(t, "kl_high", "high", "nat", -1);
+    mls_buf_puts(&script,
+                 "set title \"Quality before any training, against the cache that is "
+                 "left\"\n"
+                 "set xlabel \"kept share of the cache (%)\"\n"
+                 "set ylabel \"KL from the original (nat per token)\"\n"
+                 "set logscale y\nset format y \"%g\"\nset xrange [8:54]\nplot ");
+    for (size_t k = 0; mls_methods[k]; k++) {
+        bool any = false;
+
+        for (size_t f = 0; f < FRACTIONS; f++) {
+            size_t best = n;
+
+            for (size_t i = 0; i < n; i++)
+                if (p[i].method == mls_methods[k] && p[i].fraction == fractions[f] &&
+                    (best == n || m->row[i].kl.mean < m->row[best].kl.mean))
+                    best = i;
+            if (best == n)
+                continue;
+            const mls_mean kl = m->row[best].kl;
+
+            any = true;
+            mls_table_row(t);
+            mls_table_text(t, p[best].method->title);
+            mls_table_text(t, p[best].name);
+            mls_table_real(t, 100 * m->row[best].kept);
+            mls_table_real(t, kl.mean);
+            mls_table_real(t, fmax(kl.mean - kl.half, kl.mean / 10));
+            mls_table_real(t, kl.mean + kl.half);
+        }
+        if (!any)
+            continue;
+        line++;
+        /* Ours in black and thick, so that it is found among many. */
+        const bool ours = mls_methods[k] == &mls_method_kq;
+
+        mls_buf_printf(
+            &script,
+            "%s\"../data/quality-curves.csv\" using (strcol(\"method\") eq "
+            "\"%s\" ? column(\"kept_percent\") : "
+            "NaN):\"kl\":\"kl_low\":\"kl_high\" with yerrorbars linetype %d "
+            "pointtype 0 linewidth 1 dashtype 1 notitle, \\\n"
+            "     \"\" using (strcol(\"method\") eq \"%s\" ? "
+            "column(\"kept_percent\") : NaN):\"kl\" with linespoints linetype "
+            "%d linewidth %d title \"%s\"",
+            line > 1 ? ", \\\n     " : "", mls_methods[k]->title, ours ? OURS : line,
+            mls_methods[k]->title, ours ? OURS : line, ours ? 4 : 2,
+            mls_methods[k]->title);
+    }
+    mls_buf_puts(&script, "\n");
+    const mls_plot plot = {.name = "quality-curves",
+                           .data = t,
+                           .script = script.data ? script.data : "",
+                           .width = 1000,
+                           .height = 560};
+    const mls_status st = script.failed
+                              ? mls_fail(err, MLS_E_NOMEM, "no memory for a plot")
+                              : mls_plot_write(r->folder, &plot, err);
+    mls_buf_free(&script);
+    mls_table_free(t);
+    return st;
+}
+
+static void say_best(const point *p, size_t n, const mls_comparison *m, mls_page *page,
+                     mls_buf *summary)
+{
+    mls_buf_printf(summary, "held-out perplexity %.3f; best before training:\n",
+                   exp(m->original.mean));
+    for (size_t f = 0; f < FRACTIONS; f++) {
+        size_t best = n;
+
+        for (size_t i = 0; i < n; i++)
+            if (p[i].fraction == fractions[f] &&
+                (best == n || m->row[i].kl.mean < m->row[best].kl.mean))
+                best = i;
+        if (best == n)
+            continue;
+        mls_buf_printf(summary,
+                       "  %5.2f %% kept: KL %.4f ± %.4f, perplexity %.3f, %s\n",
+                       100 * fractions[f], m->row[best].kl.mean, m->row[best].kl.half,
+                       exp(m->row[best].nll.mean), p[best].name);
+        if (fractions[f] == 0.25)
+            mls_page_text(
+                page,
+                "With a quarter of the cache the best of these is %s: KL %.4f ± "
+                "%.4f nat, perplexity %.3f instead of %.3f.",
+                p[best].name, m->row[best].kl.mean, m->row[best].kl.half,
+                exp(m->row[best].nll.mean), exp(m->original.mean));
+    }
+}
+
+/* Predicted errors against what was measured. */
+static mls_status show_predictors(const mls_report *r, const point *p, size_t n,
+                                  const mls_comparison *m, mls_page *page,
+                                  mls_buf *summary, mls_err *err)
+{
+    mls_prediction *each = mls_calloc3(n, 1, 1, sizeof *each);
+    mls_predictor rank[MLS_PREDICTORS];
+    char sentence[512];
+    mls_table *t = NULL;
+    bool drawn = false;
+    mls_status st;
+
+    if (!each)
+        return mls_fail(err, MLS_E_NOMEM, "no memory for a report");
+    for (size_t i = 0; i < n; i++)
+        each[i] = (mls_prediction){
+            .method = p[i].method->title,
+            .setting = p[i].name,
+            .size = p[i].fraction,
+            .predicted = m->row[i].predicted,
+            .kl = m->row[i].kl.mean,
+        };
+    st = mls_predictors_rank(rank, each, n, err);
+    if (!st)
+        st = mls_predictors_plot(r->folder, each, n, rank, &drawn, err);
+    if (!st && drawn) {
+        mls_predictors_say(rank, sentence, sizeof sentence);
+        mls_page_heading(page, "Errors that predict the loss");
+        mls_page_text(page, "%s", sentence);
+        mls_buf_printf(summary, "%s\n", sentence);
+        t = mls_predictors_table(rank);
+        mls_page_table(page, t);
+        st = mls_page_figure(page, r->folder, "predictors",
+                             "Every measured setting: an error predicted from the "
+                             "calibration text, mean over layers, against the KL of "
+                             "the converted model on held-out text.",
+                             err);
+    }
+    mls_table_free(t);
+    free(each);
+    return st;
+}
+
+mls_status mls_section_quality(const mls_report *r, mls_page *page, mls_buf *summary,
+                               mls_err *err)
+{
+    mls_comparison m = {0};
+    mls_setting *setting = NULL;
+    point *p = NULL;
+    size_t n = 0;
+    mls_table *t = NULL;
+    mls_status st;
+
+    if (!r->evaluation)
+        return MLS_OK;
+    st = choose(&p, &setting, &n, mls_model_config(r->model), err);
+    if (!st)
+        st = mls_measured_settings(&m, r, r->evaluation, setting, n, err);
+    if (!st)
+        st = draw(r, p, n, &m, err);
+    if (!st) {
+        mls_page_section(page, "quality", "Quality before any training");
+        mls_page_text(
+            page, "Each method is applied to this model as its project would start "
+                  "from, and the converted model is run on held-out text. KL is the "
+                  "distance of its next-token distribution from the original's; 0 is "
+                  "no loss. Training repairs much of it; this is where it starts.");
+        say_best(p, n, &m, page, summary);
+        st = mls_page_figure(page, r->folder, "quality-curves",
+                             "The best measured setting of each method at each share. "
+                             "Bars: 95 % intervals over windows.",
+                             err);
+        t = make_table(r, p, n, &m);
+        mls_page_details(page, "All settings measured", t);
+    }
+    if (!st)
+        st = show_predictors(r, p, n, &m, page, summary, err);
+    mls_table_free(t);
+    mls_comparison_free(&m);
+    free(p);
+    free(setting);
+    return st;
+}

@@ -1,0 +1,262 @@
+/* Fewer bits: every quantizer on the plain cache and on latents, measured. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bench/frame/fit.h"
+#include "reports/page/plot.h"
+#include "reports/report/measured.h"
+#include "reports/report/sections.h"
+
+enum { SEQUENCES_MAX = 16 };
+
+/* One of every family, from careful to coarse. */
+static const char *const quantizers[] = {
+    NULL,    "q8_0",   "fp8",    "int4/64", "h:int4/64", "kivi4", "q4_0",
+    "nvfp4", "nf4/64", "turbo4", "int3/64", "kivi2",     "turbo3"};
+
+/* What is quantized: the plain cache and latents of two sizes. */
+static const struct {
+    const char *method;
+    double fraction;
+} caches[] = {{"baseline", 1.0}, {"mha2mla", 0.3125}, {"kq", 0.5}, {"kq", 0.25}};
+
+typedef struct {
+    char cache[64]; /* the curve it belongs to */
+    const char *quantizer;
+} point;
+
+enum {
+    QUANTIZERS = sizeof quantizers / sizeof quantizers[0],
+    CACHES = sizeof caches / sizeof caches[0],
+};
+
+/* Every quantizer that each cache's shape can take. */
+static mls_status choose(point *p, mls_setting *setting, size_t *n, const mls_config *c,
+                         mls_err *err)
+{
+    mls_cache_layout *layout = calloc(1, sizeof *layout);
+    mls_status st = MLS_OK;
+
+    *n = 0;
+    if (!layout)
+        return mls_fail(err, MLS_E_NOMEM, "no memory for a report");
+    for (size_t i = 0; !st && i < CACHES; i++) {
+        const mls_method *method;
+        mls_fits fits = {0};
+        mls_setting plain;
+
+        st = mls_method_find(&method, caches[i].method, err);
+        if (!st)
+            st = mls_method_fit(method, c, caches[i].fraction, &fits, err);
+        if (!st && fits.n)
+            plain = fits.setting[0];
+        else if (!st)
+            st = mls_setting_parse(&plain, caches[i].method, err);
+        mls_fits_free(&fits);
+        for (size_t q = 0; !st && q < QUANTIZERS; q++) {
+            mls_setting s = plain;
+
+            if (quantizers[q])
+                st = mls_setting_set(&s, "quant", quantizers[q], err);
+            if (st || mls_method_layout(layout, c, &s, NULL))
+                continue;
+            if (caches[i].fraction < 1)
+                snprintf(p[*n].cache, sizeof p[*n].cache, "%s at %.4g %%",
+                         method->title, 100 * caches[i].fraction);
+            else
+                snprintf(p[*n].cache, sizeof p[*n].cache, "plain cache");
+            p[*n].quantizer = quantizers[q] ? quantizers[q] : "16 bit";
+            setting[(*n)++] = s;
+        }
+    }
+    free(layout);
+    return st;
+}
+
+/* Is no other point of the same cache both as small and as good, and better in one? */
+static bool undominated(const point *p, size_t n, const mls_compared *row, size_t i)
+{
+    for (size_t j = 0; j < n; j++)
+        if (strcmp(p[j].cache, p[i].cache) == 0 && row[j].bytes <= row[i].bytes &&
+            row[j].kl.mean <= row[i].kl.mean &&
+            (row[j].bytes < row[i].bytes || row[j].kl.mean < row[i].kl.mean))
+            return false;
+    return true;
+}
+
+static mls_table *make_table(const mls_report *r, const point *p, size_t n,
+                             const mls_compared *row, const mls_corpus *text)
+{
+    const mls_config *c = mls_model_config(r->model);
+    const double original = (double)(2 * c->L * c->G * c->D);
+    mls_table *t = mls_table_new(NULL);
+    char note[256];
+
+    mls_table_column(t, "cache", "cache", "", 0);
+    mls_table_column(t, "quantizer", "quantizer", "", 0);
+    mls_table_column(t, "payload_bits", "payload", "bit per original number", 3);
+    mls_table_column(t, "bits", "true", "bit per original number", 3);
+    mls_table_column(t, "kept_percent", "kept", "%", 2);
+    mls_table_column(t, "kl", "KL", "nat", 5);
+    mls_table_column(t, "kl_half", "±", "nat", 5);
+    mls_table_column(t, "perplexity", "perplexity", "", 3);
+    mls_table_column(t, "top1_percent", "same top-1", "%", 1);
+    mls_table_column(t, "undominated", "none smaller and better", "", 0);
+    for (size_t i = 0; i < n; i++) {
+        const mls_compared *q = &row[i];
+
+        mls_table_row(t);
+        mls_table_text(t, p[i].cache);
+        mls_table_text(t, p[i].quantizer);
+        mls_table_real(t, 8 * q->payload / original);
+        mls_table_real(t, 8 * q->bytes / original);
+        mls_table_real(t, 100 * q->bytes / (2 * original));
+        mls_table_real(t, q->kl.mean);
+        mls_table_real(t, q->kl.half);
+        mls_table_real(t, exp(q->nll.mean));
+        mls_table_real(t, 100 * q->top1.mean);
+        mls_table_count(t, undominated(p, n, row, i));
+    }
+    snprintf(note, sizeof note,
+             "bits at %d tokens with scales, zero points and 16-bit windows; KL on %zu "
+             "windows of %zu tokens, where a 16-bit window of 128 covers much: compare "
+             "formats of equal windows",
+             MLS_MEASURED_TOKENS, text->N, text->start[1] - text->start[0]);
+    mls_table_note(t, note);
+    return t;
+}
+
+/* Do the names of two points cover each other? Both axes are logarithmic. */
+static bool collide(double bits_a, double kl_a, double bits_b, double kl_b)
+{
+    return fabs(log2(bits_a / bits_b)) < 0.3 && fabs(log10(kl_a / kl_b)) < 0.16;
+}
+
+/*
+ * Names of the points that nothing beats, the best first, where there is room for one.
+ */
+static mls_status add_names(mls_buf *script, const point *p, size_t n,
+                            const mls_compared *row, double original, mls_err *err)
+{
+    size_t *named = calloc(n, sizeof *named), n_named = 0;
+    bool *done = calloc(n, sizeof *done);
+
+    if (!named || !done) {
+        free(named);
+        free(done);
+        return mls_fail(err, MLS_E_NOMEM, "no memory for a plot");
+    }
+    for (size_t round = 0; round < n; round++) {
+        size_t best = n, k = 0;
+
+        for (size_t i = 0; i < n; i++)
+            if (!done[i] && (best == n || row[i].kl.mean < row[best].kl.mean))
+                best = i;
+        done[best] = true;
+        while (k < n_named && !collide(row[best].bytes, row[best].kl.mean,
+                                       row[named[k]].bytes, row[named[k]].kl.mean))
+            k++;
+        if (k < n_named || !undominated(p, n, row, best) || row[best].kl.mean < 1e-7)
+            continue;
+        named[n_named++] = best;
+        mls_buf_printf(script,
+                       "set label \"%s\" at %.6g,%.6g left offset 0.6,0.6 font \",9\" "
+                       "textcolor rgb \"#444444\" front\n",
+                       p[best].quantizer, 8 * row[best].bytes / original,
+                       row[best].kl.mean);
+    }
+    free(named);
+    free(done);
+    return MLS_OK;
+}
+
+static mls_status draw(const mls_report *r, const mls_table *t, const point *p,
+                       size_t n, const mls_compared *row, mls_err *err)
+{
+    const mls_config *c = mls_model_config(r->model);
+    mls_buf script = {0};
+    mls_status st;
+    int line = 0;
+
+    mls_buf_puts(&script,
+                 "set title \"Bits against quality: quantizers on the cache and on "
+                 "latents\"\n"
+                 "set xlabel \"bits per number of the original cache, metadata and "
+                 "window included\"\n"
+                 "set ylabel \"KL from the original (nat per token)\"\n"
+                 "set logscale xy\nset format y \"%g\"\n"
+                 "set xtics (0.5, 1, 2, 3, 4, 6, 8, 16)\nset xrange [*:20]\n"
+                 "set autoscale xfixmin\nset offsets graph 0.03, 0, 0, 0\n");
+    st = add_names(&script, p, n, row, (double)(2 * c->L * c->G * c->D), err);
+    mls_buf_puts(&script, "plot ");
+    for (size_t i = 0; i < n; i++) {
+        if (i > 0 && strcmp(p[i].cache, p[i - 1].cache) == 0)
+            continue;
+        line++;
+        mls_buf_printf(
+            &script,
+            "%s\"../data/quantizers.csv\" using (strcol(\"cache\") eq \"%s\" && "
+            "column(\"kl\") > 1e-7 ? column(\"bits\") : NaN):\"kl\" with points "
+            "linetype %d pointsize 1.1 title \"%s\"",
+            line > 1 ? ", \\\n     " : "", p[i].cache, line, p[i].cache);
+    }
+    mls_buf_puts(&script, "\n");
+    const mls_plot plot = {.name = "quantizers",
+                           .data = t,
+                           .script = script.data ? script.data : "",
+                           .width = 1100,
+                           .height = 640};
+
+    if (!st && script.failed)
+        st = mls_fail(err, MLS_E_NOMEM, "no memory for a plot");
+    if (!st)
+        st = mls_plot_write(r->folder, &plot, err);
+    mls_buf_free(&script);
+    return st;
+}
+
+mls_status mls_section_quant(const mls_report *r, mls_page *page, mls_buf *summary,
+                             mls_err *err)
+{
+    const mls_config *c = mls_model_config(r->model);
+    mls_comparison m = {0};
+    mls_setting setting[QUANTIZERS * CACHES];
+    point p[QUANTIZERS * CACHES];
+    size_t n = 0;
+    mls_table *t = NULL;
+    mls_corpus some;
+    mls_status st;
+
+    (void)summary;
+    if (!r->evaluation)
+        return MLS_OK;
+    some = *r->evaluation; /* borrowed, shortened */
+    if (some.N > SEQUENCES_MAX)
+        some.N = SEQUENCES_MAX;
+    st = choose(p, setting, &n, c, err);
+    if (!st)
+        st = mls_measured_settings(&m, r, &some, setting, n, err);
+    if (!st) {
+        t = make_table(r, p, n, m.row, &some);
+        st = draw(r, t, p, n, m.row, err);
+    }
+    if (!st) {
+        mls_page_section(page, "quantizers", "Quantizers");
+        mls_page_text(
+            page, "Fewer bits and lower rank are two ways to the same bytes. Each "
+                  "format is applied to real keys, values and latents, exact to its "
+                  "axis, group, scale and window, and run through the model.");
+        st = mls_page_figure(
+            page, r->folder, "quantizers",
+            "Every quantizer on the plain cache and on latents: down and "
+            "left is better. Named are those that no other on the same cache beats in "
+            "both.",
+            err);
+        mls_page_details(page, "All quantizers measured", t);
+    }
+    mls_table_free(t);
+    mls_comparison_free(&m);
+    return st;
+}

@@ -1,0 +1,388 @@
+#include "reports/tables/frequency_plots.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "analysis/frequency/agreement.h"
+#include "common/base/buf.h"
+#include "common/base/checked.h"
+#include "reports/page/plot.h"
+
+enum {
+    MAP_ROWS_MAX = 96, /* heads in one picture */
+};
+
+/* Write a plot whose script was put together in a buffer; frees it. */
+static mls_status write_plot(const char *folder, const char *name,
+                             const mls_table *data, mls_buf *script, size_t width,
+                             size_t height, mls_err *err)
+{
+    const mls_plot plot = {.name = name,
+                           .data = data,
+                           .script = script->data ? script->data : "",
+                           .width = (unsigned)width,
+                           .height = (unsigned)height};
+    const mls_status st = script->failed
+                              ? mls_fail(err, MLS_E_NOMEM, "no memory for a plot")
+                              : mls_plot_write(folder, &plot, err);
+
+    mls_buf_free(script);
+    return st;
+}
+
+size_t mls_frequency_map_layers(const mls_config *config)
+{
+    return MAP_ROWS_MAX / config->G ? MAP_ROWS_MAX / config->G : 1;
+}
+
+static mls_table *map_table(const mls_frequency_map *m, size_t first, size_t last)
+{
+    const size_t G = m->config->G, C = m->config->D / 2;
+    const double two_pi = 6.283185307179586476925;
+    mls_table *t = mls_table_new(NULL);
+
+    mls_table_column(t, "layer", "layer", "", 0);
+    mls_table_column(t, "kv_head", "KV head", "", 0);
+    mls_table_column(t, "row", "row", "", 0);
+    mls_table_column(t, "chunk", "chunk", "", 0);
+    mls_table_column(t, "wavelength", "wavelength", "tokens", -1);
+    mls_table_column(t, "score", "score", "", -1);
+    mls_table_column(t, "share_percent", "share of the head's score", "%", -1);
+    mls_table_column(t, "selected", "among the first", "", 0);
+    for (size_t l = first; l < last; l++)
+        for (size_t g = 0; g < G; g++) {
+            const double *s = m->score + (l * G + g) * C;
+            double sum = 0;
+
+            for (size_t i = 0; i < C; i++)
+                sum += s[i];
+            for (size_t i = 0; i < C; i++) {
+                mls_table_row(t);
+                mls_table_count(t, (long long)l);
+                mls_table_count(t, (long long)g);
+                mls_table_count(t, (long long)((l - first) * G + g));
+                mls_table_count(t, (long long)i);
+                mls_table_real(t, two_pi / m->inv_freq[i]);
+                mls_table_real(t, s[i]);
+                /* A score of nothing is no colour of a logarithmic scale. */
+                mls_table_real(t, s[i] > 0 ? 100 * s[i] / sum : (double)NAN);
+                mls_table_count(t, m->kept[(l * G + g) * C + i]);
+            }
+        }
+    return t;
+}
+
+mls_status mls_frequency_map_plot(const char *folder, const mls_frequency_map *m,
+                                  size_t first, size_t last, char name[MLS_MAP_NAME],
+                                  mls_err *err)
+{
+    const double two_pi = 6.283185307179586476925;
+    const size_t G = m->config->G, C = m->config->D / 2, rows = (last - first) * G;
+    const size_t step = C / 6 ? C / 6 : 1;
+    mls_table *t = map_table(m, first, last);
+    mls_buf script = {0};
+    mls_status st;
+
+    snprintf(name, MLS_MAP_NAME,
+             last - first == m->config->L ? "contribution" : "contribution-%zu", first);
+    mls_buf_printf(&script,
+                   "set title \"%s\"\n"
+                   "set xlabel \"chunk, fast to slow; above: wavelength in tokens\"\n"
+                   "set ylabel \"layer · KV head\"\n"
+                   "set cblabel \"share of the head's score (%%)\"\n"
+                   "unset grid\nunset key\nset border 0\nset tics scale 0\n"
+                   "set logscale cb\nset cbtics (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, "
+                   "100)\n"
+                   "set xrange [-0.5:%zu.5]\nset yrange [%zu.5:-0.5]\n"
+                   "set xtics 0, %zu\nset ytics (",
+                   m->title, C - 1, rows - 1, step);
+    for (size_t l = first; l < last; l++)
+        for (size_t g = 0; g < G; g++) {
+            /* Name few rows where there are many. */
+            if (rows > 40 && g > 0)
+                continue;
+            mls_buf_printf(&script, "%s\"%zu · %zu\" %zu", l - first + g ? ", " : "", l,
+                           g, (l - first) * G + g);
+        }
+    mls_buf_printf(&script, ")\nset x2range [-0.5:%zu.5]\nset x2tics (", C - 1);
+    for (size_t i = 0; i < C; i += step) {
+        const double wavelength = two_pi / m->inv_freq[i];
+
+        mls_buf_printf(&script, wavelength < 100 ? "%s\"%.3g\" %zu" : "%s\"%.0f\" %zu",
+                       i ? ", " : "", wavelength, i);
+    }
+    /* A dark ring around the white one shows it on the bright end of the scale, too. */
+    mls_buf_printf(
+        &script,
+        ")\nplot \"../data/%s.csv\" using \"chunk\":\"row\":\"share_percent\" "
+        "with image pixels, \\\n"
+        "     \"\" using (column(\"selected\") == 1 ? column(\"chunk\") : "
+        "NaN):\"row\" with points pointtype 6 pointsize %.1f linewidth 4 "
+        "linecolor rgb \"#00224e\", \\\n"
+        "     \"\" using (column(\"selected\") == 1 ? column(\"chunk\") : "
+        "NaN):\"row\" with points pointtype 6 pointsize %.1f linewidth 1.5 "
+        "linecolor rgb \"#ffffff\"\n",
+        name, rows > 40 ? 0.4 : 0.8, rows > 40 ? 0.4 : 0.8);
+    st =
+        write_plot(folder, name, t, &script, 0, 190 + (rows > 40 ? 9 : 20) * rows, err);
+    mls_table_free(t);
+    return st;
+}
+
+/* One curve of rule i with 95 % intervals where the columns of a bar are given. */
+static void add_curve(mls_buf *script, const mls_frequency *f, size_t i,
+                      const char *name, const char *x, const char *y, bool bars,
+                      bool first)
+{
+    const char *rule = f->rule[i].name;
+    const size_t line = i % MLS_PLOT_LINES + 1;
+
+    mls_buf_puts(script, first ? "plot " : ", \\\n     ");
+    if (bars)
+        mls_buf_printf(script,
+                       "\"../data/%s.csv\" using (strcol(\"rule\") eq \"%s\" ? "
+                       "column(\"%s\") : NaN):\"%s\":\"low\":\"high\" with yerrorbars "
+                       "linetype %zu linewidth 1 dashtype 1 notitle, \\\n     ",
+                       name, rule, x, y, line);
+    mls_buf_printf(script,
+                   "\"../data/%s.csv\" using (strcol(\"rule\") eq \"%s\" ? "
+                   "column(\"%s\") : NaN):\"%s\" with linespoints linetype %zu "
+                   "title \"%s\"",
+                   name, rule, x, y, line, rule);
+}
+
+mls_status mls_frequency_error_plot(const char *folder, const mls_frequency *f,
+                                    mls_err *err)
+{
+    static const char name[] = "frequency-error";
+    mls_table *t = mls_table_new(NULL);
+    mls_buf script = {0};
+    bool logarithmic = f->n_chunks > 1;
+    mls_status st;
+
+    mls_table_column(t, "rule", "rule", "", 0);
+    mls_table_column(t, "chunks", "chunks", "", 0);
+    mls_table_column(t, "dims", "dims", "", 0);
+    mls_table_column(t, "score_error", "score error", "logit", -1);
+    mls_table_column(t, "low", "low", "logit", -1);
+    mls_table_column(t, "high", "high", "logit", -1);
+    mls_table_column(t, "kl", "KL of attention", "nat", -1);
+    mls_table_column(t, "kl_half", "±", "nat", -1);
+    mls_table_column(t, "output_error_percent", "output error", "%", -1);
+    for (size_t i = 0; i < f->n_rules; i++)
+        for (size_t b = 0; b < f->n_chunks; b++) {
+            const mls_cost_means m = mls_frequency_cost(f, i, b, 0, f->L, 0, f->H);
+            /* One window alone gives no interval. */
+            const double half = isnan(m.score_error.half) ? 0 : m.score_error.half;
+
+            mls_table_row(t);
+            mls_table_text(t, f->rule[i].name);
+            mls_table_count(t, (long long)f->chunks[b]);
+            mls_table_count(t, (long long)(2 * f->chunks[b]));
+            mls_table_real(t, m.score_error.mean);
+            mls_table_real(t, m.score_error.mean - half);
+            mls_table_real(t, m.score_error.mean + half);
+            mls_table_real(t, m.kl.mean);
+            mls_table_real(t, m.kl.half);
+            mls_table_real(t, 100 * m.output_error.mean);
+            logarithmic &= f->chunks[b] > 0;
+        }
+    mls_buf_puts(&script,
+                 "set title \"What a choice of chunks does to attention scores\"\n"
+                 "set xlabel \"rotated chunks per KV head\"\n"
+                 "set ylabel \"mean |score error| before softmax\"\n"
+                 "set offsets graph 0.04, graph 0.04, 0, 0\nset yrange [0:*]\n");
+    if (logarithmic)
+        mls_buf_puts(&script, "set logscale x 2\n");
+    mls_buf_puts(&script, "set xtics (");
+    for (size_t b = 0; b < f->n_chunks; b++)
+        mls_buf_printf(&script, "%s%zu", b ? ", " : "", f->chunks[b]);
+    mls_buf_puts(&script, ")\n");
+    for (size_t i = 0; i < f->n_rules; i++)
+        add_curve(&script, f, i, name, "chunks", "score_error", true, i == 0);
+    st = write_plot(folder, name, t, &script, 0, 0, err);
+    mls_table_free(t);
+    return st;
+}
+
+mls_status mls_frequency_overlap_plot(const char *folder, const mls_frequency *f,
+                                      size_t b, mls_err *err)
+{
+    static const char name[] = "frequency-overlap";
+    const size_t n = f->n_rules;
+    mls_table *t = mls_table_new(NULL);
+    mls_buf script = {0};
+    mls_status st;
+
+    mls_table_column(t, "rule", "rule", "", 0);
+    mls_table_column(t, "other", "other", "", 0);
+    mls_table_column(t, "row", "row", "", 0);
+    mls_table_column(t, "column", "column", "", 0);
+    mls_table_column(t, "jaccard", "Jaccard", "", -1);
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < n; k++) {
+            double sum = 0;
+
+            for (size_t l = 0; l < f->L; l++)
+                if (!f->config.layer_no_rope[l])
+                    sum += mls_selection_jaccard(mls_frequency_selection(f, i, b, l),
+                                                 mls_frequency_selection(f, k, b, l));
+            mls_table_row(t);
+            mls_table_text(t, f->rule[i].name);
+            mls_table_text(t, f->rule[k].name);
+            mls_table_count(t, (long long)i);
+            mls_table_count(t, (long long)k);
+            mls_table_real(t, sum / (double)f->n_layers);
+        }
+    mls_buf_printf(&script,
+                   "set title \"Which rules agree: shared over united chunks, %zu "
+                   "per KV head\"\n"
+                   "unset grid\nunset key\nset border 0\nset tics scale 0\n"
+                   "set cbrange [0:1]\nset cblabel \"Jaccard index\"\n"
+                   "set xrange [-0.5:%zu.5]\nset yrange [%zu.5:-0.5]\n",
+                   f->chunks[b], n - 1, n - 1);
+    for (size_t axis = 0; axis < 2; axis++) {
+        mls_buf_puts(&script, axis ? "set ytics (" : "set xtics rotate by 35 right (");
+        for (size_t i = 0; i < n; i++)
+            mls_buf_printf(&script, "%s\"%s\" %zu", i ? ", " : "", f->rule[i].name, i);
+        mls_buf_puts(&script, ")\n");
+    }
+    mls_buf_printf(&script,
+                   "plot \"../data/%s.csv\" using \"column\":\"row\":\"jaccard\" with "
+                   "image pixels, \\\n"
+                   "     \"\" using \"column\":\"row\":(column(\"jaccard\") < 0.5 ? "
+                   "sprintf(\"%%.2f\", column(\"jaccard\")) : \"\") with labels "
+                   "textcolor rgb \"#ffffff\", \\\n"
+                   "     \"\" using \"column\":\"row\":(column(\"jaccard\") < 0.5 ? "
+                   "\"\" : sprintf(\"%%.2f\", column(\"jaccard\"))) with labels "
+                   "textcolor rgb \"#000000\"\n",
+                   name);
+    st = write_plot(folder, name, t, &script, 300 + 62 * n, 170 + 36 * n, err);
+    mls_table_free(t);
+    return st;
+}
+
+bool mls_frequency_has_stability(const mls_frequency *f)
+{
+    for (size_t i = 0; i < f->n_rules; i++)
+        if (f->rule[i].n_sizes > 0)
+            return true;
+    return false;
+}
+
+mls_status mls_frequency_stability_plot(const char *folder, const mls_frequency *f,
+                                        size_t b, mls_err *err)
+{
+    static const char name[] = "frequency-stability";
+    mls_table *t = mls_table_new(NULL);
+    mls_buf script = {0};
+    bool first = true;
+    mls_status st;
+
+    mls_table_column(t, "rule", "rule", "", 0);
+    mls_table_column(t, "units", "units", "", 0);
+    mls_table_column(t, "tokens", "tokens", "", -1);
+    mls_table_column(t, "overlap_percent", "both keep", "%", -1);
+    mls_table_column(t, "rank_correlation", "Spearman", "", -1);
+    for (size_t i = 0; i < f->n_rules; i++)
+        for (size_t s = 0; s < f->rule[i].n_sizes; s++) {
+            const mls_frequency_rule *r = &f->rule[i];
+            const double each =
+                r->rule->needs == MLS_NEEDS_STATS ? f->sequence_tokens : (double)f->T;
+
+            mls_table_row(t);
+            mls_table_text(t, r->name);
+            mls_table_count(t, (long long)r->units[s]);
+            mls_table_real(t, (double)r->units[s] * each);
+            mls_table_real(t, 100 * r->overlap[s * f->n_chunks + b]);
+            mls_table_real(t, r->correlation[s]);
+        }
+    mls_buf_printf(&script,
+                   "set title \"Is the text long enough? Agreement of two samples "
+                   "that share nothing\"\n"
+                   "set xlabel \"tokens in each sample\"\n"
+                   "set ylabel \"chunks that both keep of %zu (%%)\"\n"
+                   "set logscale x 2\nset format x \"%%.0f\"\n"
+                   "set offsets graph 0.04, graph 0.04, 0, 0\n"
+                   "set yrange [0:103]\nset ytics 0, 20, 100\n",
+                   f->chunks[b]);
+    for (size_t i = 0; i < f->n_rules; i++)
+        if (f->rule[i].n_sizes > 0) {
+            add_curve(&script, f, i, name, "tokens", "overlap_percent", false, first);
+            first = false;
+        }
+    st = write_plot(folder, name, t, &script, 0, 0, err);
+    mls_table_free(t);
+    return st;
+}
+
+/* The first rule that can be drawn as a map; n_rules: none. */
+static size_t rule_of_map(const mls_frequency *f)
+{
+    const size_t C = f->C;
+
+    for (size_t i = 0; i < f->n_rules; i++) {
+        bool fits = true;
+
+        for (size_t row = 0; row < f->L * f->G && fits; row++) {
+            double sum = 0;
+
+            for (size_t c = 0; c < C; c++) {
+                fits &= f->rule[i].score[row * C + c] >= 0;
+                sum += f->rule[i].score[row * C + c];
+            }
+            fits &= sum > 0;
+        }
+        if (fits)
+            return i;
+    }
+    return f->n_rules;
+}
+
+static mls_status draw_maps(const char *folder, const mls_frequency *f, size_t i,
+                            size_t b, mls_err *err)
+{
+    const size_t step = mls_frequency_map_layers(&f->config);
+    bool *kept = mls_calloc3(f->L, f->G, f->C, sizeof *kept);
+    char name[MLS_MAP_NAME], title[128];
+    mls_status st = MLS_OK;
+
+    if (!kept)
+        return mls_fail(err, MLS_E_NOMEM, "no memory for a plot");
+    for (size_t l = 0; l < f->L; l++) {
+        const mls_selection *s = mls_frequency_selection(f, i, b, l);
+
+        for (size_t g = 0; g < f->G; g++)
+            for (size_t k = 0; k < s->count[g]; k++)
+                kept[(l * f->G + g) * f->C + s->order[g * f->C + k]] = true;
+    }
+    snprintf(title, sizeof title, "What each RoPE chunk counts by rule %s",
+             f->rule[i].name);
+    const mls_frequency_map map = {.config = &f->config,
+                                   .title = title,
+                                   .score = f->rule[i].score,
+                                   .kept = kept,
+                                   .inv_freq = f->inv_freq};
+
+    for (size_t l = 0; l < f->L && !st; l += step)
+        st = mls_frequency_map_plot(folder, &map, l, l + step < f->L ? l + step : f->L,
+                                    name, err);
+    free(kept);
+    return st;
+}
+
+mls_status mls_frequency_plots(const char *folder, const mls_frequency *f, size_t b,
+                               mls_err *err)
+{
+    const size_t i = rule_of_map(f);
+    mls_status st = i < f->n_rules ? draw_maps(folder, f, i, b, err) : MLS_OK;
+
+    if (!st && f->n_held)
+        st = mls_frequency_error_plot(folder, f, err);
+    if (!st)
+        st = mls_frequency_overlap_plot(folder, f, b, err);
+    if (!st && mls_frequency_has_stability(f))
+        st = mls_frequency_stability_plot(folder, f, b, err);
+    return st;
+}

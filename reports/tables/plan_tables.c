@@ -1,0 +1,103 @@
+#include "reports/tables/plan_tables.h"
+
+#include <math.h>
+#include <stdio.h>
+
+/* Longer than any text of a plan's settings. */
+enum { SETTING_TEXT = 2048 };
+
+static void rank_cell(mls_table *t, const mls_setting *s)
+{
+    size_t rank;
+
+    if (mls_setting_size(s, "rank", 0, 0, MLS_WIDTH_MAX, &rank, NULL))
+        mls_table_empty(t);
+    else
+        mls_table_count(t, (long long)rank);
+}
+
+mls_table *mls_plan_layers_table(const mls_plan *p, bool ranks)
+{
+    mls_table *t = mls_table_new(NULL);
+    char text[SETTING_TEXT];
+
+    mls_table_column(t, "layer", "layer", "", 0);
+    mls_table_column(t, "setting", "setting", "", 0);
+    if (ranks)
+        mls_table_column(t, "rank", "rank", "", 0);
+    mls_table_column(t, "bytes_per_token", "cache", "B/token", 1);
+    mls_table_column(t, "predicted_kl", "predicted KL", "nat", 5);
+    for (size_t l = 0; l < p->L; l++) {
+        const mls_plan_layer *layer = &p->layer[l];
+
+        mls_table_row(t);
+        mls_table_count(t, (long long)l);
+        mls_table_text(t, mls_setting_text(&layer->setting, text, sizeof text));
+        if (ranks)
+            rank_cell(t, &layer->setting);
+        mls_table_real(t, layer->bytes);
+        mls_table_real(t, layer->loss);
+    }
+    return t;
+}
+
+/* Say so where a setting of no more bytes was measured to lose less than the plan. */
+static void note_better(mls_table *t, const mls_plan *p)
+{
+    const mls_plan_quality *best = NULL;
+    char text[MLS_PLAN_TEXT + 256];
+
+    for (size_t i = 1; i < p->n_measured; i++) {
+        const mls_plan_quality *q = &p->measured[i];
+
+        if (q->bytes <= p->budget && q->difference.mean + q->difference.half < 0 &&
+            (!best || q->kl.mean < best->kl.mean))
+            best = q;
+    }
+    if (!best)
+        return;
+    snprintf(text, sizeof text,
+             "the plan is not the best of these: %s fits the same budget and loses "
+             "%.5f ± %.5f nat less; take it, or plan again on more windows",
+             best->name, -best->difference.mean, best->difference.half);
+    mls_table_note(t, text);
+}
+
+mls_table *mls_plan_quality_table(const mls_plan *p, bool full)
+{
+    mls_table *t = mls_table_new(NULL);
+
+    mls_table_column(t, "setting", "setting", "", 0);
+    mls_table_column(t, "kept_percent", "kept", "%", 2);
+    mls_table_column(t, "bytes_per_token", "cache", "B/token", 1);
+    mls_table_column(t, "predicted_kl", "predicted KL", "nat", 5);
+    mls_table_column(t, "kl", "measured KL", "nat", 5);
+    mls_table_column(t, "kl_half", "±", "nat", 5);
+    mls_table_column(t, "perplexity", "perplexity", "", 3);
+    if (full) {
+        mls_table_column(t, "top1_percent", "same top-1", "%", 2);
+        mls_table_column(t, "kl_above_plan", "KL - plan's", "nat", 5);
+        mls_table_column(t, "kl_above_plan_half", "±", "nat", 5);
+    }
+    mls_table_column(t, "plan_reduces_percent", "plan reduces by", "%", 1);
+    for (size_t i = 0; i < p->n_measured; i++) {
+        const mls_plan_quality *q = &p->measured[i];
+
+        mls_table_row(t);
+        mls_table_text(t, q->name);
+        mls_table_real(t, 100 * q->kept);
+        mls_table_real(t, q->bytes);
+        mls_table_real(t, q->predicted);
+        mls_table_real(t, q->kl.mean);
+        mls_table_real(t, q->kl.half);
+        mls_table_real(t, exp(q->nll.mean));
+        if (full) {
+            mls_table_real(t, 100 * q->top1);
+            mls_table_real(t, q->difference.mean);
+            mls_table_real(t, q->difference.half);
+        }
+        mls_table_real(t, 100 * q->reduction);
+    }
+    note_better(t, p);
+    return t;
+}

@@ -1,0 +1,25 @@
+/* Pictures of cache sizes: what a token takes, what is kept, what context fits. */
+#ifndef MLS_SIZE_PLOTS_H
+#define MLS_SIZE_PLOTS_H
+
+#include "common/base/status.h"
+#include "datasets/checkpoint/config.h"
+#include "reports/tables/size_table.h"
+
+/**
+ * Write, as mls_plot_write() does:
+ *   size-bytes    bytes per token of each setting: codes of keys, values, latents and
+ *                 rope keys, metadata, window
+ *   size-kept     kept percent of the model's own cache, payload and true
+ *   size-context  longest context beside the weights on each of the first 8 devices;
+ *                 without devices in 24, 80 and 141 GiB
+ * Settings that the model cannot take are left out.
+ *
+ * @param sweep  of each list the first is drawn; weight_bytes NaN: unknown, then there
+ *               is no size-context
+ * @return MLS_OK, MLS_E_ARG (a setting, named), MLS_E_IO, MLS_E_NOMEM
+ */
+mls_status mls_size_plots(const char *folder, const mls_config *config,
+                          const mls_size_sweep *sweep, mls_err *err);
+
+#endif

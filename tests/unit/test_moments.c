@@ -1,0 +1,266 @@
+#include "tests/support/expect.h"
+
+#include "analysis/capture/moments.h"
+#include "analysis/numeric/blas.h"
+#include "analysis/numeric/kernels.h"
+#include "common/numbers/rng.h"
+
+enum { E = 150, H = 4, G = 2, D = 8, C = D / 2, T = 37 }; /* E is more than one tile */
+
+static const mls_config config = {.L = 1, .E = E, .H = H, .G = G, .D = D};
+
+static float *random_rows(size_t n, uint64_t stream)
+{
+    float *x = malloc(n * sizeof *x);
+    mls_rng rng;
+
+    mls_rng_seed(&rng, 7, stream);
+    for (size_t i = 0; i < n; i++)
+        x[i] = (float)(mls_rng_normal(&rng) + 0.3);
+    return x;
+}
+
+typedef struct {
+    float *x, *q, *k, *v, *q_rot, *k_rot;
+    mls_attention_view view;
+} sample;
+
+static sample new_sample(size_t n, uint64_t stream)
+{
+    sample s = {.x = random_rows(n * E, stream),
+                .q = random_rows(n * H * D, stream + 1),
+                .k = random_rows(n * G * D, stream + 2),
+                .v = random_rows(n * G * D, stream + 3),
+                .q_rot = random_rows(n * H * D, stream + 4),
+                .k_rot = random_rows(n * G * D, stream + 5)};
+
+    s.view = (mls_attention_view){.T = n,
+                                  .x = s.x,
+                                  .q = s.q,
+                                  .k = s.k,
+                                  .v = s.v,
+                                  .q_rot = s.q_rot,
+                                  .k_rot = s.k_rot};
+    return s;
+}
+
+static void free_sample(sample *s)
+{
+    free(s->x);
+    free(s->q);
+    free(s->k);
+    free(s->v);
+    free(s->q_rot);
+    free(s->k_rot);
+}
+
+/* Mean over both samples of a[t, i] * b[t, j] for one head of each, the plain way. */
+static double naive(const float *a1, const float *b1, const float *a2, const float *b2,
+                    size_t width, size_t i, size_t j)
+{
+    double sum = 0;
+
+    for (size_t t = 0; t < T; t++)
+        sum += (double)a1[t * width + i] * (double)b1[t * width + j];
+    for (size_t t = 0; t < T / 2; t++)
+        sum += (double)a2[t * width + i] * (double)b2[t * width + j];
+    return sum / (T + T / 2);
+}
+
+static void check_second(const double *second, const float *a1, const float *b1,
+                         const float *a2, const float *b2, size_t heads)
+{
+    for (size_t h = 0; h < heads; h++)
+        for (size_t i = 0; i < D; i++)
+            for (size_t j = 0; j < D; j++)
+                assert_close(second[(h * D + i) * D + j],
+                             naive(a1, b1, a2, b2, heads * D, h * D + i, h * D + j),
+                             1e-13);
+}
+
+static void check_mean(const double *mean, const float *a1, const float *a2, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        double sum = 0;
+
+        for (size_t t = 0; t < T; t++)
+            sum += (double)a1[t * n + i];
+        for (size_t t = 0; t < T / 2; t++)
+            sum += (double)a2[t * n + i];
+        assert_close(mean[i], sum / (T + T / 2), 1e-14);
+    }
+}
+
+static void moments_of_two_jobs_are_those_of_a_plain_loop(void **state)
+{
+    sample a = new_sample(T, 10), b = new_sample(T / 2, 20);
+    mls_layer_stats sums[2], s;
+    double *scratch = calloc(mls_moments_scratch(T, D), sizeof *scratch);
+    double q_norms[2 * H * C], k_norms[2 * G * C], mean[H * C];
+    const size_t start[] = {0, T, T + T / 2};
+
+    (void)state;
+    mls_blas_single_thread();
+    assert_ok(mls_layer_stats_new_small(&sums[0], &config, &err));
+    assert_ok(mls_layer_stats_new_small(&sums[1], &config, &err));
+    assert_ok(mls_layer_stats_new(&s, &config, &err));
+    assert_null(sums[0].x_second);
+    mls_moments_add(&sums[0], &a.view, q_norms, k_norms, scratch);
+    mls_moments_add(&sums[1], &b.view, q_norms + H * C, k_norms + G * C, scratch);
+    mls_moments_join(sums, 2);
+    mls_moments_finish(&s, &sums[0]);
+
+    assert_close(s.n_tokens, T + T / 2, 0);
+    check_second(s.q_second, a.q, a.q, b.q, b.q, H);
+    check_second(s.q_rot_second, a.q_rot, a.q_rot, b.q_rot, b.q_rot, H);
+    check_second(s.k_second, a.k, a.k, b.k, b.k, G);
+    check_second(s.k_rot_second, a.k_rot, a.k_rot, b.k_rot, b.k_rot, G);
+    check_second(s.v_second, a.v, a.v, b.v, b.v, G);
+    check_second(s.kv_cross, a.k, a.v, b.k, b.v, G);
+    check_mean(s.x_mean, a.x, b.x, E);
+    check_mean(s.q_mean, a.q, b.q, H * D);
+    check_mean(s.q_rot_mean, a.q_rot, b.q_rot, H * D);
+    check_mean(s.k_mean, a.k, b.k, G * D);
+    check_mean(s.k_rot_mean, a.k_rot, b.k_rot, G * D);
+    check_mean(s.v_mean, a.v, b.v, G * D);
+    for (size_t e = 0; e < E; e++) {
+        double sum = 0;
+
+        for (size_t t = 0; t < T; t++)
+            sum += fabs((double)a.x[t * E + e]);
+        for (size_t t = 0; t < T / 2; t++)
+            sum += fabs((double)b.x[t * E + e]);
+        assert_close(s.x_abs[e], sum / (T + T / 2), 1e-14);
+    }
+
+    /* chunk 3 of query head 2 in the second sequence: dims 3 and 7 of the head */
+    double norm = 0, all = 0;
+    for (size_t t = 0; t < T / 2; t++)
+        norm +=
+            hypot((double)b.q[(t * H + 2) * D + 3], (double)b.q[(t * H + 2) * D + 7]);
+    assert_close(q_norms[H * C + 2 * C + 3], norm / (T / 2), 1e-14);
+    mls_moments_mean_norm(mean, q_norms, start, 2, H * C);
+    all = norm;
+    for (size_t t = 0; t < T; t++)
+        all +=
+            hypot((double)a.q[(t * H + 2) * D + 3], (double)a.q[(t * H + 2) * D + 7]);
+    assert_close(mean[2 * C + 3], all / (T + T / 2), 1e-14);
+
+    mls_layer_stats_free(&s);
+    mls_layer_stats_free(&sums[0]);
+    mls_layer_stats_free(&sums[1]);
+    free(scratch);
+    free_sample(&a);
+    free_sample(&b);
+}
+
+static void jobs_are_joined_as_a_tree_for_any_number_of_them(void **state)
+{
+    (void)state;
+    for (size_t n = 1; n <= 9; n++) {
+        mls_layer_stats sums[9];
+
+        for (size_t i = 0; i < n; i++) {
+            assert_ok(mls_layer_stats_new_small(&sums[i], &config, &err));
+            sums[i].n_tokens = (double)(i + 1);
+            sums[i].k_norm[G * C - 1] = (double)(1 << i); /* the last number of all */
+        }
+        mls_moments_join(sums, n);
+        assert_close(sums[0].n_tokens, (double)(n * (n + 1) / 2), 0);
+        assert_close(sums[0].k_norm[G * C - 1], (double)((1 << n) - 1), 0);
+        for (size_t i = 0; i < n; i++)
+            mls_layer_stats_free(&sums[i]);
+    }
+}
+
+static void
+the_moment_of_x_is_right_and_the_same_for_any_number_of_threads(void **state)
+{
+    enum { N = 1500 }; /* more than one block of tokens */
+    float *h = random_rows(N * E, 30), *gain = random_rows(E, 31);
+    float *x = malloc(N * E * sizeof *x);
+    double *second = malloc(E * E * sizeof *second);
+    double *first = malloc(E * E * sizeof *first);
+
+    (void)state;
+    mls_blas_single_thread();
+    for (size_t threads = 1; threads <= 4; threads++) {
+        mls_pool *pool;
+
+        assert_ok(mls_pool_new(&pool, threads, &err));
+        assert_ok(mls_moments_x(second, h, N, E, gain, 1e-5, pool, &err));
+        if (threads == 1)
+            memcpy(first, second, E * E * sizeof *first);
+        assert_memory_equal(second, first, E * E * sizeof *first);
+        mls_pool_free(pool);
+    }
+    mls_rmsnorm(x, h, gain, 1e-5, N, E);
+    for (size_t i = 0; i < E; i += 7)
+        for (size_t j = 0; j < E; j++) {
+            double sum = 0;
+
+            for (size_t t = 0; t < N; t++)
+                sum += (double)x[t * E + i] * (double)x[t * E + j];
+            assert_close(second[i * E + j], sum / N, 1e-12);
+            assert_close(second[j * E + i], second[i * E + j], 0);
+        }
+    free(first);
+    free(second);
+    free(x);
+    free(gain);
+    free(h);
+}
+
+static void a_projected_moment_is_that_of_the_projected_rows(void **state)
+{
+    enum { N = 5, ROWS = 3 };
+    float *x = random_rows(N * E, 40), *w = random_rows(ROWS * E, 41);
+    const float b[ROWS] = {0.5F, -2, 1};
+    double second[ROWS * ROWS], y[N][ROWS];
+    mls_layer_stats s;
+
+    (void)state;
+    assert_ok(mls_layer_stats_new(&s, &config, &err));
+    for (size_t t = 0; t < N; t++) {
+        for (size_t i = 0; i < E; i++) {
+            s.x_mean[i] += (double)x[t * E + i] / N;
+            for (size_t j = 0; j < E; j++)
+                s.x_second[i * E + j] +=
+                    (double)x[t * E + i] * (double)x[t * E + j] / N;
+        }
+        for (size_t r = 0; r < ROWS; r++) {
+            y[t][r] = (double)b[r];
+            for (size_t i = 0; i < E; i++)
+                y[t][r] += (double)w[r * E + i] * (double)x[t * E + i];
+        }
+    }
+    assert_ok(mls_project_second(second, &s, w, b, ROWS, &err));
+    for (size_t i = 0; i < ROWS; i++)
+        for (size_t j = 0; j < ROWS; j++) {
+            double want = 0;
+
+            for (size_t t = 0; t < N; t++)
+                want += y[t][i] * y[t][j] / N;
+            assert_close(second[i * ROWS + j], want, 1e-11 * fabs(want) + 1e-11);
+        }
+    mls_layer_stats_free(&s);
+    assert_ok(mls_layer_stats_new_small(&s, &config, &err));
+    assert_refused(mls_project_second(second, &s, w, b, ROWS, &err), MLS_E_ARG,
+                   "lack the second moment");
+    mls_layer_stats_free(&s);
+    free(w);
+    free(x);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(moments_of_two_jobs_are_those_of_a_plain_loop),
+        cmocka_unit_test(jobs_are_joined_as_a_tree_for_any_number_of_them),
+        cmocka_unit_test(
+            the_moment_of_x_is_right_and_the_same_for_any_number_of_threads),
+        cmocka_unit_test(a_projected_moment_is_that_of_the_projected_rows),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,176 @@
+#include "tests/support/expect.h"
+
+#include "common/system/files.h"
+#include "reports/page/page.h"
+#include "reports/page/plot.h"
+
+static char *read_whole(const char *path)
+{
+    char *text;
+    size_t len;
+
+    assert_ok(mls_file_read(path, 1u << 24, &text, &len, &err));
+    return text;
+}
+
+static size_t count(const char *text, const char *part)
+{
+    size_t n = 0;
+
+    for (const char *p = strstr(text, part); p; p = strstr(p + strlen(part), part))
+        n++;
+    return n;
+}
+
+/*
+ * Every tag that is opened is closed, in order; attributes are in quotes; only tags
+ * that the page uses are there. Text of strangers would break one of these.
+ */
+static void assert_well_formed(const char *html)
+{
+    static const char *const voids[] = {"meta", "img", "!DOCTYPE"};
+    char open[64][16];
+    size_t depth = 0;
+
+    for (const char *p = strchr(html, '<'); p; p = strchr(p, '<')) {
+        const bool closing = p[1] == '/';
+        const char *name = p + 1 + closing;
+        const size_t n = strcspn(name, " >");
+        const char *q = name + n;
+        bool quoted = false, is_void = false;
+
+        assert_in_range(n, 1, 15);
+        for (; *q && (quoted || *q != '>'); q++) {
+            quoted ^= *q == '"';
+            assert_true(*q != '<');
+        }
+        assert_true(*q == '>');
+        p = q;
+        for (size_t i = 0; i < sizeof voids / sizeof voids[0]; i++)
+            is_void |= n == strlen(voids[i]) && memcmp(name, voids[i], n) == 0;
+        if (is_void)
+            continue;
+        if (closing) {
+            assert_true(depth > 0);
+            depth--;
+            assert_int_equal(strlen(open[depth]), n);
+            assert_memory_equal(open[depth], name, n);
+        } else {
+            assert_true(depth < 64);
+            memcpy(open[depth], name, n);
+            open[depth++][n] = '\0';
+        }
+    }
+    assert_int_equal(depth, 0);
+}
+
+static void text_of_strangers_is_shown_and_never_obeyed(void **state)
+{
+    static const char hostile[] = "</title><script>alert('1')</script>\"><img src=x "
+                                  "onerror=\"alert(2)\"> & %s %n";
+    const char *path = test_scratch("hostile.html");
+    mls_page *p = mls_page_new(hostile);
+    mls_table *t = mls_table_new(hostile);
+
+    (void)state;
+    mls_page_section(p, "one", hostile);
+    mls_page_heading(p, hostile);
+    mls_page_text(p, "%s", hostile);
+    mls_page_tile(p, hostile, hostile);
+    mls_page_tile(p, "2", "tiles");
+    mls_page_code(p, hostile);
+    mls_table_column(t, "a", hostile, hostile, 0);
+    mls_table_row(t);
+    mls_table_text(t, hostile);
+    mls_table_note(t, hostile);
+    mls_page_table(p, t);
+    mls_page_details(p, hostile, t);
+    mls_page_section(p, "two", "Second");
+    mls_page_tile(p, "at the end", "an open row of tiles");
+    assert_ok(mls_page_write(p, path, &err));
+    char *html = read_whole(path);
+
+    assert_well_formed(html);
+    assert_int_equal(count(html, "<script"), 0);
+    assert_int_equal(count(html, "<img"), 0);
+    assert_int_equal(count(html, "&lt;script&gt;"), 20);
+    assert_int_equal(count(html, "<section"), 2);
+    assert_int_equal(count(html, "<li><a href=\"#"), 2);
+    free(html);
+    mls_table_free(t);
+    mls_page_free(p);
+}
+
+static void a_page_loads_nothing_from_outside(void **state)
+{
+    const char *folder = test_scratch("page");
+    char path[512];
+    mls_page *p = mls_page_new("t");
+    mls_table *t = mls_table_new(NULL);
+
+    (void)state;
+    mls_table_column(t, "x", "x", "", 0);
+    for (long long i = 0; i < 3; i++) {
+        mls_table_row(t);
+        mls_table_count(t, i);
+    }
+    assert_ok(mls_folder_prepare(folder, &err));
+    const mls_plot plot = {
+        .name = "line", .data = t, .script = "plot \"../data/line.csv\" using \"x\"\n"};
+
+    assert_ok(mls_plot_write(folder, &plot, &err));
+    mls_page_section(p, "s", "S");
+    assert_ok(mls_page_figure(p, folder, "line", "a \"caption\" <b>", &err));
+    assert_refused(mls_page_figure(p, folder, "none", "c", &err), MLS_E_INPUT,
+                   "plots/none.svg");
+    snprintf(path, sizeof path, "%s/index.html", folder);
+    assert_ok(mls_page_write(p, path, &err));
+    char *html = read_whole(path);
+
+    assert_well_formed(html);
+    assert_int_equal(count(html, "src=\"data:image/svg+xml;base64,"), 1);
+    assert_int_equal(count(html, "src=\""), 1);
+    assert_int_equal(count(html, "http"), 0);
+    assert_int_equal(count(html, "url("), 0);
+    assert_int_equal(count(html, "href=\"data/line.csv\""), 1);
+    free(html);
+    mls_table_free(t);
+    mls_page_free(p);
+}
+
+static void an_empty_page_is_whole(void **state)
+{
+    const char *path = test_scratch("empty.html");
+    mls_page *p = mls_page_new("");
+
+    (void)state;
+    assert_ok(mls_page_write(p, path, &err));
+    char *html = read_whole(path);
+
+    assert_well_formed(html);
+    free(html);
+    mls_page_free(p);
+    mls_page_free(NULL);
+}
+
+static void a_page_that_cannot_be_written_is_said(void **state)
+{
+    mls_page *p = mls_page_new("t");
+
+    (void)state;
+    assert_refused(mls_page_write(p, test_scratch("no/such/folder.html"), &err),
+                   MLS_E_IO, "no/such/folder.html");
+    mls_page_free(p);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(text_of_strangers_is_shown_and_never_obeyed),
+        cmocka_unit_test(a_page_loads_nothing_from_outside),
+        cmocka_unit_test(an_empty_page_is_whole),
+        cmocka_unit_test(a_page_that_cannot_be_written_is_said),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

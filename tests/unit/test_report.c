@@ -1,0 +1,404 @@
+/* The report as a whole: stopped, killed and gone on with. */
+#include "tests/support/expect.h"
+#include "tests/support/random_model.h"
+
+#include <dirent.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/system/files.h"
+#include "reports/report/report.h"
+
+enum { T = 16, CALIBRATION = 4, HELD_OUT = 8 };
+
+/* What a report is about. */
+typedef struct subject {
+    char model[256], capture[300];
+    mls_corpus calibration, held_out;
+} subject;
+
+static void random_corpus(mls_corpus *c, mls_rng *rng, size_t N)
+{
+    *c = (mls_corpus){.N = N, .n_ids = N * T};
+    memset(c->sha256, 'a', 64); /* the tokens alone tell texts apart here */
+    c->ids = calloc(N * T, sizeof *c->ids);
+    c->start = calloc(N + 1, sizeof *c->start);
+    for (size_t n = 0; n <= N; n++)
+        c->start[n] = n * T;
+    for (size_t i = 0; i < N * T; i++)
+        c->ids[i] = (int32_t)mls_rng_below(rng, MLS_RANDOM_V);
+}
+
+static void capture(const subject *s)
+{
+    const mls_capture_options options = {.n_windows = 4, .keep_finished = true};
+    mls_model *model;
+    mls_pool *pool;
+
+    assert_ok(mls_model_open(&model, s->model, &err));
+    assert_ok(mls_pool_new(&pool, 2, &err));
+    assert_ok(mls_capture_run(model, &s->calibration, s->capture, &options, pool, NULL,
+                              &err));
+    mls_pool_free(pool);
+    mls_model_close(model);
+}
+
+static subject new_subject(uint64_t seed)
+{
+    const mls_random_shape shape = {"report", "llama", 4, 4, 8, false, false};
+    char name[64];
+    subject s;
+    mls_rng rng;
+
+    mls_rng_seed(&rng, seed, 1);
+    snprintf(name, sizeof name, "report-model-%d", (int)seed);
+    snprintf(s.model, sizeof s.model, "%s", test_scratch(name));
+    random_model(s.model, &shape, &rng);
+    random_corpus(&s.calibration, &rng, CALIBRATION);
+    random_corpus(&s.held_out, &rng, HELD_OUT);
+    snprintf(s.capture, sizeof s.capture, "%s.h5", s.model);
+    capture(&s);
+    return s;
+}
+
+static void free_subject(subject *s)
+{
+    unlink(s->capture);
+    mls_corpus_free(&s->calibration);
+    mls_corpus_free(&s->held_out);
+}
+
+/* All of a process' own, so that a child may end anywhere. */
+static mls_status report(const subject *s, const char *folder,
+                         const mls_progress *progress, mls_err *err)
+{
+    mls_report r = {.folder = folder,
+                    .model_name = "model",
+                    .command = "mlascope report model",
+                    .evaluation = &s->held_out,
+                    .evaluation_name = "text",
+                    .progress = progress};
+    mls_model *model = NULL;
+    mls_buf summary = {0};
+    mls_status st = mls_model_open(&model, s->model, err);
+
+    r.model = model;
+    if (!st)
+        st = mls_pool_new(&r.pool, 1, err);
+    if (!st)
+        st = mls_capture_open(&r.capture, s->capture, err);
+    if (!st)
+        st = mls_folder_prepare(folder, err);
+    if (!st)
+        st = mls_report_write(&r, &summary, err);
+    mls_buf_free(&summary);
+    mls_capture_close(r.capture);
+    mls_pool_free(r.pool);
+    mls_model_close(model);
+    return st;
+}
+
+/* --- Stops --- */
+
+typedef struct {
+    size_t calls, end_at; /* steps told, and at which of them to end */
+    size_t named;         /* of these, how many said in which section they are */
+    bool kill;
+} interruption;
+
+static void count_step(void *arg, const char *what, double done, double total)
+{
+    interruption *i = arg;
+
+    (void)done;
+    (void)total;
+    i->named += strstr(what, " of 7): ") != NULL;
+    if (++i->calls == i->end_at && i->kill)
+        raise(SIGKILL);
+}
+
+static bool asked_to_stop(void *arg)
+{
+    const interruption *i = arg;
+
+    return i->calls >= i->end_at && !i->kill;
+}
+
+static mls_progress listen(interruption *i)
+{
+    return (mls_progress){.arg = i, .step = count_step, .stopped = asked_to_stop};
+}
+
+static size_t steps_of(const subject *s, const char *folder)
+{
+    interruption i = {.end_at = SIZE_MAX};
+    const mls_progress p = listen(&i);
+
+    assert_ok(report(s, folder, &p, &err));
+    assert_int_equal(i.named, i.calls);
+    return i.calls;
+}
+
+/* --- Folders --- */
+
+static bool is_there(const char *folder, const char *name)
+{
+    char path[1200];
+
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    return mls_file_exists(path);
+}
+
+/* Every file of a is in b, to the last byte; how many these are. */
+static size_t count_same(const char *a, const char *b)
+{
+    DIR *d = opendir(a);
+    size_t n = 0;
+
+    assert_non_null(d);
+    for (const struct dirent *e; (e = readdir(d));) {
+        char x[1200], y[1200];
+        struct stat what;
+
+        if (e->d_name[0] == '.')
+            continue;
+        snprintf(x, sizeof x, "%s/%s", a, e->d_name);
+        snprintf(y, sizeof y, "%s/%s", b, e->d_name);
+        assert_int_equal(stat(x, &what), 0);
+        if (S_ISDIR(what.st_mode)) {
+            n += count_same(x, y);
+            continue;
+        }
+        char *in_x, *in_y;
+        size_t size_x, size_y;
+
+        assert_ok(mls_file_read(x, 1 << 26, &in_x, &size_x, &err));
+        assert_ok(mls_file_read(y, 1 << 26, &in_y, &size_y, &err));
+        if (size_x != size_y || memcmp(in_x, in_y, size_x) != 0)
+            fail_msg("%s is not %s", y, x);
+        free(in_x);
+        free(in_y);
+        n++;
+    }
+    closedir(d);
+    return n;
+}
+
+static void assert_same_folder(const char *a, const char *b)
+{
+    assert_true(count_same(a, b) >= 10);
+    assert_int_equal(count_same(a, b), count_same(b, a));
+}
+
+/* test_scratch() turns its buffers over. */
+static const char *folder_name(char out[256], const char *name)
+{
+    snprintf(out, 256, "%s", test_scratch(name));
+    return out;
+}
+
+/* --- The facts --- */
+
+/* A report that was never stopped, and its steps. */
+typedef struct {
+    subject s;
+    char whole[256];
+    size_t all;
+} facts;
+
+/* Pictures are not what is tested here: the script itself stands for each. */
+static void fake_gnuplot(void)
+{
+    static const char program[] =
+        "#!/bin/sh\n"
+        "sed -n 's/^set output \"\\(.*\\)\"$/\\1/p' \"$1\" |\n"
+        "    while read -r name; do cp \"$1\" \"$name\"; done\n";
+    char folder[256], path[300], search[8192];
+    const char *old = getenv("PATH");
+
+    folder_name(folder, "bin");
+    assert_ok(mls_folder_prepare(folder, &err));
+    snprintf(path, sizeof path, "%s/gnuplot", folder);
+    assert_ok(mls_file_write(path, program, sizeof program - 1, &err));
+    assert_int_equal(chmod(path, 0755), 0);
+    snprintf(search, sizeof search, "%s:%s", folder, old ? old : "/usr/bin:/bin");
+    assert_int_equal(setenv("PATH", search, 1), 0);
+}
+
+static int setup(void **state)
+{
+    static facts f;
+
+    fake_gnuplot();
+    f.s = new_subject(1);
+    f.all = steps_of(&f.s, folder_name(f.whole, "report-whole"));
+    assert_true(is_there(f.whole, "index.html") && is_there(f.whole, "plan.json"));
+    *state = &f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    facts *f = *state;
+
+    free_subject(&f->s);
+    return 0;
+}
+
+static void a_stopped_report_goes_on_and_ends_in_the_same_bytes(void **state)
+{
+    const facts *f = *state;
+    char folder[256];
+
+    for (size_t eighth = 1; eighth < 8; eighth += 2) {
+        char name[64];
+        interruption i = {.end_at = f->all * eighth / 8};
+        const mls_progress p = listen(&i);
+
+        snprintf(name, sizeof name, "report-stopped-%zu", eighth);
+        folder_name(folder, name);
+        assert_refused(report(&f->s, folder, &p, &err), MLS_E_STOPPED, "stopped at");
+        assert_false(is_there(folder, "index.html"));
+        assert_true(is_there(folder, "measured.part.jsonl"));
+        /* A group of 16 settings or the plan is begun again. */
+        assert_true(steps_of(&f->s, folder) < f->all - i.calls / 2);
+        assert_false(is_there(folder, "measured.part.jsonl"));
+        assert_same_folder(f->whole, folder);
+    }
+}
+
+static void a_killed_report_goes_on_and_ends_in_the_same_bytes(void **state)
+{
+    const facts *f = *state;
+    char folder[256];
+    const pid_t child = fork();
+    int status = 0;
+
+    folder_name(folder, "report-killed");
+    if (child == 0) {
+        interruption i = {.end_at = f->all / 2, .kill = true};
+        const mls_progress p = listen(&i);
+
+        report(&f->s, folder, &p, NULL);
+        _exit(0);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    assert_false(is_there(folder, "index.html"));
+    assert_true(steps_of(&f->s, folder) < f->all * 3 / 4);
+    assert_same_folder(f->whole, folder);
+}
+
+/* Stop after the plan, do something to the folder, go on: how many steps are left. */
+static size_t steps_after(const facts *f, const char *folder, const char *removed,
+                          const char *changed)
+{
+    interruption i = {.end_at = f->all * 7 / 8};
+    const mls_progress p = listen(&i);
+    char path[300];
+
+    assert_refused(report(&f->s, folder, &p, &err), MLS_E_STOPPED, "");
+    assert_true(is_there(folder, "plan.json.part") && is_there(folder, "plan.json"));
+    if (removed) {
+        snprintf(path, sizeof path, "%s/%s", folder, removed);
+        assert_int_equal(unlink(path), 0);
+    }
+    if (changed) {
+        snprintf(path, sizeof path, "%s/%s", folder, changed);
+        FILE *file = fopen(path, "a");
+
+        assert_non_null(file);
+        fputs(" ", file);
+        assert_int_equal(fclose(file), 0);
+    }
+    return steps_of(&f->s, folder);
+}
+
+static void a_plan_is_taken_up_only_when_it_is_whole(void **state)
+{
+    const facts *f = *state;
+    char folder[4][256];
+    size_t rest[4];
+
+    rest[0] = steps_after(f, folder_name(folder[0], "plan-0"), NULL, NULL);
+    rest[1] = steps_after(f, folder_name(folder[1], "plan-1"), "plan.json.part", NULL);
+    rest[2] = steps_after(f, folder_name(folder[2], "plan-2"), "plan.json", NULL);
+    rest[3] = steps_after(f, folder_name(folder[3], "plan-3"), NULL, "plan.json");
+    assert_true(rest[0] < rest[1]);
+    assert_int_equal(rest[1], rest[2]);
+    assert_int_equal(rest[1], rest[3]);
+    for (size_t i = 0; i < 4; i++)
+        assert_same_folder(f->whole, folder[i]);
+}
+
+/* A folder that was left half-way by one subject, finished by another. */
+static void expect_afresh(const subject *before, const subject *after, const char *name)
+{
+    char fresh[256], folder[256], with[64];
+    size_t all;
+    interruption i;
+    mls_progress p;
+
+    snprintf(with, sizeof with, "report-fresh-%s", name);
+    all = steps_of(after, folder_name(fresh, with));
+    snprintf(with, sizeof with, "report-changed-%s", name);
+    folder_name(folder, with);
+    i = (interruption){.end_at = all * 7 / 8};
+    p = listen(&i);
+    assert_refused(report(before, folder, &p, &err), MLS_E_STOPPED, "");
+    assert_true(is_there(folder, "plan.json.part"));
+    assert_int_equal(steps_of(after, folder), all);
+    assert_same_folder(fresh, folder);
+}
+
+static void nothing_of_another_text_is_taken_up(void **state)
+{
+    const facts *f = *state;
+    subject other = f->s;
+
+    other.held_out.ids = malloc(f->s.held_out.n_ids * sizeof *other.held_out.ids);
+    memcpy(other.held_out.ids, f->s.held_out.ids,
+           f->s.held_out.n_ids * sizeof *other.held_out.ids);
+    other.held_out.ids[T * HELD_OUT - 2] ^= 1; /* the last token that is read */
+    expect_afresh(&f->s, &other, "text");
+    free(other.held_out.ids);
+}
+
+static void nothing_of_another_model_is_taken_up(void **state)
+{
+    const facts *f = *state;
+    subject other = new_subject(2), mixed = other; /* the same text through it */
+
+    mixed.held_out = f->s.held_out;
+    expect_afresh(&f->s, &mixed, "model");
+    free_subject(&other);
+}
+
+static void nothing_of_other_statistics_is_taken_up(void **state)
+{
+    const facts *f = *state;
+    subject other = f->s;
+
+    random_corpus(&other.calibration, &(mls_rng){{1, 2, 3, 4}}, CALIBRATION);
+    snprintf(other.capture, sizeof other.capture, "%.250s-other.h5", f->s.model);
+    capture(&other);
+    expect_afresh(&f->s, &other, "statistics");
+    unlink(other.capture);
+    mls_corpus_free(&other.calibration);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_stopped_report_goes_on_and_ends_in_the_same_bytes),
+        cmocka_unit_test(a_killed_report_goes_on_and_ends_in_the_same_bytes),
+        cmocka_unit_test(a_plan_is_taken_up_only_when_it_is_whole),
+        cmocka_unit_test(nothing_of_another_text_is_taken_up),
+        cmocka_unit_test(nothing_of_another_model_is_taken_up),
+        cmocka_unit_test(nothing_of_other_statistics_is_taken_up),
+    };
+
+    return cmocka_run_group_tests(tests, setup, teardown);
+}

@@ -1,0 +1,67 @@
+#include "tools/base/command.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/system/files.h"
+
+int mls_exit_status(const mls_err *err)
+{
+    if (err->status)
+        fprintf(stderr, "mlascope: %s\n", err->text);
+    return mls_status_exit(err->status);
+}
+
+void mls_tool_stopped(mls_err *err, const char *how)
+{
+    const size_t len = strlen(err->text);
+
+    if (err->status == MLS_E_STOPPED)
+        snprintf(err->text + len, sizeof err->text - len, "; %s", how);
+}
+
+int mls_usage_error(const mls_command *c, const char *format, ...)
+{
+    va_list args;
+
+    fputs("mlascope: ", stderr);
+    va_start(args, format);
+    vfprintf(stderr, format, args);
+    va_end(args);
+    fprintf(stderr, "\nTry 'mlascope %s --help'.\n", c->name);
+    return 2;
+}
+
+void mls_tool_pictures(const char *folder)
+{
+    fprintf(stderr,
+            "mlascope: %s: pictures and their scripts in plots, numbers in data\n",
+            folder);
+}
+
+mls_status mls_tool_write(const mls_buf *text, const char *path, mls_err *err)
+{
+    if (text->failed)
+        return mls_fail(err, MLS_E_NOMEM, "no memory for the output");
+    if (strcmp(path, "-") != 0) {
+        const mls_status st = mls_file_writable(path, err);
+
+        return st ? st : mls_file_write(path, text->data, text->len, err);
+    }
+    if (fwrite(text->data, 1, text->len, stdout) != text->len || fflush(stdout))
+        return mls_fail(err, MLS_E_IO, "standard output: could not be written");
+    return MLS_OK;
+}
+
+mls_status mls_tool_print(const mls_table *t, mls_format format, const char *path,
+                          mls_err *err)
+{
+    mls_buf text = {0};
+    mls_status st = mls_table_print(t, format, &text, err);
+
+    if (!st)
+        st = mls_tool_write(&text, path, err);
+    mls_buf_free(&text);
+    return st;
+}

@@ -1,0 +1,101 @@
+#include "tools/base/inputs.h"
+
+#include <string.h>
+
+#include "bench/plan/plan.h"
+#include "datasets/tokenizer/tokenizer.h"
+#include "tools/base/command.h"
+
+mls_status mls_tool_plan(mls_scheme *out, const char *path, const mls_model *model,
+                         mls_err *err)
+{
+    mls_plan plan;
+    char sha256[65];
+    mls_status st = mls_plan_read(&plan, path, err);
+
+    *out = (mls_scheme){0};
+    if (!st)
+        st = mls_checkpoint_sha256(mls_model_checkpoint(model), sha256,
+                                   mls_tool_progress(), err);
+    if (!st)
+        st = mls_plan_check(&plan, path, mls_model_config(model), sha256, err);
+    if (!st)
+        st = mls_plan_scheme(out, &plan, path, err);
+    mls_plan_free(&plan);
+    return st;
+}
+
+/* A capture must be of this model. */
+static mls_status same_model(const mls_capture *capture, const char *path,
+                             const mls_model *model, const char *sha256, mls_err *err)
+{
+    if (strcmp(sha256, mls_capture_model_sha256(capture)) == 0)
+        return MLS_OK;
+    return mls_fail(err, MLS_E_INPUT,
+                    "%s is a capture of another model: SHA-256 %.12s, but %s has %.12s",
+                    path, mls_capture_model_sha256(capture),
+                    mls_checkpoint_folder(mls_model_checkpoint(model)), sha256);
+}
+
+mls_status mls_tool_capture(mls_capture **out, const char *path, const mls_model *model,
+                            mls_err *err)
+{
+    char sha256[65];
+    mls_status st = mls_capture_open(out, path, err);
+
+    if (st)
+        return st;
+    st = mls_checkpoint_sha256(mls_model_checkpoint(model), sha256, mls_tool_progress(),
+                               err);
+    if (!st)
+        st = same_model(*out, path, model, sha256, err);
+    if (st) {
+        mls_capture_close(*out);
+        *out = NULL;
+    }
+    return st;
+}
+
+mls_status mls_tool_read(mls_tool_subject *s, const mls_tool_windows *w, bool hash,
+                         mls_err *err)
+{
+    const mls_checkpoint *checkpoint = mls_model_checkpoint(s->model);
+    mls_tokenizer *tokenizer = NULL;
+    mls_status st =
+        mls_tokenizer_open(&tokenizer, mls_checkpoint_folder(checkpoint), err);
+
+    if (!st)
+        st = mls_corpus_read(&s->corpus, tokenizer, w->texts->item, w->texts->n,
+                             w->length, w->sequences, false, err);
+    mls_tokenizer_close(tokenizer);
+    if (!st)
+        st = mls_pool_new(&s->pool, w->threads, err);
+    if (!st && w->capture)
+        st = mls_capture_open(&s->capture, w->capture, err);
+    if (!st && (hash || s->capture))
+        st = mls_checkpoint_sha256(checkpoint, s->model_sha256, mls_tool_progress(),
+                                   err);
+    if (!st && s->capture)
+        st = same_model(s->capture, w->capture, s->model, s->model_sha256, err);
+    if (st)
+        return st;
+    if (s->capture &&
+        strcmp(mls_capture_text_sha256(s->capture), s->corpus.sha256) == 0)
+        mls_progress_note(mls_tool_progress(),
+                          "the text measured on is also the calibration text: figures "
+                          "of methods that use data look better than they are");
+    s->in = (mls_method_input){.config = mls_model_config(s->model),
+                               .model = s->model,
+                               .capture = s->capture,
+                               .pool = s->pool};
+    return MLS_OK;
+}
+
+void mls_tool_close(mls_tool_subject *s)
+{
+    mls_pool_free(s->pool);
+    mls_capture_close(s->capture);
+    mls_corpus_free(&s->corpus);
+    mls_model_close(s->model);
+    *s = (mls_tool_subject){0};
+}

@@ -1,0 +1,58 @@
+/* Inputs that several commands open alike. */
+#ifndef MLS_INPUTS_H
+#define MLS_INPUTS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "analysis/capture/capture.h"
+#include "analysis/model/model.h"
+#include "bench/frame/method.h"
+#include "bench/frame/scheme.h"
+#include "common/base/status.h"
+#include "common/system/pool.h"
+#include "datasets/text/corpus.h"
+#include "tools/base/options.h"
+
+/** A model and what it is measured on. Starts as {0}. */
+typedef struct mls_tool_subject {
+    mls_model *model;
+    char model_sha256[65]; /* "" when nobody needed it */
+    mls_corpus corpus;     /* windows of the text */
+    mls_capture *capture;  /* NULL: none was given */
+    mls_pool *pool;
+    mls_method_input in; /* all of these */
+} mls_tool_subject;
+
+/** The options that say what to measure on. */
+typedef struct mls_tool_windows {
+    const mls_texts *texts;
+    size_t length, sequences; /* tokens of a window; at most so many, 0: all */
+    const char *capture;      /* path, or NULL */
+    size_t threads;           /* 0: all CPUs */
+} mls_tool_windows;
+
+/**
+ * After mls_model_open(&s->model, ...): read the text in windows, start threads, open
+ * the capture. A capture of another model is refused; one of the text that is measured
+ * on is remarked on.
+ *
+ * @param hash  fill in model_sha256 also without a capture; it reads all weights once
+ * @return MLS_OK, or what reading says; release with mls_tool_close() in any case
+ */
+mls_status mls_tool_read(mls_tool_subject *s, const mls_tool_windows *w, bool hash,
+                         mls_err *err);
+void mls_tool_close(mls_tool_subject *s);
+
+/**
+ * The scheme of a plan.json that was made for this model.
+ * @param[out] out  release with mls_scheme_free(); {0} on error
+ */
+mls_status mls_tool_plan(mls_scheme *out, const char *path, const mls_model *model,
+                         mls_err *err);
+
+/** Open a capture and refuse one of another model. @param[out] out  NULL on error */
+mls_status mls_tool_capture(mls_capture **out, const char *path, const mls_model *model,
+                            mls_err *err);
+
+#endif

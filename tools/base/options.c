@@ -1,0 +1,250 @@
+#include "tools/base/options.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "common/base/words.h"
+
+static const mls_option *find_long(const mls_option *options, const char *name,
+                                   size_t len)
+{
+    for (; options->name; options++)
+        if (strlen(options->name) == len && memcmp(options->name, name, len) == 0)
+            return options;
+    return NULL;
+}
+
+static const mls_option *find_letter(const mls_option *options, char letter)
+{
+    for (; options->name; options++)
+        if (options->letter == letter)
+            return options;
+    return NULL;
+}
+
+/* Store text (NULL for a flag) in the option; 0, or the exit status of misuse. */
+static int store(const mls_command *c, const mls_option *o, const char *text)
+{
+    const bool bounded = o->min != 0 || o->max != 0;
+
+    if ((o->type == MLS_OPT_TEXT || o->type == MLS_OPT_LIST) && !*text)
+        return mls_usage_error(c, "%s: the value is empty", o->name);
+
+    switch (o->type) {
+    case MLS_OPT_TEXT:
+        *(const char **)o->value = text;
+        return 0;
+    case MLS_OPT_LIST: {
+        mls_texts *list = o->value;
+
+        if (list->n == sizeof list->item / sizeof list->item[0])
+            return mls_usage_error(c, "%s: at most %zu are taken", o->name, list->n);
+        list->item[list->n++] = text;
+        return 0;
+    }
+    case MLS_OPT_SIZE: {
+        size_t n;
+
+        if (!mls_parse_size(text, &n))
+            return mls_usage_error(c, "%s: expected a whole number, found \"%s\"",
+                                   o->name, text);
+        if (bounded && ((double)n < o->min || (double)n > o->max))
+            return mls_usage_error(c, "%s: expected %.0f to %.0f, found %s", o->name,
+                                   o->min, o->max, text);
+        *(size_t *)o->value = n;
+        return 0;
+    }
+    case MLS_OPT_REAL: {
+        double x;
+
+        if (!mls_parse_real(text, &x))
+            return mls_usage_error(c, "%s: expected a number, found \"%s\"", o->name,
+                                   text);
+        if (bounded && (x < o->min || x > o->max))
+            return mls_usage_error(c, "%s: expected %g to %g, found %s", o->name,
+                                   o->min, o->max, text);
+        *(double *)o->value = x;
+        return 0;
+    }
+    case MLS_OPT_SHARE: {
+        char number[32];
+        const size_t len = strlen(text);
+        const bool percent = len < sizeof number && text[len - 1] == '%';
+        double x;
+
+        snprintf(number, sizeof number, "%.*s", (int)(percent ? len - 1 : len), text);
+        if (!mls_parse_real(number, &x))
+            return mls_usage_error(
+                c, "%s: expected a share, 0.25 or 25%%, found \"%s\"", o->name, text);
+        x = percent ? x / 100 : x;
+        if (x < o->min || x > o->max)
+            return mls_usage_error(
+                c, "%s: expected a share of %g to %g, 0.25 or 25%%, found %s", o->name,
+                o->min, o->max, text);
+        *(double *)o->value = x;
+        return 0;
+    }
+    case MLS_OPT_FORMAT: {
+        mls_err err = {0};
+
+        if (mls_format_parse(o->value, text, &err))
+            return mls_usage_error(c, "%s: %s", o->name, err.text);
+        return 0;
+    }
+    case MLS_OPT_FLAG:
+        break;
+    }
+    *(bool *)o->value = true;
+    return 0;
+}
+
+static int unknown(const mls_command *c, const mls_option *options, const char *name)
+{
+    const char *names[64];
+    size_t n = 0;
+
+    while (options->name && n < 62)
+        names[n++] = options++->name;
+    names[n++] = "--help";
+    names[n] = NULL;
+
+    const char *near = mls_nearest(name, names);
+    if (near)
+        return mls_usage_error(c, "there is no option %s; did you mean %s?", name,
+                               near);
+    return mls_usage_error(c, "there is no option %s", name);
+}
+
+/* The option at argv[*i], with its value; moves *i to the last word used. */
+static int parse_one(const mls_command *c, int argc, char **argv, int *i,
+                     const mls_option *options)
+{
+    const char *word = argv[*i];
+    const mls_option *o;
+    const char *value = NULL;
+
+    if (word[1] == '-') {
+        const char *equals = strchr(word, '=');
+        const size_t len = equals ? (size_t)(equals - word) : strlen(word);
+
+        o = find_long(options, word, len);
+        if (equals)
+            value = equals + 1;
+    } else {
+        o = find_letter(options, word[1]);
+        if (o && word[2])
+            value = word + 2;
+    }
+    if (!o)
+        return unknown(c, options, word);
+    if (o->type == MLS_OPT_FLAG) {
+        if (value)
+            return mls_usage_error(c, "%s takes no value, found \"%s\"", o->name,
+                                   value);
+    } else if (!value) {
+        if (*i + 1 >= argc)
+            return mls_usage_error(c, "%s: a value is missing", o->name);
+        value = argv[++*i];
+    }
+    return store(c, o, value);
+}
+
+/* 2 when text is there and names the file that `output` would replace. */
+static int refuse_overwriting(const mls_command *c, const struct stat *output,
+                              const char *text)
+{
+    struct stat s;
+
+    if (stat(text, &s) || s.st_dev != output->st_dev || s.st_ino != output->st_ino)
+        return 0;
+    return mls_usage_error(c, "--output: %s is read by this command; name another file",
+                           text);
+}
+
+/* No file is written over that the same command reads. */
+static int check_output(const mls_command *c, const mls_option *options,
+                        const char **operands, size_t n)
+{
+    const mls_option *output = find_long(options, "--output", strlen("--output"));
+    const char *path = output ? *(const char **)output->value : NULL;
+    struct stat there;
+    int misuse = 0;
+
+    if (!path || strcmp(path, "-") == 0 || stat(path, &there) ||
+        !S_ISREG(there.st_mode))
+        return 0;
+    for (size_t i = 0; !misuse && i < n; i++)
+        misuse = refuse_overwriting(c, &there, operands[i]);
+    for (const mls_option *o = options; !misuse && o->name; o++) {
+        const mls_texts *list = o->value;
+        const char *text = o->type == MLS_OPT_TEXT ? *(const char **)o->value : NULL;
+
+        if (text && o != output)
+            misuse = refuse_overwriting(c, &there, text);
+        for (size_t i = 0; !misuse && o->type == MLS_OPT_LIST && i < list->n; i++)
+            misuse = refuse_overwriting(c, &there, list->item[i]);
+    }
+    return misuse;
+}
+
+/* The first operand as the usage line names it: MODEL, RUN.h5, FILE. */
+static const char *first_operand(const mls_command *c, char *out, size_t size)
+{
+    const char *name = strstr(c->usage, c->name) + strlen(c->name) + 1;
+    size_t len = strcspn(name, " \n");
+
+    if (len > 3 && strncmp(name + len - 3, "...", 3) == 0)
+        len -= 3;
+    snprintf(out, size, "%.*s", (int)len, name);
+    return out;
+}
+
+bool mls_options_parse(const mls_command *c, int argc, char **argv,
+                       const mls_option *options, const char **operands,
+                       size_t operands_min, size_t operands_max, size_t *n_operands,
+                       int *exit_status)
+{
+    size_t n = 0;
+    bool only_operands = false;
+
+    for (int i = 1; i < argc; i++) {
+        const char *word = argv[i];
+
+        if (!only_operands && strcmp(word, "--") == 0) {
+            only_operands = true;
+        } else if (!only_operands &&
+                   (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0)) {
+            fputs(c->usage, stdout);
+            *exit_status = 0;
+            return false;
+        } else if (!only_operands && word[0] == '-' && word[1]) {
+            *exit_status = parse_one(c, argc, argv, &i, options);
+            if (*exit_status)
+                return false;
+        } else if (!*word) {
+            *exit_status = mls_usage_error(c, "an operand is empty");
+            return false;
+        } else if (n == operands_max) {
+            *exit_status = mls_usage_error(c, "\"%s\" is one operand too many", word);
+            return false;
+        } else {
+            operands[n++] = word;
+        }
+    }
+    if (n < operands_min) {
+        char name[64];
+
+        *exit_status =
+            n ? mls_usage_error(c, "an operand is missing")
+              : mls_usage_error(c, "no %s given", first_operand(c, name, sizeof name));
+        return false;
+    }
+    *exit_status = check_output(c, options, operands, n);
+    if (*exit_status)
+        return false;
+    *n_operands = n;
+    return true;
+}

@@ -1,0 +1,58 @@
+/*
+ * Command-line options: one table per command drives parsing; wrong ones get a guess.
+ */
+#ifndef MLS_OPTIONS_H
+#define MLS_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "tools/base/command.h"
+
+typedef enum mls_option_type {
+    MLS_OPT_FLAG,   /* bool */
+    MLS_OPT_TEXT,   /* const char * */
+    MLS_OPT_SIZE,   /* size_t, with min and max */
+    MLS_OPT_REAL,   /* double, with min and max */
+    MLS_OPT_SHARE,  /* double from 0 to 1, with min and max: 0.25 or 25% */
+    MLS_OPT_FORMAT, /* mls_format */
+    MLS_OPT_LIST,   /* mls_texts: may be given several times */
+} mls_option_type;
+
+/** Values of an option that may be repeated; borrowed from argv. Room for 256. */
+typedef struct mls_texts {
+    const char *item[256];
+    size_t n;
+} mls_texts;
+
+typedef struct mls_option {
+    const char *name; /* "--text" */
+    char letter;      /* 't' for -t; 0: none */
+    mls_option_type type;
+    void *value;
+    double min, max; /* SIZE, REAL, SHARE; both 0: any (SIZE: any not negative) */
+} mls_option;
+
+/** The same for every command: value is a size_t *, 0 stands for all CPUs. */
+#define MLS_THREADS_OPTION(value)                                                      \
+    {                                                                                  \
+        "--threads", 't', MLS_OPT_SIZE, value, 0, 256                                  \
+    }
+
+/**
+ * Parse argv. Options may follow operands; "--" ends them; --name=value works. Empty
+ * operands and values are misuse, and so is an --output that another one of them names.
+ *
+ * @param options   ends with {0}
+ * @param operands  borrowed from argv, at most operands_max; more is misuse
+ * @param[out] exit set when the caller should return it at once (--help was printed: 0,
+ *                  misuse: 2)
+ * @return true to go on
+ */
+bool mls_options_parse(const mls_command *c, int argc, char **argv,
+                       const mls_option *options, const char **operands,
+                       size_t operands_min, size_t operands_max, size_t *n_operands,
+                       int *exit);
+
+#endif

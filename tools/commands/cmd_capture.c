@@ -1,0 +1,238 @@
+/* mlascope capture: one pass of a model over a text, into a file of statistics. */
+#define _GNU_SOURCE
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "analysis/capture/capture.h"
+#include "analysis/numeric/interval.h"
+#include "common/base/buf.h"
+#include "common/system/files.h"
+#include "datasets/tokenizer/tokenizer.h"
+#include "tools/base/command.h"
+#include "tools/base/options.h"
+
+extern const mls_command cmd_capture;
+
+static const char usage[] =
+    "Usage: mlascope capture MODEL --text FILE... -o RUN.h5 [OPTIONS]\n"
+    "\n"
+    "One pass of the model over sequences of the text. The file gets, per layer, the\n"
+    "second moments and means of the attention's input, queries, keys and values, the\n"
+    "mean 2-norm of every RoPE chunk per sequence, and a few whole sequences of them.\n"
+    "All later analysis reads it. Stopped or killed, the same command goes on from\n"
+    "RUN.h5.part and ends in the same bytes; so it does for any number of threads.\n"
+    "\n"
+    "  -f, --text FILE        text or .jsonl to calibrate on; may be repeated\n"
+    "  -o, --output RUN.h5    the capture file\n"
+    "  -N, --sequences N      [128]; less text means fewer\n"
+    "  -T, --length TOKENS    tokens of a sequence [256]\n"
+    "      --seed S           draw the sequences at random from the whole text; "
+    "without\n"
+    "                         it the first ones are taken\n"
+    "      --windows N        whole sequences of x, q, k, v to keep [16]\n"
+    "      --windows-mb MB    keep fewer when they would take more [1024]\n"
+    "      --save-every S     seconds between restart points [20]\n"
+    "  -t, --threads N        [all CPUs]\n"
+    "      --format FORMAT    of the summary: table, md, csv, json, jsonl, html "
+    "[table]\n"
+    "\n"
+    "Example: mlascope capture datasets/demo -f datasets/demo/calibration.txt -o "
+    "run.h5\n";
+
+static const size_t no_seed = SIZE_MAX;
+
+typedef struct {
+    mls_texts texts;
+    const char *folder, *output;
+    size_t sequences, length, seed, windows, windows_mb, threads;
+    double save_every;
+    mls_format format;
+} arguments;
+
+/*
+ * The command as it goes into the file: every setting that the result depends on, with
+ * its default, and no other, so that the same work gives the same bytes.
+ */
+static void settled_command(mls_buf *command, mls_buf *names, const arguments *a)
+{
+    mls_buf_puts(command, "mlascope capture ");
+    mls_buf_shell(command, a->folder);
+    for (size_t i = 0; i < a->texts.n; i++) {
+        mls_buf_puts(command, " --text ");
+        mls_buf_shell(command, a->texts.item[i]);
+        mls_buf_printf(names, "%s\n", a->texts.item[i]);
+    }
+    mls_buf_printf(command, " --sequences %zu --length %zu --windows %zu", a->sequences,
+                   a->length, a->windows);
+    if (a->seed != no_seed)
+        mls_buf_printf(command, " --seed %zu", a->seed);
+}
+
+/* The sequences to run: the first, or a random draw when there is a seed. */
+static mls_status read_text(mls_corpus *corpus, const arguments *a, mls_tokenizer *tok,
+                            const mls_config *config, mls_err *err)
+{
+    const bool random = a->seed != no_seed;
+    const mls_progress *p = mls_tool_progress();
+    const mls_status st =
+        mls_corpus_read(corpus, tok, a->texts.item, a->texts.n, a->length,
+                        random ? 0 : a->sequences, false, err);
+
+    if (st)
+        return st;
+    if (random && corpus->N > a->sequences)
+        mls_corpus_sample(corpus, a->sequences, a->seed);
+    if (corpus->N < a->sequences)
+        mls_progress_note(p,
+                          "sequences: %zu instead of %zu, the text gives %zu tokens, "
+                          "%zu per sequence",
+                          corpus->N, a->sequences, corpus->tokens_available, a->length);
+    if (config->max_position && a->length > config->max_position)
+        mls_progress_note(
+            p,
+            "sequences of %zu tokens are longer than the %zu positions of "
+            "the model: what lies beyond is not what it was trained for",
+            a->length, config->max_position);
+    return MLS_OK;
+}
+
+static double now(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static mls_table *summary(const mls_capture *c, const char *path)
+{
+    mls_table *t = mls_table_new(NULL);
+    const size_t N = mls_capture_sequences(c), tokens = mls_capture_start(c)[N];
+    const double nll = mls_capture_nll(c);
+    const mls_mean spread = mls_mean_of(mls_capture_nll_each(c), N);
+    struct stat s = {0};
+    char text[160];
+
+    mls_table_column(t, "sequences", "sequences", "", 0);
+    mls_table_column(t, "tokens", "tokens", "", 0);
+    mls_table_column(t, "nll", "NLL", "nat", 4);
+    mls_table_column(t, "nll_half", "±", "nat", 4);
+    mls_table_column(t, "perplexity", "perplexity", "", 3);
+    mls_table_column(t, "perplexity_low", "low", "", 3);
+    mls_table_column(t, "perplexity_high", "high", "", 3);
+    mls_table_column(t, "windows", "windows", "", 0);
+    mls_table_column(t, "file_bytes", "file", "MB", 1);
+    mls_table_row(t);
+    mls_table_count(t, (long long)N);
+    mls_table_count(t, (long long)tokens);
+    mls_table_real(t, nll);
+    mls_table_real(t, spread.half);
+    mls_table_real(t, exp(nll));
+    mls_table_real(t, exp(nll - spread.half));
+    mls_table_real(t, exp(nll + spread.half));
+    mls_table_count(t, (long long)mls_capture_windows(c));
+    stat(path, &s);
+    mls_table_real(t, 1e-6 * (double)s.st_size);
+    snprintf(
+        text, sizeof text,
+        "sequences of %zu tokens, the first of each not predicted; intervals 95 %% "
+        "over sequences",
+        mls_capture_length(c));
+    mls_table_note(t, text);
+    return t;
+}
+
+static int run(int argc, char **argv)
+{
+    arguments a = {.sequences = 128,
+                   .length = 256,
+                   .seed = no_seed,
+                   .windows = 16,
+                   .windows_mb = 1024,
+                   .save_every = 20};
+    const mls_option options[] = {
+        {"--text", 'f', MLS_OPT_LIST, &a.texts, 0, 0},
+        {"--output", 'o', MLS_OPT_TEXT, &a.output, 0, 0},
+        {"--sequences", 'N', MLS_OPT_SIZE, &a.sequences, 1, 1 << 20},
+        {"--length", 'T', MLS_OPT_SIZE, &a.length, 2, 1 << 20},
+        {"--seed", 0, MLS_OPT_SIZE, &a.seed, 0, 1e15},
+        {"--windows", 0, MLS_OPT_SIZE, &a.windows, 0, 1 << 20},
+        {"--windows-mb", 0, MLS_OPT_SIZE, &a.windows_mb, 1, 1 << 24},
+        {"--save-every", 0, MLS_OPT_REAL, &a.save_every, 0, 1e6},
+        MLS_THREADS_OPTION(&a.threads),
+        {"--format", 0, MLS_OPT_FORMAT, &a.format, 0, 0},
+        {0}};
+    size_t n;
+    int status;
+    mls_err err = {0};
+    mls_model *model = NULL;
+    mls_tokenizer *tok = NULL;
+    mls_corpus corpus = {0};
+    mls_pool *pool = NULL;
+    mls_capture *capture = NULL;
+    mls_table *t = NULL;
+    mls_buf command = {0}, names = {0};
+
+    if (!mls_options_parse(&cmd_capture, argc, argv, options, &a.folder, 1, 1, &n,
+                           &status))
+        return status;
+    if (a.texts.n == 0)
+        return mls_usage_error(&cmd_capture, "no text to run on: give --text FILE");
+    if (!a.output)
+        return mls_usage_error(&cmd_capture, "no file to write: give -o RUN.h5");
+    if (mls_file_replaceable(a.output, &err) ||
+        mls_model_open(&model, a.folder, &err) ||
+        mls_tokenizer_open(&tok, a.folder, &err) ||
+        read_text(&corpus, &a, tok, mls_model_config(model), &err) ||
+        mls_pool_new(&pool, a.threads, &err))
+        goto done;
+    settled_command(&command, &names, &a);
+    if (command.failed || names.failed) {
+        mls_fail(&err, MLS_E_NOMEM, "no memory for the record of the command");
+        goto done;
+    }
+    const mls_capture_options how = {.n_windows = a.windows,
+                                     .windows_bytes = (uint64_t)a.windows_mb * 1000000,
+                                     .sampling = a.seed == no_seed ? "first" : "random",
+                                     .seed = a.seed == no_seed ? 0 : a.seed,
+                                     .command = command.data,
+                                     .text_names = names.data,
+                                     .tokenizer_sha256 = mls_tokenizer_sha256(tok),
+                                     .save_every = a.save_every};
+    const double start = now();
+    if (mls_capture_run(model, &corpus, a.output, &how, pool, mls_tool_progress(),
+                        &err))
+        goto done;
+    const double took = now() - start;
+    mls_progress_note(mls_tool_progress(), "%s: %zu tokens in %.1f s, %.0f tokens/s",
+                      a.output, corpus.start[corpus.N], took,
+                      (double)corpus.start[corpus.N] / took);
+    if (mls_capture_open(&capture, a.output, &err))
+        goto done;
+    t = summary(capture, a.output);
+    mls_tool_print(t, a.format, "-", &err);
+
+done:
+    mls_table_free(t);
+    mls_capture_close(capture);
+    mls_buf_free(&names);
+    mls_buf_free(&command);
+    mls_pool_free(pool);
+    mls_corpus_free(&corpus);
+    mls_tokenizer_close(tok);
+    mls_model_close(model);
+    mls_tool_stopped(&err, "the same command goes on from what is finished");
+    return mls_exit_status(&err);
+}
+
+const mls_command cmd_capture = {
+    .group = "analysis",
+    .name = "capture",
+    .summary = "run a model over text, keep the statistics of its attention",
+    .usage = usage,
+    .run = run,
+};

@@ -1,0 +1,676 @@
+/* mlascope compare: settings side by side, with their Pareto front. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bench/evaluate/compare.h"
+#include "bench/frame/fit.h"
+#include "bench/setting/settings_file.h"
+#include "common/base/checked.h"
+#include "common/base/words.h"
+#include "common/system/files.h"
+#include "common/system/hash.h"
+#include "datasets/checkpoint/published.h"
+#include "tools/base/command.h"
+#include "tools/base/data.h"
+#include "tools/base/inputs.h"
+#include "tools/base/options.h"
+
+extern const mls_command cmd_compare;
+
+static const char usage[] =
+    "Usage: mlascope compare MODEL --text FILE... SETTINGS [OPTIONS]\n"
+    "\n"
+    "Measure many settings on one model and show them side by side: true and payload\n"
+    "bytes, predicted errors, perplexity, KL and top-1 agreement with 95 % intervals,\n"
+    "and which of them nothing else beats in both bytes and KL (front). Finished rows\n"
+    "are kept beside the output: a stopped run goes on, an added row costs only "
+    "itself.\n"
+    "SETTINGS: at least one of --settings, --preset, --keep and --setting.\n"
+    "\n"
+    "  -f, --text FILE       text or .jsonl to measure on; may be repeated\n"
+    "      --settings FILE   CSV with a column `setting`, and `label` and `source` if\n"
+    "                        you like; {G*D/2} is computed from the model's shape; "
+    "may\n"
+    "                        be repeated\n"
+    "      --preset NAME     published settings: mha2mla, elitekv, x-ecomla, "
+    "transmla;\n"
+    "                        what the model cannot take is left out and named\n"
+    "  -k, --keep PERCENT    every method's own settings for this share of the cache, "
+    "the\n"
+    "                        project's usual one and one more; with --capture those\n"
+    "                        whose ranks follow from the data too, without it only\n"
+    "                        methods that need no data; may be repeated\n"
+    "  -s, --setting TEXT    one more setting; lists and ranges; may be repeated\n"
+    "      --capture FILE    statistics of calibration text (mlascope capture), for\n"
+    "                        methods that use data and for predicted errors\n"
+    "  -T, --length TOKENS   window length [256]\n"
+    "  -N, --sequences N     at most so many windows; 0: all of the text [0]\n"
+    "      --tokens N        context length of the bytes [the window length]\n"
+    "      --second-half     score the second half of each window only\n"
+    "      --absorbed        compute scores straight from the latents\n"
+    "      --measure N       run only N of the settings through the model, chosen "
+    "over\n"
+    "                        the errors of their attention outputs, and predict the "
+    "KL\n"
+    "                        of the others from these; needs --capture [all]\n"
+    "      --group N         settings measured together; rows are kept after each\n"
+    "                        group [8]\n"
+    "      --sort COLUMN     a column's key in CSV, smallest first [kl;\n"
+    "                        predicted_kl with --measure]\n"
+    "      --descending      largest first\n"
+    "      --rows FILE       where finished rows are kept [OUTPUT.rows.jsonl]\n"
+    "  -t, --threads N       [all CPUs]\n"
+    "      --format FORMAT   table, md, csv, json, jsonl [as OUTPUT ends, or table]\n"
+    "  -o, --output FILE     file; the table is then shown as well [-]\n"
+    "\n"
+    "Example: mlascope compare datasets/demo -f datasets/demo/evaluation.txt -N 4 \\\n"
+    "             -s \"mha2mla rope=uniform chunks=4 rank=8-32+8\" -o results.csv\n";
+
+typedef struct {
+    mls_texts texts, files, presets, settings, keeps;
+    const char *capture, *output, *sort, *rows, *format;
+    size_t length, sequences, tokens, measure, group, threads;
+    bool second_half, absorbed, descending;
+} arguments;
+
+/* --- Settings --- */
+
+/* Drop from `first` on what the model cannot take, one note each. */
+static void keep_possible(mls_listing *list, size_t first, const mls_config *config,
+                          mls_table *notes)
+{
+    mls_cache_layout *layout = calloc(1, sizeof *layout);
+    size_t n = first;
+
+    for (size_t i = first; layout && i < list->n; i++) {
+        char text[512], note[1600];
+        mls_err why = {0};
+        const mls_setting *s = &list->item[i].setting;
+
+        if (mls_method_layout(layout, config, s, &why) && !mls_method_by_data(s)) {
+            snprintf(note, sizeof note, "left out: %s (%s)",
+                     mls_setting_text(s, text, sizeof text), why.text);
+            mls_table_note(notes, note);
+            continue;
+        }
+        list->item[n++] = list->item[i];
+    }
+    list->n = n;
+    free(layout);
+}
+
+/* What the user named must be possible: said before anything is measured. */
+static mls_status all_possible(const mls_listing *list, const mls_config *config,
+                               mls_err *err)
+{
+    mls_cache_layout *layout = calloc(1, sizeof *layout);
+    mls_status st = MLS_OK;
+
+    if (!layout)
+        return mls_fail(err, MLS_E_NOMEM, "no memory for a cache layout");
+    for (size_t i = 0; !st && i < list->n; i++) {
+        const mls_listed *l = &list->item[i];
+
+        /* Ranks that follow from the data: the method says later what is wrong. */
+        if (mls_method_by_data(&l->setting))
+            continue;
+        st = mls_method_layout(layout, config, &l->setting, err);
+        if (st && l->row)
+            mls_fail_in(err, st, "row %zu", l->row);
+    }
+    free(layout);
+    return st;
+}
+
+static mls_status add_fits(mls_listing *list, const mls_method *method,
+                           const mls_fits *fits, const char *percent,
+                           const mls_config *config, mls_err *err)
+{
+    enum { PER_METHOD = 2 };
+    mls_status st = MLS_OK;
+
+    for (size_t i = 0; !st && i < fits->n && i < PER_METHOD; i++) {
+        char text[512], label[64];
+
+        snprintf(label, sizeof label, "%s at %s %%", method->title, percent);
+        st = mls_listing_add(list,
+                             mls_setting_text(&fits->setting[i], text, sizeof text),
+                             label, method->source, 0, config, err);
+    }
+    return st;
+}
+
+/* "25" or "25%". */
+static bool read_percent(double *x, const char *text)
+{
+    char number[32];
+    const size_t len = strlen(text);
+
+    if (len == 0 || len >= sizeof number)
+        return false;
+    snprintf(number, sizeof number, "%.*s", (int)(len - (text[len - 1] == '%')), text);
+    return mls_parse_real(number, x);
+}
+
+/* Every method's first settings that cache at most so many percent. */
+static mls_status add_keep(mls_listing *list, const char *percent, bool data,
+                           const mls_config *config, mls_err *err)
+{
+    double share;
+    mls_status st = MLS_OK;
+
+    if (!read_percent(&share, percent) || !(share > 0 && share <= 100))
+        return mls_fail(err, MLS_E_ARG,
+                        "--keep: expected percent, 0 to 100, found \"%s\"", percent);
+    for (size_t m = 0; !st && mls_methods[m]; m++) {
+        mls_fits fits;
+
+        if (!data && mls_methods[m]->fits_need_data)
+            continue;
+        st = mls_method_fit(mls_methods[m], config, share / 100, &fits, err);
+        if (!st)
+            st = add_fits(list, mls_methods[m], &fits, percent, config, err);
+        mls_fits_free(&fits);
+    }
+    return st;
+}
+
+/* Methods that --keep cannot offer without a capture. */
+static void name_left_out(mls_table *t)
+{
+    char note[512];
+    size_t at = (size_t)snprintf(note, sizeof note,
+                                 "left out, because they need data (--capture):");
+
+    for (size_t m = 0; mls_methods[m]; m++)
+        if (mls_methods[m]->fits_need_data && at < sizeof note)
+            at += (size_t)snprintf(note + at, sizeof note - at, " %s",
+                                   mls_methods[m]->name);
+    mls_table_note(t, note);
+}
+
+/* And those whose ranks follow from the captured data. */
+static mls_status add_keep_data(mls_listing *list, const mls_texts *keeps,
+                                const mls_method_input *in, mls_err *err)
+{
+    mls_status st = MLS_OK;
+
+    for (size_t i = 0; !st && i < keeps->n; i++)
+        for (size_t m = 0; !st && mls_methods[m]; m++) {
+            double share = 0; /* add_keep() read it */
+            mls_fits fits;
+
+            read_percent(&share, keeps->item[i]);
+            st = mls_method_fit_data(mls_methods[m], in, share / 100, &fits, err);
+            if (!st)
+                st = add_fits(list, mls_methods[m], &fits, keeps->item[i], in->config,
+                              err);
+            mls_fits_free(&fits);
+        }
+    return st;
+}
+
+static mls_status read_settings(mls_listing *list, const arguments *a,
+                                const mls_config *config, mls_table *t, mls_err *err)
+{
+    mls_status st = MLS_OK;
+
+    for (size_t i = 0; !st && i < a->files.n; i++)
+        st = mls_listing_read(list, a->files.item[i], config, err);
+    for (size_t i = 0; !st && i < a->settings.n; i++)
+        st = mls_listing_add(list, a->settings.item[i], "", "", 0, config, err);
+    for (size_t i = 0; !st && i < a->keeps.n; i++)
+        st = add_keep(list, a->keeps.item[i], a->capture != NULL, config, err);
+    if (!st && a->keeps.n && !a->capture)
+        name_left_out(t);
+    if (!st)
+        st = all_possible(list, config, err);
+    for (size_t i = 0; !st && i < a->presets.n; i++) {
+        static const char *const names[] = {"mha2mla", "elitekv", "x-ecomla",
+                                            "transmla", NULL};
+        const char *name = a->presets.item[i];
+        char file[64], *path = NULL;
+        const size_t first = list->n;
+        size_t j = 0;
+
+        while (names[j] && strcmp(names[j], name) != 0)
+            j++;
+        if (!names[j])
+            return mls_fail(err, MLS_E_ARG,
+                            "--preset %s: there are mha2mla, elitekv, x-ecomla and "
+                            "transmla",
+                            name);
+        snprintf(file, sizeof file, "bench/settings/%s.csv", names[j]);
+        st = mls_tool_data(&path, file, err);
+        if (!st)
+            st = mls_listing_read(list, path, config, err);
+        free(path);
+        if (!st)
+            keep_possible(list, first, config, t);
+    }
+    if (!st && list->n == 0)
+        st = mls_fail(err, MLS_E_INPUT, "the model can take none of the settings%s",
+                      a->keeps.n ? ": no method goes as low as --keep asks" : "");
+    return st;
+}
+
+/* --- The table --- */
+
+static const char *const sort_keys[] = {"kl",
+                                        "bytes_per_token",
+                                        "payload_bytes_per_token",
+                                        "kept_percent",
+                                        "predicted_key",
+                                        "predicted_value",
+                                        "predicted_logit",
+                                        "predicted_output",
+                                        "attention_error",
+                                        "predicted_kl",
+                                        "perplexity",
+                                        "delta_nll",
+                                        "top1_percent",
+                                        "seconds",
+                                        NULL};
+
+static double sort_value(const mls_compared *r, size_t key)
+{
+    const double value[] = {r->kl.mean,
+                            r->bytes,
+                            r->payload,
+                            100 * r->kept,
+                            r->predicted.key,
+                            r->predicted.value,
+                            r->predicted.logit,
+                            r->predicted.output,
+                            r->predicted.attention,
+                            r->law_kl,
+                            r->nll.mean,
+                            r->dnll.mean,
+                            r->top1.mean,
+                            r->seconds};
+
+    return value[key];
+}
+
+/* Indices by a column; NaN last, equal ones in the order of the settings. */
+static void sort_rows(size_t *order, const mls_comparison *c, size_t key,
+                      bool descending)
+{
+    for (size_t i = 0; i < c->n; i++) {
+        const double x = sort_value(&c->row[i], key);
+        size_t at = i;
+
+        while (at > 0 && !isnan(x)) {
+            const double y = sort_value(&c->row[order[at - 1]], key);
+
+            if (!(isnan(y) || (descending ? y < x : y > x)))
+                break;
+            order[at] = order[at - 1];
+            at--;
+        }
+        order[at] = i;
+    }
+}
+
+static void make_columns(mls_table *t)
+{
+    static const struct {
+        const char *key, *heading, *unit;
+        int decimals;
+        bool detail; /* not on the screen */
+    } columns[] = {
+        {"front", "front", "", 0, false},
+        {"setting", "setting", "", 0, false},
+        {"label", "label", "", 0, true},
+        {"kept_percent", "kept", "%", 2, false},
+        {"bytes_per_token", "cache", "B/token", 1, false},
+        {"payload_bytes_per_token", "payload", "B/token", 1, true},
+        {"predicted_key", "key error", "", 4, true},
+        {"predicted_value", "value error", "", 4, true},
+        {"predicted_logit", "logit error", "nat", 4, true},
+        {"predicted_output", "output error", "", 4, true},
+        {"attention_error", "attention error", "", 4, false},
+        {"predicted_kl", "predicted KL", "nat", 4, false},
+        {"perplexity", "perplexity", "", 3, false},
+        {"perplexity_low", "low", "", 3, true},
+        {"perplexity_high", "high", "", 3, true},
+        {"kl", "KL", "nat", 5, false},
+        {"kl_half", "±", "nat", 5, false},
+        {"delta_nll", "ΔNLL", "nat", 5, true},
+        {"delta_nll_half", "±", "nat", 5, true},
+        {"top1_percent", "same top-1", "%", 2, false},
+        {"top1_half", "±", "%", 2, true},
+        {"kl_above", "KL - row above", "nat", 5, true},
+        {"kl_above_half", "±", "nat", 5, true},
+        {"differs", "differs", "", 0, false},
+        {"seconds", "time", "s", 2, true},
+        {"published", "published", "", 0, true},
+        {"source", "source", "", 0, true},
+    };
+
+    for (size_t i = 0; i < sizeof columns / sizeof columns[0]; i++) {
+        mls_table_column(t, columns[i].key, columns[i].heading, columns[i].unit,
+                         columns[i].decimals);
+        if (columns[i].detail)
+            mls_table_detail(t);
+    }
+}
+
+static void add_row(mls_table *t, const mls_listed *l, const mls_compared *r,
+                    const mls_compared *above, const char *published)
+{
+    char text[2048];
+
+    mls_table_row(t);
+    mls_table_text(t, r->pareto ? "*" : "");
+    mls_table_text(t, mls_setting_text(&l->setting, text, sizeof text));
+    mls_table_text(t, l->label);
+    mls_table_real(t, 100 * r->kept);
+    mls_table_real(t, r->bytes);
+    mls_table_real(t, r->payload);
+    mls_table_real(t, r->predicted.key);
+    mls_table_real(t, r->predicted.value);
+    mls_table_real(t, r->predicted.logit);
+    mls_table_real(t, r->predicted.output);
+    mls_table_real(t, r->predicted.attention);
+    mls_table_real(t, r->law_kl);
+    mls_table_real(t, exp(r->nll.mean));
+    mls_table_real(t, exp(r->nll.mean - r->nll.half));
+    mls_table_real(t, exp(r->nll.mean + r->nll.half));
+    mls_table_real(t, r->kl.mean);
+    mls_table_real(t, r->kl.half);
+    mls_table_real(t, r->dnll.mean);
+    mls_table_real(t, r->dnll.half);
+    mls_table_real(t, 100 * r->top1.mean);
+    mls_table_real(t, 100 * r->top1.half);
+    if (above && above->measured && r->measured && above->N == r->N) {
+        const mls_mean d = mls_mean_of_difference(r->seq_kl, above->seq_kl, r->N);
+
+        mls_table_real(t, d.mean);
+        mls_table_real(t, d.half);
+        mls_table_text(t, isnan(d.half) ? "" : fabs(d.mean) > d.half ? "yes" : "no");
+    } else {
+        mls_table_empty(t);
+        mls_table_empty(t);
+        mls_table_empty(t);
+    }
+    mls_table_real(t, r->seconds);
+    mls_table_text(t, published);
+    mls_table_text(t, l->source);
+}
+
+/* How each predicted error ranks the settings, against how measured KL does. */
+static void add_correlations(mls_table *t, const mls_comparison *c)
+{
+    static const struct {
+        const char *name;
+        size_t key;
+    } error[] = {
+        {"key", 4}, {"value", 5}, {"logit", 6}, {"output", 7}, {"attention", 8}};
+    double *x = mls_calloc3(c->n, 2, 1, sizeof *x), *kl = x + c->n;
+    char note[256];
+    size_t used = 0;
+
+    for (size_t e = 0; x && e < sizeof error / sizeof error[0]; e++) {
+        size_t n = 0;
+
+        for (size_t i = 0; i < c->n; i++) {
+            x[n] = sort_value(&c->row[i], error[e].key);
+            kl[n] = c->row[i].kl.mean;
+            n += isnan(x[n]) || isnan(kl[n]) ? 0 : 1;
+        }
+        const double rho = mls_rank_correlation(x, kl, n);
+
+        if (n >= 3 && !isnan(rho))
+            used += (size_t)snprintf(note + used, sizeof note - used, "%s%s %.2f (%zu)",
+                                     used ? ", " : "", error[e].name, rho, n);
+    }
+    free(x);
+    if (used) {
+        char line[320];
+
+        snprintf(line, sizeof line,
+                 "rank correlation of predicted errors with KL (rows): %s", note);
+        mls_table_note(t, line);
+    }
+}
+
+/* Rotated numbers per token of the first layer that has any; 0: none, or not known. */
+static size_t rope_elements(const mls_setting *s, const mls_config *config)
+{
+    mls_cache_layout *layout = calloc(1, sizeof *layout);
+    size_t sum = 0;
+
+    if (layout && !mls_method_layout(layout, config, s, NULL))
+        for (size_t l = 0; l < layout->L && sum == 0; l++)
+            for (size_t i = 0; i < layout->layer[l].n_parts; i++) {
+                const mls_cache_part *p = &layout->layer[l].part[i];
+
+                sum += p->kind == MLS_PART_ROPE_KEY ? p->n * p->count : 0;
+            }
+    free(layout);
+    return sum;
+}
+
+static mls_status fill(mls_table *t, const arguments *a, const mls_listing *list,
+                       const mls_comparison *c, const mls_config *config, size_t key,
+                       mls_err *err)
+{
+    size_t *order = mls_calloc3(c->n, 1, 1, sizeof *order);
+    mls_published *published = NULL;
+    char *path = NULL, text[512];
+    mls_status st = MLS_OK;
+
+    if (!order)
+        return mls_fail(err, MLS_E_NOMEM, "no memory for the results");
+    st = mls_tool_data(&path, "datasets/published/published_kv.csv", err);
+    if (!st)
+        st = mls_published_read(&published, path, err);
+    sort_rows(order, c, key, a->descending);
+    for (size_t i = 0; !st && i < c->n; i++) {
+        const mls_compared *r = &c->row[order[i]];
+        const mls_listed *l = &list->item[order[i]];
+        const mls_method *method;
+
+        st = mls_method_find(&method, l->setting.method, err);
+        if (st)
+            break;
+        mls_published_quality(
+            text, sizeof text, published, config,
+            method == &mls_method_baseline ? "KV quantization only" : method->title,
+            100 * r->kept_payload, rope_elements(&l->setting, config));
+        add_row(t, l, r, i > 0 ? &c->row[order[i - 1]] : NULL, text);
+    }
+    add_correlations(t, c);
+    if (c->law.n) {
+        snprintf(text, sizeof text,
+                 "predicted KL: %.3g attention error^%.3g, the law of the other %zu "
+                 "measured settings; 95 %% of measured KL lie within a factor of %.2f",
+                 exp(c->law.a), c->law.b, c->law.n, c->law.factor);
+        mls_table_note(t, text);
+    }
+    snprintf(
+        text, sizeof text,
+        "original: perplexity %.3f (%.3f to %.3f); %zu positions scored, intervals "
+        "95 %% over windows of %zu tokens",
+        exp(c->original.mean), exp(c->original.mean - c->original.half),
+        exp(c->original.mean + c->original.half), c->n_scored, a->length);
+    mls_table_note(t, text);
+    snprintf(text, sizeof text,
+             "front *: nothing else here has as few bytes and as small a KL; bytes at "
+             "%zu tokens; `differs`: KL against the row above, paired by window",
+             a->tokens);
+    mls_table_note(t, text);
+    mls_published_free(published);
+    free(path);
+    free(order);
+    return st;
+}
+
+static void say_what_was_done(const mls_comparison *c)
+{
+    size_t kept = 0, predicted = 0;
+
+    for (size_t i = 0; i < c->n; i++) {
+        kept += c->row[i].kept_row;
+        predicted += !c->row[i].measured;
+    }
+    if (kept + predicted)
+        mls_progress_note(mls_tool_progress(),
+                          "measured now: %zu, kept from before: %zu, only "
+                          "predicted: %zu",
+                          c->n_measured, kept, predicted);
+}
+
+/* --format, or what the output's name ends with. */
+static mls_status find_format(mls_format *format, const arguments *a, mls_err *err)
+{
+    static const char *const known[] = {"csv", "json", "jsonl", "md", NULL};
+    const char *dot = strrchr(a->output, '.');
+
+    *format = MLS_FORMAT_TABLE;
+    if (a->format)
+        return mls_format_parse(format, a->format, err);
+    for (size_t i = 0; dot && known[i]; i++)
+        if (strcmp(dot + 1, known[i]) == 0)
+            return mls_format_parse(format, known[i], err);
+    return MLS_OK;
+}
+
+static mls_status find_sort_key(size_t *key, const char *name, mls_err *err)
+{
+    for (*key = 0; sort_keys[*key]; ++*key)
+        if (strcmp(sort_keys[*key], name) == 0)
+            return MLS_OK;
+    char suggestion[MLS_SUGGESTION];
+
+    return mls_fail(err, MLS_E_ARG, "--sort %s: no such column of numbers%s", name,
+                    mls_suggest(name, sort_keys, suggestion));
+}
+
+static int run(int argc, char **argv)
+{
+    arguments a = {.output = "-", .length = 256, .group = 8};
+    const mls_option options[] = {
+        {"--text", 'f', MLS_OPT_LIST, &a.texts, 0, 0},
+        {"--settings", 0, MLS_OPT_LIST, &a.files, 0, 0},
+        {"--preset", 0, MLS_OPT_LIST, &a.presets, 0, 0},
+        {"--setting", 's', MLS_OPT_LIST, &a.settings, 0, 0},
+        {"--keep", 'k', MLS_OPT_LIST, &a.keeps, 0, 0},
+        {"--capture", 0, MLS_OPT_TEXT, &a.capture, 0, 0},
+        {"--length", 'T', MLS_OPT_SIZE, &a.length, 2, 1 << 20},
+        {"--sequences", 'N', MLS_OPT_SIZE, &a.sequences, 0, 0},
+        {"--tokens", 0, MLS_OPT_SIZE, &a.tokens, 1, 1 << 30},
+        {"--second-half", 0, MLS_OPT_FLAG, &a.second_half, 0, 0},
+        {"--absorbed", 0, MLS_OPT_FLAG, &a.absorbed, 0, 0},
+        {"--measure", 0, MLS_OPT_SIZE, &a.measure, MLS_KL_LAW_MIN, 1 << 20},
+        {"--group", 0, MLS_OPT_SIZE, &a.group, 1, 10000},
+        {"--sort", 0, MLS_OPT_TEXT, &a.sort, 0, 0},
+        {"--descending", 0, MLS_OPT_FLAG, &a.descending, 0, 0},
+        {"--rows", 0, MLS_OPT_TEXT, &a.rows, 0, 0},
+        MLS_THREADS_OPTION(&a.threads),
+        {"--format", 0, MLS_OPT_TEXT, &a.format, 0, 0},
+        {"--output", 'o', MLS_OPT_TEXT, &a.output, 0, 0},
+        {0}};
+    const char *folder;
+    size_t n, key = 0;
+    int status;
+    mls_err err = {0};
+    mls_tool_subject s = {0};
+    mls_listing list = {0};
+    mls_setting *settings = NULL;
+    mls_comparison c = {0};
+    mls_table *t = mls_table_new(NULL);
+    mls_format format;
+    char capture_id[MLS_SHA256_HEX] = "", *rows = NULL;
+
+    if (!mls_options_parse(&cmd_compare, argc, argv, options, &folder, 1, 1, &n,
+                           &status)) {
+        mls_table_free(t);
+        return status;
+    }
+    if (a.texts.n == 0 || a.files.n + a.presets.n + a.settings.n + a.keeps.n == 0) {
+        mls_table_free(t);
+        return mls_usage_error(&cmd_compare,
+                               a.texts.n == 0 ? "no text to measure on: give --text "
+                                                "FILE"
+                                              : "nothing to compare: give --settings, "
+                                                "--preset, --setting or --keep");
+    }
+    if (a.tokens == 0)
+        a.tokens = a.length;
+    const bool to_file = strcmp(a.output, "-") != 0;
+
+    make_columns(t);
+    mls_table_meta(t, "command", mls_tool_command_line());
+    /* Where most settings are only predicted, that orders all of them. */
+    if (!a.sort)
+        a.sort = a.measure ? "predicted_kl" : "kl";
+    if (find_sort_key(&key, a.sort, &err) || find_format(&format, &a, &err) ||
+        (to_file && mls_file_writable(a.output, &err)) ||
+        mls_model_open(&s.model, folder, &err) ||
+        read_settings(&list, &a, mls_model_config(s.model), t, &err) ||
+        mls_tool_read(
+            &s,
+            &(mls_tool_windows){&a.texts, a.length, a.sequences, a.capture, a.threads},
+            true, &err) ||
+        (a.capture && mls_sha256_file(a.capture, capture_id, &err)))
+        goto done;
+    if (s.capture && add_keep_data(&list, &a.keeps, &s.in, &err))
+        goto done;
+    settings = mls_calloc3(list.n, 1, 1, sizeof *settings);
+    rows = mls_calloc3(strlen(a.output) + 16, 1, 1, 1);
+    if (!settings || !rows) {
+        mls_fail(&err, MLS_E_NOMEM, "no memory for %zu settings", list.n);
+        goto done;
+    }
+    for (size_t i = 0; i < list.n; i++)
+        settings[i] = list.item[i].setting;
+    if (to_file)
+        snprintf(rows, strlen(a.output) + 16, "%s.rows.jsonl", a.output);
+
+    const mls_compare_request request = {
+        .in = s.in,
+        .corpus = &s.corpus,
+        .setting = settings,
+        .n = list.n,
+        .how = {.scored = a.second_half ? MLS_SCORE_SECOND_HALF : MLS_SCORE_ALL,
+                .absorbed = a.absorbed},
+        .tokens = a.tokens,
+        .group = a.group,
+        .measure = a.measure,
+        .rows_path = a.rows    ? a.rows
+                     : to_file ? rows
+                               : NULL,
+        .model_id = s.model_sha256,
+        .capture_id = capture_id};
+
+    if (mls_compare(&c, &request, mls_tool_progress(), &err))
+        goto done;
+    say_what_was_done(&c);
+    if (fill(t, &a, &list, &c, request.in.config, key, &err))
+        goto done;
+    if (!mls_tool_print(t, format, a.output, &err) && to_file)
+        mls_tool_print(t, MLS_FORMAT_TABLE, "-", &err);
+
+done:
+    mls_table_free(t);
+    mls_comparison_free(&c);
+    mls_listed_free(&list);
+    free(settings);
+    free(rows);
+    mls_tool_close(&s);
+    if (a.rows || to_file)
+        mls_tool_stopped(&err, "finished rows are kept: the same command goes on");
+    return mls_exit_status(&err);
+}
+
+const mls_command cmd_compare = {
+    .group = "bench",
+    .name = "compare",
+    .summary = "show settings side by side, with their Pareto front",
+    .usage = usage,
+    .run = run,
+};

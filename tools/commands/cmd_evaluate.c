@@ -1,0 +1,333 @@
+/*
+ * mlascope evaluate: perplexity and KL of settings, measured through the whole model.
+ */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bench/evaluate/evaluate.h"
+#include "bench/frame/scheme.h"
+#include "common/base/checked.h"
+#include "common/base/words.h"
+#include "common/system/files.h"
+#include "tools/base/command.h"
+#include "tools/base/inputs.h"
+#include "tools/base/options.h"
+
+extern const mls_command cmd_evaluate;
+
+static const char usage[] =
+    "Usage: mlascope evaluate MODEL --text FILE... --setting TEXT... [OPTIONS]\n"
+    "\n"
+    "Measure what settings do to the model before any training: perplexity, KL "
+    "against\n"
+    "the original, top-1 agreement, with 95 % intervals over windows. All settings "
+    "share\n"
+    "one pass over the weights. Windows do not overlap and start at position 0 each.\n"
+    "\n"
+    "  -f, --text FILE       text or .jsonl to measure on; may be repeated\n"
+    "  -s, --setting TEXT    e.g. \"mha2mla rope=2-norm chunks=4 rank=16\"; lists and\n"
+    "                        ranges give every combination; may be repeated\n"
+    "      --plan FILE       a plan.json that mlascope plan made for this model\n"
+    "      --against FOLDER  a converted model, trained further or not: a folder of\n"
+    "                        mlascope export (deepseek or latent), a checkpoint of\n"
+    "                        TransMLA or MHA2MLA; may be repeated\n"
+    "      --capture FILE    statistics of calibration text (mlascope capture), for\n"
+    "                        methods that use data; never the text measured on\n"
+    "  -T, --length TOKENS   window length [256]\n"
+    "  -N, --sequences N     at most so many windows; 0: all of the text [0]\n"
+    "      --second-half     score the second half of each window only, as\n"
+    "                        llama-perplexity does; by default every position\n"
+    "      --per-layer       also convert one layer at a time\n"
+    "      --absorbed        compute scores straight from the latents, as a decoder\n"
+    "      --percentiles     add the distribution of KL over positions\n"
+    "  -t, --threads N       [all CPUs]\n"
+    "      --format FORMAT   table, md, csv, json, jsonl, html [table]\n"
+    "  -o, --output FILE     [-, standard output]\n"
+    "\n"
+    "Example: mlascope evaluate datasets/demo -f datasets/demo/evaluation.txt -N 8 \\\n"
+    "             -s \"mha2mla rope=uniform chunks=4,8 rank=16\"\n";
+
+typedef struct {
+    mls_texts texts, settings, against;
+    const char *capture, *plan, *output;
+    size_t length, sequences, threads;
+    bool second_half, per_layer, absorbed, percentiles;
+    mls_format format;
+} arguments;
+
+/* All settings as schemes, and the variants to run; owned together. */
+typedef struct {
+    mls_scheme *scheme;
+    size_t n_schemes;
+    mls_variant *variant;
+    size_t n;
+} work;
+
+static void work_free(work *w)
+{
+    for (size_t i = 0; i < w->n_schemes; i++)
+        mls_scheme_free(&w->scheme[i]);
+    free(w->scheme);
+    free(w->variant);
+}
+
+/* Room for one more scheme at the end; counted when it is made. */
+static mls_status make_room(work *w, mls_err *err)
+{
+    mls_scheme *more = realloc(w->scheme, (w->n_schemes + 1) * sizeof *more);
+
+    if (!more)
+        return mls_fail(err, MLS_E_NOMEM, "no memory for another setting");
+    w->scheme = more;
+    return MLS_OK;
+}
+
+/* A converted model is a setting whose method reads its folder. */
+static mls_status add_converted(work *w, const char *folder, size_t L, mls_err *err)
+{
+    mls_setting s = {.method = "converted"};
+    mls_status st = make_room(w, err);
+
+    if (!st)
+        st = mls_setting_set(&s, "path", folder, err);
+    if (!st)
+        st = mls_scheme_uniform(&w->scheme[w->n_schemes], &s, L, err);
+    if (!st)
+        w->n_schemes++;
+    return st;
+}
+
+static mls_status add_plan(work *w, const char *path, const mls_model *model,
+                           mls_err *err)
+{
+    mls_status st = make_room(w, err);
+
+    if (!st)
+        st = mls_tool_plan(&w->scheme[w->n_schemes], path, model, err);
+    if (!st)
+        w->n_schemes++;
+    return st;
+}
+
+static mls_status work_new(work *w, const arguments *a, const mls_model *model,
+                           mls_err *err)
+{
+    const mls_config *config = mls_model_config(model);
+    mls_status st = a->plan ? add_plan(w, a->plan, model, err) : MLS_OK;
+
+    for (size_t i = 0; !st && i < a->settings.n; i++) {
+        mls_setting *s = NULL;
+        mls_scheme *more;
+        size_t n = 0;
+
+        st = mls_setting_expand(a->settings.item[i], &s, &n, err);
+        if (!st) {
+            more = realloc(w->scheme, (w->n_schemes + n) * sizeof *more);
+            if (!more)
+                st = mls_fail(err, MLS_E_NOMEM, "no memory for %zu settings", n);
+            else
+                w->scheme = more;
+        }
+        for (size_t j = 0; !st && j < n; j++) {
+            st = mls_scheme_uniform(&w->scheme[w->n_schemes], &s[j], config->L, err);
+            if (!st)
+                w->n_schemes++;
+        }
+        free(s);
+    }
+    for (size_t i = 0; !st && i < a->against.n; i++)
+        st = add_converted(w, a->against.item[i], config->L, err);
+    if (st)
+        return st;
+    w->variant = mls_calloc3(w->n_schemes, config->L + 1, 1, sizeof *w->variant);
+    if (!w->variant)
+        return mls_fail(err, MLS_E_NOMEM, "no memory for %zu settings", w->n_schemes);
+    for (size_t i = 0; i < w->n_schemes; i++) {
+        w->variant[w->n++] =
+            (mls_variant){.scheme = &w->scheme[i], .only_layer = MLS_NONE};
+        for (size_t l = 0; a->per_layer && l < config->L; l++)
+            w->variant[w->n++] =
+                (mls_variant){.scheme = &w->scheme[i], .only_layer = (int)l};
+    }
+    return MLS_OK;
+}
+
+static mls_table *make_table(const arguments *a, const work *w, const mls_evaluation *e,
+                             const mls_config *config, size_t tokens,
+                             const mls_capture *capture)
+{
+    mls_table *t = mls_table_new(NULL);
+    char text[256];
+
+    mls_table_column(t, "setting", "setting", "", 0);
+    if (a->per_layer)
+        mls_table_column(t, "layer", "layer", "", 0);
+    mls_table_column(t, "kept_percent", "kept", "%", 2);
+    mls_table_column(t, "bytes_per_token", "cache", "B/token", 1);
+    mls_table_column(t, "perplexity", "perplexity", "", 3);
+    mls_table_column(t, "perplexity_low", "low", "", 3);
+    mls_table_column(t, "perplexity_high", "high", "", 3);
+    mls_table_column(t, "kl", "KL", "nat", 5);
+    mls_table_column(t, "kl_half", "±", "nat", 5);
+    mls_table_column(t, "delta_nll", "ΔNLL", "nat", 5);
+    mls_table_column(t, "delta_nll_half", "±", "nat", 5);
+    mls_table_column(t, "top1_percent", "same top-1", "%", 2);
+    if (a->percentiles) {
+        mls_table_column(t, "kl_median", "KL 50 %", "nat", 5);
+        mls_table_column(t, "kl_90", "90 %", "nat", 5);
+        mls_table_column(t, "kl_95", "95 %", "nat", 5);
+        mls_table_column(t, "kl_99", "99 %", "nat", 5);
+        mls_table_column(t, "kl_999", "99.9 %", "nat", 5);
+        mls_table_column(t, "kl_max", "max", "nat", 4);
+    }
+    mls_table_meta(t, "command", mls_tool_command_line());
+
+    mls_cache_layout *baseline = calloc(1, sizeof *baseline);
+    const mls_size_request request = {.tokens = a->length,
+                                      .batch = 1,
+                                      .block = 1,
+                                      .tensor_parallel = 1,
+                                      .dtype_bits = 16};
+    mls_size_result base = {0};
+
+    if (baseline) {
+        mls_size_baseline(baseline, config);
+        mls_size(&base, baseline, &request);
+        free(baseline);
+    }
+    for (size_t i = 0; i <= w->n; i++) {
+        const mls_quality *q = i == 0 ? &e->original : &e->variant[i - 1];
+        mls_size_result size = base;
+
+        if (q->layout)
+            mls_size(&size, q->layout, &request);
+        mls_table_row(t);
+        mls_table_text(t, i == 0 ? "original" : w->variant[i - 1].scheme->name);
+        if (a->per_layer) {
+            if (i > 0 && w->variant[i - 1].only_layer >= 0)
+                mls_table_count(t, w->variant[i - 1].only_layer);
+            else
+                mls_table_empty(t);
+        }
+        mls_table_real(t, 100 * size.bytes_per_token / base.bytes_per_token);
+        mls_table_real(t, size.bytes_per_token);
+        mls_table_real(t, exp(q->nll.mean));
+        mls_table_real(t, exp(q->nll.mean - q->nll.half));
+        mls_table_real(t, exp(q->nll.mean + q->nll.half));
+        if (i == 0) {
+            mls_table_row(t);
+            continue;
+        }
+        mls_table_real(t, q->kl.mean);
+        mls_table_real(t, q->kl.half);
+        mls_table_real(t, q->dnll.mean);
+        mls_table_real(t, q->dnll.half);
+        mls_table_real(t, 100 * q->top1.mean);
+        if (a->percentiles) {
+            mls_table_real(t, q->kl_median);
+            mls_table_real(t, q->kl_90);
+            mls_table_real(t, q->kl_95);
+            mls_table_real(t, q->kl_99);
+            mls_table_real(t, q->kl_999);
+            mls_table_real(t, q->kl_max);
+        }
+    }
+    snprintf(text, sizeof text,
+             "%zu window%s of %zu tokens without overlap (%zu tokens, %zu scored%s), "
+             "intervals 95 %% over windows, f32",
+             e->original.N, mls_plural(e->original.N), a->length, tokens,
+             e->original.n_scored, a->second_half ? ", second halves" : "");
+    mls_table_note(t, text);
+    snprintf(text, sizeof text,
+             "kept: cached bytes at %zu tokens, scales and windows included, of the "
+             "original's 16-bit %s cache (%.0f B/token)",
+             a->length, config->G < config->H ? "GQA" : "MHA", base.bytes_per_token);
+    mls_table_note(t, text);
+    if (!capture && (a->settings.n > 0 || a->plan))
+        mls_table_note(t, "no calibration data: methods used weights alone");
+    for (size_t i = 0; i < w->n; i++)
+        if (e->variant[i].trained && w->variant[i].only_layer < 0) {
+            snprintf(text, sizeof text,
+                     "%.150s: norms or MLPs are not the original's: trained further, "
+                     "its figures hold that too",
+                     w->variant[i].scheme->name);
+            mls_table_note(t, text);
+        }
+    return t;
+}
+
+static int run(int argc, char **argv)
+{
+    arguments a = {.output = "-", .length = 256};
+    const mls_option options[] = {
+        {"--text", 'f', MLS_OPT_LIST, &a.texts, 0, 0},
+        {"--setting", 's', MLS_OPT_LIST, &a.settings, 0, 0},
+        {"--against", 0, MLS_OPT_LIST, &a.against, 0, 0},
+        {"--plan", 0, MLS_OPT_TEXT, &a.plan, 0, 0},
+        {"--capture", 0, MLS_OPT_TEXT, &a.capture, 0, 0},
+        {"--length", 'T', MLS_OPT_SIZE, &a.length, 2, 1 << 20},
+        {"--sequences", 'N', MLS_OPT_SIZE, &a.sequences, 0, 0},
+        {"--second-half", 0, MLS_OPT_FLAG, &a.second_half, 0, 0},
+        {"--per-layer", 0, MLS_OPT_FLAG, &a.per_layer, 0, 0},
+        {"--absorbed", 0, MLS_OPT_FLAG, &a.absorbed, 0, 0},
+        {"--percentiles", 0, MLS_OPT_FLAG, &a.percentiles, 0, 0},
+        MLS_THREADS_OPTION(&a.threads),
+        {"--format", 0, MLS_OPT_FORMAT, &a.format, 0, 0},
+        {"--output", 'o', MLS_OPT_TEXT, &a.output, 0, 0},
+        {0}};
+    const char *folder;
+    size_t n;
+    int status;
+    mls_err err = {0};
+    mls_tool_subject s = {0};
+    mls_evaluation e = {0};
+    work w = {0};
+    mls_table *t = NULL;
+
+    if (!mls_options_parse(&cmd_evaluate, argc, argv, options, &folder, 1, 1, &n,
+                           &status))
+        return status;
+    if (a.texts.n == 0)
+        return mls_usage_error(&cmd_evaluate,
+                               "no text to measure on: give --text FILE");
+    if (a.settings.n == 0 && a.against.n == 0 && !a.plan)
+        return mls_usage_error(&cmd_evaluate,
+                               "nothing to measure: give --setting TEXT, --against "
+                               "FOLDER or --plan FILE");
+    if (strcmp(a.output, "-") != 0 && mls_file_writable(a.output, &err))
+        goto done;
+    if (mls_model_open(&s.model, folder, &err) ||
+        mls_tool_read(
+            &s,
+            &(mls_tool_windows){&a.texts, a.length, a.sequences, a.capture, a.threads},
+            false, &err))
+        goto done;
+
+    const mls_evaluate_options how = {.scored = a.second_half ? MLS_SCORE_SECOND_HALF
+                                                              : MLS_SCORE_ALL,
+                                      .absorbed = a.absorbed};
+
+    if (work_new(&w, &a, s.model, &err) ||
+        mls_evaluate(&e, &s.in, &s.corpus, w.variant, w.n, &how, mls_tool_progress(),
+                     &err))
+        goto done;
+    t = make_table(&a, &w, &e, s.in.config, s.corpus.start[s.corpus.N], s.capture);
+    mls_tool_print(t, a.format, a.output, &err);
+
+done:
+    mls_table_free(t);
+    mls_evaluation_free(&e);
+    work_free(&w);
+    mls_tool_close(&s);
+    return mls_exit_status(&err);
+}
+
+const mls_command cmd_evaluate = {
+    .group = "bench",
+    .name = "evaluate",
+    .summary = "measure perplexity and KL of settings before any training",
+    .usage = usage,
+    .run = run,
+};

@@ -1,0 +1,190 @@
+/* mlascope export: a setting as the files of a converter, or as the converted model. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bench/frame/scheme.h"
+#include "common/system/files.h"
+#include "reports/export/export.h"
+#include "tools/base/command.h"
+#include "tools/base/inputs.h"
+#include "tools/base/options.h"
+
+extern const mls_command cmd_export;
+
+static const char usage[] =
+    "Usage: mlascope export MODEL (--setting TEXT | --plan FILE) --for TARGET -o "
+    "FOLDER\n"
+    "\n"
+    "Write a setting as the files that a converter reads, or as the converted model "
+    "itself,\n"
+    "with a README.md that says what to type next and what that project is known to "
+    "get\n"
+    "wrong. The folder must be new or empty; it appears complete or not at all.\n"
+    "\n"
+    "  -s, --setting TEXT    e.g. \"mha2mla rope=2-norm chunks=4 rank=16\"\n"
+    "      --plan FILE       a plan.json that mlascope plan made for this model\n"
+    "      --for TARGET      mha2mla    rank file of qk_tensor_path, yaml keys\n"
+    "                        elitekv    RoPElite_<r>.pkl, command line\n"
+    "                        x-ecomla   yaml keys, json files with a rank per layer\n"
+    "                        transmla   flags of its converter, as a script\n"
+    "                        deepseek   the converted checkpoint in DeepSeek-V3's "
+    "names,\n"
+    "                                   for one latent and one shared rope key\n"
+    "                        latent     every array of any converted layer, as\n"
+    "                                   safetensors (docs/format/export.md)\n"
+    "      --capture FILE    statistics of calibration text (mlascope capture), for\n"
+    "                        settings that use data\n"
+    "      --dtype TYPE      f32, bf16 or f16, of converted weights [f32]\n"
+    "      --norm NORM       deepseek: none, for TransMLA's code; linear, a norm that\n"
+    "                        changes nothing, for code that always has one\n"
+    "                        (transformers, vLLM); fitted, a constant norm to train\n"
+    "                        with [none]\n"
+    "      --norm-eps X      what that code adds in the norm of the latent: 1e-6 in\n"
+    "                        transformers, rms_norm_eps in vLLM [rms_norm_eps]\n"
+    "      --first-release   mha2mla: the float32 file and yaml of its first release\n"
+    "  -t, --threads N       [all CPUs]\n"
+    "  -o, --output FOLDER   where the files go\n"
+    "\n"
+    "Example: mlascope export datasets/demo --for mha2mla -o mha2mla-files \\\n"
+    "             -s \"mha2mla rope=high chunks=4 rank=16\"\n";
+
+static const char *dtype_of(const char *word)
+{
+    static const char *const words[] = {"f32", "bf16", "f16"};
+    static const char *const dtypes[] = {"F32", "BF16", "F16"};
+
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+        if (strcmp(word, words[i]) == 0)
+            return dtypes[i];
+    return NULL;
+}
+
+static bool norm_of(mls_export_norm *norm, const char *word)
+{
+    static const char *const words[] = {
+        [MLS_NORM_NONE] = "none",
+        [MLS_NORM_LINEAR] = "linear",
+        [MLS_NORM_FITTED] = "fitted",
+    };
+
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+        if (strcmp(word, words[i]) == 0) {
+            *norm = (mls_export_norm)i;
+            return true;
+        }
+    return false;
+}
+
+/* One setting: a list would be several exports. */
+static mls_status read_setting(mls_setting *out, const char *text, mls_err *err)
+{
+    mls_setting *all = NULL;
+    size_t n = 0;
+    mls_status st = mls_setting_expand(text, &all, &n, err);
+
+    if (!st && n != 1)
+        st = mls_fail(err, MLS_E_ARG, "an export is of one setting, and \"%s\" is %zu",
+                      text, n);
+    if (!st)
+        *out = all[0];
+    free(all);
+    return st;
+}
+
+static int run(int argc, char **argv)
+{
+    const char *setting_text = NULL, *plan = NULL, *target = NULL, *output = NULL,
+               *capture_path = NULL;
+    const char *dtype = "f32", *norm_word = "none", *folder;
+    mls_export_norm norm;
+    double norm_eps = 0;
+    bool first_release = false;
+    size_t threads = 0, n;
+    const mls_option options[] = {
+        {"--setting", 's', MLS_OPT_TEXT, &setting_text, 0, 0},
+        {"--plan", 0, MLS_OPT_TEXT, &plan, 0, 0},
+        {"--for", 0, MLS_OPT_TEXT, &target, 0, 0},
+        {"--capture", 0, MLS_OPT_TEXT, &capture_path, 0, 0},
+        {"--dtype", 0, MLS_OPT_TEXT, &dtype, 0, 0},
+        {"--norm", 0, MLS_OPT_TEXT, &norm_word, 0, 0},
+        {"--norm-eps", 0, MLS_OPT_REAL, &norm_eps, 1e-12, 1e-3},
+        {"--first-release", 0, MLS_OPT_FLAG, &first_release, 0, 0},
+        MLS_THREADS_OPTION(&threads),
+        {"--output", 'o', MLS_OPT_TEXT, &output, 0, 0},
+        {0}};
+    int status;
+    mls_err err = {0};
+    mls_model *model = NULL;
+    mls_capture *capture = NULL;
+    mls_pool *pool = NULL;
+    mls_scheme scheme = {0};
+    mls_setting setting;
+
+    if (!mls_options_parse(&cmd_export, argc, argv, options, &folder, 1, 1, &n,
+                           &status))
+        return status;
+    if ((!setting_text && !plan) || !target || !output)
+        return mls_usage_error(&cmd_export, "%s is missing",
+                               !setting_text && !plan ? "--setting TEXT or --plan FILE"
+                               : !target              ? "--for TARGET"
+                                                      : "-o FOLDER");
+    if (setting_text && plan)
+        return mls_usage_error(&cmd_export, "--setting and --plan exclude each other");
+    if (!dtype_of(dtype))
+        return mls_usage_error(&cmd_export, "--dtype takes f32, bf16 or f16, found %s",
+                               dtype);
+    if (!norm_of(&norm, norm_word))
+        return mls_usage_error(
+            &cmd_export, "--norm takes none, linear or fitted, found %s", norm_word);
+    if ((norm != MLS_NORM_NONE || norm_eps > 0) && strcmp(target, "deepseek") != 0)
+        return mls_usage_error(&cmd_export,
+                               "--norm and --norm-eps belong to --for deepseek");
+    if (norm == MLS_NORM_NONE && norm_eps > 0)
+        return mls_usage_error(&cmd_export, "--norm-eps belongs to --norm linear");
+    if (first_release && strcmp(target, "mha2mla") != 0)
+        return mls_usage_error(&cmd_export, "--first-release belongs to --for mha2mla");
+    if ((setting_text && read_setting(&setting, setting_text, &err)) ||
+        mls_model_open(&model, folder, &err) ||
+        (capture_path && mls_tool_capture(&capture, capture_path, model, &err)) ||
+        mls_pool_new(&pool, threads, &err) ||
+        (plan
+             ? mls_tool_plan(&scheme, plan, model, &err)
+             : mls_scheme_uniform(&scheme, &setting, mls_model_config(model)->L, &err)))
+        goto done;
+
+    const mls_method_input in = {.config = mls_model_config(model),
+                                 .model = model,
+                                 .capture = capture,
+                                 .pool = pool};
+    const mls_export job = {.target = target,
+                            .folder = output,
+                            .model_name = folder,
+                            .command = mls_tool_command_line(),
+                            .in = &in,
+                            .scheme = &scheme,
+                            .dtype = dtype_of(dtype),
+                            .first_release = first_release,
+                            .norm = norm,
+                            .norm_eps = norm_eps,
+                            .progress = mls_tool_progress()};
+    if (!mls_export_write(&job, &err))
+        mls_progress_note(job.progress,
+                          "%s: written; README.md there says what to type next",
+                          output);
+
+done:
+    mls_scheme_free(&scheme);
+    mls_pool_free(pool);
+    mls_capture_close(capture);
+    mls_model_close(model);
+    return mls_exit_status(&err);
+}
+
+const mls_command cmd_export = {
+    .group = "reports",
+    .name = "export",
+    .summary = "write a setting as a converter's input or as the converted model",
+    .usage = usage,
+    .run = run,
+};

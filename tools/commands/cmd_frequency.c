@@ -1,0 +1,364 @@
+/* mlascope frequency: which RoPE chunks each head needs, by every rule. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "analysis/frequency/frequency.h"
+#include "analysis/frequency/frequency_file.h"
+#include "bench/setting/setting.h"
+#include "common/system/files.h"
+#include "reports/tables/frequency_plots.h"
+#include "reports/tables/frequency_tables.h"
+#include "tools/base/options.h"
+
+extern const mls_command cmd_frequency;
+
+static const char usage[] =
+    "Usage: mlascope frequency RUN.h5 [OPTIONS]\n"
+    "\n"
+    "Which RoPE chunks the heads of a captured model need, by every selection rule of\n"
+    "the field on the same data: what each selection costs on windows that did not\n"
+    "choose it, and how sure the choice is. A chunk is one frequency, two dims.\n"
+    "\n"
+    "  -r, --rules LIST    rules with commas between, or \"all\": high, low, "
+    "uniform[:START],\n"
+    "                      uniform-elite, high+low[:HIGH], xecomla, 2-norm, "
+    "2-norm-sum,\n"
+    "                      contribution, contribution-sampled, ablation, ropelite-l1,\n"
+    "                      ropelite-l2, kl, kl-greedy [all the capture can give]\n"
+    "  -c, --chunks LIST   chunks kept per KV head: 4 or 2,4,8 or 2-16*2 [head dim / "
+    "16]\n"
+    "      --scope SCOPE   head: every KV head keeps as many; layer, global: one "
+    "budget\n"
+    "                      for the heads of a layer or of the model; query: every "
+    "query\n"
+    "                      head chooses for itself, as EliteKV searches [head]\n"
+    "      --bootstrap N   draws behind intervals and chances; 0: none [1000]\n"
+    "      --seed N        of all draws [1]\n"
+    "\n"
+    "One of these tables instead of the summary:\n"
+    "      --selections    the kept chunks of every layer and KV head\n"
+    "      --scores        score, interval and chances of every chunk\n"
+    "      --chunk-use     wavelength of every chunk and how often rules keep it\n"
+    "      --costs         costs per layer; with --heads per query head\n"
+    "      --overlap       Jaccard index of every two rules; with --layers per layer\n"
+    "      --stability     agreement of independent samples by their size\n"
+    "      --against FILE  agreement with a rank file of MHA2MLA (.pth) or EliteKV\n"
+    "                      (.pkl); with --layers per layer\n"
+    "      --rorope        energy of the keys in TransMLA's shared rope key, for "
+    "every\n"
+    "                      freqfold and collapse; with --layers per layer\n"
+    "\n"
+    "      --plots FOLDER  also draw scores, score errors by budget, overlap and "
+    "stability;\n"
+    "                      without --chunks for 1, 2, 4, ... chunks\n"
+    "  -t, --threads N     [all CPUs]\n"
+    "      --format FORMAT table, md, csv, json, jsonl, html [table]\n"
+    "  -o, --output FILE   the table; a name in .h5: everything, as HDF5 [-]\n"
+    "\n"
+    "Example: mlascope capture datasets/demo -f datasets/demo/calibration.txt -o "
+    "run.h5 "
+    "&&\n"
+    "         mlascope frequency run.h5 --chunks 2,4,8\n";
+
+typedef enum {
+    SUMMARY,
+    SELECTIONS,
+    SCORES,
+    CHUNK_USE,
+    COSTS,
+    OVERLAP,
+    STABILITY,
+    AGAINST,
+    ROROPE,
+} table_kind;
+
+typedef struct {
+    const char *rules, *chunks, *scope, *against, *output, *plots;
+    size_t bootstrap, seed, threads;
+    bool selections, scores, chunk_use, costs, overlap, stability, rorope;
+    bool heads, layers;
+    mls_format format;
+    table_kind kind;
+} request;
+
+/* Names of rules, apart, in memory of their own. */
+typedef struct {
+    char *text;
+    const char **name;
+    size_t n;
+} rule_names;
+
+static void rule_names_free(rule_names *r)
+{
+    free(r->text);
+    free(r->name);
+}
+
+/* The list given, or every rule that the capture has data for. */
+static mls_status choose_rules(rule_names *r, const char *list, size_t n_windows,
+                               mls_err *err)
+{
+    const bool all = !list || strcmp(list, "all") == 0;
+    size_t room = 0;
+
+    while (mls_rules[room])
+        room++;
+    for (const char *p = list; p && *p; p++)
+        room += *p == ',';
+    r->name = calloc(room + 1, sizeof *r->name);
+    r->text = strdup(list ? list : "");
+    if (!r->name || !r->text)
+        return mls_fail(err, MLS_E_NOMEM, "no memory for names of rules");
+    for (size_t i = 0; all && mls_rules[i]; i++)
+        if (n_windows > 0 || mls_rules[i]->needs != MLS_NEEDS_WINDOWS)
+            r->name[r->n++] = mls_rules[i]->name;
+    for (char *p = r->text; !all && p;) {
+        char *comma = strchr(p, ',');
+        const mls_rule *rule;
+
+        if (comma)
+            *comma = 0;
+        if (mls_rule_find(&rule, p, err))
+            return mls_fail_in(err, MLS_E_ARG, "--rules");
+        r->name[r->n++] = p;
+        p = comma ? comma + 1 : NULL;
+    }
+    for (size_t i = 0; i < r->n; i++)
+        for (size_t k = 0; k < i; k++)
+            if (strcmp(r->name[i], r->name[k]) == 0)
+                return mls_fail(err, MLS_E_ARG, "--rules: %s is there twice",
+                                r->name[i]);
+    return MLS_OK;
+}
+
+static mls_status make_table(mls_table **t, const request *q, const mls_frequency *f,
+                             const mls_rankfile *file, mls_err *err)
+{
+    *t = NULL;
+    switch (q->kind) {
+    case SUMMARY:
+        *t = mls_frequency_summary_table(f);
+        break;
+    case SELECTIONS:
+        *t = mls_frequency_selection_table(f);
+        break;
+    case SCORES:
+        *t = mls_frequency_score_table(f);
+        break;
+    case CHUNK_USE:
+        *t = mls_frequency_chunk_table(f, 0);
+        break;
+    case COSTS:
+        *t = mls_frequency_cost_table(f, q->heads);
+        break;
+    case OVERLAP:
+        *t = mls_frequency_overlap_table(f, 0, q->layers);
+        break;
+    case STABILITY:
+        *t = mls_frequency_stability_table(f);
+        break;
+    case AGAINST:
+        return mls_frequency_against_table(t, f, file, q->against, q->layers, err);
+    case ROROPE: /* has its own */
+        break;
+    }
+    return *t ? MLS_OK : mls_fail(err, MLS_E_NOMEM, "no memory for a table");
+}
+
+static bool is_hdf5_name(const char *name)
+{
+    const size_t n = strlen(name);
+
+    return n > 3 && strcmp(name + n - 3, ".h5") == 0;
+}
+
+/* Which of the tables; -1 when more than one is asked for. */
+static int kind_of(const request *q)
+{
+    const bool asked[] = {false,        q->selections,      q->scores,
+                          q->chunk_use, q->costs,           q->overlap,
+                          q->stability, q->against != NULL, q->rorope};
+    int kind = SUMMARY;
+
+    for (int i = 1; i <= ROROPE; i++)
+        if (asked[i]) {
+            if (kind != SUMMARY)
+                return -1;
+            kind = i;
+        }
+    return kind;
+}
+
+/* The largest budget up to the usual one, for pictures that show one. */
+static size_t shown_budget(const mls_frequency *f, size_t usual)
+{
+    size_t best = 0;
+
+    for (size_t b = 1; b < f->n_chunks; b++)
+        if (f->chunks[b] <= usual && f->chunks[b] > f->chunks[best])
+            best = b;
+    return best;
+}
+
+static mls_status analyse(const request *q, const char *path, mls_err *err)
+{
+    const bool whole = is_hdf5_name(q->output);
+    mls_frequency_request r = {.bootstrap = q->bootstrap, .seed = q->seed};
+    mls_frequency f = {0};
+    mls_capture *capture = NULL;
+    mls_rankfile file = {0};
+    mls_table *t = NULL;
+    mls_pool *pool = NULL;
+    rule_names rules = {0};
+    size_t *chunks = NULL, usual;
+    char doubling[32];
+    const size_t known = q->plots ? mls_folder_known(q->plots) : 0;
+    mls_status st = mls_scope_parse(&r.scope, q->scope, err);
+
+    if (!st && whole)
+        st = mls_file_writable(q->output, err);
+    if (!st && q->plots)
+        st = mls_folder_prepare(q->plots, err);
+    if (!st && q->against)
+        st = mls_rankfile_read(&file, q->against, err);
+    if (!st)
+        st = mls_capture_open(&capture, path, err);
+    if (!st)
+        st = choose_rules(&rules, q->rules, mls_capture_windows(capture), err);
+    if (!st && (q->chunks || q->plots)) {
+        if (!q->chunks)
+            snprintf(doubling, sizeof doubling, "1-%zu*2",
+                     mls_capture_config(capture)->D / 4 + 1);
+        st = mls_size_list("--chunks", q->chunks ? q->chunks : doubling, 0,
+                           MLS_DIM_MAX / 2, &chunks, &r.n_chunks, err);
+    }
+    if (!st)
+        st = mls_pool_new(&pool, q->threads, err);
+    if (st)
+        goto done;
+    usual = mls_capture_config(capture)->D / 16;
+    if (usual == 0)
+        usual = 1;
+    if (!chunks)
+        r.n_chunks = 1;
+    r.chunks = chunks ? chunks : &usual;
+    r.rules = rules.name;
+    r.n_rules = rules.n;
+    r.stability = whole || q->plots || q->kind == SUMMARY || q->kind == STABILITY;
+    r.costs = q->kind == COSTS || ((whole || q->plots || q->kind == SUMMARY) &&
+                                   mls_capture_windows(capture) > 1);
+    if (!whole && q->kind != SUMMARY && q->kind != SCORES)
+        r.bootstrap = 0;
+    st = mls_frequency_run(&f, capture, &r, pool, mls_tool_progress(), err);
+    if (!st && whole)
+        st = mls_frequency_write(&f, capture, q->output, mls_tool_command_line(), err);
+    if (!st && q->plots)
+        st = mls_frequency_plots(q->plots, &f, shown_budget(&f, usual), err);
+    if (!st)
+        st = make_table(&t, q, &f, &file, err);
+    if (!st) {
+        mls_table_meta(t, "capture", path);
+        mls_table_meta(t, "model", mls_capture_model_sha256(capture));
+        st = mls_tool_print(t, q->format, whole ? "-" : q->output, err);
+    }
+    if (!st && q->plots)
+        mls_tool_pictures(q->plots);
+
+done:
+    if (st && q->plots)
+        mls_folder_undo(q->plots, known); /* stays when it holds anything */
+    mls_table_free(t);
+    mls_frequency_free(&f);
+    mls_pool_free(pool);
+    free(chunks);
+    rule_names_free(&rules);
+    mls_capture_close(capture);
+    mls_rankfile_free(&file);
+    return st;
+}
+
+static mls_status survey_rorope(const request *q, const char *path, mls_err *err)
+{
+    mls_capture *capture = NULL;
+    mls_rorope_survey survey = {0};
+    mls_table *t = NULL;
+    mls_pool *pool = NULL;
+    mls_status st = mls_capture_open(&capture, path, err);
+
+    if (!st)
+        st = mls_pool_new(&pool, q->threads, err);
+    if (!st)
+        st = mls_rorope_survey_run(&survey, capture, pool, mls_tool_progress(), err);
+    if (!st) {
+        t = mls_rorope_table(&survey, q->layers);
+        st = t ? MLS_OK : mls_fail(err, MLS_E_NOMEM, "no memory for a table");
+    }
+    if (!st) {
+        mls_table_meta(t, "capture", path);
+        mls_table_meta(t, "model", mls_capture_model_sha256(capture));
+        st = mls_tool_print(t, q->format, q->output, err);
+    }
+    mls_table_free(t);
+    mls_rorope_survey_free(&survey);
+    mls_pool_free(pool);
+    mls_capture_close(capture);
+    return st;
+}
+
+static int run(int argc, char **argv)
+{
+    request q = {
+        .scope = "head", .output = "-", .bootstrap = 1000, .seed = 1, .format = 0};
+    const char *path;
+    size_t n_operands;
+    mls_err err = {0};
+    int status;
+    const mls_option options[] = {
+        {"--rules", 'r', MLS_OPT_TEXT, &q.rules, 0, 0},
+        {"--chunks", 'c', MLS_OPT_TEXT, &q.chunks, 0, 0},
+        {"--scope", 0, MLS_OPT_TEXT, &q.scope, 0, 0},
+        {"--bootstrap", 0, MLS_OPT_SIZE, &q.bootstrap, 0, 1e6},
+        {"--seed", 0, MLS_OPT_SIZE, &q.seed, 0, 0},
+        {"--selections", 0, MLS_OPT_FLAG, &q.selections, 0, 0},
+        {"--scores", 0, MLS_OPT_FLAG, &q.scores, 0, 0},
+        {"--chunk-use", 0, MLS_OPT_FLAG, &q.chunk_use, 0, 0},
+        {"--costs", 0, MLS_OPT_FLAG, &q.costs, 0, 0},
+        {"--overlap", 0, MLS_OPT_FLAG, &q.overlap, 0, 0},
+        {"--stability", 0, MLS_OPT_FLAG, &q.stability, 0, 0},
+        {"--against", 0, MLS_OPT_TEXT, &q.against, 0, 0},
+        {"--rorope", 0, MLS_OPT_FLAG, &q.rorope, 0, 0},
+        {"--heads", 0, MLS_OPT_FLAG, &q.heads, 0, 0},
+        {"--layers", 0, MLS_OPT_FLAG, &q.layers, 0, 0},
+        {"--plots", 0, MLS_OPT_TEXT, &q.plots, 0, 0},
+        MLS_THREADS_OPTION(&q.threads),
+        {"--format", 0, MLS_OPT_FORMAT, &q.format, 0, 0},
+        {"--output", 'o', MLS_OPT_TEXT, &q.output, 0, 0},
+        {0}};
+
+    if (!mls_options_parse(&cmd_frequency, argc, argv, options, &path, 1, 1,
+                           &n_operands, &status))
+        return status;
+    if (kind_of(&q) < 0)
+        return mls_usage_error(&cmd_frequency,
+                               "one table at a time; -o NAME.h5 writes everything");
+    q.kind = (table_kind)kind_of(&q);
+    if (q.heads && q.kind != COSTS)
+        return mls_usage_error(&cmd_frequency, "--heads goes with --costs");
+    if (q.layers && q.kind != OVERLAP && q.kind != AGAINST && q.kind != ROROPE)
+        return mls_usage_error(&cmd_frequency,
+                               "--layers goes with --overlap, --against or --rorope");
+    if (q.kind == ROROPE)
+        survey_rorope(&q, path, &err);
+    else
+        analyse(&q, path, &err);
+    return mls_exit_status(&err);
+}
+
+const mls_command cmd_frequency = {
+    .group = "analysis",
+    .name = "frequency",
+    .summary = "which RoPE chunks each head needs, by every rule",
+    .usage = usage,
+    .run = run,
+};

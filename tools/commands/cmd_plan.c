@@ -1,0 +1,350 @@
+/* mlascope plan: ranks, chunks and bits of every layer under one budget. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "analysis/latent/gpu.h"
+#include "bench/plan/plan.h"
+#include "common/base/words.h"
+#include "common/system/files.h"
+#include "reports/tables/plan_tables.h"
+#include "tools/base/command.h"
+#include "tools/base/inputs.h"
+#include "tools/base/options.h"
+
+#define GIB 1073741824.0
+
+extern const mls_command cmd_plan;
+
+static const char usage[] =
+    "Usage: mlascope plan MODEL --text FILE... --capture RUN.h5 BUDGET -o PLAN.json\n"
+    "\n"
+    "Choose rank, chunks and bits of every layer under one budget: what each layer "
+    "loses\n"
+    "alone is measured at a few ranks, drawn between them from its spectrum, "
+    "allocated\n"
+    "exactly, and the plan is measured through the model on other windows, beside the\n"
+    "uniform settings that fit the same bytes.\n"
+    "\n"
+    "Budget, one of:\n"
+    "      --keep SHARE      of the model's own 16-bit cache: 0.25 or 25%\n"
+    "      --bytes-per-token N  all layers, scales and windows included\n"
+    "      --gpu NAME | --memory GIB  what is left beside the weights, for --context\n"
+    "                        tokens and --batch sequences\n"
+    "      --max-kl NAT      the smallest cache whose measured KL stays under this\n"
+    "With --gpu or --memory beside another budget: the largest context that fits "
+    "there.\n"
+    "\n"
+    "  -f, --text FILE       text or .jsonl, not the calibration text; may be "
+    "repeated\n"
+    "      --capture FILE    statistics of calibration text (mlascope capture)\n"
+    "      --method TEXT     a setting without rank and bits, \"mha2mla chunks=4,8\";\n"
+    "                        lists give candidates; may be repeated [kq]\n"
+    "      --bits LIST       16, 8, 4 ...: none or quant=intN/64 to choose from; what\n"
+    "                        the others add to the first is measured [16]\n"
+    "      --multiple N      ranks are multiples of it: 8, 16, 32, 64 [8]\n"
+    "      --first-last R    rank of the first and the last layer\n"
+    "      --cap R           largest rank of a layer\n"
+    "      --flashmla        a converted layer caches 512 + 64 shared numbers\n"
+    "      --per-head        kqsvd, matryoshka: split a layer's rank over its KV "
+    "heads\n"
+    "      --projects        also measure the four projects' settings of this size\n"
+    "  -T, --length TOKENS   window length [256]\n"
+    "      --search N        windows that costs are measured on [8]\n"
+    "      --verify N        following windows that the plan is measured on [16]\n"
+    "      --context TOKENS  context length of the bytes [the window length]\n"
+    "      --batch N         sequences, with --gpu or --memory [1]\n"
+    "      --weights GIB     of the model on the GPU [16-bit parameters]\n"
+    "  -t, --threads N       [all CPUs]\n"
+    "      --format FORMAT   of what is shown: table, md, csv, json, jsonl, html\n"
+    "                        [table]\n"
+    "  -o, --output FILE     plan.json; mlascope evaluate --plan reads it\n"
+    "\n"
+    "Example: mlascope capture datasets/demo -f datasets/demo/calibration.txt -o "
+    "run.h5\n"
+    "         mlascope plan datasets/demo -f datasets/demo/evaluation.txt \\\n"
+    "             --capture run.h5 --keep 0.25 -o plan.json\n";
+
+typedef struct {
+    mls_texts texts, methods;
+    const char *capture, *bits, *gpu, *output;
+    double keep, bytes, memory, max_kl, weights;
+    size_t length, search, verify, context, batch, multiple, first_last, cap, threads;
+    bool flashmla, projects, per_head;
+    mls_format format;
+} arguments;
+
+static mls_status read_methods(mls_setting **out, size_t *n, const mls_texts *texts,
+                               mls_err *err)
+{
+    static const char *const usual[] = {"kq"};
+    const char *const *item = texts->n ? texts->item : usual;
+    const size_t count = texts->n ? texts->n : 1;
+    mls_status st = MLS_OK;
+
+    *out = NULL;
+    *n = 0;
+    for (size_t i = 0; !st && i < count; i++) {
+        mls_setting *some = NULL, *more;
+        size_t k = 0;
+
+        st = mls_setting_expand(item[i], &some, &k, err);
+        if (st)
+            break;
+        more = realloc(*out, (*n + k) * sizeof *more);
+        if (!more) {
+            st = mls_fail(err, MLS_E_NOMEM, "no memory for %zu methods", *n + k);
+        } else {
+            *out = more;
+            memcpy(more + *n, some, k * sizeof *more);
+            *n += k;
+        }
+        free(some);
+    }
+    return st;
+}
+
+/* Bytes per token of the model's own 16-bit cache at --context tokens. */
+static mls_status own_bytes(double *bytes, const arguments *a, const mls_config *config,
+                            mls_err *err)
+{
+    const mls_size_request request = {.tokens = a->context,
+                                      .batch = 1,
+                                      .block = 1,
+                                      .tensor_parallel = 1,
+                                      .dtype_bits = 16};
+    mls_cache_layout *own = calloc(1, sizeof *own);
+    mls_size_result size;
+
+    if (!own)
+        return mls_fail(err, MLS_E_NOMEM, "no memory for a cache layout");
+    mls_size_baseline(own, config);
+    mls_size(&size, own, &request);
+    free(own);
+    *bytes = size.bytes_per_token;
+    return MLS_OK;
+}
+
+/* Bytes that --gpu or --memory leaves beside the weights; 0 when neither is given. */
+static mls_status find_room(double *room, const arguments *a, const mls_config *config,
+                            mls_err *err)
+{
+    double memory = GIB * a->memory, weights = GIB * a->weights, parameters, read;
+
+    *room = 0;
+    if (!a->gpu && isnan(a->memory))
+        return MLS_OK;
+    if (a->gpu) {
+        const mls_gpu *gpu;
+        const mls_status st = mls_gpu_find(&gpu, a->gpu, err);
+
+        if (st)
+            return st;
+        memory = gpu->memory;
+    }
+    if (isnan(weights)) {
+        if (!mls_size_parameters(config, &parameters, &read))
+            return mls_fail(err, MLS_E_INPUT,
+                            "the size of the weights does not follow from the config: "
+                            "give --weights");
+        weights = 2 * parameters;
+    }
+    if (weights >= memory)
+        return mls_fail(err, MLS_E_INPUT,
+                        "the weights take %.4g GiB and the memory is %.4g GiB: nothing "
+                        "is left for a cache",
+                        weights / GIB, memory / GIB);
+    *room = memory - weights;
+    return MLS_OK;
+}
+
+/* Bytes per token that the plan may take; NAN with --max-kl. */
+static double find_budget(const arguments *a, double own, double room)
+{
+    return !isnan(a->keep)     ? a->keep * own
+           : !isnan(a->bytes)  ? a->bytes
+           : !isnan(a->max_kl) ? (double)NAN
+                               : room / ((double)a->context * (double)a->batch);
+}
+
+/* The measured settings, with what their figures rest on. */
+static mls_table *quality_table(const mls_plan *p, double own, double room,
+                                size_t batch)
+{
+    mls_table *t = mls_plan_quality_table(p, true);
+    const double each = room / (double)batch;
+    char text[512];
+
+    snprintf(
+        text, sizeof text,
+        "budget %.6g B/token at %zu tokens; one more byte per token saves %.2g nat; "
+        "no allocation of these costs is predicted below %.5f",
+        p->budget, p->tokens, p->price, p->bound);
+    mls_table_note(t, text);
+    snprintf(
+        text, sizeof text,
+        "costs from %zu window%s of %zu tokens, measured on %zu others; whole / sum "
+        "of layers: %.3f; intervals 95 %% over windows",
+        p->search_windows, mls_plural(p->search_windows), p->length, p->verify_windows,
+        p->scale);
+    mls_table_note(t, text);
+    if (room > 0) {
+        char sequences[64] = "";
+
+        if (batch > 1)
+            snprintf(sequences, sizeof sequences, " in each of %zu sequences", batch);
+        snprintf(text, sizeof text,
+                 "%.4g GiB beside the weights hold a context of %.0f tokens%s; %.0f "
+                 "with the model's own cache",
+                 room / GIB, floor(each / p->measured[0].bytes), sequences,
+                 floor(each / own));
+        mls_table_note(t, text);
+    }
+    return t;
+}
+
+/* The first windows to make the plan on, the others to measure it. */
+static mls_status part_text(mls_corpus *search, mls_corpus *verify,
+                            const mls_corpus *all, size_t n, mls_err *err)
+{
+    mls_status st;
+
+    if (all->N <= n)
+        return mls_fail(
+            err, MLS_E_INPUT,
+            "the text gives %zu window%s of %zu tokens: --search %zu leaves "
+            "none to measure the plan on",
+            all->N, mls_plural(all->N), all->start[1] - all->start[0], n);
+    st = mls_corpus_part(search, all, 0, n, err);
+    return st ? st : mls_corpus_part(verify, all, n, all->N - n, err);
+}
+
+/* Exactly one budget; a memory may stand beside it. */
+static bool one_budget(const arguments *a)
+{
+    const int budgets = !isnan(a->keep) + !isnan(a->bytes) + !isnan(a->max_kl);
+    const int memories = !isnan(a->memory) + (a->gpu != NULL);
+
+    return budgets <= 1 && memories <= 1 && budgets + memories > 0;
+}
+
+static int run(int argc, char **argv)
+{
+    arguments a = {.keep = NAN,
+                   .bytes = NAN,
+                   .memory = NAN,
+                   .max_kl = NAN,
+                   .weights = NAN,
+                   .bits = "16",
+                   .length = 256,
+                   .search = 8,
+                   .verify = 16,
+                   .batch = 1,
+                   .multiple = 8};
+    const mls_option options[] = {
+        {"--text", 'f', MLS_OPT_LIST, &a.texts, 0, 0},
+        {"--capture", 0, MLS_OPT_TEXT, &a.capture, 0, 0},
+        {"--keep", 0, MLS_OPT_SHARE, &a.keep, 1e-6, 1},
+        {"--bytes-per-token", 0, MLS_OPT_REAL, &a.bytes, 1e-3, 1e15},
+        {"--gpu", 0, MLS_OPT_TEXT, &a.gpu, 0, 0},
+        {"--memory", 0, MLS_OPT_REAL, &a.memory, 1e-3, 1e9},
+        {"--max-kl", 0, MLS_OPT_REAL, &a.max_kl, 1e-6, 100},
+        {"--method", 0, MLS_OPT_LIST, &a.methods, 0, 0},
+        {"--bits", 0, MLS_OPT_TEXT, &a.bits, 0, 0},
+        {"--multiple", 0, MLS_OPT_SIZE, &a.multiple, 1, 4096},
+        {"--first-last", 0, MLS_OPT_SIZE, &a.first_last, 1, 1 << 18},
+        {"--cap", 0, MLS_OPT_SIZE, &a.cap, 1, 1 << 18},
+        {"--flashmla", 0, MLS_OPT_FLAG, &a.flashmla, 0, 0},
+        {"--per-head", 0, MLS_OPT_FLAG, &a.per_head, 0, 0},
+        {"--projects", 0, MLS_OPT_FLAG, &a.projects, 0, 0},
+        {"--length", 'T', MLS_OPT_SIZE, &a.length, 2, 1 << 20},
+        {"--search", 0, MLS_OPT_SIZE, &a.search, 1, 1 << 20},
+        {"--verify", 0, MLS_OPT_SIZE, &a.verify, 1, 1 << 20},
+        {"--context", 0, MLS_OPT_SIZE, &a.context, 1, 1 << 30},
+        {"--batch", 0, MLS_OPT_SIZE, &a.batch, 1, 1 << 20},
+        {"--weights", 0, MLS_OPT_REAL, &a.weights, 0, 1e9},
+        MLS_THREADS_OPTION(&a.threads),
+        {"--format", 0, MLS_OPT_FORMAT, &a.format, 0, 0},
+        {"--output", 'o', MLS_OPT_TEXT, &a.output, 0, 0},
+        {0}};
+    const char *folder;
+    size_t n, *bits = NULL, n_bits = 0, n_methods = 0;
+    double own = NAN, room = 0;
+    int status;
+    mls_err err = {0};
+    mls_tool_subject s = {0};
+    mls_corpus search = {0}, verify = {0};
+    mls_setting *methods = NULL;
+    mls_plan plan = {0};
+    mls_table *layers = NULL, *quality = NULL;
+
+    if (!mls_options_parse(&cmd_plan, argc, argv, options, &folder, 1, 1, &n, &status))
+        return status;
+    if (a.texts.n == 0)
+        return mls_usage_error(&cmd_plan, "no text to measure on: give --text FILE");
+    if (!a.output)
+        return mls_usage_error(&cmd_plan, "nowhere to write the plan: give -o FILE");
+    if (!one_budget(&a))
+        return mls_usage_error(&cmd_plan,
+                               "give one budget: --keep, --bytes-per-token, --gpu, "
+                               "--memory or --max-kl");
+    if (a.context == 0)
+        a.context = a.length;
+    if (mls_size_list("--bits", a.bits, 2, 16, &bits, &n_bits, &err) ||
+        read_methods(&methods, &n_methods, &a.methods, &err) ||
+        mls_file_writable(a.output, &err) || mls_model_open(&s.model, folder, &err) ||
+        own_bytes(&own, &a, mls_model_config(s.model), &err) ||
+        find_room(&room, &a, mls_model_config(s.model), &err) ||
+        mls_tool_read(&s,
+                      &(mls_tool_windows){&a.texts, a.length, a.search + a.verify,
+                                          a.capture, a.threads},
+                      true, &err) ||
+        part_text(&search, &verify, &s.corpus, a.search, &err))
+        goto done;
+
+    const mls_plan_request request = {.in = s.in,
+                                      .model_sha256 = s.model_sha256,
+                                      .search = &search,
+                                      .verify = &verify,
+                                      .method = methods,
+                                      .n_methods = n_methods,
+                                      .bits = bits,
+                                      .n_bits = n_bits,
+                                      .multiple = a.multiple,
+                                      .first_last = a.first_last,
+                                      .cap = a.cap,
+                                      .flashmla = a.flashmla,
+                                      .per_head = a.per_head,
+                                      .tokens = a.context,
+                                      .budget = find_budget(&a, own, room),
+                                      .max_kl = isnan(a.max_kl) ? 0 : a.max_kl,
+                                      .projects = a.projects};
+
+    if (mls_plan_make(&plan, &request, mls_tool_progress(), &err) ||
+        mls_plan_write(&plan, a.output, mls_tool_command_line(), &err))
+        goto done;
+    layers = mls_plan_layers_table(&plan, false);
+    quality = quality_table(&plan, own, room, a.batch);
+    if (!mls_tool_print(layers, a.format, "-", &err))
+        mls_tool_print(quality, a.format, "-", &err);
+
+done:
+    mls_table_free(layers);
+    mls_table_free(quality);
+    mls_plan_free(&plan);
+    free(methods);
+    free(bits);
+    mls_corpus_free(&search);
+    mls_corpus_free(&verify);
+    mls_tool_close(&s);
+    return mls_exit_status(&err);
+}
+
+const mls_command cmd_plan = {
+    .group = "bench",
+    .name = "plan",
+    .summary = "choose rank, chunks and bits of every layer under one budget",
+    .usage = usage,
+    .run = run,
+};

@@ -1,0 +1,366 @@
+/* mlascope quantize: the error of cache quantizers on captured keys and values. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "analysis/survey/quant_survey.h"
+#include "common/base/words.h"
+#include "common/system/files.h"
+#include "tools/base/options.h"
+
+extern const mls_command cmd_quantize;
+
+static const char usage[] =
+    "Usage: mlascope quantize RUN.h5 [OPTIONS]\n"
+    "\n"
+    "What each cache quantizer does to the keys and values of a capture's windows: "
+    "their\n"
+    "relative error, that of attention scores and of attention outputs with quantized\n"
+    "keys, values and both, with 95 % intervals over windows; and the bits that a "
+    "number\n"
+    "really takes, scales and 16-bit windows included.\n"
+    "\n"
+    "  -q, --quant LIST    quantizers with commas between, e.g. "
+    "int4/64+128,kivi2,q4_0;\n"
+    "                      \"all\": every format; may be repeated [a choice of 24]\n"
+    "      --pre-rope      keys are quantized before RoPE only\n"
+    "      --post-rope     keys are quantized after RoPE only; both without either\n"
+    "      --layers        also one row per layer\n"
+    "      --channels      instead: outlier channels and peaks of each layer's keys "
+    "and\n"
+    "                      values, which tell which formats can work\n"
+    "      --formats       instead: the names of all formats (needs no file)\n"
+    "  -T, --tokens N      context length for the second column of bits [4096]\n"
+    "      --queries N     queries per head and window that look at the cache [64]\n"
+    "  -t, --threads N     [all CPUs]\n"
+    "      --format FORMAT table, md, csv, json, jsonl, html [table]\n"
+    "  -o, --output FILE   [-, standard output]\n"
+    "\n"
+    "A name is [h:]FORMAT[/GROUP][+WINDOW][@SINKS][#SEED]; h: rotates by Hadamard "
+    "first.\n"
+    "\n"
+    "Example: mlascope capture datasets/demo -f datasets/demo/calibration.txt -o "
+    "run.h5 "
+    "&&\n"
+    "         mlascope quantize run.h5 -q int4,kivi2,q4_0\n";
+
+typedef struct {
+    mls_texts lists;
+    const char *output;
+    size_t tokens, queries, threads;
+    bool before, after, layers, channels, formats;
+    mls_format format;
+
+    mls_quant *quant;
+    size_t n;
+    char left_out[1024]; /* typical ones that the head dimension cannot take */
+} request;
+
+static mls_status append_list(request *r, const char *text, mls_err *err)
+{
+    mls_quant *more, *all;
+    size_t n;
+    const mls_status st = mls_quant_list(text, &more, &n, err);
+
+    if (st)
+        return st;
+    all = realloc(r->quant, (r->n + n) * sizeof *all);
+    if (!all) {
+        free(more);
+        return mls_fail(err, MLS_E_NOMEM, "no memory for a list of quantizers");
+    }
+    memcpy(all + r->n, more, n * sizeof *all);
+    free(more);
+    r->quant = all;
+    r->n += n;
+    return MLS_OK;
+}
+
+/*
+ * Those named must fit; of a general choice those that do not are left out, and named.
+ */
+static mls_status choose(request *r, size_t D, mls_err *err)
+{
+    mls_status st = MLS_OK;
+    bool general = r->lists.n == 0;
+    size_t kept = 0;
+
+    for (size_t i = 0; !st && r->lists.n == 0 && mls_quant_typical[i]; i++)
+        st = append_list(r, mls_quant_typical[i], err);
+    for (size_t i = 0; !st && i < r->lists.n; i++) {
+        general |= strcmp(r->lists.item[i], "all") == 0;
+        st = append_list(r, r->lists.item[i], err);
+    }
+    for (size_t i = 0; !st && i < r->n; i++) {
+        mls_err why = {0};
+        const size_t used = strlen(r->left_out);
+        char name[MLS_QUANT_NAME];
+
+        if (mls_quant_fits(&r->quant[i], D, general ? &why : err) == MLS_OK)
+            r->quant[kept++] = r->quant[i];
+        else if (!general)
+            st = MLS_E_INPUT;
+        else
+            snprintf(r->left_out + used, sizeof r->left_out - used, "%s%s",
+                     used ? ", " : "", mls_quant_name(&r->quant[i], name, sizeof name));
+    }
+    if (!st)
+        r->n = kept;
+    return st;
+}
+
+/* Bits of keys and values per number, without what is stored once. */
+static double mean_bits(const mls_quant *q, bool is_key, size_t D, size_t T)
+{
+    const mls_quant_cost c = mls_quant_bits(q, is_key, D, T);
+
+    return (c.payload + c.metadata + c.window) / ((double)D * (double)T);
+}
+
+static double decibels(double relative)
+{
+    return relative > 0.0 ? -10.0 * log10(relative) : (double)NAN;
+}
+
+static void name_columns(mls_table *t, const request *r, size_t T)
+{
+    char heading[32];
+
+    mls_table_column(t, "quantizer", "quantizer", "", 0);
+    if (r->layers)
+        mls_table_column(t, "layer", "layer", "", 0);
+    mls_table_column(t, "keys_quantized", "keys", "RoPE", 0);
+    snprintf(heading, sizeof heading, "K at %zu", T);
+    mls_table_column(t, "key_bits", heading, "bits", 3);
+    snprintf(heading, sizeof heading, "V at %zu", T);
+    mls_table_column(t, "value_bits", heading, "bits", 3);
+    snprintf(heading, sizeof heading, "at %zu", r->tokens);
+    mls_table_column(t, "bits_at_tokens", heading, "bits", 3);
+    mls_table_column(t, "constant_bytes", "once", "B/layer", 0);
+    mls_table_column(t, "key_error_percent", "K error", "%", 3);
+    mls_table_column(t, "key_snr_db", "K SNR", "dB", 1);
+    mls_table_column(t, "value_error_percent", "V error", "%", 3);
+    mls_table_column(t, "value_snr_db", "V SNR", "dB", 1);
+    mls_table_column(t, "score_error_percent", "scores", "%", 2);
+    mls_table_column(t, "score_error_nat", "scores", "nat", 4);
+    mls_table_column(t, "output_error_key_percent", "output, K", "%", 3);
+    mls_table_column(t, "output_error_value_percent", "output, V", "%", 3);
+    mls_table_column(t, "output_error_percent", "output", "%", 3);
+    mls_table_column(t, "output_error_half_percent", "±", "%", 3);
+}
+
+static mls_status add_row(mls_table *t, const request *r, const mls_quant_survey *s,
+                          const mls_config *config, size_t T, size_t i,
+                          mls_quant_stage stage, int layer, mls_err *err)
+{
+    const mls_quant *q = &r->quant[i];
+    const size_t D = config->D;
+    mls_quant_figures f;
+    mls_status st = mls_quant_survey_figures(&f, s, i, stage, layer, err);
+    char name[MLS_QUANT_NAME];
+
+    if (st)
+        return st;
+    mls_table_row(t);
+    mls_table_text(t, mls_quant_name(q, name, sizeof name));
+    if (r->layers && layer == MLS_ALL_LAYERS)
+        mls_table_text(t, "all");
+    else if (r->layers)
+        mls_table_count(t, layer);
+    mls_table_text(t, stage == MLS_BEFORE_ROPE ? "before" : "after");
+    mls_table_real(t, mean_bits(q, true, D, T));
+    mls_table_real(t, mean_bits(q, false, D, T));
+    mls_table_real(t, 0.5 * (mean_bits(q, true, D, r->tokens) +
+                             mean_bits(q, false, D, r->tokens)));
+    mls_table_real(t, (double)config->G / 8.0 *
+                          (mls_quant_bits(q, true, D, r->tokens).constant +
+                           mls_quant_bits(q, false, D, r->tokens).constant));
+    mls_table_real(t, 100 * f.key.mean);
+    mls_table_real(t, decibels(f.key.mean));
+    mls_table_real(t, 100 * f.value.mean);
+    mls_table_real(t, decibels(f.value.mean));
+    mls_table_real(t, 100 * f.score.mean);
+    mls_table_real(t, f.score_nat.mean);
+    mls_table_real(t, 100 * f.output_key.mean);
+    mls_table_real(t, 100 * f.output_value.mean);
+    mls_table_real(t, 100 * f.output.mean);
+    mls_table_real(t, 100 * f.output.half);
+    return MLS_OK;
+}
+
+static mls_status fill_errors(mls_table *t, const request *r, const mls_quant_survey *s,
+                              const mls_config *config, size_t T, mls_err *err)
+{
+    mls_status st = MLS_OK;
+
+    name_columns(t, r, T);
+    for (size_t i = 0; !st && i < s->n; i++)
+        for (int stage = 0; !st && stage < MLS_QUANT_STAGES; stage++) {
+            if (r->before != r->after && r->before != (stage == MLS_BEFORE_ROPE))
+                continue;
+            for (int l = MLS_ALL_LAYERS; !st && l < (r->layers ? (int)s->L : 0); l++)
+                st = add_row(t, r, s, config, T, i, (mls_quant_stage)stage, l, err);
+        }
+    mls_table_note(t, "K error, V error, output: squared error over squared norm; "
+                      "scores: rms error over rms score, both about the mean over a "
+                      "query's keys, which a softmax does not see");
+    mls_table_note(t, "bits: codes, scales and the tokens kept in 16 bits; once: "
+                      "codebooks and calibrated ranges of a layer");
+    return st;
+}
+
+static void fill_channels(mls_table *t, const mls_quant_survey *s)
+{
+    static const char *const part[] = {"keys before RoPE", "keys after RoPE", "values"};
+
+    mls_table_column(t, "layer", "layer", "", 0);
+    mls_table_column(t, "part", "of", "", 0);
+    mls_table_column(t, "range_ratio", "widest channel", "x median", 2);
+    mls_table_column(t, "peak", "peak", "x rms", 2);
+    mls_table_column(t, "peak_hadamard", "after Hadamard", "x rms", 2);
+    mls_table_column(t, "hadamard_bits", "worth", "bits", 2);
+    mls_table_column(t, "first_token", "first token", "x mean energy", 2);
+    for (size_t l = 0; l < s->L; l++)
+        for (size_t p = 0; p < MLS_QUANT_PARTS; p++) {
+            mls_channel_stats mean = {0};
+
+            for (size_t w = 0; w < s->W; w++) {
+                const mls_channel_stats *c =
+                    &s->channels[(l * s->W + w) * MLS_QUANT_PARTS + p];
+
+                mean.range_ratio += c->range_ratio / (double)s->W;
+                mean.peak += c->peak / (double)s->W;
+                mean.peak_hadamard += c->peak_hadamard / (double)s->W;
+                mean.first_token += c->first_token / (double)s->W;
+            }
+            mls_table_row(t);
+            mls_table_count(t, (long long)l);
+            mls_table_text(t, part[p]);
+            mls_table_real(t, mean.range_ratio);
+            mls_table_real(t, mean.peak);
+            mls_table_real(t, mean.peak_hadamard);
+            mls_table_real(t, log2(mean.peak / mean.peak_hadamard));
+            mls_table_real(t, mean.first_token);
+        }
+    mls_table_note(t, "means over heads and windows; peak: largest number of a token's "
+                      "vector; worth: log2 of the peaks' ratio, about the bits that a "
+                      "rotation saves a format with one scale per vector");
+}
+
+static mls_status print_formats(const request *r, mls_err *err)
+{
+    mls_table *t = mls_table_new("Cache quantizers");
+    mls_status st;
+
+    if (!t)
+        return mls_fail(err, MLS_E_NOMEM, "no memory for a table");
+    mls_table_column(t, "format", "format", "", 0);
+    mls_table_column(t, "description", "what it does", "", 0);
+    for (const mls_quant_format *const *f = mls_quant_formats(); *f; f++) {
+        char pattern[64];
+
+        mls_table_row(t);
+        mls_table_text(t, mls_quant_format_pattern(*f, pattern, sizeof pattern));
+        mls_table_text(t, mls_quant_format_help(*f));
+    }
+    mls_table_note(t, "[h:]FORMAT[/GROUP][+WINDOW][@SINKS][#SEED]: h: rotates by "
+                      "Hadamard; WINDOW newest and SINKS first tokens stay in 16 bits");
+    st = mls_tool_print(t, r->format, r->output, err);
+    mls_table_free(t);
+    return st;
+}
+
+static mls_status print_survey(const request *r, const mls_quant_survey *s,
+                               const mls_capture *capture, const char *path,
+                               mls_err *err)
+{
+    const size_t T = mls_capture_window_length(capture);
+    mls_table *t = mls_table_new(r->channels ? "Outliers of captured keys and values"
+                                             : "Errors of cache quantizers");
+    char text[1200];
+    mls_status st = MLS_OK;
+
+    if (!t)
+        return mls_fail(err, MLS_E_NOMEM, "no memory for a table");
+    mls_table_meta(t, "capture", path);
+    mls_table_meta(t, "model", mls_capture_model_sha256(capture));
+    if (r->channels)
+        fill_channels(t, s);
+    else
+        st = fill_errors(t, r, s, mls_capture_config(capture), T, err);
+    snprintf(text, sizeof text, "%zu window%s of %zu tokens%s", s->W, mls_plural(s->W),
+             T, s->W > 1 && !r->channels ? ", intervals 95 % over windows" : "");
+    mls_table_note(t, text);
+    if (r->left_out[0]) {
+        snprintf(text, sizeof text, "left out, a head of %zu numbers does not fit: %s",
+                 mls_capture_config(capture)->D, r->left_out);
+        mls_table_note(t, text);
+    }
+    if (!st)
+        st = mls_tool_print(t, r->format, r->output, err);
+    mls_table_free(t);
+    return st;
+}
+
+static int run(int argc, char **argv)
+{
+    request r = {.output = "-", .tokens = 4096, .queries = 64};
+    const mls_option options[] = {
+        {"--quant", 'q', MLS_OPT_LIST, &r.lists, 0, 0},
+        {"--pre-rope", 0, MLS_OPT_FLAG, &r.before, 0, 0},
+        {"--post-rope", 0, MLS_OPT_FLAG, &r.after, 0, 0},
+        {"--layers", 0, MLS_OPT_FLAG, &r.layers, 0, 0},
+        {"--channels", 0, MLS_OPT_FLAG, &r.channels, 0, 0},
+        {"--formats", 0, MLS_OPT_FLAG, &r.formats, 0, 0},
+        {"--tokens", 'T', MLS_OPT_SIZE, &r.tokens, 1, 1 << 30},
+        {"--queries", 0, MLS_OPT_SIZE, &r.queries, 1, 1 << 20},
+        MLS_THREADS_OPTION(&r.threads),
+        {"--format", 0, MLS_OPT_FORMAT, &r.format, 0, 0},
+        {"--output", 'o', MLS_OPT_TEXT, &r.output, 0, 0},
+        {0}};
+    const char *path = NULL;
+    size_t n_operands;
+    int status;
+    mls_err err = {0};
+    mls_capture *capture = NULL;
+    mls_pool *pool = NULL;
+    mls_quant_survey survey = {0};
+
+    if (!mls_options_parse(&cmd_quantize, argc, argv, options, &path, 0, 1, &n_operands,
+                           &status))
+        return status;
+    if (r.formats) {
+        print_formats(&r, &err);
+        return mls_exit_status(&err);
+    }
+    if (n_operands == 0)
+        return mls_usage_error(&cmd_quantize, "no capture file given");
+    if (strcmp(r.output, "-") != 0 && mls_file_writable(r.output, &err))
+        goto done;
+    if (mls_capture_open(&capture, path, &err) ||
+        (!r.channels && choose(&r, mls_capture_config(capture)->D, &err)) ||
+        mls_pool_new(&pool, r.threads, &err))
+        goto done;
+    if (mls_quant_survey_run(&survey, capture, r.quant, r.n, r.queries, pool,
+                             mls_tool_progress(), &err)) {
+        mls_fail_in(&err, err.status, "%s", path);
+        goto done;
+    }
+    print_survey(&r, &survey, capture, path, &err);
+
+done:
+    mls_quant_survey_free(&survey);
+    mls_pool_free(pool);
+    mls_capture_close(capture);
+    free(r.quant);
+    return mls_exit_status(&err);
+}
+
+const mls_command cmd_quantize = {
+    .group = "analysis",
+    .name = "quantize",
+    .summary = "errors and true bits of cache quantizers on captured keys and values",
+    .usage = usage,
+    .run = run,
+};

@@ -1,0 +1,248 @@
+/* mlascope report: the main job, from a model and a text to one folder. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/words.h"
+#include "common/system/files.h"
+#include "datasets/tokenizer/tokenizer.h"
+#include "reports/report/report.h"
+#include "tools/base/command.h"
+#include "tools/base/options.h"
+
+extern const mls_command cmd_report;
+
+enum { HELD_OUT_MAX = 32 };
+
+static const char usage[] =
+    "Usage: mlascope report MODEL -o FOLDER [--text FILE]... [OPTIONS]\n"
+    "\n"
+    "Analyse a checkpoint before its conversion to MLA and write one folder with\n"
+    "index.html: RoPE frequencies, singular values, cache sizes, and the measured\n"
+    "quality of every method at several sizes, with all numbers and plots beside it.\n"
+    "Stopped or killed, the same command goes on from what is finished and gives the\n"
+    "same report.\n"
+    "\n"
+    "  -o, --output FOLDER    made when missing\n"
+    "  -f, --text FILE        calibration text or .jsonl with a \"text\" field; may "
+    "be\n"
+    "                         repeated [calibration.txt beside the model, if it is "
+    "there]\n"
+    "  -e, --eval FILE        held-out text to measure quality on; may be repeated\n"
+    "                         [evaluation.txt beside the model; else up to 32 "
+    "sequences\n"
+    "                         of the calibration text are held out]\n"
+    "      --no-quality       do not run the converted models\n"
+    "  -N, --sequences N      calibration sequences [128]\n"
+    "  -T, --length TOKENS    of every sequence [256]\n"
+    "      --eval-sequences N held-out sequences [32]\n"
+    "  -t, --threads N        [all CPUs]\n"
+    "\n"
+    "Example: mlascope report datasets/demo -o out/demo\n";
+
+typedef struct {
+    mls_texts texts, evals;
+    const char *output;
+    size_t sequences, length, eval_sequences, threads;
+    bool no_quality;
+} arguments;
+
+/* The last n sequences of a corpus become one of their own; the first keep the rest. */
+static mls_status hold_out(mls_corpus *first, mls_corpus *last, size_t n, mls_err *err)
+{
+    const size_t N = first->N - n;
+    const mls_status st = mls_corpus_part(last, first, N, n, err);
+
+    if (st)
+        return st;
+    first->N = N;
+    first->n_ids = first->start[N];
+    return MLS_OK;
+}
+
+/* A text beside the model is used when none is given, as in datasets/demo. */
+static void add_beside(mls_texts *texts, const char *folder, const char *name,
+                       char **path)
+{
+    if (texts->n > 0)
+        return;
+    *path = mls_path_join(folder, name);
+    if (*path && mls_file_exists(*path))
+        texts->item[texts->n++] = *path;
+}
+
+/* Calibration and held-out corpora; held->N is 0 when there is nothing to hold out. */
+static mls_status read_texts(const arguments *a, mls_tokenizer *tok, mls_corpus *corpus,
+                             mls_corpus *held, mls_err *err)
+{
+    const bool own = a->evals.n > 0;
+    const size_t extra = own || a->no_quality ? 0 : a->eval_sequences;
+    mls_status st = mls_corpus_read(corpus, tok, a->texts.item, a->texts.n, a->length,
+                                    a->sequences + extra, false, err);
+
+    if (st || a->no_quality)
+        return st;
+    if (own)
+        return mls_corpus_read(held, tok, a->evals.item, a->evals.n, a->length,
+                               a->eval_sequences, false, err);
+    const size_t n = corpus->N / 4 < extra ? corpus->N / 4 : extra;
+
+    return n > 0 ? hold_out(corpus, held, n, err) : MLS_OK;
+}
+
+/*
+ * The command as it goes into the report: every setting that the figures depend on,
+ * with its default, and no other, so that the same work gives the same bytes.
+ */
+static void settled_command(mls_buf *command, const arguments *a, const char *folder)
+{
+    mls_buf_puts(command, "mlascope report ");
+    mls_buf_shell(command, folder);
+    for (size_t i = 0; i < a->texts.n; i++) {
+        mls_buf_puts(command, " --text ");
+        mls_buf_shell(command, a->texts.item[i]);
+    }
+    for (size_t i = 0; i < a->evals.n && !a->no_quality; i++) {
+        mls_buf_puts(command, " --eval ");
+        mls_buf_shell(command, a->evals.item[i]);
+    }
+    mls_buf_printf(command, " --sequences %zu --length %zu", a->sequences, a->length);
+    if (a->no_quality)
+        mls_buf_puts(command, " --no-quality");
+    else
+        mls_buf_printf(command, " --eval-sequences %zu", a->eval_sequences);
+}
+
+static mls_status capture(const arguments *a, const char *command,
+                          const mls_model *model, const mls_tokenizer *tok,
+                          const mls_corpus *corpus, mls_pool *pool, mls_capture **out,
+                          mls_err *err)
+{
+    char *path = mls_path_join(a->output, "run.h5");
+    mls_buf names = {0};
+    mls_status st = MLS_OK;
+
+    for (size_t i = 0; i < a->texts.n; i++)
+        mls_buf_printf(&names, "%s%s", i ? ", " : "", a->texts.item[i]);
+    const mls_capture_options options = {.n_windows = 16,
+                                         .sampling = "the first",
+                                         .command = command,
+                                         .text_names = names.data ? names.data : "",
+                                         .tokenizer_sha256 = mls_tokenizer_sha256(tok),
+                                         .keep_finished = true};
+    if (!path || names.failed)
+        st = mls_fail(err, MLS_E_NOMEM, "no memory for a report");
+    if (!st)
+        st = mls_capture_run(model, corpus, path, &options, pool, mls_tool_progress(),
+                             err);
+    if (!st)
+        st = mls_capture_open(out, path, err);
+    mls_buf_free(&names);
+    free(path);
+    return st;
+}
+
+static int run(int argc, char **argv)
+{
+    arguments a = {.sequences = 128, .length = 256, .eval_sequences = HELD_OUT_MAX};
+    const mls_option options[] = {
+        {"--output", 'o', MLS_OPT_TEXT, &a.output, 0, 0},
+        {"--text", 'f', MLS_OPT_LIST, &a.texts, 0, 0},
+        {"--eval", 'e', MLS_OPT_LIST, &a.evals, 0, 0},
+        {"--no-quality", 0, MLS_OPT_FLAG, &a.no_quality, 0, 0},
+        {"--sequences", 'N', MLS_OPT_SIZE, &a.sequences, 1, 1 << 24},
+        {"--length", 'T', MLS_OPT_SIZE, &a.length, 2, 1 << 20},
+        {"--eval-sequences", 0, MLS_OPT_SIZE, &a.eval_sequences, 1, 1 << 24},
+        MLS_THREADS_OPTION(&a.threads),
+        {0}};
+    const char *folder;
+    char *beside[2] = {0};
+    size_t n, known = SIZE_MAX;
+    int status;
+    mls_err err = {0};
+    mls_model *model = NULL;
+    mls_tokenizer *tok = NULL;
+    mls_corpus corpus = {0}, held = {0};
+    mls_capture *cap = NULL;
+    mls_pool *pool = NULL;
+    mls_buf command = {0}, summary = {0};
+
+    if (!mls_options_parse(&cmd_report, argc, argv, options, &folder, 1, 1, &n,
+                           &status))
+        return status;
+    if (!a.output)
+        return mls_usage_error(&cmd_report, "no output folder: give -o FOLDER");
+    add_beside(&a.texts, folder, "calibration.txt", &beside[0]);
+    if (beside[0])
+        add_beside(&a.evals, folder, "evaluation.txt", &beside[1]);
+    if (mls_model_open(&model, folder, &err))
+        goto done;
+    if (a.texts.n == 0) {
+        status = mls_usage_error(
+            &cmd_report, "%s ships no text of its own: give --text FILE", folder);
+        goto release;
+    }
+    known = mls_folder_known(a.output);
+    if (mls_folder_prepare(a.output, &err) || mls_tokenizer_open(&tok, folder, &err) ||
+        read_texts(&a, tok, &corpus, &held, &err) ||
+        mls_pool_new(&pool, a.threads, &err))
+        goto done;
+    if (corpus.N < a.sequences)
+        mls_progress_note(
+            mls_tool_progress(),
+            "the text gives %zu sequence%s of %zu tokens, %zu were asked for", corpus.N,
+            mls_plural(corpus.N), a.length, a.sequences);
+    if (!a.no_quality && held.N == 0)
+        mls_progress_note(
+            mls_tool_progress(),
+            "the text is too short to hold some of it out: quality is not "
+            "measured; give --eval FILE");
+    settled_command(&command, &a, folder);
+    if (command.failed) {
+        mls_fail(&err, MLS_E_NOMEM, "no memory for the record of the command");
+        goto done;
+    }
+    if (capture(&a, command.data, model, tok, &corpus, pool, &cap, &err))
+        goto done;
+
+    const mls_report report = {
+        .folder = a.output,
+        .model_name = folder,
+        .command = command.data,
+        .model = model,
+        .capture = cap,
+        .evaluation = held.N ? &held : NULL,
+        .evaluation_name =
+            a.evals.n ? a.evals.item[0] : "the last sequences of the calibration text",
+        .pool = pool,
+        .progress = mls_tool_progress()};
+    if (mls_report_write(&report, &summary, &err))
+        goto done;
+    printf("%s\nreport: %s/index.html\n", summary.data ? summary.data : "", a.output);
+
+done:
+    mls_tool_stopped(&err, "the same command goes on from what is finished");
+    status = mls_exit_status(&err);
+release:
+    if (status)
+        mls_folder_undo(a.output, known); /* stays when it holds anything */
+    mls_buf_free(&command);
+    mls_buf_free(&summary);
+    mls_pool_free(pool);
+    mls_capture_close(cap);
+    mls_corpus_free(&held);
+    mls_corpus_free(&corpus);
+    mls_tokenizer_close(tok);
+    mls_model_close(model);
+    free(beside[0]);
+    free(beside[1]);
+    return status;
+}
+
+const mls_command cmd_report = {
+    .group = "reports",
+    .name = "report",
+    .summary = "analyse a model and write the report, the main job",
+    .usage = usage,
+    .run = run,
+};

@@ -1,0 +1,406 @@
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "analysis/latent/gpu.h"
+#include "analysis/latent/size.h"
+#include "bench/frame/method.h"
+#include "common/base/words.h"
+#include "common/system/files.h"
+#include "datasets/checkpoint/checkpoint.h"
+#include "reports/tables/size_plots.h"
+#include "reports/tables/size_table.h"
+#include "tools/base/options.h"
+
+#define GIB 1073741824.0
+
+extern const mls_command cmd_size;
+
+enum { DEVICES_MAX = 64, SWEEP_ROWS_MAX = 100000, TOKENS_MAX = 1 << 30 };
+
+/* The command line, and what is made of it. */
+typedef struct {
+    mls_texts settings;
+    const char *tokens, *batch, *block, *tp, *dtype_bits, *gpu, *memory, *output,
+        *plots;
+    double bandwidth, weights, active; /* GB/s, GiB, GiB; NaN: not given */
+    bool formula;
+    mls_format format;
+
+    size_t *list[5];
+    mls_setting *setting;
+    mls_size_device device[DEVICES_MAX];
+    char device_name[DEVICES_MAX][32];
+    mls_size_sweep sweep;
+} request;
+
+static mls_status read_list(request *r, size_t i, mls_sizes *out, const char *name,
+                            const char *text, size_t max, mls_err *err)
+{
+    const mls_status st = mls_size_list(name, text, 1, max, &r->list[i], &out->n, err);
+
+    out->item = r->list[i];
+    return st;
+}
+
+static mls_status read_lists(request *r, mls_err *err)
+{
+    mls_size_sweep *s = &r->sweep;
+    mls_status st;
+
+    if ((st = read_list(r, 0, &s->tokens, "--tokens", r->tokens, TOKENS_MAX, err)) ||
+        (st = read_list(r, 1, &s->batch, "--batch", r->batch, 1 << 20, err)) ||
+        (st = read_list(r, 2, &s->block, "--block", r->block, 1 << 20, err)) ||
+        (st = read_list(r, 3, &s->tensor_parallel, "--tp", r->tp, 1 << 16, err)))
+        return st;
+    return read_list(r, 4, &s->dtype_bits, "--dtype-bits", r->dtype_bits, 64, err);
+}
+
+/* Every --setting, expanded; typical ones when there is none. */
+static mls_status read_settings(request *r, const mls_config *config, mls_err *err)
+{
+    mls_size_sweep *s = &r->sweep;
+
+    if (r->settings.n == 0) {
+        s->skip_refused = true;
+        const mls_status st =
+            mls_method_typical(config, &r->setting, &s->n_settings, err);
+        s->setting = r->setting;
+        return st;
+    }
+    for (size_t i = 0; i < r->settings.n; i++) {
+        mls_setting *more, *all;
+        size_t n;
+        const mls_status st = mls_setting_expand(r->settings.item[i], &more, &n, err);
+
+        if (st)
+            return st;
+        all = n + s->n_settings <= MLS_SETTINGS_MAX
+                  ? realloc(r->setting, (s->n_settings + n) * sizeof *all)
+                  : NULL;
+        if (!all) {
+            free(more);
+            return mls_fail(err, MLS_E_ARG, "more than %d settings", MLS_SETTINGS_MAX);
+        }
+        memcpy(all + s->n_settings, more, n * sizeof *all);
+        free(more);
+        r->setting = all;
+        s->setting = all;
+        s->n_settings += n;
+    }
+    return MLS_OK;
+}
+
+static mls_status add_device(request *r, const char *name, double memory,
+                             double bandwidth, mls_err *err)
+{
+    mls_size_sweep *s = &r->sweep;
+
+    if (s->n_devices == DEVICES_MAX)
+        return mls_fail(err, MLS_E_ARG, "more than %d devices", DEVICES_MAX);
+    snprintf(r->device_name[s->n_devices], sizeof r->device_name[0], "%s", name);
+    r->device[s->n_devices] =
+        (mls_size_device){r->device_name[s->n_devices], memory, bandwidth};
+    s->device = r->device;
+    s->n_devices++;
+    return MLS_OK;
+}
+
+static mls_status read_gpus(request *r, mls_err *err)
+{
+    char *copy = strdup(r->gpu), *state = NULL;
+    mls_status st = MLS_OK;
+
+    if (!copy)
+        return mls_fail(err, MLS_E_NOMEM, "no memory for the names of GPUs");
+    for (char *name = strtok_r(copy, ",", &state); name && !st;
+         name = strtok_r(NULL, ",", &state)) {
+        const mls_gpu *gpu;
+
+        st = mls_gpu_find(&gpu, name, err);
+        if (!st)
+            st = add_device(r, gpu->name, gpu->memory,
+                            isnan(r->bandwidth) ? gpu->bandwidth : 1e9 * r->bandwidth,
+                            err);
+    }
+    free(copy);
+    return st;
+}
+
+static mls_status read_devices(request *r, mls_err *err)
+{
+    const double bandwidth = isnan(r->bandwidth) ? 0 : 1e9 * r->bandwidth;
+    size_t *list = NULL, n = 0;
+    mls_status st = MLS_OK;
+
+    if (r->gpu && r->memory)
+        return mls_fail(err, MLS_E_ARG, "--gpu and --memory exclude each other");
+    if (r->gpu)
+        return read_gpus(r, err);
+    if (!r->memory)
+        return bandwidth > 0 ? add_device(r, "bandwidth", 0, bandwidth, err) : MLS_OK;
+    if ((st = mls_size_list("--memory", r->memory, 1, 1 << 20, &list, &n, err)))
+        return st;
+    for (size_t i = 0; i < n && !st; i++) {
+        char name[32];
+
+        snprintf(name, sizeof name, "%zu GiB", list[i]);
+        st = add_device(r, name, GIB * (double)list[i], bandwidth, err);
+    }
+    free(list);
+    return st;
+}
+
+static bool has_weights(const char *folder)
+{
+    static const char *const names[] = {"model.safetensors",
+                                        "model.safetensors.index.json"};
+    bool found = false;
+
+    for (size_t i = 0; i < 2 && !found; i++) {
+        char *path = mls_path_join(folder, names[i]);
+
+        found = path && mls_file_exists(path);
+        free(path);
+    }
+    return found;
+}
+
+/* Bytes of the model's weights: as told, as stored, or as config.json implies. */
+static mls_status all_weights(request *r, const mls_config *config, const char *model,
+                              mls_err *err)
+{
+    double parameters, read;
+
+    if (!isnan(r->weights)) {
+        r->sweep.weight_bytes = GIB * r->weights;
+        return MLS_OK;
+    }
+    if (mls_gguf_is(model) || (mls_folder_exists(model) && has_weights(model))) {
+        mls_checkpoint *c;
+        const mls_status st = mls_checkpoint_open(&c, model, err);
+
+        if (st)
+            return st;
+        r->sweep.weight_bytes = (double)mls_checkpoint_bytes(c);
+        const bool stored = mls_checkpoint_tensors(c) > 0; /* not metadata alone */
+
+        mls_checkpoint_close(c);
+        if (stored)
+            return MLS_OK;
+    }
+    if (!mls_size_parameters(config, &parameters, &read))
+        return mls_fail(err, MLS_E_INPUT,
+                        "%s: the size of the weights does not follow from this config "
+                        "(%s); give --weights GIB, or --weights 0 for the cache alone",
+                        model, config->model_type);
+    r->sweep.weight_bytes =
+        parameters * (strcmp(config->dtype, "float32") == 0 ? 4 : 2);
+    return MLS_OK;
+}
+
+/*
+ * The weights, and what of them a decode step reads; unknown where there are experts.
+ */
+static mls_status find_weights(request *r, const mls_config *config, const char *model,
+                               mls_err *err)
+{
+    mls_size_sweep *s = &r->sweep;
+    const mls_status st = all_weights(r, config, model, err);
+    double parameters, read;
+
+    s->active_bytes = (double)NAN;
+    if (!isnan(r->active))
+        s->active_bytes = GIB * r->active;
+    else if (s->weight_bytes == 0)
+        s->active_bytes = 0;
+    else if (mls_size_parameters(config, &parameters, &read))
+        s->active_bytes = s->weight_bytes * (read / parameters);
+    return st;
+}
+
+/* What every row has in common, above the table. */
+static void describe(mls_table *t, const request *r, const mls_config *config,
+                     const char *model)
+{
+    const mls_size_sweep *s = &r->sweep;
+    char text[256], shape[128];
+
+    mls_table_meta(t, "model", model);
+    mls_table_meta(t, "attention", mls_size_describe(config, shape, sizeof shape));
+    snprintf(text, sizeof text,
+             "T = %s, batch %s, pages of %s tokens, %s GPU%s, %s bits", r->tokens,
+             r->batch, r->block, r->tp, strcmp(r->tp, "1") ? "s" : "", r->dtype_bits);
+    mls_table_meta(t, "use", text);
+    if (!s->n_devices)
+        return;
+    if (config->max_position) {
+        snprintf(text, sizeof text, "%zu positions; contexts below count memory alone",
+                 config->max_position);
+        mls_table_meta(t, "trained for", text);
+    }
+    snprintf(text, sizeof text, "%.3f GiB, divided by the GPUs", s->weight_bytes / GIB);
+    mls_table_meta(t, "weights", text);
+    for (size_t i = 0; i < s->n_devices; i++) {
+        int at = snprintf(text, sizeof text, "%s", s->device[i].name);
+
+        if (r->gpu)
+            at += snprintf(text + at, sizeof text - (size_t)at, ", %.0f GiB",
+                           s->device[i].memory / GIB);
+        if (s->device[i].bandwidth > 0)
+            snprintf(text + at, sizeof text - (size_t)at, ", %.0f GB/s",
+                     s->device[i].bandwidth / 1e9);
+        mls_table_meta(t, "device", text);
+    }
+}
+
+/* Without weights there is no picture of contexts. */
+static mls_status draw(request *r, const mls_config *config, const char *model,
+                       mls_err *err)
+{
+    if (!r->sweep.n_devices && all_weights(r, config, model, NULL))
+        r->sweep.weight_bytes = (double)NAN;
+    return mls_size_plots(r->plots, config, &r->sweep, err);
+}
+
+static mls_status check_parallel(const mls_size_sweep *s, const mls_config *config,
+                                 mls_err *err)
+{
+    mls_status st = MLS_OK;
+
+    for (size_t i = 0; !st && i < s->tensor_parallel.n; i++)
+        st = mls_size_parallel(config, s->tensor_parallel.item[i], err);
+    return st;
+}
+
+/* From a folder, a config.json, or the metadata of a GGUF file. */
+static mls_status read_config(mls_config *config, const char *model, mls_err *err)
+{
+    mls_checkpoint *c;
+    mls_status st;
+
+    if (!mls_gguf_is(model))
+        return mls_config_read(config, model, err);
+    st = mls_checkpoint_open(&c, model, err);
+    if (!st)
+        *config = *mls_checkpoint_config(c);
+    mls_checkpoint_close(c);
+    return st;
+}
+
+static mls_status run_request(request *r, const char *model, mls_err *err)
+{
+    const bool people = r->format == MLS_FORMAT_TABLE || r->format == MLS_FORMAT_MD ||
+                        r->format == MLS_FORMAT_HTML;
+    mls_size_sweep *s = &r->sweep;
+    mls_table *t = NULL;
+    mls_config config;
+    mls_status st;
+
+    if ((st = read_lists(r, err)) || (st = read_devices(r, err)) ||
+        (st = read_config(&config, model, err)) ||
+        (st = check_parallel(s, &config, err)) ||
+        (st = read_settings(r, &config, err)) ||
+        (s->n_devices && (st = find_weights(r, &config, model, err))))
+        return st;
+    if ((double)s->n_settings * (double)s->tokens.n * (double)s->batch.n *
+            (double)s->block.n * (double)s->tensor_parallel.n *
+            (double)s->dtype_bits.n * (double)(s->n_devices ? s->n_devices : 1) >
+        SWEEP_ROWS_MAX)
+        return mls_fail(err, MLS_E_ARG, "the sweep has more than %d rows",
+                        SWEEP_ROWS_MAX);
+    s->formula = r->formula;
+    if ((st = mls_size_table(&t, &config, s, people, err)))
+        return st;
+    describe(t, r, &config, model);
+    st = mls_tool_print(t, r->format, r->output, err);
+    mls_table_free(t);
+    if (!st && r->plots)
+        st = draw(r, &config, model, err);
+    if (!st && r->plots)
+        mls_tool_pictures(r->plots);
+    return st;
+}
+
+static int run(int argc, char **argv)
+{
+    request r = {.tokens = "4096",
+                 .batch = "1",
+                 .block = "16",
+                 .tp = "1",
+                 .dtype_bits = "16",
+                 .output = "-",
+                 .bandwidth = (double)NAN,
+                 .weights = (double)NAN,
+                 .active = (double)NAN};
+    const mls_option options[] = {
+        {"--setting", 's', MLS_OPT_LIST, &r.settings, 0, 0},
+        {"--tokens", 'T', MLS_OPT_TEXT, &r.tokens, 0, 0},
+        {"--batch", 'b', MLS_OPT_TEXT, &r.batch, 0, 0},
+        {"--block", 0, MLS_OPT_TEXT, &r.block, 0, 0},
+        {"--tp", 0, MLS_OPT_TEXT, &r.tp, 0, 0},
+        {"--dtype-bits", 0, MLS_OPT_TEXT, &r.dtype_bits, 0, 0},
+        {"--gpu", 0, MLS_OPT_TEXT, &r.gpu, 0, 0},
+        {"--memory", 0, MLS_OPT_TEXT, &r.memory, 0, 0},
+        {"--bandwidth", 0, MLS_OPT_REAL, &r.bandwidth, 1e-3, 1e9},
+        {"--weights", 0, MLS_OPT_REAL, &r.weights, 0, 1e9},
+        {"--active", 0, MLS_OPT_REAL, &r.active, 0, 1e9},
+        {"--formula", 0, MLS_OPT_FLAG, &r.formula, 0, 0},
+        {"--plots", 0, MLS_OPT_TEXT, &r.plots, 0, 0},
+        {"--format", 0, MLS_OPT_FORMAT, &r.format, 0, 0},
+        {"--output", 'o', MLS_OPT_TEXT, &r.output, 0, 0},
+        {0},
+    };
+    const char *model;
+    size_t n;
+    int status;
+    mls_err err = {0};
+
+    if (!mls_options_parse(&cmd_size, argc, argv, options, &model, 1, 1, &n, &status))
+        return status;
+    const size_t known = r.plots ? mls_folder_known(r.plots) : 0;
+    if ((!r.plots || !mls_folder_prepare(r.plots, &err)) &&
+        run_request(&r, model, &err) && r.plots)
+        mls_folder_undo(r.plots, known);
+    for (size_t i = 0; i < sizeof r.list / sizeof r.list[0]; i++)
+        free(r.list[i]);
+    free(r.setting);
+    return mls_exit_status(&err);
+}
+
+const mls_command cmd_size = {
+    .group = "analysis",
+    .name = "size",
+    .summary = "bytes of the cache for any setting, from config.json alone",
+    .usage =
+        "Usage: mlascope size MODEL|CONFIG.JSON [OPTIONS]\n"
+        "\n"
+        "Count the key-value cache to the byte: what a paper would print (payload) "
+        "and\n"
+        "what is really stored at T tokens (scales, windows, pages). Needs no "
+        "weights.\n"
+        "\n"
+        "  -s, --setting S      a method and its keys; may be repeated [typical ones]\n"
+        "  -T, --tokens LIST    context length [4096]\n"
+        "  -b, --batch LIST     sequences [1]\n"
+        "      --block LIST     tokens per page [16]\n"
+        "      --tp LIST        tensor-parallel GPUs [1]\n"
+        "      --dtype-bits LIST  width of numbers that are not quantized [16]\n"
+        "      --gpu NAMES      memory and bandwidth of these GPUs: h100,h200,l4 ...\n"
+        "      --memory LIST    GPU memory instead, in GiB\n"
+        "      --bandwidth X    memory bandwidth in GB/s\n"
+        "      --weights X      the model's weights in GiB [from the model]\n"
+        "      --active X       of these, what a decode step reads (experts) [all]\n"
+        "      --formula        show each formula with its numbers\n"
+        "      --plots DIR      draw bytes, kept fractions and contexts there, for\n"
+        "                       the first of each list\n"
+        "      --format F       table, md, csv, json, jsonl, html [table]\n"
+        "  -o, --output FILE    write there [standard output]\n"
+        "\n"
+        "Lists are 8,16 or 16-128+16 or 16-256*2, in settings too.\n"
+        "\n"
+        "Example: mlascope size datasets/demo -s 'mha2mla chunks=4 rank=16,32 "
+        "bits=4'\n",
+    .run = run,
+};

@@ -1,0 +1,91 @@
+/* mlascope verify: are the bytes of our files those that were written? */
+#include <stdio.h>
+#include <string.h>
+
+#include "analysis/capture/capture.h"
+#include "analysis/capture/store.h"
+#include "analysis/frequency/frequency_file.h"
+#include "tools/base/command.h"
+#include "tools/base/options.h"
+
+extern const mls_command cmd_verify;
+
+enum { FILES_MAX = 1024 };
+
+static const char usage[] =
+    "Usage: mlascope verify FILE...\n"
+    "\n"
+    "Check capture files and results of mlascope frequency: every byte against the\n"
+    "hash in front of the file, then every dataset, read through HDF5, against the\n"
+    "manifest. Exit status 3 when a file is not what was written, and the first thing\n"
+    "found wrong on standard error.\n"
+    "\n"
+    "Example: mlascope verify run.h5\n";
+
+/* Does the file begin as a result of mlascope frequency does? */
+static bool is_frequency(const char *path)
+{
+    static const char front[] = "mlascope " MLS_FREQUENCY_KIND "\n";
+    char found[sizeof front] = "";
+    FILE *file = fopen(path, "rb");
+
+    if (!file)
+        return false;
+    const size_t n = fread(found, 1, sizeof front - 1, file);
+
+    fclose(file);
+    return n == sizeof front - 1 && memcmp(found, front, n) == 0;
+}
+
+static mls_status check(const char *path, size_t *n_datasets, uint64_t *n_bytes,
+                        mls_err *err)
+{
+    mls_store *store = NULL;
+    mls_capture *capture = NULL;
+    mls_status st;
+
+    if (is_frequency(path)) {
+        st = mls_store_open(&store, path, MLS_FREQUENCY_KIND, err);
+        if (!st)
+            st = mls_store_verify(store, n_datasets, n_bytes, err);
+        mls_store_close(store);
+        return st;
+    }
+    st = mls_capture_open(&capture, path, err);
+    if (!st)
+        st = mls_capture_verify(capture, n_datasets, n_bytes, err);
+    mls_capture_close(capture);
+    return st;
+}
+
+static int run(int argc, char **argv)
+{
+    const mls_option options[] = {{0}};
+    const char *files[FILES_MAX];
+    size_t n;
+    int status, worst = 0;
+
+    if (!mls_options_parse(&cmd_verify, argc, argv, options, files, 1, FILES_MAX, &n,
+                           &status))
+        return status;
+    for (size_t i = 0; i < n; i++) {
+        mls_err err = {0};
+        size_t n_datasets = 0;
+        uint64_t n_bytes = 0;
+
+        if (!check(files[i], &n_datasets, &n_bytes, &err))
+            printf("%s: whole, %zu datasets, %.1f MB of values\n", files[i], n_datasets,
+                   1e-6 * (double)n_bytes);
+        status = mls_exit_status(&err);
+        worst = status > worst ? status : worst;
+    }
+    return worst;
+}
+
+const mls_command cmd_verify = {
+    .group = "datasets",
+    .name = "verify",
+    .summary = "check that our files are as they were written",
+    .usage = usage,
+    .run = run,
+};
