@@ -60,9 +60,10 @@ void mls_capture_close(mls_capture *c); /* NULL is accepted */
 /** The path it was opened by; borrowed, as all that follow. */
 const char *mls_capture_path(const mls_capture *c);
 /**
- * What was worked out from this file so far (shared_results.h); belongs to it.
+ * Where the one user that works out results from this file keeps them (shared_results.h
+ * in analysis/frequency): NULL at first, released with the capture.
  */
-struct mls_shared_results *mls_capture_results(const mls_capture *c);
+void **mls_capture_kept(mls_capture *c, void (*release)(void *kept));
 const mls_config *mls_capture_config(const mls_capture *c);
 size_t mls_capture_sequences(const mls_capture *c); /* N */
 size_t mls_capture_length(const mls_capture *c);    /* tokens of the longest sequence */

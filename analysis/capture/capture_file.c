@@ -1,11 +1,11 @@
 /* Reading a capture file. */
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "analysis/capture/capture_layout.h"
 #include "analysis/capture/moments.h"
-#include "analysis/frequency/shared_results.h"
 #include "common/base/checked.h"
 
 enum { TOKENS_MAX = 1 << 30 }; /* of all sequences together */
@@ -18,7 +18,8 @@ struct mls_capture {
     uint64_t *windows;     /* (W) */
     double *nll;           /* (N) */
     char *config_json;
-    mls_shared_results *results;
+    void *kept; /* of a room above; NULL: nothing yet */
+    void (*release)(void *kept);
 };
 
 static mls_status read_model(mls_capture *c, mls_err *err)
@@ -148,11 +149,6 @@ mls_status mls_capture_open(mls_capture **out, const char *path, mls_err *err)
     *out = NULL;
     if (!c)
         return mls_fail(err, MLS_E_NOMEM, "no memory to open %s", path);
-    c->results = mls_shared_results_new();
-    if (!c->results) {
-        free(c);
-        return mls_fail(err, MLS_E_NOMEM, "no memory to open %s", path);
-    }
     st = mls_store_open(&c->store, path, MLS_CAPTURE_KIND, err);
     if (!st)
         st = read_model(c, err);
@@ -174,7 +170,8 @@ void mls_capture_close(mls_capture *c)
 {
     if (!c)
         return;
-    mls_shared_results_free(c->results);
+    if (c->kept)
+        c->release(c->kept);
     mls_store_close(c->store);
     free(c->config_json);
     free(c->nll);
@@ -184,9 +181,11 @@ void mls_capture_close(mls_capture *c)
     free(c);
 }
 
-struct mls_shared_results *mls_capture_results(const mls_capture *c)
+void **mls_capture_kept(mls_capture *c, void (*release)(void *kept))
 {
-    return c->results;
+    assert(!c->kept || c->release == release);
+    c->release = release;
+    return &c->kept;
 }
 
 const char *mls_capture_path(const mls_capture *c)

@@ -141,12 +141,13 @@ static mls_status cached_scores(const mls_rule_scores **found, mls_rule_scores *
                                 mls_pool *pool, const mls_progress *progress,
                                 mls_err *err)
 {
-    mls_shared_results *cache = rule->needs == MLS_NEEDS_WINDOWS && in->capture
-                                    ? mls_capture_results(in->capture)
-                                    : NULL;
+    const bool keep = rule->needs == MLS_NEEDS_WINDOWS && in->capture;
+    mls_shared_results *cache = keep ? mls_shared_results_of(in->capture) : NULL;
     mls_layer_windows windows = {0};
     mls_status st = MLS_OK;
 
+    if (keep && !cache)
+        return mls_fail(err, MLS_E_NOMEM, "no memory to keep the scores of a layer");
     *found = cache ? mls_shared_rule(cache, in->layer, rule) : NULL;
     if (*found)
         return MLS_OK;

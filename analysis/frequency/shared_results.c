@@ -14,15 +14,10 @@ struct mls_shared_results {
     size_t sensitivity_layer;
 };
 
-mls_shared_results *mls_shared_results_new(void)
+static void release(void *kept)
 {
-    return calloc(1, sizeof(mls_shared_results));
-}
+    mls_shared_results *r = kept;
 
-void mls_shared_results_free(mls_shared_results *r)
-{
-    if (!r)
-        return;
     while (r->first) {
         entry *e = r->first;
 
@@ -32,6 +27,15 @@ void mls_shared_results_free(mls_shared_results *r)
     }
     mls_sensitivity_free(&r->sensitivity);
     free(r);
+}
+
+mls_shared_results *mls_shared_results_of(mls_capture *c)
+{
+    void **kept = mls_capture_kept(c, release);
+
+    if (!*kept)
+        *kept = calloc(1, sizeof(mls_shared_results));
+    return *kept;
 }
 
 const mls_rule_scores *mls_shared_rule(const mls_shared_results *r, size_t layer,
@@ -73,9 +77,12 @@ mls_status mls_shared_rule_add(mls_shared_results *r, size_t layer, mls_rule_sco
 mls_status mls_shared_sensitivity(const mls_sensitivity **out, mls_capture *capture,
                                   const mls_layer *layer, mls_pool *pool, mls_err *err)
 {
-    mls_shared_results *r = mls_capture_results(capture);
+    mls_shared_results *r = mls_shared_results_of(capture);
     mls_status st = MLS_OK;
 
+    *out = NULL;
+    if (!r)
+        return mls_fail(err, MLS_E_NOMEM, "no memory for what a capture is asked");
     if (!r->sensitivity.key || r->sensitivity_layer != layer->index) {
         mls_sensitivity_free(&r->sensitivity);
         st = mls_sensitivity_measure(&r->sensitivity, capture, layer, 0, pool, err);

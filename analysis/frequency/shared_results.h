@@ -15,12 +15,11 @@
 /** Not thread-safe, as the capture that owns it. */
 typedef struct mls_shared_results mls_shared_results;
 
-/** NULL when memory is short. */
-mls_shared_results *mls_shared_results_new(void);
-void mls_shared_results_free(mls_shared_results *r); /* NULL is accepted */
+/** Those of this capture, which owns them; NULL when memory is short. */
+mls_shared_results *mls_shared_results_of(mls_capture *c);
 
 /**
- * What was added for this layer and rule, borrowed until the results are freed; NULL:
+ * What was added for this layer and rule, borrowed until the capture is closed; NULL:
  * nothing. Its parts per unit are all NULL.
  */
 const mls_rule_scores *mls_shared_rule(const mls_shared_results *r, size_t layer,

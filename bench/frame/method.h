@@ -12,12 +12,29 @@
 #include "bench/setting/setting.h"
 #include "common/base/status.h"
 
+struct mls_method_input;
+struct mls_scheme; /* bench/frame/scheme.h */
+
+/**
+ * KL of the whole model to the original when a scheme converts one layer alone.
+ *
+ * @param scheme     (n)
+ * @param converted  (L) the layers asked for
+ * @param sequences  of the capture, its first ones, on which it is measured
+ * @param[out] kl    (L, n), nat; 0 for the other layers
+ */
+typedef mls_status mls_isolated_kl(const struct mls_method_input *in,
+                                   const struct mls_scheme *scheme, size_t n,
+                                   const bool *converted, size_t sequences, double *kl,
+                                   mls_err *err);
+
 /** What a method may look at. model and capture are NULL when only sizes are asked. */
 typedef struct mls_method_input {
     const mls_config *config;
     const mls_model *model;
     mls_capture *capture;
     mls_pool *pool;
+    mls_isolated_kl *isolated_kl; /* of a whole model: what methods cannot run */
 } mls_method_input;
 
 struct mls_fits; /* bench/frame/fit.h */

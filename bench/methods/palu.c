@@ -11,16 +11,17 @@
  * F = sqrt(KL) in its place, KL of the whole model when this matrix alone is cut to the
  * mean rank: a proxy. A Fisher information is the curvature of that KL.
  */
+#include <assert.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench/evaluate/evaluate.h"
 #include "bench/frame/common_keys.h"
 #include "bench/frame/fit.h"
 #include "bench/frame/method.h"
 #include "bench/frame/project.h"
+#include "bench/frame/scheme.h"
 #include "common/base/checked.h"
 
 enum { GROUP_G, GROUP_M, GROUP_J };
@@ -118,59 +119,22 @@ static mls_status one_side(mls_scheme *scheme, const params *p, mls_side side,
     return st ? st : mls_scheme_uniform(scheme, &setting, c->L, err);
 }
 
-/* A corpus of the capture's first sequences. */
-static mls_status first_sequences(mls_corpus *corpus, const mls_capture *capture,
-                                  mls_err *err)
-{
-    const size_t *start = mls_capture_start(capture);
-    const size_t N = mls_least(mls_capture_sequences(capture), LOSS_SEQUENCES);
-
-    *corpus = (mls_corpus){.N = N,
-                           .n_ids = start[N],
-                           .ids = mls_calloc3(start[N], 1, 1, sizeof *corpus->ids),
-                           .start = mls_calloc3(N + 1, 1, 1, sizeof *corpus->start)};
-    if (!corpus->ids || !corpus->start)
-        return mls_fail(err, MLS_E_NOMEM, "no memory for %zu sequences", N);
-    memcpy(corpus->ids, mls_capture_ids(capture), start[N] * sizeof *corpus->ids);
-    memcpy(corpus->start, start, (N + 1) * sizeof *start);
-    return MLS_OK;
-}
-
 /* kl (L, MLS_SIDES): KL of the model when that matrix alone is cut. */
 static mls_status isolated_losses(double *kl, const params *p,
                                   const mls_method_input *in, const bool *converted,
                                   mls_err *err)
 {
-    const size_t L = in->config->L;
     mls_scheme scheme[MLS_SIDES] = {0};
-    mls_variant *variant = calloc(L * MLS_SIDES, sizeof *variant);
-    mls_evaluation e = {0};
-    size_t n = 0, used = 0;
-    mls_corpus corpus = {0};
-    mls_status st =
-        variant ? MLS_OK
-                : mls_fail(err, MLS_E_NOMEM, "no memory for %zu matrices", 2 * L);
+    mls_status st = MLS_OK;
 
-    if (!st)
-        st = first_sequences(&corpus, in->capture, err);
-    for (size_t i = 0; !st && i < MLS_SIDES; i++) {
+    assert(in->isolated_kl);
+    for (size_t i = 0; !st && i < MLS_SIDES; i++)
         st = one_side(&scheme[i], p, i == MLS_KEYS ? MLS_KEYS : MLS_VALUES, in->config,
                       err);
-        for (size_t l = 0; l < L; l++)
-            if (converted[l])
-                variant[n++] = (mls_variant){&scheme[i], (int)l};
-    }
     if (!st)
-        st = mls_evaluate(&e, in, &corpus, variant, n, NULL, NULL, err);
-    for (size_t i = 0; !st && i < MLS_SIDES; i++)
-        for (size_t l = 0; l < L; l++)
-            if (converted[l])
-                kl[l * MLS_SIDES + i] = fmax(e.variant[used++].kl.mean, 0.0);
-    mls_corpus_free(&corpus);
-    mls_evaluation_free(&e);
+        st = in->isolated_kl(in, scheme, MLS_SIDES, converted, LOSS_SEQUENCES, kl, err);
     mls_scheme_free(&scheme[MLS_KEYS]);
     mls_scheme_free(&scheme[MLS_VALUES]);
-    free(variant);
     return st;
 }
 

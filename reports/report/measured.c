@@ -7,6 +7,7 @@
 
 #include "analysis/capture/store.h"
 #include "analysis/numeric/blas.h"
+#include "bench/evaluate/isolated.h"
 #include "common/system/files.h"
 #include "common/system/hash.h"
 
@@ -48,7 +49,8 @@ static mls_method_input input(const mls_report *r)
     return (mls_method_input){.config = mls_model_config(r->model),
                               .model = r->model,
                               .capture = r->capture,
-                              .pool = r->pool};
+                              .pool = r->pool,
+                              .isolated_kl = mls_isolated_kl_of_model};
 }
 
 mls_status mls_measured_settings(mls_comparison *out, const mls_report *r,

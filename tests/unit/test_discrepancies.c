@@ -25,6 +25,7 @@
 #include "analysis/model/rope.h"
 #include "analysis/numeric/linalg.h"
 #include "bench/evaluate/evaluate.h"
+#include "bench/evaluate/isolated.h"
 #include "bench/frame/project.h"
 #include "common/numbers/rng.h"
 
@@ -64,7 +65,8 @@ static int open_bench(void **state)
     b.in = (mls_method_input){.config = mls_model_config(b.model),
                               .model = b.model,
                               .capture = b.demo.capture,
-                              .pool = b.demo.pool};
+                              .pool = b.demo.pool,
+                              .isolated_kl = mls_isolated_kl_of_model};
     *state = &b;
     return 0;
 }

@@ -1,6 +1,7 @@
 /* Settings for a share of the cache whose ranks follow from the data. */
 #include "tests/support/demo.h"
 
+#include "bench/evaluate/isolated.h"
 #include "bench/frame/fit.h"
 #include "bench/frame/scheme.h"
 
@@ -51,8 +52,11 @@ static size_t elements_of(const mls_method_input *in, const mls_setting *s)
 static void ranks_from_data_keep_to_the_share_asked(void **state)
 {
     const demo *d = *state;
-    const mls_method_input in = {mls_model_config(d->model), d->model, d->capture,
-                                 d->pool};
+    const mls_method_input in = {.config = mls_model_config(d->model),
+                                 .model = d->model,
+                                 .capture = d->capture,
+                                 .pool = d->pool,
+                                 .isolated_kl = mls_isolated_kl_of_model};
     const double own = (double)(2 * in.config->L * in.config->G * in.config->D);
     const double share[] = {0.5, 0.22};
     mls_cache_layout layout;
@@ -85,8 +89,11 @@ static void ranks_from_data_keep_to_the_share_asked(void **state)
 static void an_energy_that_fits_is_the_largest(void **state)
 {
     const demo *d = *state;
-    const mls_method_input in = {mls_model_config(d->model), d->model, d->capture,
-                                 d->pool};
+    const mls_method_input in = {.config = mls_model_config(d->model),
+                                 .model = d->model,
+                                 .capture = d->capture,
+                                 .pool = d->pool,
+                                 .isolated_kl = mls_isolated_kl_of_model};
     const size_t most = 2 * in.config->L * in.config->G * in.config->D / 4;
     const mls_method *const methods[] = {&mls_method_eigen, &mls_method_x_ecomla};
 

@@ -4,6 +4,7 @@
 
 #include "analysis/latent/predict.h"
 #include "bench/evaluate/evaluate.h"
+#include "bench/evaluate/isolated.h"
 #include "common/numbers/rng.h"
 #include "common/system/files.h"
 
@@ -101,6 +102,7 @@ static void open_model(bench *b, const char *folder, const char *capture)
                               NULL, &err));
     assert_ok(mls_capture_open(&b->in.capture, capture, &err));
     b->in.model = b->model;
+    b->in.isolated_kl = mls_isolated_kl_of_model;
     b->in.config = mls_model_config(b->model);
 }
 

@@ -40,17 +40,17 @@ static void a_search_runs_once_for_all_budgets_and_alone_gives_the_same(void **s
         mls_selection one, two, other, alone;
 
         assert_ok(mls_rule_find(&rule, rules[i], &err));
-        assert_null(mls_shared_rule(mls_capture_results(b.capture), 1, rule));
+        assert_null(mls_shared_rule(mls_shared_results_of(b.capture), 1, rule));
         choose(&one, &b, rules[i], 1, CHUNKS);
-        kept = mls_shared_rule(mls_capture_results(b.capture), 1, rule);
+        kept = mls_shared_rule(mls_shared_results_of(b.capture), 1, rule);
         assert_non_null(kept);
         assert_null(kept->gram);
         assert_null(kept->trace);
         choose(&two, &b, rules[i], 1, 2 * CHUNKS);
-        assert_ptr_equal(mls_shared_rule(mls_capture_results(b.capture), 1, rule),
+        assert_ptr_equal(mls_shared_rule(mls_shared_results_of(b.capture), 1, rule),
                          kept);
         choose(&other, &b, rules[i], 0, CHUNKS); /* another layer is another search */
-        assert_ptr_not_equal(mls_shared_rule(mls_capture_results(b.capture), 0, rule),
+        assert_ptr_not_equal(mls_shared_rule(mls_shared_results_of(b.capture), 0, rule),
                              kept);
         choose(&alone, &fresh, rules[i], 1, 2 * CHUNKS);
         assert_int_equal(one.count[0], CHUNKS);
@@ -85,12 +85,12 @@ static void global_budgets_share_the_search_too(void **state)
     assert_ok(mls_selections_by_rule(first, "ropelite-l1", c, b.capture, 8,
                                      MLS_SCOPE_GLOBAL, b.pool, NULL, &err));
     const mls_rule_scores *kept =
-        mls_shared_rule(mls_capture_results(b.capture), c->L - 1, rule);
+        mls_shared_rule(mls_shared_results_of(b.capture), c->L - 1, rule);
 
     assert_non_null(kept);
     assert_ok(mls_selections_by_rule(again, "ropelite-l1", c, b.capture, 4,
                                      MLS_SCOPE_GLOBAL, b.pool, NULL, &err));
-    assert_ptr_equal(mls_shared_rule(mls_capture_results(b.capture), c->L - 1, rule),
+    assert_ptr_equal(mls_shared_rule(mls_shared_results_of(b.capture), c->L - 1, rule),
                      kept);
     assert_ok(mls_selections_by_rule(alone, "ropelite-l1", c, fresh.capture, 4,
                                      MLS_SCOPE_GLOBAL, b.pool, NULL, &err));

@@ -8,8 +8,10 @@ enum { N = 4, T = 24 };
 
 static mls_method_input input(const demo *d)
 {
-    return (mls_method_input){mls_model_config(d->model), d->model, d->capture,
-                              d->pool};
+    return (mls_method_input){.config = mls_model_config(d->model),
+                              .model = d->model,
+                              .capture = d->capture,
+                              .pool = d->pool};
 }
 
 static int setup(void **state)

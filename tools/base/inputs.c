@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "bench/evaluate/isolated.h"
 #include "bench/plan/plan.h"
 #include "datasets/tokenizer/tokenizer.h"
 #include "tools/base/command.h"
@@ -87,7 +88,8 @@ mls_status mls_tool_read(mls_tool_subject *s, const mls_tool_windows *w, bool ha
     s->in = (mls_method_input){.config = mls_model_config(s->model),
                                .model = s->model,
                                .capture = s->capture,
-                               .pool = s->pool};
+                               .pool = s->pool,
+                               .isolated_kl = mls_isolated_kl_of_model};
     return MLS_OK;
 }
 

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "analysis/latent/predict.h"
+#include "bench/evaluate/isolated.h"
 #include "bench/frame/scheme.h"
 
 static void name_columns(mls_table *t)
@@ -84,7 +85,8 @@ mls_status mls_spectrum_methods(mls_table *t, const mls_model *model,
     const mls_method_input in = {.config = mls_model_config(model),
                                  .model = model,
                                  .capture = capture,
-                                 .pool = pool};
+                                 .pool = pool,
+                                 .isolated_kl = mls_isolated_kl_of_model};
     mls_status st = MLS_OK;
 
     name_columns(t);

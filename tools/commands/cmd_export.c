@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench/evaluate/isolated.h"
 #include "bench/frame/scheme.h"
 #include "common/system/files.h"
 #include "reports/export/export.h"
@@ -156,7 +157,8 @@ static int run(int argc, char **argv)
     const mls_method_input in = {.config = mls_model_config(model),
                                  .model = model,
                                  .capture = capture,
-                                 .pool = pool};
+                                 .pool = pool,
+                                 .isolated_kl = mls_isolated_kl_of_model};
     const mls_export job = {.target = target,
                             .folder = output,
                             .model_name = folder,
