@@ -40,6 +40,8 @@ void mls_ggml_decode(const mls_ggml_type *t, const uint8_t *block, float *x);
  * q6_k    x = d s_j q, int8 s, q = -32..31
  * q8_k    x = d q, float d, int8 q
  * iq4_xs  x = d (s_j - 32) table[q], 6-bit s, sub-blocks of 32, the table of iq4_nl
+ * iq2_*, iq3_*, iq1_*  entries of a codebook: see ggml_codebooks.c, ggml_grids.h
+ * tq1_0, tq2_0  x = d q, q = -1, 0, 1
  */
 void mls_ggml_decode_q2_k(const uint8_t *block, float *x);
 void mls_ggml_decode_q3_k(const uint8_t *block, float *x);
@@ -48,5 +50,14 @@ void mls_ggml_decode_q5_k(const uint8_t *block, float *x);
 void mls_ggml_decode_q6_k(const uint8_t *block, float *x);
 void mls_ggml_decode_q8_k(const uint8_t *block, float *x);
 void mls_ggml_decode_iq4_xs(const uint8_t *block, float *x);
+void mls_ggml_decode_iq2_xxs(const uint8_t *block, float *x);
+void mls_ggml_decode_iq2_xs(const uint8_t *block, float *x);
+void mls_ggml_decode_iq2_s(const uint8_t *block, float *x);
+void mls_ggml_decode_iq3_xxs(const uint8_t *block, float *x);
+void mls_ggml_decode_iq3_s(const uint8_t *block, float *x);
+void mls_ggml_decode_iq1_s(const uint8_t *block, float *x);
+void mls_ggml_decode_iq1_m(const uint8_t *block, float *x);
+void mls_ggml_decode_tq1_0(const uint8_t *block, float *x);
+void mls_ggml_decode_tq2_0(const uint8_t *block, float *x);
 
 #endif

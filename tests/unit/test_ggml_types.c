@@ -6,10 +6,10 @@
 
 #include "datasets/files/ggml_types.h"
 
-/* Each line of tests/reference/ggml_superblocks.txt whose first word is `kind`. */
-static size_t each_line(const char *kind, void (*check)(char *line))
+/* Each line of a file of tests/reference whose first word is `kind`. */
+static size_t each_line(const char *path, const char *kind, void (*check)(char *line))
 {
-    FILE *f = fopen(test_source("tests/reference/ggml_superblocks.txt"), "r");
+    FILE *f = fopen(test_source(path), "r");
     char *line = NULL;
     size_t size = 0, n = 0;
     ssize_t len;
@@ -50,7 +50,8 @@ static void check_type(char *line)
 static void types_have_the_names_and_sizes_of_the_library(void **state)
 {
     (void)state;
-    assert_int_equal(each_line("type", check_type), 43);
+    assert_int_equal(
+        each_line("tests/reference/ggml_superblocks.txt", "type", check_type), 43);
     assert_null(mls_ggml_type_of(43));
     assert_null(mls_ggml_type_named("Q9_9"));
 }
@@ -95,8 +96,12 @@ static void check_block(char *line)
 
 static void blocks_of_any_bytes_decode_to_the_bits_of_the_library(void **state)
 {
+    const char *const from_library = "tests/reference/ggml_superblocks.txt";
+    const char *const from_python = "tests/reference/ggml_codebooks.txt";
+
     (void)state;
-    assert_int_equal(each_line("block", check_block), 13 * 3);
+    assert_int_equal(each_line(from_library, "block", check_block), 13 * 3);
+    assert_int_equal(each_line(from_python, "block", check_block), 9 * 4);
 }
 
 int main(void)

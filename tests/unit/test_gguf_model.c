@@ -576,8 +576,8 @@ static void rope_factors_tell_the_scaling(void **state)
 static void types_that_are_not_decoded_are_refused_when_read(void **state)
 {
     (void)state;
-    static const char zeros[98];
-    const char *path = test_scratch("iq3.gguf");
+    static const char zeros[144];
+    const char *path = test_scratch("nvfp4.gguf");
     mls_checkpoint *c;
     gguf_file g = {0};
     float x[256];
@@ -585,7 +585,7 @@ static void types_that_are_not_decoded_are_refused_when_read(void **state)
 
     small_keys(&g, "llama", "");
     put_shapes(&g);
-    gguf_tensor(&g, "output.weight", 18, 2, (uint64_t[]){256, 1}, zeros, 98);
+    gguf_tensor(&g, "output.weight", 40, 2, (uint64_t[]){256, 1}, zeros, 144);
     gguf_save(&g, path);
     gguf_free(&g);
     assert_ok(mls_checkpoint_open(&c, path, &err));
@@ -593,11 +593,11 @@ static void types_that_are_not_decoded_are_refused_when_read(void **state)
     assert_false(mls_checkpoint_readable(c, i));
     assert_false(mls_checkpoint_copyable(c, i));
     assert_refused(mls_checkpoint_has(c, "lm_head.weight", 1, 256, &err), MLS_E_INPUT,
-                   "tensor \"lm_head.weight\" has dtype IQ3_XXS, expected one that is "
+                   "tensor \"lm_head.weight\" has dtype NVFP4, expected one that is "
                    "decoded");
     assert_refused(mls_checkpoint_read(c, "lm_head.weight", 1, 256, x, &err),
                    MLS_E_INPUT,
-                   "tensor \"output.weight\" has type IQ3_XXS, which is not decoded");
+                   "tensor \"output.weight\" has type NVFP4, which is not decoded");
     mls_checkpoint_close(c);
 }
 
