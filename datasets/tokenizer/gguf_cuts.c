@@ -5,16 +5,37 @@
 #define CONTRACTIONS "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
 #define WORDS "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
 
+#define LLAMA3 CONTRACTIONS "|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}" WORDS
+
+/* o200k: a word's capitals are one part, what follows them another. */
+#define UPPER "[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]"
+#define LOWER "[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]"
+#define CASED(tail)                                                                    \
+    "[^\\r\\n\\p{L}\\p{N}]?" UPPER "*" LOWER "+" tail "|[^\\r\\n\\p{L}\\p{N}]?" UPPER  \
+    "+" LOWER "*" tail
+#define CASED_WORDS "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
+
 static const mls_gguf_cut cuts[] = {
     {.names = {"llama-bpe", "llama3", "llama-v3"},
-     .patterns = {CONTRACTIONS "|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}" WORDS},
+     .patterns = {LLAMA3},
      .ignore_merges = true,
      .add_bos = true},
+    {.names = {"glm4", "chatglm-bpe", "dbrx"}, .patterns = {LLAMA3}},
+    {.names = {"gpt-4o", "llama4", "kanana2"},
+     .patterns = {CASED(CONTRACTIONS "?") "|\\p{N}{1,3}" CASED_WORDS}},
+    {.names = {"tekken"},
+     .patterns = {CASED("") "|\\p{N}" CASED_WORDS},
+     .ignore_merges = true},
+    {.names = {"deepseek-v3"},
+     .patterns = {"\\p{N}{1,3}", "[\u4e00-\u9fa5\u3040-\u309f\u30a0-\u30ff]+",
+                  "[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|"
+                  "[^\\r\\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+| "
+                  "?[\\p{P}\\p{S}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"}},
     {.names = {"qwen2", "deepseek-r1-qwen"},
      .patterns = {CONTRACTIONS "|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}" WORDS},
      .nfc = true},
-    {.names = {"smollm"}, .digits = true},
-    {.names = {"gpt-2", "phi-2"}},
+    {.names = {"smollm", "starcoder", "refact", "command-r"}, .digits = true},
+    {.names = {"gpt-2", "phi-2", "olmo", "mpt", "jais"}},
     {.names = {"default"},
      .patterns = {"[\\p{P}\\$\\+<=>\\^~\\|]+",
                   "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|"

@@ -22,11 +22,25 @@ typedef struct piece {
     float score;
 } piece;
 
+/* What tokenizer.ggml.model names. */
+typedef struct kind {
+    const char *model;
+    bool spm;          /* pieces as SentencePiece spells them */
+    bool merges;       /* are in the file, whatever the scores are */
+    bool space_prefix; /* when tokenizer.ggml.add_space_prefix is missing */
+} kind;
+
+static const kind kinds[] = {
+    {"gpt2", false, true, false},
+    {"llama", true, false, true},
+    {"gemma4", true, true, false},
+};
+
 typedef struct maker {
     const mls_gguf *f;
     piece *piece; /* (n), by id */
     size_t n;
-    bool spm;       /* SentencePiece's */
+    const kind *kind;
     json_t *vocab;  /* spelling: id */
     json_t *merges; /* [left, right], by rank */
     json_t *added;
@@ -96,7 +110,7 @@ static mls_status read_pieces(maker *m)
                              m->err)) ||
         (st = check_length(m, "tokenizer.ggml.scores", scores)))
         return st;
-    if (m->spm && !scores)
+    if (m->kind->spm && !m->kind->merges && !scores)
         return mls_fail(m->err, MLS_E_INPUT,
                         "%s: key \"tokenizer.ggml.scores\" is missing, which "
                         "tokenizer.ggml.model \"llama\" needs",
@@ -133,15 +147,16 @@ static mls_status put_token(maker *m, size_t i)
     if (json_object_setn_new(m->vocab, p->text, p->len, json_integer((json_int_t)i)))
         return fail_memory(m);
     if (p->type != CONTROL && p->type != USER_DEFINED &&
-        !(p->type == UNKNOWN && m->spm))
+        !(p->type == UNKNOWN && m->kind->spm))
         return MLS_OK;
     /* Llama 2's own tokenizer.json looks for <s> and the like in normalized text. */
-    return json_array_append_new(
-               m->added, json_pack("{s:I,s:o,s:b,s:b,s:b,s:b,s:b}", "id", (json_int_t)i,
-                                   "content", json_stringn(p->text, p->len),
-                                   "single_word", 0, "lstrip", 0, "rstrip", 0,
-                                   "normalized", m->spm && p->type != USER_DEFINED,
-                                   "special", p->type != USER_DEFINED))
+    return json_array_append_new(m->added,
+                                 json_pack("{s:I,s:o,s:b,s:b,s:b,s:b,s:b}", "id",
+                                           (json_int_t)i, "content",
+                                           json_stringn(p->text, p->len), "single_word",
+                                           0, "lstrip", 0, "rstrip", 0, "normalized",
+                                           m->kind->spm && p->type != USER_DEFINED,
+                                           "special", p->type != USER_DEFINED))
                ? fail_memory(m)
                : MLS_OK;
 }
@@ -157,7 +172,10 @@ static mls_status put_tokens(maker *m)
 
 /* ---- merges ---- */
 
-/* "a b": neither side holds a space, which byte-level vocabularies spell U+0120. */
+/*
+ * "a b": neither side holds a space, which byte-level vocabularies spell U+0120 and
+ * SentencePiece's U+2581.
+ */
 static mls_status put_merges(maker *m)
 {
     mls_gguf_walk walk = {0};
@@ -168,8 +186,8 @@ static mls_status put_merges(maker *m)
     if (!st && !v)
         st = mls_fail(m->err, MLS_E_INPUT,
                       "%s: key \"tokenizer.ggml.merges\" is missing, which "
-                      "tokenizer.ggml.model \"gpt2\" needs",
-                      mls_gguf_path(m->f));
+                      "tokenizer.ggml.model \"%s\" needs",
+                      mls_gguf_path(m->f), m->kind->model);
     for (uint64_t i = 0; !st && i < v->n; i++) {
         size_t len;
         const char *text = mls_gguf_next_string(v, &walk, &len);
@@ -327,10 +345,28 @@ static mls_status put_edges(const maker *m, json_t *root, bool add_bos)
     return st;
 }
 
-/* Spaces are U+2581, and the text begins with one. */
+/* Scores that say nothing: then the merges of the file, where it has them, do. */
+static bool scores_are_zero(const maker *m)
+{
+    for (size_t i = 0; i < m->n; i++)
+        if (m->piece[i].type == NORMAL && m->piece[i].score != 0.0f)
+            return false;
+    return true;
+}
+
+static mls_status put_piece_merges(maker *m)
+{
+    const bool has_merges =
+        mls_gguf_header_value(mls_gguf_head(m->f), "tokenizer.ggml.merges") != NULL;
+
+    return m->kind->merges || (has_merges && scores_are_zero(m)) ? put_merges(m)
+                                                                 : put_scored_merges(m);
+}
+
+/* Spaces are U+2581; the text begins with one unless add_space_prefix is false. */
 static mls_status put_spm(maker *m, json_t *root, json_t *model)
 {
-    bool prefix = true;
+    bool prefix = m->kind->space_prefix;
     uint64_t unknown = 0;
     json_t *steps = json_array();
     mls_status st;
@@ -339,7 +375,7 @@ static mls_status put_spm(maker *m, json_t *root, json_t *model)
              mls_gguf_bool(m->f, "tokenizer.ggml.add_space_prefix", &prefix, m->err)) ||
         (st = mls_gguf_whole(m->f, "tokenizer.ggml.unknown_token_id", &unknown,
                              m->err)) ||
-        (st = put_scored_merges(m))) {
+        (st = put_piece_merges(m))) {
         json_decref(steps);
         return st;
     }
@@ -407,27 +443,29 @@ static mls_status make(maker *m, json_t *root)
         return fail_memory(m);
     if ((st = read_pieces(m)) || (st = put_tokens(m)))
         return st;
-    return m->spm ? put_spm(m, root, model) : put_gpt2(m, root, model);
+    return m->kind->spm ? put_spm(m, root, model) : put_gpt2(m, root, model);
 }
 
 static mls_status read_kind(maker *m)
 {
-    char *kind = NULL;
-    mls_status st = mls_gguf_text(m->f, "tokenizer.ggml.model", &kind, m->err);
+    char *model = NULL;
+    mls_status st = mls_gguf_text(m->f, "tokenizer.ggml.model", &model, m->err);
 
     if (st)
         return st;
-    if (!kind)
+    for (size_t i = 0; model && i < sizeof kinds / sizeof kinds[0]; i++)
+        if (strcmp(model, kinds[i].model) == 0)
+            m->kind = &kinds[i];
+    if (!model)
         st =
             mls_fail(m->err, MLS_E_INPUT, "%s: key \"tokenizer.ggml.model\" is missing",
                      mls_gguf_path(m->f));
-    else if (strcmp(kind, "llama") != 0 && strcmp(kind, "gpt2") != 0)
+    else if (!m->kind)
         st = mls_fail(m->err, MLS_E_INPUT,
-                      "%s: tokenizer.ggml.model \"%.64s\" is not done, only gpt2 and "
-                      "llama",
-                      mls_gguf_path(m->f), kind);
-    m->spm = kind && strcmp(kind, "llama") == 0;
-    free(kind);
+                      "%s: tokenizer.ggml.model \"%.64s\" is not done, only gpt2, "
+                      "llama and gemma4",
+                      mls_gguf_path(m->f), model);
+    free(model);
     return st;
 }
 

@@ -117,12 +117,24 @@ static void unload(vocabulary *v)
     free(v->score);
 }
 
-static void put_vocabulary(gguf_file *g, const vocabulary *v, const char *pre)
+static void put_merges(gguf_file *g, const vocabulary *v)
+{
+    char text[1024];
+
+    gguf_array(g, "tokenizer.ggml.merges", MLS_GGUF_STRING, json_array_size(v->merges));
+    for (size_t i = 0; i < json_array_size(v->merges); i++) {
+        merge_text(json_array_get(v->merges, i), text);
+        put_string(&g->keys, text);
+    }
+}
+
+static void put_vocabulary(gguf_file *g, const vocabulary *v, const char *model,
+                           const char *pre)
 {
     char text[1024];
 
     gguf_text(g, "general.architecture", "llama");
-    gguf_text(g, "tokenizer.ggml.model", v->spm ? "llama" : "gpt2");
+    gguf_text(g, "tokenizer.ggml.model", model);
     gguf_array(g, "tokenizer.ggml.tokens", MLS_GGUF_STRING, v->n);
     for (size_t i = 0; i < v->n; i++) {
         snprintf(text, sizeof text, "[PAD%zu]", i);
@@ -134,15 +146,11 @@ static void put_vocabulary(gguf_file *g, const vocabulary *v, const char *pre)
     if (v->spm) {
         gguf_array(g, "tokenizer.ggml.scores", MLS_GGUF_F32, v->n);
         mls_buf_add(&g->keys, (const char *)v->score, v->n * sizeof *v->score);
-        return;
     }
     if (pre)
         gguf_text(g, "tokenizer.ggml.pre", pre);
-    gguf_array(g, "tokenizer.ggml.merges", MLS_GGUF_STRING, json_array_size(v->merges));
-    for (size_t i = 0; i < json_array_size(v->merges); i++) {
-        merge_text(json_array_get(v->merges, i), text);
-        put_string(&g->keys, text);
-    }
+    if (!v->spm)
+        put_merges(g, v);
 }
 
 static void assert_ids(mls_tokenizer *tok, const json_t *text, bool special,
@@ -162,8 +170,11 @@ static void assert_ids(mls_tokenizer *tok, const json_t *text, bool special,
     free(ids);
 }
 
+/* What a SentencePiece vocabulary is ranked by. */
+typedef enum ranks { BY_SCORE, BY_MERGES, BY_MERGES_OF_GEMMA } ranks;
+
 /* Every golden text through the GGUF file; with BOS where the golden file has it. */
-static void check_golden(const char *name, const char *pre, bool bos)
+static void check_golden(const char *name, const char *pre, bool bos, ranks by)
 {
     const char *path = test_scratch("vocabulary.gguf");
     const char *folder, *golden;
@@ -180,7 +191,17 @@ static void check_golden(const char *name, const char *pre, bool bos)
     if (!folder || !golden)
         skip();
     load(&v, folder);
-    put_vocabulary(&g, &v, pre);
+    if (by != BY_SCORE)
+        memset(v.score, 0, v.n * sizeof *v.score);
+    put_vocabulary(&g, &v,
+                   by == BY_MERGES_OF_GEMMA ? "gemma4"
+                   : v.spm                  ? "llama"
+                                            : "gpt2",
+                   pre);
+    if (by != BY_SCORE)
+        put_merges(&g, &v);
+    if (by == BY_MERGES_OF_GEMMA) /* which puts no space in front, unless told */
+        gguf_bool(&g, "tokenizer.ggml.add_space_prefix", true);
     gguf_bool(&g, "tokenizer.ggml.add_bos_token", bos);
     if (bos)
         gguf_u32(&g, "tokenizer.ggml.bos_token_id", 1);
@@ -207,19 +228,26 @@ static void check_golden(const char *name, const char *pre, bool bos)
 static void golden_texts_have_the_ids_of_llama_2(void **state)
 {
     (void)state;
-    check_golden("llama2", NULL, true);
+    check_golden("llama2", NULL, true, BY_SCORE);
+}
+
+static void merges_rank_pieces_where_every_score_is_zero(void **state)
+{
+    (void)state;
+    check_golden("llama2", NULL, true, BY_MERGES);
+    check_golden("llama2", NULL, true, BY_MERGES_OF_GEMMA);
 }
 
 static void golden_texts_have_the_ids_of_llama_3(void **state)
 {
     (void)state;
-    check_golden("llama3", "llama-bpe", false);
+    check_golden("llama3", "llama-bpe", false, BY_SCORE);
 }
 
 static void golden_texts_have_the_ids_of_qwen_3(void **state)
 {
     (void)state;
-    check_golden("qwen3", "qwen2", false);
+    check_golden("qwen3", "qwen2", false, BY_SCORE);
 }
 
 /* A whole corpus through both. */
@@ -235,7 +263,7 @@ static void a_corpus_has_the_ids_of_the_tokenizer_it_came_from(void **state)
     char *text;
 
     load(&v, test_source("datasets/demo"));
-    put_vocabulary(&g, &v, "gpt-2");
+    put_vocabulary(&g, &v, "gpt2", "gpt-2");
     gguf_save(&g, path);
     gguf_free(&g);
     unload(&v);
@@ -309,8 +337,39 @@ static void pre_says_how_digits_are_cut(void **state)
     small(&g, "qwen2");
     assert_text(&g, "ab12", false, (int32_t[]){2, 3, 4}, 3);
     gguf_free(&g);
+    small(&g, "gpt-4o");
+    assert_text(&g, "ab12", false, (int32_t[]){2, 5}, 2);
+    gguf_free(&g);
+    small(&g, "tekken");
+    assert_text(&g, "ab12", false, (int32_t[]){2, 3, 4}, 3);
+    gguf_free(&g);
+    small(&g, "deepseek-v3");
+    assert_text(&g, "ab12", false, (int32_t[]){2, 5}, 2);
+    gguf_free(&g);
     small(&g, NULL); /* llama.cpp's default */
     assert_text(&g, "ab12", false, (int32_t[]){2, 5}, 2);
+    gguf_free(&g);
+}
+
+/* o200k cuts a word where a capital follows a small letter, not before it. */
+static void gpt_4o_cuts_words_at_capitals(void **state)
+{
+    (void)state;
+    static const char *const tokens[] = {"a", "A", "aA", "Aa", "'", "s", "'s"};
+    static const char *const merges[] = {"a A", "A a", "' s"};
+    gguf_file g = {0};
+
+    gguf_text(&g, "tokenizer.ggml.model", "gpt2");
+    gguf_array(&g, "tokenizer.ggml.tokens", MLS_GGUF_STRING, 7);
+    for (size_t i = 0; i < 7; i++)
+        put_string(&g.keys, tokens[i]);
+    gguf_array(&g, "tokenizer.ggml.merges", MLS_GGUF_STRING, 3);
+    for (size_t i = 0; i < 3; i++)
+        put_string(&g.keys, merges[i]);
+    gguf_text(&g, "tokenizer.ggml.pre", "gpt-4o");
+    assert_text(&g, "Aa", false, (int32_t[]){3}, 1);
+    assert_text(&g, "aA", false, (int32_t[]){0, 1}, 2); /* two words: no merge */
+    assert_text(&g, "aAa's", false, (int32_t[]){0, 3, 6}, 3);
     gguf_free(&g);
 }
 
@@ -343,9 +402,9 @@ static void broken_vocabularies_are_refused_by_name(void **state)
     static const char *const parts[CASES] = {
         "key \"tokenizer.ggml.model\" is missing; put the model's own tokenizer.json "
         "beside the file",
-        "tokenizer.ggml.model \"t5\" is not done, only gpt2 and llama",
+        "tokenizer.ggml.model \"t5\" is not done, only gpt2, llama and gemma4",
         "key \"tokenizer.ggml.tokens\" has 0 items, expected 1",
-        "tokenizer.ggml.pre \"tekken\" is not done",
+        "tokenizer.ggml.pre \"bloom\" is not done",
         "key \"tokenizer.ggml.merges\" is missing",
         "key \"tokenizer.ggml.scores\" is missing",
         "key \"tokenizer.ggml.token_type\" has 1 items, expected one for each of the 2",
@@ -370,7 +429,7 @@ static void broken_vocabularies_are_refused_by_name(void **state)
                       i == 1 ? "t5"
                       : spm  ? "llama"
                              : "gpt2");
-        gguf_text(&g, "tokenizer.ggml.pre", i == 3 ? "tekken" : "gpt-2");
+        gguf_text(&g, "tokenizer.ggml.pre", i == 3 ? "bloom" : "gpt-2");
         if (i == 10) {
             gguf_array(&g, "tokenizer.ggml.tokens", MLS_GGUF_U32, 1);
             put_u32(&g.keys, 1);
@@ -427,10 +486,12 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(golden_texts_have_the_ids_of_llama_2),
+        cmocka_unit_test(merges_rank_pieces_where_every_score_is_zero),
         cmocka_unit_test(golden_texts_have_the_ids_of_llama_3),
         cmocka_unit_test(golden_texts_have_the_ids_of_qwen_3),
         cmocka_unit_test(a_corpus_has_the_ids_of_the_tokenizer_it_came_from),
         cmocka_unit_test(pre_says_how_digits_are_cut),
+        cmocka_unit_test(gpt_4o_cuts_words_at_capitals),
         cmocka_unit_test(the_first_token_is_added_where_llama_cpp_adds_it),
         cmocka_unit_test(broken_vocabularies_are_refused_by_name),
         cmocka_unit_test(
