@@ -10,34 +10,34 @@
 void mls_latent_free(mls_latent_form *f)
 {
     for (size_t i = 0; f->latent && i < f->n_latents; i++) {
-        free(f->latent[i].down);
-        free(f->latent[i].down_bias);
+        free(f->latent[i].down.w);
+        free(f->latent[i].down.b);
         free(f->latent[i].norm);
         free(f->latent[i].tail);
     }
     for (size_t i = 0; f->rope_key && i < f->n_rope_keys; i++) {
-        free(f->rope_key[i].w);
-        free(f->rope_key[i].bias);
+        free(f->rope_key[i].map.w);
+        free(f->rope_key[i].map.b);
         free(f->rope_key[i].inv_freq);
     }
     for (size_t g = 0; f->head && g < f->G; g++) {
-        free(f->head[g].up_key);
-        free(f->head[g].key_bias);
-        free(f->head[g].up_value);
-        free(f->head[g].value_bias);
+        free(f->head[g].key.w);
+        free(f->head[g].key.b);
+        free(f->head[g].value.w);
+        free(f->head[g].value.b);
     }
     free(f->latent);
     free(f->rope_key);
     free(f->head);
-    free(f->q_down);
-    free(f->q_down_bias);
+    free(f->q_down.w);
+    free(f->q_down.b);
     free(f->q_down_norm);
-    free(f->wq);
-    free(f->bq);
-    free(f->wo);
-    free(f->bo);
-    free(f->wk);
-    free(f->bk);
+    free(f->query.w);
+    free(f->query.b);
+    free(f->output.w);
+    free(f->output.b);
+    free(f->key.w);
+    free(f->key.b);
     free(f->inv_freq);
     free(f->q_norm);
     free(f->k_norm);
@@ -78,7 +78,7 @@ static mls_status check_latent(const mls_latent_form *f, size_t i, mls_err *err)
     if (v->r == 0)
         return mls_fail(err, MLS_E_INPUT, "layer %zu, latent %zu: rank 0", f->layer, i);
     if (v->source == MLS_LATENT_OF_X) {
-        if (!v->down)
+        if (!v->down.w)
             return mls_fail(err, MLS_E_INPUT,
                             "layer %zu, latent %zu: no down-projection", f->layer, i);
         return MLS_OK;
@@ -87,13 +87,13 @@ static mls_status check_latent(const mls_latent_form *f, size_t i, mls_err *err)
         return mls_fail(err, MLS_E_INPUT,
                         "layer %zu, latent %zu: holds rotated keys and normalizes them",
                         f->layer, i);
-    if (!f->wk || !f->inv_freq)
+    if (!f->key.w || !f->inv_freq)
         return mls_fail(
             err, MLS_E_INPUT,
             "layer %zu, latent %zu: holds rotated keys, but the form has no "
             "key projection",
             f->layer, i);
-    if (v->head >= f->G || (!v->down && v->r != f->D))
+    if (v->head >= f->G || (!v->down.w && v->r != f->D))
         return mls_fail(err, MLS_E_INPUT,
                         "layer %zu, latent %zu: KV head %zu of %zu, rank %zu of %zu",
                         f->layer, i, v->head, f->G, v->r, f->D);
@@ -119,7 +119,7 @@ static mls_status check_head(const mls_latent_form *f, size_t g, mls_err *err)
     if (h->key_latent >= 0) {
         const size_t r = f->latent[h->key_latent].r;
 
-        if (!h->up_key && h->n_key != r)
+        if (!h->key.w && h->n_key != r)
             return mls_fail(
                 err, MLS_E_INPUT,
                 "layer %zu, KV head %zu: %zu key dims read from a latent of "
@@ -131,7 +131,7 @@ static mls_status check_head(const mls_latent_form *f, size_t g, mls_err *err)
                 "layer %zu, KV head %zu: %zu dims are rotated, expected %zu", f->layer,
                 g, h->n_key, f->D);
     }
-    if (h->n_value == 0 || (!h->up_value && h->n_value != f->latent[h->value_latent].r))
+    if (h->n_value == 0 || (!h->value.w && h->n_value != f->latent[h->value_latent].r))
         return mls_fail(
             err, MLS_E_INPUT,
             "layer %zu, KV head %zu: %zu value dims read from a latent of %zu",
@@ -143,8 +143,9 @@ mls_status mls_latent_check(const mls_latent_form *f, mls_err *err)
 {
     mls_status st = MLS_OK;
 
-    if (!f->G || !f->H || f->H % f->G || !f->E || !f->head || !f->wq || !f->wo ||
-        (f->n_latents && !f->latent) || (f->n_rope_keys && !f->rope_key))
+    if (!f->G || !f->H || f->H % f->G || !f->E || !f->head || !f->query.w ||
+        !f->output.w || (f->n_latents && !f->latent) ||
+        (f->n_rope_keys && !f->rope_key))
         return mls_fail(err, MLS_E_INPUT,
                         "layer %zu: the latent form is incomplete (%zu heads, %zu KV "
                         "heads)",
@@ -156,11 +157,11 @@ mls_status mls_latent_check(const mls_latent_form *f, mls_err *err)
         return mls_fail(err, MLS_E_INPUT,
                         "layer %zu: the token budget is %g, expected 0 to 1", f->layer,
                         f->token_budget);
-    if (f->q_rank ? !f->q_down : f->q_down_norm != NULL)
+    if (f->q_rank ? !f->q_down.w : f->q_down_norm != NULL)
         return mls_fail(err, MLS_E_INPUT, "layer %zu: no query down-projection",
                         f->layer);
     for (size_t i = 0; !st && i < f->n_rope_keys; i++)
-        if (f->rope_key[i].n == 0 || f->rope_key[i].n % 2 || !f->rope_key[i].w ||
+        if (f->rope_key[i].n == 0 || f->rope_key[i].n % 2 || !f->rope_key[i].map.w ||
             !f->rope_key[i].inv_freq)
             st = mls_fail(err, MLS_E_INPUT,
                           "layer %zu, rope key %zu: %zu dims, expected an even number",
@@ -223,8 +224,8 @@ mls_status mls_latent_begin(mls_latent_form *f, const mls_config *c,
     f->rope_key = mls_calloc3(n_rope_keys, 1, 1, sizeof *f->rope_key);
     f->head = mls_calloc3(c->G, 1, 1, sizeof *f->head);
     f->inv_freq = copy_frequencies(c, &failed);
-    f->wo = copy_floats(layer->wo, c->E * c->H * c->D, &failed);
-    f->bo = copy_floats(layer->bo, c->E, &failed);
+    f->output.w = copy_floats(layer->wo, c->E * c->H * c->D, &failed);
+    f->output.b = copy_floats(layer->bo, c->E, &failed);
     if (failed || !f->latent || !f->rope_key || !f->head) {
         mls_latent_free(f);
         return mls_fail(err, MLS_E_NOMEM, "no memory for the latent form of layer %zu",
@@ -255,8 +256,8 @@ static void identity_keys(mls_latent_form *f, const mls_config *c, const mls_lay
             mls_rope_key *key = &f->rope_key[g];
 
             key->n = D;
-            key->w = copy_floats(wk, D * E, failed);
-            key->bias = copy_floats(bk, D, failed);
+            key->map.w = copy_floats(wk, D * E, failed);
+            key->map.b = copy_floats(bk, D, failed);
             key->inv_freq = copy_frequencies(c, failed);
             head->rope_key = (int)g;
             continue;
@@ -268,8 +269,8 @@ static void identity_keys(mls_latent_form *f, const mls_config *c, const mls_lay
         head->key_latent = (int)(G + g);
         head->n_key = D;
         if (no_rope) {
-            v->down = copy_floats(wk, D * E, failed);
-            v->down_bias = copy_floats(bk, D, failed);
+            v->down.w = copy_floats(wk, D * E, failed);
+            v->down.b = copy_floats(bk, D, failed);
         } else {
             v->source = MLS_LATENT_OF_ROT_KEY;
             v->head = g;
@@ -277,8 +278,8 @@ static void identity_keys(mls_latent_form *f, const mls_config *c, const mls_lay
         }
     }
     if (w->k_norm && !no_rope) {
-        f->wk = copy_floats(w->wk, G * D * E, failed);
-        f->bk = copy_floats(w->bk, G * D, failed);
+        f->key.w = copy_floats(w->wk, G * D * E, failed);
+        f->key.b = copy_floats(w->bk, G * D, failed);
         f->q_norm = copy_floats(w->q_norm, D, failed);
         f->k_norm = copy_floats(w->k_norm, D, failed);
     }
@@ -301,15 +302,15 @@ mls_status mls_latent_identity(mls_latent_form *f, const mls_config *c,
         return st;
     for (size_t g = 0; g < G; g++) {
         f->latent[g].r = D;
-        f->latent[g].down = copy_floats(w->wv + g * D * E, D * E, &failed);
-        f->latent[g].down_bias = copy_floats(w->bv ? w->bv + g * D : NULL, D, &failed);
+        f->latent[g].down.w = copy_floats(w->wv + g * D * E, D * E, &failed);
+        f->latent[g].down.b = copy_floats(w->bv ? w->bv + g * D : NULL, D, &failed);
         f->latent[g].holds_values = true;
         f->head[g].value_latent = (int)g;
         f->head[g].n_value = D;
     }
     identity_keys(f, c, w, &failed);
-    f->wq = copy_floats(w->wq, H * D * E, &failed);
-    f->bq = copy_floats(w->bq, H * D, &failed);
+    f->query.w = copy_floats(w->wq, H * D * E, &failed);
+    f->query.b = copy_floats(w->bq, H * D, &failed);
     if (failed) {
         mls_latent_free(f);
         return mls_fail(err, MLS_E_NOMEM, "no memory for the latent form of layer %zu",
@@ -340,9 +341,9 @@ static mls_part_kind latent_kind(const mls_latent_form *f, size_t i)
     for (size_t g = 0; g < f->G; g++) {
         const mls_read_head *h = &f->head[g];
 
-        if (h->value_latent == (int)i && !h->up_value)
+        if (h->value_latent == (int)i && !h->value.w)
             return MLS_PART_VALUE;
-        if (h->key_latent == (int)i && !h->up_key)
+        if (h->key_latent == (int)i && !h->key.w)
             return MLS_PART_KEY;
     }
     return v->holds_keys ? MLS_PART_KEY_LATENT : MLS_PART_LATENT;
@@ -394,7 +395,7 @@ size_t mls_latent_parameters(const mls_latent_form *f)
     for (size_t i = 0; i < f->n_latents; i++) {
         const mls_latent_vector *v = &f->latent[i];
 
-        if (v->down)
+        if (v->down.w)
             n += v->r * (v->source == MLS_LATENT_OF_X ? f->E : f->D);
         if (v->norm)
             n += v->r;
@@ -404,10 +405,10 @@ size_t mls_latent_parameters(const mls_latent_form *f)
     for (size_t g = 0; g < f->G; g++) {
         const mls_read_head *h = &f->head[g];
 
-        if (h->up_key)
+        if (h->key.w)
             n += h->n_key * f->latent[h->key_latent].r;
-        if (h->up_value)
+        if (h->value.w)
             n += h->n_value * f->latent[h->value_latent].r;
     }
-    return n + (f->wk ? f->G * f->D * f->E : 0);
+    return n + (f->key.w ? f->G * f->D * f->E : 0);
 }

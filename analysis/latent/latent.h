@@ -21,18 +21,23 @@
 #include "analysis/quant/quantizer.h"
 #include "common/base/status.h"
 
+/** y = W x + b, or no map at all. */
+typedef struct mls_affine {
+    float *w; /* (rows, columns); NULL: none */
+    float *b; /* (rows); NULL: 0 */
+} mls_affine;
+
 typedef enum mls_latent_source {
     MLS_LATENT_OF_X,       /* down is (r, E), acts on the normed input x */
     MLS_LATENT_OF_ROT_KEY, /* down is (r, D), acts on the rotated key of KV head `head`,
-                              which is made by form->wk (MatryoshkaKV, KQ-SVD) */
+                              which is made by form->key.w (MatryoshkaKV, KQ-SVD) */
 } mls_latent_source;
 
 typedef struct mls_latent_vector {
     size_t r; /* numbers cached per token */
     mls_latent_source source;
     size_t head;
-    float *down;      /* (r, E) or (r, D); NULL: the rotated key itself, r = D */
-    float *down_bias; /* (r) or NULL */
+    mls_affine down; /* (r, E) or (r, D); none: the rotated key itself, r = D */
     float
         *norm; /* (r) weights of an RMSNorm before caching (DeepSeek's kv_a_layernorm),
                     only of x; NULL: none */
@@ -46,8 +51,7 @@ typedef struct mls_latent_vector {
 
 typedef struct mls_rope_key {
     size_t n;         /* dims = 2 * chunks, half-split inside */
-    float *w;         /* (n, E) */
-    float *bias;      /* (n) or NULL */
+    mls_affine map;   /* (n, E) */
     double *inv_freq; /* (n/2), radians per token */
     mls_quant quant;
 } mls_rope_key;
@@ -63,41 +67,39 @@ typedef enum mls_key_rotation {
 
 /** How the query heads of one KV head read keys and values. */
 typedef struct mls_read_head {
-    int key_latent;  /* index, or MLS_NONE when keys are rope keys only */
-    size_t n_key;    /* dims read from the latent; D when they are rotated */
-    float *up_key;   /* (n_key, r); NULL: the latent itself, n_key = r */
-    float *key_bias; /* (n_key) or NULL */
+    int key_latent; /* index, or MLS_NONE when keys are rope keys only */
+    size_t n_key;   /* dims read from the latent; D when they are rotated */
+    mls_affine key; /* (n_key, r); none: the latent itself, n_key = r */
     mls_key_rotation rotation;
     int rope_key;     /* index, or MLS_NONE */
     int value_latent; /* index */
     size_t n_value;
-    float *up_value;   /* (n_value, r); NULL: the latent itself, n_value = r */
-    float *value_bias; /* (n_value) or NULL */
+    mls_affine value; /* (n_value, r); none: the latent itself, n_value = r */
 } mls_read_head;
 
 /** One layer. Every pointer is owned by the form unless it says borrowed. */
 typedef struct mls_latent_form {
     size_t layer, E, H, G, D; /* G: KV heads as read back; g(h) = h / (H/G) */
     size_t n_latents, n_rope_keys;
-    mls_latent_vector *latent;   /* (n_latents) */
-    mls_rope_key *rope_key;      /* (n_rope_keys) */
-    mls_read_head *head;         /* (G) */
-    size_t q_rank;               /* 0: the query is full rank */
-    float *q_down, *q_down_bias; /* (q_rank, E), (q_rank); NULL */
-    float *q_down_norm;          /* (q_rank) RMSNorm weights of Q_down x (DeepSeek's
+    mls_latent_vector *latent; /* (n_latents) */
+    mls_rope_key *rope_key;    /* (n_rope_keys) */
+    mls_read_head *head;       /* (G) */
+    size_t q_rank;             /* 0: the query is full rank */
+    mls_affine q_down;         /* (q_rank, E), or none */
+    float *q_down_norm;        /* (q_rank) RMSNorm weights of Q_down x (DeepSeek's
                                     q_a_layernorm), or NULL */
-    float *wq, *bq;              /* per head [n_key; rope dims] rows, heads in order:
-                                    (sum over h, E or q_rank); bq may be NULL */
-    float *wo, *bo;              /* (E, sum over h of n_value), (E) or NULL */
-    double scale;                /* of the scores */
-    float *wk, *bk;              /* (G D, E), (G D): only for MLS_LATENT_OF_ROT_KEY */
-    double *inv_freq;            /* (D/2): only where something of full D is rotated */
-    float *q_norm, *k_norm; /* (D) or NULL: QK-norm of full queries and keys, before
+    mls_affine query;          /* per head [n_key; rope dims] rows, heads in order:
+                                    (sum over h, E or q_rank) */
+    mls_affine output;         /* (E, sum over h of n_value) */
+    double scale;              /* of the scores */
+    mls_affine key;            /* (G D, E): only for MLS_LATENT_OF_ROT_KEY */
+    double *inv_freq;          /* (D/2): only where something of full D is rotated */
+    float *q_norm, *k_norm;    /* (D) or NULL: QK-norm of full queries and keys, before
                                their rotation */
-    double norm_eps;        /* of every RMSNorm above */
-    size_t sliding_window;  /* tokens a query sees, 0: all */
-    int share_layer;        /* layer whose cache is used instead, or MLS_NONE */
-    double token_budget;    /* kept share of tokens, 1: all; first tokens and newest */
+    double norm_eps;           /* of every RMSNorm above */
+    size_t sliding_window;     /* tokens a query sees, 0: all */
+    int share_layer;           /* layer whose cache is used instead, or MLS_NONE */
+    double token_budget; /* kept share of tokens, 1: all; first tokens and newest */
 } mls_latent_form;
 
 /** First tokens that a token budget never drops (attention sinks). */

@@ -88,16 +88,16 @@ static void describe(arrays *a, mls_latent_form *f)
         const bool of_x = v->source == MLS_LATENT_OF_X;
 
         turned = turned || !of_x;
-        add_f32(a, &v->down, v->r, of_x ? E : D, of_x, "latent", i, "down");
-        add_f32(a, &v->down_bias, v->r, 0, false, "latent", i, "down_bias");
+        add_f32(a, &v->down.w, v->r, of_x ? E : D, of_x, "latent", i, "down");
+        add_f32(a, &v->down.b, v->r, 0, false, "latent", i, "down_bias");
         add_f32(a, &v->norm, v->r, 0, false, "latent", i, "norm");
     }
     for (size_t i = 0; i < f->n_rope_keys; i++) {
         mls_rope_key *k = &f->rope_key[i];
         char name[48];
 
-        add_f32(a, &k->w, k->n, E, true, "rope_key", i, "weight");
-        add_f32(a, &k->bias, k->n, 0, false, "rope_key", i, "bias");
+        add_f32(a, &k->map.w, k->n, E, true, "rope_key", i, "weight");
+        add_f32(a, &k->map.b, k->n, 0, false, "rope_key", i, "bias");
         snprintf(name, sizeof name, "rope_key.%zu.inv_freq", i);
         add_f64(a, &k->inv_freq, k->n / 2, true, name);
     }
@@ -105,28 +105,28 @@ static void describe(arrays *a, mls_latent_form *f)
         mls_read_head *h = &f->head[g];
 
         if (h->key_latent >= 0) {
-            add_f32(a, &h->up_key, h->n_key, f->latent[h->key_latent].r, false, "head",
+            add_f32(a, &h->key.w, h->n_key, f->latent[h->key_latent].r, false, "head",
                     g, "up_key");
-            add_f32(a, &h->key_bias, h->n_key, 0, false, "head", g, "key_bias");
+            add_f32(a, &h->key.b, h->n_key, 0, false, "head", g, "key_bias");
         }
-        add_f32(a, &h->up_value, h->n_value, f->latent[h->value_latent].r, false,
-                "head", g, "up_value");
-        add_f32(a, &h->value_bias, h->n_value, 0, false, "head", g, "value_bias");
+        add_f32(a, &h->value.w, h->n_value, f->latent[h->value_latent].r, false, "head",
+                g, "up_value");
+        add_f32(a, &h->value.b, h->n_value, 0, false, "head", g, "value_bias");
         columns += f->H / f->G * h->n_value;
     }
     for (size_t h = 0; h < f->H; h++)
         rows += mls_latent_query_dims(f, h);
     if (f->q_rank) {
-        add_f32(a, &f->q_down, f->q_rank, E, true, "query", none, "down");
-        add_f32(a, &f->q_down_bias, f->q_rank, 0, false, "query", none, "down_bias");
+        add_f32(a, &f->q_down.w, f->q_rank, E, true, "query", none, "down");
+        add_f32(a, &f->q_down.b, f->q_rank, 0, false, "query", none, "down_bias");
         add_f32(a, &f->q_down_norm, f->q_rank, 0, false, "query", none, "down_norm");
     }
-    add_f32(a, &f->wq, rows, q_in, true, "query", none, "weight");
-    add_f32(a, &f->bq, rows, 0, false, "query", none, "bias");
-    add_f32(a, &f->wo, E, columns, true, "output", none, "weight");
-    add_f32(a, &f->bo, E, 0, false, "output", none, "bias");
-    add_f32(a, &f->wk, f->G * D, E, turned, "key", none, "weight");
-    add_f32(a, &f->bk, f->G * D, 0, false, "key", none, "bias");
+    add_f32(a, &f->query.w, rows, q_in, true, "query", none, "weight");
+    add_f32(a, &f->query.b, rows, 0, false, "query", none, "bias");
+    add_f32(a, &f->output.w, E, columns, true, "output", none, "weight");
+    add_f32(a, &f->output.b, E, 0, false, "output", none, "bias");
+    add_f32(a, &f->key.w, f->G * D, E, turned, "key", none, "weight");
+    add_f32(a, &f->key.b, f->G * D, 0, false, "key", none, "bias");
     add_f64(a, &f->inv_freq, D / 2, false, "inv_freq");
     add_f32(a, &f->q_norm, D, 0, false, "norm", none, "query");
     add_f32(a, &f->k_norm, D, 0, false, "norm", none, "key");

@@ -120,7 +120,7 @@ static mls_status find_table(mls_latent_runner *r, const double *inv_freq, size_
 static mls_status choose_tables(mls_latent_runner *r, const mls_latent_form *f,
                                 mls_err *err)
 {
-    bool full = f->wk != NULL;
+    bool full = f->key.w != NULL;
     mls_status st = MLS_OK;
 
     if (r->n_tables + f->n_rope_keys + 1 > TABLES_MAX)
@@ -288,8 +288,8 @@ static void rotated_key(const pass *p, size_t g, float *k)
 {
     const mls_latent_form *f = p->f;
 
-    mls_linear(k, p->x, f->wk + g * f->D * f->E, f->bk ? f->bk + g * f->D : NULL, p->T,
-               f->D, f->E);
+    mls_linear(k, p->x, f->key.w + g * f->D * f->E,
+               f->key.b ? f->key.b + g * f->D : NULL, p->T, f->D, f->E);
     if (f->k_norm)
         mls_rmsnorm_rows(k, f->D, f->k_norm, f->norm_eps, p->T, f->D);
     mls_rope_apply(k, f->D, p->r->cs_full, f->D / 2, p->T, 1);
@@ -305,12 +305,12 @@ static mls_status fill_cache(const pass *p, mls_err *err)
         float *c = latent_rows(p, (int)i);
 
         if (v->source == MLS_LATENT_OF_X) {
-            mls_linear(c, p->x, v->down, v->down_bias, p->T, v->r, f->E);
+            mls_linear(c, p->x, v->down.w, v->down.b, p->T, v->r, f->E);
             if (v->norm)
                 mls_rmsnorm_rows(c, v->r, v->norm, f->norm_eps, p->T, v->r);
-        } else if (v->down) {
+        } else if (v->down.w) {
             rotated_key(p, v->head, p->k);
-            mls_linear(c, p->k, v->down, v->down_bias, p->T, v->r, f->D);
+            mls_linear(c, p->k, v->down.w, v->down.b, p->T, v->r, f->D);
         } else {
             rotated_key(p, v->head, c);
         }
@@ -321,7 +321,7 @@ static mls_status fill_cache(const pass *p, mls_err *err)
         const mls_rope_key *key = &f->rope_key[b];
         float *c = rope_rows(p, (int)b);
 
-        mls_linear(c, p->x, key->w, key->bias, p->T, key->n, f->E);
+        mls_linear(c, p->x, key->map.w, key->map.b, p->T, key->n, f->E);
         mls_rope_apply(c, key->n, p->r->cs_rope[b], key->n / 2, p->T, 1);
         if (key->quant.format)
             st = mls_quant_apply(&key->quant, true, c, key->n, p->T, key->n, err);
@@ -337,13 +337,13 @@ static void make_queries(const pass *p)
     float *q_h = p->q;
 
     if (f->q_rank) {
-        mls_linear(p->y, p->x, f->q_down, f->q_down_bias, p->T, f->q_rank, f->E);
+        mls_linear(p->y, p->x, f->q_down.w, f->q_down.b, p->T, f->q_rank, f->E);
         if (f->q_down_norm)
             mls_rmsnorm_rows(p->y, f->q_rank, f->q_down_norm, f->norm_eps, p->T,
                              f->q_rank);
         y = p->y;
     }
-    mls_linear(p->q, y, f->wq, f->bq, p->T, ld, f->q_rank ? f->q_rank : f->E);
+    mls_linear(p->q, y, f->query.w, f->query.b, p->T, ld, f->q_rank ? f->q_rank : f->E);
     for (size_t h = 0; h < f->H; h++) {
         const mls_read_head *head = &f->head[h / (f->H / f->G)];
 
@@ -399,8 +399,8 @@ static void read_back(const pass *p, size_t g, size_t first_k, size_t first_v)
         const size_t r = f->latent[h->key_latent].r;
         const float *c = latent_rows(p, h->key_latent);
 
-        if (h->up_key)
-            linear_strided(p->k, dk, c, r, h->up_key, h->key_bias, T, h->n_key, r);
+        if (h->key.w)
+            linear_strided(p->k, dk, c, r, h->key.w, h->key.b, T, h->n_key, r);
         else
             copy_rows(p->k, dk, c, r, r, T);
         if (h->rotation == MLS_ROTATE_AFTER_READ) {
@@ -417,8 +417,8 @@ static void read_back(const pass *p, size_t g, size_t first_k, size_t first_v)
     const size_t r = f->latent[h->value_latent].r;
     const float *c = latent_rows(p, h->value_latent);
 
-    if (h->up_value)
-        mls_linear(p->v, c, h->up_value, h->value_bias, T, h->n_value, r);
+    if (h->value.w)
+        mls_linear(p->v, c, h->value.w, h->value.b, T, h->n_value, r);
     else
         copy_rows(p->v, r, c, r, r, T);
     if (p->r->keeping) {
@@ -502,17 +502,17 @@ static void attend_absorbed(const pass *p, const mls_read_head *h, const float *
     const size_t r_v = f->latent[h->value_latent].r;
     const size_t ld_q = p->r->q_dims, ld_o = p->r->out_dims;
 
-    if (h->up_key)
+    if (h->key.w)
         cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)p->T, (int)r,
-                    (int)h->n_key, 1.0f, q_h, (int)ld_q, h->up_key, (int)r, 0.0f,
+                    (int)h->n_key, 1.0f, q_h, (int)ld_q, h->key.w, (int)r, 0.0f,
                     p->q_head, (int)(r + n));
     else
         copy_rows(p->q_head, r + n, q_h, ld_q, r, p->T);
     copy_rows(p->q_head + r, r + n, q_h + h->n_key, ld_q, n, p->T);
     attend(p, p->o_head, r_v, p->q_head, r + n, p->k, r + n,
            latent_rows(p, h->value_latent), r_v, r + n, r_v);
-    if (h->up_value)
-        linear_strided(o_h, ld_o, p->o_head, r_v, h->up_value, h->value_bias, p->T,
+    if (h->value.w)
+        linear_strided(o_h, ld_o, p->o_head, r_v, h->value.w, h->value.b, p->T,
                        h->n_value, r_v);
     else
         copy_rows(o_h, ld_o, p->o_head, r_v, r_v, p->T);
@@ -577,6 +577,6 @@ mls_status mls_latent_attention(void *arg, size_t sequence, size_t worker,
         first_k += dk;
         first_v += h->n_value;
     }
-    mls_linear(out, p.o, f->wo, f->bo, T, f->E, r->out_dims);
+    mls_linear(out, p.o, f->output.w, f->output.b, T, f->E, r->out_dims);
     return MLS_OK;
 }

@@ -218,22 +218,22 @@ static mls_status key_map(affine *a, const mls_latent_form *f, const mls_config 
         const mls_latent_vector *v = &f->latent[h->key_latent];
 
         if (v->source == MLS_LATENT_OF_X) {
-            put_product(a, c->D, h->up_key, h->key_bias, v->down, v->down_bias,
-                        h->n_key, v->r, c->E);
+            put_product(a, c->D, h->key.w, h->key.b, v->down.w, v->down.b, h->n_key,
+                        v->r, c->E);
         }
     }
     if (n_rope)
-        put_rows(a, c->D + h->n_key, f->rope_key[h->rope_key].w,
-                 f->rope_key[h->rope_key].bias, n_rope, c->E);
+        put_rows(a, c->D + h->n_key, f->rope_key[h->rope_key].map.w,
+                 f->rope_key[h->rope_key].map.b, n_rope, c->E);
     return MLS_OK;
 }
 
-/* Query of head h: the original's D rows, then the form's. first: its row in f->wq. */
+/* Query of head h: the original's D rows, then the form's. first: its row there. */
 static mls_status query_map(affine *a, const mls_latent_form *f, const mls_config *c,
                             const mls_layer *w, size_t h, size_t first, mls_err *err)
 {
     const size_t n = mls_latent_query_dims(f, h);
-    const float *bq = f->bq ? f->bq + first : NULL;
+    const float *bq = f->query.b ? f->query.b + first : NULL;
     mls_status st = affine_new(a, c->D + n, c->E, err);
 
     if (st)
@@ -241,10 +241,10 @@ static mls_status query_map(affine *a, const mls_latent_form *f, const mls_confi
     put_rows(a, 0, w->wq + h * c->D * c->E, w->bq ? w->bq + h * c->D : NULL, c->D,
              c->E);
     if (f->q_rank)
-        put_product(a, c->D, f->wq + first * f->q_rank, bq, f->q_down, f->q_down_bias,
-                    n, f->q_rank, c->E);
+        put_product(a, c->D, f->query.w + first * f->q_rank, bq, f->q_down.w,
+                    f->q_down.b, n, f->q_rank, c->E);
     else
-        put_rows(a, c->D, f->wq + first * c->E, bq, n, c->E);
+        put_rows(a, c->D, f->query.w + first * c->E, bq, n, c->E);
     return MLS_OK;
 }
 
@@ -376,10 +376,10 @@ static mls_status predict_key(sums *s, const mls_latent_form *f, const mls_confi
     put_rows(&a, 0, w->wk + g * c->D * c->E, w->bk ? w->bk + g * c->D : NULL, c->D,
              c->E);
     if (v)
-        put_rows(&a, c->D, v->down, v->down_bias, v->r, c->E);
+        put_rows(&a, c->D, v->down.w, v->down.b, v->r, c->E);
     if (n_rope)
-        put_rows(&a, n - n_rope, f->rope_key[h->rope_key].w,
-                 f->rope_key[h->rope_key].bias, n_rope, c->E);
+        put_rows(&a, n - n_rope, f->rope_key[h->rope_key].map.w,
+                 f->rope_key[h->rope_key].map.b, n_rope, c->E);
     /* The key's bias is known without the cache. */
     memset(a.b, 0, n * sizeof *a.b);
     S = mls_calloc3(n, n, 1, sizeof *S);
@@ -418,8 +418,8 @@ static mls_status predict_value(sums *s, sums *head, const mls_latent_form *f,
     if (st)
         goto done;
     put_rows(&a, 0, w->wv + g * D * E, w->bv ? w->bv + g * D : NULL, D, E);
-    put_product(&a, D, h->up_value, h->value_bias, v->down, v->down_bias, h->n_value,
-                v->r, E);
+    put_product(&a, D, h->value.w, h->value.b, v->down.w, v->down.b, h->n_value, v->r,
+                E);
     st = mls_project_second(S, stats, a.w, a.b, n, err);
     if (st)
         goto done;
@@ -434,7 +434,7 @@ static mls_status predict_value(sums *s, sums *head, const mls_latent_form *f,
 
         for (size_t e = 0; e < E; e++) {
             const float *original = w->wo + e * f->H * D + (g * per_group + q) * D;
-            const float *form = f->wo + e * out_dims + first_o + q * h->n_value;
+            const float *form = f->output.w + e * out_dims + first_o + q * h->n_value;
 
             for (size_t i = 0; i < n; i++)
                 rows[e * n + i] = i < D ? -(double)original[i] : (double)form[i - D];

@@ -199,8 +199,8 @@ static void add_rope_key(mls_latent_form *f, const mls_config *config,
     mls_rope_frequencies(inv_freq, &config->rope, config->D);
     f->head[g].rope_key = at;
     key->n = n;
-    key->w = take(layer->wk, g * f->D, dims, n, f->E, failed);
-    key->bias = take(layer->bk, g * f->D, dims, n, 1, failed);
+    key->map.w = take(layer->wk, g * f->D, dims, n, f->E, failed);
+    key->map.b = take(layer->bk, g * f->D, dims, n, 1, failed);
     key->inv_freq = mls_calloc3(n / 2, 1, 1, sizeof *key->inv_freq);
     if (!key->inv_freq)
         *failed = true;
@@ -237,9 +237,9 @@ mls_status mls_partial_begin(mls_latent_form *f, const mls_config *config,
         st = mls_latent_begin(f, config, layer, n_latents, n_rope_keys, err);
     if (st)
         return st;
-    f->wq = mls_calloc3(H * D, E, 1, sizeof *f->wq);
-    f->bq = layer->bq ? mls_calloc3(H * D, 1, 1, sizeof *f->bq) : NULL;
-    if (!f->wq || (layer->bq && !f->bq))
+    f->query.w = mls_calloc3(H * D, E, 1, sizeof *f->query.w);
+    f->query.b = layer->bq ? mls_calloc3(H * D, 1, 1, sizeof *f->query.b) : NULL;
+    if (!f->query.w || (layer->bq && !f->query.b))
         failed = true;
     for (size_t g = 0; g < G && !failed; g++) {
         const size_t n_rope = 2 * s->count[g], n_nope = D - n_rope;
@@ -251,10 +251,10 @@ mls_status mls_partial_begin(mls_latent_form *f, const mls_config *config,
             add_rope_key(f, config, layer, g, all + n_nope, n_rope, at++, &failed);
         for (size_t h = g * group; h < (g + 1) * group; h++)
             for (size_t i = 0; i < D; i++) {
-                memcpy(f->wq + (h * D + i) * E, layer->wq + (h * D + all[i]) * E,
-                       E * sizeof *f->wq);
-                if (f->bq)
-                    f->bq[h * D + i] = layer->bq[h * D + all[i]];
+                memcpy(f->query.w + (h * D + i) * E, layer->wq + (h * D + all[i]) * E,
+                       E * sizeof *f->query.w);
+                if (f->query.b)
+                    f->query.b[h * D + i] = layer->bq[h * D + all[i]];
             }
     }
     if (failed) {
@@ -302,14 +302,14 @@ static void read_back(mls_latent_form *f, const mls_layer *layer,
         if (keys && head->n_key > 0) {
             mls_partial_dims(s, g, rope, nope);
             head->key_latent = at;
-            head->up_key = take(up, row, every, head->n_key, r, failed);
-            head->key_bias = take(layer->bk, g * f->D, nope, head->n_key, 1, failed);
+            head->key.w = take(up, row, every, head->n_key, r, failed);
+            head->key.b = take(layer->bk, g * f->D, nope, head->n_key, 1, failed);
             row += head->n_key;
         }
         if (values) {
             head->value_latent = at;
-            head->up_value = take(up, row, every, f->D, r, failed);
-            head->value_bias = take(layer->bv, g * f->D, every, f->D, 1, failed);
+            head->value.w = take(up, row, every, f->D, r, failed);
+            head->value.b = take(layer->bv, g * f->D, every, f->D, 1, failed);
             row += f->D;
         }
     }
@@ -329,8 +329,8 @@ mls_status mls_partial_latent(mls_latent_form *f, const mls_layer *layer,
     v->r = r;
     v->holds_keys = keys;
     v->holds_values = values;
-    v->down = mls_calloc3(r, f->E, 1, sizeof *v->down);
-    if (!w || !up || !v->down) {
+    v->down.w = mls_calloc3(r, f->E, 1, sizeof *v->down.w);
+    if (!w || !up || !v->down.w) {
         st = no_memory(layer, err);
         goto done;
     }
@@ -341,7 +341,7 @@ mls_status mls_partial_latent(mls_latent_form *f, const mls_layer *layer,
                       layer->index, r, m, f->E, m < f->E ? m : f->E);
         goto done;
     }
-    st = mls_factor_weights(v->down, up, w, m, f->E, r, MLS_SIGMA_UP, err);
+    st = mls_factor_weights(v->down.w, up, w, m, f->E, r, MLS_SIGMA_UP, err);
     if (st)
         goto done;
     read_back(f, layer, s, (int)at, keys, values, up, r, &failed);
@@ -369,8 +369,8 @@ mls_status mls_partial_plain_keys(mls_latent_form *f, const mls_layer *layer,
         f->head[g].key_latent = (int)at;
         f->latent[at++] = (mls_latent_vector){
             .r = n,
-            .down = take(layer->wk, g * f->D, nope, n, f->E, &failed),
-            .down_bias = take(layer->bk, g * f->D, nope, n, 1, &failed),
+            .down.w = take(layer->wk, g * f->D, nope, n, f->E, &failed),
+            .down.b = take(layer->bk, g * f->D, nope, n, 1, &failed),
             .holds_keys = true,
         };
     }
@@ -389,8 +389,8 @@ mls_status mls_partial_plain_values(mls_latent_form *f, const mls_layer *layer,
         f->head[g].value_latent = (int)(at + g);
         f->latent[at + g] = (mls_latent_vector){
             .r = f->D,
-            .down = take(layer->wv, g * f->D, every, f->D, f->E, &failed),
-            .down_bias = take(layer->bv, g * f->D, every, f->D, 1, &failed),
+            .down.w = take(layer->wv, g * f->D, every, f->D, f->E, &failed),
+            .down.b = take(layer->bv, g * f->D, every, f->D, 1, &failed),
             .holds_values = true,
         };
     }

@@ -59,8 +59,8 @@ mls_status mls_project_begin(mls_latent_form *f, const mls_config *c,
         f->head[g].n_key = f->head[g].n_value = c->D;
         f->head[g].rotation = no_rope ? MLS_ROTATE_NEVER : MLS_ROTATE_AFTER_READ;
     }
-    f->wq = copy(layer->wq, c->H * c->D * c->E, &failed);
-    f->bq = copy(layer->bq, c->H * c->D, &failed);
+    f->query.w = copy(layer->wq, c->H * c->D * c->E, &failed);
+    f->query.b = copy(layer->bq, c->H * c->D, &failed);
     f->q_norm = copy(layer->q_norm, c->D, &failed);
     f->k_norm = copy(layer->k_norm, c->D, &failed);
     if (failed) {
@@ -106,18 +106,18 @@ static mls_status put_down(mls_latent_vector *v, const mls_layer *layer,
     v->r = r;
     if (!failed) {
         mls_matmul(product, down, false, wide, false, r, E, m);
-        v->down = floats(product, r * E, &failed);
+        v->down.w = floats(product, r * E, &failed);
     }
     if (mean)
-        v->down_bias = mls_calloc3(r, 1, 1, sizeof *v->down_bias);
-    if (mean && !v->down_bias)
+        v->down.b = mls_calloc3(r, 1, 1, sizeof *v->down.b);
+    if (mean && !v->down.b)
         failed = true;
-    for (size_t i = 0; v->down_bias && i < r; i++) {
+    for (size_t i = 0; v->down.b && i < r; i++) {
         double sum = 0.0;
 
         for (size_t j = 0; j < m; j++)
             sum += down[i * m + j] * ((b ? (double)b[j] : 0.0) - mean[j]);
-        v->down_bias[i] = (float)sum;
+        v->down.b[i] = (float)sum;
     }
     free(wide);
     free(product);
@@ -147,12 +147,12 @@ mls_status mls_project_put(mls_latent_form *f, const mls_layer *layer, size_t at
 
         if (keys) {
             h->key_latent = (int)at;
-            h->up_key = up;
-            h->key_bias = bias;
+            h->key.w = up;
+            h->key.b = bias;
         } else {
             h->value_latent = (int)at;
-            h->up_value = up;
-            h->value_bias = bias;
+            h->value.w = up;
+            h->value.b = bias;
         }
     }
     return !st && failed ? no_memory(layer, err) : st;
@@ -176,28 +176,28 @@ mls_status mls_project_put_rotated(mls_latent_form *f, const mls_config *c,
 
         return mls_project_put(f, layer, at, &rows, down, read, mean, r, err);
     }
-    if (!f->wk) {
-        f->wk = copy(layer->wk, f->G * D * E, &failed);
-        f->bk = copy(layer->bk, f->G * D, &failed);
+    if (!f->key.w) {
+        f->key.w = copy(layer->wk, f->G * D * E, &failed);
+        f->key.b = copy(layer->bk, f->G * D, &failed);
     }
     v->r = r;
     v->source = MLS_LATENT_OF_ROT_KEY;
     v->head = g;
     v->holds_keys = true;
-    v->down = floats(down, r * D, &failed);
-    v->down_bias = mls_calloc3(r, 1, 1, sizeof *v->down_bias);
+    v->down.w = floats(down, r * D, &failed);
+    v->down.b = mls_calloc3(r, 1, 1, sizeof *v->down.b);
     h->key_latent = (int)at;
     h->rotation = MLS_ROTATE_BEFORE;
-    h->up_key = columns(read, 0, D, r, D, &failed);
-    h->key_bias = floats(mean, D, &failed);
-    if (failed || !v->down_bias)
+    h->key.w = columns(read, 0, D, r, D, &failed);
+    h->key.b = floats(mean, D, &failed);
+    if (failed || !v->down.b)
         return no_memory(layer, err);
     for (size_t i = 0; i < r; i++) {
         double sum = 0.0;
 
         for (size_t j = 0; j < D; j++)
             sum -= down[i * D + j] * mean[j];
-        v->down_bias[i] = (float)sum;
+        v->down.b[i] = (float)sum;
     }
     return MLS_OK;
 }

@@ -49,25 +49,26 @@ static mls_status read_queries(const layer *y, mls_err *err)
 
     if (low) {
         f->q_rank = columns;
-        if ((st = mls_converted_read(&f->q_down, y->c, y->l, "q_a_proj.weight", columns,
-                                     f->E, err)) ||
-            (st = mls_converted_read_bias(&f->q_down_bias, y->c, y->l, "q_a_proj.bias",
+        if ((st = mls_converted_read(&f->q_down.w, y->c, y->l, "q_a_proj.weight",
+                                     columns, f->E, err)) ||
+            (st = mls_converted_read_bias(&f->q_down.b, y->c, y->l, "q_a_proj.bias",
                                           columns, err)) ||
             (st = mls_converted_read_bias(&f->q_down_norm, y->c, y->l,
                                           "q_a_layernorm.weight", columns, err)))
             return st;
     }
-    if ((st = mls_converted_read(&f->wq, y->c, y->l,
+    if ((st = mls_converted_read(&f->query.w, y->c, y->l,
                                  low ? "q_b_proj.weight" : "q_proj.weight",
                                  f->H * width, columns, err)) ||
-        (st = mls_converted_read_bias(&f->bq, y->c, y->l,
+        (st = mls_converted_read_bias(&f->query.b, y->c, y->l,
                                       low ? "q_b_proj.bias" : "q_proj.bias",
                                       f->H * width, err)))
         return st;
     for (size_t h = 0; h < f->H && !st; h++) {
-        st = half_split(y, f->wq + (h * width + nope) * columns, columns, err);
+        st = half_split(y, f->query.w + (h * width + nope) * columns, columns, err);
         if (!st)
-            st = half_split(y, f->bq ? f->bq + h * width + nope : NULL, 1, err);
+            st = half_split(y, f->query.b ? f->query.b + h * width + nope : NULL, 1,
+                            err);
     }
     return st;
 }
@@ -93,11 +94,11 @@ static mls_status read_down(const layer *y, mls_err *err)
     f->latent[0].r = r;
     f->latent[0].holds_keys = true;
     f->latent[0].holds_values = true;
-    f->latent[0].down = mls_converted_copy(w, 0, r, f->E, &failed);
-    f->latent[0].down_bias = mls_converted_copy(b, 0, r, 1, &failed);
+    f->latent[0].down.w = mls_converted_copy(w, 0, r, f->E, &failed);
+    f->latent[0].down.b = mls_converted_copy(b, 0, r, 1, &failed);
     f->rope_key[0].n = n;
-    f->rope_key[0].w = mls_converted_copy(w, r, n, f->E, &failed);
-    f->rope_key[0].bias = mls_converted_copy(b, r, n, 1, &failed);
+    f->rope_key[0].map.w = mls_converted_copy(w, r, n, f->E, &failed);
+    f->rope_key[0].map.b = mls_converted_copy(b, r, n, 1, &failed);
     f->rope_key[0].inv_freq = mls_calloc3(n / 2, 1, 1, sizeof(double));
     if (failed || !f->rope_key[0].inv_freq)
         st = mls_fail(err, MLS_E_NOMEM, "no memory for layer %zu", y->l);
@@ -122,9 +123,9 @@ static mls_status read_up(const layer *y, mls_err *err)
     for (size_t h = 0; h < y->f->H && !st; h++) {
         y->f->head[h] = (mls_read_head){
             .n_key = nope,
-            .up_key = mls_converted_copy(w, h * rows, nope, r, &failed),
+            .key.w = mls_converted_copy(w, h * rows, nope, r, &failed),
             .n_value = value,
-            .up_value = mls_converted_copy(w, h * rows + nope, value, r, &failed)};
+            .value.w = mls_converted_copy(w, h * rows + nope, value, r, &failed)};
         if (failed)
             st = mls_fail(err, MLS_E_NOMEM, "no memory for layer %zu", y->l);
     }
@@ -169,9 +170,9 @@ mls_status mls_converted_deepseek(mls_latent_form *f, const mls_checkpoint *c,
     f->scale = 1.0 / sqrt(how->query_scalar > 0 ? how->query_scalar : width);
     if ((st = read_queries(&y, err)) || (st = read_down(&y, err)) ||
         (st = read_up(&y, err)) ||
-        (st = mls_converted_read(&f->wo, c, l, "o_proj.weight", f->E,
+        (st = mls_converted_read(&f->output.w, c, l, "o_proj.weight", f->E,
                                  f->H * of->mla_value_dim, err)) ||
-        (st = mls_converted_read_bias(&f->bo, c, l, "o_proj.bias", f->E, err)) ||
+        (st = mls_converted_read_bias(&f->output.b, c, l, "o_proj.bias", f->E, err)) ||
         (st = mls_latent_check(f, err)))
         mls_latent_free(f);
     return st;

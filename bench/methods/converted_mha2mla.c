@@ -145,9 +145,9 @@ static mls_status read_queries(const layer *y, mls_err *err)
     if ((st = mls_converted_read(&w, y->c, y->l, "q_proj.weight", H * D, E, err)) ||
         (st = mls_converted_read_bias(&b, y->c, y->l, "q_proj.bias", H * D, err)))
         goto done;
-    y->f->wq = mls_calloc3(H * D, E, 1, sizeof *w);
-    y->f->bq = b ? mls_calloc3(H * D, 1, 1, sizeof *b) : NULL;
-    if (!y->f->wq || (b && !y->f->bq)) {
+    y->f->query.w = mls_calloc3(H * D, E, 1, sizeof *w);
+    y->f->query.b = b ? mls_calloc3(H * D, 1, 1, sizeof *b) : NULL;
+    if (!y->f->query.w || (b && !y->f->query.b)) {
         st = mls_fail(err, MLS_E_NOMEM, "no memory for layer %zu", y->l);
         goto done;
     }
@@ -156,9 +156,9 @@ static mls_status read_queries(const layer *y, mls_err *err)
             const size_t from =
                 i < y->nope ? H * y->rope + h * y->nope + i : h * y->rope + i - y->nope;
 
-            memcpy(y->f->wq + (h * D + i) * E, w + from * E, E * sizeof *w);
+            memcpy(y->f->query.w + (h * D + i) * E, w + from * E, E * sizeof *w);
             if (b)
-                y->f->bq[h * D + i] = b[from];
+                y->f->query.b[h * D + i] = b[from];
         }
 
 done:
@@ -187,8 +187,8 @@ static mls_status read_rope_keys(const layer *y, const mls_selection *s, mls_err
 
         mls_partial_dims(s, h, rope, nope);
         key->n = y->rope;
-        key->w = mls_converted_copy(w, h * y->rope, y->rope, E, &failed);
-        key->bias = mls_converted_copy(b, h * y->rope, y->rope, 1, &failed);
+        key->map.w = mls_converted_copy(w, h * y->rope, y->rope, E, &failed);
+        key->map.b = mls_converted_copy(b, h * y->rope, y->rope, 1, &failed);
         key->inv_freq = mls_calloc3(y->rope / 2, 1, 1, sizeof *key->inv_freq);
         if (failed || !key->inv_freq) {
             st = mls_fail(err, MLS_E_NOMEM, "no memory for layer %zu", y->l);
@@ -223,7 +223,8 @@ static mls_status read_latent(const layer *y, size_t at, const char *down, bool 
     v->holds_keys = keys;
     v->holds_values = values;
     return st ? st
-              : mls_converted_read(&v->down, y->c, y->l, down, v->r, y->config->E, err);
+              : mls_converted_read(&v->down.w, y->c, y->l, down, v->r, y->config->E,
+                                   err);
 }
 
 /*
@@ -249,8 +250,8 @@ static mls_status read_side(const layer *y, const side *s, size_t at, bool low_r
             .r = s->n,
             .holds_keys = s->keys,
             .holds_values = !s->keys,
-            .down = mls_converted_copy(up, h * s->n, s->n, columns, &failed),
-            .down_bias = mls_converted_copy(b, h * s->n, s->n, 1, &failed)};
+            .down.w = mls_converted_copy(up, h * s->n, s->n, columns, &failed),
+            .down.b = mls_converted_copy(b, h * s->n, s->n, 1, &failed)};
     for (size_t g = 0; g < y->f->G; g++) {
         mls_read_head *head = &y->f->head[g];
         const size_t h = g / repeat;
@@ -264,13 +265,13 @@ static mls_status read_side(const layer *y, const side *s, size_t at, bool low_r
         if (s->keys) {
             head->key_latent = latent;
             head->n_key = s->n;
-            head->up_key = rows;
-            head->key_bias = bias;
+            head->key.w = rows;
+            head->key.b = bias;
         } else {
             head->value_latent = latent;
             head->n_value = s->n;
-            head->up_value = rows;
-            head->value_bias = bias;
+            head->value.w = rows;
+            head->value.b = bias;
         }
     }
     if (failed)
@@ -344,9 +345,10 @@ mls_status mls_converted_mha2mla(mls_latent_form *f, const mls_checkpoint *c,
             .key_latent = MLS_NONE, .rope_key = MLS_NONE, .value_latent = MLS_NONE};
     if ((st = read_queries(&y, err)) || (st = read_rope_keys(&y, s, err)) ||
         (st = read_kv(&y, joint, low_k, low_v, err)) ||
-        (st = mls_converted_read(&f->wo, c, l, "o_proj.weight", config->E,
+        (st = mls_converted_read(&f->output.w, c, l, "o_proj.weight", config->E,
                                  config->H * config->D, err)) ||
-        (st = mls_converted_read_bias(&f->bo, c, l, "o_proj.bias", config->E, err)) ||
+        (st = mls_converted_read_bias(&f->output.b, c, l, "o_proj.bias", config->E,
+                                      err)) ||
         (st = mls_latent_check(f, err)))
         mls_latent_free(f);
     return st;

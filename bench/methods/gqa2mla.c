@@ -74,29 +74,29 @@ static mls_status build(const mls_method_input *in, const mls_setting *s,
         return st;
     out->latent[0] = (mls_latent_vector){
         .r = G * D,
-        .down = copy(layer->wk, G * D * E, &failed),
-        .down_bias = copy(layer->bk, G * D, &failed),
+        .down.w = copy(layer->wk, G * D * E, &failed),
+        .down.b = copy(layer->bk, G * D, &failed),
         .holds_keys = true,
     };
     out->latent[1] = (mls_latent_vector){
         .r = G * D,
-        .down = copy(layer->wv, G * D * E, &failed),
-        .down_bias = copy(layer->bv, G * D, &failed),
+        .down.w = copy(layer->wv, G * D * E, &failed),
+        .down.b = copy(layer->bv, G * D, &failed),
         .holds_values = true,
     };
     for (size_t g = 0; g < G; g++)
         out->head[g] = (mls_read_head){
             .key_latent = 0,
             .n_key = D,
-            .up_key = repeat(g, G, D, &failed),
+            .key.w = repeat(g, G, D, &failed),
             .rotation = no_rope ? MLS_ROTATE_NEVER : MLS_ROTATE_AFTER_READ,
             .rope_key = MLS_NONE,
             .value_latent = 1,
             .n_value = D,
-            .up_value = repeat(g, G, D, &failed),
+            .value.w = repeat(g, G, D, &failed),
         };
-    out->wq = copy(layer->wq, c->H * D * E, &failed);
-    out->bq = copy(layer->bq, c->H * D, &failed);
+    out->query.w = copy(layer->wq, c->H * D * E, &failed);
+    out->query.b = copy(layer->bq, c->H * D, &failed);
     out->q_norm = copy(layer->q_norm, D, &failed);
     out->k_norm = copy(layer->k_norm, D, &failed);
     if (failed)

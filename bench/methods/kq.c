@@ -200,13 +200,12 @@ static mls_status fill(mls_latent_form *f, const mls_config *c, const mls_layer 
         if (h->n_key) {
             h->key_latent = 0;
             h->rotation = turn ? MLS_ROTATE_AFTER_READ : MLS_ROTATE_NEVER;
-            st = mls_kq_stack_read(&y, at, h->n_key, &h->up_key, &h->key_bias, err);
+            st = mls_kq_stack_read(&y, at, h->n_key, &h->key.w, &h->key.b, err);
             at += h->n_key;
         }
         h->value_latent = 0;
         if (!st)
-            st = mls_kq_stack_read(&y, at, h->n_value, &h->up_value, &h->value_bias,
-                                   err);
+            st = mls_kq_stack_read(&y, at, h->n_value, &h->value.w, &h->value.b, err);
         at += h->n_value;
     }
     mls_kq_stack_free(&y);

@@ -87,18 +87,18 @@ static mls_status add_rope_key(mls_latent_form *f, const basis *a, const mls_con
     double *inv_freq = mls_calloc3(c->D / 2, 1, 1, sizeof *inv_freq);
 
     key->n = a->n_rope;
-    key->w = mls_calloc3(a->n_rope, c->E, 1, sizeof *key->w);
+    key->map.w = mls_calloc3(a->n_rope, c->E, 1, sizeof *key->map.w);
     key->inv_freq = mls_calloc3(a->n_rope / 2, 1, 1, sizeof *key->inv_freq);
     if (layer->bk)
-        key->bias = mls_calloc3(a->n_rope, 1, 1, sizeof *key->bias);
-    if (!inv_freq || !key->w || !key->inv_freq || (layer->bk && !key->bias)) {
+        key->map.b = mls_calloc3(a->n_rope, 1, 1, sizeof *key->map.b);
+    if (!inv_freq || !key->map.w || !key->inv_freq || (layer->bk && !key->map.b)) {
         free(inv_freq);
         return no_memory(layer, err);
     }
     for (size_t i = 0; i < a->n_rope * c->E; i++)
-        key->w[i] = (float)a->w[i];
+        key->map.w[i] = (float)a->w[i];
     for (size_t i = 0; layer->bk && i < a->n_rope; i++)
-        key->bias[i] = (float)a->b[i];
+        key->map.b[i] = (float)a->b[i];
     mls_rope_frequencies(inv_freq, &c->rope, c->D);
     mls_rorope_frequencies(&a->turn, inv_freq, key->inv_freq);
     free(inv_freq);
@@ -113,17 +113,17 @@ static mls_status add_queries(mls_latent_form *f, const basis *a, const mls_conf
     double *q = mls_calloc3(D, E, 1, sizeof *q);
     double *met = mls_calloc3(a->n_rope, E, 1, sizeof *met);
 
-    f->wq = mls_calloc3(c->H * rows, E, 1, sizeof *f->wq);
+    f->query.w = mls_calloc3(c->H * rows, E, 1, sizeof *f->query.w);
     if (layer->bq)
-        f->bq = mls_calloc3(c->H * rows, 1, 1, sizeof *f->bq);
-    if (!q || !met || !f->wq || (layer->bq && !f->bq)) {
+        f->query.b = mls_calloc3(c->H * rows, 1, 1, sizeof *f->query.b);
+    if (!q || !met || !f->query.w || (layer->bq && !f->query.b)) {
         free(q);
         free(met);
         return no_memory(layer, err);
     }
     for (size_t h = 0; h < c->H; h++) {
         const size_t g = h / (c->H / c->G);
-        float *to = f->wq + h * rows * E;
+        float *to = f->query.w + h * rows * E;
 
         memcpy(to, layer->wq + h * D * E, D * E * sizeof *to);
         for (size_t i = 0; i < D * E; i++)
@@ -133,12 +133,12 @@ static mls_status add_queries(mls_latent_form *f, const basis *a, const mls_conf
             to[D * E + i] = (float)met[i];
         if (!layer->bq)
             continue;
-        memcpy(f->bq + h * rows, layer->bq + h * D, D * sizeof *f->bq);
+        memcpy(f->query.b + h * rows, layer->bq + h * D, D * sizeof *f->query.b);
         for (size_t i = 0; i < D; i++)
             q[i] = (double)layer->bq[h * D + i];
         mls_rorope_queries(&a->turn, g, q, 1, met);
         for (size_t i = 0; i < a->n_rope; i++)
-            f->bq[h * rows + D + i] = (float)met[i];
+            f->query.b[h * rows + D + i] = (float)met[i];
     }
     free(q);
     free(met);
@@ -209,21 +209,21 @@ static mls_status read_key(mls_read_head *h, const mls_kq_stack *y, const double
 {
     double *key = mls_calloc3(D, y->r, 1, sizeof *key);
 
-    h->up_key = mls_calloc3(D, y->r, 1, sizeof *h->up_key);
-    h->key_bias = mls_calloc3(D, 1, 1, sizeof *h->key_bias);
-    if (!key || !h->up_key || !h->key_bias) {
+    h->key.w = mls_calloc3(D, y->r, 1, sizeof *h->key.w);
+    h->key.b = mls_calloc3(D, 1, 1, sizeof *h->key.b);
+    if (!key || !h->key.w || !h->key.b) {
         free(key);
         return no_memory(layer, err);
     }
     mls_matmul(key, up, false, y->up, false, D, y->r, n);
     for (size_t i = 0; i < D * y->r; i++)
-        h->up_key[i] = (float)key[i];
+        h->key.w[i] = (float)key[i];
     for (size_t i = 0; i < D; i++) {
         double sum = 0;
 
         for (size_t j = 0; j < n; j++)
             sum += up[i * n + j] * y->mean[j];
-        h->key_bias[i] = (float)sum;
+        h->key.b[i] = (float)sum;
     }
     free(key);
     return MLS_OK;
@@ -261,8 +261,8 @@ mls_status mls_kq_shared_form(mls_latent_form *out, const mls_kq_shared *p,
         h->n_key = h->n_value = D;
         st = read_key(h, &y, a.up[g], D, a.n_rest, layer, err);
         if (!st)
-            st = mls_kq_stack_read(&y, a.n_rest + g * D, D, &h->up_value,
-                                   &h->value_bias, err);
+            st = mls_kq_stack_read(&y, a.n_rest + g * D, D, &h->value.w, &h->value.b,
+                                   err);
     }
     if (!st)
         st = add_queries(out, &a, c, layer, err);

@@ -104,9 +104,9 @@ static mls_status set_down(mls_latent_vector *v, const mls_kq_stack *y,
 
     v->r = r;
     v->holds_keys = v->holds_values = true;
-    v->down = mls_calloc3(r, E, 1, sizeof *v->down);
-    v->down_bias = mls_calloc3(r, 1, 1, sizeof *v->down_bias);
-    if (!w || !down || !v->down || !v->down_bias) {
+    v->down.w = mls_calloc3(r, E, 1, sizeof *v->down.w);
+    v->down.b = mls_calloc3(r, 1, 1, sizeof *v->down.b);
+    if (!w || !down || !v->down.w || !v->down.b) {
         free(w);
         free(down);
         return no_memory(err);
@@ -115,13 +115,13 @@ static mls_status set_down(mls_latent_vector *v, const mls_kq_stack *y,
         w[i] = (double)y->w[i];
     mls_matmul(down, u_root, false, w, false, r, E, m);
     for (size_t i = 0; i < r * E; i++)
-        v->down[i] = (float)down[i];
+        v->down.w[i] = (float)down[i];
     for (size_t i = 0; i < r; i++) {
         double sum = 0;
 
         for (size_t j = 0; j < m; j++)
             sum += u_root[i * m + j] * ((double)y->b[j] - y->mean[j]);
-        v->down_bias[i] = (float)sum;
+        v->down.b[i] = (float)sum;
     }
     free(w);
     free(down);

@@ -85,10 +85,10 @@ static mls_status add_rope_key(mls_latent_form *f, const rotated *y,
     double inv_freq[MLS_DIM_MAX / 2];
 
     key->n = y->R;
-    key->w = mls_new_floats(y->keys, y->R * f->E);
-    key->bias = y->keys_b ? mls_new_floats(y->keys_b, y->R) : NULL;
+    key->map.w = mls_new_floats(y->keys, y->R * f->E);
+    key->map.b = y->keys_b ? mls_new_floats(y->keys_b, y->R) : NULL;
     key->inv_freq = mls_calloc3(y->R / 2, 1, 1, sizeof *key->inv_freq);
-    if (!key->w || !key->inv_freq || (y->keys_b && !key->bias))
+    if (!key->map.w || !key->inv_freq || (y->keys_b && !key->map.b))
         return no_memory(layer, err);
     mls_rope_frequencies(inv_freq, &c->rope, c->D);
     mls_rorope_frequencies(&y->basis, inv_freq, key->inv_freq);
@@ -161,14 +161,14 @@ static mls_status add_read_back(mls_latent_form *f, const rotated *y,
                 unrotate[i] = i % y->n_rest == g * D + i / y->n_rest;
         head->value_latent = 0;
         head->n_value = D;
-        head->up_value = mls_new_floats(values + g * D * r, D * r);
+        head->value.w = mls_new_floats(values + g * D * r, D * r);
         if (y->n_rest > 0) {
             mls_matmul(up, unrotate, false, rest, false, D, r, y->n_rest);
             head->key_latent = 0;
             head->n_key = D;
-            head->up_key = mls_new_floats(up, D * r);
+            head->key.w = mls_new_floats(up, D * r);
         }
-        if (!head->up_value || (y->n_rest > 0 && !head->up_key)) {
+        if (!head->value.w || (y->n_rest > 0 && !head->key.w)) {
             st = no_memory(layer, err);
             goto done;
         }
@@ -238,14 +238,14 @@ static mls_status add_latent(mls_latent_form *f, const rotated *y,
     }
     mls_matmul(down, basis, false, z, false, r, E, n);
     *v = (mls_latent_vector){.r = r, .holds_keys = y->n_rest > 0, .holds_values = true};
-    v->down = mls_new_floats(down, r * E);
+    v->down.w = mls_new_floats(down, r * E);
     if (biased) {
         down_b = mls_calloc3(r, 1, 1, sizeof *down_b);
         if (down_b)
             mls_matmul(down_b, basis, false, z_b, false, r, 1, n);
-        v->down_bias = down_b ? mls_new_floats(down_b, r) : NULL;
+        v->down.b = down_b ? mls_new_floats(down_b, r) : NULL;
     }
-    if (!v->down || (biased && !v->down_bias)) {
+    if (!v->down.w || (biased && !v->down.b)) {
         st = no_memory(layer, err);
         goto done;
     }
@@ -309,10 +309,10 @@ static mls_status reduce_queries(mls_latent_form *f, double **left, size_t r,
     if (b)
         mls_matmul(down_b, basis, false, b, false, r, 1, n);
     f->q_rank = r;
-    f->q_down = mls_new_floats(down, r * f->E);
-    f->q_down_bias = b ? mls_new_floats(down_b, r) : NULL;
+    f->q_down.w = mls_new_floats(down, r * f->E);
+    f->q_down.b = b ? mls_new_floats(down_b, r) : NULL;
     *left = columns_of(basis, r, n, 0, n, 1.0);
-    if (!f->q_down || (b && !f->q_down_bias) || !*left)
+    if (!f->q_down.w || (b && !f->q_down.b) || !*left)
         st = no_memory(layer, err);
 
 done:
@@ -342,12 +342,12 @@ static mls_status add_queries(mls_latent_form *f, const rotated *y,
         (st = reduce_queries(f, &left, p->q_rank, layer, w, b, stats, err)))
         goto done;
     expand_queries(out, f, y, left ? left : w, columns);
-    f->wq = mls_new_floats(out, rows * columns);
+    f->query.w = mls_new_floats(out, rows * columns);
     if (b && !left) {
         expand_queries(out, f, y, b, 1);
-        f->bq = mls_new_floats(out, rows);
+        f->query.b = mls_new_floats(out, rows);
     }
-    if (!f->wq || (b && !left && !f->bq))
+    if (!f->query.w || (b && !left && !f->query.b))
         st = no_memory(layer, err);
 
 done:

@@ -359,10 +359,10 @@ static mls_status add_rope_key(mls_latent_form *f, const heads *y,
     mls_rope_key *key = f->rope_key;
 
     key->n = n;
-    key->w = mls_calloc3(n, E, 1, sizeof *key->w);
-    key->bias = layer->bk ? mls_calloc3(n, 1, 1, sizeof *key->bias) : NULL;
+    key->map.w = mls_calloc3(n, E, 1, sizeof *key->map.w);
+    key->map.b = layer->bk ? mls_calloc3(n, 1, 1, sizeof *key->map.b) : NULL;
     key->inv_freq = mls_calloc3(n / 2, 1, 1, sizeof *key->inv_freq);
-    if (!key->w || !key->inv_freq || (layer->bk && !key->bias))
+    if (!key->map.w || !key->inv_freq || (layer->bk && !key->map.b))
         return mls_fail(err, MLS_E_NOMEM, "no memory for a rope key of %zu dims", n);
     memcpy(key->inv_freq, y->inv_freq, n / 2 * sizeof *key->inv_freq);
     for (size_t i = 0; i < n; i++) {
@@ -371,14 +371,14 @@ static mls_status add_rope_key(mls_latent_form *f, const heads *y,
 
             for (size_t g = 0; g < f->G; g++)
                 sum += (double)layer->wk[(g * f->D + y->rope[i]) * E + e];
-            key->w[i * E + e] = (float)(sum / (double)f->G);
+            key->map.w[i * E + e] = (float)(sum / (double)f->G);
         }
-        if (key->bias) {
+        if (key->map.b) {
             double sum = 0.0;
 
             for (size_t g = 0; g < f->G; g++)
                 sum += (double)layer->bk[g * f->D + y->rope[i]];
-            key->bias[i] = (float)(sum / (double)f->G);
+            key->map.b[i] = (float)(sum / (double)f->G);
         }
     }
     for (size_t g = 0; g < f->G; g++)
@@ -402,16 +402,16 @@ static mls_status add_latent(mls_latent_form *f, const heads *y, const params *p
     mls_status st = MLS_OK;
 
     *v = (mls_latent_vector){.r = r, .holds_keys = true, .holds_values = true};
-    v->down = mls_calloc3(r, E, 1, sizeof *v->down);
-    if (!w || !up || !v->down) {
+    v->down.w = mls_calloc3(r, E, 1, sizeof *v->down.w);
+    if (!w || !up || !v->down.w) {
         st = mls_fail(err, MLS_E_NOMEM, "no memory for a latent of %zu", r);
         goto done;
     }
-    st = mls_factor_weights(v->down, up, w, m, E, r, MLS_SIGMA_DOWN, err);
+    st = mls_factor_weights(v->down.w, up, w, m, E, r, MLS_SIGMA_DOWN, err);
     if (st)
         goto done;
     for (size_t i = 0; i < r * E; i++)
-        v->down[i] *= root;
+        v->down.w[i] *= root;
     for (size_t i = 0; i < m * r; i++)
         up[i] /= root;
     for (size_t g = 0; g < G; g++) {
@@ -421,31 +421,30 @@ static mls_status add_latent(mls_latent_form *f, const heads *y, const params *p
         head->n_value = D;
         head->value_latent = 0;
         head->key_latent = y->n_nope > 0 ? 0 : MLS_NONE;
-        head->up_value = mls_calloc3(D, r, 1, sizeof *head->up_value);
-        head->up_key =
-            y->n_nope > 0 ? mls_calloc3(y->n_nope, r, 1, sizeof *head->up_key) : NULL;
-        head->key_bias = layer->bk && y->n_nope > 0
-                             ? mls_calloc3(y->n_nope, 1, 1, sizeof *head->key_bias)
-                             : NULL;
-        head->value_bias =
-            layer->bv ? mls_calloc3(D, 1, 1, sizeof *head->value_bias) : NULL;
-        if (!head->up_value || (y->n_nope > 0 && !head->up_key) ||
-            (layer->bk && y->n_nope > 0 && !head->key_bias) ||
-            (layer->bv && !head->value_bias)) {
+        head->value.w = mls_calloc3(D, r, 1, sizeof *head->value.w);
+        head->key.w =
+            y->n_nope > 0 ? mls_calloc3(y->n_nope, r, 1, sizeof *head->key.w) : NULL;
+        head->key.b = layer->bk && y->n_nope > 0
+                          ? mls_calloc3(y->n_nope, 1, 1, sizeof *head->key.b)
+                          : NULL;
+        head->value.b = layer->bv ? mls_calloc3(D, 1, 1, sizeof *head->value.b) : NULL;
+        if (!head->value.w || (y->n_nope > 0 && !head->key.w) ||
+            (layer->bk && y->n_nope > 0 && !head->key.b) ||
+            (layer->bv && !head->value.b)) {
             st = mls_fail(err, MLS_E_NOMEM, "no memory for a latent of %zu", r);
             goto done;
         }
-        memcpy(head->up_value, up + (G * keys + g * D) * r,
-               D * r * sizeof *head->up_value);
-        if (head->value_bias)
-            memcpy(head->value_bias, layer->bv + g * D, D * sizeof *head->value_bias);
+        memcpy(head->value.w, up + (G * keys + g * D) * r,
+               D * r * sizeof *head->value.w);
+        if (head->value.b)
+            memcpy(head->value.b, layer->bv + g * D, D * sizeof *head->value.b);
         for (size_t i = 0; i < y->n_nope; i++) {
             const size_t row = p->init == INIT_THEIRS ? y->nope[i] : i;
 
-            memcpy(head->up_key + i * r, up + (g * keys + row) * r,
-                   r * sizeof *head->up_key);
-            if (head->key_bias)
-                head->key_bias[i] = layer->bk[g * D + y->nope[i]];
+            memcpy(head->key.w + i * r, up + (g * keys + row) * r,
+                   r * sizeof *head->key.w);
+            if (head->key.b)
+                head->key.b[i] = layer->bk[g * D + y->nope[i]];
         }
     }
 
@@ -467,30 +466,31 @@ static mls_status add_queries(mls_latent_form *f, const heads *y,
     mls_status st = MLS_OK;
 
     f->q_rank = q_rank;
-    f->wq = mls_calloc3(f->H * n, columns, 1, sizeof *f->wq);
-    f->bq = layer->bq ? mls_calloc3(f->H * n, 1, 1, sizeof *f->bq) : NULL;
+    f->query.w = mls_calloc3(f->H * n, columns, 1, sizeof *f->query.w);
+    f->query.b = layer->bq ? mls_calloc3(f->H * n, 1, 1, sizeof *f->query.b) : NULL;
     if (q_rank) {
         wq = mls_new_doubles(layer->wq, all * f->E);
         left = mls_calloc3(all, q_rank, 1, sizeof *left);
-        f->q_down = mls_calloc3(q_rank, f->E, 1, sizeof *f->q_down);
+        f->q_down.w = mls_calloc3(q_rank, f->E, 1, sizeof *f->q_down.w);
     }
-    if (!f->wq || (layer->bq && !f->bq) || (q_rank && (!wq || !left || !f->q_down))) {
+    if (!f->query.w || (layer->bq && !f->query.b) ||
+        (q_rank && (!wq || !left || !f->q_down.w))) {
         st = mls_fail(err, MLS_E_NOMEM, "no memory for the queries of %zu heads", f->H);
         goto done;
     }
     if (q_rank) {
-        st = mls_factor_weights(f->q_down, left, wq, all, f->E, q_rank, MLS_SIGMA_DOWN,
-                                err);
+        st = mls_factor_weights(f->q_down.w, left, wq, all, f->E, q_rank,
+                                MLS_SIGMA_DOWN, err);
         from = left;
     }
     for (size_t h = 0; h < f->H && !st; h++)
         for (size_t i = 0; i < n; i++) {
             const size_t dim = i < y->n_nope ? y->nope[i] : y->rope[i - y->n_nope];
 
-            memcpy(f->wq + (h * n + i) * columns, from + (h * f->D + dim) * columns,
-                   columns * sizeof *f->wq);
-            if (f->bq)
-                f->bq[h * n + i] = layer->bq[h * f->D + dim];
+            memcpy(f->query.w + (h * n + i) * columns,
+                   from + (h * f->D + dim) * columns, columns * sizeof *f->query.w);
+            if (f->query.b)
+                f->query.b[h * n + i] = layer->bq[h * f->D + dim];
         }
 
 done:

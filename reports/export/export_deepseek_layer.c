@@ -59,7 +59,7 @@ mls_status mls_deepseek_shape_of(mls_deepseek_shape *s, const mls_latent_form *f
             return unfit(f, "rotates keys that come from the latent", err);
         if (h->n_key != f->head[0].n_key || h->n_value != f->head[0].n_value)
             return unfit(f, "has heads of different widths", err);
-        s->o_bias = s->o_bias || h->value_bias;
+        s->o_bias = s->o_bias || h->value.b;
     }
     s->E = f->E;
     s->H = f->H;
@@ -68,9 +68,9 @@ mls_status mls_deepseek_shape_of(mls_deepseek_shape *s, const mls_latent_form *f
     s->nope = f->head[0].n_key;
     s->value = f->head[0].n_value;
     s->q_rank = f->q_rank;
-    s->bias = f->q_down_bias || f->latent[0].down_bias || f->rope_key[0].bias;
-    s->q_bias = f->bq != NULL;
-    s->o_bias = s->o_bias || f->bo;
+    s->bias = f->q_down.b || f->latent[0].down.b || f->rope_key[0].map.b;
+    s->q_bias = f->query.b != NULL;
+    s->o_bias = s->o_bias || f->output.b;
     order_pairs(pair, f->rope_key[0].inv_freq, s->rope / 2);
     for (size_t i = 0; i < s->rope / 2; i++)
         s->inv_freq[i] = f->rope_key[0].inv_freq[pair[i]];
@@ -205,12 +205,12 @@ static void fill_queries(float *w, float *b, const mls_deepseek_shape *s,
         const size_t from =
             i - at +
             (at < s->nope ? at : s->nope + rope_row(pair, s->rope, at - s->nope));
-        const float *row = f->wq + from * columns;
+        const float *row = f->query.w + from * columns;
 
         for (size_t e = 0; e < columns; e++)
             w[i * columns + e] = (float)(fold * (double)row[e]);
-        if (b && f->bq)
-            b[i] = (float)(fold * (double)f->bq[from]);
+        if (b && f->query.b)
+            b[i] = (float)(fold * (double)f->query.b[from]);
     }
 }
 
@@ -228,14 +228,14 @@ static void fill_down(float *w, float *b, const mls_deepseek_shape *s, double sc
     const mls_latent_vector *v = &f->latent[0];
     const mls_rope_key *key = &f->rope_key[0];
 
-    scaled(w, v->down, s->rank * s->E, scale);
-    scaled(b, v->down_bias, s->rank, scale);
+    scaled(w, v->down.w, s->rank * s->E, scale);
+    scaled(b, v->down.b, s->rank, scale);
     for (size_t i = 0; i < s->rope; i++) {
         const size_t from = rope_row(pair, s->rope, i);
 
-        memcpy(w + (s->rank + i) * s->E, key->w + from * s->E, s->E * sizeof *w);
-        if (b && key->bias)
-            b[s->rank + i] = key->bias[from];
+        memcpy(w + (s->rank + i) * s->E, key->map.w + from * s->E, s->E * sizeof *w);
+        if (b && key->map.b)
+            b[s->rank + i] = key->map.b[from];
     }
 }
 
@@ -253,9 +253,9 @@ static void fill_up(float *w, const mls_deepseek_shape *s, const mls_latent_form
     for (size_t h = 0; h < s->H; h++) {
         const mls_read_head *head = &f->head[h / (f->H / f->G)];
 
-        fill_rows(w, head->up_key, s->nope, s->rank);
+        fill_rows(w, head->key.w, s->nope, s->rank);
         w += s->nope * s->rank;
-        fill_rows(w, head->up_value, s->value, s->rank);
+        fill_rows(w, head->value.w, s->value, s->rank);
         w += s->value * s->rank;
     }
 }
@@ -267,13 +267,14 @@ static void fill_output_bias(float *b, const mls_deepseek_shape *s,
     const size_t columns = s->H * s->value;
 
     for (size_t e = 0; e < s->E; e++) {
-        double sum = f->bo ? (double)f->bo[e] : 0.0;
+        double sum = f->output.b ? (double)f->output.b[e] : 0.0;
 
         for (size_t h = 0; h < s->H; h++) {
-            const float *bias = f->head[h / (f->H / f->G)].value_bias;
+            const float *bias = f->head[h / (f->H / f->G)].value.b;
 
             for (size_t i = 0; bias && i < s->value; i++)
-                sum += (double)f->wo[e * columns + h * s->value + i] * (double)bias[i];
+                sum += (double)f->output.w[e * columns + h * s->value + i] *
+                       (double)bias[i];
         }
         b[e] = (float)sum;
     }
@@ -321,12 +322,12 @@ mls_status mls_deepseek_make(mls_deepseek_layer *y, const mls_deepseek_shape *s,
                             f->layer);
         }
     order_pairs(pair, f->rope_key[0].inv_freq, s->rope / 2);
-    scaled(q_down, f->q_down, s->q_rank * E, norms->q.scale);
-    scaled(q_down_b, f->q_down_bias, s->q_rank, norms->q.scale);
+    scaled(q_down, f->q_down.w, s->q_rank * E, norms->q.scale);
+    scaled(q_down_b, f->q_down.b, s->q_rank, norms->q.scale);
     fill_queries(q, q_b, s, f, pair);
     fill_down(down, down_b, s, norms->kv.scale, f, pair);
     fill_up(up, s, f);
-    memcpy(o, f->wo, E * H * s->value * sizeof *o);
+    memcpy(o, f->output.w, E * H * s->value * sizeof *o);
     if (o_b)
         fill_output_bias(o_b, s, f);
     return MLS_OK;

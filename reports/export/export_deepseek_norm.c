@@ -99,11 +99,10 @@ mls_status mls_deepseek_norms(mls_deepseek_norms_of *out, const mls_export *job,
         st = input_norm(&g, job, f->layer, err);
         if (!st)
             out->kv = linear_norm(
-                largest_mean_square(v->down, v->down_bias, g, v->r, f->E), eps);
+                largest_mean_square(v->down.w, v->down.b, g, v->r, f->E), eps);
         if (!st && f->q_rank)
             out->q = linear_norm(
-                largest_mean_square(f->q_down, f->q_down_bias, g, f->q_rank, f->E),
-                eps);
+                largest_mean_square(f->q_down.w, f->q_down.b, g, f->q_rank, f->E), eps);
         free(g);
         return st;
     }
@@ -113,10 +112,10 @@ mls_status mls_deepseek_norms(mls_deepseek_norms_of *out, const mls_export *job,
                         "data; it needs --capture RUN.h5, written by mlascope capture");
     st = mls_capture_stats(job->in->capture, f->layer, &stats, err);
     if (!st)
-        st = fitted_norm(&out->kv, &stats, v->down, v->down_bias, v->r, eps, err);
+        st = fitted_norm(&out->kv, &stats, v->down.w, v->down.b, v->r, eps, err);
     if (!st && f->q_rank)
-        st = fitted_norm(&out->q, &stats, f->q_down, f->q_down_bias, f->q_rank, eps,
-                         err);
+        st =
+            fitted_norm(&out->q, &stats, f->q_down.w, f->q_down.b, f->q_rank, eps, err);
     mls_layer_stats_free(&stats);
     return st;
 }

@@ -265,9 +265,9 @@ static void column_norms(const mls_latent_form *f, double *norm)
             const mls_read_head *h = &f->head[g];
 
             for (size_t j = 0; j < h->n_key; j++)
-                norm[i] += pow((double)h->up_key[j * r + i], 2);
+                norm[i] += pow((double)h->key.w[j * r + i], 2);
             for (size_t j = 0; j < h->n_value; j++)
-                norm[i] += pow((double)h->up_value[j * r + i], 2);
+                norm[i] += pow((double)h->value.w[j * r + i], 2);
         }
         norm[i] = sqrt(norm[i]);
     }
@@ -308,7 +308,7 @@ static void mha2mla_joint_and_elitekv_j_lrd_factorize_the_same_matrix(void **sta
         assert_close(a[i], want[i], 1e-6 * want[0]);
         assert_close(b[i], want[i], 1e-6 * want[0]);
         for (size_t e = 0; e < E; e++)
-            down += pow((double)f.latent[0].down[i * E + e], 2);
+            down += pow((double)f.latent[0].down.w[i * E + e], 2);
         assert_close(down, 1.0, 1e-6); /* singular values are on the up side */
     }
     mls_latent_free(&f);
@@ -336,8 +336,8 @@ static void more_rank_never_raises_the_error_of_keys_and_values(void **state)
                 for (size_t e = 0; e < E; e++) {
                     double y = 0.0;
                     for (size_t j = 0; j < rank; j++)
-                        y += (double)f.head[g].up_value[i * rank + j] *
-                             (double)f.latent[0].down[j * E + e];
+                        y += (double)f.head[g].value.w[i * rank + j] *
+                             (double)f.latent[0].down.w[j * E + e];
                     error += pow(y - (double)s.layer.wv[(g * 12 + i) * E + e], 2);
                 }
         assert_true(error <= last * (1.0 + 1e-6) + 1e-9);
@@ -430,10 +430,10 @@ static void x_ecomla_starts_as_its_code_does(void **state)
         static const size_t dims[DR] = {8, 10, 9, 11};
         const size_t dim = dims[i];
 
-        assert_close((double)f.rope_key[0].bias[i],
+        assert_close((double)f.rope_key[0].map.b[i],
                      ((double)s.layer.bk[dim] + (double)s.layer.bk[D + dim]) / 2, 1e-7);
         for (size_t e = 0; e < E; e++)
-            assert_close((double)f.rope_key[0].w[i * E + e],
+            assert_close((double)f.rope_key[0].map.w[i * E + e],
                          ((double)s.layer.wk[dim * E + e] +
                           (double)s.layer.wk[(D + dim) * E + e]) /
                              2,
@@ -448,11 +448,11 @@ static void x_ecomla_starts_as_its_code_does(void **state)
                 double value = 0.0, key = 0.0;
 
                 for (size_t j = 0; j < R; j++) {
-                    const double down = (double)f.latent[0].down[j * E + e];
+                    const double down = (double)f.latent[0].down.w[j * E + e];
 
-                    value += (double)f.head[g].up_value[i * R + j] * down;
+                    value += (double)f.head[g].value.w[i * R + j] * down;
                     if (i < NOPE)
-                        key += (double)f.head[g].up_key[i * R + j] * down;
+                        key += (double)f.head[g].key.w[i * R + j] * down;
                 }
                 assert_close(value, (double)s.layer.wv[(g * D + i) * E + e], 1e-5);
                 if (i < NOPE)
@@ -466,8 +466,8 @@ static void x_ecomla_starts_as_its_code_does(void **state)
             for (size_t e = 0; e < E; e++) {
                 double q = 0.0;
                 for (size_t j = 0; j < R; j++)
-                    q +=
-                        (double)f.wq[(h * D + i) * R + j] * (double)f.q_down[j * E + e];
+                    q += (double)f.query.w[(h * D + i) * R + j] *
+                         (double)f.q_down.w[j * E + e];
                 assert_close(q, (double)s.layer.wq[(h * D + rows[i]) * E + e], 1e-5);
             }
         }

@@ -88,14 +88,14 @@ static void mixed_form(mls_latent_form *f, const random_layer *s)
     assert_ok(mls_latent_begin(f, &s->config, &s->layer, 1, 0, &err));
     f->latent[0].r = R;
     f->latent[0].holds_keys = f->latent[0].holds_values = true;
-    f->latent[0].down = calloc(R * E, sizeof(float));
+    f->latent[0].down.w = calloc(R * E, sizeof(float));
     for (size_t i = 0; i < R; i++) /* down = mix w */
         for (size_t e = 0; e < E; e++) {
             double sum = 0;
 
             for (size_t j = 0; j < R; j++)
                 sum += mix[i * R + j] * (double)w[j * E + e];
-            f->latent[0].down[i * E + e] = (float)sum;
+            f->latent[0].down.w[i * E + e] = (float)sum;
         }
     for (size_t g = 0; g < G; g++) {
         mls_read_head *h = &f->head[g];
@@ -103,24 +103,24 @@ static void mixed_form(mls_latent_form *f, const random_layer *s)
         h->key_latent = h->value_latent = 0;
         h->n_key = h->n_value = D;
         h->rotation = MLS_ROTATE_AFTER_READ;
-        h->up_key = calloc(D * R, sizeof(float));
-        h->up_value = calloc(D * R, sizeof(float));
-        h->key_bias = calloc(D, sizeof(float));
-        h->value_bias = calloc(D, sizeof(float));
+        h->key.w = calloc(D * R, sizeof(float));
+        h->value.w = calloc(D * R, sizeof(float));
+        h->key.b = calloc(D, sizeof(float));
+        h->value.b = calloc(D, sizeof(float));
         for (size_t d = 0; d < D; d++) {
             for (size_t j = 0; j < R; j++) { /* rows of mix^T */
-                h->up_key[d * R + j] = (float)mix[j * R + g * D + d];
-                h->up_value[d * R + j] = (float)mix[j * R + (G + g) * D + d];
+                h->key.w[d * R + j] = (float)mix[j * R + g * D + d];
+                h->value.w[d * R + j] = (float)mix[j * R + (G + g) * D + d];
             }
-            h->key_bias[d] = b[g * D + d];
-            h->value_bias[d] = b[(G + g) * D + d];
+            h->key.b[d] = b[g * D + d];
+            h->value.b[d] = b[(G + g) * D + d];
         }
     }
-    f->wq = malloc(s->config.H * D * E * sizeof(float));
-    memcpy(f->wq, s->layer.wq, s->config.H * D * E * sizeof(float));
+    f->query.w = malloc(s->config.H * D * E * sizeof(float));
+    memcpy(f->query.w, s->layer.wq, s->config.H * D * E * sizeof(float));
     if (s->layer.bq) {
-        f->bq = malloc(s->config.H * D * sizeof(float));
-        memcpy(f->bq, s->layer.bq, s->config.H * D * sizeof(float));
+        f->query.b = malloc(s->config.H * D * sizeof(float));
+        memcpy(f->query.b, s->layer.bq, s->config.H * D * sizeof(float));
     }
     free(mix);
     free(w);
@@ -181,7 +181,7 @@ static void a_shared_cache_is_the_other_layers_keys_and_values(void **state)
     s.layer.index = 1;
     assert_ok(mls_latent_identity(&second, &s.config, &s.layer, &err));
     second.share_layer = 0;
-    memset(second.latent[0].down, 0, 8 * E * sizeof(float)); /* must not be used */
+    memset(second.latent[0].down.w, 0, 8 * E * sizeof(float)); /* must not be used */
     assert_ok(mls_latent_runner_new(&r, T, 1, false, &err));
     assert_refused(mls_latent_runner_set(r, &second, NULL, &err), MLS_E_INPUT,
                    "was not kept");

@@ -56,11 +56,11 @@ static void the_original_has_none_and_a_tenth_more_output_a_hundredth(void **sta
     assert_ok(mls_output_error(&error, &w, &f->form, &err));
     assert_true(error == 0);
     for (size_t i = 0; i < n; i++)
-        f->form.wo[i] *= 1.1F;
+        f->form.output.w[i] *= 1.1F;
     assert_ok(mls_output_error(&error, &w, &f->form, &err));
     assert_close(error, 0.01, 1e-5);
     for (size_t i = 0; i < n; i++)
-        f->form.wo[i] = f->layer.wo[i];
+        f->form.output.w[i] = f->layer.wo[i];
     mls_output_windows_free(&w);
 }
 
@@ -70,7 +70,7 @@ static void it_is_what_the_attention_loses(void **state)
     fixture *f = *state;
     const mls_config *c = mls_model_config(f->d.model);
     const size_t E = c->E, rows = c->H * c->D, per_group = c->H / c->G;
-    float *down = f->form.latent[0].down, *keep = malloc(c->D * E * sizeof *keep);
+    float *down = f->form.latent[0].down.w, *keep = malloc(c->D * E * sizeof *keep);
     mls_output_windows w = load(f, 2), only;
     double error, share;
 
@@ -81,12 +81,12 @@ static void it_is_what_the_attention_loses(void **state)
 
     /* The output of that group alone, by clearing the others' columns of W_O. */
     for (size_t e = 0; e < E; e++)
-        memset(f->form.wo + e * rows + per_group * c->D, 0,
+        memset(f->form.output.w + e * rows + per_group * c->D, 0,
                (rows - per_group * c->D) * sizeof(float));
     only = load(f, 2);
     share = only.power / w.power;
     assert_close(error, share, 1e-4 * share);
-    memcpy(f->form.wo, f->layer.wo, E * rows * sizeof(float));
+    memcpy(f->form.output.w, f->layer.wo, E * rows * sizeof(float));
     mls_output_windows_free(&only);
     mls_output_windows_free(&w);
     free(keep);
