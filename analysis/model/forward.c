@@ -205,43 +205,57 @@ done:
 
 /* The output head over all sequences; what its jobs share. */
 typedef struct {
-    const mls_states *const *s;
-    size_t n_states;
-    size_t E, V, rows;
-    double eps;
-    float *norm, *head;   /* (E), (V, E) */
-    float *x;             /* (workers, rows, E) */
-    float *logits;        /* (workers, n_states, rows, V) */
-    const float **blocks; /* (workers, n_states): where each variant's logits are */
+    const mls_head_variants *v;
+    size_t rows;
+    float *x; /* (workers, rows, E) */
+    float
+        *logits; /* (workers, 2, rows, V): of variant 0, then of the one that passes */
     mls_variants_seen see;
     void *arg;
 } head_pass;
 
+/* Logits of one block, of every variant in turn. */
+static mls_status show_block(const head_pass *p, mls_logits_view *view, mls_err *err)
+{
+    const mls_head_variants *v = p->v;
+    const size_t E = v->config->E, V = v->config->V;
+    const size_t at = v->s[0]->start[view->sequence] + view->first;
+    float *x = p->x + view->worker * p->rows * E;
+    float *reference = p->logits + view->worker * 2 * p->rows * V;
+    mls_status st = MLS_OK;
+
+    view->reference = reference;
+    for (size_t i = 0; !st && i < v->n; i++) {
+        float *logits = i == 0 ? reference : reference + p->rows * V;
+
+        mls_rmsnorm(x, v->s[i]->h + at * E, v->head[i].norm, v->config->rms_eps,
+                    view->n, E);
+        mls_linear(logits, x, v->head[i].head, NULL, view->n, V, E);
+        view->variant = i;
+        view->logits = logits;
+        st = p->see(p->arg, view, err);
+    }
+    return st;
+}
+
 static mls_status show_sequence(void *arg, size_t job, size_t worker, mls_err *err)
 {
     const head_pass *p = arg;
-    const size_t *start = p->s[0]->start;
-    const size_t T = start[job + 1] - start[job];
-    float *x = p->x + worker * p->rows * p->E;
-    const float **blocks = p->blocks + worker * p->n_states;
-    const size_t rows = even_rows(T, p->rows);
+    const size_t *start = p->v->s[0]->start;
+    const size_t from = p->v->from ? p->v->from[job] : 0;
+    const size_t to = p->v->to ? p->v->to[job] : start[job + 1] - start[job];
+    const size_t rows = p->v->rows ? p->v->rows : even_rows(to - from, p->rows);
+    mls_status st = MLS_OK;
 
-    for (size_t first = 0; first < T; first += rows) {
-        const size_t n = T - first < rows ? T - first : rows;
+    for (size_t first = from; !st && first < to; first += rows) {
+        mls_logits_view view = {.sequence = job,
+                                .worker = worker,
+                                .first = first,
+                                .n = to - first < rows ? to - first : rows};
 
-        for (size_t i = 0; i < p->n_states; i++) {
-            const float *h = p->s[i]->h + (start[job] + first) * p->E; /* (n, E) */
-            float *logits = p->logits + (worker * p->n_states + i) * p->rows * p->V;
-
-            mls_rmsnorm(x, h, p->norm, p->eps, n, p->E);
-            mls_linear(logits, x, p->head, NULL, n, p->V, p->E);
-            blocks[i] = logits;
-        }
-        const mls_status st = p->see(p->arg, job, worker, first, n, blocks, err);
-        if (st)
-            return st;
+        st = show_block(p, &view, err);
     }
-    return MLS_OK;
+    return st;
 }
 
 static size_t head_rows(size_t V)
@@ -253,39 +267,21 @@ static size_t head_rows(size_t V)
                                   : rows;
 }
 
-mls_status mls_head_forward_variants(const mls_model *m, const mls_states *const *s,
-                                     size_t n_states, mls_variants_seen see, void *arg,
-                                     mls_pool *pool, mls_err *err)
+mls_status mls_head_forward_variants(const mls_head_variants *v, mls_variants_seen see,
+                                     void *arg, mls_pool *pool, mls_err *err)
 {
-    const mls_config *c = mls_model_config(m);
-    const size_t threads = mls_pool_threads(pool);
-    head_pass p = {.s = s,
-                   .n_states = n_states,
-                   .E = c->E,
-                   .V = c->V,
-                   .rows = head_rows(c->V),
-                   .eps = c->rms_eps,
-                   .see = see,
-                   .arg = arg};
-    mls_status st = mls_model_head(m, &p.norm, &p.head, err);
+    const size_t threads = mls_pool_threads(pool), V = v->config->V;
+    head_pass p = {
+        .v = v, .rows = v->rows ? v->rows : head_rows(V), .see = see, .arg = arg};
+    mls_status st;
 
-    if (st)
-        goto done;
-    p.x = mls_calloc3(threads, p.rows, p.E, sizeof *p.x);
-    p.logits = mls_calloc3(threads * n_states, p.rows, p.V, sizeof *p.logits);
-    p.blocks = mls_calloc3(threads, n_states, 1, sizeof *p.blocks);
-    if (!p.x || !p.logits || !p.blocks) {
-        st = mls_fail(err, MLS_E_NOMEM, "no memory for %zu x %zu logits", p.rows, p.V);
-        goto done;
-    }
-    st = mls_pool_run(pool, s[0]->N, show_sequence, &p, err);
-
-done:
-    free(p.blocks);
+    p.x = mls_calloc3(threads, p.rows, v->config->E, sizeof *p.x);
+    p.logits = mls_calloc3(2 * threads, p.rows, V, sizeof *p.logits);
+    st = p.x && p.logits
+             ? mls_pool_run(pool, v->s[0]->N, show_sequence, &p, err)
+             : mls_fail(err, MLS_E_NOMEM, "no memory for %zu x %zu logits", p.rows, V);
     free(p.logits);
     free(p.x);
-    free(p.head);
-    free(p.norm);
     return st;
 }
 
@@ -295,12 +291,12 @@ typedef struct {
     void *arg;
 } single;
 
-static mls_status see_single(void *arg, size_t sequence, size_t worker, size_t first,
-                             size_t n, const float *const *logits, mls_err *err)
+static mls_status see_single(void *arg, const mls_logits_view *view, mls_err *err)
 {
     const single *one = arg;
 
-    return one->see(one->arg, sequence, worker, first, n, logits[0], err);
+    return one->see(one->arg, view->sequence, view->worker, view->first, view->n,
+                    view->logits, err);
 }
 
 mls_status mls_head_forward(const mls_model *m, const mls_states *s,
@@ -308,8 +304,16 @@ mls_status mls_head_forward(const mls_model *m, const mls_states *s,
                             mls_err *err)
 {
     single one = {.see = see, .arg = arg};
+    mls_output_head head = {0};
+    const mls_head_variants v = {
+        .config = mls_model_config(m), .n = 1, .s = &s, .head = &head};
+    mls_status st = mls_model_head(m, &head.norm, &head.head, err);
 
-    return mls_head_forward_variants(m, &s, 1, see_single, &one, pool, err);
+    if (!st)
+        st = mls_head_forward_variants(&v, see_single, &one, pool, err);
+    free(head.head);
+    free(head.norm);
+    return st;
 }
 
 double mls_nll(const float *logits, size_t V, int32_t target)

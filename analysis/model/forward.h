@@ -114,19 +114,41 @@ mls_status mls_head_forward(const mls_model *m, const mls_states *s,
                             mls_logits_seen see, void *arg, mls_pool *pool,
                             mls_err *err);
 
-/** The same for several variants: logits[i] (n, V) belongs to s[i]. */
-typedef mls_status (*mls_variants_seen)(void *arg, size_t sequence, size_t worker,
-                                        size_t first, size_t n,
-                                        const float *const *logits, mls_err *err);
+/** Final norm (E) and output matrix (V, E). */
+typedef struct mls_output_head {
+    float *norm, *head;
+} mls_output_head;
+
+/** Variants of the states of one corpus, whose logits are to be seen side by side. */
+typedef struct mls_head_variants {
+    const mls_config *config;
+    size_t n;                    /* at least 1; the first is what others stand beside */
+    const mls_states *const *s;  /* (n) */
+    const mls_output_head *head; /* (n), borrowed; they may be the same */
+    const size_t *from, *to; /* (N) positions from[i] .. to[i] - 1 of sequence i; NULL:
+                                all of them */
+    size_t rows;             /* most positions of a block; 0: about 32 MB of logits */
+} mls_head_variants;
+
+/** Logits of positions first .. first+n-1 of a sequence; borrowed during the call. */
+typedef struct mls_logits_view {
+    size_t sequence, worker, first, n;
+    size_t variant;         /* 0 comes before the others of its block */
+    const float *logits;    /* (n, V) of this variant */
+    const float *reference; /* (n, V) of variant 0 */
+} mls_logits_view;
+
+/** What it returns ends the pass when it is not MLS_OK. */
+typedef mls_status (*mls_variants_seen)(void *arg, const mls_logits_view *view,
+                                        mls_err *err);
 /**
- * The same for several variants of the states of one corpus, side by side: what a
- * comparison needs. The head is read once.
+ * The same for several variants. Beside those of variant 0, which stay while the others
+ * pass, one variant's logits are in memory at a time.
  *
- * @param s  (n_states), at least 1
+ * @return MLS_OK, what `see` returned, or MLS_E_NOMEM
  */
-mls_status mls_head_forward_variants(const mls_model *m, const mls_states *const *s,
-                                     size_t n_states, mls_variants_seen see, void *arg,
-                                     mls_pool *pool, mls_err *err);
+mls_status mls_head_forward_variants(const mls_head_variants *v, mls_variants_seen see,
+                                     void *arg, mls_pool *pool, mls_err *err);
 
 /** Negative log-likelihood (nat) of logits (V) at a target id, in double. */
 double mls_nll(const float *logits, size_t V, int32_t target);

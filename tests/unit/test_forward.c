@@ -121,20 +121,20 @@ static void a_state_that_is_not_finite_is_named(void **state)
 /* What the head showed of one or two variants, all of it. */
 typedef struct {
     const size_t *start;
-    size_t V, n_states;
+    size_t V;
     float *logits[2]; /* (tokens, V) each */
 } seen;
 
-static mls_status keep(void *arg, size_t sequence, size_t worker, size_t first,
-                       size_t n, const float *const *logits, mls_err *err)
+static mls_status keep(void *arg, const mls_logits_view *view, mls_err *err)
 {
     const seen *s = arg;
+    const size_t at = s->start[view->sequence] + view->first;
 
-    (void)worker;
     (void)err;
-    for (size_t i = 0; i < s->n_states; i++)
-        memcpy(s->logits[i] + (s->start[sequence] + first) * s->V, logits[i],
-               n * s->V * sizeof(float));
+    memcpy(s->logits[view->variant] + at * s->V, view->logits,
+           view->n * s->V * sizeof(float));
+    assert_memory_equal(view->reference, s->logits[0] + at * s->V,
+                        view->n * s->V * sizeof(float));
     return MLS_OK;
 }
 
@@ -146,7 +146,8 @@ static void variants_side_by_side_equal_each_alone(void **state)
     int32_t ids[300];
     size_t start[] = {0, 270, 300};
     const mls_corpus corpus = {.ids = ids, .n_ids = 300, .start = start, .N = 2};
-    seen pair = {.start = start, .V = V, .n_states = 2};
+    seen pair = {.start = start, .V = V};
+    mls_output_head head[2];
     mls_states a, b;
     mls_pool *pool;
 
@@ -164,18 +165,26 @@ static void variants_side_by_side_equal_each_alone(void **state)
         pair.logits[i] = malloc(bytes);
         assert_non_null(pair.logits[i]);
     }
-    assert_ok(mls_head_forward_variants(m, both, 2, keep, &pair, pool, &err));
+    assert_ok(mls_model_head(m, &head[0].norm, &head[0].head, &err));
+    head[1] = head[0];
+    mls_head_variants v = {
+        .config = mls_model_config(m), .n = 2, .s = both, .head = head};
+    assert_ok(mls_head_forward_variants(&v, keep, &pair, pool, &err));
     assert_true(memcmp(pair.logits[0], pair.logits[1], V * sizeof(float)) != 0);
     for (size_t i = 0; i < 2; i++) {
-        seen alone = {.start = start, .V = V, .n_states = 1};
+        seen alone = {.start = start, .V = V};
 
         alone.logits[0] = malloc(bytes);
         assert_non_null(alone.logits[0]);
-        assert_ok(mls_head_forward_variants(m, &both[i], 1, keep, &alone, pool, &err));
+        v.n = 1;
+        v.s = &both[i];
+        assert_ok(mls_head_forward_variants(&v, keep, &alone, pool, &err));
         assert_memory_equal(pair.logits[i], alone.logits[0], bytes);
         free(alone.logits[0]);
         free(pair.logits[i]);
     }
+    free(head[0].norm);
+    free(head[0].head);
     mls_states_free(&a);
     mls_states_free(&b);
     mls_pool_free(pool);

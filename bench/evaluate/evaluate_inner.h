@@ -1,0 +1,78 @@
+/*
+ * The three parts of an evaluation: variants run through the layers (variants.c), their
+ * logits are scored (score.c), the scores become figures with intervals (quality.c).
+ */
+#ifndef MLS_EVALUATE_INNER_H
+#define MLS_EVALUATE_INNER_H
+
+#include "analysis/latent/latent.h"
+#include "analysis/model/forward.h"
+#include "bench/evaluate/evaluate.h"
+
+/* --- variants.c --- */
+
+/** One variant on its way through the layers. */
+typedef struct mls_run {
+    mls_states states;
+    mls_latent_runner *runner;
+    size_t scheme_of; /* index of the first run with this scheme, which holds it */
+    mls_ready_scheme *ready;
+    bool kept[MLS_LAYERS_MAX]; /* a later layer shares this layer's cache */
+    size_t begins;             /* first layer that does not run as the original's */
+} mls_run;
+
+/** One pass over the weights: the original and as many variants as fit in memory. */
+typedef struct mls_pass {
+    const mls_method_input *in;
+    const mls_config *config;
+    const mls_corpus *corpus;
+    const mls_variant *variant; /* (n) */
+    size_t n;
+    const mls_evaluate_options *options;
+    const mls_progress *progress;
+    double done, total; /* units of work for the progress: layers times variants */
+
+    mls_states original;
+    mls_plain plain;      /* the original's attention */
+    mls_run *run;         /* (n) */
+    mls_quality *quality; /* (n) seconds, sizes and predicted errors go here */
+} mls_pass;
+
+/** Schemes made ready and states at the embedding; mls_pass_free() on error, too. */
+mls_status mls_pass_start(mls_pass *p, mls_err *err);
+/** Everything through every layer: final states, sizes, predicted errors. */
+mls_status mls_pass_layers(mls_pass *p, mls_err *err);
+void mls_pass_free(mls_pass *p);
+
+/* --- score.c --- */
+
+/** What the logits said; row 0 of each array is the original's. */
+typedef struct mls_scores {
+    size_t n, N;             /* variants without the original, sequences */
+    size_t *row;             /* (N + 1) first scored position of each, counted on */
+    size_t *from, *to;       /* (N) positions from .. to - 1 of a sequence are scored */
+    double *nll, *kl, *top1; /* (n + 1, N) means per sequence */
+    float *kl_at;            /* (n + 1, row[N]) every position's KL */
+} mls_scores;
+
+/** Which positions count; MLS_E_INPUT for a sequence that is too short. */
+mls_status mls_scores_new(mls_scores *s, const mls_corpus *corpus, mls_scored scored,
+                          size_t n, mls_err *err);
+/** The output head over the states of a pass whose layers are done. */
+mls_status mls_score(mls_scores *s, const mls_pass *p, mls_err *err);
+void mls_scores_free(mls_scores *s); /* {0} is accepted */
+
+/* --- quality.c --- */
+
+/**
+ * Means, intervals and percentiles. The original's are written once, by the first pass.
+ * Positions of s->kl_at are sorted in place.
+ *
+ * @param variant  (s->n)
+ */
+mls_status mls_quality_of(mls_quality *original, mls_quality *variant, mls_scores *s,
+                          mls_err *err);
+/** What was not run on the text has NaN for figures. */
+void mls_quality_unmeasured(mls_quality *q);
+
+#endif

@@ -1,0 +1,244 @@
+/*
+ * How far a variant's next-token distributions are from the original's, position by
+ * position: KL(p || q) = sum_v p(v) (a(v) - b(v)) - lse(a) + lse(b), with logits a of
+ * the original and b of the variant. Written so, only p is exponentiated, and the
+ * difference of logits is taken before anything large cancels. The original's logits
+ * of a block are made once and every variant is held against them.
+ */
+#include <math.h>
+#include <stdlib.h>
+
+#include "analysis/numeric/kernels.h"
+#include "bench/evaluate/evaluate_inner.h"
+#include "common/base/checked.h"
+
+enum { BLOCK = 32 }; /* positions whose logits are in memory at once */
+
+mls_status mls_scores_new(mls_scores *s, const mls_corpus *corpus, mls_scored scored,
+                          size_t n, mls_err *err)
+{
+    const size_t N = corpus->N;
+
+    *s = (mls_scores){.n = n,
+                      .N = N,
+                      .row = mls_calloc3(N + 1, 1, 1, sizeof *s->row),
+                      .from = mls_calloc3(N, 1, 1, sizeof *s->from),
+                      .to = mls_calloc3(N, 1, 1, sizeof *s->to),
+                      .nll = mls_calloc3(n + 1, N, 1, sizeof *s->nll),
+                      .kl = mls_calloc3(n + 1, N, 1, sizeof *s->kl),
+                      .top1 = mls_calloc3(n + 1, N, 1, sizeof *s->top1)};
+    if (!s->row || !s->from || !s->to || !s->nll || !s->kl || !s->top1)
+        return mls_fail(err, MLS_E_NOMEM, "no memory to evaluate %zu settings", n);
+    for (size_t i = 0; i < N; i++) {
+        const size_t T = corpus->start[i + 1] - corpus->start[i];
+
+        s->from[i] = scored == MLS_SCORE_SECOND_HALF ? T / 2 : 0;
+        s->to[i] = T - 1; /* the last token has no next one */
+        if (T == 0 || s->to[i] <= s->from[i])
+            return mls_fail(err, MLS_E_INPUT,
+                            "sequence %zu has %zu tokens, too few to score", i, T);
+        s->row[i + 1] = s->row[i] + s->to[i] - s->from[i];
+    }
+    s->kl_at = mls_calloc3(n + 1, s->row[N], 1, sizeof *s->kl_at);
+    if (!s->kl_at)
+        return mls_fail(err, MLS_E_NOMEM, "no memory for the KL of %zu positions",
+                        s->row[N]);
+    return MLS_OK;
+}
+
+void mls_scores_free(mls_scores *s)
+{
+    free(s->row);
+    free(s->from);
+    free(s->to);
+    free(s->nll);
+    free(s->kl);
+    free(s->top1);
+    free(s->kl_at);
+    *s = (mls_scores){0};
+}
+
+/* The original's distributions of the block that a worker is at. */
+typedef struct {
+    double *prob; /* (BLOCK, V) */
+    double lse[BLOCK];
+    size_t top[BLOCK];
+} distributions;
+
+typedef struct {
+    mls_scores *s;
+    const mls_pass *p;
+    distributions *original; /* per worker */
+} scoring;
+
+static size_t argmax(const float *x, size_t n)
+{
+    size_t best = 0;
+
+    for (size_t i = 1; i < n; i++)
+        if (x[i] > x[best])
+            best = i;
+    return best;
+}
+
+/* sum_v p(v) (a(v) - b(v)), a and b logits. */
+static double weighted_difference(const double *prob, const float *a, const float *b,
+                                  size_t V)
+{
+    double sum[8] = {0};
+    size_t v = 0;
+
+    for (; v + 8 <= V; v += 8)
+        for (size_t j = 0; j < 8; j++)
+            sum[j] += prob[v + j] * ((double)a[v + j] - (double)b[v + j]);
+    for (; v < V; v++)
+        sum[0] += prob[v] * ((double)a[v] - (double)b[v]);
+    return ((sum[0] + sum[1]) + (sum[2] + sum[3])) +
+           ((sum[4] + sum[5]) + (sum[6] + sum[7]));
+}
+
+/* The tokens that follow the positions of a block. */
+static const int32_t *next_tokens(const mls_pass *p, const mls_logits_view *view)
+{
+    return p->corpus->ids + p->corpus->start[view->sequence] + view->first + 1;
+}
+
+static mls_status see_original(const scoring *w, const mls_logits_view *view,
+                               mls_err *err)
+{
+    const size_t V = w->p->config->V;
+    const int32_t *next = next_tokens(w->p, view);
+    distributions *d = &w->original[view->worker];
+
+    for (size_t j = 0; j < view->n; j++) {
+        const float *row = view->logits + j * V;
+
+        d->lse[j] = mls_logsumexp(row, V);
+        d->top[j] = argmax(row, V);
+        mls_exp(d->prob + j * V, row, d->lse[j], V);
+        w->s->nll[view->sequence] += d->lse[j] - (double)row[next[j]];
+        if (!isfinite(d->lse[j]))
+            return mls_fail(err, MLS_E_NUMERIC,
+                            "the original's logits are not finite in sequence %zu at "
+                            "token %zu",
+                            view->sequence, view->first + j);
+    }
+    return MLS_OK;
+}
+
+static mls_status see(void *arg, const mls_logits_view *view, mls_err *err)
+{
+    const scoring *w = arg;
+    mls_scores *s = w->s;
+    const size_t V = w->p->config->V, i = view->variant, n = view->sequence;
+    const size_t at = i * s->N + n;
+    const int32_t *next = next_tokens(w->p, view);
+    const distributions *d = &w->original[view->worker];
+    float *kl_at = s->kl_at + i * s->row[s->N] + s->row[n] + view->first - s->from[n];
+
+    if (i == 0)
+        return see_original(w, view, err);
+    for (size_t j = 0; j < view->n; j++) {
+        const float *row = view->logits + j * V;
+        const double lse = mls_logsumexp(row, V);
+        const double kl =
+            weighted_difference(d->prob + j * V, view->reference + j * V, row, V) -
+            d->lse[j] + lse;
+
+        if (!isfinite(kl))
+            return mls_fail(err, MLS_E_NUMERIC,
+                            "%s: logits are not finite in sequence %zu at token %zu",
+                            w->p->variant[i - 1].scheme->name, n, view->first + j);
+        kl_at[j] = (float)kl;
+        s->kl[at] += kl;
+        s->nll[at] += lse - (double)row[next[j]];
+        s->top1[at] += argmax(row, V) == d->top[j];
+    }
+    return MLS_OK;
+}
+
+/* From sums to means. */
+static void divide(mls_scores *s)
+{
+    for (size_t i = 0; i <= s->n; i++)
+        for (size_t n = 0; n < s->N; n++) {
+            const double scored = (double)(s->row[n + 1] - s->row[n]);
+
+            s->nll[i * s->N + n] /= scored;
+            s->kl[i * s->N + n] /= scored;
+            s->top1[i * s->N + n] /= scored;
+        }
+}
+
+/* What the head runs over; the model's own head serves all that have none. */
+typedef struct {
+    const mls_states **s;  /* (n + 1) */
+    mls_output_head *head; /* (n + 1) */
+} heads;
+
+static void heads_free(heads *h, size_t n)
+{
+    for (size_t i = 0; h->head && i <= n; i++)
+        if (i == 0 || h->head[i].head != h->head[0].head) {
+            free(h->head[i].norm);
+            free(h->head[i].head);
+        }
+    free(h->head);
+    free(h->s);
+}
+
+static mls_status heads_read(heads *h, const mls_pass *p, mls_err *err)
+{
+    mls_status st;
+
+    *h = (heads){mls_calloc3(p->n + 1, 1, 1, sizeof *h->s),
+                 mls_calloc3(p->n + 1, 1, 1, sizeof *h->head)};
+    if (!h->s || !h->head)
+        return mls_fail(err, MLS_E_NOMEM, "no memory to evaluate %zu settings", p->n);
+    st = mls_model_head(p->in->model, &h->head[0].norm, &h->head[0].head, err);
+    h->s[0] = &p->original;
+    for (size_t i = 1; i <= p->n; i++) {
+        h->s[i] = &p->run[i - 1].states;
+        h->head[i] = h->head[0];
+    }
+    for (size_t i = 1; !st && i <= p->n; i++) {
+        const mls_run *run = &p->run[i - 1];
+        const mls_model *body = mls_scheme_body(p->run[run->scheme_of].ready, SIZE_MAX);
+
+        if (body && p->variant[i - 1].only_layer < 0)
+            st = mls_model_head(body, &h->head[i].norm, &h->head[i].head, err);
+    }
+    return st;
+}
+
+mls_status mls_score(mls_scores *s, const mls_pass *p, mls_err *err)
+{
+    const size_t workers = mls_pool_threads(p->in->pool), V = p->config->V;
+    scoring w = {s, p, mls_calloc3(workers, 1, 1, sizeof *w.original)};
+    heads h = {0};
+    mls_status st = w.original ? heads_read(&h, p, err)
+                               : mls_fail(err, MLS_E_NOMEM, "no memory for logits");
+
+    for (size_t i = 0; !st && i < workers; i++) {
+        w.original[i].prob = mls_calloc3(BLOCK, V, 1, sizeof(double));
+        if (!w.original[i].prob)
+            st = mls_fail(err, MLS_E_NOMEM, "no memory for logits of %zu tokens", V);
+    }
+    if (!st) {
+        const mls_head_variants v = {.config = p->config,
+                                     .n = p->n + 1,
+                                     .s = h.s,
+                                     .head = h.head,
+                                     .from = s->from,
+                                     .to = s->to,
+                                     .rows = BLOCK};
+
+        st = mls_head_forward_variants(&v, see, &w, p->in->pool, err);
+    }
+    divide(s);
+    for (size_t i = 0; w.original && i < workers; i++)
+        free(w.original[i].prob);
+    free(w.original);
+    heads_free(&h, p->n);
+    return st;
+}

@@ -1,0 +1,297 @@
+/*
+ * Variants of the model, run through the layers side by side: each layer's weights are
+ * read once, each scheme's form of it is built once, and every variant of that scheme
+ * passes through before the next is built. So memory holds one layer, one form and the
+ * hidden states of all variants. A variant that differs from one layer on starts there,
+ * with a copy of the original's states.
+ */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "analysis/latent/output_error.h"
+#include "bench/evaluate/evaluate_inner.h"
+#include "common/base/checked.h"
+
+enum {
+    OUTPUT_WINDOWS = 8 /* of the capture, on which outputs of forms are computed */
+};
+
+void mls_pass_free(mls_pass *p)
+{
+    for (size_t i = 0; p->run && i < p->n; i++) {
+        mls_states_free(&p->run[i].states);
+        mls_ready_scheme_free(p->run[i].ready);
+        mls_latent_runner_free(p->run[i].runner);
+    }
+    free(p->run);
+    mls_plain_free(&p->plain);
+    mls_states_free(&p->original);
+}
+
+static double seconds_now(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* The scheme of a variant, made ready. */
+static const mls_ready_scheme *scheme_of(const mls_pass *p, size_t i)
+{
+    return p->run[p->run[i].scheme_of].ready;
+}
+
+/* The embeddings that a variant begins with. */
+static mls_status begin_states(mls_pass *p, size_t i, mls_err *err)
+{
+    const mls_model *body = mls_scheme_body(scheme_of(p, i), SIZE_MAX);
+
+    return body ? mls_states_embed(&p->run[i].states, body, p->corpus, err)
+                : mls_states_copy(&p->run[i].states, &p->original, err);
+}
+
+static bool is_converted(const mls_variant *v, size_t l)
+{
+    return v->only_layer < 0 || v->only_layer == (int)l;
+}
+
+/*
+ * Which layers of the pass' schemes are shared by later ones, and where each variant
+ * parts from the original: at its only layer, or at the one whose cache that shares.
+ */
+static mls_status find_kept_layers(mls_pass *p, mls_err *err)
+{
+    mls_status st = MLS_OK;
+
+    for (size_t i = 0; !st && i < p->n; i++) {
+        const int only = p->variant[i].only_layer;
+        int share[MLS_LAYERS_MAX];
+
+        st = mls_scheme_shares(scheme_of(p, i), share, err);
+        for (size_t l = 0; !st && l < p->config->L; l++)
+            if (share[l] >= 0 && is_converted(&p->variant[i], l))
+                p->run[i].kept[share[l]] = true;
+        if (!st && only >= 0)
+            p->run[i].begins = (size_t)(share[only] >= 0 ? share[only] : only);
+    }
+    return st;
+}
+
+mls_status mls_pass_start(mls_pass *p, mls_err *err)
+{
+    const size_t workers = mls_pool_threads(p->in->pool);
+    mls_status st;
+
+    p->run = mls_calloc3(p->n, 1, 1, sizeof *p->run);
+    if (!p->run)
+        return mls_fail(err, MLS_E_NOMEM, "no memory to evaluate %zu settings", p->n);
+    st = mls_states_embed(&p->original, p->in->model, p->corpus, err);
+    if (!st)
+        st = mls_plain_new(&p->plain, p->config, p->original.T_max, workers, err);
+    for (size_t i = 0; !st && i < p->n; i++) {
+        size_t j = 0;
+
+        while (p->variant[j].scheme != p->variant[i].scheme)
+            j++;
+        p->run[i].scheme_of = j;
+        if (j == i) {
+            const double start = seconds_now();
+
+            st = mls_scheme_prepare(&p->run[i].ready, p->variant[i].scheme, p->in, err);
+            p->quality[i].seconds += seconds_now() - start;
+        }
+        if (!st)
+            st = mls_latent_runner_new(&p->run[i].runner, p->original.T_max, workers,
+                                       p->options->absorbed, err);
+        /* A variant that differs from one layer on starts there. */
+        if (!st && p->variant[i].only_layer < 0 && !p->options->forms_only)
+            st = begin_states(p, i, err);
+    }
+    return st ? st : find_kept_layers(p, err);
+}
+
+static mls_status add_to_quality(mls_quality *q, const mls_latent_form *f, size_t L,
+                                 mls_err *err)
+{
+    if (!q->layout) {
+        q->layout = calloc(1, sizeof *q->layout);
+        if (!q->layout)
+            return mls_fail(err, MLS_E_NOMEM, "no memory for a cache layout");
+        q->layout->L = L;
+    }
+    if (f->share_layer < 0)
+        q->elements += mls_latent_elements(f);
+    q->parameters += mls_latent_parameters(f);
+    return mls_latent_layout(f, &q->layout->layer[f->layer], err);
+}
+
+/*
+ * One variant through layer l. `form` is the scheme's, `own` the norms and MLP that go
+ * with it; a variant that leaves this layer alone runs it plain, as plain_form where
+ * its cache is wanted later.
+ */
+static mls_status run_variant(mls_pass *p, size_t i, const mls_layer *layer,
+                              const mls_layer *own, const mls_latent_form *form,
+                              const mls_latent_form *plain_form, mls_err *err)
+{
+    const mls_variant *v = &p->variant[i];
+    /* Every form is kept that a later one might share: forms say so by share_layer. */
+    const bool keep = p->run[i].kept[layer->index];
+    mls_status st;
+
+    if (!is_converted(v, layer->index))
+        form = plain_form;
+    if (form == plain_form && !keep)
+        return mls_layer_forward(p->config, layer, &p->run[i].states,
+                                 mls_plain_attention, &p->plain, p->in->pool, err);
+    st = mls_latent_runner_set(p->run[i].runner, form, keep ? &p->run[i].states : NULL,
+                               err);
+    if (!st)
+        st = mls_layer_forward(p->config, form == plain_form ? layer : own,
+                               &p->run[i].states, mls_latent_attention,
+                               p->run[i].runner, p->in->pool, err);
+    if (st)
+        mls_fail_in(err, st, "%s", v->scheme->name);
+    return st;
+}
+
+/* Errors of a form, for every variant of the pass that uses it in this layer. */
+static mls_status predict(mls_pass *p, size_t i, const mls_layer *layer,
+                          const mls_layer_stats *stats,
+                          const mls_output_windows *windows,
+                          const mls_latent_form *form, mls_err *err)
+{
+    const size_t L = p->config->L, l = layer->index;
+    mls_predicted predicted;
+    mls_status st = mls_predict(form, p->config, layer, stats, p->original.T_max,
+                                p->in->pool, NULL, &predicted, err);
+
+    if (!st && windows->n > 0)
+        st = mls_output_error(&predicted.attention, windows, form, err);
+    for (size_t j = i; !st && j < p->n; j++) {
+        mls_quality *q = &p->quality[j];
+
+        if (p->run[j].scheme_of != i)
+            continue;
+        if (!q->predicted)
+            q->predicted = mls_calloc3(L, 1, 1, sizeof *q->predicted);
+        if (!q->predicted)
+            return mls_fail(err, MLS_E_NOMEM, "no memory for predicted errors");
+        if (is_converted(&p->variant[j], l))
+            q->predicted[l] = predicted;
+    }
+    return st;
+}
+
+/* Beyond a rounding to bfloat16. */
+static bool differs(const float *x, const float *y, size_t n)
+{
+    for (size_t i = 0; x && y && i < n; i++)
+        if (!(fabsf(x[i] - y[i]) <= fabsf(y[i]) / 256))
+            return true;
+    return false;
+}
+
+/*
+ * The scheme's own norms and MLP of a layer, where it has such; else *own stays {0}.
+ * Variants of a scheme whose weights are not the original's are marked as trained.
+ */
+static mls_status read_own(mls_layer *own, mls_pass *p, size_t i,
+                           const mls_layer *layer, mls_err *err)
+{
+    const size_t E = p->config->E, F = p->config->F;
+    const mls_model *body = mls_scheme_body(p->run[i].ready, layer->index);
+    const mls_status st = body ? mls_model_body(body, layer->index, own, err) : MLS_OK;
+
+    if (!body || st)
+        return st;
+    if (differs(own->attn_norm, layer->attn_norm, E) ||
+        differs(own->mlp_norm, layer->mlp_norm, E) ||
+        differs(own->w_gate, layer->w_gate, F * E) ||
+        differs(own->w_up, layer->w_up, F * E) ||
+        differs(own->w_down, layer->w_down, E * F))
+        for (size_t j = i; j < p->n; j++)
+            if (p->run[j].scheme_of == i)
+                p->quality[j].trained = true;
+    return MLS_OK;
+}
+
+static mls_status run_layer(mls_pass *p, size_t l, mls_err *err)
+{
+    const size_t L = p->config->L;
+    mls_layer layer = {0}, own = {0};
+    mls_layer_stats stats = {0};
+    mls_latent_form form = {0}, plain_form = {0};
+    mls_output_windows windows = {0};
+    char what[64];
+    mls_status st = mls_model_layer(p->in->model, l, &layer, err);
+
+    if (!st && p->in->capture)
+        st = mls_capture_stats(p->in->capture, l, &stats, err);
+    if (!st)
+        st = mls_latent_identity(&plain_form, p->config, &layer, err);
+    if (!st && p->options->predict && p->in->capture &&
+        mls_capture_windows(p->in->capture) > 0)
+        st = mls_output_windows_load(&windows, p->in->capture, &plain_form,
+                                     OUTPUT_WINDOWS, p->in->pool, err);
+    p->plain.layer = &layer;
+    snprintf(what, sizeof what, "layer %zu of %zu", l + 1, L);
+    for (size_t i = 0; !st && i < p->n; i++)
+        if (p->variant[i].only_layer >= 0 && p->run[i].begins == l &&
+            !p->options->forms_only)
+            st = mls_states_copy(&p->run[i].states, &p->original, err);
+    for (size_t i = 0; !st && i < p->n; i++) {
+        if (p->run[i].scheme_of != i)
+            continue;
+        /* Build once, run every variant of this scheme. */
+        double start = seconds_now();
+
+        st = mls_scheme_build(p->run[i].ready, &layer, p->in->capture ? &stats : NULL,
+                              &form, err);
+        p->quality[i].seconds += seconds_now() - start;
+        if (!st && p->options->predict && p->in->capture)
+            st = predict(p, i, &layer, &stats, &windows, &form, err);
+        if (!st)
+            st = read_own(&own, p, i, &layer, err);
+        for (size_t j = i; !st && j < p->n; j++) {
+            if (p->run[j].scheme_of != i || p->run[j].begins > l)
+                continue;
+            st = mls_progress_step(p->progress, what, p->done, p->total, err);
+            start = seconds_now();
+            if (!st && !p->options->forms_only)
+                st = run_variant(p, j, &layer, own.attn_norm ? &own : &layer, &form,
+                                 &plain_form, err);
+            p->quality[j].seconds += seconds_now() - start;
+            p->done++;
+        }
+        for (size_t j = i; !st && j < p->n; j++)
+            if (p->run[j].scheme_of == i)
+                st = add_to_quality(
+                    &p->quality[j],
+                    is_converted(&p->variant[j], l) ? &form : &plain_form, L, err);
+        mls_latent_free(&form);
+        mls_layer_free(&own);
+    }
+    if (!st && !p->options->forms_only)
+        st = mls_layer_forward(p->config, &layer, &p->original, mls_plain_attention,
+                               &p->plain, p->in->pool, err);
+    mls_latent_free(&form);
+    mls_latent_free(&plain_form);
+    mls_output_windows_free(&windows);
+    mls_layer_stats_free(&stats);
+    mls_layer_free(&own);
+    mls_layer_free(&layer);
+    return st;
+}
+
+mls_status mls_pass_layers(mls_pass *p, mls_err *err)
+{
+    mls_status st = MLS_OK;
+
+    for (size_t l = 0; !st && l < p->config->L; l++)
+        st = run_layer(p, l, err);
+    return st;
+}
