@@ -1,0 +1,32 @@
+/*
+ * The number type of the backward pass. The library's is float; the test of gradients
+ * compiles the same source in double, under names of its own, because differences of
+ * float losses are too coarse to check anything against.
+ */
+#ifndef MLS_HEAL_REAL_H
+#define MLS_HEAL_REAL_H
+
+#include <cblas.h>
+
+#ifdef MLS_HEAL_DOUBLE
+typedef double mls_real;
+#define MLS_REAL_GEMM cblas_dgemm
+#define MLS_REAL_EXP mls_exp_f64
+#define mls_parameters_of mls_parameters_of_f64
+#define mls_parameters_free mls_parameters_free_f64
+#define mls_parameters_gather mls_parameters_gather_f64
+#define mls_parameters_scatter mls_parameters_scatter_f64
+#define mls_heal_pass_new mls_heal_pass_new_f64
+#define mls_heal_pass_free mls_heal_pass_free_f64
+#define mls_heal_pass_forward mls_heal_pass_forward_f64
+#define mls_heal_pass_backward mls_heal_pass_backward_f64
+#define mls_heal_pass_keys mls_heal_pass_keys_f64
+#define mls_heal_pass_values mls_heal_pass_values_f64
+#define mls_heal_pass_heads mls_heal_pass_heads_f64
+#else
+typedef float mls_real;
+#define MLS_REAL_GEMM cblas_sgemm
+#define MLS_REAL_EXP mls_exp_f32
+#endif
+
+#endif
