@@ -112,7 +112,7 @@ static mls_status frequency_new(mls_frequency *f, mls_capture *capture,
     };
     split_windows(f, capture, q->costs);
     for (size_t l = 0; l < f->L; l++)
-        f->n_layers += !config->layer_no_rope[l];
+        f->n_layers += !config->layer[l].no_rope;
     if (f->n_layers == 0)
         return mls_fail(err, MLS_E_INPUT, "no layer of this model turns its keys");
     if (q->costs && f->n_held == 0)
@@ -469,14 +469,14 @@ mls_status mls_frequency_run(mls_frequency *out, mls_capture *capture,
             st = mls_fail(err, MLS_E_NOMEM, "no memory for the losses of all layers");
     }
     for (size_t l = 0; l < f.L && !st; l++)
-        if (!f.config.layer_no_rope[l])
+        if (!f.config.layer[l].no_rope)
             st = choose_layer(&f, capture, l, at++, loss, request->stability, pool,
                               progress, err);
     if (!st && loss)
         st = spread_globally(&f, loss, err);
     at = 0;
     for (size_t l = 0; l < f.L && !st && request->costs; l++) {
-        if (f.config.layer_no_rope[l])
+        if (f.config.layer[l].no_rope)
             continue;
         st =
             mls_progress_step(progress, "costs", (double)at++, (double)f.n_layers, err);
@@ -499,13 +499,13 @@ mls_cost_means mls_frequency_cost(const mls_frequency *f, size_t i, size_t b, si
     size_t n = 0;
 
     for (size_t layer = l; layer < l + n_layers; layer++)
-        n += f->config.layer_no_rope[layer] ? 0 : n_heads;
+        n += f->config.layer[layer].no_rope ? 0 : n_heads;
     if (!window || !cost || n == 0) {
         free(window);
         return m;
     }
     for (size_t layer = l; layer < l + n_layers; layer++)
-        for (size_t w = 0; w < f->n_held && !f->config.layer_no_rope[layer]; w++)
+        for (size_t w = 0; w < f->n_held && !f->config.layer[layer].no_rope; w++)
             for (size_t head = h; head < h + n_heads; head++) {
                 const mls_cost *one =
                     &cost[((b * f->L + layer) * f->n_held + w) * f->H + head];

@@ -44,7 +44,7 @@ mls_status mls_layer_windows_load(mls_layer_windows *out, mls_capture *capture,
             .k = k,
             .v = with_values ? v : NULL,
             .inv_freq = w.inv_freq,
-            .visible = config->layer_sliding[l] ? config->sliding_window : 0,
+            .visible = config->layer[l].window,
         };
         if (number >= mls_capture_windows(capture))
             st = mls_fail(err, MLS_E_INPUT, "window %zu: the capture holds %zu", number,

@@ -201,7 +201,7 @@ mls_status mls_selection_by_rule(mls_selection *out, const char *rule,
                       "keys are shared: query heads cannot keep chunks of their own");
     if (!st)
         st = mls_selection_new(out, G, C, err);
-    if (st || in->config->layer_no_rope[in->layer])
+    if (st || in->config->layer[in->layer].no_rope)
         return st;
     if (found->needs == MLS_NEEDS_CONFIG) {
         st = mls_rule_order(out->order, rule, C, chunks, err);
@@ -308,11 +308,11 @@ mls_status mls_selections_spread(mls_selection *out, const char *rule,
     if (!st && !count)
         st = mls_fail(err, MLS_E_NOMEM, "no memory for a budget");
     for (size_t l = 0; l < config->L; l++)
-        n += config->layer_no_rope[l] ? 0 : G;
+        n += config->layer[l].no_rope ? 0 : G;
     if (!st)
         st = mls_spread_budget(count, loss, n, C, n * chunks, err);
     for (size_t l = 0, i = 0; l < config->L && !st; l++)
-        for (size_t g = 0; g < G && !config->layer_no_rope[l] && !st; g++) {
+        for (size_t g = 0; g < G && !config->layer[l].no_rope && !st; g++) {
             out[l].count[g] = count[i++];
             if (found->needs == MLS_NEEDS_CONFIG)
                 st =
@@ -340,7 +340,7 @@ static mls_status select_globally(mls_selection *out, const char *rule,
             .config = config, .layer = l, .stats = &stats, .capture = capture};
 
         st = mls_selection_new(&out[l], G, C, err);
-        if (st || config->layer_no_rope[l])
+        if (st || config->layer[l].no_rope)
             continue;
         st = mls_capture_stats(capture, l, &stats, err);
         if (!st)

@@ -218,8 +218,7 @@ mls_status mls_latent_begin(mls_latent_form *f, const mls_config *c,
                            .norm_eps = c->rms_eps,
                            .share_layer = MLS_NONE,
                            .token_budget = 1.0};
-    if (c->layer_sliding[layer->index])
-        f->sliding_window = c->sliding_window;
+    f->sliding_window = c->layer[layer->index].window;
     f->latent = mls_calloc3(n_latents, 1, 1, sizeof *f->latent);
     f->rope_key = mls_calloc3(n_rope_keys, 1, 1, sizeof *f->rope_key);
     f->head = mls_calloc3(c->G, 1, 1, sizeof *f->head);
@@ -245,7 +244,7 @@ static void identity_keys(mls_latent_form *f, const mls_config *c, const mls_lay
                           bool *failed)
 {
     const size_t G = c->G, D = c->D, E = c->E;
-    const bool no_rope = c->layer_no_rope[w->index];
+    const bool no_rope = c->layer[w->index].no_rope;
 
     for (size_t g = 0; g < G; g++) {
         const float *wk = w->wk + g * D * E; /* rows of head g */
@@ -289,11 +288,11 @@ mls_status mls_latent_identity(mls_latent_form *f, const mls_config *c,
                                const mls_layer *w, mls_err *err)
 {
     const size_t G = c->G, H = c->H, D = c->D, E = c->E;
-    const bool as_latents = w->k_norm || c->layer_no_rope[w->index];
+    const bool as_latents = w->k_norm || c->layer[w->index].no_rope;
     bool failed = false;
     mls_status st;
 
-    if (w->k_norm && c->layer_no_rope[w->index])
+    if (w->k_norm && c->layer[w->index].no_rope)
         return mls_fail(err, MLS_E_INPUT,
                         "layer %zu has QK-norm without RoPE, which has no latent form",
                         w->index);

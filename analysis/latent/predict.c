@@ -269,7 +269,7 @@ static mls_status map_new(score_map *m, const mls_latent_form *f, const mls_conf
     mls_rope_frequencies(inv_freq, &c->rope, c->D);
     for (size_t i = 0; i < n; i++)
         m->scale[i] = i < c->D ? -1.0 / sqrt((double)c->D) : f->scale;
-    if (!c->layer_no_rope[layer])
+    if (!c->layer[layer].no_rope)
         set_rotation(m, 0, inv_freq, c->D);
     if (h->rotation != MLS_ROTATE_NEVER)
         set_rotation(m, c->D, f->inv_freq, c->D);

@@ -231,7 +231,7 @@ mls_status mls_sensitivity_measure(mls_sensitivity *s, mls_capture *capture,
                 .k_rot = k + T * G * D,
                 .v = k + 2 * T * G * D,
                 .cs = cs,
-                .rotates = !c->layer_no_rope[l],
+                .rotates = !c->layer[l].no_rope,
                 .key = sums,
                 .key_plain = sums + H * D * D,
                 .value = sums + 2 * H * D * D};

@@ -42,32 +42,32 @@ size_t mls_cache_elements(const mls_cache_layer *layer)
     return n;
 }
 
+/* What one layer of the unconverted model caches. */
+static mls_cache_layer own_cache(const mls_layer_shape *shape)
+{
+    mls_cache_layer layer = {.n_parts = 2, .window = shape->window, .token_budget = 1};
+
+    if (shape->kind == MLS_LAYER_MLA) {
+        layer.part[0] = (mls_cache_part){.kind = MLS_PART_ROPE_KEY,
+                                         .n = shape->rope_dims,
+                                         .count = 1,
+                                         .shared = true};
+        layer.part[1] = (mls_cache_part){
+            .kind = MLS_PART_LATENT, .n = shape->latent, .count = 1, .shared = true};
+        return layer;
+    }
+    layer.part[0] =
+        (mls_cache_part){.kind = MLS_PART_KEY, .n = shape->K, .count = shape->G};
+    layer.part[1] =
+        (mls_cache_part){.kind = MLS_PART_VALUE, .n = shape->V, .count = shape->G};
+    return layer;
+}
+
 void mls_size_baseline(mls_cache_layout *layout, const mls_config *config)
 {
     layout->L = config->L;
-    for (size_t l = 0; l < config->L; l++) {
-        mls_cache_layer *layer = &layout->layer[l];
-
-        *layer = (mls_cache_layer){
-            .n_parts = 2,
-            .window = config->layer_sliding[l] ? config->sliding_window : 0,
-            .token_budget = 1};
-        if (config->mla_kv_lora_rank) {
-            layer->part[0] = (mls_cache_part){.kind = MLS_PART_ROPE_KEY,
-                                              .n = config->mla_rope_dim,
-                                              .count = 1,
-                                              .shared = true};
-            layer->part[1] = (mls_cache_part){.kind = MLS_PART_LATENT,
-                                              .n = config->mla_kv_lora_rank,
-                                              .count = 1,
-                                              .shared = true};
-        } else {
-            layer->part[0] = (mls_cache_part){
-                .kind = MLS_PART_KEY, .n = config->D, .count = config->G};
-            layer->part[1] = (mls_cache_part){
-                .kind = MLS_PART_VALUE, .n = config->D, .count = config->G};
-        }
-    }
+    for (size_t l = 0; l < config->L; l++)
+        layout->layer[l] = own_cache(&config->layer[l]);
 }
 
 /* --- Layers that cost the same are counted once --- */

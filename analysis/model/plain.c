@@ -81,7 +81,7 @@ static void rotate_heads(const mls_plain *p, float *x_rot, const float *x, size_
     const size_t D = p->config->D;
 
     memcpy(x_rot, x, T * n * D * sizeof *x);
-    if (p->config->layer_no_rope[p->layer->index])
+    if (p->config->layer[p->layer->index].no_rope)
         return;
     for (size_t i = 0; i < n; i++)
         mls_rope_apply(x_rot + i * D, n * D, p->cs, D / 2, T, 1);
@@ -105,7 +105,7 @@ mls_status mls_plain_attention(void *arg, size_t sequence, size_t worker,
     const mls_config *c = p->config;
     const mls_layer *w = p->layer;
     const size_t E = c->E, H = c->H, G = c->G, D = c->D;
-    const size_t window = c->layer_sliding[w->index] ? c->sliding_window : 0;
+    const size_t window = c->layer[w->index].window;
 
     if (T > p->T_max || worker >= p->n_workers)
         return mls_fail(err, MLS_E_ARG,

@@ -155,7 +155,7 @@ mls_status mls_rorope_survey_run(mls_rorope_survey *out, mls_capture *capture,
 
         snprintf(phrase, sizeof phrase, "layer %zu of %zu", l + 1, config->L);
         st = mls_progress_step(progress, phrase, (double)l, (double)config->L, err);
-        if (!st && !config->layer_no_rope[l])
+        if (!st && !config->layer[l].no_rope)
             st = survey_layer(&s, capture, l, pool, err);
     }
     if (st)

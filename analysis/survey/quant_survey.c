@@ -99,8 +99,8 @@ static mls_quant_window window_of(const batch *b, size_t i)
         .q = b->q + i * b->T * c->H * c->D,
         .k = b->k + i * kv,
         .v = b->v + i * kv,
-        .cs = c->layer_no_rope[b->layer] ? NULL : b->cs,
-        .sliding = c->layer_sliding[b->layer] ? c->sliding_window : 0,
+        .cs = c->layer[b->layer].no_rope ? NULL : b->cs,
+        .sliding = c->layer[b->layer].window,
     };
 }
 

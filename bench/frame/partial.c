@@ -123,7 +123,7 @@ mls_status mls_partial_select(mls_selection *out, const mls_method_input *in,
     };
     mls_status st;
 
-    if (in->config->layer_no_rope[layer->index])
+    if (in->config->layer[layer->index].no_rope)
         return mls_selection_new(out, in->config->G, in->config->D / 2, err);
     st = rule && strncmp(rule, "file:", 5) == 0
              ? select_from_file(out, rule + 5, in->config, layer->index, chunks, err)

@@ -43,7 +43,7 @@ static float *copy(const float *x, size_t n, bool *failed)
 mls_status mls_project_begin(mls_latent_form *f, const mls_config *c,
                              const mls_layer *layer, size_t n_latents, mls_err *err)
 {
-    const bool no_rope = c->layer_no_rope[layer->index];
+    const bool no_rope = c->layer[layer->index].no_rope;
     bool failed = false;
     mls_status st;
 
@@ -171,7 +171,7 @@ mls_status mls_project_put_rotated(mls_latent_form *f, const mls_config *c,
 
     if (!mean)
         mean = zero;
-    if (c->layer_no_rope[layer->index]) {
+    if (c->layer[layer->index].no_rope) {
         const mls_rows rows = {MLS_KEYS, g, 1};
 
         return mls_project_put(f, layer, at, &rows, down, read, mean, r, err);

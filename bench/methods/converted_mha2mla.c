@@ -332,7 +332,7 @@ mls_status mls_converted_mha2mla(mls_latent_form *f, const mls_checkpoint *c,
                         "%s: the model has QK-norm, which MHA2MLA's conversion applies "
                         "to permuted rows: it is another function at any rank",
                         mls_checkpoint_folder(c));
-    if (config->layer_no_rope[l] || config->layer_sliding[l])
+    if (config->layer[l].no_rope || config->layer[l].window)
         return mls_fail(err, MLS_E_INPUT,
                         "%s: layer %zu does not rotate or sees a window only, which "
                         "MHA2MLA does not convert",

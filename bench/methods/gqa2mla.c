@@ -59,7 +59,7 @@ static mls_status build(const mls_method_input *in, const mls_setting *s,
 {
     const mls_config *c = in->config;
     const size_t G = c->G, D = c->D, E = c->E;
-    const bool no_rope = c->layer_no_rope[layer->index];
+    const bool no_rope = c->layer[layer->index].no_rope;
     bool failed = false;
     mls_status st;
 

@@ -118,7 +118,7 @@ static mls_status layout(const mls_config *config, const mls_setting *s,
         (st = read_params(&p, config, s, err)) || (st = mls_common_joint(&k, s, err)))
         return st;
     for (size_t l = 0; l < config->L && !st; l++) {
-        const size_t d_r = config->layer_no_rope[l] ? 0 : 2 * p.chunks;
+        const size_t d_r = config->layer[l].no_rope ? 0 : 2 * p.chunks;
 
         if (!k.converted[l])
             continue;
@@ -182,7 +182,7 @@ static mls_status fill(mls_latent_form *f, const mls_config *c, const mls_layer 
                        const mls_layer_stats *stats, const mls_selection *chosen,
                        const mls_sensitivity *weight, const params *p, mls_err *err)
 {
-    const bool turn = p->after && !c->layer_no_rope[layer->index];
+    const bool turn = p->after && !c->layer[layer->index].no_rope;
     mls_kq_stack y = {0};
     size_t m = 0, at = 0;
     mls_status st;
@@ -237,7 +237,7 @@ static mls_status build(const mls_method_input *in, const mls_setting *s,
              ? mls_shared_sensitivity(&weight, in->capture, layer, in->pool, err)
              : mls_kq_query_weights(&own, c, layer, stats,
                                     mls_capture_length(in->capture), err);
-    if (!st && p.shared && !c->layer_no_rope[layer->index]) {
+    if (!st && p.shared && !c->layer[layer->index].no_rope) {
         const mls_kq_shared how = {.rope_dim = p.rope_dim,
                                    .fold = p.fold,
                                    .rank = p.rank,

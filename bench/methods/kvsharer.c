@@ -115,7 +115,7 @@ static mls_status mean_caches(double *mean, mls_capture *capture, size_t P,
 
         st = mls_capture_window(capture, l, i % W, side ? MLS_WINDOW_V : MLS_WINDOW_K,
                                 x, err);
-        for (size_t g = 0; !st && !side && !c->layer_no_rope[l] && g < G; g++)
+        for (size_t g = 0; !st && !side && !c->layer[l].no_rope && g < G; g++)
             mls_rope_apply(x + g * D, row, cs, D / 2, T, 1);
         for (size_t j = 0; !st && j < P * row; j++)
             to[j] += (double)x[j] / (double)W;

@@ -147,7 +147,7 @@ static mls_status layout(const mls_config *config, const mls_setting *s,
         return st;
     for (size_t l = 0; l < config->L && !st; l++) {
         mls_cache_layer *layer = &out->layer[l];
-        const size_t d_r = config->layer_no_rope[l] ? 0 : p.rope_dim;
+        const size_t d_r = config->layer[l].no_rope ? 0 : p.rope_dim;
 
         if (!k.converted[l])
             continue;

@@ -48,7 +48,7 @@ static mls_status rotate_keys(rotated *y, const mls_transmla *p, const mls_confi
         st = no_memory(layer, err);
         goto done;
     }
-    if (c->layer_no_rope[layer->index]) {
+    if (c->layer[layer->index].no_rope) {
         y->keys = w;
         y->keys_b = b;
         w = b = NULL;

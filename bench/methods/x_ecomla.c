@@ -130,7 +130,7 @@ static mls_status layout(const mls_config *config, const mls_setting *s,
                         s->method, mls_setting_get(s, "energy"));
     for (size_t l = 0; l < config->L && !st; l++) {
         mls_cache_layer *layer = &out->layer[l];
-        const size_t d_r = config->layer_no_rope[l] ? 0 : p.rope_dim;
+        const size_t d_r = config->layer[l].no_rope ? 0 : p.rope_dim;
 
         if (!k.converted[l]) {
             if (p.rest == REST_MAMBA)
@@ -156,9 +156,9 @@ typedef struct heads {
 
 static void split_theirs(heads *y, const params *p, const mls_config *c, size_t layer)
 {
-    const size_t rope_dim = c->layer_no_rope[layer] ? 0 : p->rope_dim;
+    const size_t rope_dim = c->layer[layer].no_rope ? 0 : p->rope_dim;
 
-    y->n_nope = c->layer_no_rope[layer] ? c->D : p->nope_dim;
+    y->n_nope = c->layer[layer].no_rope ? c->D : p->nope_dim;
     y->n_rope = rope_dim;
     for (size_t i = 0; i < y->n_nope; i++)
         y->nope[i] = i;
@@ -555,7 +555,7 @@ static size_t elements_of(const void *arg, double share)
 
     for (size_t l = 0; l < m->config->L; l++)
         sum += dynamic_rank(&m->p, m->layer[l].sigma, m->layer[l].n, share) +
-               (m->config->layer_no_rope[l] ? 0 : m->p.rope_dim);
+               (m->config->layer[l].no_rope ? 0 : m->p.rope_dim);
     return sum;
 }
 

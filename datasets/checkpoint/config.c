@@ -249,7 +249,8 @@ static mls_status read_shape(mls_config_reader *r)
 }
 
 /* "full_attention" or "sliding_attention" for every layer. */
-static mls_status read_layer_types(mls_config_reader *r, const json_t *types)
+static mls_status read_layer_types(mls_config_reader *r, const json_t *types,
+                                   size_t window)
 {
     mls_config *c = r->config;
     char shown[MLS_JSON_SHOW];
@@ -262,17 +263,19 @@ static mls_status read_layer_types(mls_config_reader *r, const json_t *types)
         const json_t *v = json_array_get(types, l);
         const char *name = json_is_string(v) ? json_string_value(v) : "";
 
-        c->layer_sliding[l] = strcmp(name, "sliding_attention") == 0;
-        if (!c->layer_sliding[l] && strcmp(name, "full_attention") != 0)
+        const bool slides = strcmp(name, "sliding_attention") == 0;
+
+        if (!slides && strcmp(name, "full_attention") != 0)
             return mls_fail(r->err, MLS_E_INPUT,
                             "%s: layer_types[%zu] is %s, expected full_attention or "
                             "sliding_attention",
                             r->path, l, mls_json_show(shown, v));
-        if (c->layer_sliding[l] && !c->sliding_window)
+        if (slides && !window)
             return mls_fail(r->err, MLS_E_INPUT,
                             "%s: layer_types[%zu] is sliding_attention, but "
                             "sliding_window is off",
                             r->path, l);
+        c->layer[l].window = slides ? window : 0;
     }
     return MLS_OK;
 }
@@ -283,19 +286,18 @@ static mls_status read_window(mls_config_reader *r)
     mls_config *c = r->config;
     const mls_window_rule rule = r->family ? r->family->window : MLS_WINDOW_NONE;
     const json_t *types = mls_config_get(r, "layer_types");
-    const json_t *window = mls_config_get(r, "sliding_window");
+    const json_t *given = mls_config_get(r, "sliding_window");
     /* null switches the window off; a missing key means the family's default. */
     const bool missing = !json_object_get(r->inner, "sliding_window");
     const size_t fallback = missing && r->family ? r->family->window_default : 0;
-    size_t from = 0, pattern = 0;
+    size_t window = 0, from = 0, pattern = 0;
     bool use = true;
     mls_status st = MLS_OK;
 
     if (rule == MLS_WINDOW_QWEN || rule == MLS_WINDOW_NOPE)
         st = read_bool(r, "use_sliding_window", false, &use);
-    if (!st && use && (window || fallback))
-        st = read_size(r, "sliding_window", (size_t)1 << 40, fallback,
-                       &c->sliding_window);
+    if (!st && use && (given || fallback))
+        st = read_size(r, "sliding_window", (size_t)1 << 40, fallback, &window);
     if (st)
         return st;
     if (types && (rule == MLS_WINDOW_ALL || (r->family && rule == MLS_WINDOW_NONE)))
@@ -304,16 +306,16 @@ static mls_status read_window(mls_config_reader *r)
                                "not known to read it",
                                c->model_type);
     if (types)
-        return read_layer_types(r, types);
+        return read_layer_types(r, types, window);
     if (rule == MLS_WINDOW_NONE) {
-        if (c->sliding_window)
+        if (window)
             mls_config_unsupported(c,
                                    "sliding_window is %zu, but model_type \"%s\" is "
                                    "not known to have one",
-                                   c->sliding_window, c->model_type);
+                                   window, c->model_type);
         return MLS_OK;
     }
-    if (rule == MLS_WINDOW_QWEN && c->sliding_window) {
+    if (rule == MLS_WINDOW_QWEN && window) {
         int64_t n = 28; /* of the class, when the key is missing */
 
         if (mls_config_get(r, "max_window_layers"))
@@ -324,9 +326,10 @@ static mls_status read_window(mls_config_reader *r)
     if (!st && rule == MLS_WINDOW_ALTERNATE)
         st = read_size(r, "sliding_window_pattern", MLS_LAYERS_MAX,
                        r->family->pattern_default, &pattern);
-    for (size_t l = 0; !st && c->sliding_window && l < c->L; l++)
-        c->layer_sliding[l] = l >= from && !(pattern && (l + 1) % pattern == 0) &&
-                              (rule != MLS_WINDOW_NOPE || c->layer_no_rope[l]);
+    for (size_t l = 0; !st && window && l < c->L; l++)
+        if (l >= from && !(pattern && (l + 1) % pattern == 0) &&
+            (rule != MLS_WINDOW_NOPE || c->layer[l].no_rope))
+            c->layer[l].window = window;
     return st;
 }
 
@@ -343,7 +346,7 @@ static mls_status read_no_rope(mls_config_reader *r)
     if (!layers) {
         st = read_size(r, "no_rope_layer_interval", MLS_LAYERS_MAX, 4, &interval);
         for (size_t l = 0; !st && l < c->L; l++)
-            c->layer_no_rope[l] = (l + 1) % interval == 0;
+            c->layer[l].no_rope = (l + 1) % interval == 0;
         return st;
     }
     if (json_array_size(layers) != c->L)
@@ -357,7 +360,7 @@ static mls_status read_no_rope(mls_config_reader *r)
         st = whole(r, "no_rope_layers[]", json_array_get(layers, l), 0, 1, &rotates);
         if (st)
             return st;
-        c->layer_no_rope[l] = !rotates;
+        c->layer[l].no_rope = !rotates;
     }
     return MLS_OK;
 }
@@ -400,8 +403,10 @@ static mls_status read_all(mls_config_reader *r)
 {
     mls_status st;
 
-    if ((st = read_kind(r)) || (st = refuse_other_caches(r)) || (st = read_shape(r)) ||
-        (st = read_no_rope(r)) || (st = read_window(r)) || (st = read_flags(r)) ||
+    if ((st = read_kind(r)) || (st = refuse_other_caches(r)) || (st = read_shape(r)))
+        return st;
+    mls_config_uniform(r->config);
+    if ((st = read_no_rope(r)) || (st = read_window(r)) || (st = read_flags(r)) ||
         (st = mls_config_rope(r)))
         return st;
     mls_config_judge_keys(r);
@@ -456,6 +461,29 @@ mls_status mls_config_parse(mls_config *config, const char *text, size_t len,
     memset(config, 0, sizeof *config);
     st = mls_json_object(&file, text, len, name, config->sha256, err);
     return st ? st : read_object(config, file, name, err);
+}
+
+void mls_config_uniform(mls_config *config)
+{
+    const mls_config *c = config;
+    const mls_layer_shape one = {
+        .kind = c->mla_kv_lora_rank ? MLS_LAYER_MLA : MLS_LAYER_ATTENTION,
+        .H = (uint32_t)c->H,
+        .G = (uint32_t)c->G,
+        .K = (uint32_t)c->D,
+        .V = (uint32_t)(c->mla_kv_lora_rank ? c->mla_value_dim : c->D),
+        .rope_dims = (uint32_t)(c->mla_kv_lora_rank ? c->mla_rope_dim : c->D),
+        .latent = (uint32_t)c->mla_kv_lora_rank,
+        .copies = 1,
+    };
+
+    for (size_t l = 0; l < c->L; l++)
+        config->layer[l] = one;
+}
+
+const mls_rope_config *mls_config_layer_rope(const mls_config *config, size_t layer)
+{
+    return config->layer[layer].local_rope ? &config->rope_local : &config->rope;
 }
 
 mls_status mls_config_runnable(const mls_config *config, mls_err *err)

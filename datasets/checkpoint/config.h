@@ -8,6 +8,7 @@
 
 #include "common/base/shape.h"
 #include "common/base/status.h"
+#include "datasets/family/layer.h"
 
 typedef enum mls_rope_type {
     MLS_ROPE_DEFAULT, /* theta^(-2c/D) */
@@ -31,17 +32,19 @@ typedef struct mls_config {
     size_t L, E, H, G, D, F, V;
     size_t max_position; /* tokens, 0 unknown */
     double rms_eps;
-    mls_rope_config rope;
+    mls_rope_config rope;       /* of every layer that does not say otherwise */
+    mls_rope_config rope_local; /* of layers with local_rope; like rope without one */
     bool tied_embeddings;
     bool qkv_bias, o_bias, mlp_bias;
     bool qk_norm;           /* RMSNorm over D on q and k, before RoPE (Qwen3) */
     char dtype[16];         /* as the config says: "bfloat16"; "" unknown */
     int64_t bos_id, eos_id; /* -1: none */
 
-    /* Which layers cache less than every token, or do not rotate. */
-    size_t sliding_window; /* last tokens seen, the token itself included; 0: none */
-    bool layer_sliding[MLS_LAYERS_MAX]; /* sliding window applies to this layer */
-    bool layer_no_rope[MLS_LAYERS_MAX]; /* NoPE layer */
+    /*
+     * The layers, 0 .. L-1. H, G and D above are those of a model whose layers are all
+     * alike, and the largest ones of another.
+     */
+    mls_layer_shape layer[MLS_LAYERS_MAX];
 
     /* Native MLA models (DeepSeek-V2/V3): all 0 for others. */
     size_t mla_kv_lora_rank, mla_rope_dim, mla_nope_dim, mla_value_dim, mla_q_lora_rank;
@@ -68,6 +71,15 @@ mls_status mls_config_read(mls_config *config, const char *path, mls_err *err);
 /** The same from text in memory; name stands in the messages where a path would. */
 mls_status mls_config_parse(mls_config *config, const char *text, size_t len,
                             const char *name, mls_err *err);
+
+/**
+ * Describe L layers of one shape by H, G, D and the ranks of MLA: full attention that
+ * turns all of its dims.
+ */
+void mls_config_uniform(mls_config *config);
+
+/** How the layer turns its keys. */
+const mls_rope_config *mls_config_layer_rope(const mls_config *config, size_t layer);
 
 /** MLS_E_INPUT with the sentence in `unsupported`, if there is one. */
 mls_status mls_config_runnable(const mls_config *config, mls_err *err);

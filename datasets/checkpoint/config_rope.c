@@ -307,5 +307,6 @@ mls_status mls_config_rope(mls_config_reader *r)
         mls_config_unsupported(r->config, "rope_type \"%s\" is not computed", d.type);
         break;
     }
+    r->config->rope_local = *rope;
     return st;
 }

@@ -220,7 +220,7 @@ mls_status mls_section_frequency(const mls_report *r, mls_page *page, mls_buf *s
 
     st = draw_maps(r, page, &map, chunks, err);
     for (size_t l = 0; l < L; l++)
-        turning |= !c->layer_no_rope[l];
+        turning |= !c->layer[l].no_rope;
     if (!st && turning && mls_capture_windows(r->capture) > 1)
         st = compare_rules(r, page, summary, err);
 

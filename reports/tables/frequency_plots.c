@@ -225,7 +225,7 @@ mls_status mls_frequency_overlap_plot(const char *folder, const mls_frequency *f
             double sum = 0;
 
             for (size_t l = 0; l < f->L; l++)
-                if (!f->config.layer_no_rope[l])
+                if (!f->config.layer[l].no_rope)
                     sum += mls_selection_jaccard(mls_frequency_selection(f, i, b, l),
                                                  mls_frequency_selection(f, k, b, l));
             mls_table_row(t);

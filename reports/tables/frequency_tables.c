@@ -155,7 +155,7 @@ mls_table *mls_frequency_selection_table(const mls_frequency *f)
     for (size_t b = 0; b < f->n_chunks; b++)
         for (size_t i = 0; i < f->n_rules; i++)
             for (size_t l = 0; l < f->L; l++) {
-                if (f->config.layer_no_rope[l])
+                if (f->config.layer[l].no_rope)
                     continue;
                 begin_budget_row(t, f, i, b);
                 mls_table_count(t, (long long)l);
@@ -213,7 +213,7 @@ mls_table *mls_frequency_score_table(const mls_frequency *f)
     }
     for (size_t i = 0; i < f->n_rules; i++)
         for (size_t l = 0; l < f->L; l++)
-            for (size_t g = 0; g < f->G && !f->config.layer_no_rope[l]; g++) {
+            for (size_t g = 0; g < f->G && !f->config.layer[l].no_rope; g++) {
                 const mls_selection *s = mls_frequency_selection(f, i, 0, l);
 
                 for (size_t k = 0; k < f->C; k++)
@@ -277,7 +277,7 @@ mls_table *mls_frequency_cost_table(const mls_frequency *f, bool per_head)
         for (size_t i = 0; i < f->n_rules; i++)
             for (size_t l = 0; l < f->L; l++)
                 for (size_t h = 0; h < (per_head ? f->H : 1); h++) {
-                    if (f->config.layer_no_rope[l])
+                    if (f->config.layer[l].no_rope)
                         continue;
                     begin_budget_row(t, f, i, b);
                     mls_table_count(t, (long long)l);
@@ -297,7 +297,7 @@ static void overlap_row(mls_table *t, const mls_frequency *f, size_t b, size_t i
         size_t n = 0;
 
         for (size_t layer = l; layer < l + n_layers; layer++) {
-            if (f->config.layer_no_rope[layer])
+            if (f->config.layer[layer].no_rope)
                 continue;
             sum += mls_selection_jaccard(mls_frequency_selection(f, i, b, layer),
                                          mls_frequency_selection(f, k, b, layer));
@@ -321,7 +321,7 @@ mls_table *mls_frequency_overlap_table(const mls_frequency *f, size_t b, bool pe
         mls_table_column(t, f->rule[i].name, f->rule[i].name, "", 3);
     for (size_t i = 0; i < f->n_rules; i++)
         for (size_t l = 0; l < (per_layer ? f->L : 1); l++) {
-            if (per_layer && f->config.layer_no_rope[l])
+            if (per_layer && f->config.layer[l].no_rope)
                 continue;
             mls_table_row(t);
             mls_table_text(t, f->rule[i].name);
@@ -403,7 +403,7 @@ static void against_row(mls_table *t, const mls_frequency *f, const mls_rankfile
     size_t n = 0;
 
     for (size_t layer = l; layer < l + n_layers; layer++) {
-        if (f->config.layer_no_rope[layer])
+        if (f->config.layer[layer].no_rope)
             continue;
         compare_layer(f, file, i, b, layer, &overlap, &jaccard);
         n++;
@@ -439,7 +439,7 @@ mls_status mls_frequency_against_table(mls_table **out, const mls_frequency *f,
     for (size_t b = 0; b < f->n_chunks; b++)
         for (size_t i = 0; i < f->n_rules; i++)
             for (size_t l = 0; l < (per_layer ? f->L : 1); l++) {
-                if (per_layer && f->config.layer_no_rope[l])
+                if (per_layer && f->config.layer[l].no_rope)
                     continue;
                 begin_budget_row(t, f, i, b);
                 if (per_layer)

@@ -61,6 +61,7 @@ static inline void random_layer_make(random_layer *s, mls_rng *rng, size_t H, si
     s->config.H = H;
     s->config.G = G;
     s->config.D = D;
+    mls_config_uniform(&s->config);
     s->config.rms_eps = 1e-5;
     s->config.rope = (mls_rope_config){.theta = 100.0, .factor = 1};
     s->config.qkv_bias = s->config.o_bias = biases;

@@ -48,7 +48,7 @@ static void missing_keys_take_the_defaults_of_the_family(void **state)
 
     c = read_with("{\"model_type\": \"mistral\", \"num_key_value_heads\": \"(none)\"}");
     assert_int_equal(c.G, 8);
-    assert_int_equal(c.sliding_window, 4096);
+    assert_int_equal(c.layer[0].window, 4096);
 
     c = read_with("{\"model_type\": \"qwen3\"}");
     assert_int_equal(c.D, 128);
@@ -153,7 +153,7 @@ static void sliding_windows_fall_on_the_layers_of_the_family(void **state)
         const mls_config c = read_with(cases[i].patch);
 
         for (size_t l = 0; l < 4; l++)
-            if (c.layer_sliding[l] != (cases[i].layers[l] == 's'))
+            if ((c.layer[l].window == 16) != (cases[i].layers[l] == 's'))
                 fail_msg("%s: layer %zu", cases[i].patch, l);
         assert_int_equal(!c.unsupported[0], cases[i].runnable);
     }
@@ -164,16 +164,16 @@ static void smollm3_says_which_layers_rotate(void **state)
     (void)state;
     mls_config c = read_with("{\"model_type\": \"smollm3\"}");
 
-    assert_true(c.layer_no_rope[3] && !c.layer_no_rope[2]);
+    assert_true(c.layer[3].no_rope && !c.layer[2].no_rope);
     c = read_with("{\"model_type\": \"smollm3\", \"no_rope_layers\": [1, 0, 1, 0]}");
-    assert_true(c.layer_no_rope[1] && c.layer_no_rope[3]);
-    assert_false(c.layer_no_rope[0] || c.layer_no_rope[2]);
-    assert_false(c.sliding_window || c.layer_sliding[1]);
+    assert_true(c.layer[1].no_rope && c.layer[3].no_rope);
+    assert_false(c.layer[0].no_rope || c.layer[2].no_rope);
+    assert_false(c.layer[1].window);
     assert_ok(mls_config_runnable(&c, &err));
     c = read_with("{\"model_type\": \"smollm3\", \"no_rope_layers\": [1, 0, 1, 1], "
                   "\"use_sliding_window\": true, \"sliding_window\": 64}");
-    assert_true(c.layer_sliding[1]);
-    assert_false(c.layer_sliding[0] || c.layer_sliding[2] || c.layer_sliding[3]);
+    assert_true(c.layer[1].window == 64);
+    assert_false(c.layer[0].window || c.layer[2].window || c.layer[3].window);
     /* A family that is not known to read the key. */
     c = read_with("{\"no_rope_layers\": [1, 0, 1, 1]}");
     assert_refused(mls_config_runnable(&c, &err), MLS_E_INPUT, "no_rope_layers");
@@ -217,8 +217,8 @@ static void a_text_config_is_sized_with_its_own_defaults(void **state)
     assert_int_equal(c.G, 4);
     assert_int_equal(c.D, 256);
     assert_int_equal(c.V, 262208);
-    assert_int_equal(c.sliding_window, 1024);
-    assert_true(c.layer_sliding[4] && !c.layer_sliding[5] && c.layer_sliding[33]);
+    assert_true(c.layer[4].window == 1024 && !c.layer[5].window);
+    assert_int_equal(c.layer[33].window, 1024);
     assert_string_equal(c.dtype, "bfloat16");
     assert_refused(mls_config_runnable(&c, &err), MLS_E_INPUT, "gemma3_text");
 }

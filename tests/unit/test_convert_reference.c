@@ -103,6 +103,7 @@ static void make(setup *s)
     memset(s, 0, sizeof *s);
     s->config = (mls_config){
         .L = 1, .E = E, .H = H, .G = G, .D = D, .qkv_bias = true, .o_bias = true};
+    mls_config_uniform(&s->config);
     s->config.rope = (mls_rope_config){.theta = 100.0, .factor = 1};
     s->layer = (mls_layer){
         .wq = floats(H * D * E, "wq"),

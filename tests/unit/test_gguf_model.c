@@ -500,8 +500,7 @@ static void a_window_makes_a_llama_a_mistral(void **state)
     gguf_free(&g);
     assert_string_equal(c.model_type, "mistral");
     assert_string_equal(c.architecture, "MistralForCausalLM");
-    assert_int_equal(c.sliding_window, 16);
-    assert_true(c.layer_sliding[0] && c.layer_sliding[1]);
+    assert_true(c.layer[0].window == 16 && c.layer[1].window == 16);
     assert_string_equal(c.unsupported, "");
 }
 

@@ -1,5 +1,6 @@
 /* What each method caches, and the settings that a model cannot take. */
 #include "tests/support/expect.h"
+#include "tests/support/uniform_config.h"
 
 #include "bench/frame/common_keys.h"
 #include "bench/frame/method.h"
@@ -8,15 +9,13 @@
 /* MHA of Llama-2-7B's attention: 2 G D = 8192 numbers per token and layer. */
 static mls_config mha(void)
 {
-    return (mls_config){
-        .model_type = "llama", .L = 4, .E = 4096, .H = 32, .G = 32, .D = 128};
+    return uniform_config(4, 4096, 32, 32, 128);
 }
 
 /* GQA of Llama-3.2-1B: 2 G D = 1024. */
 static mls_config gqa(void)
 {
-    return (mls_config){
-        .model_type = "llama", .L = 4, .E = 2048, .H = 32, .G = 8, .D = 64};
+    return uniform_config(4, 2048, 32, 8, 64);
 }
 
 static mls_status lay_out(mls_cache_layout *out, const mls_config *c, const char *text,
@@ -229,8 +228,7 @@ static void kvsharer_caches_nothing_in_shared_layers(void **state)
     for (size_t l = 0; l < 4; l++)
         sum += mls_cache_elements(&layout.layer[l]);
     assert_int_equal(sum, 1024);
-    b.sliding_window = 100;
-    b.layer_sliding[1] = true;
+    b.layer[1].window = 100;
     assert_setting_refused(&b, "kvsharer layers_shared=1", MLS_E_INPUT,
                            "needs the weights");
 }
@@ -261,6 +259,7 @@ static void a_model_that_caches_a_latent_has_a_baseline_only(void **state)
 
     c.mla_kv_lora_rank = 512;
     c.mla_rope_dim = 64;
+    mls_config_uniform(&c);
     assert_int_equal(elements(&c, "baseline"), 576);
     assert_int_equal(elements(&c, "baseline bits=4"), 576);
     assert_setting_refused(&c, "mha2mla", MLS_E_INPUT,
@@ -291,9 +290,8 @@ static void windows_and_layers_without_rope_are_kept(void **state)
     mls_config c = gqa();
     static mls_cache_layout layout;
 
-    c.sliding_window = 100;
-    c.layer_sliding[1] = true;
-    c.layer_no_rope[2] = true;
+    c.layer[1].window = 100;
+    c.layer[2].no_rope = true;
     for (size_t i = 0; i < sizeof settings / sizeof settings[0]; i++) {
         assert_ok(lay_out(&layout, &c, settings[i], &err));
         assert_int_equal(layout.layer[0].window, 0);
@@ -371,12 +369,8 @@ static void typical_settings_can_be_taken_by_common_models(void **state)
     static mls_cache_layout layout;
 
     for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
-        const mls_config c = {.model_type = "llama",
-                              .L = 2,
-                              .E = shapes[i].E,
-                              .H = shapes[i].H,
-                              .G = shapes[i].G,
-                              .D = shapes[i].D};
+        const mls_config c =
+            uniform_config(2, shapes[i].E, shapes[i].H, shapes[i].G, shapes[i].D);
         mls_setting *s;
         size_t n;
 
@@ -390,8 +384,7 @@ static void typical_settings_can_be_taken_by_common_models(void **state)
 
 static void typical_settings_of_tiny_heads_have_no_rank_of_zero(void **state)
 {
-    const mls_config c = {
-        .model_type = "llama", .L = 2, .E = 64, .H = 32, .G = 2, .D = 2};
+    const mls_config c = uniform_config(2, 64, 32, 2, 2);
     static mls_cache_layout layout;
     mls_setting *s;
     size_t n;
@@ -497,7 +490,8 @@ static void any_text_is_a_size_or_a_refusal(void **state)
         size_t n;
 
         c.D = 2 * (1 + (size_t)mls_rng_below(&rng, 64));
-        c.layer_no_rope[1] = i % 3 == 0;
+        mls_config_uniform(&c);
+        c.layer[1].no_rope = i % 3 == 0;
         if (i % 4) { /* mostly a method first */
             strcpy(text, words[mls_rng_below(&rng, 14)]);
             strcat(text, " ");

@@ -3,6 +3,7 @@
  * accounting.
  */
 #include "tests/support/expect.h"
+#include "tests/support/uniform_config.h"
 
 #include <math.h>
 
@@ -23,12 +24,7 @@ static mls_published *read_table(void)
 
 static mls_config config_of(const mls_published_row *r)
 {
-    return (mls_config){.model_type = "llama",
-                        .L = r->L,
-                        .E = r->H * r->D,
-                        .H = r->H,
-                        .G = r->G,
-                        .D = r->D};
+    return uniform_config(r->L, r->H * r->D, r->H, r->G, r->D);
 }
 
 /* Kept percent as papers count it. */
@@ -146,6 +142,7 @@ static void ranks_without_a_printed_ratio_agree_with_the_table(void **state)
 
             c.mla_kv_lora_rank = r->latent_elems;
             c.mla_rope_dim = r->rope_elems;
+            mls_config_uniform(&c);
             mls_size_baseline(&layout, &c);
             mls_size(&size, &layout, &q);
             kept = 100 * size.elements_per_token / (double)(2 * r->H * r->D * r->L);
@@ -189,8 +186,7 @@ static void printed_ratios_without_ranks_follow_from_what_is_known(void **state)
         mls_config c = config_of(r);
         if (strstr(r->rank_detail,
                    "8 of 16 layers")) { /* its own table, own geometry */
-            c = (mls_config){
-                .model_type = "llama", .L = 16, .E = 2048, .H = 32, .G = 8, .D = 64};
+            c = uniform_config(16, 2048, 32, 8, 64);
             setting = "x-ecomla rank=512 rope_dim=32 layers=0-7";
         } else if (strstr(r->rank_detail, "448 would give 25.00")) {
             setting = "x-ecomla rank=448 rope_dim=64";
@@ -230,8 +226,7 @@ the_93_percent_of_deepseek_v2_is_against_another_model_and_six_bits(void **state
     mls_published *p = read_table();
     const mls_published_row *row = NULL;
     mls_config v2;
-    const mls_config dense = {
-        .model_type = "llama", .L = 95, .E = 8192, .H = 64, .G = 8, .D = 128};
+    const mls_config dense = uniform_config(95, 8192, 64, 8, 128);
     static mls_cache_layout layout;
     static const mls_size_request q = {1, 1, 1, 1, 16};
     mls_size_result mla, gqa;

@@ -135,15 +135,6 @@ static void report_rope(report *r, const mls_config *c)
                  C, c->max_position);
 }
 
-static size_t count_layers(const bool *flags, size_t L)
-{
-    size_t n = 0;
-
-    for (size_t l = 0; l < L; l++)
-        n += flags[l];
-    return n;
-}
-
 static void report_cache(report *r, const mls_config *c)
 {
     static mls_cache_layout layout; /* large for a stack */
@@ -152,13 +143,16 @@ static void report_cache(report *r, const mls_config *c)
                                       .block = 1,
                                       .tensor_parallel = 1,
                                       .dtype_bits = 16};
-    const size_t sliding = count_layers(c->layer_sliding, c->L);
+    const size_t sliding = mls_layers_count(c->layer, c->L, mls_layer_slides);
+    const size_t still = mls_layers_count(c->layer, c->L, mls_layer_is_still);
     mls_size_result size;
-    size_t elements = 0;
+    size_t elements = 0, window = 0;
 
     mls_size_baseline(&layout, c);
     for (size_t l = 0; l < c->L; l++)
         elements += mls_cache_elements(&layout.layer[l]);
+    for (size_t l = 0; l < c->L; l++)
+        window = c->layer[l].window > window ? c->layer[l].window : window;
     if (c->mla_kv_lora_rank)
         row_text(r, "attention",
                  "MLA: latent %zu and %zu RoPE dims shared by %zu heads",
@@ -172,11 +166,10 @@ static void report_cache(report *r, const mls_config *c)
                  c->H, mls_plural(c->H), c->G, mls_plural(c->G), c->D, c->D / 2,
                  mls_plural(c->D / 2));
     if (sliding)
-        row_text(r, "sliding window", "%zu tokens in %zu of %zu layers",
-                 c->sliding_window, sliding, c->L);
-    if (count_layers(c->layer_no_rope, c->L))
-        row_text(r, "layers without rope", "%zu of %zu",
-                 count_layers(c->layer_no_rope, c->L), c->L);
+        row_text(r, "sliding window", "%zu tokens in %zu of %zu layers", window,
+                 sliding, c->L);
+    if (still)
+        row_text(r, "layers without rope", "%zu of %zu", still, c->L);
     row_count(r, "16-bit cache bytes per token", 2 * elements);
     if (c->max_position) {
         mls_size(&size, &layout, &request);

@@ -1,0 +1,16 @@
+/* The config of a model whose layers are all alike, without a file. */
+#ifndef TEST_UNIFORM_CONFIG_H
+#define TEST_UNIFORM_CONFIG_H
+
+#include "datasets/checkpoint/config.h"
+
+static inline mls_config uniform_config(size_t L, size_t E, size_t H, size_t G,
+                                        size_t D)
+{
+    mls_config c = {.model_type = "llama", .L = L, .E = E, .H = H, .G = G, .D = D};
+
+    mls_config_uniform(&c);
+    return c;
+}
+
+#endif
