@@ -36,18 +36,36 @@ deps() {
         command -v sudo >/dev/null || die "neither root nor sudo: ask for$missing"
         as_root=sudo
     fi
-    $as_root apt-get update -qq || die "apt-get update failed"
+    logged "apt-get update" $as_root apt-get update
     # shellcheck disable=SC2086 # a list of words
-    $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null ||
-        die "apt-get could not install$missing"
+    logged "apt-get install$missing" $as_root env DEBIAN_FRONTEND=noninteractive \
+        apt-get install -y --no-install-recommends $missing
 }
 
-# build FOLDER OPTION...
+# logged NAME COMMAND...: run without a word; when it fails, say so and how it ended.
+logged() {
+    name=$1
+    shift
+    log=$(mktemp) || die "no temporary file can be made in ${TMPDIR:-/tmp}"
+    if ! "$@" >"$log" 2>&1; then
+        printf 'setup.sh: %s failed; its last lines:\n' "$name" >&2
+        tail -n 30 "$log" | sed 's/^/    /' >&2
+        rm -f "$log"
+        exit 1
+    fi
+    rm -f "$log"
+}
+
+# build FOLDER OPTION...: a folder that was made without these options gets them.
 build() {
     folder=$1
     shift
-    [ -f "$folder/build.ninja" ] || meson setup "$folder" "$@" >/dev/null
-    ninja -C "$folder" --quiet
+    if [ ! -f "$folder/build.ninja" ]; then
+        logged "meson setup $folder" meson setup "$folder" "$@"
+    elif [ $# -gt 0 ]; then
+        logged "meson setup $folder" meson setup --reconfigure "$folder" "$@"
+    fi
+    ninja -C "$folder" --quiet >&2 || die "ninja -C $folder failed, as said above"
 }
 
 # Sum up the closing lines of cmocka and meson over all logs: every unit test counts, and
@@ -70,9 +88,9 @@ count() {
 
 test_all() {
     status=0
-    build build
+    build build -Dtests=enabled
     meson test -C build --no-rebuild --verbose >build/tests.log 2>&1 || status=1
-    build build-sanitize -Dbuildtype=debugoptimized -Db_sanitize=address,undefined -Db_lundef=false -Dwerror=true
+    build build-sanitize -Dtests=enabled -Db_sanitize=address,undefined -Db_lundef=false -Dwerror=true
     meson test -C build-sanitize --no-rebuild --verbose --no-suite style --timeout-multiplier 4 >build-sanitize/tests.log 2>&1 || status=1
     grep -h -E '^SKIPPED|^ERROR|  FAIL  ' build/tests.log build-sanitize/tests.log || true
     if [ $status -ne 0 ]; then

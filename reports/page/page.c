@@ -8,12 +8,14 @@
 
 #include "common/system/files.h"
 #include "reports/page/html.h"
+#include "reports/page/plot.h"
 
 struct mls_page {
     char *title;
     mls_buf contents; /* list of sections */
     mls_buf body;
     bool in_section, in_tiles;
+    bool undrawn; /* figures are captions */
 };
 
 static const char css[] =
@@ -177,42 +179,65 @@ void mls_page_details(mls_page *p, const char *summary, const mls_table *t)
     mls_buf_puts(&p->body, "</details>\n");
 }
 
-mls_status mls_page_figure(mls_page *p, const char *folder, const char *name,
-                           const char *caption, mls_err *err)
+void mls_page_without_pictures(mls_page *p)
+{
+    p->undrawn = true;
+}
+
+/* The drawing inside the page; as an image of its own, ids inside one drawing cannot
+   meet another's. */
+static mls_status put_picture(mls_page *p, const char *folder, const char *name,
+                              const char *caption, mls_err *err)
 {
     mls_buf path = {0};
     char *svg = NULL;
     unsigned char *base64 = NULL;
     size_t len;
-    mls_status st = MLS_OK;
+    mls_status st = mls_plot_draw(folder, name, err);
 
-    end_tiles(p);
     mls_buf_printf(&path, "%s/plots/%s.svg", folder, name);
-    if (path.failed)
+    if (!st && path.failed)
         st = mls_fail(err, MLS_E_NOMEM, "no memory for a figure");
     if (!st)
         st = mls_file_read(path.data, 64u << 20, &svg, &len, err);
     if (!st && !(base64 = malloc(4 * (len / 3 + 1) + 1)))
         st = mls_fail(err, MLS_E_NOMEM, "no memory for a figure");
     if (!st) {
-        /* As an image of its own, ids inside one drawing cannot meet another's. */
         EVP_EncodeBlock(base64, (const unsigned char *)svg, (int)len);
-        mls_buf_puts(&p->body, "<figure><div class=\"wide\"><img alt=\"");
+        mls_buf_puts(&p->body, "<div class=\"wide\"><img alt=\"");
         mls_html_escape(&p->body, caption);
         mls_buf_puts(&p->body, "\" src=\"data:image/svg+xml;base64,");
         mls_buf_puts(&p->body, (const char *)base64);
-        mls_buf_puts(&p->body, "\"></div>\n<figcaption>");
-        mls_html_escape(&p->body, caption);
-        mls_buf_printf(
-            &p->body,
-            " (<a href=\"plots/%s.png\">PNG</a>, <a href=\"plots/%s.svg\">SVG"
-            "</a>, <a href=\"data/%s.csv\">numbers</a>, "
-            "<a href=\"plots/%s.gp\">script</a>)</figcaption></figure>\n",
-            name, name, name, name);
+        mls_buf_puts(&p->body, "\"></div>\n");
     }
     free(base64);
     free(svg);
     mls_buf_free(&path);
+    return st;
+}
+
+mls_status mls_page_figure(mls_page *p, const char *folder, const char *name,
+                           const char *caption, mls_err *err)
+{
+    mls_status st = MLS_OK;
+
+    end_tiles(p);
+    mls_buf_puts(&p->body, "<figure>");
+    if (!p->undrawn)
+        st = put_picture(p, folder, name, caption, err);
+    mls_buf_puts(&p->body, "<figcaption>");
+    mls_html_escape(&p->body, caption);
+    if (p->undrawn)
+        mls_buf_puts(&p->body, " Not drawn (");
+    else
+        mls_buf_printf(&p->body,
+                       " (<a href=\"plots/%s.png\">PNG</a>, "
+                       "<a href=\"plots/%s.svg\">SVG</a>, ",
+                       name, name);
+    mls_buf_printf(&p->body,
+                   "<a href=\"data/%s.csv\">numbers</a>, "
+                   "<a href=\"plots/%s.gp\">script</a>)</figcaption></figure>\n",
+                   name, name);
     return st;
 }
 

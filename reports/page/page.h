@@ -31,8 +31,11 @@ void mls_page_table(mls_page *p, const mls_table *t);
 /** A table folded away under a summary line. */
 void mls_page_details(mls_page *p, const char *summary, const mls_table *t);
 
+/** From here on, figures are not drawn: their captions link numbers and script. */
+void mls_page_without_pictures(mls_page *p);
+
 /**
- * The picture of mls_plot_write() in <folder>/plots/<name>.svg, with links to its PNG,
+ * Draw what mls_plot_write() has written as <name> and show it, with links to its PNG,
  * numbers and script.
  */
 mls_status mls_page_figure(mls_page *p, const char *folder, const char *name,

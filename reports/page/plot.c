@@ -58,31 +58,65 @@ static const char style[] =
     "4 \"#707173\", 5 \"#8a8678\", 6 \"#a59c74\", 7 \"#c3b369\", 8 \"#e1cc55\", "
     "9 \"#fee838\")\n";
 
-/* Run gnuplot on a script in its folder; its first line of complaint goes to err. */
-static mls_status run_gnuplot(const char *folder, const char *script, mls_err *err)
+/*
+ * The environment of gnuplot: of the user's, only what finding programs and libraries
+ * takes. In the C locale gnuplot complains that it cannot write a degree sign; GNUTERM,
+ * a locale of decimal commas or a fontconfig of the user's would change the pictures.
+ */
+static char **own_environment(void)
 {
-    char gnuplot[] = "gnuplot";
-    char *file = strdup(script);
-    char *argv[] = {gnuplot, file, NULL};
+    static const char *const kept[] = {"PATH=", "LD_LIBRARY_PATH=", "TMPDIR="};
+    static char locale[] = "LC_ALL=C.UTF-8";
+    const size_t n_kept = sizeof kept / sizeof kept[0];
+    char **own = calloc(n_kept + 2, sizeof *own);
+    size_t n = 0;
+
+    for (size_t i = 0; own && i < n_kept; i++)
+        for (char **e = environ; *e; e++)
+            if (strncmp(*e, kept[i], strlen(kept[i])) == 0) {
+                own[n++] = *e;
+                break;
+            }
+    if (own)
+        own[n] = locale;
+    return own;
+}
+
+/*
+ * Run gnuplot in a folder, with the arguments of `what` after -d, which keeps start-up
+ * files out. What it says, on one line, goes into `said`.
+ *
+ * @param what  words, NULL at the end
+ * @return MLS_OK when it ended well and without a warning
+ */
+static mls_status run_gnuplot(const char *folder, char *const *what, char *said,
+                              size_t size, mls_err *err)
+{
+    char gnuplot[] = "gnuplot", defaults[] = "-d";
+    char *argv[8] = {gnuplot, defaults};
+    char **own = own_environment();
     posix_spawn_file_actions_t actions;
-    char said[512];
     size_t n = 0;
     int pipe_ends[2] = {-1, -1}, exit_status = 0, failed;
     pid_t child;
 
-    if (!file || pipe2(pipe_ends, O_CLOEXEC)) {
-        free(file);
+    for (size_t i = 0; what[i]; i++)
+        argv[2 + i] = what[i];
+    said[0] = '\0';
+    if (!own || pipe2(pipe_ends, O_CLOEXEC)) {
+        free(own);
         return mls_fail(err, MLS_E_IO, "gnuplot cannot be started: %s",
                         strerror(errno));
     }
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_addchdir_np(&actions, folder);
+    posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
     posix_spawn_file_actions_adddup2(&actions, pipe_ends[1], STDERR_FILENO);
     posix_spawn_file_actions_adddup2(&actions, pipe_ends[1], STDOUT_FILENO);
-    failed = posix_spawnp(&child, "gnuplot", &actions, NULL, argv, environ);
+    failed = posix_spawnp(&child, "gnuplot", &actions, NULL, argv, own);
     posix_spawn_file_actions_destroy(&actions);
+    free(own);
     close(pipe_ends[1]);
-    free(file);
     if (failed) {
         close(pipe_ends[0]);
         return mls_fail(err, MLS_E_IO,
@@ -97,7 +131,7 @@ static mls_status run_gnuplot(const char *folder, const char *script, mls_err *e
             continue;
         if (got <= 0)
             break;
-        for (ssize_t i = 0; i < got && n + 1 < sizeof said; i++)
+        for (ssize_t i = 0; i < got && n + 1 < size; i++)
             said[n++] = piece[i] == '\n' || piece[i] == '\r' ? ' ' : piece[i];
     }
     said[n] = '\0';
@@ -105,7 +139,8 @@ static mls_status run_gnuplot(const char *folder, const char *script, mls_err *e
     while (waitpid(child, &exit_status, 0) < 0 && errno == EINTR)
         continue;
     if (exit_status != 0 || strstr(said, "warning"))
-        return mls_fail(err, MLS_E_IO, "%s/%s: gnuplot: %s", folder, script, said);
+        return mls_fail(err, MLS_E_IO, "gnuplot: %s",
+                        n ? said : "ended without a picture and without a word");
     return MLS_OK;
 }
 
@@ -130,7 +165,7 @@ mls_status mls_plot_write(const char *folder, const mls_plot *p, mls_err *err)
 {
     const unsigned width = p->width ? p->width : 900;
     const unsigned height = p->height ? p->height : 540;
-    mls_buf script = {0}, path = {0}, file = {0};
+    mls_buf script = {0}, path = {0};
     char *plots = mls_path_join(folder, "plots"), *data = mls_path_join(folder, "data");
     mls_status st = MLS_OK;
 
@@ -156,18 +191,48 @@ mls_status mls_plot_write(const char *folder, const mls_plot *p, mls_err *err)
         "background rgb \"white\"\n"
         "set output \"%s.png\"\n%s\nset output\n",
         width, height, p->name, p->script);
-    mls_buf_printf(&file, "%s.gp", p->name);
     mls_buf_printf(&path, "%s/%s.gp", plots ? plots : "", p->name);
-    if (!st && (script.failed || path.failed || file.failed))
+    if (!st && (script.failed || path.failed))
         st = mls_fail(err, MLS_E_NOMEM, "no memory for a plot");
     if (!st)
         st = mls_file_write(path.data, script.data, script.len, err);
-    if (!st)
-        st = run_gnuplot(plots, file.data, err);
     mls_buf_free(&script);
     mls_buf_free(&path);
-    mls_buf_free(&file);
     free(plots);
     free(data);
     return st;
+}
+
+mls_status mls_plot_draw(const char *folder, const char *name, mls_err *err)
+{
+    mls_buf file = {0};
+    char *plots = mls_path_join(folder, "plots"), said[512];
+    mls_status st = MLS_OK;
+
+    mls_buf_printf(&file, "%s.gp", name);
+    if (!plots || file.failed)
+        st = mls_fail(err, MLS_E_NOMEM, "no memory for a plot");
+    if (!st) {
+        char *what[] = {file.data, NULL};
+
+        st = run_gnuplot(plots, what, said, sizeof said, err);
+        if (st)
+            st = mls_fail_in(err, st, "%s/%s", plots, file.data);
+    }
+    mls_buf_free(&file);
+    free(plots);
+    return st;
+}
+
+mls_status mls_plot_check(mls_err *err)
+{
+    char option[] = "-e", said[512];
+    char commands[] = "set encoding utf8; "
+                      "set terminal svg font \"DejaVu Sans,13\"; "
+                      "set output \"/dev/null\"; plot x; "
+                      "set terminal pngcairo font \"DejaVu Sans,10\"; "
+                      "set output \"/dev/null\"; plot x";
+    char *what[] = {option, commands, NULL};
+
+    return run_gnuplot("/", what, said, sizeof said, err);
 }

@@ -31,11 +31,22 @@ typedef struct mls_plot {
 } mls_plot;
 
 /**
- * Write <folder>/data/NAME.csv, <folder>/plots/NAME.gp, NAME.svg and NAME.png. Running
- * `gnuplot NAME.gp` in <folder>/plots makes the same pictures again.
+ * Write <folder>/data/NAME.csv and the script <folder>/plots/NAME.gp. Running
+ * `gnuplot NAME.gp` in <folder>/plots makes the pictures.
+ *
+ * @return MLS_OK, MLS_E_IO, MLS_E_NOMEM
+ */
+mls_status mls_plot_write(const char *folder, const mls_plot *plot, mls_err *err);
+
+/**
+ * Run that script: <folder>/plots/NAME.svg and NAME.png. gnuplot gets an environment of
+ * ours and no start-up files, so that the pictures are the same everywhere.
  *
  * @return MLS_OK, MLS_E_IO (gnuplot missing or failed: its first message), MLS_E_NOMEM
  */
-mls_status mls_plot_write(const char *folder, const mls_plot *plot, mls_err *err);
+mls_status mls_plot_draw(const char *folder, const char *name, mls_err *err);
+
+/** Can gnuplot draw here? To be asked before the work whose pictures it draws. */
+mls_status mls_plot_check(mls_err *err);
 
 #endif

@@ -108,6 +108,8 @@ mls_status mls_report_write(const mls_report *r, mls_buf *summary, mls_err *err)
         page = mls_page_new(title.data);
     if (!page || !path)
         st = mls_fail(err, MLS_E_NOMEM, "no memory for a report");
+    else if (r->without_pictures)
+        mls_page_without_pictures(page);
     if (r->progress)
         own.progress = &progress;
     for (; !st && section.section < SECTIONS; section.section++)

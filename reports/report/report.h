@@ -2,6 +2,7 @@
 #ifndef MLS_REPORT_H
 #define MLS_REPORT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "analysis/capture/capture.h"
@@ -21,6 +22,7 @@ typedef struct mls_report {
     mls_capture *capture;         /* of the calibration text */
     const mls_corpus *evaluation; /* held-out text; NULL: quality is not measured */
     const char *evaluation_name;
+    bool without_pictures; /* numbers and scripts only: gnuplot is not run */
     mls_pool *pool;
     const mls_progress *progress;
 } mls_report;

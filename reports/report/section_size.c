@@ -181,7 +181,7 @@ mls_status mls_section_size(const mls_report *r, mls_page *page, mls_buf *summar
     if (!st)
         st = draw(r, curves, err);
     if (!st)
-        st = mls_size_plots(r->folder, c, &sweep, err);
+        st = mls_size_plots(r->folder, false, c, &sweep, err);
     if (!st) {
         mls_page_section(page, "size", "Cache size");
         mls_page_text(page,

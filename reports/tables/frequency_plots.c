@@ -365,11 +365,21 @@ static mls_status draw_maps(const char *folder, const mls_frequency *f, size_t i
                                    .kept = kept,
                                    .inv_freq = f->inv_freq};
 
-    for (size_t l = 0; l < f->L && !st; l += step)
+    for (size_t l = 0; l < f->L && !st; l += step) {
         st = mls_frequency_map_plot(folder, &map, l, l + step < f->L ? l + step : f->L,
                                     name, err);
+        if (!st)
+            st = mls_plot_draw(folder, name, err);
+    }
     free(kept);
     return st;
+}
+
+/* The picture of a plot whose writing ended with `st`. */
+static mls_status written_and_drawn(mls_status st, const char *folder, const char *name,
+                                    mls_err *err)
+{
+    return st ? st : mls_plot_draw(folder, name, err);
 }
 
 mls_status mls_frequency_plots(const char *folder, const mls_frequency *f, size_t b,
@@ -379,10 +389,13 @@ mls_status mls_frequency_plots(const char *folder, const mls_frequency *f, size_
     mls_status st = i < f->n_rules ? draw_maps(folder, f, i, b, err) : MLS_OK;
 
     if (!st && f->n_held)
-        st = mls_frequency_error_plot(folder, f, err);
+        st = written_and_drawn(mls_frequency_error_plot(folder, f, err), folder,
+                               "frequency-error", err);
     if (!st)
-        st = mls_frequency_overlap_plot(folder, f, b, err);
+        st = written_and_drawn(mls_frequency_overlap_plot(folder, f, b, err), folder,
+                               "frequency-overlap", err);
     if (!st && mls_frequency_has_stability(f))
-        st = mls_frequency_stability_plot(folder, f, b, err);
+        st = written_and_drawn(mls_frequency_stability_plot(folder, f, b, err), folder,
+                               "frequency-stability", err);
     return st;
 }

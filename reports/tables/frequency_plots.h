@@ -47,8 +47,8 @@ mls_status mls_frequency_stability_plot(const char *folder, const mls_frequency 
                                         size_t b, mls_err *err);
 
 /**
- * All of these that f has numbers for; the map shows the first rule whose scores are
- * all zero or more.
+ * All of these that f has numbers for, drawn; the map shows the first rule whose
+ * scores are all zero or more.
  * @param b  budget of the map, overlaps and stability
  */
 mls_status mls_frequency_plots(const char *folder, const mls_frequency *f, size_t b,

@@ -60,6 +60,7 @@ typedef struct {
     size_t n_devices;
     bool part[PARTS];        /* some setting has it: there is something to draw */
     bool any[DEVICES_DRAWN]; /* a context fits into this memory */
+    bool draw;               /* run gnuplot */
 } tables;
 
 /* The first of every list; devices without a memory have no longest context. */
@@ -141,9 +142,9 @@ static void put_setting(tables *t, const char *text)
     }
 }
 
-static mls_status write_one(const char *folder, const char *name, const char *title,
-                            const mls_config *config, const mls_table *data,
-                            const char *commands, mls_err *err)
+static mls_status write_one(const char *folder, bool draw, const char *name,
+                            const char *title, const mls_config *config,
+                            const mls_table *data, const char *commands, mls_err *err)
 {
     mls_buf script = {0};
     char shape[128];
@@ -161,6 +162,8 @@ static mls_status write_one(const char *folder, const char *name, const char *ti
                                         .width = 1100,
                                         .height = 640},
                             err);
+    if (!st && draw)
+        st = mls_plot_draw(folder, name, err);
     mls_buf_free(&script);
     return st;
 }
@@ -188,8 +191,8 @@ static mls_status write_bytes(const char *folder, const mls_config *config,
                            parts[i].color);
     mls_buf_puts(&commands, "\n");
     st = commands.failed ? mls_fail(err, MLS_E_NOMEM, "no memory for a plot")
-                         : write_one(folder, "size-bytes", title, config, t->bytes,
-                                     commands.data, err);
+                         : write_one(folder, t->draw, "size-bytes", title, config,
+                                     t->bytes, commands.data, err);
     mls_buf_free(&commands);
     return st;
 }
@@ -223,16 +226,17 @@ static mls_status write_context(const char *folder, const mls_config *config,
     if (commands.failed)
         st = mls_fail(err, MLS_E_NOMEM, "no memory for a plot");
     else if (drawn)
-        st = write_one(folder, "size-context", title, config, t->context, commands.data,
-                       err);
+        st = write_one(folder, t->draw, "size-context", title, config, t->context,
+                       commands.data, err);
     mls_buf_free(&commands);
     return st;
 }
 
-mls_status mls_size_plots(const char *folder, const mls_config *config,
+mls_status mls_size_plots(const char *folder, bool draw, const mls_config *config,
                           const mls_size_sweep *sweep, mls_err *err)
 {
-    tables t = {.bytes = mls_table_new("Cache per token"),
+    tables t = {.draw = draw,
+                .bytes = mls_table_new("Cache per token"),
                 .kept = mls_table_new("Kept of the model's own cache"),
                 .context = mls_table_new("Longest context"),
                 .layout = malloc(sizeof *t.layout),
@@ -261,8 +265,8 @@ mls_status mls_size_plots(const char *folder, const mls_config *config,
     }
     st = write_bytes(folder, config, &t, err);
     if (!st)
-        st = write_one(folder, "size-kept", "Kept of the model's own cache", config,
-                       t.kept, kept_script, err);
+        st = write_one(folder, draw, "size-kept", "Kept of the model's own cache",
+                       config, t.kept, kept_script, err);
     if (!st)
         st = write_context(folder, config, &t, err);
 

@@ -2,12 +2,14 @@
 #ifndef MLS_SIZE_PLOTS_H
 #define MLS_SIZE_PLOTS_H
 
+#include <stdbool.h>
+
 #include "common/base/status.h"
 #include "datasets/checkpoint/config.h"
 #include "reports/tables/size_table.h"
 
 /**
- * Write, as mls_plot_write() does:
+ * Write, as mls_plot_write() does, and draw, as mls_plot_draw() does:
  *   size-bytes    bytes per token of each setting: codes of keys, values, latents and
  *                 rope keys, metadata, window
  *   size-kept     kept percent of the model's own cache, payload and true
@@ -15,11 +17,12 @@
  *                 without devices in 24, 80 and 141 GiB
  * Settings that the model cannot take are left out.
  *
+ * @param draw   false: numbers and scripts only
  * @param sweep  of each list the first is drawn; weight_bytes NaN: unknown, then there
  *               is no size-context
  * @return MLS_OK, MLS_E_ARG (a setting, named), MLS_E_IO, MLS_E_NOMEM
  */
-mls_status mls_size_plots(const char *folder, const mls_config *config,
+mls_status mls_size_plots(const char *folder, bool draw, const mls_config *config,
                           const mls_size_sweep *sweep, mls_err *err);
 
 #endif

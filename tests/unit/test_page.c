@@ -121,8 +121,8 @@ static void a_page_loads_nothing_from_outside(void **state)
     assert_ok(mls_plot_write(folder, &plot, &err));
     mls_page_section(p, "s", "S");
     assert_ok(mls_page_figure(p, folder, "line", "a \"caption\" <b>", &err));
-    assert_refused(mls_page_figure(p, folder, "none", "c", &err), MLS_E_INPUT,
-                   "plots/none.svg");
+    assert_refused(mls_page_figure(p, folder, "none", "c", &err), MLS_E_IO,
+                   "plots/none.gp: gnuplot: ");
     snprintf(path, sizeof path, "%s/index.html", folder);
     assert_ok(mls_page_write(p, path, &err));
     char *html = read_whole(path);
@@ -135,6 +135,26 @@ static void a_page_loads_nothing_from_outside(void **state)
     assert_int_equal(count(html, "href=\"data/line.csv\""), 1);
     free(html);
     mls_table_free(t);
+    mls_page_free(p);
+}
+
+static void a_figure_not_drawn_still_links_its_numbers_and_script(void **state)
+{
+    const char *path = test_scratch("undrawn.html");
+    mls_page *p = mls_page_new("t");
+
+    (void)state;
+    mls_page_without_pictures(p);
+    assert_ok(mls_page_figure(p, test_scratch("nowhere"), "line", "caption", &err));
+    assert_ok(mls_page_write(p, path, &err));
+    char *html = read_whole(path);
+
+    assert_well_formed(html);
+    assert_int_equal(count(html, "<img"), 0);
+    assert_int_equal(count(html, "href=\"data/line.csv\""), 1);
+    assert_int_equal(count(html, "href=\"plots/line.gp\""), 1);
+    assert_int_equal(count(html, "href="), 2);
+    free(html);
     mls_page_free(p);
 }
 
@@ -168,6 +188,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(text_of_strangers_is_shown_and_never_obeyed),
         cmocka_unit_test(a_page_loads_nothing_from_outside),
+        cmocka_unit_test(a_figure_not_drawn_still_links_its_numbers_and_script),
         cmocka_unit_test(an_empty_page_is_whole),
         cmocka_unit_test(a_page_that_cannot_be_written_is_said),
     };

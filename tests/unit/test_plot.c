@@ -45,6 +45,7 @@ static void a_picture_has_its_numbers_and_script_and_the_same_bytes_again(void *
     for (size_t i = 0; i < 2; i++) {
         assert_ok(mls_folder_prepare(folders[i], &err));
         assert_ok(mls_plot_write(folders[i], &plot, &err));
+        assert_ok(mls_plot_draw(folders[i], "curve", &err));
     }
     for (size_t i = 0; i < 4; i++)
         assert_int_equal(hash_of(folders[0], files[i]), hash_of(folders[1], files[i]));
@@ -67,11 +68,12 @@ static void a_script_that_fails_is_told_in_one_sentence(void **state)
     assert_ok(mls_folder_prepare(folder, &err));
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         const mls_plot plot = {.name = "bad", .data = t, .script = cases[i].script};
-        mls_err err = {0};
+        mls_err said = {0};
 
-        assert_int_equal(mls_plot_write(folder, &plot, &err), MLS_E_IO);
-        assert_non_null(strstr(err.text, cases[i].part));
-        assert_null(strchr(err.text, '\n'));
+        assert_ok(mls_plot_write(folder, &plot, &said));
+        assert_int_equal(mls_plot_draw(folder, "bad", &said), MLS_E_IO);
+        assert_non_null(strstr(said.text, cases[i].part));
+        assert_null(strchr(said.text, '\n'));
     }
     mls_table_free(t);
 }
@@ -85,8 +87,13 @@ static void without_gnuplot_the_sentence_says_what_to_install(void **state)
 
     (void)state;
     assert_ok(mls_folder_prepare(folder, &err));
+    assert_ok(mls_plot_write(folder, &plot, &err));
+    assert_ok(mls_plot_check(&err));
     setenv("PATH", folder, 1);
-    assert_refused(mls_plot_write(folder, &plot, &err), MLS_E_IO,
+    assert_refused(mls_plot_draw(folder, "p", &err), MLS_E_IO,
+                   "gnuplot cannot be started: No such file or directory; install "
+                   "gnuplot-nox");
+    assert_refused(mls_plot_check(&err), MLS_E_IO,
                    "gnuplot cannot be started: No such file or directory; install "
                    "gnuplot-nox");
     setenv("PATH", path, 1);

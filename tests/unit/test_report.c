@@ -213,8 +213,10 @@ static void fake_gnuplot(void)
 {
     static const char program[] =
         "#!/bin/sh\n"
-        "sed -n 's/^set output \"\\(.*\\)\"$/\\1/p' \"$1\" |\n"
-        "    while read -r name; do cp \"$1\" \"$name\"; done\n";
+        "for script; do :; done\n"
+        "[ -f \"$script\" ] || exit 0\n"
+        "sed -n 's/^set output \"\\(.*\\)\"$/\\1/p' \"$script\" |\n"
+        "    while read -r name; do cp \"$script\" \"$name\"; done\n";
     char folder[256], path[300], search[8192];
     const char *old = getenv("PATH");
 

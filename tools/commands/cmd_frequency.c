@@ -7,6 +7,7 @@
 #include "analysis/frequency/frequency_file.h"
 #include "bench/setting/setting.h"
 #include "common/system/files.h"
+#include "reports/page/plot.h"
 #include "reports/tables/frequency_plots.h"
 #include "reports/tables/frequency_tables.h"
 #include "tools/base/options.h"
@@ -218,6 +219,8 @@ static mls_status analyse(const request *q, const char *path, mls_err *err)
 
     if (!st && whole)
         st = mls_file_writable(q->output, err);
+    if (!st && q->plots)
+        st = mls_plot_check(err);
     if (!st && q->plots)
         st = mls_folder_prepare(q->plots, err);
     if (!st && q->against)

@@ -6,6 +6,7 @@
 #include "common/base/words.h"
 #include "common/system/files.h"
 #include "datasets/tokenizer/tokenizer.h"
+#include "reports/page/plot.h"
 #include "reports/report/report.h"
 #include "tools/base/command.h"
 #include "tools/base/options.h"
@@ -33,6 +34,9 @@ static const char usage[] =
     "sequences\n"
     "                         of the calibration text are held out]\n"
     "      --no-quality       do not run the converted models\n"
+    "      --no-plots         write numbers and scripts of the pictures, and do not "
+    "run\n"
+    "                         gnuplot\n"
     "  -N, --sequences N      calibration sequences [128]\n"
     "  -T, --length TOKENS    of every sequence [256]\n"
     "      --eval-sequences N held-out sequences [32]\n"
@@ -44,7 +48,7 @@ typedef struct {
     mls_texts texts, evals;
     const char *output;
     size_t sequences, length, eval_sequences, threads;
-    bool no_quality;
+    bool no_quality, no_plots;
 } arguments;
 
 /* The last n sequences of a corpus become one of their own; the first keep the rest. */
@@ -150,6 +154,7 @@ static int run(int argc, char **argv)
         {"--text", 'f', MLS_OPT_LIST, &a.texts, 0, 0},
         {"--eval", 'e', MLS_OPT_LIST, &a.evals, 0, 0},
         {"--no-quality", 0, MLS_OPT_FLAG, &a.no_quality, 0, 0},
+        {"--no-plots", 0, MLS_OPT_FLAG, &a.no_plots, 0, 0},
         {"--sequences", 'N', MLS_OPT_SIZE, &a.sequences, 1, 1 << 24},
         {"--length", 'T', MLS_OPT_SIZE, &a.length, 2, 1 << 20},
         {"--eval-sequences", 0, MLS_OPT_SIZE, &a.eval_sequences, 1, 1 << 24},
@@ -181,6 +186,10 @@ static int run(int argc, char **argv)
         status = mls_usage_error(
             &cmd_report, "%s ships no text of its own: give --text FILE", folder);
         goto release;
+    }
+    if (!a.no_plots && mls_plot_check(&err)) {
+        mls_fail_in(&err, err.status, "--no-plots makes a report without pictures");
+        goto done;
     }
     known = mls_folder_known(a.output);
     if (mls_folder_prepare(a.output, &err) || mls_tokenizer_open(&tok, folder, &err) ||
@@ -214,6 +223,7 @@ static int run(int argc, char **argv)
         .evaluation = held.N ? &held : NULL,
         .evaluation_name =
             a.evals.n ? a.evals.item[0] : "the last sequences of the calibration text",
+        .without_pictures = a.no_plots,
         .pool = pool,
         .progress = mls_tool_progress()};
     if (mls_report_write(&report, &summary, &err))

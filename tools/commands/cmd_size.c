@@ -9,6 +9,7 @@
 #include "common/base/words.h"
 #include "common/system/files.h"
 #include "datasets/checkpoint/checkpoint.h"
+#include "reports/page/plot.h"
 #include "reports/tables/size_plots.h"
 #include "reports/tables/size_table.h"
 #include "tools/base/options.h"
@@ -261,7 +262,7 @@ static mls_status draw(request *r, const mls_config *config, const char *model,
 {
     if (!r->sweep.n_devices && all_weights(r, config, model, NULL))
         r->sweep.weight_bytes = (double)NAN;
-    return mls_size_plots(r->plots, config, &r->sweep, err);
+    return mls_size_plots(r->plots, true, config, &r->sweep, err);
 }
 
 static mls_status check_parallel(const mls_size_sweep *s, const mls_config *config,
@@ -360,7 +361,7 @@ static int run(int argc, char **argv)
     if (!mls_options_parse(&cmd_size, argc, argv, options, &model, 1, 1, &n, &status))
         return status;
     const size_t known = r.plots ? mls_folder_known(r.plots) : 0;
-    if ((!r.plots || !mls_folder_prepare(r.plots, &err)) &&
+    if ((!r.plots || (!mls_plot_check(&err) && !mls_folder_prepare(r.plots, &err))) &&
         run_request(&r, model, &err) && r.plots)
         mls_folder_undo(r.plots, known);
     for (size_t i = 0; i < sizeof r.list / sizeof r.list[0]; i++)
