@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/buf.h"
 #include "common/system/files.h"
 #include "common/system/hash.h"
 
@@ -23,18 +24,68 @@ bool mls_json_starved(const json_error_t *e, const char *data, size_t len)
             strncmp(e->text, "string or '}' expected", 22) == 0);
 }
 
+/*
+ * Python's json module writes numbers that JSON does not have: Infinity, -Infinity, NaN,
+ * and configs carry them ("time_step_limit": [0.0, Infinity]). They become strings, so
+ * that such a value can be there and cannot be taken for a number.
+ *
+ * @param[out] out_len  written only when there are some
+ * @return the same text with quotes around them, or NULL: there are none, or no memory
+ */
+static char *quote_python_numbers(const char *data, size_t len, size_t *out_len)
+{
+    static const char *const words[] = {"-Infinity", "Infinity", "NaN"};
+    bool in_string = false, any = false;
+    mls_buf out = {0};
+
+    for (size_t i = 0; i < len; i++) {
+        size_t word_len = 0;
+
+        for (size_t k = 0; !in_string && !word_len && k < 3; k++) {
+            const size_t n = strlen(words[k]);
+
+            if (n <= len - i && memcmp(data + i, words[k], n) == 0)
+                word_len = n;
+        }
+        if (word_len) {
+            mls_buf_printf(&out, "\"%.*s\"", (int)word_len, data + i);
+            i += word_len - 1;
+            any = true;
+            continue;
+        }
+        mls_buf_add(&out, data + i, 1);
+        if (in_string && data[i] == '\\' && i + 1 < len)
+            mls_buf_add(&out, data + ++i, 1);
+        else if (data[i] == '"')
+            in_string = !in_string;
+    }
+    if (!any || out.failed)
+        mls_buf_free(&out);
+    else
+        *out_len = out.len;
+    return out.data;
+}
+
 mls_status mls_json_parse(json_t **out, const char *data, size_t len, const char *name,
                           mls_err *err)
 {
     json_error_t e;
+    char *quoted = NULL;
+    mls_status st = MLS_OK;
 
     *out = json_loadb(data, len, JSON_REJECT_DUPLICATES, &e);
-    if (*out)
-        return MLS_OK;
-    if (mls_json_starved(&e, data, len))
-        return mls_fail(err, MLS_E_NOMEM, "no memory to parse %s", name);
-    return mls_fail(err, MLS_E_INPUT, "%s: line %d, column %d: %s", name, e.line,
-                    e.column, e.text);
+    if (!*out && json_error_code(&e) == json_error_invalid_syntax &&
+        (quoted = quote_python_numbers(data, len, &len))) {
+        data = quoted;
+        *out = json_loadb(data, len, JSON_REJECT_DUPLICATES, &e);
+    }
+    if (!*out)
+        st = mls_json_starved(&e, data, len)
+                 ? mls_fail(err, MLS_E_NOMEM, "no memory to parse %s", name)
+                 : mls_fail(err, MLS_E_INPUT, "%s: line %d, column %d: %s", name,
+                            e.line, e.column, e.text);
+    free(quoted);
+    return st;
 }
 
 static mls_status hash_bytes(const char *data, size_t len, char sha256[65],

@@ -43,6 +43,18 @@ bool mls_json_scan_at(const mls_json_scan *s, char c)
     return s->p < s->end && *s->p == c;
 }
 
+bool mls_json_scan_word(mls_json_scan *s, const char *word)
+{
+    const size_t len = strlen(word);
+
+    skip_space(s);
+    if ((size_t)(s->end - s->p) < len || memcmp(s->p, word, len) != 0)
+        return false;
+    s->p += len;
+    skip_space(s);
+    return true;
+}
+
 mls_status mls_json_scan_char(mls_json_scan *s, char c)
 {
     const char text[] = {'\'', c, '\'', '\0'};

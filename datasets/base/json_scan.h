@@ -28,6 +28,8 @@ mls_status mls_json_scan_char(mls_json_scan *s, char c);
 mls_status mls_json_scan_next(mls_json_scan *s, char close, bool *more);
 /** Is the next character c? Nothing is consumed. */
 bool mls_json_scan_at(const mls_json_scan *s, char c);
+/** Step over a word and the space around it when it comes next: true, null. */
+bool mls_json_scan_word(mls_json_scan *s, const char *word);
 
 /**
  * A string: UTF-8 and escapes are checked; NUL and half surrogate pairs are refused.

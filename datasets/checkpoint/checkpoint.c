@@ -112,6 +112,57 @@ static void infer_config(mls_checkpoint *c)
     infer(c, &k->qk_norm, "model.layers.0.self_attn.q_norm.weight", "norms of q and k");
 }
 
+/* Are the bytes of tensors i and j the same? False at the first difference. */
+static bool same_bytes(const mls_checkpoint *c, size_t i, size_t j)
+{
+    enum { PIECE = 1 << 20 };
+    const uint64_t n = c->tensors[i].info->n_bytes;
+    char *a = malloc(2 * (size_t)PIECE), *b = a ? a + PIECE : NULL;
+    bool same = a && n == c->tensors[j].info->n_bytes &&
+                strcmp(c->tensors[i].info->dtype, c->tensors[j].info->dtype) == 0;
+
+    for (uint64_t at = 0; same && at < n; at += PIECE) {
+        const size_t piece = n - at < PIECE ? (size_t)(n - at) : PIECE;
+
+        same = !mls_checkpoint_read_raw(c, i, at, piece, a, NULL) &&
+               !mls_checkpoint_read_raw(c, j, at, piece, b, NULL) &&
+               memcmp(a, b, piece) == 0;
+    }
+    free(a);
+    return same;
+}
+
+/*
+ * A config that ties the head to the embeddings, and a head of its own in the file:
+ * transformers uses the file's from version 5 on, and so does llama.cpp's converter. A
+ * copy of the embeddings is no head of its own.
+ */
+static void infer_head(mls_checkpoint *c)
+{
+    mls_config untied = c->config;
+    mls_tensor_need embed, head;
+    const mls_tensor_info *found;
+    size_t i, j;
+
+    if (!c->config.tied_embeddings || c->gguf.n)
+        return;
+    untied.tied_embeddings = false;
+    embed = mls_tensor_embed(&untied);
+    head = mls_tensor_head(&untied);
+    found = mls_checkpoint_find(c, head.name, &j);
+    if (!found || !mls_checkpoint_find(c, embed.name, &i) ||
+        mls_checkpoint_has(c, head.name, head.rows, head.cols, NULL) ||
+        same_bytes(c, i, j))
+        return;
+    c->config.tied_embeddings = false;
+    mls_checkpoint_warn(c,
+                        "%s: config.json ties the output head to the embeddings, but "
+                        "\"%s\" is another: the file's head is used, as transformers "
+                        "from 5 on does",
+                        c->folder, head.name);
+    c->head_remark = c->n_warnings;
+}
+
 static int compare_need(const void *a, const void *b)
 {
     return strcmp(((const mls_tensor_need *)a)->name,
@@ -174,6 +225,8 @@ mls_status mls_checkpoint_open(mls_checkpoint **out, const char *folder, mls_err
     if (st)
         goto done;
     infer_config(c);
+    if (!c->config.unsupported[0])
+        infer_head(c);
     if (!c->config.unsupported[0] && (st = remark_unneeded(c, err)))
         goto done;
     *out = c;
@@ -209,6 +262,11 @@ void mls_checkpoint_close(mls_checkpoint *c)
 const char *mls_checkpoint_folder(const mls_checkpoint *c)
 {
     return c->folder;
+}
+
+const char *mls_checkpoint_head_remark(const mls_checkpoint *c)
+{
+    return c->head_remark ? c->warnings[c->head_remark - 1] : NULL;
 }
 
 const mls_config *mls_checkpoint_config(const mls_checkpoint *c)

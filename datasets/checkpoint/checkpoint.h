@@ -55,6 +55,12 @@ size_t mls_checkpoint_warnings(const mls_checkpoint *c);
 /** Sentence i, 0 <= i < mls_checkpoint_warnings(); borrowed. */
 const char *mls_checkpoint_warning(const mls_checkpoint *c, size_t i);
 
+/**
+ * The one of them that says that another output head is used than config.json tells;
+ * NULL when that is not so. It changes every figure, so every command says it.
+ */
+const char *mls_checkpoint_head_remark(const mls_checkpoint *c);
+
 /** Files of the model, at least 1; the names of file i are borrowed. */
 size_t mls_checkpoint_shards(const mls_checkpoint *c);
 const char *mls_checkpoint_shard_path(const mls_checkpoint *c, size_t i);

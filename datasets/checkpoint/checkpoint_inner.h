@@ -44,6 +44,7 @@ struct mls_checkpoint {
     uint64_t bytes, parameters;
     char **warnings;
     size_t n_warnings;
+    size_t head_remark; /* 1 + its number among the warnings; 0: none */
 };
 
 /** Remember a remark. */

@@ -190,20 +190,22 @@ static mls_status fail_memory(const parser *s)
                     s->in.path);
 }
 
-/* {"key": "text", ...}, each key once. */
+/* {"key": "text", ...}, each key once; or null, as MLX writes where there is none. */
 static mls_status parse_metadata(parser *s)
 {
     mls_tensor_table *t = s->table;
     const char **keys = NULL;
     size_t cap = 0;
     bool more;
-    mls_status st = mls_json_scan_char(&s->in, '{');
+    mls_status st;
 
-    if (st)
-        return st;
     if (s->has_metadata)
         return mls_json_scan_fail(&s->in, "__metadata__ is given twice");
     s->has_metadata = true;
+    if (mls_json_scan_word(&s->in, "null"))
+        return MLS_OK;
+    if ((st = mls_json_scan_char(&s->in, '{')))
+        return st;
     more = !(mls_json_scan_at(&s->in, '}'));
     if (!more)
         return mls_json_scan_char(&s->in, '}');

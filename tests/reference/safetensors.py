@@ -73,7 +73,6 @@ def judge(header):
                     raise Refused  # serde: duplicate field
                 metadata_seen = True
                 if value is None:
-                    stricter = True
                     continue
                 keys = []
                 for k, v in members(value):

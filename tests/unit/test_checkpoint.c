@@ -271,6 +271,49 @@ static void what_does_not_stop_a_model_is_remarked(void **state)
     mls_checkpoint_close(c);
 }
 
+/* Embeddings hold 1 everywhere and the head of sharded() 21. */
+static void a_head_of_its_own_is_used_where_the_config_ties_it(void **state)
+{
+    static const char *const folders[] = {"own-head", "copied-head"};
+    (void)state;
+
+    for (size_t i = 0; i < 2; i++) {
+        const char *folder = sharded(folders[i]);
+        mls_tensor_plan plan[TENSORS];
+        char names[TENSORS][NAME], text[1024], *at;
+        mls_checkpoint *c;
+        float head[12];
+
+        plan_tiny(plan, names, folders[i]);
+        if (i == 1) { /* the same bytes as the embeddings: 1 is written by number 0 */
+            plan[0] = plan[TENSORS - 1];
+            put_shard(in(folders[i], "extra.safetensors"), plan, 0, 1);
+            put_text(in(folders[i], "model.safetensors.index.json"),
+                     "{\"weight_map\": {\"lm_head.weight\": \"extra.safetensors\", "
+                     "\"model.embed_tokens.weight\": "
+                     "\"model-00001-of-00002.safetensors\"}}");
+        }
+        snprintf(text, sizeof text, "%s", tiny);
+        at = strstr(text, "false}");
+        assert_non_null(at);
+        memcpy(at, "true }", 6);
+        put_text(in(folders[i], "config.json"), text);
+        assert_ok(mls_checkpoint_open(&c, folder, &err));
+        assert_int_equal(mls_checkpoint_config(c)->tied_embeddings, i == 1);
+        assert_int_equal(mls_checkpoint_head_remark(c) != NULL, i == 0);
+        if (i == 0) {
+            const mls_tensor_need need = mls_tensor_head(mls_checkpoint_config(c));
+
+            assert_non_null(strstr(mls_checkpoint_head_remark(c), "lm_head.weight"));
+            assert_ok(mls_checkpoint_complete(c, &err));
+            assert_ok(
+                mls_checkpoint_read(c, need.name, need.rows, need.cols, head, &err));
+            assert_close(head[0], TENSORS, 0);
+        }
+        mls_checkpoint_close(c);
+    }
+}
+
 static void a_tensor_may_be_in_one_shard_only(void **state)
 {
     (void)state;
@@ -336,6 +379,7 @@ int main(void)
         cmocka_unit_test(a_wrong_index_is_refused),
         cmocka_unit_test(a_missing_or_broken_file_is_named),
         cmocka_unit_test(what_does_not_stop_a_model_is_remarked),
+        cmocka_unit_test(a_head_of_its_own_is_used_where_the_config_ties_it),
         cmocka_unit_test(a_tensor_may_be_in_one_shard_only),
         cmocka_unit_test(one_file_goes_before_an_index),
         cmocka_unit_test(weights_that_are_not_floats_are_refused),

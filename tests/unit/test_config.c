@@ -32,6 +32,29 @@ static void the_demo_is_a_runnable_llama(void **state)
         c.sha256, "0d81863ff3873bdcabbb5a544c6f0f6c10dda0a61ec14090cba2f03359bc853e");
 }
 
+/* Nemotron-H's configs have "time_step_limit": [0.0, Infinity]. */
+static void numbers_that_only_python_writes_are_no_numbers(void **state)
+{
+    static const char limits[] = "{\"model_type\": \"llama\", \"hidden_size\": 8, "
+                                 "\"num_attention_heads\": 2, \"vocab_size\": 4, "
+                                 "\"num_hidden_layers\": 1, \"intermediate_size\": 8, "
+                                 "\"a\": \"\\\"NaN\", \"time_step_limit\": [0.0, "
+                                 "Infinity, -Infinity, NaN], ";
+    char text[512];
+    mls_config c;
+
+    (void)state;
+    snprintf(text, sizeof text, "%s\"rope_theta\": 10000}", limits);
+    assert_ok(mls_config_parse(&c, text, strlen(text), "config.json", &err));
+    assert_int_equal(c.E, 8);
+    snprintf(text, sizeof text, "%s\"rope_theta\": Infinity}", limits);
+    assert_refused(mls_config_parse(&c, text, strlen(text), "config.json", &err),
+                   MLS_E_INPUT, "rope_theta is \"Infinity\"");
+    snprintf(text, sizeof text, "%s\"rope_theta\": Infinitely}", limits);
+    assert_refused(mls_config_parse(&c, text, strlen(text), "config.json", &err),
+                   MLS_E_INPUT, "line 1, column");
+}
+
 static void missing_keys_take_the_defaults_of_the_family(void **state)
 {
     (void)state;
@@ -328,6 +351,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_demo_is_a_runnable_llama),
+        cmocka_unit_test(numbers_that_only_python_writes_are_no_numbers),
         cmocka_unit_test(missing_keys_take_the_defaults_of_the_family),
         cmocka_unit_test(attention_bias_means_all_four_projections),
         cmocka_unit_test(head_dim_may_differ_from_hidden_over_heads),

@@ -30,6 +30,8 @@ static void sound_headers_are_accepted(void **state)
         {"{}", 0},
         {"  {\n}\t\r ", 0},
         {"{\"__metadata__\":{}}", 0},
+        {"{\"__metadata__\":null}", 0},
+        {"{\"__metadata__\": null , \"a\":" T("U8", "[1]", 0, 1) "}", 1},
         {"{\"__metadata__\":{\"a\":\"b\",\"c\":\"\"}}", 0},
         {"{\"a\":" T("F32", "[2]", 0, 8) "}", 8},
         {"{\"a\":" T("F32", "[]", 0, 4) "}", 4},                /* a scalar */
@@ -97,6 +99,9 @@ static void broken_headers_are_refused_by_their_defect(void **state)
         {"{//\n}", 0, "found '/', expected a string"},
         {"\xef\xbb\xbf{}", 0, "found byte 0xef, expected '{'"},
         /* metadata */
+        {"{\"__metadata__\":nul}", 0, "found 'n', expected '{'"},
+        {"{\"__metadata__\":nullx}", 0, "found 'x', expected '}'"},
+        {"{\"__metadata__\":null,\"__metadata__\":{}}", 0, "is given twice"},
         {"{\"__metadata__\":1}", 0, "found '1', expected '{'"},
         {"{\"__metadata__\":{\"a\":1}}", 0, "found '1', expected a string"},
         {"{\"__metadata__\":{\"a\":{}}}", 0, "found '{', expected a string"},

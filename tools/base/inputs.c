@@ -7,6 +7,17 @@
 #include "datasets/tokenizer/tokenizer.h"
 #include "tools/base/command.h"
 
+mls_status mls_tool_model(mls_model **out, const char *folder, mls_err *err)
+{
+    const mls_status st = mls_model_open(out, folder, err);
+    const char *remark =
+        st ? NULL : mls_checkpoint_head_remark(mls_model_checkpoint(*out));
+
+    if (remark)
+        mls_progress_note(mls_tool_progress(), "%s", remark);
+    return st;
+}
+
 mls_status mls_tool_plan(mls_scheme *out, const char *path, const mls_model *model,
                          mls_err *err)
 {

@@ -32,8 +32,11 @@ typedef struct mls_tool_windows {
     size_t threads;           /* 0: all CPUs */
 } mls_tool_windows;
 
+/** mls_model_open() for a command that computes: says what changes every figure. */
+mls_status mls_tool_model(mls_model **out, const char *folder, mls_err *err);
+
 /**
- * After mls_model_open(&s->model, ...): read the text in windows, start threads, open
+ * After mls_tool_model(&s->model, ...): read the text in windows, start threads, open
  * the capture. A capture of another model is refused; one of the text that is measured
  * on is remarked on.
  *

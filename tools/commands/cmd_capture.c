@@ -13,6 +13,7 @@
 #include "common/system/files.h"
 #include "datasets/tokenizer/tokenizer.h"
 #include "tools/base/command.h"
+#include "tools/base/inputs.h"
 #include "tools/base/options.h"
 
 extern const mls_command cmd_capture;
@@ -185,7 +186,7 @@ static int run(int argc, char **argv)
     if (!a.output)
         return mls_usage_error(&cmd_capture, "no file to write: give -o RUN.h5");
     if (mls_file_replaceable(a.output, &err) ||
-        mls_model_open(&model, a.folder, &err) ||
+        mls_tool_model(&model, a.folder, &err) ||
         mls_tokenizer_open(&tok, a.folder, &err) ||
         read_text(&corpus, &a, tok, mls_model_config(model), &err) ||
         mls_pool_new(&pool, a.threads, &err))

@@ -610,7 +610,7 @@ static int run(int argc, char **argv)
         a.sort = a.measure ? "predicted_kl" : "kl";
     if (find_sort_key(&key, a.sort, &err) || find_format(&format, &a, &err) ||
         (to_file && mls_file_writable(a.output, &err)) ||
-        mls_model_open(&s.model, folder, &err) ||
+        mls_tool_model(&s.model, folder, &err) ||
         read_settings(&list, &a, mls_model_config(s.model), t, &err) ||
         mls_tool_read(
             &s,

@@ -298,7 +298,7 @@ static int run(int argc, char **argv)
                                "FOLDER or --plan FILE");
     if (strcmp(a.output, "-") != 0 && mls_file_writable(a.output, &err))
         goto done;
-    if (mls_model_open(&s.model, folder, &err) ||
+    if (mls_tool_model(&s.model, folder, &err) ||
         mls_tool_read(
             &s,
             &(mls_tool_windows){&a.texts, a.length, a.sequences, a.capture, a.threads},

@@ -146,7 +146,7 @@ static int run(int argc, char **argv)
     if (first_release && strcmp(target, "mha2mla") != 0)
         return mls_usage_error(&cmd_export, "--first-release belongs to --for mha2mla");
     if ((setting_text && read_setting(&setting, setting_text, &err)) ||
-        mls_model_open(&model, folder, &err) ||
+        mls_tool_model(&model, folder, &err) ||
         (capture_path && mls_tool_capture(&capture, capture_path, model, &err)) ||
         mls_pool_new(&pool, threads, &err) ||
         (plan

@@ -293,7 +293,7 @@ static int run(int argc, char **argv)
         a.context = a.length;
     if (mls_size_list("--bits", a.bits, 2, 16, &bits, &n_bits, &err) ||
         read_methods(&methods, &n_methods, &a.methods, &err) ||
-        mls_file_writable(a.output, &err) || mls_model_open(&s.model, folder, &err) ||
+        mls_file_writable(a.output, &err) || mls_tool_model(&s.model, folder, &err) ||
         own_bytes(&own, &a, mls_model_config(s.model), &err) ||
         find_room(&room, &a, mls_model_config(s.model), &err) ||
         mls_tool_read(&s,

@@ -9,6 +9,7 @@
 #include "reports/page/plot.h"
 #include "reports/report/report.h"
 #include "tools/base/command.h"
+#include "tools/base/inputs.h"
 #include "tools/base/options.h"
 
 extern const mls_command cmd_report;
@@ -180,7 +181,7 @@ static int run(int argc, char **argv)
     add_beside(&a.texts, folder, "calibration.txt", &beside[0]);
     if (beside[0])
         add_beside(&a.evals, folder, "evaluation.txt", &beside[1]);
-    if (mls_model_open(&model, folder, &err))
+    if (mls_tool_model(&model, folder, &err))
         goto done;
     if (a.texts.n == 0) {
         status = mls_usage_error(

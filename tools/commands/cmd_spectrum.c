@@ -182,7 +182,7 @@ static int run(int argc, char **argv)
     if (settings.n && (!model_path || !capture_path))
         return mls_usage_error(&cmd_spectrum, "--setting needs a model and --weighted");
     if (mls_pool_new(&pool, threads, &err) ||
-        (model_path && mls_model_open(&model, model_path, &err)) ||
+        (model_path && mls_tool_model(&model, model_path, &err)) ||
         (capture_path &&
          (settings.n ? mls_tool_capture(&capture, capture_path, model, &err)
                      : mls_capture_open(&capture, capture_path, &err))))
