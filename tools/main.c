@@ -88,11 +88,14 @@ static void print_help(void)
          "mlascope COMMAND --help tells more; mlascope --version names the build.");
 }
 
-static int unknown_command(const char *name)
+static int unknown_command(const char *typed)
 {
+    char name[256];
     const char *names[sizeof commands / sizeof commands[0]];
     size_t n = 0;
 
+    snprintf(name, sizeof name, "%s", typed);
+    mls_make_printable(name);
     for (; commands[n]; n++)
         names[n] = commands[n]->name;
     names[n] = NULL;

@@ -75,6 +75,49 @@ static void remove_files(const mls_part *p)
     closedir(dir);
 }
 
+/*
+ * A folder is a restart folder when its key says so, or when nothing but the beginning
+ * of one is in it. Anything else of that name is somebody's, and so is a link.
+ */
+static mls_status check_owner(const mls_part *p, mls_err *err)
+{
+    struct stat s;
+    char *key = mls_path_join(p->folder, "key"), *text = NULL, foreign[256] = "";
+    size_t len = 0;
+    mls_status st = MLS_OK;
+
+    if (!key)
+        return mls_fail(err, MLS_E_NOMEM, "no memory for a file name");
+    if (lstat(p->folder, &s)) {
+        free(key);
+        return MLS_OK; /* to be made */
+    }
+    const bool known = !mls_file_read(key, 64, &text, &len, NULL) && len == 16 &&
+                       strspn(text, "0123456789abcdef") == 16;
+    DIR *dir = known || S_ISLNK(s.st_mode) ? NULL : opendir(p->folder);
+
+    for (const struct dirent *e; dir && !*foreign && (e = readdir(dir));)
+        if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0 &&
+            strncmp(e->d_name, "key", 3) != 0 && strncmp(e->d_name, ".probe", 6) != 0)
+            snprintf(foreign, sizeof foreign, "%s", e->d_name);
+    if (dir)
+        closedir(dir);
+    if (S_ISLNK(s.st_mode))
+        st =
+            mls_fail(err, MLS_E_INPUT,
+                     "%s is a link, expected a folder that mlascope made; remove it or "
+                     "choose another output",
+                     p->folder);
+    else if (*foreign)
+        st = mls_fail(err, MLS_E_INPUT,
+                      "%s holds %s, which mlascope did not make; remove the folder or "
+                      "choose another output",
+                      p->folder, foreign);
+    free(text);
+    free(key);
+    return st;
+}
+
 static mls_status check_key(mls_part *p, bool *stale, mls_err *err)
 {
     char want[17], *path = mls_path_join(p->folder, "key"), *found = NULL;
@@ -118,7 +161,9 @@ mls_status mls_part_open(mls_part **out, const char *path, uint64_t key, bool *s
         st = mls_fail(err, MLS_E_NOMEM, "no memory for a file name");
         goto done;
     }
-    st = mls_folder_prepare(p->folder, err);
+    st = check_owner(p, err);
+    if (!st)
+        st = mls_folder_prepare(p->folder, err);
     if (st)
         goto done;
     p->fd = open(p->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

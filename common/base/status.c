@@ -6,11 +6,7 @@
 
 #include <utf8proc.h>
 
-/*
- * Names of tensors, keys and files come from strangers: what would move a cursor or is
- * not UTF-8 becomes '?', so that a message is one line of text.
- */
-static void make_printable(char *text)
+void mls_make_printable(char *text)
 {
     unsigned char *p = (unsigned char *)text;
 
@@ -36,7 +32,7 @@ mls_status mls_fail(mls_err *err, mls_status status, const char *format, ...)
         va_start(args, format);
         vsnprintf(err->text, sizeof err->text, format, args);
         va_end(args);
-        make_printable(err->text);
+        mls_make_printable(err->text);
         err->status = status;
     }
     return status;
@@ -55,7 +51,7 @@ mls_status mls_fail_in(mls_err *err, mls_status status, const char *format, ...)
         va_end(args);
         if (n >= 0 && (size_t)n < sizeof err->text)
             snprintf(err->text + n, sizeof err->text - (size_t)n, ": %s", old);
-        make_printable(err->text);
+        mls_make_printable(err->text);
         err->status = status;
     }
     return status;

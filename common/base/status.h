@@ -31,6 +31,12 @@ mls_status mls_fail(mls_err *err, mls_status status, const char *format, ...)
 mls_status mls_fail_in(mls_err *err, mls_status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/**
+ * Names of tensors, keys and files come from strangers: what would move a cursor or
+ * break a line, and what is not UTF-8, becomes '?', byte by byte.
+ */
+void mls_make_printable(char *text);
+
 /** The program's exit status for a library status: 0, 1, 2, 3 or 75. */
 int mls_status_exit(mls_status status);
 

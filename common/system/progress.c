@@ -25,5 +25,6 @@ void mls_progress_note(const mls_progress *p, const char *format, ...)
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
+    mls_make_printable(text);
     p->note(p->arg, text);
 }

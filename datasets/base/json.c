@@ -25,9 +25,9 @@ bool mls_json_starved(const json_error_t *e, const char *data, size_t len)
 }
 
 /*
- * Python's json module writes numbers that JSON does not have: Infinity, -Infinity, NaN,
- * and configs carry them ("time_step_limit": [0.0, Infinity]). They become strings, so
- * that such a value can be there and cannot be taken for a number.
+ * Python's json module writes numbers that JSON does not have, Infinity, -Infinity and
+ * NaN, and configs carry them: "time_step_limit": [0.0, Infinity]. They become strings,
+ * so that such a value can be there and cannot be taken for a number.
  *
  * @param[out] out_len  written only when there are some
  * @return the same text with quotes around them, or NULL: there are none, or no memory

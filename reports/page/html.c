@@ -1,5 +1,15 @@
 #include "reports/page/html.h"
 
+#include <stdbool.h>
+
+/* A control character is no part of a page, U+FFFD stands for it. */
+static bool is_control(char c)
+{
+    const unsigned char u = (unsigned char)c;
+
+    return (u < 0x20 && u != '\t' && u != '\n') || u == 0x7f;
+}
+
 void mls_html_escape(mls_buf *out, const char *text)
 {
     for (; *text; text++) {
@@ -20,7 +30,10 @@ void mls_html_escape(mls_buf *out, const char *text)
             mls_buf_puts(out, "&#39;");
             break;
         default:
-            mls_buf_add(out, text, 1);
+            if (is_control(*text))
+                mls_buf_puts(out, "\xef\xbf\xbd");
+            else
+                mls_buf_add(out, text, 1);
         }
     }
 }

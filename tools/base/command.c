@@ -23,13 +23,14 @@ void mls_tool_stopped(mls_err *err, const char *how)
 
 int mls_usage_error(const mls_command *c, const char *format, ...)
 {
+    char text[2048];
     va_list args;
 
-    fputs("mlascope: ", stderr);
     va_start(args, format);
-    vfprintf(stderr, format, args);
+    vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    fprintf(stderr, "\nTry 'mlascope %s --help'.\n", c->name);
+    mls_make_printable(text);
+    fprintf(stderr, "mlascope: %s\nTry 'mlascope %s --help'.\n", text, c->name);
     return 2;
 }
 

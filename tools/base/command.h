@@ -29,7 +29,8 @@ int mls_usage_error(const mls_command *c, const char *format, ...)
 
 /**
  * Progress on stderr: a bar with ETA when it is a terminal, a plain line now and then
- * when not. Installs handlers for SIGINT and SIGTERM, so that long work ends with 75.
+ * when not. Installs handlers for SIGINT, SIGTERM and SIGHUP, so that long work
+ * ends with 75.
  */
 const mls_progress *mls_tool_progress(void);
 

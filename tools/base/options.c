@@ -4,9 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "common/base/words.h"
+#include "tools/base/overwrite.h"
 
 static const mls_option *find_long(const mls_option *options, const char *name,
                                    size_t len)
@@ -152,16 +152,15 @@ static int parse_one(const mls_command *c, int argc, char **argv, int *i,
     return store(c, o, value);
 }
 
-/* 2 when text is there and names the file that `output` would replace. */
-static int refuse_overwriting(const mls_command *c, const struct stat *output,
+/* 2 when `output` would replace what text names, or a part of it. */
+static int refuse_overwriting(const mls_command *c, const char *output,
                               const char *text)
 {
-    struct stat s;
+    char why[MLS_OVERWRITE_WHY];
 
-    if (stat(text, &s) || s.st_dev != output->st_dev || s.st_ino != output->st_ino)
-        return 0;
-    return mls_usage_error(c, "--output: %s is read by this command; name another file",
-                           text);
+    return mls_overwrites(output, text, why)
+               ? mls_usage_error(c, "--output: %s; name another file", why)
+               : 0;
 }
 
 /* No file is written over that the same command reads. */
@@ -170,22 +169,20 @@ static int check_output(const mls_command *c, const mls_option *options,
 {
     const mls_option *output = find_long(options, "--output", strlen("--output"));
     const char *path = output ? *(const char **)output->value : NULL;
-    struct stat there;
     int misuse = 0;
 
-    if (!path || strcmp(path, "-") == 0 || stat(path, &there) ||
-        !S_ISREG(there.st_mode))
+    if (!path || strcmp(path, "-") == 0)
         return 0;
     for (size_t i = 0; !misuse && i < n; i++)
-        misuse = refuse_overwriting(c, &there, operands[i]);
+        misuse = refuse_overwriting(c, path, operands[i]);
     for (const mls_option *o = options; !misuse && o->name; o++) {
         const mls_texts *list = o->value;
         const char *text = o->type == MLS_OPT_TEXT ? *(const char **)o->value : NULL;
 
         if (text && o != output)
-            misuse = refuse_overwriting(c, &there, text);
+            misuse = refuse_overwriting(c, path, text);
         for (size_t i = 0; !misuse && o->type == MLS_OPT_LIST && i < list->n; i++)
-            misuse = refuse_overwriting(c, &there, list->item[i]);
+            misuse = refuse_overwriting(c, path, list->item[i]);
     }
     return misuse;
 }

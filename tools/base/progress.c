@@ -115,6 +115,7 @@ const mls_progress *mls_tool_progress(void)
     action.sa_handler = on_signal;
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGHUP, &action, NULL); /* the terminal was closed */
     state.terminal = isatty(STDERR_FILENO);
     return &progress;
 }

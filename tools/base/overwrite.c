@@ -1,0 +1,189 @@
+/*
+ * Files are told apart by device and inode, so that links, hard links and other
+ * spellings of a path are the same file. Of a model's folder, what is there already is
+ * refused unless mlascope made it, and of new names those that a loader would take for
+ * a part of the model: model.safetensors.index.json hides model.safetensors.
+ */
+#include "tools/base/overwrite.h"
+
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "common/system/files.h"
+
+static bool same_file(const struct stat *a, const struct stat *b)
+{
+    return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
+static bool ends_in(const char *name, const char *end)
+{
+    const size_t n = strlen(name), m = strlen(end);
+
+    return n >= m && strcmp(name + n - m, end) == 0;
+}
+
+/* Names that a program looks for in a model's folder. */
+static bool is_of_a_model(const char *name)
+{
+    static const char *const names[] = {"config.json",
+                                        "generation_config.json",
+                                        "adapter_config.json",
+                                        "tokenizer.json",
+                                        "tokenizer_config.json",
+                                        "special_tokens_map.json",
+                                        "added_tokens.json",
+                                        "vocab.json",
+                                        "merges.txt",
+                                        "chat_template.jinja",
+                                        "preprocessor_config.json"};
+    static const char *const ends[] = {".safetensors", ".safetensors.index.json",
+                                       ".bin",         ".bin.index.json",
+                                       ".gguf",        ".model"};
+
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (strcmp(name, names[i]) == 0)
+            return true;
+    for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++)
+        if (ends_in(name, ends[i]))
+            return true;
+    return false;
+}
+
+/* Files of ours say so in their first bytes. */
+static bool is_ours(const char *path)
+{
+    char head[257] = "";
+    FILE *f = fopen(path, "rb");
+
+    if (f) {
+        head[fread(head, 1, sizeof head - 1, f)] = '\0';
+        fclose(f);
+    }
+    return strstr(head, "mlascope") != NULL;
+}
+
+/* Parts of one GGUF model end alike: -00001-of-00003.gguf. */
+static bool same_model(const char *a, const char *b)
+{
+    const char *part = strstr(a, "-of-");
+    const size_t n = part ? (size_t)(part - a) : 0;
+
+    return n > 5 && strncmp(a, b, n - 5) == 0 && strcmp(part, b + n) == 0;
+}
+
+/* The folder part of a path, and its last word; both point into copy. */
+static const char *folder_of(char *copy, const char **name)
+{
+    char *slash = strrchr(copy, '/');
+
+    *name = slash ? slash + 1 : copy;
+    if (!slash)
+        return ".";
+    if (slash == copy)
+        return "/";
+    *slash = '\0';
+    return copy;
+}
+
+/* A file in the folder that output is, by whatever name. */
+static bool is_in_folder(const char *folder, const char *only_like,
+                         const struct stat *output, char found[256])
+{
+    DIR *d = opendir(folder);
+    bool yes = false;
+
+    for (struct dirent *e; d && !yes && (e = readdir(d));) {
+        char *path = mls_path_join(folder, e->d_name);
+        struct stat s;
+
+        yes = path && (!only_like || same_model(only_like, e->d_name)) &&
+              stat(path, &s) == 0 && S_ISREG(s.st_mode) && same_file(&s, output);
+        if (yes)
+            snprintf(found, 256, "%s", e->d_name);
+        free(path);
+    }
+    if (d)
+        closedir(d);
+    return yes;
+}
+
+/* output against a folder that is read. */
+static bool overwrites_in(const char *output, const struct stat *there,
+                          const char *folder, char why[MLS_OVERWRITE_WHY])
+{
+    char found[256], *copy;
+    const char *name, *beside;
+    struct stat of_output, of_folder;
+
+    if (there && is_in_folder(folder, NULL, there, found) && !is_ours(output)) {
+        snprintf(why, MLS_OVERWRITE_WHY, "%s is %s of %s", output, found, folder);
+        return true;
+    }
+    if (there || !(copy = strdup(output)))
+        return false;
+    beside = folder_of(copy, &name);
+    const bool hides = is_of_a_model(name) && stat(beside, &of_output) == 0 &&
+                       stat(folder, &of_folder) == 0 &&
+                       same_file(&of_output, &of_folder);
+    if (hides)
+        snprintf(why, MLS_OVERWRITE_WHY, "%s would be taken for a part of the model",
+                 output);
+    free(copy);
+    return hides;
+}
+
+static bool overwrites_path(const char *output, const struct stat *there,
+                            const char *input, char why[MLS_OVERWRITE_WHY])
+{
+    char found[256];
+    struct stat s;
+
+    if (stat(input, &s))
+        return false;
+    if (S_ISDIR(s.st_mode))
+        return overwrites_in(output, there, input, why);
+    if (!there)
+        return false;
+    if (same_file(&s, there)) {
+        snprintf(why, MLS_OVERWRITE_WHY, "%s is read by this command", input);
+        return true;
+    }
+    char *copy = strdup(input);
+    const char *name, *folder = copy ? folder_of(copy, &name) : NULL;
+    const bool part = folder && is_in_folder(folder, name, there, found);
+
+    if (part)
+        snprintf(why, MLS_OVERWRITE_WHY, "%s is a part of the model", output);
+    free(copy);
+    return part;
+}
+
+bool mls_overwrites(const char *output, const char *input, char why[MLS_OVERWRITE_WHY])
+{
+    struct stat s;
+    const bool exists = stat(output, &s) == 0;
+    char *words, *state = NULL;
+    bool yes;
+
+    if (exists && !S_ISREG(s.st_mode))
+        return false;
+    yes = overwrites_path(output, exists ? &s : NULL, input, why);
+    if (yes || !strchr(input, '=') || !(words = strdup(input)))
+        return yes;
+    for (char *w = strtok_r(words, " \t", &state); w && !yes;
+         w = strtok_r(NULL, " \t", &state)) {
+        const char *equals = strchr(w, '=');
+
+        const char *value = equals ? equals + 1 : NULL;
+
+        if (value && strncmp(value, "file:", 5) == 0)
+            value += 5;
+        yes = value && overwrites_path(output, exists ? &s : NULL, value, why);
+    }
+    free(words);
+    return yes;
+}
