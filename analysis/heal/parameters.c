@@ -53,7 +53,7 @@ static void place_cache(mls_parameters *p, const mls_latent_form *f)
         p->latent[i].down =
             place_map(p, v->down, v->r, of_x ? E : D,
                       of_x ? MLS_PARAMETER_OF_INPUT : MLS_PARAMETER_INSIDE);
-        p->latent[i].norm = place(p, v->norm, v->r, 1, MLS_PARAMETER_NORM);
+        p->latent[i].norm = place(p, v->norm.w, v->r, 1, MLS_PARAMETER_NORM);
     }
     for (size_t b = 0; b < f->n_rope_keys; b++)
         p->rope_key[b] = place_map(p, f->rope_key[b].map, f->rope_key[b].n, E,
@@ -68,7 +68,7 @@ static void place_cache(mls_parameters *p, const mls_latent_form *f)
                       MLS_PARAMETER_INSIDE);
     }
     p->key = place_map(p, f->key, f->G * D, E, MLS_PARAMETER_OF_INPUT);
-    p->k_norm = place(p, f->k_norm, D, 1, MLS_PARAMETER_NORM);
+    p->k_norm = place(p, f->k_norm.w, D, 1, MLS_PARAMETER_NORM);
 }
 
 static void place_queries_and_output(mls_parameters *p, const mls_latent_form *f)
@@ -81,11 +81,11 @@ static void place_queries_and_output(mls_parameters *p, const mls_latent_form *f
     }
     if (f->q_rank) {
         p->q_down = place_map(p, f->q_down, f->q_rank, f->E, MLS_PARAMETER_OF_INPUT);
-        p->q_down_norm = place(p, f->q_down_norm, f->q_rank, 1, MLS_PARAMETER_NORM);
+        p->q_down_norm = place(p, f->q_down_norm.w, f->q_rank, 1, MLS_PARAMETER_NORM);
     }
     p->query = place_map(p, f->query, rows, f->q_rank ? f->q_rank : f->E,
                          f->q_rank ? MLS_PARAMETER_INSIDE : MLS_PARAMETER_OF_INPUT);
-    p->q_norm = place(p, f->q_norm, f->D, 1, MLS_PARAMETER_NORM);
+    p->q_norm = place(p, f->q_norm.w, f->D, 1, MLS_PARAMETER_NORM);
     p->output = place_map(p, f->output, f->E, columns, MLS_PARAMETER_OUTPUT);
 }
 

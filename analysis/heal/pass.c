@@ -96,7 +96,7 @@ static void lay_out(mls_heal_pass *s, bump *b)
 
         a->c = take(b, T, v->r);
         a->d = take(b, T, v->r);
-        a->raw = v->norm ? take(b, T, v->r) : a->c;
+        a->raw = v->norm.n ? take(b, T, v->r) : a->c;
         if (v->source == MLS_LATENT_OF_ROT_KEY) {
             a->key = take(b, T, D);
             a->key_raw = take(b, T, D);
@@ -109,7 +109,7 @@ static void lay_out(mls_heal_pass *s, bump *b)
     s->keys = take(b, T, s->k_dims);
     s->values = take(b, T, s->v_dims);
     for (size_t g = 0; g < f->G; g++) {
-        if (f->k_norm)
+        if (f->k_norm.n)
             s->head[g].k_raw = take(b, T, D);
         if (s->head[g].dk > widest)
             widest = s->head[g].dk;
@@ -119,7 +119,7 @@ static void lay_out(mls_heal_pass *s, bump *b)
     s->y_raw = take(b, T, f->q_rank);
     s->y = take(b, T, f->q_rank);
     s->d_y = take(b, T, f->q_rank);
-    s->q_raw = take(b, T, f->q_norm ? s->q_dims : 0);
+    s->q_raw = take(b, T, f->q_norm.n ? s->q_dims : 0);
     s->q = take(b, T, s->q_dims);
     s->d_q = take(b, T, s->q_dims);
     s->prob = take(b, T, f->H * T);
@@ -160,7 +160,7 @@ mls_status mls_heal_pass_new(mls_heal_pass **out, const mls_latent_form *f,
                              const mls_parameters *p, size_t T_max, mls_err *err)
 {
     mls_heal_pass *s = calloc(1, sizeof *s);
-    bool full = f->key.w != NULL, ok;
+    bool full = f->key.cols > 0, ok;
     bump b = {0};
 
     *out = NULL;
@@ -510,11 +510,11 @@ static void rotated_key(const mls_heal_pass *s, const mls_real *theta,
     const mls_latent_form *f = s->f;
     const size_t D = f->D, E = f->E;
     const mls_real *bk = at(theta, s->p->key.b);
-    mls_real *raw = f->k_norm ? a->key_raw : a->key;
+    mls_real *raw = f->k_norm.n ? a->key_raw : a->key;
 
     linear(raw, D, x, E, theta + s->p->key.w + g * D * E, bk ? bk + g * D : NULL, s->T,
            D, E);
-    if (f->k_norm)
+    if (f->k_norm.n)
         norm(a->key, raw, D, theta + s->p->k_norm, f->norm_eps, s->T, D);
     rotate(a->key, D, s->cs_full, D / 2, s->T, 1);
 }
@@ -533,12 +533,12 @@ static mls_status fill_cache(mls_heal_pass *s, const mls_real *theta, const mls_
         if (v->source == MLS_LATENT_OF_X) {
             linear(a->raw, v->r, x, f->E, theta + s->p->latent[i].down.w, bias, s->T,
                    v->r, f->E);
-            if (v->norm)
+            if (v->norm.n)
                 norm(a->c, a->raw, v->r, theta + s->p->latent[i].norm, f->norm_eps,
                      s->T, v->r);
         } else {
             rotated_key(s, theta, x, v->head, a);
-            if (v->down.w)
+            if (v->down.cols)
                 linear(a->c, v->r, a->key, f->D, theta + s->p->latent[i].down.w, bias,
                        s->T, v->r, f->D);
             else
@@ -572,13 +572,13 @@ static void read_back(mls_heal_pass *s, const mls_real *theta)
             const latent_place *c = &s->latent[h->key_latent];
             const size_t r = f->latent[h->key_latent].r;
 
-            if (h->key.w)
+            if (h->key.cols)
                 linear(a->k, a->dk, c->c, r, theta + s->p->head[g].key.w,
                        at(theta, s->p->head[g].key.b), s->T, h->n_key, r);
             else
                 copy_rows(a->k, a->dk, c->c, r, r, s->T);
             if (h->rotation == MLS_ROTATE_AFTER_READ) {
-                if (f->k_norm) {
+                if (f->k_norm.n) {
                     copy_rows(a->k_raw, f->D, a->k, a->dk, f->D, s->T);
                     for (size_t t = 0; t < s->T; t++)
                         norm(a->k + t * a->dk, a->k_raw + t * f->D, f->D,
@@ -592,7 +592,7 @@ static void read_back(mls_heal_pass *s, const mls_real *theta)
 
             copy_rows(a->k + h->n_key, a->dk, s->rope_key[h->rope_key].c, n, n, s->T);
         }
-        if (h->value.w)
+        if (h->value.cols)
             linear(a->v, a->dv, v->c, r_v, theta + s->p->head[g].value.w,
                    at(theta, s->p->head[g].value.b), s->T, a->dv, r_v);
         else
@@ -608,23 +608,23 @@ static void make_queries(mls_heal_pass *s, const mls_real *theta, const mls_real
     size_t first = 0;
 
     if (f->q_rank) {
-        mls_real *raw = f->q_down_norm ? s->y_raw : s->y;
+        mls_real *raw = f->q_down_norm.n ? s->y_raw : s->y;
 
         linear(raw, in, x, f->E, theta + p->q_down.w, at(theta, p->q_down.b), s->T, in,
                f->E);
-        if (f->q_down_norm)
+        if (f->q_down_norm.n)
             norm(s->y, raw, in, theta + p->q_down_norm, f->norm_eps, s->T, in);
     }
     linear(s->q, s->q_dims, f->q_rank ? s->y : x, in, theta + p->query.w,
            at(theta, p->query.b), s->T, s->q_dims, in);
-    if (f->q_norm)
+    if (f->q_norm.n)
         memcpy(s->q_raw, s->q, s->T * s->q_dims * sizeof *s->q);
     for (size_t h = 0; h < f->H; h++) {
         const mls_read_head *head = &f->head[h / (f->H / f->G)];
         mls_real *q_h = s->q + first;
 
         if (head->rotation != MLS_ROTATE_NEVER) {
-            if (f->q_norm)
+            if (f->q_norm.n)
                 norm(q_h, s->q_raw + first, s->q_dims, theta + p->q_norm, f->norm_eps,
                      s->T, f->D);
             rotate(q_h, s->q_dims, s->cs_full, f->D / 2, s->T, 1);
@@ -693,7 +693,7 @@ static void read_back_back(mls_heal_pass *s, const mls_real *theta, size_t g,
     const latent_place *v = &s->latent[h->value_latent];
     const size_t T = s->T, r_v = f->latent[h->value_latent].r;
 
-    if (h->value.w)
+    if (h->value.cols)
         linear_back(s->d_v, a->dv, v->c, r_v, theta + s->p->head[g].value.w, T, a->dv,
                     r_v, gradient + s->p->head[g].value.w,
                     at_gradient(gradient, s->p->head[g].value.b), v->d);
@@ -711,12 +711,12 @@ static void read_back_back(mls_heal_pass *s, const mls_real *theta, size_t g,
 
     if (h->rotation == MLS_ROTATE_AFTER_READ) {
         rotate(s->d_k, a->dk, s->cs_full, f->D / 2, T, -1);
-        for (size_t t = 0; f->k_norm && t < T; t++)
+        for (size_t t = 0; f->k_norm.n && t < T; t++)
             norm_back(s->d_k + t * a->dk, a->k_raw + t * f->D, f->D,
                       theta + s->p->k_norm, f->norm_eps, 1, f->D,
                       gradient + s->p->k_norm);
     }
-    if (h->key.w)
+    if (h->key.cols)
         linear_back(s->d_k, a->dk, c->c, r, theta + s->p->head[g].key.w, T, h->n_key, r,
                     gradient + s->p->head[g].key.w,
                     at_gradient(gradient, s->p->head[g].key.b), c->d);
@@ -745,7 +745,7 @@ static void cache_back(mls_heal_pass *s, const mls_real *theta, const mls_real *
         mls_real *d_bias = at_gradient(gradient, s->p->latent[i].down.b);
 
         if (v->source == MLS_LATENT_OF_X) {
-            if (v->norm)
+            if (v->norm.n)
                 norm_back(a->d, a->raw, v->r, theta + s->p->latent[i].norm, f->norm_eps,
                           T, v->r, gradient + s->p->latent[i].norm);
             linear_back(a->d, v->r, x, E, theta + s->p->latent[i].down.w, T, v->r, E,
@@ -753,13 +753,13 @@ static void cache_back(mls_heal_pass *s, const mls_real *theta, const mls_real *
             continue;
         }
         memset(s->d_row, 0, T * D * sizeof *s->d_row);
-        if (v->down.w)
+        if (v->down.cols)
             linear_back(a->d, v->r, a->key, D, theta + s->p->latent[i].down.w, T, v->r,
                         D, gradient + s->p->latent[i].down.w, d_bias, s->d_row);
         else
             memcpy(s->d_row, a->d, T * D * sizeof *s->d_row);
         rotate(s->d_row, D, s->cs_full, D / 2, T, -1);
-        if (f->k_norm)
+        if (f->k_norm.n)
             norm_back(s->d_row, a->key_raw, D, theta + s->p->k_norm, f->norm_eps, T, D,
                       gradient + s->p->k_norm);
         linear_back(s->d_row, D, x, E, theta + s->p->key.w + v->head * D * E, T, D, E,
@@ -784,7 +784,7 @@ static void queries_back(mls_heal_pass *s, const mls_real *theta, const mls_real
 
         if (head->rotation != MLS_ROTATE_NEVER) {
             rotate(d_h, s->q_dims, s->cs_full, f->D / 2, T, -1);
-            if (f->q_norm)
+            if (f->q_norm.n)
                 norm_back(d_h, s->q_raw + first, s->q_dims, theta + p->q_norm,
                           f->norm_eps, T, f->D, gradient + p->q_norm);
         }
@@ -800,7 +800,7 @@ static void queries_back(mls_heal_pass *s, const mls_real *theta, const mls_real
                 f->q_rank ? s->d_y : d_x);
     if (!f->q_rank)
         return;
-    if (f->q_down_norm)
+    if (f->q_down_norm.n)
         norm_back(s->d_y, s->y_raw, in, theta + p->q_down_norm, f->norm_eps, T, in,
                   gradient + p->q_down_norm);
     linear_back(s->d_y, in, x, f->E, theta + p->q_down.w, T, in, f->E,

@@ -1,46 +1,31 @@
+/*
+ * The latent form as an object. A method first says the shape of a layer's form from
+ * the config and its parameters; sizes and bytes come from that alone. Then one block
+ * takes all its numbers, and the method fills them in: what it fills is what it said,
+ * because there is no room for anything else.
+ */
 #include "analysis/latent/latent.h"
 
+#include <assert.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "analysis/model/rope.h"
 #include "common/base/checked.h"
 
+static mls_status no_memory(size_t l, mls_err *err)
+{
+    return mls_fail(err, MLS_E_NOMEM, "no memory for the latent form of layer %zu", l);
+}
+
 void mls_latent_free(mls_latent_form *f)
 {
-    for (size_t i = 0; f->latent && i < f->n_latents; i++) {
-        free(f->latent[i].down.w);
-        free(f->latent[i].down.b);
-        free(f->latent[i].norm);
-        free(f->latent[i].tail);
-    }
-    for (size_t i = 0; f->rope_key && i < f->n_rope_keys; i++) {
-        free(f->rope_key[i].map.w);
-        free(f->rope_key[i].map.b);
-        free(f->rope_key[i].inv_freq);
-    }
-    for (size_t g = 0; f->head && g < f->G; g++) {
-        free(f->head[g].key.w);
-        free(f->head[g].key.b);
-        free(f->head[g].value.w);
-        free(f->head[g].value.b);
-    }
     free(f->latent);
     free(f->rope_key);
     free(f->head);
-    free(f->q_down.w);
-    free(f->q_down.b);
-    free(f->q_down_norm);
-    free(f->query.w);
-    free(f->query.b);
-    free(f->output.w);
-    free(f->output.b);
-    free(f->key.w);
-    free(f->key.b);
-    free(f->inv_freq);
-    free(f->q_norm);
-    free(f->k_norm);
+    free(f->numbers);
     *f = (mls_latent_form){0};
 }
 
@@ -78,22 +63,22 @@ static mls_status check_latent(const mls_latent_form *f, size_t i, mls_err *err)
     if (v->r == 0)
         return mls_fail(err, MLS_E_INPUT, "layer %zu, latent %zu: rank 0", f->layer, i);
     if (v->source == MLS_LATENT_OF_X) {
-        if (!v->down.w)
+        if (!v->down.cols)
             return mls_fail(err, MLS_E_INPUT,
                             "layer %zu, latent %zu: no down-projection", f->layer, i);
         return MLS_OK;
     }
-    if (v->norm)
+    if (v->norm.n)
         return mls_fail(err, MLS_E_INPUT,
                         "layer %zu, latent %zu: holds rotated keys and normalizes them",
                         f->layer, i);
-    if (!f->key.w || !f->inv_freq)
+    if (!f->key.cols || !f->turns)
         return mls_fail(
             err, MLS_E_INPUT,
             "layer %zu, latent %zu: holds rotated keys, but the form has no "
             "key projection",
             f->layer, i);
-    if (v->head >= f->G || (!v->down.w && v->r != f->D))
+    if (v->head >= f->G || (!v->down.cols && v->r != f->D))
         return mls_fail(err, MLS_E_INPUT,
                         "layer %zu, latent %zu: KV head %zu of %zu, rank %zu of %zu",
                         f->layer, i, v->head, f->G, v->r, f->D);
@@ -119,19 +104,20 @@ static mls_status check_head(const mls_latent_form *f, size_t g, mls_err *err)
     if (h->key_latent >= 0) {
         const size_t r = f->latent[h->key_latent].r;
 
-        if (!h->key.w && h->n_key != r)
+        if (!h->key.cols && h->n_key != r)
             return mls_fail(
                 err, MLS_E_INPUT,
                 "layer %zu, KV head %zu: %zu key dims read from a latent of "
                 "%zu without an up-projection",
                 f->layer, g, h->n_key, r);
-        if (h->rotation != MLS_ROTATE_NEVER && (h->n_key != f->D || !f->inv_freq))
+        if (h->rotation != MLS_ROTATE_NEVER && (h->n_key != f->D || !f->turns))
             return mls_fail(
                 err, MLS_E_INPUT,
                 "layer %zu, KV head %zu: %zu dims are rotated, expected %zu", f->layer,
                 g, h->n_key, f->D);
     }
-    if (h->n_value == 0 || (!h->value.w && h->n_value != f->latent[h->value_latent].r))
+    if (h->n_value == 0 ||
+        (!h->value.cols && h->n_value != f->latent[h->value_latent].r))
         return mls_fail(
             err, MLS_E_INPUT,
             "layer %zu, KV head %zu: %zu value dims read from a latent of %zu",
@@ -143,9 +129,8 @@ mls_status mls_latent_check(const mls_latent_form *f, mls_err *err)
 {
     mls_status st = MLS_OK;
 
-    if (!f->G || !f->H || f->H % f->G || !f->E || !f->head || !f->query.w ||
-        !f->output.w || (f->n_latents && !f->latent) ||
-        (f->n_rope_keys && !f->rope_key))
+    if (!f->G || !f->H || f->H % f->G || !f->E || !f->head || !f->numbers ||
+        (f->n_latents && !f->latent) || (f->n_rope_keys && !f->rope_key))
         return mls_fail(err, MLS_E_INPUT,
                         "layer %zu: the latent form is incomplete (%zu heads, %zu KV "
                         "heads)",
@@ -157,12 +142,11 @@ mls_status mls_latent_check(const mls_latent_form *f, mls_err *err)
         return mls_fail(err, MLS_E_INPUT,
                         "layer %zu: the token budget is %g, expected 0 to 1", f->layer,
                         f->token_budget);
-    if (f->q_rank ? !f->q_down.w : f->q_down_norm != NULL)
+    if (f->q_rank ? !f->q_down.cols : f->q_down_norm.n != 0)
         return mls_fail(err, MLS_E_INPUT, "layer %zu: no query down-projection",
                         f->layer);
     for (size_t i = 0; !st && i < f->n_rope_keys; i++)
-        if (f->rope_key[i].n == 0 || f->rope_key[i].n % 2 || !f->rope_key[i].map.w ||
-            !f->rope_key[i].inv_freq)
+        if (f->rope_key[i].n == 0 || f->rope_key[i].n % 2 || !f->rope_key[i].map.cols)
             st = mls_fail(err, MLS_E_INPUT,
                           "layer %zu, rope key %zu: %zu dims, expected an even number",
                           f->layer, i, f->rope_key[i].n);
@@ -173,62 +157,184 @@ mls_status mls_latent_check(const mls_latent_form *f, mls_err *err)
     return st;
 }
 
-/* --- The model's own layer --- */
+/* --- Its arrays --- */
 
-/* A copy of n floats; NULL stays NULL. Sets *failed when memory is short. */
-static float *copy_floats(const float *x, size_t n, bool *failed)
+typedef struct {
+    mls_latent_array *item;
+    size_t n, cap;
+    bool failed;
+} arrays;
+
+/* index SIZE_MAX: "group.what". */
+static mls_latent_array *add(arrays *a, size_t rows, size_t cols, bool needed,
+                             const char *group, size_t index, const char *what)
 {
-    float *y;
+    if (a->n == a->cap) {
+        const size_t cap = a->cap ? 2 * a->cap : 64;
+        mls_latent_array *bigger = realloc(a->item, cap * sizeof *bigger);
 
-    if (!x)
-        return NULL;
-    y = mls_calloc3(n, 1, 1, sizeof *y);
-    if (!y)
-        *failed = true;
+        if (!bigger) {
+            a->failed = true;
+            return NULL;
+        }
+        a->item = bigger;
+        a->cap = cap;
+    }
+    mls_latent_array *x = &a->item[a->n++];
+
+    *x = (mls_latent_array){.rows = rows, .cols = cols, .needed = needed};
+    if (index == SIZE_MAX)
+        snprintf(x->name, sizeof x->name, "%s.%s", group, what);
     else
-        memcpy(y, x, n * sizeof *y);
-    return y;
+        snprintf(x->name, sizeof x->name, "%s.%zu.%s", group, index, what);
+    return x;
 }
 
-static double *copy_frequencies(const mls_config *c, bool *failed)
+/* The weight of a map called `what` and its bias, "bias" or with `what` in front. */
+static void add_map(arrays *a, mls_affine *map, bool needed, const char *group,
+                    size_t index, const char *what, const char *bias)
 {
-    double *inv_freq = mls_calloc3(c->D / 2, 1, 1, sizeof *inv_freq);
+    mls_latent_array *x;
 
-    if (!inv_freq)
-        *failed = true;
-    else
-        mls_rope_frequencies(inv_freq, &c->rope, c->D);
-    return inv_freq;
+    if (map->cols && (x = add(a, map->rows, map->cols, needed, group, index, what))) {
+        x->f32 = &map->w;
+        x->absent = &map->cols;
+    }
+    if (map->biased && (x = add(a, map->rows, 0, false, group, index, bias))) {
+        x->f32 = &map->b;
+        x->unbiased = &map->biased;
+    }
 }
 
-mls_status mls_latent_begin(mls_latent_form *f, const mls_config *c,
-                            const mls_layer *layer, size_t n_latents,
-                            size_t n_rope_keys, mls_err *err)
+static void add_norm(arrays *a, mls_norm *norm, const char *group, size_t index,
+                     const char *what)
 {
-    bool failed = false;
+    mls_latent_array *x;
 
-    *f = (mls_latent_form){.layer = layer->index,
+    if (norm->n && (x = add(a, norm->n, 0, false, group, index, what))) {
+        x->f32 = &norm->w;
+        x->absent = &norm->n;
+    }
+}
+
+mls_status mls_latent_arrays(mls_latent_form *f, mls_latent_array **out, size_t *n,
+                             mls_err *err)
+{
+    const size_t none = SIZE_MAX;
+    mls_latent_array *x;
+    arrays a = {0};
+
+    f->query.rows = query_rows(f);
+    f->query.cols = f->q_rank ? f->q_rank : f->E;
+    f->output.rows = f->E;
+    f->output.cols = output_columns(f);
+    for (size_t i = 0; i < f->n_latents; i++) {
+        mls_latent_vector *v = &f->latent[i];
+
+        add_map(&a, &v->down, v->source == MLS_LATENT_OF_X, "latent", i, "down",
+                "down_bias");
+        add_norm(&a, &v->norm, "latent", i, "norm");
+    }
+    for (size_t i = 0; i < f->n_rope_keys; i++) {
+        add_map(&a, &f->rope_key[i].map, true, "rope_key", i, "weight", "bias");
+        if ((x = add(&a, f->rope_key[i].n / 2, 0, true, "rope_key", i, "inv_freq")))
+            x->f64 = &f->rope_key[i].inv_freq;
+    }
+    for (size_t g = 0; g < f->G; g++) {
+        add_map(&a, &f->head[g].key, false, "head", g, "up_key", "key_bias");
+        add_map(&a, &f->head[g].value, false, "head", g, "up_value", "value_bias");
+    }
+    add_map(&a, &f->q_down, true, "query", none, "down", "down_bias");
+    add_norm(&a, &f->q_down_norm, "query", none, "down_norm");
+    add_map(&a, &f->query, true, "query", none, "weight", "bias");
+    add_map(&a, &f->output, true, "output", none, "weight", "bias");
+    add_map(&a, &f->key, true, "key", none, "weight", "bias");
+    if (f->turns && (x = add(&a, f->D / 2, 0, false, "inv_freq", none, ""))) {
+        snprintf(x->name, sizeof x->name, "inv_freq");
+        x->f64 = &f->inv_freq;
+        x->unbiased = &f->turns;
+    }
+    add_norm(&a, &f->q_norm, "norm", none, "query");
+    add_norm(&a, &f->k_norm, "norm", none, "key");
+    *out = a.item;
+    *n = a.n;
+    if (!a.failed)
+        return MLS_OK;
+    free(a.item);
+    *out = NULL;
+    return no_memory(f->layer, err);
+}
+
+static size_t numbers_of(const mls_latent_array *x)
+{
+    return x->rows * (x->cols ? x->cols : 1);
+}
+
+mls_status mls_latent_allocate(mls_latent_form *f, mls_err *err)
+{
+    mls_latent_array *a = NULL;
+    size_t n = 0, floats = 0, doubles = 0;
+    mls_status st;
+
+    assert(!f->numbers);
+    st = mls_latent_arrays(f, &a, &n, err);
+    for (size_t i = 0; i < f->n_latents; i++)
+        doubles += f->latent[i].n_tail;
+    for (size_t i = 0; i < n; i++)
+        *(a[i].f64 ? &doubles : &floats) += numbers_of(&a[i]);
+    if (!st && !(f->numbers = mls_calloc3(2 * doubles + floats, 1, 1, sizeof(float))))
+        st = no_memory(f->layer, err);
+    if (st) {
+        free(a);
+        mls_latent_free(f);
+        return st;
+    }
+    double *d = f->numbers;
+    float *s = (float *)f->numbers + 2 * doubles;
+
+    for (size_t i = 0; i < f->n_latents; i++) {
+        f->latent[i].tail = f->latent[i].n_tail ? d : NULL;
+        d += f->latent[i].n_tail;
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (a[i].f64) {
+            *a[i].f64 = d;
+            d += numbers_of(&a[i]);
+        } else {
+            *a[i].f32 = s;
+            s += numbers_of(&a[i]);
+        }
+    }
+    free(a);
+    return MLS_OK;
+}
+
+/* --- Making one --- */
+
+mls_status mls_latent_begin(mls_latent_form *f, const mls_config *c, size_t l,
+                            size_t n_latents, size_t n_rope_keys, mls_err *err)
+{
+    *f = (mls_latent_form){.layer = l,
                            .E = c->E,
                            .H = c->H,
                            .G = c->G,
                            .D = c->D,
                            .n_latents = n_latents,
                            .n_rope_keys = n_rope_keys,
+                           .query.biased = c->qkv_bias,
+                           .output.biased = c->o_bias,
                            .scale = 1.0 / sqrt((double)c->D),
+                           .turns = true,
                            .norm_eps = c->rms_eps,
+                           .sliding_window = c->layer[l].window,
                            .share_layer = MLS_NONE,
                            .token_budget = 1.0};
-    f->sliding_window = c->layer[layer->index].window;
     f->latent = mls_calloc3(n_latents, 1, 1, sizeof *f->latent);
     f->rope_key = mls_calloc3(n_rope_keys, 1, 1, sizeof *f->rope_key);
     f->head = mls_calloc3(c->G, 1, 1, sizeof *f->head);
-    f->inv_freq = copy_frequencies(c, &failed);
-    f->output.w = copy_floats(layer->wo, c->E * c->H * c->D, &failed);
-    f->output.b = copy_floats(layer->bo, c->E, &failed);
-    if (failed || !f->latent || !f->rope_key || !f->head) {
+    if (!f->latent || !f->rope_key || !f->head) {
         mls_latent_free(f);
-        return mls_fail(err, MLS_E_NOMEM, "no memory for the latent form of layer %zu",
-                        layer->index);
+        return no_memory(l, err);
     }
     for (size_t g = 0; g < c->G; g++)
         f->head[g] = (mls_read_head){
@@ -236,86 +342,139 @@ mls_status mls_latent_begin(mls_latent_form *f, const mls_config *c,
     return MLS_OK;
 }
 
+mls_affine mls_latent_queries(const mls_config *c, const mls_layer *layer)
+{
+    return mls_affine_of(layer->wq, layer->bq, c->H * c->D, c->E);
+}
+
+mls_affine mls_latent_keys(const mls_config *c, const mls_layer *layer)
+{
+    return mls_affine_of(layer->wk, layer->bk, c->G * c->D, c->E);
+}
+
+mls_affine mls_latent_values(const mls_config *c, const mls_layer *layer)
+{
+    return mls_affine_of(layer->wv, layer->bv, c->G * c->D, c->E);
+}
+
+/* The layer's own norm, where the form has one. */
+static void put_norm(const mls_norm *norm, const float *own)
+{
+    if (norm->n)
+        memcpy(norm->w, own, norm->n * sizeof *own);
+}
+
+mls_status mls_latent_start(mls_latent_form *f, const mls_config *c,
+                            const mls_layer *layer, mls_err *err)
+{
+    const mls_affine output = mls_affine_of(layer->wo, layer->bo, c->E, c->H * c->D);
+    mls_status st;
+
+    if (layer->k_norm && c->layer[layer->index].no_rope)
+        return mls_fail(err, MLS_E_INPUT,
+                        "layer %zu has QK-norm without RoPE, which has no latent form",
+                        layer->index);
+    st = mls_latent_allocate(f, err);
+    if (st)
+        return st;
+    mls_affine_put(&f->output, 0, &output, NULL, c->E);
+    mls_rope_frequencies(f->inv_freq, &c->rope, c->D);
+    put_norm(&f->q_norm, layer->q_norm);
+    put_norm(&f->k_norm, layer->k_norm);
+    return MLS_OK;
+}
+
+mls_status mls_latent_end(mls_latent_form *f, mls_status st, mls_err *err)
+{
+    if (!st)
+        st = mls_latent_check(f, err);
+    if (st)
+        mls_latent_free(f);
+    return st;
+}
+
+/* --- The model's own layer --- */
+
 /*
  * Full rotated keys of every head: a rope key of all D dims where the projection is
  * enough, else (QK-norm) the rotated key itself as a latent; plain dims on NoPE layers.
  */
-static void identity_keys(mls_latent_form *f, const mls_config *c, const mls_layer *w,
-                          bool *failed)
+mls_status mls_latent_identity_shape(mls_latent_form *f, const mls_config *c, size_t l,
+                                     mls_err *err)
 {
-    const size_t G = c->G, D = c->D, E = c->E;
-    const bool no_rope = c->layer[w->index].no_rope;
-
-    for (size_t g = 0; g < G; g++) {
-        const float *wk = w->wk + g * D * E; /* rows of head g */
-        const float *bk = w->bk ? w->bk + g * D : NULL;
-        mls_read_head *head = &f->head[g];
-
-        if (!w->k_norm && !no_rope) {
-            mls_rope_key *key = &f->rope_key[g];
-
-            key->n = D;
-            key->map.w = copy_floats(wk, D * E, failed);
-            key->map.b = copy_floats(bk, D, failed);
-            key->inv_freq = copy_frequencies(c, failed);
-            head->rope_key = (int)g;
-            continue;
-        }
-        mls_latent_vector *v = &f->latent[G + g];
-
-        v->r = D;
-        v->holds_keys = true;
-        head->key_latent = (int)(G + g);
-        head->n_key = D;
-        if (no_rope) {
-            v->down.w = copy_floats(wk, D * E, failed);
-            v->down.b = copy_floats(bk, D, failed);
-        } else {
-            v->source = MLS_LATENT_OF_ROT_KEY;
-            v->head = g;
-            head->rotation = MLS_ROTATE_BEFORE;
-        }
-    }
-    if (w->k_norm && !no_rope) {
-        f->key.w = copy_floats(w->wk, G * D * E, failed);
-        f->key.b = copy_floats(w->bk, G * D, failed);
-        f->q_norm = copy_floats(w->q_norm, D, failed);
-        f->k_norm = copy_floats(w->k_norm, D, failed);
-    }
-}
-
-mls_status mls_latent_identity(mls_latent_form *f, const mls_config *c,
-                               const mls_layer *w, mls_err *err)
-{
-    const size_t G = c->G, H = c->H, D = c->D, E = c->E;
-    const bool as_latents = w->k_norm || c->layer[w->index].no_rope;
-    bool failed = false;
+    const size_t G = c->G, D = c->D;
+    const bool no_rope = c->layer[l].no_rope, as_latents = c->qk_norm || no_rope;
+    const mls_affine own = mls_affine_shape(D, c->E, c->qkv_bias);
     mls_status st;
 
-    if (w->k_norm && c->layer[w->index].no_rope)
-        return mls_fail(err, MLS_E_INPUT,
-                        "layer %zu has QK-norm without RoPE, which has no latent form",
-                        w->index);
-    st = mls_latent_begin(f, c, w, as_latents ? 2 * G : G, as_latents ? 0 : G, err);
+    st = mls_latent_begin(f, c, l, as_latents ? 2 * G : G, as_latents ? 0 : G, err);
     if (st)
         return st;
     for (size_t g = 0; g < G; g++) {
-        f->latent[g].r = D;
-        f->latent[g].down.w = copy_floats(w->wv + g * D * E, D * E, &failed);
-        f->latent[g].down.b = copy_floats(w->bv ? w->bv + g * D : NULL, D, &failed);
-        f->latent[g].holds_values = true;
-        f->head[g].value_latent = (int)g;
-        f->head[g].n_value = D;
+        mls_read_head *head = &f->head[g];
+
+        f->latent[g] = (mls_latent_vector){.r = D, .down = own, .holds_values = true};
+        head->value_latent = (int)g;
+        head->n_value = D;
+        if (!as_latents) {
+            f->rope_key[g] = (mls_rope_key){.n = D, .map = own};
+            head->rope_key = (int)g;
+            continue;
+        }
+        f->latent[G + g] = (mls_latent_vector){.r = D, .holds_keys = true};
+        head->key_latent = (int)(G + g);
+        head->n_key = D;
+        if (no_rope) {
+            f->latent[G + g].down = own;
+        } else {
+            f->latent[G + g].source = MLS_LATENT_OF_ROT_KEY;
+            f->latent[G + g].head = g;
+            head->rotation = MLS_ROTATE_BEFORE;
+        }
     }
-    identity_keys(f, c, w, &failed);
-    f->query.w = copy_floats(w->wq, H * D * E, &failed);
-    f->query.b = copy_floats(w->bq, H * D, &failed);
-    if (failed) {
-        mls_latent_free(f);
-        return mls_fail(err, MLS_E_NOMEM, "no memory for the latent form of layer %zu",
-                        w->index);
+    if (c->qk_norm) {
+        f->key = mls_affine_shape(G * D, c->E, c->qkv_bias);
+        f->q_norm.n = f->k_norm.n = D;
     }
-    return mls_latent_check(f, err);
+    return MLS_OK;
+}
+
+mls_status mls_latent_identity_fill(mls_latent_form *f, const mls_config *c,
+                                    const mls_layer *w, mls_err *err)
+{
+    const size_t G = c->G, D = c->D;
+    const mls_affine queries = mls_latent_queries(c, w), keys = mls_latent_keys(c, w);
+    const mls_affine values = mls_latent_values(c, w);
+    const mls_status st = mls_latent_start(f, c, w, err);
+
+    if (st)
+        return st;
+    mls_affine_put(&f->query, 0, &queries, NULL, c->H * D);
+    if (f->key.cols)
+        mls_affine_put(&f->key, 0, &keys, NULL, G * D);
+    for (size_t g = 0; g < G; g++) {
+        const mls_affine key = mls_affine_rows(&keys, g * D, D);
+        const mls_affine value = mls_affine_rows(&values, g * D, D);
+
+        mls_affine_put(&f->latent[g].down, 0, &value, NULL, D);
+        if (f->n_rope_keys) {
+            mls_affine_put(&f->rope_key[g].map, 0, &key, NULL, D);
+            mls_rope_frequencies(f->rope_key[g].inv_freq, &c->rope, D);
+        } else if (f->latent[G + g].down.cols) {
+            mls_affine_put(&f->latent[G + g].down, 0, &key, NULL, D);
+        }
+    }
+    return MLS_OK;
+}
+
+mls_status mls_latent_identity(mls_latent_form *f, const mls_config *c,
+                               const mls_layer *layer, mls_err *err)
+{
+    mls_status st = mls_latent_identity_shape(f, c, layer->index, err);
+
+    if (!st)
+        st = mls_latent_identity_fill(f, c, layer, err);
+    return mls_latent_end(f, st, err);
 }
 
 /* --- What it costs --- */
@@ -340,9 +499,9 @@ static mls_part_kind latent_kind(const mls_latent_form *f, size_t i)
     for (size_t g = 0; g < f->G; g++) {
         const mls_read_head *h = &f->head[g];
 
-        if (h->value_latent == (int)i && !h->value.w)
+        if (h->value_latent == (int)i && !h->value.cols)
             return MLS_PART_VALUE;
-        if (h->key_latent == (int)i && !h->key.w)
+        if (h->key_latent == (int)i && !h->key.cols)
             return MLS_PART_KEY;
     }
     return v->holds_keys ? MLS_PART_KEY_LATENT : MLS_PART_LATENT;
@@ -389,25 +548,18 @@ size_t mls_latent_parameters(const mls_latent_form *f)
     const size_t q_in = f->q_rank ? f->q_rank : f->E;
     size_t n = query_rows(f) * q_in + f->q_rank * f->E + f->E * output_columns(f);
 
-    if (f->q_down_norm)
-        n += f->q_rank;
+    n += f->q_down_norm.n;
     for (size_t i = 0; i < f->n_latents; i++) {
         const mls_latent_vector *v = &f->latent[i];
 
-        if (v->down.w)
-            n += v->r * (v->source == MLS_LATENT_OF_X ? f->E : f->D);
-        if (v->norm)
-            n += v->r;
+        n += v->r * v->down.cols + v->norm.n;
     }
     for (size_t b = 0; b < f->n_rope_keys; b++)
         n += f->rope_key[b].n * f->E;
     for (size_t g = 0; g < f->G; g++) {
         const mls_read_head *h = &f->head[g];
 
-        if (h->key.w)
-            n += h->n_key * f->latent[h->key_latent].r;
-        if (h->value.w)
-            n += h->n_value * f->latent[h->value_latent].r;
+        n += h->n_key * h->key.cols + h->n_value * h->value.cols;
     }
-    return n + (f->key.w ? f->G * f->D * f->E : 0);
+    return n + f->key.rows * f->key.cols;
 }

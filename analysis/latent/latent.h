@@ -18,14 +18,15 @@
 #include "analysis/latent/size.h"
 #include "analysis/model/forward.h"
 #include "analysis/model/model.h"
+#include "analysis/numeric/affine.h"
 #include "analysis/quant/quantizer.h"
 #include "common/base/status.h"
 
-/** y = W x + b, or no map at all. */
-typedef struct mls_affine {
-    float *w; /* (rows, columns); NULL: none */
-    float *b; /* (rows); NULL: 0 */
-} mls_affine;
+/** Weights of an RMSNorm; n 0: there is none. */
+typedef struct mls_norm {
+    size_t n;
+    float *w;
+} mls_norm;
 
 typedef enum mls_latent_source {
     MLS_LATENT_OF_X,       /* down is (r, E), acts on the normed input x */
@@ -38,9 +39,7 @@ typedef struct mls_latent_vector {
     mls_latent_source source;
     size_t head;
     mls_affine down; /* (r, E) or (r, D); none: the rotated key itself, r = D */
-    float
-        *norm; /* (r) weights of an RMSNorm before caching (DeepSeek's kv_a_layernorm),
-                    only of x; NULL: none */
+    mls_norm norm;   /* (r) before caching (DeepSeek's kv_a_layernorm), only of x */
     bool holds_keys, holds_values;
     mls_quant quant;
     /* Expected loss at rank 0, 1 .. n_tail - 1, falling, in a unit of the layer's own,
@@ -77,7 +76,11 @@ typedef struct mls_read_head {
     mls_affine value; /* (n_value, r); none: the latent itself, n_value = r */
 } mls_read_head;
 
-/** One layer. Every pointer is owned by the form unless it says borrowed. */
+/**
+ * One layer. A form without numbers is its shape: what is cached and how it is read,
+ * known from the config and the setting alone. mls_latent_allocate() makes room for
+ * the numbers, which the form owns.
+ */
 typedef struct mls_latent_form {
     size_t layer, E, H, G, D; /* G: KV heads as read back; g(h) = h / (H/G) */
     size_t n_latents, n_rope_keys;
@@ -86,20 +89,21 @@ typedef struct mls_latent_form {
     mls_read_head *head;       /* (G) */
     size_t q_rank;             /* 0: the query is full rank */
     mls_affine q_down;         /* (q_rank, E), or none */
-    float *q_down_norm;        /* (q_rank) RMSNorm weights of Q_down x (DeepSeek's
-                                    q_a_layernorm), or NULL */
+    mls_norm q_down_norm;      /* (q_rank) of Q_down x (DeepSeek's q_a_layernorm) */
     mls_affine query;          /* per head [n_key; rope dims] rows, heads in order:
-                                    (sum over h, E or q_rank) */
+                                  (sum over h, E or q_rank) */
     mls_affine output;         /* (E, sum over h of n_value) */
     double scale;              /* of the scores */
     mls_affine key;            /* (G D, E): only for MLS_LATENT_OF_ROT_KEY */
-    double *inv_freq;          /* (D/2): only where something of full D is rotated */
-    float *q_norm, *k_norm;    /* (D) or NULL: QK-norm of full queries and keys, before
-                               their rotation */
+    bool turns;                /* inv_freq is there: something of full D is rotated */
+    double *inv_freq;          /* (D/2) */
+    mls_norm q_norm, k_norm;   /* (D) QK-norm of full queries and keys, before their
+                                  rotation */
     double norm_eps;           /* of every RMSNorm above */
     size_t sliding_window;     /* tokens a query sees, 0: all */
     int share_layer;           /* layer whose cache is used instead, or MLS_NONE */
     double token_budget; /* kept share of tokens, 1: all; first tokens and newest */
+    void *numbers;       /* one block for all arrays of numbers; NULL: only a shape */
 } mls_latent_form;
 
 /** First tokens that a token budget never drops (attention sinks). */
@@ -111,15 +115,61 @@ void mls_latent_free(mls_latent_form *f); /* {0} is accepted */
 mls_status mls_latent_check(const mls_latent_form *f, mls_err *err);
 
 /**
- * Begin a form for a layer: sizes, scale 1/sqrt(D), empty latents, rope keys and heads,
- * the layer's output projection and frequencies copied. The caller fills in the rest
- * and ends with mls_latent_check(). On error *f is {0}.
+ * The shape of layer l with nothing cached yet: sizes, scale 1/sqrt(D), window, biases
+ * as the model has them; heads read nothing. On error *f is {0}.
  */
-mls_status mls_latent_begin(mls_latent_form *f, const mls_config *config,
-                            const mls_layer *layer, size_t n_latents,
-                            size_t n_rope_keys, mls_err *err);
+mls_status mls_latent_begin(mls_latent_form *f, const mls_config *config, size_t l,
+                            size_t n_latents, size_t n_rope_keys, mls_err *err);
 
-/** The model's own layer as a latent form: full keys and values, nothing lost. */
+/**
+ * Room for every array of the shape, all zero, in one block: it holds
+ * from here on. Sizes of the query and of the output follow from the heads. On error
+ * the form is freed.
+ */
+mls_status mls_latent_allocate(mls_latent_form *f, mls_err *err);
+
+/**
+ * The same, and the layer's output projection, frequencies and QK-norm are in their
+ * places.
+ * @return MLS_OK, MLS_E_INPUT (QK-norm on a layer without RoPE) or MLS_E_NOMEM
+ */
+mls_status mls_latent_start(mls_latent_form *f, const mls_config *config,
+                            const mls_layer *layer, mls_err *err);
+
+/** Check the finished form, or free it when st says that filling it failed. */
+mls_status mls_latent_end(mls_latent_form *f, mls_status st, mls_err *err);
+
+/** A model's projections as maps; borrowed. */
+mls_affine mls_latent_queries(const mls_config *config, const mls_layer *layer);
+mls_affine mls_latent_keys(const mls_config *config, const mls_layer *layer);
+mls_affine mls_latent_values(const mls_config *config, const mls_layer *layer);
+
+/** One array of numbers of a form. */
+typedef struct mls_latent_array {
+    char name[48];     /* "latent.0.down" */
+    size_t rows, cols; /* cols 0: a vector */
+    float **f32;       /* one of these two */
+    double **f64;
+    bool needed;    /* false: a form of this shape may be without */
+    size_t *absent; /* set to 0 to be without, where it is not needed; */
+    bool *unbiased; /* or this to false */
+} mls_latent_array;
+
+/**
+ * Every array that the shape has, in the order of its files; the one list by which they
+ * are allocated, written and read.
+ * @param[out] out  released by the caller with free()
+ */
+mls_status mls_latent_arrays(mls_latent_form *f, mls_latent_array **out, size_t *n,
+                             mls_err *err);
+
+/** The shape of the model's own layer: full keys and values, nothing lost. */
+mls_status mls_latent_identity_shape(mls_latent_form *f, const mls_config *config,
+                                     size_t l, mls_err *err);
+/** Fill that shape. */
+mls_status mls_latent_identity_fill(mls_latent_form *f, const mls_config *config,
+                                    const mls_layer *layer, mls_err *err);
+/** Both: the model's own layer as a latent form. */
 mls_status mls_latent_identity(mls_latent_form *f, const mls_config *config,
                                const mls_layer *layer, mls_err *err);
 

@@ -16,122 +16,6 @@ static const char format_name[] = "mlascope-latent";
 static const char *const rotations[] = {"never", "after-read", "before"};
 static const char *const sources[] = {"x", "rotated-key"};
 
-/*
- * One array of a form: its tensor's name and where it is. A description is made from a
- * form whose sizes are known; the writer reads through it, the reader fills it.
- */
-typedef struct {
-    char name[48];
-    size_t rows, cols; /* cols 0: a vector */
-    float **f32;       /* one of these two */
-    double **f64;
-    bool needed; /* false: may be absent, then NULL */
-} array;
-
-typedef struct {
-    array *item;
-    size_t n, cap;
-    bool failed;
-} arrays;
-
-static array *add(arrays *a, size_t rows, size_t cols, bool needed)
-{
-    if (a->n == a->cap) {
-        const size_t cap = a->cap ? 2 * a->cap : 64;
-        array *bigger = realloc(a->item, cap * sizeof *bigger);
-
-        if (!bigger) {
-            a->failed = true;
-            return NULL;
-        }
-        a->item = bigger;
-        a->cap = cap;
-    }
-    a->item[a->n] = (array){.rows = rows, .cols = cols, .needed = needed};
-    return &a->item[a->n++];
-}
-
-static void add_f32(arrays *a, float **at, size_t rows, size_t cols, bool needed,
-                    const char *group, size_t index, const char *what)
-{
-    array *x = add(a, rows, cols, needed);
-
-    if (!x)
-        return;
-    x->f32 = at;
-    if (index == SIZE_MAX)
-        snprintf(x->name, sizeof x->name, "%s.%s", group, what);
-    else
-        snprintf(x->name, sizeof x->name, "%s.%zu.%s", group, index, what);
-}
-
-static void add_f64(arrays *a, double **at, size_t n, bool needed, const char *name)
-{
-    array *x = add(a, n, 0, needed);
-
-    if (!x)
-        return;
-    x->f64 = at;
-    snprintf(x->name, sizeof x->name, "%s", name);
-}
-
-/* Every array of a form, in the order of the file; sizes must be checked before. */
-static void describe(arrays *a, mls_latent_form *f)
-{
-    const size_t E = f->E, D = f->D, q_in = f->q_rank ? f->q_rank : E;
-    const size_t none = SIZE_MAX;
-    size_t rows = 0, columns = 0;
-    bool turned = false;
-
-    for (size_t i = 0; i < f->n_latents; i++) {
-        mls_latent_vector *v = &f->latent[i];
-        const bool of_x = v->source == MLS_LATENT_OF_X;
-
-        turned = turned || !of_x;
-        add_f32(a, &v->down.w, v->r, of_x ? E : D, of_x, "latent", i, "down");
-        add_f32(a, &v->down.b, v->r, 0, false, "latent", i, "down_bias");
-        add_f32(a, &v->norm, v->r, 0, false, "latent", i, "norm");
-    }
-    for (size_t i = 0; i < f->n_rope_keys; i++) {
-        mls_rope_key *k = &f->rope_key[i];
-        char name[48];
-
-        add_f32(a, &k->map.w, k->n, E, true, "rope_key", i, "weight");
-        add_f32(a, &k->map.b, k->n, 0, false, "rope_key", i, "bias");
-        snprintf(name, sizeof name, "rope_key.%zu.inv_freq", i);
-        add_f64(a, &k->inv_freq, k->n / 2, true, name);
-    }
-    for (size_t g = 0; g < f->G; g++) {
-        mls_read_head *h = &f->head[g];
-
-        if (h->key_latent >= 0) {
-            add_f32(a, &h->key.w, h->n_key, f->latent[h->key_latent].r, false, "head",
-                    g, "up_key");
-            add_f32(a, &h->key.b, h->n_key, 0, false, "head", g, "key_bias");
-        }
-        add_f32(a, &h->value.w, h->n_value, f->latent[h->value_latent].r, false, "head",
-                g, "up_value");
-        add_f32(a, &h->value.b, h->n_value, 0, false, "head", g, "value_bias");
-        columns += f->H / f->G * h->n_value;
-    }
-    for (size_t h = 0; h < f->H; h++)
-        rows += mls_latent_query_dims(f, h);
-    if (f->q_rank) {
-        add_f32(a, &f->q_down.w, f->q_rank, E, true, "query", none, "down");
-        add_f32(a, &f->q_down.b, f->q_rank, 0, false, "query", none, "down_bias");
-        add_f32(a, &f->q_down_norm, f->q_rank, 0, false, "query", none, "down_norm");
-    }
-    add_f32(a, &f->query.w, rows, q_in, true, "query", none, "weight");
-    add_f32(a, &f->query.b, rows, 0, false, "query", none, "bias");
-    add_f32(a, &f->output.w, E, columns, true, "output", none, "weight");
-    add_f32(a, &f->output.b, E, 0, false, "output", none, "bias");
-    add_f32(a, &f->key.w, f->G * D, E, turned, "key", none, "weight");
-    add_f32(a, &f->key.b, f->G * D, 0, false, "key", none, "bias");
-    add_f64(a, &f->inv_freq, D / 2, false, "inv_freq");
-    add_f32(a, &f->q_norm, D, 0, false, "norm", none, "query");
-    add_f32(a, &f->k_norm, D, 0, false, "norm", none, "key");
-}
-
 /* --- Writing --- */
 
 static json_t *heads_of(const mls_latent_form *f)
@@ -185,20 +69,13 @@ static char *form_text(const mls_latent_form *f)
     return text;
 }
 
-static mls_status write_arrays(mls_safetensors_writer *w, const arrays *a, mls_err *err)
+static mls_status write_array(mls_safetensors_writer *w, const mls_latent_array *x,
+                              mls_err *err)
 {
-    mls_status st = MLS_OK;
+    const size_t n = x->rows * (x->cols ? x->cols : 1);
 
-    for (size_t i = 0; i < a->n && !st; i++) {
-        const array *x = &a->item[i];
-        const size_t n = x->rows * (x->cols ? x->cols : 1);
-
-        if (x->f32 && *x->f32)
-            st = mls_safetensors_write_f32(w, *x->f32, n, err);
-        else if (x->f64 && *x->f64)
-            st = mls_safetensors_write_raw(w, *x->f64, n * sizeof **x->f64, err);
-    }
-    return st;
+    return x->f32 ? mls_safetensors_write_f32(w, *x->f32, n, err)
+                  : mls_safetensors_write_raw(w, *x->f64, n * sizeof **x->f64, err);
 }
 
 mls_status mls_latent_write(const mls_latent_form *f, const mls_latent_origin *origin,
@@ -208,23 +85,20 @@ mls_status mls_latent_write(const mls_latent_form *f, const mls_latent_origin *o
     char *text = form_text(f), layers[24];
     mls_tensor_plan *plan = NULL;
     mls_safetensors_writer *w = NULL;
-    arrays a = {0};
+    mls_latent_array *a = NULL;
     size_t n = 0;
-    mls_status st;
+    mls_status st = mls_latent_arrays(&form, &a, &n, err);
 
-    describe(&a, &form);
-    plan = mls_calloc3(a.n, 1, 1, sizeof *plan);
-    if (!text || a.failed || !plan) {
+    plan = mls_calloc3(n, 1, 1, sizeof *plan);
+    if (!st && (!text || !plan))
         st = mls_fail(err, MLS_E_NOMEM, "no memory to write %s", path);
+    if (st)
         goto done;
-    }
-    for (size_t i = 0; i < a.n; i++) {
-        const array *x = &a.item[i];
-
-        if (x->f32 ? *x->f32 != NULL : *x->f64 != NULL)
-            plan[n++] = (mls_tensor_plan){
-                x->name, x->f32 ? "F32" : "F64", x->cols ? 2 : 1, {x->rows, x->cols}};
-    }
+    for (size_t i = 0; i < n; i++)
+        plan[i] = (mls_tensor_plan){a[i].name,
+                                    a[i].f32 ? "F32" : "F64",
+                                    a[i].cols ? 2 : 1,
+                                    {a[i].rows, a[i].cols}};
     snprintf(layers, sizeof layers, "%zu", origin->L);
     const char *const metadata[][2] = {
         {"format", format_name},      {"version", "1"},
@@ -233,8 +107,8 @@ mls_status mls_latent_write(const mls_latent_form *f, const mls_latent_origin *o
 
     st = mls_safetensors_create(&w, path, plan, n, metadata,
                                 sizeof metadata / sizeof metadata[0], err);
-    if (!st)
-        st = write_arrays(w, &a, err);
+    for (size_t i = 0; i < n && !st; i++)
+        st = write_array(w, &a[i], err);
     if (!st) {
         st = mls_safetensors_finish(w, err);
         w = NULL;
@@ -243,7 +117,7 @@ mls_status mls_latent_write(const mls_latent_form *f, const mls_latent_origin *o
 done:
     mls_safetensors_abandon(w);
     free(plan);
-    free(a.item);
+    free(a);
     free(text);
     return st;
 }
@@ -348,7 +222,6 @@ static void read_heads(reader *r, const json_t *o, mls_latent_form *f)
 
     f->head = room;
     if (n != f->G) {
-        f->G = 0; /* nothing of the heads is freed */
         complain(r, "heads", "list of G heads");
         return;
     }
@@ -362,9 +235,17 @@ static void read_heads(reader *r, const json_t *o, mls_latent_form *f)
             .rope_key = (int)whole(r, h, "rope_key", -1, (int)f->n_rope_keys - 1),
             .value_latent = (int)whole(r, h, "value_latent", 0, (int)f->n_latents - 1),
             .n_value = (size_t)whole(r, h, "n_value", 1, MLS_WIDTH_MAX)};
+        if (r->st)
+            return;
+        if (f->head[g].key_latent >= 0)
+            f->head[g].key = mls_affine_shape(f->head[g].n_key,
+                                              f->latent[f->head[g].key_latent].r, true);
+        f->head[g].value = mls_affine_shape(f->head[g].n_value,
+                                            f->latent[f->head[g].value_latent].r, true);
     }
 }
 
+/* The largest shape that the JSON allows: maps may turn out to be absent. */
 static void read_form(reader *r, const json_t *o, mls_latent_form *f)
 {
     const json_t *list;
@@ -397,6 +278,11 @@ static void read_form(reader *r, const json_t *o, mls_latent_form *f)
             .holds_keys = truth(r, v, "keys"),
             .holds_values = truth(r, v, "values")};
         quantizer(r, v, &f->latent[i].quant);
+        f->latent[i].down = mls_affine_shape(
+            f->latent[i].r, f->latent[i].source == MLS_LATENT_OF_X ? f->E : f->D, true);
+        f->latent[i].norm.n = f->latent[i].r;
+        if (f->latent[i].source != MLS_LATENT_OF_X)
+            f->key = mls_affine_shape(f->G * f->D, f->E, true);
     }
     list = list_of(r, o, "rope_keys", MLS_HEADS_MAX, &f->n_rope_keys, &room,
                    sizeof *f->rope_key);
@@ -408,35 +294,38 @@ static void read_form(reader *r, const json_t *o, mls_latent_form *f)
         if (f->rope_key[i].n % 2)
             complain(r, "n", "even number");
         quantizer(r, k, &f->rope_key[i].quant);
+        f->rope_key[i].map = mls_affine_shape(f->rope_key[i].n, f->E, true);
     }
     read_heads(r, o, f);
+    if (f->q_rank)
+        f->q_down = mls_affine_shape(f->q_rank, f->E, true);
+    f->q_down_norm.n = f->q_rank;
+    f->q_norm.n = f->k_norm.n = f->D;
+    f->query.biased = f->output.biased = f->turns = true;
 }
 
-static bool same_shape(const mls_tensor_info *t, const array *x)
+static bool same_shape(const mls_tensor_info *t, const mls_latent_array *x)
 {
     return t->n_dims == (x->cols ? 2U : 1U) && t->shape[0] == x->rows &&
            (!x->cols || t->shape[1] == x->cols) &&
            strcmp(t->dtype, x->f32 ? "F32" : "F64") == 0;
 }
 
-static mls_status not_finite(const char *path, const char *name, mls_err *err)
-{
-    return mls_fail(err, MLS_E_INPUT, "%s: tensor %s holds a number that is not finite",
-                    path, name);
-}
-
-/* One array, if it is there. */
-static mls_status read_array(const mls_safetensors *file, const array *x,
-                             const char *path, size_t *found, mls_err *err)
+/* The array must be there in its shape, or the form does without. */
+static mls_status expect_array(const mls_safetensors *file, mls_latent_array *x,
+                               const char *path, size_t *found, mls_err *err)
 {
     const mls_tensor_info *t = mls_safetensors_find(file, x->name);
-    const size_t n = x->rows * (x->cols ? x->cols : 1);
-    mls_status st;
 
-    if (!t)
-        return x->needed ? mls_fail(err, MLS_E_INPUT, "%s: tensor %s is missing", path,
-                                    x->name)
-                         : MLS_OK;
+    if (!t && x->needed)
+        return mls_fail(err, MLS_E_INPUT, "%s: tensor %s is missing", path, x->name);
+    if (!t) {
+        if (x->absent)
+            *x->absent = 0;
+        else
+            *x->unbiased = false;
+        return MLS_OK;
+    }
     if (!same_shape(t, x))
         return mls_fail(err, MLS_E_INPUT,
                         "%s: tensor %s is %s of %llu x %llu, expected %s of %zu x %zu",
@@ -444,23 +333,23 @@ static mls_status read_array(const mls_safetensors *file, const array *x,
                         (unsigned long long)(t->n_dims > 1 ? t->shape[1] : 1),
                         x->f32 ? "F32" : "F64", x->rows, x->cols ? x->cols : 1);
     ++*found;
-    if (x->f32) {
-        *x->f32 = mls_calloc3(n, 1, 1, sizeof **x->f32);
-        if (!*x->f32)
-            return mls_fail(err, MLS_E_NOMEM, "%s: no memory for %s", path, x->name);
-        st = mls_safetensors_read_f32(file, t, 0, n, *x->f32, err);
-        for (size_t i = 0; i < n && !st; i++)
-            if (!isfinite((*x->f32)[i]))
-                st = not_finite(path, x->name, err);
-        return st;
-    }
-    *x->f64 = mls_calloc3(n, 1, 1, sizeof **x->f64);
-    if (!*x->f64)
-        return mls_fail(err, MLS_E_NOMEM, "%s: no memory for %s", path, x->name);
-    st = mls_safetensors_read_raw(file, t, 0, n * sizeof **x->f64, *x->f64, err);
+    return MLS_OK;
+}
+
+static mls_status read_array(const mls_safetensors *file, const mls_latent_array *x,
+                             const char *path, mls_err *err)
+{
+    const mls_tensor_info *t = mls_safetensors_find(file, x->name);
+    const size_t n = x->rows * (x->cols ? x->cols : 1);
+    mls_status st = x->f32 ? mls_safetensors_read_f32(file, t, 0, n, *x->f32, err)
+                           : mls_safetensors_read_raw(file, t, 0, n * sizeof **x->f64,
+                                                      *x->f64, err);
+
     for (size_t i = 0; i < n && !st; i++)
-        if (!isfinite((*x->f64)[i]))
-            st = not_finite(path, x->name, err);
+        if (!isfinite(x->f32 ? (double)(*x->f32)[i] : (*x->f64)[i]))
+            st = mls_fail(err, MLS_E_INPUT,
+                          "%s: tensor %s holds a number that is not finite", path,
+                          x->name);
     return st;
 }
 
@@ -496,27 +385,31 @@ static mls_status read_all(mls_latent_form *f, const mls_safetensors *file,
     const char *text = mls_safetensors_metadata(file, "form");
     reader r = {.path = path, .err = err};
     json_t *o = NULL;
-    arrays a = {0};
-    size_t found = 0;
+    mls_latent_array *a = NULL;
+    size_t found = 0, n = 0;
 
     if (!text)
         return mls_fail(err, MLS_E_INPUT, "%s: __metadata__ has no form", path);
     r.st = mls_json_object(&o, text, strlen(text), path, NULL, err);
     if (!r.st)
         read_form(&r, o, f);
-    if (!r.st)
-        describe(&a, f);
-    if (!r.st && a.failed)
-        r.st = mls_fail(err, MLS_E_NOMEM, "%s: no memory for its form", path);
-    for (size_t i = 0; i < a.n && !r.st; i++)
-        r.st = read_array(file, &a.item[i], path, &found, err);
+    json_decref(o);
+    if (r.st || (r.st = mls_latent_arrays(f, &a, &n, err)))
+        return r.st;
+    for (size_t i = 0; i < n && !r.st; i++)
+        r.st = expect_array(file, &a[i], path, &found, err);
+    free(a);
+    a = NULL;
     if (!r.st && found != mls_safetensors_count(file))
         r.st = mls_fail(err, MLS_E_INPUT, "%s: %zu tensors, %zu of them known", path,
                         mls_safetensors_count(file), found);
+    if (!r.st && !(r.st = mls_latent_allocate(f, err)))
+        r.st = mls_latent_arrays(f, &a, &n, err);
+    for (size_t i = 0; i < n && !r.st; i++)
+        r.st = read_array(file, &a[i], path, err);
+    free(a);
     if (!r.st && (r.st = mls_latent_check(f, err)))
         mls_fail_in(err, r.st, "%s", path);
-    free(a.item);
-    json_decref(o);
     return r.st;
 }
 

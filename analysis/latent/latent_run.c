@@ -120,7 +120,7 @@ static mls_status find_table(mls_latent_runner *r, const double *inv_freq, size_
 static mls_status choose_tables(mls_latent_runner *r, const mls_latent_form *f,
                                 mls_err *err)
 {
-    bool full = f->key.w != NULL;
+    bool full = f->key.cols > 0;
     mls_status st = MLS_OK;
 
     if (r->n_tables + f->n_rope_keys + 1 > TABLES_MAX)
@@ -288,10 +288,11 @@ static void rotated_key(const pass *p, size_t g, float *k)
 {
     const mls_latent_form *f = p->f;
 
-    mls_linear(k, p->x, f->key.w + g * f->D * f->E,
-               f->key.b ? f->key.b + g * f->D : NULL, p->T, f->D, f->E);
-    if (f->k_norm)
-        mls_rmsnorm_rows(k, f->D, f->k_norm, f->norm_eps, p->T, f->D);
+    const mls_affine key = mls_affine_rows(&f->key, g * f->D, f->D);
+
+    mls_linear(k, p->x, key.w, key.b, p->T, f->D, f->E);
+    if (f->k_norm.n)
+        mls_rmsnorm_rows(k, f->D, f->k_norm.w, f->norm_eps, p->T, f->D);
     mls_rope_apply(k, f->D, p->r->cs_full, f->D / 2, p->T, 1);
 }
 
@@ -306,9 +307,9 @@ static mls_status fill_cache(const pass *p, mls_err *err)
 
         if (v->source == MLS_LATENT_OF_X) {
             mls_linear(c, p->x, v->down.w, v->down.b, p->T, v->r, f->E);
-            if (v->norm)
-                mls_rmsnorm_rows(c, v->r, v->norm, f->norm_eps, p->T, v->r);
-        } else if (v->down.w) {
+            if (v->norm.n)
+                mls_rmsnorm_rows(c, v->r, v->norm.w, f->norm_eps, p->T, v->r);
+        } else if (v->down.cols) {
             rotated_key(p, v->head, p->k);
             mls_linear(c, p->k, v->down.w, v->down.b, p->T, v->r, f->D);
         } else {
@@ -338,18 +339,18 @@ static void make_queries(const pass *p)
 
     if (f->q_rank) {
         mls_linear(p->y, p->x, f->q_down.w, f->q_down.b, p->T, f->q_rank, f->E);
-        if (f->q_down_norm)
-            mls_rmsnorm_rows(p->y, f->q_rank, f->q_down_norm, f->norm_eps, p->T,
+        if (f->q_down_norm.n)
+            mls_rmsnorm_rows(p->y, f->q_rank, f->q_down_norm.w, f->norm_eps, p->T,
                              f->q_rank);
         y = p->y;
     }
-    mls_linear(p->q, y, f->query.w, f->query.b, p->T, ld, f->q_rank ? f->q_rank : f->E);
+    mls_linear(p->q, y, f->query.w, f->query.b, p->T, ld, f->query.cols);
     for (size_t h = 0; h < f->H; h++) {
         const mls_read_head *head = &f->head[h / (f->H / f->G)];
 
         if (head->rotation != MLS_ROTATE_NEVER) {
-            if (f->q_norm)
-                mls_rmsnorm_rows(q_h, ld, f->q_norm, f->norm_eps, p->T, f->D);
+            if (f->q_norm.n)
+                mls_rmsnorm_rows(q_h, ld, f->q_norm.w, f->norm_eps, p->T, f->D);
             mls_rope_apply(q_h, ld, p->r->cs_full, f->D / 2, p->T, 1);
         }
         if (head->rope_key >= 0)
@@ -399,13 +400,13 @@ static void read_back(const pass *p, size_t g, size_t first_k, size_t first_v)
         const size_t r = f->latent[h->key_latent].r;
         const float *c = latent_rows(p, h->key_latent);
 
-        if (h->key.w)
+        if (h->key.cols)
             linear_strided(p->k, dk, c, r, h->key.w, h->key.b, T, h->n_key, r);
         else
             copy_rows(p->k, dk, c, r, r, T);
         if (h->rotation == MLS_ROTATE_AFTER_READ) {
-            if (f->k_norm)
-                mls_rmsnorm_rows(p->k, dk, f->k_norm, f->norm_eps, T, f->D);
+            if (f->k_norm.n)
+                mls_rmsnorm_rows(p->k, dk, f->k_norm.w, f->norm_eps, T, f->D);
             mls_rope_apply(p->k, dk, p->r->cs_full, f->D / 2, T, 1);
         }
     }
@@ -417,7 +418,7 @@ static void read_back(const pass *p, size_t g, size_t first_k, size_t first_v)
     const size_t r = f->latent[h->value_latent].r;
     const float *c = latent_rows(p, h->value_latent);
 
-    if (h->value.w)
+    if (h->value.cols)
         mls_linear(p->v, c, h->value.w, h->value.b, T, h->n_value, r);
     else
         copy_rows(p->v, r, c, r, r, T);
@@ -502,7 +503,7 @@ static void attend_absorbed(const pass *p, const mls_read_head *h, const float *
     const size_t r_v = f->latent[h->value_latent].r;
     const size_t ld_q = p->r->q_dims, ld_o = p->r->out_dims;
 
-    if (h->key.w)
+    if (h->key.cols)
         cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)p->T, (int)r,
                     (int)h->n_key, 1.0f, q_h, (int)ld_q, h->key.w, (int)r, 0.0f,
                     p->q_head, (int)(r + n));
@@ -511,7 +512,7 @@ static void attend_absorbed(const pass *p, const mls_read_head *h, const float *
     copy_rows(p->q_head + r, r + n, q_h + h->n_key, ld_q, n, p->T);
     attend(p, p->o_head, r_v, p->q_head, r + n, p->k, r + n,
            latent_rows(p, h->value_latent), r_v, r + n, r_v);
-    if (h->value.w)
+    if (h->value.cols)
         linear_strided(o_h, ld_o, p->o_head, r_v, h->value.w, h->value.b, p->T,
                        h->n_value, r_v);
     else

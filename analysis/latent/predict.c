@@ -16,64 +16,49 @@ typedef struct {
     double key[2], value[2], logit[2], output[2];
 } sums;
 
-/* An affine map of x: rows w (n, E), b (n). */
-typedef struct {
-    size_t n;
-    float *w, *b;
-} affine;
-
-static mls_status affine_new(affine *a, size_t n, size_t E, mls_err *err)
+/* Room for a map of x, all zero; released by the caller with free(a->w). */
+static mls_status map_of_x(mls_affine *a, size_t n, size_t E, mls_err *err)
 {
-    *a = (affine){.n = n,
-                  .w = mls_calloc3(n, E, 1, sizeof(float)),
-                  .b = mls_calloc3(n, 1, 1, sizeof(float))};
-    if (!a->w || !a->b)
+    *a = mls_affine_shape(n, E, true);
+    a->w = mls_calloc3(n, E + 1, 1, sizeof *a->w);
+    if (!a->w)
         return mls_fail(err, MLS_E_NOMEM, "no memory to predict errors");
+    a->b = a->w + n * E;
     return MLS_OK;
 }
 
-static void affine_free(affine *a)
+/* Rows first.. of a = up (down x); without `up` the latent itself. */
+static void put_product(mls_affine *a, size_t first, const mls_affine *up,
+                        const mls_affine *down)
 {
-    free(a->w);
-    free(a->b);
-    *a = (affine){0};
-}
-
-/* Rows first .. first+n-1 of a become (w, b); b may be NULL. */
-static void put_rows(affine *a, size_t first, const float *w, const float *b, size_t n,
-                     size_t E)
-{
-    memcpy(a->w + first * E, w, n * E * sizeof *w);
-    if (b)
-        memcpy(a->b + first, b, n * sizeof *b);
-}
-
-/* rows = up (n, r) (down x + down_bias) + bias; up NULL: the latent itself. */
-static void put_product(affine *a, size_t first, const float *up, const float *bias,
-                        const float *down, const float *down_bias, size_t n, size_t r,
-                        size_t E)
-{
-    if (!up) {
-        put_rows(a, first, down, down_bias, r, E);
+    if (!up->cols) {
+        mls_affine_put(a, first, down, NULL, down->rows);
     } else {
-        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)n, (int)E, (int)r,
-                    1.0f, up, (int)r, down, (int)E, 0.0f, a->w + first * E, (int)E);
-        for (size_t i = 0; down_bias && i < n; i++) {
+        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)up->rows,
+                    (int)a->cols, (int)up->cols, 1.0f, up->w, (int)up->cols, down->w,
+                    (int)a->cols, 0.0f, a->w + first * a->cols, (int)a->cols);
+        for (size_t i = 0; down->b && i < up->rows; i++) {
             double b = 0;
 
-            for (size_t k = 0; k < r; k++)
-                b += (double)up[i * r + k] * (double)down_bias[k];
+            for (size_t k = 0; k < up->cols; k++)
+                b += (double)up->w[i * up->cols + k] * (double)down->b[k];
             a->b[first + i] = (float)b;
         }
     }
-    for (size_t i = 0; bias && i < n; i++)
-        a->b[first + i] += bias[i];
+    for (size_t i = 0; up->b && i < up->rows; i++)
+        a->b[first + i] += up->b[i];
+}
+
+/* Rows of KV head g, or query head g, of a model's projection. */
+static mls_affine head_of(const mls_affine *all, size_t g, size_t D)
+{
+    return mls_affine_rows(all, g * D, D);
 }
 
 /* mean[i] = w[i, :] mean(x) + b[i]. */
-static void mean_of(double *mean, const affine *a, const mls_layer_stats *s)
+static void mean_of(double *mean, const mls_affine *a, const mls_layer_stats *s)
 {
-    for (size_t i = 0; i < a->n; i++) {
+    for (size_t i = 0; i < a->rows; i++) {
         double sum = (double)a->b[i];
 
         for (size_t e = 0; e < s->E; e++)
@@ -203,48 +188,41 @@ static mls_status score_variance(const score_map *m, size_t first, size_t last,
 }
 
 /* Key dims of the form for KV head g, as an affine map, below the original's D rows. */
-static mls_status key_map(affine *a, const mls_latent_form *f, const mls_config *c,
+static mls_status key_map(mls_affine *a, const mls_latent_form *f, const mls_config *c,
                           const mls_layer *w, size_t g, mls_err *err)
 {
     const mls_read_head *h = &f->head[g];
     const size_t n_rope = h->rope_key >= 0 ? f->rope_key[h->rope_key].n : 0;
-    mls_status st = affine_new(a, c->D + h->n_key + n_rope, c->E, err);
+    const mls_affine all = mls_latent_keys(c, w), own = head_of(&all, g, c->D);
+    mls_status st = map_of_x(a, c->D + h->n_key + n_rope, c->E, err);
 
     if (st)
         return st;
-    put_rows(a, 0, w->wk + g * c->D * c->E, w->bk ? w->bk + g * c->D : NULL, c->D,
-             c->E);
-    if (h->key_latent >= 0) {
-        const mls_latent_vector *v = &f->latent[h->key_latent];
-
-        if (v->source == MLS_LATENT_OF_X) {
-            put_product(a, c->D, h->key.w, h->key.b, v->down.w, v->down.b, h->n_key,
-                        v->r, c->E);
-        }
-    }
+    mls_affine_put(a, 0, &own, NULL, c->D);
+    if (h->key_latent >= 0 && f->latent[h->key_latent].source == MLS_LATENT_OF_X)
+        put_product(a, c->D, &h->key, &f->latent[h->key_latent].down);
     if (n_rope)
-        put_rows(a, c->D + h->n_key, f->rope_key[h->rope_key].map.w,
-                 f->rope_key[h->rope_key].map.b, n_rope, c->E);
+        mls_affine_put(a, c->D + h->n_key, &f->rope_key[h->rope_key].map, NULL, n_rope);
     return MLS_OK;
 }
 
-/* Query of head h: the original's D rows, then the form's. first: its row there. */
-static mls_status query_map(affine *a, const mls_latent_form *f, const mls_config *c,
-                            const mls_layer *w, size_t h, size_t first, mls_err *err)
+/* Query of head h: the original's D rows, then the form's from row `first` on. */
+static mls_status query_map(mls_affine *a, const mls_latent_form *f,
+                            const mls_config *c, const mls_layer *w, size_t h,
+                            size_t first, mls_err *err)
 {
     const size_t n = mls_latent_query_dims(f, h);
-    const float *bq = f->query.b ? f->query.b + first : NULL;
-    mls_status st = affine_new(a, c->D + n, c->E, err);
+    const mls_affine all = mls_latent_queries(c, w), own = head_of(&all, h, c->D);
+    const mls_affine rows = mls_affine_rows(&f->query, first, n);
+    mls_status st = map_of_x(a, c->D + n, c->E, err);
 
     if (st)
         return st;
-    put_rows(a, 0, w->wq + h * c->D * c->E, w->bq ? w->bq + h * c->D : NULL, c->D,
-             c->E);
+    mls_affine_put(a, 0, &own, NULL, c->D);
     if (f->q_rank)
-        put_product(a, c->D, f->query.w + first * f->q_rank, bq, f->q_down.w,
-                    f->q_down.b, n, f->q_rank, c->E);
+        put_product(a, c->D, &rows, &f->q_down);
     else
-        put_rows(a, c->D, f->query.w + first * c->E, bq, n, c->E);
+        mls_affine_put(a, c->D, &rows, NULL, n);
     return MLS_OK;
 }
 
@@ -294,7 +272,7 @@ static mls_status predict_logit(sums *s, const mls_latent_form *f, const mls_con
                                 const double *mean_w, size_t T, mls_err *err)
 {
     score_map m;
-    affine q = {0};
+    mls_affine q = {0};
     double *Su = NULL;
     mls_status st = map_new(&m, f, c, h / (f->H / f->G), w->index, err);
 
@@ -303,13 +281,13 @@ static mls_status predict_logit(sums *s, const mls_latent_form *f, const mls_con
     if (!st && !(Su = mls_calloc3(m.n, m.n, 1, sizeof *Su)))
         st = mls_fail(err, MLS_E_NOMEM, "no memory to predict errors");
     if (!st)
-        st = mls_project_second(Su, stats, q.w, q.b, q.n, err);
+        st = mls_project_second(Su, stats, q.w, q.b, q.rows, err);
     if (!st)
         st = score_variance(&m, 0, m.n, Su, Sw, mean_w, T, &s->logit[0], err);
     if (!st)
         st = score_variance(&m, 0, m.n_q, Su, Sw, mean_w, T, &s->logit[1], err);
     free(Su);
-    affine_free(&q);
+    free(q.w);
     map_free(&m);
     return st;
 }
@@ -367,19 +345,18 @@ static mls_status predict_key(sums *s, const mls_latent_form *f, const mls_confi
     const mls_latent_vector *v = h->key_latent >= 0 ? &f->latent[h->key_latent] : NULL;
     const size_t n_rope = h->rope_key >= 0 ? f->rope_key[h->rope_key].n : 0;
     const size_t n = c->D + (v ? v->r : 0) + n_rope;
-    affine a = {0};
+    const mls_affine all = mls_latent_keys(c, w), own = head_of(&all, g, c->D);
+    mls_affine a = {0};
     double *S = NULL;
-    mls_status st = affine_new(&a, n, c->E, err);
+    mls_status st = map_of_x(&a, n, c->E, err);
 
     if (st)
         return st;
-    put_rows(&a, 0, w->wk + g * c->D * c->E, w->bk ? w->bk + g * c->D : NULL, c->D,
-             c->E);
+    mls_affine_put(&a, 0, &own, NULL, c->D);
     if (v)
-        put_rows(&a, c->D, v->down.w, v->down.b, v->r, c->E);
+        mls_affine_put(&a, c->D, &v->down, NULL, v->r);
     if (n_rope)
-        put_rows(&a, n - n_rope, f->rope_key[h->rope_key].map.w,
-                 f->rope_key[h->rope_key].map.b, n_rope, c->E);
+        mls_affine_put(&a, n - n_rope, &f->rope_key[h->rope_key].map, NULL, n_rope);
     /* The key's bias is known without the cache. */
     memset(a.b, 0, n * sizeof *a.b);
     S = mls_calloc3(n, n, 1, sizeof *S);
@@ -390,7 +367,7 @@ static mls_status predict_key(sums *s, const mls_latent_form *f, const mls_confi
     if (!st)
         st = unexplained(S, n, c->D, &s->key[0], &s->key[1], err);
     free(S);
-    affine_free(&a);
+    free(a.w);
     return st;
 }
 
@@ -410,16 +387,16 @@ static mls_status predict_value(sums *s, sums *head, const mls_latent_form *f,
     double *S = mls_calloc3(n, n, 1, sizeof *S);
     double *M = mls_calloc3(n, n, 1, sizeof *M); /* rows^T rows */
     double *rows = mls_calloc3(E, n, 1, sizeof *rows);
-    affine a = {0};
-    mls_status st = affine_new(&a, n, E, err);
+    const mls_affine all = mls_latent_values(c, w), own = head_of(&all, g, D);
+    mls_affine a = {0};
+    mls_status st = map_of_x(&a, n, E, err);
 
     if (!st && (!S || !M || !rows))
         st = mls_fail(err, MLS_E_NOMEM, "no memory to predict errors");
     if (st)
         goto done;
-    put_rows(&a, 0, w->wv + g * D * E, w->bv ? w->bv + g * D : NULL, D, E);
-    put_product(&a, D, h->value.w, h->value.b, v->down.w, v->down.b, h->n_value, v->r,
-                E);
+    mls_affine_put(&a, 0, &own, NULL, D);
+    put_product(&a, D, &h->value, &v->down);
     st = mls_project_second(S, stats, a.w, a.b, n, err);
     if (st)
         goto done;
@@ -453,7 +430,7 @@ done:
     free(S);
     free(M);
     free(rows);
-    affine_free(&a);
+    free(a.w);
     return st;
 }
 
@@ -475,12 +452,12 @@ static mls_predicted of_sums(const sums *s, double heads)
 /* Everything that is linear in x can be predicted; the rest of a form is NaN. */
 static bool is_linear(const mls_latent_form *f)
 {
-    if (f->share_layer >= 0 || f->q_norm || f->k_norm)
+    if (f->share_layer >= 0 || f->q_norm.n || f->k_norm.n)
         return false;
     for (size_t i = 0; i < f->n_latents; i++)
-        if (f->latent[i].source != MLS_LATENT_OF_X || f->latent[i].norm)
+        if (f->latent[i].source != MLS_LATENT_OF_X || f->latent[i].norm.n)
             return false;
-    return !f->q_down_norm;
+    return !f->q_down_norm.n;
 }
 
 /* What the jobs of one prediction share; job g is KV head g. */
@@ -511,7 +488,7 @@ static mls_status predict_head(void *arg, size_t g, size_t worker, mls_err *err)
     const prediction *p = arg;
     const size_t per_group = p->f->H / p->f->G;
     sums *first = &p->s[g * per_group];
-    affine k = {0};
+    mls_affine k = {0};
     double *Sw = NULL, *mean_w = NULL;
     size_t first_q, first_o;
     mls_status st = predict_key(first, p->f, p->c, p->w, p->stats, g, err);
@@ -524,13 +501,13 @@ static mls_status predict_head(void *arg, size_t g, size_t worker, mls_err *err)
     if (!st)
         st = key_map(&k, p->f, p->c, p->w, g, err);
     if (!st) {
-        Sw = mls_calloc3(k.n, k.n, 1, sizeof *Sw);
-        mean_w = mls_calloc3(k.n, 1, 1, sizeof *mean_w);
+        Sw = mls_calloc3(k.rows, k.rows, 1, sizeof *Sw);
+        mean_w = mls_calloc3(k.rows, 1, 1, sizeof *mean_w);
         if (!Sw || !mean_w)
             st = mls_fail(err, MLS_E_NOMEM, "no memory to predict errors");
     }
     if (!st)
-        st = mls_project_second(Sw, p->stats, k.w, k.b, k.n, err);
+        st = mls_project_second(Sw, p->stats, k.w, k.b, k.rows, err);
     if (!st)
         mean_of(mean_w, &k, p->stats);
     for (size_t i = 0; !st && i < per_group; i++) {
@@ -546,7 +523,7 @@ static mls_status predict_head(void *arg, size_t g, size_t worker, mls_err *err)
     }
     free(Sw);
     free(mean_w);
-    affine_free(&k);
+    free(k.w);
     return st;
 }
 

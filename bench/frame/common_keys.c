@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "analysis/frequency/select_rules.h"
-#include "bench/frame/method.h"
 
 const char mls_method_common_keys[] =
     "layers=LIST bits=N quant=FORMAT kquant=FORMAT vquant=FORMAT rquant=FORMAT";
@@ -48,67 +47,6 @@ mls_status mls_common_keys_read(mls_common_keys *k, const mls_config *config,
         return st;
     k->rope_key = k->key;
     return read_quant(&k->rope_key, s, "rquant", err);
-}
-
-mls_status mls_common_layout(mls_cache_layout *out, mls_common_keys *k,
-                             const mls_config *config, const mls_setting *s,
-                             mls_err *err)
-{
-    const mls_status st = mls_common_keys_read(k, config, s, err);
-
-    if (st)
-        return st;
-    mls_size_baseline(out, config);
-    for (size_t l = 0; l < out->L; l++)
-        for (size_t i = 0; i < out->layer[l].n_parts; i++) {
-            mls_cache_part *p = &out->layer[l].part[i];
-
-            switch (p->kind) {
-            case MLS_PART_KEY:
-            case MLS_PART_KEY_LATENT:
-                p->quant = k->key;
-                break;
-            case MLS_PART_VALUE:
-                p->quant = k->value;
-                break;
-            case MLS_PART_LATENT:
-                p->quant = k->latent;
-                break;
-            case MLS_PART_ROPE_KEY:
-                p->quant = k->rope_key;
-                break;
-            }
-        }
-    return config->mla_kv_lora_rank ? mls_common_joint(k, s, err) : MLS_OK;
-}
-
-mls_status mls_common_convert(mls_cache_layout *out, mls_common_keys *k,
-                              const mls_config *config, const mls_setting *s,
-                              mls_err *err)
-{
-    if (config->mla_kv_lora_rank)
-        return mls_fail(err, MLS_E_INPUT,
-                        "%s: the model (%s) already caches a latent of %zu numbers; "
-                        "only baseline applies",
-                        s->method, config->model_type, config->mla_kv_lora_rank);
-    const mls_status st = mls_common_layout(out, k, config, s, err);
-    if (st)
-        return st;
-    for (size_t l = 0; l < out->L; l++)
-        if (k->converted[l])
-            out->layer[l].n_parts = 0;
-    return MLS_OK;
-}
-
-mls_status mls_common_joint(const mls_common_keys *k, const mls_setting *s,
-                            mls_err *err)
-{
-    if (!k->apart)
-        return MLS_OK;
-    return mls_fail(err, MLS_E_INPUT,
-                    "%s: the latent holds keys and values together, so kquant and "
-                    "vquant cannot be told apart; use quant, and rquant for rope keys",
-                    s->method);
 }
 
 mls_status mls_common_rope(const mls_setting *s, mls_err *err)

@@ -36,25 +36,8 @@ typedef struct mls_common_keys {
 mls_status mls_common_keys_read(mls_common_keys *k, const mls_config *config,
                                 const mls_setting *s, mls_err *err);
 
-/**
- * Start a layout: every layer as the model has it, with its window and the setting's
- * quantizers. A method then clears and fills the layers that are converted.
- */
-mls_status mls_common_layout(mls_cache_layout *out, mls_common_keys *k,
-                             const mls_config *config, const mls_setting *s,
-                             mls_err *err);
-
-/**
- * The same for a method that replaces keys and values: refuses a model that caches a
- * latent already. Converted layers have no parts yet.
- */
-mls_status mls_common_convert(mls_cache_layout *out, mls_common_keys *k,
-                              const mls_config *config, const mls_setting *s,
-                              mls_err *err);
-
-/** MLS_E_INPUT when kquant or vquant cannot be followed by a latent of both. */
-mls_status mls_common_joint(const mls_common_keys *k, const mls_setting *s,
-                            mls_err *err);
+/** Keys that every method takes besides its own. */
+extern const char mls_method_common_keys[];
 
 /**
  * MLS_E_ARG when `rope` names no rule of select_rules.h and is no file:PATH.

@@ -70,21 +70,3 @@ void mls_gather_rows(double *out, const float *w, const size_t *rows, size_t n,
         for (size_t e = 0; e < E; e++)
             out[i * E + e] = (double)w[rows[i] * E + e];
 }
-
-float *mls_new_floats(const double *x, size_t n)
-{
-    float *y = mls_calloc3(n, 1, 1, sizeof *y);
-
-    for (size_t i = 0; y && i < n; i++)
-        y[i] = (float)x[i];
-    return y;
-}
-
-double *mls_new_doubles(const float *x, size_t n)
-{
-    double *y = mls_calloc3(n, 1, 1, sizeof *y);
-
-    for (size_t i = 0; y && i < n; i++)
-        y[i] = (double)x[i];
-    return y;
-}

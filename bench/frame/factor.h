@@ -40,8 +40,4 @@ mls_status mls_factor_pca(double *basis, const double *second, size_t m, size_t 
 void mls_gather_rows(double *out, const float *w, const size_t *rows, size_t n,
                      size_t E);
 
-/** The n numbers in the other precision, for free(); NULL: no memory. */
-float *mls_new_floats(const double *x, size_t n);
-double *mls_new_doubles(const float *x, size_t n);
-
 #endif

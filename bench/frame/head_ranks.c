@@ -65,33 +65,30 @@ mls_status mls_head_ranks(mls_head_rank *rank, const mls_config *config,
     return st;
 }
 
-mls_status mls_head_layout(const mls_head_rank *rank, const mls_config *config,
-                           const mls_setting *s, mls_cache_layout *out, mls_err *err)
+mls_status mls_head_shape(mls_latent_form *f, const mls_config *config, size_t l,
+                          const mls_head_rank *rank, bool rotated, size_t n_tail,
+                          mls_err *err)
 {
-    mls_common_keys k;
-    mls_status st = mls_common_convert(out, &k, config, s, err);
+    const size_t G = config->G;
+    const mls_status st = mls_project_shape(f, config, l, MLS_SIDES * G, err);
 
-    for (size_t l = 0; !st && l < config->L; l++) {
-        if (!k.converted[l])
-            continue;
-        for (size_t g = 0; !st && g < config->G; g++)
-            st = mls_cache_add(&out->layer[l], MLS_PART_KEY_LATENT,
-                               rank->of[MLS_KEYS][g], 1, false, &k.key, err);
-        for (size_t g = 0; !st && g < config->G; g++)
-            st = mls_cache_add(&out->layer[l], MLS_PART_LATENT, rank->of[MLS_VALUES][g],
-                               1, false, &k.value, err);
+    for (size_t i = 0; !st && i < MLS_SIDES * G; i++) {
+        const mls_rows rows = {i < G ? MLS_KEYS : MLS_VALUES, i % G, 1};
+        const size_t r = rank->of[rows.side][rows.first];
+
+        if (rotated && i < G)
+            mls_project_place_rotated(f, config, i, rows.first, r);
+        else
+            mls_project_place(f, config, i, &rows, r, true);
+        f->latent[i].n_tail = n_tail;
     }
     return st;
 }
 
-mls_status mls_tail_of(double **tail, const double *values, size_t n, mls_err *err)
+void mls_tail_of(double *tail, const double *values, size_t n)
 {
-    *tail = mls_calloc3(n + 1, 1, 1, sizeof **tail);
-    if (!*tail)
-        return mls_fail(err, MLS_E_NOMEM, "no memory for a spectrum of %zu values", n);
     for (size_t r = n; r-- > 0;)
-        (*tail)[r] = (*tail)[r + 1] + fmax(values[r], 0);
-    return MLS_OK;
+        tail[r] = tail[r + 1] + fmax(values[r], 0);
 }
 
 void mls_split_ranks(size_t *rank, const double *tail, size_t n, size_t most,

@@ -23,19 +23,23 @@ mls_status mls_head_ranks(mls_head_rank *rank, const mls_config *config,
                           const mls_setting *s, mls_err *err);
 
 /**
- * What a converted layer caches: a vector of rank->of[side][g] for each side and head.
+ * The shape of a form with a latent of rank->of[side][g] numbers for each side and
+ * head, keys first.
+ * @param rotated  keys are cached after their rotation
+ * @param n_tail   losses that each latent holds
  */
-mls_status mls_head_layout(const mls_head_rank *rank, const mls_config *config,
-                           const mls_setting *s, mls_cache_layout *out, mls_err *err);
+mls_status mls_head_shape(mls_latent_form *f, const mls_config *config, size_t l,
+                          const mls_head_rank *rank, bool rotated, size_t n_tail,
+                          mls_err *err);
 
 /**
  * Losses that are left when r = 0..n directions are kept: tail[r] = sum of
  * values[r..n-1], none below 0.
  *
  * @param values     (n), largest first
- * @param[out] tail  (n + 1), released by the caller with free(); NULL on error
+ * @param[out] tail  (n + 1), zero at first
  */
-mls_status mls_tail_of(double **tail, const double *values, size_t n, mls_err *err);
+void mls_tail_of(double *tail, const double *values, size_t n);
 
 /**
  * Spend `total` over n latents so that the sum of their losses is least: steps to where

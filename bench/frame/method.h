@@ -9,6 +9,7 @@
 #include "analysis/latent/latent.h"
 #include "analysis/latent/size.h"
 #include "analysis/model/model.h"
+#include "bench/frame/common_keys.h"
 #include "bench/setting/setting.h"
 #include "common/base/status.h"
 
@@ -39,6 +40,13 @@ typedef struct mls_method_input {
 
 struct mls_fits; /* bench/frame/fit.h */
 
+/** A setting for a model: all that its text says, read once. */
+typedef struct mls_parsed {
+    const struct mls_method *method;
+    mls_common_keys common; /* layers and quantizers */
+    void *params;           /* what the method's own keys say */
+} mls_parsed;
+
 typedef struct mls_method {
     const char *name;   /* "mha2mla", as in a setting */
     const char *title;  /* "MHA2MLA" */
@@ -53,14 +61,31 @@ typedef struct mls_method {
     bool identity;       /* full rank and full RoPE give the original model */
     bool fits_need_data; /* the settings of `fit` cannot be built without a capture */
 
+    bool own_quantizers; /* its forms say how they are quantized */
+
+    /** Size of the parameters, zeroed before `read` fills them; 0: it takes no keys. */
+    size_t params_size;
     /**
-     * What is cached, from the config alone, windows and quantizers included; called
-     * through mls_method_layout(), which has checked the keys. MLS_E_INPUT with a
-     * sentence when the model cannot take the setting (names the nearest that it can)
-     * or when the ranks follow from the data ("... needs the weights").
+     * Called through mls_method_parse(), which has checked the names of the keys.
+     * MLS_E_INPUT with a sentence when the model cannot take the setting (names the
+     * nearest that it can). What it fills is released by `forget`, also on error.
      */
-    mls_status (*layout)(const mls_config *config, const mls_setting *s,
-                         mls_cache_layout *out, mls_err *err);
+    mls_status (*read)(void *params, const mls_config *config, const mls_setting *s,
+                       mls_err *err);
+    void (*forget)(void *params); /* before free(); NULL: nothing else to release */
+
+    /** MLS_E_INPUT when what is cached follows from the data, too; NULL: never. */
+    mls_status (*sized)(const mls_config *config, const mls_parsed *p, mls_err *err);
+    /** Layers that `layers` leaves out are replaced by some that cache nothing. */
+    bool (*drops_rest)(const mls_parsed *p);
+
+    /**
+     * The form of layer l without numbers: what is cached and how heads read it.
+     * @param plan  NULL where only the config is known; what follows from the data is
+     *              then taken as the setting gives it on average
+     */
+    mls_status (*shape)(mls_latent_form *f, const mls_config *config,
+                        const mls_parsed *p, const void *plan, size_t l, mls_err *err);
 
     /**
      * Settings that cache about `elements` numbers per token and layer and not more,
@@ -81,7 +106,7 @@ typedef struct mls_method {
     /**
      * Model-wide decisions (ranks per layer, shared layers); NULL when there are none.
      */
-    mls_status (*prepare)(const mls_method_input *in, const mls_setting *s, void **plan,
+    mls_status (*prepare)(const mls_method_input *in, const mls_parsed *p, void **plan,
                           mls_err *err);
     void (*release)(void *plan);
 
@@ -95,11 +120,14 @@ typedef struct mls_method {
      */
     const mls_model *(*body)(const void *plan);
 
-    /** One layer's latent form. stats may be NULL for methods that use no data. */
-    mls_status (*build)(const mls_method_input *in, const mls_setting *s,
+    /**
+     * Give the shape its numbers, beginning with mls_latent_start(); who calls ends
+     * with mls_latent_end(). stats may be NULL for methods that use no data. NULL: the
+     * shape comes with its numbers.
+     */
+    mls_status (*build)(const mls_method_input *in, const mls_parsed *p,
                         const void *plan, const mls_layer *layer,
-                        const mls_layer_stats *stats, mls_latent_form *out,
-                        mls_err *err);
+                        const mls_layer_stats *stats, mls_latent_form *f, mls_err *err);
 } mls_method;
 
 extern const mls_method mls_method_asvd, mls_method_baseline, mls_method_care,
@@ -131,12 +159,31 @@ mls_status mls_method_typical(const mls_config *config, mls_setting **out, size_
  */
 bool mls_method_by_data(const mls_setting *s);
 
-/** Keys that every method takes besides its own; common_keys.h reads them. */
-extern const char mls_method_common_keys[];
+/**
+ * @param[out] p  release with mls_parsed_free(); {0} on error
+ * @return MLS_OK, MLS_E_ARG (unknown method, key or word), MLS_E_INPUT (the model
+ *         cannot take it) or MLS_E_NOMEM
+ */
+mls_status mls_method_parse(mls_parsed *p, const mls_config *config,
+                            const mls_setting *s, mls_err *err);
+void mls_parsed_free(mls_parsed *p); /* {0} is accepted */
+
+/** MLS_E_INPUT: "METHOD: WHAT follows from the data; the size needs the weights". */
+mls_status mls_needs_weights(const mls_parsed *p, const char *what, mls_err *err);
 
 /**
- * The cache of a setting: method found, keys known, layout made, quantizers fitting.
- * @return MLS_OK, MLS_E_ARG (unknown method, key or word) or MLS_E_INPUT
+ * One layer's form: its method's, or the model's own where `layers` leaves it out.
+ * @param[out] f  release with mls_latent_free(); {0} on error
+ */
+mls_status mls_method_form(mls_latent_form *f, const mls_method_input *in,
+                           const mls_parsed *p, const void *plan,
+                           const mls_layer *layer, const mls_layer_stats *stats,
+                           mls_err *err);
+
+/**
+ * The cache of a setting, from the config alone: the layout of its shapes.
+ * @return MLS_OK, what mls_method_parse() says, or MLS_E_INPUT (the model caches a
+ *         latent already, a quantizer does not fit, ranks follow from the data)
  */
 mls_status mls_method_layout(mls_cache_layout *out, const mls_config *config,
                              const mls_setting *s, mls_err *err);

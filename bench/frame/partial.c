@@ -1,5 +1,13 @@
+/*
+ * A form with partial RoPE: what a head rotates becomes its rope key, what it does not
+ * is factorized. [nope keys; values] of all heads (or one side of them) is one matrix
+ * W; W ~ U S V^T cut to r is the nearest of rank r in the Frobenius norm, with V^T as
+ * down-projection and rows of U S as what each head reads back. Biases are added after
+ * reading, so that they cost no rank.
+ */
 #include "bench/frame/partial.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,43 +34,58 @@ void mls_partial_release(void *plan)
     free(p);
 }
 
-mls_status mls_partial_prepare(void **plan, const mls_method_input *in,
-                               const mls_setting *s, const char *otherwise,
-                               size_t chunks, mls_err *err)
+mls_status mls_partial_read(mls_partial *p, const mls_config *config,
+                            const mls_setting *s, const char *rule, size_t chunks,
+                            mls_err *err)
 {
-    const char *rule = mls_setting_get(s, "rope");
-    const char *text = mls_setting_get(s, "scope");
-    mls_scope scope = MLS_SCOPE_HEAD;
-    scope_plan *p = NULL;
-    mls_status st = text ? mls_scope_parse(&scope, text, err) : MLS_OK;
+    const char *name = mls_setting_get(s, "rope");
+    const char *scope = mls_setting_get(s, "scope");
+    mls_status st = mls_common_rope(s, err);
 
-    *plan = NULL;
-    if (st)
-        return mls_fail_in(err, st, "%s: scope", s->method);
-    if (scope == MLS_SCOPE_HEAD)
+    if (!st && scope && (st = mls_scope_parse(&p->scope, scope, err)))
+        mls_fail_in(err, st, "%s: scope", s->method);
+    snprintf(p->rule, sizeof p->rule, "%s", name ? name : rule);
+    if (!st)
+        st = mls_setting_size(s, "chunks", chunks, 0, MLS_DIM_MAX, &p->chunks, err);
+    return st ? st
+              : mls_at_most(s, "chunks", p->chunks, config->D / 2,
+                            "the chunks of a head", err);
+}
+
+mls_status mls_partial_prepare(const mls_method_input *in, const mls_parsed *parsed,
+                               void **plan, mls_err *err)
+{
+    static const char *const scopes[] = {[MLS_SCOPE_HEAD] = "head",
+                                         [MLS_SCOPE_LAYER] = "layer",
+                                         [MLS_SCOPE_GLOBAL] = "global"};
+    const mls_partial *p = parsed->params;
+    scope_plan *made;
+    mls_status st;
+
+    if (p->scope == MLS_SCOPE_HEAD)
         return MLS_OK;
     if (!in->capture)
         return mls_fail(err, MLS_E_INPUT,
                         "%s: scope=%s spends chunks where the data ask for them: needs "
                         "a capture file",
-                        s->method, text);
-    p = calloc(1, sizeof *p);
-    if (p)
-        p->layer = mls_calloc3(in->config->L, 1, 1, sizeof *p->layer);
-    if (!p || !p->layer) {
-        free(p);
+                        parsed->method->name, scopes[p->scope]);
+    made = calloc(1, sizeof *made);
+    if (made)
+        made->layer = mls_calloc3(in->config->L, 1, 1, sizeof *made->layer);
+    if (!made || !made->layer) {
+        free(made);
         return mls_fail(err, MLS_E_NOMEM, "no memory for %zu selections",
                         in->config->L);
     }
-    st = mls_selections_by_rule(p->layer, rule ? rule : otherwise, in->config,
-                                in->capture, chunks, scope, in->pool, NULL, err);
+    st = mls_selections_by_rule(made->layer, p->rule, in->config, in->capture,
+                                p->chunks, p->scope, in->pool, NULL, err);
     if (st) {
-        free(p->layer);
-        free(p);
-        return mls_fail_in(err, st, "%s: rope", s->method);
+        free(made->layer);
+        free(made);
+        return mls_fail_in(err, st, "%s: rope", parsed->method->name);
     }
-    p->L = in->config->L;
-    *plan = p;
+    made->L = in->config->L;
+    *plan = made;
     return MLS_OK;
 }
 
@@ -108,12 +131,11 @@ static mls_status select_from_file(mls_selection *out, const char *path,
     return st;
 }
 
-mls_status mls_partial_select(mls_selection *out, const mls_method_input *in,
-                              const mls_setting *s, const char *otherwise,
+mls_status mls_partial_select(mls_selection *out, const char *method,
+                              const mls_method_input *in, const char *rule,
                               size_t chunks, const mls_layer *layer,
                               const mls_layer_stats *stats, mls_err *err)
 {
-    const char *rule = mls_setting_get(s, "rope");
     const mls_rule_input look = {
         .config = in->config,
         .layer = layer->index,
@@ -125,23 +147,10 @@ mls_status mls_partial_select(mls_selection *out, const mls_method_input *in,
 
     if (in->config->layer[layer->index].no_rope)
         return mls_selection_new(out, in->config->G, in->config->D / 2, err);
-    st = rule && strncmp(rule, "file:", 5) == 0
+    st = strncmp(rule, "file:", 5) == 0
              ? select_from_file(out, rule + 5, in->config, layer->index, chunks, err)
-             : mls_selection_by_rule(out, rule ? rule : otherwise, &look, chunks,
-                                     MLS_SCOPE_HEAD, err);
-    return st ? mls_fail_in(err, st, "%s: rope", s->method) : MLS_OK;
-}
-
-mls_status mls_partial_chosen(mls_selection *out, const void *plan,
-                              const mls_method_input *in, const mls_setting *s,
-                              const char *otherwise, size_t chunks,
-                              const mls_layer *layer, const mls_layer_stats *stats,
-                              mls_err *err)
-{
-    const scope_plan *p = plan;
-
-    return p ? mls_selection_copy(out, &p->layer[layer->index], err)
-             : mls_partial_select(out, in, s, otherwise, chunks, layer, stats, err);
+             : mls_selection_by_rule(out, rule, &look, chunks, MLS_SCOPE_HEAD, err);
+    return st ? mls_fail_in(err, st, "%s: rope", method) : MLS_OK;
 }
 
 void mls_partial_dims(const mls_selection *s, size_t g, size_t *rope, size_t *nope)
@@ -160,52 +169,10 @@ void mls_partial_dims(const mls_selection *s, size_t g, size_t *rope, size_t *no
     }
 }
 
-size_t mls_partial_nope_heads(const mls_selection *s)
-{
-    size_t n = 0;
-
-    for (size_t g = 0; g < s->G; g++)
-        n += s->count[g] < s->C;
-    return n;
-}
-
-/* Rows first + dims[i] of w (?, E), one after the other; NULL for w NULL. */
-static float *take(const float *w, size_t first, const size_t *dims, size_t n, size_t E,
-                   bool *failed)
-{
-    float *y = w ? mls_calloc3(n, E, 1, sizeof *y) : NULL;
-
-    if (w && !y)
-        *failed = true;
-    for (size_t i = 0; y && i < n; i++)
-        memcpy(y + i * E, w + (first + dims[i]) * E, E * sizeof *y);
-    return y;
-}
-
 static mls_status no_memory(const mls_layer *layer, mls_err *err)
 {
     return mls_fail(err, MLS_E_NOMEM, "no memory for the latent form of layer %zu",
                     layer->index);
-}
-
-/* The rope key of head g, when it rotates anything. */
-static void add_rope_key(mls_latent_form *f, const mls_config *config,
-                         const mls_layer *layer, size_t g, const size_t *dims, size_t n,
-                         int at, bool *failed)
-{
-    mls_rope_key *key = &f->rope_key[at];
-    double inv_freq[MLS_DIM_MAX / 2];
-
-    mls_rope_frequencies(inv_freq, &config->rope, config->D);
-    f->head[g].rope_key = at;
-    key->n = n;
-    key->map.w = take(layer->wk, g * f->D, dims, n, f->E, failed);
-    key->map.b = take(layer->bk, g * f->D, dims, n, 1, failed);
-    key->inv_freq = mls_calloc3(n / 2, 1, 1, sizeof *key->inv_freq);
-    if (!key->inv_freq)
-        *failed = true;
-    for (size_t i = 0; key->inv_freq && i < n / 2; i++)
-        key->inv_freq[i] = inv_freq[dims[i]];
 }
 
 mls_status mls_partial_absorbs(const mls_layer *layer, mls_err *err)
@@ -219,121 +186,206 @@ mls_status mls_partial_absorbs(const mls_layer *layer, mls_err *err)
                     layer->index);
 }
 
-mls_status mls_partial_begin(mls_latent_form *f, const mls_config *config,
-                             const mls_layer *layer, const mls_selection *s,
-                             size_t n_latents, mls_err *err)
+mls_status mls_partial_begin(mls_latent_form *f, const mls_config *config, size_t l,
+                             const size_t *count, size_t n_latents, mls_err *err)
 {
-    const size_t G = config->G, D = config->D, E = config->E, H = config->H;
-    const size_t group = H / G;
-    size_t n_rope_keys = 0, all[2 * MLS_DIM_MAX]; /* [nope; rope] dims of a head */
-    bool failed = false;
+    const size_t D = config->D;
+    size_t n_rope_keys = 0;
     int at = 0;
+    mls_status st;
 
-    *f = (mls_latent_form){0};
-    for (size_t g = 0; g < G; g++)
-        n_rope_keys += s->count[g] > 0;
+    for (size_t g = 0; g < config->G; g++)
+        n_rope_keys += count[g] > 0;
+    st = mls_latent_begin(f, config, l, n_latents, n_rope_keys, err);
+    for (size_t g = 0; !st && g < config->G; g++) {
+        const size_t n = 2 * count[g];
+
+        f->head[g].n_key = D - n;
+        f->head[g].n_value = D;
+        if (n > 0) {
+            f->rope_key[at] = (mls_rope_key){
+                .n = n, .map = mls_affine_shape(n, config->E, config->qkv_bias)};
+            f->head[g].rope_key = at++;
+        }
+    }
+    return st;
+}
+
+mls_status mls_partial_start(mls_latent_form *f, const mls_config *config,
+                             const mls_layer *layer, const mls_selection *s,
+                             mls_err *err)
+{
+    const size_t D = config->D, group = config->H / config->G;
+    const mls_affine queries = mls_latent_queries(config, layer);
+    const mls_affine keys = mls_latent_keys(config, layer);
+    size_t dims[2 * MLS_DIM_MAX]; /* [nope; rope] of a head */
     mls_status st = mls_partial_absorbs(layer, err);
+
     if (!st)
-        st = mls_latent_begin(f, config, layer, n_latents, n_rope_keys, err);
+        st = mls_latent_start(f, config, layer, err);
+    for (size_t g = 0; !st && g < config->G; g++) {
+        const size_t n_rope = 2 * s->count[g], n_nope = D - n_rope;
+        const mls_affine key = mls_affine_rows(&keys, g * D, D);
+
+        mls_partial_dims(s, g, dims + n_nope, dims);
+        if (n_rope > 0) {
+            mls_rope_key *to = &f->rope_key[f->head[g].rope_key];
+
+            mls_affine_put(&to->map, 0, &key, dims + n_nope, n_rope);
+            for (size_t i = 0; i < n_rope / 2; i++)
+                to->inv_freq[i] = f->inv_freq[dims[n_nope + i]];
+        }
+        for (size_t h = g * group; h < (g + 1) * group; h++) {
+            const mls_affine query = mls_affine_rows(&queries, h * D, D);
+
+            mls_affine_put(&f->query, h * D, &query, dims, D);
+        }
+    }
+    return st;
+}
+
+/* Latent `at` of r numbers, read by every head that has something to read there. */
+static void place_latent(mls_latent_form *f, const mls_config *c, size_t at, bool keys,
+                         bool values, size_t r)
+{
+    f->latent[at] = (mls_latent_vector){.r = r,
+                                        .down = mls_affine_shape(r, c->E, false),
+                                        .holds_keys = keys,
+                                        .holds_values = values};
+    for (size_t g = 0; g < f->G; g++) {
+        mls_read_head *h = &f->head[g];
+
+        if (keys && h->n_key > 0) {
+            h->key_latent = (int)at;
+            h->key = mls_affine_shape(h->n_key, r, c->qkv_bias);
+        }
+        if (values) {
+            h->value_latent = (int)at;
+            h->value = mls_affine_shape(c->D, r, c->qkv_bias);
+        }
+    }
+}
+
+/* Latents at .. of each head's own nope key, or of its value, as they are. */
+static void place_plain(mls_latent_form *f, const mls_config *c, size_t at, bool keys)
+{
+    for (size_t g = 0; g < f->G; g++) {
+        const size_t n = keys ? f->head[g].n_key : c->D;
+
+        if (n == 0)
+            continue;
+        *(keys ? &f->head[g].key_latent : &f->head[g].value_latent) = (int)at;
+        f->latent[at++] = (mls_latent_vector){
+            .r = n,
+            .down = mls_affine_shape(n, c->E, c->qkv_bias),
+            .holds_keys = keys,
+            .holds_values = !keys,
+        };
+    }
+}
+
+mls_status mls_partial_shape(mls_latent_form *f, const mls_config *c,
+                             const mls_parsed *parsed, const void *plan, size_t l,
+                             mls_err *err)
+{
+    const mls_partial *p = parsed->params;
+    const scope_plan *made = plan;
+    size_t count[MLS_HEADS_MAX], nope = 0;
+
+    for (size_t g = 0; g < c->G; g++) {
+        count[g] = made ? made->layer[l].count[g] : c->layer[l].no_rope ? 0 : p->chunks;
+        nope += count[g] < c->D / 2;
+    }
+    const size_t n_keys = p->rank[MLS_KEYS] ? nope > 0 : nope;
+    const size_t n_values = p->rank[MLS_VALUES] ? 1 : c->G;
+    const mls_status st =
+        mls_partial_begin(f, c, l, count, p->joint ? 1 : n_keys + n_values, err);
+
     if (st)
         return st;
-    f->query.w = mls_calloc3(H * D, E, 1, sizeof *f->query.w);
-    f->query.b = layer->bq ? mls_calloc3(H * D, 1, 1, sizeof *f->query.b) : NULL;
-    if (!f->query.w || (layer->bq && !f->query.b))
-        failed = true;
-    for (size_t g = 0; g < G && !failed; g++) {
-        const size_t n_rope = 2 * s->count[g], n_nope = D - n_rope;
-
-        mls_partial_dims(s, g, all + n_nope, all);
-        f->head[g].n_key = n_nope;
-        f->head[g].n_value = D;
-        if (n_rope > 0)
-            add_rope_key(f, config, layer, g, all + n_nope, n_rope, at++, &failed);
-        for (size_t h = g * group; h < (g + 1) * group; h++)
-            for (size_t i = 0; i < D; i++) {
-                memcpy(f->query.w + (h * D + i) * E, layer->wq + (h * D + all[i]) * E,
-                       E * sizeof *f->query.w);
-                if (f->query.b)
-                    f->query.b[h * D + i] = layer->bq[h * D + all[i]];
-            }
+    if (p->joint) {
+        place_latent(f, c, 0, true, true, p->joint);
+        return MLS_OK;
     }
-    if (failed) {
-        mls_latent_free(f);
-        return no_memory(layer, err);
-    }
+    if (n_keys && p->rank[MLS_KEYS])
+        place_latent(f, c, 0, true, false, p->rank[MLS_KEYS]);
+    else
+        place_plain(f, c, 0, true);
+    if (p->rank[MLS_VALUES])
+        place_latent(f, c, n_keys, false, true, p->rank[MLS_VALUES]);
+    else
+        place_plain(f, c, n_keys, false);
     return MLS_OK;
 }
 
-/* All rows that latent `at` shall hold, head by head: nope rows, then value rows. */
-static double *stack(const mls_latent_form *f, const mls_layer *layer,
-                     const mls_selection *s, bool keys, bool values, size_t *m)
+/* All rows that latent `at` holds, head by head: nope rows, then value rows. */
+static size_t stack(double *w, const mls_latent_form *f, const mls_layer *layer,
+                    const mls_selection *s, int at)
 {
     const size_t D = f->D, E = f->E;
-    size_t rope[MLS_DIM_MAX], nope[MLS_DIM_MAX];
-    double *w = mls_calloc3(2 * f->G * D, E, 1, sizeof *w);
+    size_t rope[MLS_DIM_MAX], nope[MLS_DIM_MAX], m = 0;
 
-    *m = 0;
-    for (size_t g = 0; w && g < f->G; g++) {
-        if (keys) {
+    for (size_t g = 0; g < f->G; g++) {
+        if (f->head[g].key_latent == at) {
             mls_partial_dims(s, g, rope, nope);
-            mls_gather_rows(w + *m * E, layer->wk + g * D * E, nope, f->head[g].n_key,
+            mls_gather_rows(w + m * E, layer->wk + g * D * E, nope, f->head[g].n_key,
                             E);
-            *m += f->head[g].n_key;
+            m += f->head[g].n_key;
         }
-        for (size_t i = 0; values && i < D; i++, ++*m)
-            for (size_t e = 0; e < E; e++)
-                w[*m * E + e] = (double)layer->wv[(g * D + i) * E + e];
+        if (f->head[g].value_latent == at) {
+            mls_widen(w + m * E, layer->wv + g * D * E, D * E);
+            m += D;
+        }
     }
-    return w;
+    return m;
 }
 
 /* Hand each head its rows of up (m, r), in the order of stack(). */
 static void read_back(mls_latent_form *f, const mls_layer *layer,
-                      const mls_selection *s, int at, bool keys, bool values,
-                      const float *up, size_t r, bool *failed)
+                      const mls_selection *s, int at, float *up)
 {
-    size_t rope[MLS_DIM_MAX], nope[MLS_DIM_MAX], every[MLS_DIM_MAX], row = 0;
+    const size_t D = f->D, r = f->latent[at].r;
+    size_t rope[MLS_DIM_MAX], nope[MLS_DIM_MAX];
 
-    for (size_t i = 0; i < f->D; i++)
-        every[i] = i;
     for (size_t g = 0; g < f->G; g++) {
-        mls_read_head *head = &f->head[g];
+        mls_read_head *h = &f->head[g];
 
-        if (keys && head->n_key > 0) {
+        if (h->key_latent == at) {
+            float bias[MLS_DIM_MAX];
+            const mls_affine rows =
+                mls_affine_of(up, layer->bk ? bias : NULL, h->n_key, r);
+
             mls_partial_dims(s, g, rope, nope);
-            head->key_latent = at;
-            head->key.w = take(up, row, every, head->n_key, r, failed);
-            head->key.b = take(layer->bk, g * f->D, nope, head->n_key, 1, failed);
-            row += head->n_key;
+            for (size_t i = 0; layer->bk && i < h->n_key; i++)
+                bias[i] = layer->bk[g * D + nope[i]];
+            mls_affine_put(&h->key, 0, &rows, NULL, h->n_key);
+            up += h->n_key * r;
         }
-        if (values) {
-            head->value_latent = at;
-            head->value.w = take(up, row, every, f->D, r, failed);
-            head->value.b = take(layer->bv, g * f->D, every, f->D, 1, failed);
-            row += f->D;
+        if (h->value_latent == at) {
+            const mls_affine rows =
+                mls_affine_of(up, layer->bv ? layer->bv + g * D : NULL, D, r);
+
+            mls_affine_put(&h->value, 0, &rows, NULL, D);
+            up += D * r;
         }
     }
 }
 
-mls_status mls_partial_latent(mls_latent_form *f, const mls_layer *layer,
-                              const mls_selection *s, size_t at, bool keys, bool values,
-                              size_t r, mls_err *err)
+/* Fill latent `at` by one SVD of its stacked rows; sigma is on the up side. */
+static mls_status fill_latent(mls_latent_form *f, const mls_layer *layer,
+                              const mls_selection *s, size_t at, mls_err *err)
 {
-    mls_latent_vector *v = &f->latent[at];
+    const size_t r = f->latent[at].r;
+    double *w = mls_calloc3(2 * f->G * f->D, f->E, 1, sizeof *w);
+    float *up = mls_calloc3(2 * f->G * f->D, r, 1, sizeof *up);
     mls_status st = MLS_OK;
-    size_t m = 0;
-    double *w = stack(f, layer, s, keys, values, &m);
-    float *up = mls_calloc3(m, r, 1, sizeof *up);
-    bool failed = false;
 
-    v->r = r;
-    v->holds_keys = keys;
-    v->holds_values = values;
-    v->down.w = mls_calloc3(r, f->E, 1, sizeof *v->down.w);
-    if (!w || !up || !v->down.w) {
+    if (!w || !up) {
         st = no_memory(layer, err);
         goto done;
     }
+    const size_t m = stack(w, f, layer, s, (int)at);
+
     if (r > m || r > f->E) {
         st = mls_fail(err, MLS_E_INPUT,
                       "layer %zu: rank %zu is more than the %zu x %zu matrix that is "
@@ -341,12 +393,9 @@ mls_status mls_partial_latent(mls_latent_form *f, const mls_layer *layer,
                       layer->index, r, m, f->E, m < f->E ? m : f->E);
         goto done;
     }
-    st = mls_factor_weights(v->down.w, up, w, m, f->E, r, MLS_SIGMA_UP, err);
-    if (st)
-        goto done;
-    read_back(f, layer, s, (int)at, keys, values, up, r, &failed);
-    if (failed)
-        st = no_memory(layer, err);
+    st = mls_factor_weights(f->latent[at].down.w, up, w, m, f->E, r, MLS_SIGMA_UP, err);
+    if (!st)
+        read_back(f, layer, s, (int)at, up);
 
 done:
     free(up);
@@ -354,54 +403,49 @@ done:
     return st;
 }
 
-mls_status mls_partial_plain_keys(mls_latent_form *f, const mls_layer *layer,
-                                  const mls_selection *s, size_t at, mls_err *err)
+/* Latents that hold one side of one head as it is. */
+static void fill_plain(mls_latent_form *f, const mls_config *c, const mls_layer *layer,
+                       const mls_selection *s)
 {
+    const mls_affine keys = mls_latent_keys(c, layer);
+    const mls_affine values = mls_latent_values(c, layer);
     size_t rope[MLS_DIM_MAX], nope[MLS_DIM_MAX];
-    bool failed = false;
 
     for (size_t g = 0; g < f->G; g++) {
-        const size_t n = f->head[g].n_key;
+        const mls_read_head *h = &f->head[g];
+        const mls_affine key = mls_affine_rows(&keys, g * c->D, c->D);
+        const mls_affine value = mls_affine_rows(&values, g * c->D, c->D);
 
-        if (n == 0)
-            continue;
         mls_partial_dims(s, g, rope, nope);
-        f->head[g].key_latent = (int)at;
-        f->latent[at++] = (mls_latent_vector){
-            .r = n,
-            .down.w = take(layer->wk, g * f->D, nope, n, f->E, &failed),
-            .down.b = take(layer->bk, g * f->D, nope, n, 1, &failed),
-            .holds_keys = true,
-        };
+        if (h->key_latent >= 0 && !h->key.cols)
+            mls_affine_put(&f->latent[h->key_latent].down, 0, &key, nope, h->n_key);
+        if (!h->value.cols)
+            mls_affine_put(&f->latent[h->value_latent].down, 0, &value, NULL, c->D);
     }
-    return failed ? no_memory(layer, err) : MLS_OK;
 }
 
-mls_status mls_partial_plain_values(mls_latent_form *f, const mls_layer *layer,
-                                    size_t at, mls_err *err)
+mls_status mls_partial_build(const mls_method_input *in, const mls_parsed *parsed,
+                             const void *plan, const mls_layer *layer,
+                             const mls_layer_stats *stats, mls_latent_form *f,
+                             mls_err *err)
 {
-    size_t every[MLS_DIM_MAX];
-    bool failed = false;
+    const mls_partial *p = parsed->params;
+    const scope_plan *made = plan;
+    const size_t n_values = p->joint || p->rank[MLS_VALUES] ? 1 : f->G;
+    const size_t n_keys = f->n_latents - n_values;
+    mls_selection chosen = {0};
+    mls_status st = made ? mls_selection_copy(&chosen, &made->layer[layer->index], err)
+                         : mls_partial_select(&chosen, parsed->method->name, in,
+                                              p->rule, p->chunks, layer, stats, err);
 
-    for (size_t i = 0; i < f->D; i++)
-        every[i] = i;
-    for (size_t g = 0; g < f->G; g++) {
-        f->head[g].value_latent = (int)(at + g);
-        f->latent[at + g] = (mls_latent_vector){
-            .r = f->D,
-            .down.w = take(layer->wv, g * f->D, every, f->D, f->E, &failed),
-            .down.b = take(layer->bv, g * f->D, every, f->D, 1, &failed),
-            .holds_values = true,
-        };
-    }
-    return failed ? no_memory(layer, err) : MLS_OK;
-}
-
-mls_status mls_partial_end(mls_latent_form *f, mls_status st, mls_err *err)
-{
     if (!st)
-        st = mls_latent_check(f, err);
-    if (st)
-        mls_latent_free(f);
+        st = mls_partial_start(f, in->config, layer, &chosen, err);
+    if (!st)
+        fill_plain(f, in->config, layer, &chosen);
+    if (!st && n_keys && p->rank[MLS_KEYS])
+        st = fill_latent(f, layer, &chosen, 0, err);
+    if (!st && (p->joint || p->rank[MLS_VALUES]))
+        st = fill_latent(f, layer, &chosen, n_keys, err);
+    mls_selection_free(&chosen);
     return st;
 }

@@ -11,10 +11,12 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "analysis/frequency/select_rules.h"
 #include "analysis/frequency/selection.h"
 #include "analysis/latent/latent.h"
 #include "analysis/model/model.h"
 #include "bench/frame/method.h"
+#include "bench/frame/project.h"
 #include "common/base/status.h"
 
 /**
@@ -24,74 +26,63 @@
  */
 void mls_partial_dims(const mls_selection *s, size_t g, size_t *rope, size_t *nope);
 
-/**
- * The setting's key `scope`: `head` (every KV head keeps `chunks`; *plan is NULL then),
- * `layer` or `global` (so many on average, spent over the heads of a layer or the
- * model).
- * @param otherwise  the rule without a key `rope`
- * @param[out] plan  release with mls_partial_release()
- */
-mls_status mls_partial_prepare(void **plan, const mls_method_input *in,
-                               const mls_setting *s, const char *otherwise,
-                               size_t chunks, mls_err *err);
+/** What a setting says about rotation and latents: the parameters of these methods. */
+typedef struct mls_partial {
+    char rule[MLS_SETTING_WORD]; /* of select_rules.h, or file:PATH (rankfile.h) */
+    mls_scope scope;             /* where `chunks` are counted on average */
+    size_t chunks;               /* per KV head */
+    size_t joint;                /* numbers of one latent of keys and values; 0: none */
+    size_t rank[MLS_SIDES];      /* of a latent of one side of all heads; 0: each head
+                                    caches that side as it is */
+} mls_partial;
+
+/** Keys `rope`, `scope` and `chunks`. @param rule, chunks  without the keys */
+mls_status mls_partial_read(mls_partial *p, const mls_config *config,
+                            const mls_setting *s, const char *rule, size_t chunks,
+                            mls_err *err);
+
+/* Members of mls_method. A plan holds the selections of scope=layer and global. */
+mls_status mls_partial_shape(mls_latent_form *f, const mls_config *config,
+                             const mls_parsed *parsed, const void *plan, size_t l,
+                             mls_err *err);
+mls_status mls_partial_prepare(const mls_method_input *in, const mls_parsed *parsed,
+                               void **plan, mls_err *err);
 void mls_partial_release(void *plan); /* NULL is accepted */
+mls_status mls_partial_build(const mls_method_input *in, const mls_parsed *parsed,
+                             const void *plan, const mls_layer *layer,
+                             const mls_layer_stats *stats, mls_latent_form *f,
+                             mls_err *err);
 
 /**
- * The chunks that the setting's key `rope` (or, without it, the rule `otherwise`)
- * keeps; none in a layer that does not rotate. rope=file:PATH takes them from a rank
- * file of MHA2MLA or EliteKV (rankfile.h). Release with mls_selection_free().
+ * The chunks that a rule of select_rules.h or file:PATH, a rank file of MHA2MLA or
+ * EliteKV (rankfile.h), keeps; none in a layer that does not rotate. Release with
+ * mls_selection_free().
  *
+ * @param method  for messages
  * @param chunks  per KV head
  * @param stats   of the layer; may be NULL for rules that need no data
  */
-mls_status mls_partial_select(mls_selection *out, const mls_method_input *in,
-                              const mls_setting *s, const char *otherwise,
+mls_status mls_partial_select(mls_selection *out, const char *method,
+                              const mls_method_input *in, const char *rule,
                               size_t chunks, const mls_layer *layer,
                               const mls_layer_stats *stats, mls_err *err);
-
-/**
- * The plan's selection of the layer; without a plan what mls_partial_select() gives.
- */
-mls_status mls_partial_chosen(mls_selection *out, const void *plan,
-                              const mls_method_input *in, const mls_setting *s,
-                              const char *otherwise, size_t chunks,
-                              const mls_layer *layer, const mls_layer_stats *stats,
-                              mls_err *err);
 
 /** MLS_E_INPUT when QK-norm stands between the projections and the scores. */
 mls_status mls_partial_absorbs(const mls_layer *layer, mls_err *err);
 
 /**
- * Begin a form whose heads rotate the chunks of a selection: rope keys and queries are
- * made, n_latents are to be filled by the functions below. On error *f is {0}.
- *
- * @return MLS_OK, MLS_E_INPUT (QK-norm, which cannot be absorbed) or MLS_E_NOMEM
+ * The shape of a form whose heads rotate some chunks, n_latents to be placed.
+ * @param count  (G) chunks that each KV head rotates
  */
-mls_status mls_partial_begin(mls_latent_form *f, const mls_config *config,
-                             const mls_layer *layer, const mls_selection *s,
-                             size_t n_latents, mls_err *err);
+mls_status mls_partial_begin(mls_latent_form *f, const mls_config *config, size_t l,
+                             const size_t *count, size_t n_latents, mls_err *err);
 
 /**
- * Latent `at` holds the nope rows of all keys, all values, or both, by one SVD of the
- * stacked rows; singular values are on the up side and biases are added after reading.
- *
- * @param r  at most the rows stacked and E
+ * Room for the numbers; rope keys and queries of the selection.
+ * @return MLS_OK, MLS_E_INPUT (QK-norm, which cannot be absorbed) or MLS_E_NOMEM
  */
-mls_status mls_partial_latent(mls_latent_form *f, const mls_layer *layer,
-                              const mls_selection *s, size_t at, bool keys, bool values,
-                              size_t r, mls_err *err);
-
-/** Latents at .. at+G-1 are the nope rows of each head's key, as they are. */
-mls_status mls_partial_plain_keys(mls_latent_form *f, const mls_layer *layer,
-                                  const mls_selection *s, size_t at, mls_err *err);
-/** Latents at .. at+G-1 are the values of each head, as they are. */
-mls_status mls_partial_plain_values(mls_latent_form *f, const mls_layer *layer,
-                                    size_t at, mls_err *err);
-
-/** Check the finished form, or free it when st says that building failed. */
-mls_status mls_partial_end(mls_latent_form *f, mls_status st, mls_err *err);
-
-/** How many heads have nope rows; the number of latents for plain keys. */
-size_t mls_partial_nope_heads(const mls_selection *s);
+mls_status mls_partial_start(mls_latent_form *f, const mls_config *config,
+                             const mls_layer *layer, const mls_selection *s,
+                             mls_err *err);
 
 #endif

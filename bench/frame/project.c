@@ -29,185 +29,118 @@ mls_status mls_needs_capture(const char *method, const mls_layer_stats *stats,
 
 /* --- Forms --- */
 
-static float *copy(const float *x, size_t n, bool *failed)
+mls_status mls_project_shape(mls_latent_form *f, const mls_config *c, size_t l,
+                             size_t n_latents, mls_err *err)
 {
-    float *y = x ? mls_calloc3(n, 1, 1, sizeof *y) : NULL;
+    const mls_status st = mls_latent_begin(f, c, l, n_latents, 0, err);
 
-    if (y)
-        memcpy(y, x, n * sizeof *y);
-    else if (x)
-        *failed = true;
-    return y;
-}
-
-mls_status mls_project_begin(mls_latent_form *f, const mls_config *c,
-                             const mls_layer *layer, size_t n_latents, mls_err *err)
-{
-    const bool no_rope = c->layer[layer->index].no_rope;
-    bool failed = false;
-    mls_status st;
-
-    *f = (mls_latent_form){0};
-    if (layer->k_norm && no_rope)
-        return mls_fail(err, MLS_E_INPUT,
-                        "layer %zu has QK-norm without RoPE, which has no latent form",
-                        layer->index);
-    st = mls_latent_begin(f, c, layer, n_latents, 0, err);
     if (st)
         return st;
     for (size_t g = 0; g < c->G; g++) {
         f->head[g].n_key = f->head[g].n_value = c->D;
-        f->head[g].rotation = no_rope ? MLS_ROTATE_NEVER : MLS_ROTATE_AFTER_READ;
+        f->head[g].rotation =
+            c->layer[l].no_rope ? MLS_ROTATE_NEVER : MLS_ROTATE_AFTER_READ;
     }
-    f->query.w = copy(layer->wq, c->H * c->D * c->E, &failed);
-    f->query.b = copy(layer->bq, c->H * c->D, &failed);
-    f->q_norm = copy(layer->q_norm, c->D, &failed);
-    f->k_norm = copy(layer->k_norm, c->D, &failed);
-    if (failed) {
-        mls_latent_free(f);
-        return no_memory(layer, err);
-    }
+    f->q_norm.n = f->k_norm.n = c->qk_norm ? c->D : 0;
     return MLS_OK;
 }
 
-/* Rows first .. first+n-1 of read^T (m, r) as floats of their own. */
-static float *columns(const double *read, size_t first, size_t n, size_t r, size_t m,
-                      bool *failed)
+void mls_project_place(mls_latent_form *f, const mls_config *c, size_t at,
+                       const mls_rows *rows, size_t r, bool centred)
 {
-    float *y = mls_calloc3(n, r, 1, sizeof *y);
+    const bool keys = rows->side == MLS_KEYS;
+    const mls_affine up = mls_affine_shape(c->D, r, centred || c->qkv_bias);
 
-    if (!y)
-        *failed = true;
-    for (size_t i = 0; y && i < n; i++)
-        for (size_t j = 0; j < r; j++)
-            y[i * r + j] = (float)read[j * m + first + i];
-    return y;
-}
-
-static float *floats(const double *x, size_t n, bool *failed)
-{
-    float *y = mls_new_floats(x, n);
-
-    if (!y)
-        *failed = true;
-    return y;
-}
-
-/* down (r, m) times the rows of w (m, E), and times b - mean. */
-static mls_status put_down(mls_latent_vector *v, const mls_layer *layer,
-                           const double *down, const float *w, const float *b,
-                           const double *mean, size_t r, size_t m, size_t E,
-                           mls_err *err)
-{
-    double *wide = mls_new_doubles(w, m * E);
-    double *product = mls_calloc3(r, E, 1, sizeof *product);
-    bool failed = !wide || !product;
-
-    v->r = r;
-    if (!failed) {
-        mls_matmul(product, down, false, wide, false, r, E, m);
-        v->down.w = floats(product, r * E, &failed);
+    f->latent[at] = (mls_latent_vector){.r = r,
+                                        .down = mls_affine_shape(r, c->E, centred),
+                                        .holds_keys = keys,
+                                        .holds_values = !keys};
+    for (size_t g = rows->first; g < rows->first + rows->heads; g++) {
+        *(keys ? &f->head[g].key_latent : &f->head[g].value_latent) = (int)at;
+        *(keys ? &f->head[g].key : &f->head[g].value) = up;
     }
-    if (mean)
-        v->down.b = mls_calloc3(r, 1, 1, sizeof *v->down.b);
-    if (mean && !v->down.b)
-        failed = true;
-    for (size_t i = 0; v->down.b && i < r; i++) {
+}
+
+void mls_project_place_rotated(mls_latent_form *f, const mls_config *c, size_t at,
+                               size_t g, size_t r)
+{
+    const mls_rows rows = {MLS_KEYS, g, 1};
+
+    mls_project_place(f, c, at, &rows, r, true);
+    if (c->layer[f->layer].no_rope)
+        return;
+    f->latent[at].source = MLS_LATENT_OF_ROT_KEY;
+    f->latent[at].head = g;
+    f->latent[at].down.cols = c->D;
+    f->head[g].rotation = MLS_ROTATE_BEFORE;
+    f->key = mls_affine_shape(c->G * c->D, c->E, c->qkv_bias);
+}
+
+mls_status mls_project_start(mls_latent_form *f, const mls_config *c,
+                             const mls_layer *layer, mls_err *err)
+{
+    const mls_affine queries = mls_latent_queries(c, layer);
+    const mls_affine keys = mls_latent_keys(c, layer);
+    const mls_status st = mls_latent_start(f, c, layer, err);
+
+    if (st)
+        return st;
+    mls_affine_put(&f->query, 0, &queries, NULL, queries.rows);
+    if (f->key.cols)
+        mls_affine_put(&f->key, 0, &keys, NULL, keys.rows);
+    return MLS_OK;
+}
+
+/* down (r, m) times the rows of w (m, E). */
+static mls_status put_down(mls_latent_vector *v, const mls_layer *layer,
+                           const double *down, const float *w, size_t m, mls_err *err)
+{
+    const size_t E = v->down.cols;
+    double *wide = mls_calloc3(m + v->r, E, 1, sizeof *wide), *product;
+
+    if (!wide)
+        return no_memory(layer, err);
+    product = wide + m * E;
+    mls_widen(wide, w, m * E);
+    mls_matmul(product, down, false, wide, false, v->r, E, m);
+    mls_affine_put_double(&v->down, 0, product, NULL, v->r);
+    free(wide);
+    return MLS_OK;
+}
+
+mls_status mls_project_put(mls_latent_form *f, const mls_layer *layer, size_t at,
+                           const mls_rows *rows, const double *down, const double *read,
+                           const double *mean, mls_err *err)
+{
+    const bool keys = rows->side == MLS_KEYS;
+    mls_latent_vector *v = &f->latent[at];
+    const bool rotated = v->source == MLS_LATENT_OF_ROT_KEY;
+    const size_t D = f->D, m = rows->heads * D, row = rows->first * D, r = v->r;
+    const float *w = (keys ? layer->wk : layer->wv) + row * f->E;
+    const float *all_b = keys ? layer->bk : layer->bv;
+    const float *b = all_b && !rotated ? all_b + row : NULL;
+    mls_status st = MLS_OK;
+
+    if (rotated)
+        mls_affine_put_double(&v->down, 0, down, NULL, r);
+    else
+        st = put_down(v, layer, down, w, m, err);
+    for (size_t i = 0; mean && i < r; i++) {
         double sum = 0.0;
 
         for (size_t j = 0; j < m; j++)
             sum += down[i * m + j] * ((b ? (double)b[j] : 0.0) - mean[j]);
         v->down.b[i] = (float)sum;
     }
-    free(wide);
-    free(product);
-    return failed ? no_memory(layer, err) : MLS_OK;
-}
+    for (size_t i = 0; i < m; i++) {
+        mls_read_head *h = &f->head[rows->first + i / D];
+        mls_affine *up = keys ? &h->key : &h->value;
 
-mls_status mls_project_put(mls_latent_form *f, const mls_layer *layer, size_t at,
-                           const mls_rows *rows, const double *down, const double *read,
-                           const double *mean, size_t r, mls_err *err)
-{
-    const bool keys = rows->side == MLS_KEYS;
-    const size_t D = f->D, E = f->E, m = rows->heads * D, row = rows->first * D;
-    const float *all_w = keys ? layer->wk : layer->wv;
-    const float *all_b = keys ? layer->bk : layer->bv;
-    const float *b = all_b ? all_b + row : NULL;
-    mls_latent_vector *v = &f->latent[at];
-    bool failed = false;
-    mls_status st = put_down(v, layer, down, all_w + row * E, b, mean, r, m, E, err);
-
-    v->holds_keys = keys;
-    v->holds_values = !keys;
-    for (size_t i = 0; !st && i < rows->heads; i++) {
-        mls_read_head *h = &f->head[rows->first + i];
-        float *up = columns(read, i * D, D, r, m, &failed);
-        float *bias = mean ? floats(mean + i * D, D, &failed)
-                           : copy(b ? b + i * D : NULL, D, &failed);
-
-        if (keys) {
-            h->key_latent = (int)at;
-            h->key.w = up;
-            h->key.b = bias;
-        } else {
-            h->value_latent = (int)at;
-            h->value.w = up;
-            h->value.b = bias;
-        }
+        for (size_t j = 0; j < r; j++)
+            up->w[i % D * r + j] = (float)read[j * m + i];
+        if (mean || b)
+            up->b[i % D] = mean ? (float)mean[i] : b[i];
     }
-    return !st && failed ? no_memory(layer, err) : st;
-}
-
-mls_status mls_project_put_rotated(mls_latent_form *f, const mls_config *c,
-                                   const mls_layer *layer, size_t at, size_t g,
-                                   const double *down, const double *read,
-                                   const double *mean, size_t r, mls_err *err)
-{
-    const size_t D = f->D, E = f->E;
-    mls_latent_vector *v = &f->latent[at];
-    mls_read_head *h = &f->head[g];
-    const double zero[MLS_DIM_MAX] = {0};
-    bool failed = false;
-
-    if (!mean)
-        mean = zero;
-    if (c->layer[layer->index].no_rope) {
-        const mls_rows rows = {MLS_KEYS, g, 1};
-
-        return mls_project_put(f, layer, at, &rows, down, read, mean, r, err);
-    }
-    if (!f->key.w) {
-        f->key.w = copy(layer->wk, f->G * D * E, &failed);
-        f->key.b = copy(layer->bk, f->G * D, &failed);
-    }
-    v->r = r;
-    v->source = MLS_LATENT_OF_ROT_KEY;
-    v->head = g;
-    v->holds_keys = true;
-    v->down.w = floats(down, r * D, &failed);
-    v->down.b = mls_calloc3(r, 1, 1, sizeof *v->down.b);
-    h->key_latent = (int)at;
-    h->rotation = MLS_ROTATE_BEFORE;
-    h->key.w = columns(read, 0, D, r, D, &failed);
-    h->key.b = floats(mean, D, &failed);
-    if (failed || !v->down.b)
-        return no_memory(layer, err);
-    for (size_t i = 0; i < r; i++) {
-        double sum = 0.0;
-
-        for (size_t j = 0; j < D; j++)
-            sum -= down[i * D + j] * mean[j];
-        v->down.b[i] = (float)sum;
-    }
-    return MLS_OK;
-}
-
-mls_status mls_project_end(mls_latent_form *f, mls_status st, mls_err *err)
-{
-    if (!st)
-        st = mls_latent_check(f, err);
-    if (st)
-        mls_latent_free(f);
     return st;
 }
 
@@ -238,12 +171,13 @@ mls_status mls_metric_matrix(double *out, const mls_metric *metric,
     }
 
     /* (W s) (W s)^T with s = 1, or ASVD's mean|x|^power. */
-    scaled = mls_new_doubles(w, m * E);
+    scaled = mls_calloc3(m, E, 1, sizeof *scaled);
     plain = mls_calloc3(m, m, 1, sizeof *plain);
     if (!scaled || !plain) {
         st = no_memory(layer, err);
         goto done;
     }
+    mls_widen(scaled, w, m * E);
     if (metric->kind == MLS_METRIC_DIAGONAL)
         for (size_t i = 0; i < m * E; i++)
             scaled[i] *= pow(stats->x_abs[i % E], metric->power) + 1e-6;
@@ -311,21 +245,20 @@ static mls_status read_ranks(size_t *rank, const mls_setting *s, size_t otherwis
     return st;
 }
 
-mls_status mls_projection_ranks(size_t *rank, const mls_projection *p,
-                                const mls_config *config, const mls_setting *s,
-                                mls_err *err)
+mls_status mls_projection_ranks(mls_projection *p, const mls_config *config,
+                                const mls_setting *s, mls_err *err)
 {
     const size_t most = mls_projection_most(p, config);
     const size_t least = mls_projection_groups(p, config);
-    mls_status st = read_ranks(rank, s, mls_least(config->G * config->D / 2, most),
+    mls_status st = read_ranks(p->rank, s, mls_least(config->G * config->D / 2, most),
                                most, "the rank of a layer's keys or values", err);
 
     for (size_t i = 0; !st && i < MLS_SIDES; i++)
-        if (rank[i] < least)
+        if (p->rank[i] < least)
             st = mls_fail(err, MLS_E_INPUT,
                           "%s: %zu numbers cannot serve %zu groups of heads; the "
                           "nearest possible rank is %zu",
-                          s->method, rank[i], least, least);
+                          s->method, p->rank[i], least, least);
     return st;
 }
 
@@ -346,84 +279,87 @@ static void spread(size_t *out, const mls_projection *p, const mls_config *confi
     }
 }
 
-mls_status mls_projection_layout(const mls_projection *p, const size_t *rank,
-                                 const mls_config *config, const mls_setting *s,
-                                 mls_cache_layout *out, mls_err *err)
+mls_status mls_projection_sized(const mls_config *config, const mls_parsed *parsed,
+                                mls_err *err)
 {
-    static const mls_part_kind kind[MLS_SIDES] = {MLS_PART_KEY_LATENT, MLS_PART_LATENT};
+    const mls_projection *p = parsed->params;
+
+    (void)config;
+    return p->by_data ? mls_needs_weights(parsed, "the rank of a layer", err) : MLS_OK;
+}
+
+mls_status mls_projection_shape(mls_latent_form *f, const mls_config *config,
+                                const mls_parsed *parsed, const void *plan, size_t l,
+                                mls_err *err)
+{
+    const mls_projection *p = parsed->params;
     const size_t n = mls_projection_groups(p, config);
-    size_t *share = mls_calloc3(n, 1, 1, sizeof *share);
-    mls_common_keys k;
-    mls_status st = mls_common_convert(out, &k, config, s, err);
+    const size_t *rank = mls_rank_plan_at(plan, l, p->rank);
+    size_t share[MLS_HEADS_MAX];
+    mls_status st = mls_project_shape(f, config, l, MLS_SIDES * n, err);
 
-    if (!share)
-        st = mls_fail(err, MLS_E_NOMEM, "no memory for a cache layout");
-    for (size_t i = 0; !st && i < config->L * MLS_SIDES; i++) {
-        const mls_side side = i % MLS_SIDES == MLS_KEYS ? MLS_KEYS : MLS_VALUES;
-
-        if (!k.converted[i / MLS_SIDES])
-            continue;
+    for (size_t side = 0; !st && side < MLS_SIDES; side++) {
         spread(share, p, config, rank[side]);
-        for (size_t j = 0; !st && j < n; j++)
-            st = mls_cache_add(&out->layer[i / MLS_SIDES], kind[side], share[j], 1,
-                               group_rows(p, config, side, j).heads > 1,
-                               side == MLS_KEYS ? &k.key : &k.value, err);
+        for (size_t j = 0; j < n; j++) {
+            const mls_rows rows =
+                group_rows(p, config, side == MLS_KEYS ? MLS_KEYS : MLS_VALUES, j);
+
+            mls_project_place(f, config, side * n + j, &rows, share[j], false);
+        }
     }
-    free(share);
     return st;
 }
 
-static mls_status put_group(mls_latent_form *f, const mls_projection *p, size_t at,
-                            const mls_rows *rows, size_t r, const mls_config *config,
-                            const mls_layer *layer, const mls_layer_stats *stats,
-                            mls_err *err)
+mls_status mls_projection_prepare(const mls_method_input *in, const mls_parsed *parsed,
+                                  void **plan, mls_err *err)
 {
-    const size_t m = rows->heads * config->D;
-    double *G = mls_calloc3(m, m, 1, sizeof *G);
-    double *basis = mls_calloc3(r, m, 1, sizeof *basis);
-    mls_status st = MLS_OK;
+    const mls_projection *p = parsed->params;
 
-    if (!G || !basis)
-        st = no_memory(layer, err);
-    if (!st)
-        st = mls_metric_matrix(G, &p->metric, config, layer, stats, rows, err);
+    return p->rule ? mls_rank_plan_make(plan, parsed, in, p->rule, p, err) : MLS_OK;
+}
+
+mls_status mls_project_pca(mls_latent_form *f, const mls_metric *metric, size_t at,
+                           const mls_rows *rows, const mls_config *config,
+                           const mls_layer *layer, const mls_layer_stats *stats,
+                           mls_err *err)
+{
+    const size_t m = rows->heads * config->D, r = f->latent[at].r;
+    double *G = mls_calloc3(m + r, m, 1, sizeof *G), *basis;
+    mls_status st;
+
+    if (!G)
+        return no_memory(layer, err);
+    basis = G + m * m;
+    st = mls_metric_matrix(G, metric, config, layer, stats, rows, err);
     if (!st)
         st = mls_factor_pca(basis, G, m, r, err);
     if (!st)
-        st = mls_project_put(f, layer, at, rows, basis, basis, NULL, r, err);
-    free(basis);
+        st = mls_project_put(f, layer, at, rows, basis, basis, NULL, err);
     free(G);
     return st;
 }
 
-mls_status mls_projection_form(mls_latent_form *f, const mls_projection *p,
-                               const size_t *rank, const mls_method_input *in,
-                               const mls_layer *layer, const mls_layer_stats *stats,
-                               mls_err *err)
+mls_status mls_projection_build(const mls_method_input *in, const mls_parsed *parsed,
+                                const void *plan, const mls_layer *layer,
+                                const mls_layer_stats *stats, mls_latent_form *f,
+                                mls_err *err)
 {
-    const mls_config *config = in->config;
-    const size_t n = mls_projection_groups(p, config);
-    size_t *share = NULL;
+    const mls_projection *p = parsed->params;
+    const size_t n = mls_projection_groups(p, in->config);
     mls_status st = MLS_OK;
 
-    *f = (mls_latent_form){0};
+    (void)plan; /* its ranks are in the shape */
     if (p->metric.kind != MLS_METRIC_WEIGHTS)
-        st = mls_needs_capture(p->method, stats, err);
-    if (st)
-        return st;
-    share = mls_calloc3(n, 1, 1, sizeof *share);
-    if (!share)
-        return no_memory(layer, err);
-    st = mls_project_begin(f, config, layer, MLS_SIDES * n, err);
+        st = mls_needs_capture(parsed->method->name, stats, err);
+    if (!st)
+        st = mls_project_start(f, in->config, layer, err);
     for (size_t i = 0; !st && i < MLS_SIDES * n; i++) {
-        const mls_side side = i < n ? MLS_KEYS : MLS_VALUES;
-        const mls_rows rows = group_rows(p, config, side, i % n);
+        const mls_rows rows =
+            group_rows(p, in->config, i < n ? MLS_KEYS : MLS_VALUES, i % n);
 
-        spread(share, p, config, rank[side]);
-        st = put_group(f, p, i, &rows, share[i % n], config, layer, stats, err);
+        st = mls_project_pca(f, &p->metric, i, &rows, in->config, layer, stats, err);
     }
-    free(share);
-    return mls_project_end(f, st, err);
+    return st;
 }
 
 void mls_projection_fit(const mls_config *config, size_t elements, mls_fits *out)

@@ -31,39 +31,40 @@ typedef struct mls_rows {
 /* --- Forms --- */
 
 /**
- * Begin a form whose keys are rotated after they are read back whole: queries, their
- * norms and the widths of all heads are set, n_latents are to be placed. Works for
- * QK-norm, because whole keys are normalized after reading.
- *
- * @return MLS_OK, MLS_E_INPUT (QK-norm on a layer without RoPE) or MLS_E_NOMEM; on
- *         error *f is {0}
+ * The shape of a form whose keys are rotated after they are read back whole, n_latents
+ * to be placed. Works for QK-norm, because whole keys are normalized after reading.
  */
-mls_status mls_project_begin(mls_latent_form *f, const mls_config *config,
-                             const mls_layer *layer, size_t n_latents, mls_err *err);
+mls_status mls_project_shape(mls_latent_form *f, const mls_config *config, size_t l,
+                             size_t n_latents, mls_err *err);
 
 /**
- * Latent `at`: c = down (y - mean), y_hat = mean + read^T c, of the rows' outputs y.
+ * Latent `at` has r numbers and serves the rows; centred: it is of their outputs minus
+ * a mean, which is added after reading.
+ */
+void mls_project_place(mls_latent_form *f, const mls_config *config, size_t at,
+                       const mls_rows *rows, size_t r, bool centred);
+
+/**
+ * The same for rotated keys of KV head g, centred, with QK-norm before the rotation; on
+ * a layer without RoPE they are plain keys.
+ */
+void mls_project_place_rotated(mls_latent_form *f, const mls_config *config, size_t at,
+                               size_t g, size_t r);
+
+/** Room for the numbers of the shape; queries and what belongs to no latent. */
+mls_status mls_project_start(mls_latent_form *f, const mls_config *config,
+                             const mls_layer *layer, mls_err *err);
+
+/**
+ * Fill latent `at`: c = down (y - mean), y_hat = mean + read^T c, of the rows' outputs
+ * y, rotated where it was placed so.
  *
- * @param down, read  (r, m), m = heads D; the same for an orthogonal projection
- * @param mean        (m); NULL: the bias of the rows
+ * @param down, read  (r or more, m), m = heads D; the same for an orthogonal projection
+ * @param mean        (m); NULL: the bias of the rows, or 0 of rotated keys
  */
 mls_status mls_project_put(mls_latent_form *f, const mls_layer *layer, size_t at,
                            const mls_rows *rows, const double *down, const double *read,
-                           const double *mean, size_t r, mls_err *err);
-
-/**
- * The same for rotated keys of KV head g, with QK-norm before the rotation; on a layer
- * without RoPE they are plain keys.
- *
- * @param mean  (D); NULL: 0
- */
-mls_status mls_project_put_rotated(mls_latent_form *f, const mls_config *config,
-                                   const mls_layer *layer, size_t at, size_t g,
-                                   const double *down, const double *read,
-                                   const double *mean, size_t r, mls_err *err);
-
-/** Check the finished form, or free it when st says that building failed. */
-mls_status mls_project_end(mls_latent_form *f, mls_status st, mls_err *err);
+                           const double *mean, mls_err *err);
 
 /* --- The matrix G --- */
 
@@ -93,11 +94,34 @@ mls_status mls_metric_matrix(double *out, const mls_metric *metric,
 
 /* --- Methods that differ in G, groups and ranks alone --- */
 
-/** KV heads are grouped in order; the last group may be smaller. */
+/** Fill latent `at` with the leading eigenvectors of G of the rows. */
+mls_status mls_project_pca(mls_latent_form *f, const mls_metric *metric, size_t at,
+                           const mls_rows *rows, const mls_config *config,
+                           const mls_layer *layer, const mls_layer_stats *stats,
+                           mls_err *err);
+
+struct mls_rank_plan;
+struct mls_spectra;
+
+/**
+ * Fills plan->rank[l * MLS_SIDES + side] of every converted layer.
+ * @param arg  what mls_rank_plan_make() was given: the method's parameters
+ */
+typedef mls_status mls_rank_rule(struct mls_rank_plan *plan,
+                                 const struct mls_spectra *spectra,
+                                 const mls_method_input *in, const void *arg,
+                                 mls_err *err);
+
+/**
+ * The parameters of these methods begin with this. KV heads are grouped in order; the
+ * last group may be smaller.
+ */
 typedef struct mls_projection {
-    const char *method;
     mls_metric metric;
-    size_t heads; /* of a group, 1..G */
+    size_t heads;           /* of a group, 1..G */
+    size_t rank[MLS_SIDES]; /* numbers of keys and of values, spread over the groups */
+    bool by_data;           /* they differ from layer to layer and are a mean */
+    mls_rank_rule *rule;    /* by what, where the spectra of all layers tell; or NULL */
 } mls_projection;
 
 /** How many groups the heads of one side make: ceil(G / heads). */
@@ -107,28 +131,24 @@ size_t mls_projection_most(const mls_projection *p, const mls_config *config);
 
 /**
  * Keys `rank`, or `rank_k` and `rank_v`: numbers cached per token and layer for keys
- * and for values. Default: half of G D.
- *
- * @param[out] rank  (MLS_SIDES)
+ * and for values. Default: half of G D. heads is read.
  * @return MLS_OK, MLS_E_ARG, or MLS_E_INPUT with the nearest possible
  */
-mls_status mls_projection_ranks(size_t *rank, const mls_projection *p,
-                                const mls_config *config, const mls_setting *s,
+mls_status mls_projection_ranks(mls_projection *p, const mls_config *config,
+                                const mls_setting *s, mls_err *err);
+
+/* Members of mls_method; plans are mls_rank_plan. */
+mls_status mls_projection_sized(const mls_config *config, const mls_parsed *p,
                                 mls_err *err);
-
-/** What a converted layer caches: `rank[side]` spread over the groups. */
-mls_status mls_projection_layout(const mls_projection *p, const size_t *rank,
-                                 const mls_config *config, const mls_setting *s,
-                                 mls_cache_layout *out, mls_err *err);
-
-/**
- * The form of a layer.
- * @param rank  (MLS_SIDES), numbers of keys and of values, spread over the groups
- */
-mls_status mls_projection_form(mls_latent_form *f, const mls_projection *p,
-                               const size_t *rank, const mls_method_input *in,
-                               const mls_layer *layer, const mls_layer_stats *stats,
-                               mls_err *err);
+mls_status mls_projection_shape(mls_latent_form *f, const mls_config *config,
+                                const mls_parsed *p, const void *plan, size_t l,
+                                mls_err *err);
+mls_status mls_projection_prepare(const mls_method_input *in, const mls_parsed *p,
+                                  void **plan, mls_err *err);
+mls_status mls_projection_build(const mls_method_input *in, const mls_parsed *p,
+                                const void *plan, const mls_layer *layer,
+                                const mls_layer_stats *stats, mls_latent_form *f,
+                                mls_err *err);
 
 /** Ranks of every layer and side, chosen by looking at the whole model: a plan. */
 typedef struct mls_rank_plan {
@@ -158,14 +178,6 @@ typedef struct mls_spectra {
 } mls_spectra;
 
 /**
- * Fills plan->rank[l * MLS_SIDES + side] of every converted layer.
- * @param arg  what mls_rank_plan_make() was given: the method's parameters
- */
-typedef mls_status mls_rank_rule(mls_rank_plan *plan, const mls_spectra *spectra,
-                                 const mls_method_input *in, const void *arg,
-                                 mls_err *err);
-
-/**
  * A plan by a rule that looks at the spectra of all layers that the setting converts.
  *
  * @param[out] plan  release with mls_rank_plan_free(); NULL on error
@@ -173,9 +185,9 @@ typedef mls_status mls_rank_rule(mls_rank_plan *plan, const mls_spectra *spectra
  * @return MLS_OK, MLS_E_INPUT (no model, no statistics), MLS_E_NOMEM, MLS_E_NUMERIC, or
  *         what the rule returns
  */
-mls_status mls_rank_plan_make(void **plan, const mls_projection *p,
-                              const mls_method_input *in, const mls_setting *s,
-                              mls_rank_rule *rule, const void *arg, mls_err *err);
+mls_status mls_rank_plan_make(void **plan, const mls_parsed *p,
+                              const mls_method_input *in, mls_rank_rule *rule,
+                              const void *arg, mls_err *err);
 
 /**
  * Whole ranks near `want` that add up to `total`: floors within min..most, what is
@@ -189,8 +201,6 @@ mls_status mls_rank_plan_make(void **plan, const mls_projection *p,
 void mls_share_ranks(size_t *rank, size_t step, const double *want, size_t n,
                      size_t total, size_t min, size_t most);
 
-/** MLS_E_INPUT: "METHOD: WHAT follows from the data; the size needs the weights". */
-mls_status mls_needs_weights(const mls_setting *s, const char *what, mls_err *err);
 /** MLS_E_INPUT unless statistics are there, "METHOD ... needs a capture file". */
 mls_status mls_needs_capture(const char *method, const mls_layer_stats *stats,
                              mls_err *err);

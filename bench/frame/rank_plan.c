@@ -39,13 +39,6 @@ const size_t *mls_rank_plan_at(const void *plan, size_t l, const size_t *uniform
     return p ? p->rank + l * MLS_SIDES : uniform;
 }
 
-mls_status mls_needs_weights(const mls_setting *s, const char *what, mls_err *err)
-{
-    return mls_fail(err, MLS_E_INPUT,
-                    "%s: %s follows from the data; the size needs the weights",
-                    s->method, what);
-}
-
 /* Eigenvalues of one layer; values (MLS_SIDES, m), G is room for (m, m). */
 static mls_status layer_spectra(double *values, const mls_projection *p,
                                 const mls_method_input *in, size_t l, double *G,
@@ -76,10 +69,11 @@ static mls_status layer_spectra(double *values, const mls_projection *p,
 }
 
 /* @param[out] out  (L, MLS_SIDES, m), released by the caller with free() */
-static mls_status all_spectra(double **out, const mls_projection *p,
-                              const mls_method_input *in, const bool *converted,
-                              mls_err *err)
+static mls_status all_spectra(double **out, const mls_parsed *parsed,
+                              const mls_method_input *in, mls_err *err)
 {
+    const mls_projection *p = parsed->params;
+    const bool *converted = parsed->common.converted;
     const size_t L = in->config->L, m = in->config->G * in->config->D;
     double *G, *values;
     mls_status st = MLS_OK;
@@ -87,9 +81,9 @@ static mls_status all_spectra(double **out, const mls_projection *p,
     *out = NULL;
     if (!in->model)
         return mls_fail(err, MLS_E_INPUT, "%s: ranks per layer need the weights",
-                        p->method);
+                        parsed->method->name);
     if (p->metric.kind != MLS_METRIC_WEIGHTS && !in->capture)
-        return mls_needs_capture(p->method, NULL, err);
+        return mls_needs_capture(parsed->method->name, NULL, err);
     G = mls_calloc3(m, m, 1, sizeof *G);
     values = mls_calloc3(L, MLS_SIDES, m, sizeof *values);
     if (!G || !values)
@@ -105,22 +99,20 @@ static mls_status all_spectra(double **out, const mls_projection *p,
     return st;
 }
 
-mls_status mls_rank_plan_make(void **out, const mls_projection *p,
-                              const mls_method_input *in, const mls_setting *s,
-                              mls_rank_rule *rule, const void *arg, mls_err *err)
+mls_status mls_rank_plan_make(void **out, const mls_parsed *p,
+                              const mls_method_input *in, mls_rank_rule *rule,
+                              const void *arg, mls_err *err)
 {
     const mls_config *c = in->config;
-    bool converted[MLS_LAYERS_MAX];
     mls_rank_plan *plan = NULL;
     double *values = NULL;
     mls_status st;
 
     *out = NULL;
-    if ((st = mls_setting_layers(s, c->L, converted, err)) ||
-        (st = all_spectra(&values, p, in, converted, err)) ||
+    if ((st = all_spectra(&values, p, in, err)) ||
         (st = mls_rank_plan_new(&plan, c->L, err)))
         goto done;
-    const mls_spectra spectra = {values, converted, c->L, c->G * c->D};
+    const mls_spectra spectra = {values, p->common.converted, c->L, c->G * c->D};
 
     st = rule(plan, &spectra, in, arg, err);
     if (st)

@@ -4,15 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench/frame/common_keys.h"
 #include "common/base/checked.h"
 
 struct mls_ready_scheme {
     const mls_scheme *scheme;
     const mls_method_input *in;
-    const mls_method **method; /* (n_settings) */
-    void **plan;               /* (n_settings), NULL where the method makes none */
-    mls_common_keys *keys;     /* (n_settings) */
+    mls_parsed *parsed; /* (n_settings) */
+    void **plan;        /* (n_settings), NULL where the method makes none */
 };
 
 void mls_scheme_free(mls_scheme *s)
@@ -70,12 +68,13 @@ void mls_ready_scheme_free(mls_ready_scheme *r)
 {
     if (!r)
         return;
-    for (size_t i = 0; r->plan && i < r->scheme->n_settings; i++)
+    for (size_t i = 0; r->plan && r->parsed && i < r->scheme->n_settings; i++) {
         if (r->plan[i])
-            r->method[i]->release(r->plan[i]);
+            r->parsed[i].method->release(r->plan[i]);
+        mls_parsed_free(&r->parsed[i]);
+    }
     free(r->plan);
-    free(r->method);
-    free(r->keys);
+    free(r->parsed);
     free(r);
 }
 
@@ -89,23 +88,19 @@ mls_status mls_scheme_prepare(mls_ready_scheme **out, const mls_scheme *s,
     if (r) {
         r->scheme = s;
         r->in = in;
-        r->method = mls_calloc3(s->n_settings, 1, 1, sizeof *r->method);
+        r->parsed = mls_calloc3(s->n_settings, 1, 1, sizeof *r->parsed);
         r->plan = mls_calloc3(s->n_settings, 1, 1, sizeof *r->plan);
-        r->keys = mls_calloc3(s->n_settings, 1, 1, sizeof *r->keys);
     }
-    if (!r || !r->method || !r->plan || !r->keys) {
+    if (!r || !r->parsed || !r->plan) {
         mls_ready_scheme_free(r);
         return mls_fail(err, MLS_E_NOMEM, "no memory to prepare %s", s->name);
     }
     for (size_t i = 0; !st && i < s->n_settings; i++) {
-        st = mls_method_find(&r->method[i], s->setting[i].method, err);
-        if (!st)
-            st = mls_setting_check_keys(&s->setting[i], r->method[i]->keys,
-                                        mls_method_common_keys, err);
-        if (!st)
-            st = mls_common_keys_read(&r->keys[i], in->config, &s->setting[i], err);
-        if (!st && r->method[i]->prepare)
-            st = r->method[i]->prepare(in, &s->setting[i], &r->plan[i], err);
+        mls_parsed *p = &r->parsed[i];
+
+        st = mls_method_parse(p, in->config, &s->setting[i], err);
+        if (!st && p->method->prepare)
+            st = p->method->prepare(in, p, &r->plan[i], err);
         if (st)
             mls_fail_in(err, st, "%s", s->name);
     }
@@ -117,54 +112,26 @@ mls_status mls_scheme_prepare(mls_ready_scheme **out, const mls_scheme *s,
     return MLS_OK;
 }
 
-/*
- * What the setting's quantizer keys say about everything that this layer caches; plain:
- * rope keys are the model's own keys.
- */
-static void set_quantizers(mls_latent_form *f, const mls_common_keys *k, bool plain)
-{
-    for (size_t i = 0; i < f->n_latents; i++) {
-        mls_latent_vector *v = &f->latent[i];
-
-        v->quant = v->holds_keys && v->holds_values ? k->latent
-                   : v->holds_keys                  ? k->key
-                                                    : k->value;
-    }
-    for (size_t b = 0; b < f->n_rope_keys; b++)
-        f->rope_key[b].quant = plain ? k->key : k->rope_key;
-}
-
 mls_status mls_scheme_build(const mls_ready_scheme *r, const mls_layer *layer,
                             const mls_layer_stats *stats, mls_latent_form *form,
                             mls_err *err)
 {
-    const mls_scheme *s = r->scheme;
-    const size_t i = s->which[layer->index];
-    const bool converted = r->keys[i].converted[layer->index];
-    mls_status st;
+    const size_t i = r->scheme->which[layer->index];
+    const mls_status st =
+        mls_method_form(form, r->in, &r->parsed[i], r->plan[i], layer, stats, err);
 
-    if (converted)
-        st = r->method[i]->build(r->in, &s->setting[i], r->plan[i], layer, stats, form,
-                                 err);
-    else
-        st = mls_latent_identity(form, r->in->config, layer, err);
-    /* A converted model's files say how it quantizes. */
-    if (!st && !(converted && r->method[i] == &mls_method_converted))
-        set_quantizers(form, &r->keys[i], !converted || r->method[i]->plain_keys);
-    if (st) {
-        *form = (mls_latent_form){0};
-        return mls_fail_in(err, st, "%s, layer %zu", s->name, layer->index);
-    }
-    return MLS_OK;
+    return st ? mls_fail_in(err, st, "%s, layer %zu", r->scheme->name, layer->index)
+              : MLS_OK;
 }
 
 const mls_model *mls_scheme_body(const mls_ready_scheme *r, size_t l)
 {
     const size_t i = l == SIZE_MAX ? 0 : r->scheme->which[l];
 
-    if (!r->method[i]->body || (l != SIZE_MAX && !r->keys[i].converted[l]))
+    if (!r->parsed[i].method->body ||
+        (l != SIZE_MAX && !r->parsed[i].common.converted[l]))
         return NULL;
-    return r->method[i]->body(r->plan[i]);
+    return r->parsed[i].method->body(r->plan[i]);
 }
 
 mls_status mls_scheme_shares(const mls_ready_scheme *r, int *share, mls_err *err)
@@ -175,8 +142,8 @@ mls_status mls_scheme_shares(const mls_ready_scheme *r, int *share, mls_err *err
         const size_t i = s->which[l];
 
         share[l] = MLS_NONE;
-        if (r->keys[i].converted[l] && r->method[i]->shares)
-            share[l] = r->method[i]->shares(r->plan[i], l);
+        if (r->parsed[i].common.converted[l] && r->parsed[i].method->shares)
+            share[l] = r->parsed[i].method->shares(r->plan[i], l);
         if (share[l] >= (int)l)
             return mls_fail(err, MLS_E_INPUT, "%s: layer %zu cannot share layer %d",
                             s->name, l, share[l]);

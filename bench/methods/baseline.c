@@ -1,23 +1,20 @@
 /* The model as it is: the reference of every figure, with a quantizer if asked. */
 #include "analysis/latent/latent.h"
-#include "bench/frame/common_keys.h"
 #include "bench/frame/method.h"
 
-static mls_status layout(const mls_config *config, const mls_setting *s,
-                         mls_cache_layout *out, mls_err *err)
+static mls_status shape(mls_latent_form *f, const mls_config *config,
+                        const mls_parsed *p, const void *plan, size_t l, mls_err *err)
 {
-    mls_common_keys k;
-
-    return mls_common_layout(out, &k, config, s, err);
+    (void)p, (void)plan;
+    return mls_latent_identity_shape(f, config, l, err);
 }
 
-static mls_status build(const mls_method_input *in, const mls_setting *s,
+static mls_status build(const mls_method_input *in, const mls_parsed *p,
                         const void *plan, const mls_layer *layer,
-                        const mls_layer_stats *stats, mls_latent_form *out,
-                        mls_err *err)
+                        const mls_layer_stats *stats, mls_latent_form *f, mls_err *err)
 {
-    (void)s, (void)plan, (void)stats;
-    return mls_latent_identity(out, in->config, layer, err);
+    (void)p, (void)plan, (void)stats;
+    return mls_latent_identity_fill(f, in->config, layer, err);
 }
 
 const mls_method mls_method_baseline = {
@@ -30,6 +27,6 @@ const mls_method mls_method_baseline = {
     .plain_keys = true,
     .exact = true,
     .identity = true,
-    .layout = layout,
+    .shape = shape,
     .build = build,
 };

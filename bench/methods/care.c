@@ -19,37 +19,6 @@
 enum { ALLOC_UNIFORM, ALLOC_GREEDY };
 static const char *const alloc_words[] = {"uniform", "greedy", NULL};
 
-typedef struct params {
-    mls_projection projection;
-    size_t alloc;
-    size_t rank[MLS_SIDES];
-} params;
-
-static mls_status read_params(params *p, const mls_config *c, const mls_setting *s,
-                              mls_err *err)
-{
-    double shrink;
-    mls_status st;
-
-    if ((st = mls_setting_word(s, "alloc", alloc_words, &p->alloc, err)) ||
-        (st = mls_setting_real(s, "shrink", 1.0, 0.0, 1e6, &shrink, err)))
-        return st;
-    p->projection =
-        (mls_projection){"care", {MLS_METRIC_COVARIANCE, 0, 0.01 * shrink}, c->G};
-    return mls_projection_ranks(p->rank, &p->projection, c, s, err);
-}
-
-static mls_status layout(const mls_config *config, const mls_setting *s,
-                         mls_cache_layout *out, mls_err *err)
-{
-    params p;
-    mls_status st = read_params(&p, config, s, err);
-
-    if (!st && p.alloc == ALLOC_GREEDY)
-        st = mls_needs_weights(s, "the rank of a layer", err);
-    return st ? st : mls_projection_layout(&p.projection, p.rank, config, s, out, err);
-}
-
 /* Ranks of one side by the greedy rule, `mean` on average, none above `rows`. */
 static void side_by_tail(mls_rank_plan *plan, size_t side, size_t mean,
                          const mls_spectra *spectra, size_t rows)
@@ -104,8 +73,8 @@ static mls_status ranks_by_tail(mls_rank_plan *plan, const mls_spectra *spectra,
                                 const mls_method_input *in, const void *arg,
                                 mls_err *err)
 {
-    const params *p = arg;
-    const size_t rows = mls_projection_most(&p->projection, in->config);
+    const mls_projection *p = arg;
+    const size_t rows = mls_projection_most(p, in->config);
 
     (void)err;
     for (size_t side = 0; side < MLS_SIDES; side++)
@@ -113,30 +82,22 @@ static mls_status ranks_by_tail(mls_rank_plan *plan, const mls_spectra *spectra,
     return MLS_OK;
 }
 
-static mls_status prepare(const mls_method_input *in, const mls_setting *s, void **plan,
-                          mls_err *err)
+static mls_status read_params(void *params, const mls_config *c, const mls_setting *s,
+                              mls_err *err)
 {
-    params p;
-    const mls_status st = read_params(&p, in->config, s, err);
+    mls_projection *p = params;
+    double shrink;
+    size_t alloc;
+    mls_status st;
 
-    if (st || p.alloc == ALLOC_UNIFORM)
+    if ((st = mls_setting_word(s, "alloc", alloc_words, &alloc, err)) ||
+        (st = mls_setting_real(s, "shrink", 1.0, 0.0, 1e6, &shrink, err)))
         return st;
-    return mls_rank_plan_make(plan, &p.projection, in, s, ranks_by_tail, &p, err);
-}
-
-static mls_status build(const mls_method_input *in, const mls_setting *s,
-                        const void *plan, const mls_layer *layer,
-                        const mls_layer_stats *stats, mls_latent_form *out,
-                        mls_err *err)
-{
-    params p;
-    const mls_status st = read_params(&p, in->config, s, err);
-
-    *out = (mls_latent_form){0};
-    return st ? st
-              : mls_projection_form(out, &p.projection,
-                                    mls_rank_plan_at(plan, layer->index, p.rank), in,
-                                    layer, stats, err);
+    *p = (mls_projection){.metric = {MLS_METRIC_COVARIANCE, 0, 0.01 * shrink},
+                          .heads = c->G,
+                          .by_data = alloc == ALLOC_GREEDY,
+                          .rule = alloc == ALLOC_GREEDY ? ranks_by_tail : NULL};
+    return mls_projection_ranks(p, c, s, err);
 }
 
 static mls_status fit_data(const mls_method_input *in, size_t elements, mls_fits *out,
@@ -162,10 +123,13 @@ const mls_method mls_method_care = {
     .exact = false,
     .identity = true,
     .fits_need_data = true,
-    .layout = layout,
+    .params_size = sizeof(mls_projection),
+    .read = read_params,
+    .sized = mls_projection_sized,
+    .shape = mls_projection_shape,
     .fit = mls_projection_fit,
     .fit_data = fit_data,
-    .prepare = prepare,
+    .prepare = mls_projection_prepare,
     .release = mls_rank_plan_free,
-    .build = build,
+    .build = mls_projection_build,
 };

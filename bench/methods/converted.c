@@ -11,21 +11,24 @@
 #include <string.h>
 
 #include "analysis/latent/latent_file.h"
-#include "bench/frame/common_keys.h"
 #include "bench/frame/method.h"
 #include "common/base/checked.h"
 #include "common/system/files.h"
 
-/* An open folder. */
+/* An open folder: the parameters. */
 typedef struct {
     char path[MLS_SETTING_WORD];
     mls_checkpoint *checkpoint; /* NULL: files of latent forms */
     mls_converted_config how;   /* of the checkpoint */
     mls_selection *chunks;      /* (n_chunks) of a checkpoint of MHA2MLA, else NULL */
     size_t n_chunks;
+} folder;
+
+/* What follows from reading all of it. */
+typedef struct {
     mls_model *body; /* everything but attention, from the checkpoint */
     int share[MLS_LAYERS_MAX];
-} folder;
+} reading;
 
 static mls_status no_quantizers(const mls_setting *s, mls_err *err)
 {
@@ -39,16 +42,22 @@ static mls_status no_quantizers(const mls_setting *s, mls_err *err)
     return MLS_OK;
 }
 
-static void release(void *plan)
+static void forget(void *params)
 {
-    folder *d = plan;
+    folder *d = params;
 
     for (size_t l = 0; d->chunks && l < d->n_chunks; l++)
         mls_selection_free(&d->chunks[l]);
     free(d->chunks);
-    mls_model_close(d->body);
     mls_checkpoint_close(d->checkpoint);
-    free(d);
+}
+
+static void release(void *plan)
+{
+    reading *r = plan;
+
+    mls_model_close(r->body);
+    free(r);
 }
 
 static mls_status open_checkpoint(folder *d, const char *path, const mls_config *config,
@@ -82,23 +91,21 @@ static mls_status open_checkpoint(folder *d, const char *path, const mls_config 
     return mls_converted_mha2mla_chunks(d->chunks, d->checkpoint, &d->how, config, err);
 }
 
-static mls_status open_folder(folder **out, const mls_setting *s,
-                              const mls_config *config, mls_err *err)
+static mls_status read_params(void *params, const mls_config *config,
+                              const mls_setting *s, mls_err *err)
 {
     const char *path = mls_setting_get(s, "path");
-    folder *d;
+    folder *d = params;
     char *json, *layer;
     mls_status st = no_quantizers(s, err);
 
-    *out = NULL;
     if (st)
         return st;
     if (!path)
         return mls_fail(err, MLS_E_ARG, "converted: path=FOLDER is missing");
-    d = calloc(1, sizeof *d);
     json = mls_path_join(path, "config.json");
     layer = mls_path_join(path, "layer-00000.safetensors");
-    if (!d || !json || !layer)
+    if (!json || !layer)
         st = mls_fail(err, MLS_E_NOMEM, "no memory to open %s", path);
     else if (mls_file_exists(json))
         st = open_checkpoint(d, path, config, err);
@@ -109,14 +116,8 @@ static mls_status open_folder(folder **out, const mls_setting *s,
                       path);
     free(json);
     free(layer);
-    if (st) {
-        if (d)
-            release(d);
-        return st;
-    }
     snprintf(d->path, sizeof d->path, "%s", path);
-    *out = d;
-    return MLS_OK;
+    return st;
 }
 
 static mls_status read_form(const folder *d, const mls_config *config, size_t l,
@@ -147,29 +148,14 @@ static mls_status read_form(const folder *d, const mls_config *config, size_t l,
     return st;
 }
 
-static mls_status layout(const mls_config *config, const mls_setting *s,
-                         mls_cache_layout *out, mls_err *err)
+/* The shape is in the files; its numbers come with it. */
+static mls_status shape(mls_latent_form *f, const mls_config *config,
+                        const mls_parsed *p, const void *plan, size_t l, mls_err *err)
 {
-    mls_common_keys k;
     mls_latent_origin origin;
-    folder *d = NULL;
-    mls_status st;
 
-    if ((st = mls_common_convert(out, &k, config, s, err)) ||
-        (st = open_folder(&d, s, config, err)))
-        return st;
-    for (size_t l = 0; l < config->L && !st; l++) {
-        mls_latent_form f;
-
-        if (!k.converted[l])
-            continue;
-        st = read_form(d, config, l, &f, &origin, err);
-        if (!st)
-            st = mls_latent_layout(&f, &out->layer[l], err);
-        mls_latent_free(&f);
-    }
-    release(d);
-    return st;
+    (void)plan;
+    return read_form(p->params, config, l, f, &origin, err);
 }
 
 /* A folder that says which model it was made from must say this one. */
@@ -185,67 +171,57 @@ static mls_status same_model(const char *path, const char *made_from, const char
 }
 
 /* Read everything once, so that a damaged folder is refused before the work starts. */
-static mls_status prepare(const mls_method_input *in, const mls_setting *s, void **plan,
+static mls_status prepare(const mls_method_input *in, const mls_parsed *p, void **plan,
                           mls_err *err)
 {
+    const folder *d = p->params;
     char sha256[65] = "";
-    folder *d = NULL;
-    mls_status st;
+    reading *r;
+    mls_status st = MLS_OK;
 
     *plan = NULL;
     if (!in->model)
         return mls_fail(err, MLS_E_INPUT, "converted: needs the original's weights");
-    if ((st = open_folder(&d, s, in->config, err)))
-        return st;
+    r = calloc(1, sizeof *r);
+    if (!r)
+        return mls_fail(err, MLS_E_NOMEM, "no memory to open %s", d->path);
     if (!d->checkpoint || d->how.model_sha256[0])
         st = mls_checkpoint_sha256(mls_model_checkpoint(in->model), sha256, NULL, err);
     if (!st && d->how.model_sha256[0])
         st = same_model(d->path, d->how.model_sha256, sha256, err);
     if (!st && d->checkpoint)
-        st = mls_model_of_body(&d->body, d->checkpoint, in->config, err);
+        st = mls_model_of_body(&r->body, d->checkpoint, in->config, err);
     for (size_t l = 0; l < in->config->L && !st; l++) {
         mls_latent_origin origin = {0};
         mls_latent_form f;
 
         if ((st = read_form(d, in->config, l, &f, &origin, err)))
             break;
-        d->share[l] = f.share_layer;
+        r->share[l] = f.share_layer;
         mls_latent_free(&f);
         if (!d->checkpoint)
             st = same_model(d->path, origin.model_sha256, sha256, err);
     }
     if (st) {
-        release(d);
+        release(r);
         return st;
     }
-    *plan = d;
+    *plan = r;
     return MLS_OK;
 }
 
 static const mls_model *body(const void *plan)
 {
-    const folder *d = plan;
+    const reading *r = plan;
 
-    return d->body;
+    return r->body;
 }
 
 static int shares(const void *plan, size_t l)
 {
-    const folder *d = plan;
+    const reading *r = plan;
 
-    return d->share[l];
-}
-
-static mls_status build(const mls_method_input *in, const mls_setting *s,
-                        const void *plan, const mls_layer *layer,
-                        const mls_layer_stats *stats, mls_latent_form *out,
-                        mls_err *err)
-{
-    mls_latent_origin origin;
-
-    (void)s;
-    (void)stats;
-    return read_form(plan, in->config, layer->index, out, &origin, err);
+    return r->share[l];
 }
 
 const mls_method mls_method_converted = {
@@ -256,10 +232,13 @@ const mls_method mls_method_converted = {
     .formula = "what its files hold",
     .exact = true,
     .identity = false,
-    .layout = layout,
+    .own_quantizers = true,
+    .params_size = sizeof(folder),
+    .read = read_params,
+    .forget = forget,
+    .shape = shape,
     .prepare = prepare,
     .release = release,
     .shares = shares,
     .body = body,
-    .build = build,
 };

@@ -17,11 +17,18 @@ typedef struct {
     size_t l;
 } layer;
 
-/* Rows of one rope part, n of `columns` numbers: interleaved pairs to half-split. */
-static mls_status split_halves(float *rows, size_t n, size_t columns, mls_err *err)
+/*
+ * Rows of one rope part, `columns` wide: interleaved pairs to half-split, where the
+ * checkpoint has them so.
+ */
+static mls_status half_split(const layer *y, float *rows, size_t columns, mls_err *err)
 {
-    float *copy = mls_calloc3(n, columns, 1, sizeof *copy);
+    const size_t n = y->of->mla_rope_dim;
+    float *copy;
 
+    if (!y->how->rope_interleaved || !rows)
+        return MLS_OK;
+    copy = mls_calloc3(n, columns, 1, sizeof *copy);
     if (!copy)
         return mls_fail(err, MLS_E_NOMEM, "no memory for %zu rows", n);
     memcpy(copy, rows, n * columns * sizeof *copy);
@@ -32,43 +39,58 @@ static mls_status split_halves(float *rows, size_t n, size_t columns, mls_err *e
     return MLS_OK;
 }
 
-static mls_status half_split(const layer *y, float *rows, size_t columns, mls_err *err)
+/* What is cached and how it is read, from the names that are there. */
+static void set_shape(const layer *y, bool low)
 {
-    return y->how->rope_interleaved && rows
-               ? split_halves(rows, y->of->mla_rope_dim, columns, err)
-               : MLS_OK;
+    const size_t r = y->of->mla_kv_lora_rank, E = y->f->E, n = y->of->mla_rope_dim;
+    const bool biased = mls_converted_has(y->c, y->l, "kv_a_proj_with_mqa.bias");
+    mls_latent_form *f = y->f;
+
+    f->latent[0] = (mls_latent_vector){.r = r,
+                                       .down = mls_affine_shape(r, E, biased),
+                                       .holds_keys = true,
+                                       .holds_values = true};
+    if (mls_converted_has(y->c, y->l, "kv_a_layernorm.weight"))
+        f->latent[0].norm.n = r;
+    f->rope_key[0] = (mls_rope_key){.n = n, .map = mls_affine_shape(n, E, biased)};
+    for (size_t h = 0; h < f->H; h++)
+        f->head[h] =
+            (mls_read_head){.n_key = y->of->mla_nope_dim,
+                            .key = mls_affine_shape(y->of->mla_nope_dim, r, false),
+                            .n_value = y->of->mla_value_dim,
+                            .value = mls_affine_shape(y->of->mla_value_dim, r, false)};
+    f->output.biased = mls_converted_has(y->c, y->l, "o_proj.bias");
+    f->query.biased =
+        mls_converted_has(y->c, y->l, low ? "q_b_proj.bias" : "q_proj.bias");
+    if (!low)
+        return;
+    f->q_rank = y->of->mla_q_lora_rank;
+    f->q_down =
+        mls_affine_shape(f->q_rank, E, mls_converted_has(y->c, y->l, "q_a_proj.bias"));
+    if (mls_converted_has(y->c, y->l, "q_a_layernorm.weight"))
+        f->q_down_norm.n = f->q_rank;
 }
 
-static mls_status read_queries(const layer *y, mls_err *err)
+static mls_status read_queries(const layer *y, bool low, mls_err *err)
 {
     mls_latent_form *f = y->f;
     const size_t nope = y->of->mla_nope_dim, width = nope + y->of->mla_rope_dim;
-    const bool low = mls_converted_has(y->c, y->l, "q_a_proj.weight");
-    const size_t columns = low ? y->of->mla_q_lora_rank : f->E;
     mls_status st = MLS_OK;
 
-    if (low) {
-        f->q_rank = columns;
-        if ((st = mls_converted_read(&f->q_down.w, y->c, y->l, "q_a_proj.weight",
-                                     columns, f->E, err)) ||
-            (st = mls_converted_read_bias(&f->q_down.b, y->c, y->l, "q_a_proj.bias",
-                                          columns, err)) ||
-            (st = mls_converted_read_bias(&f->q_down_norm, y->c, y->l,
-                                          "q_a_layernorm.weight", columns, err)))
-            return st;
-    }
-    if ((st = mls_converted_read(&f->query.w, y->c, y->l,
-                                 low ? "q_b_proj.weight" : "q_proj.weight",
-                                 f->H * width, columns, err)) ||
-        (st = mls_converted_read_bias(&f->query.b, y->c, y->l,
-                                      low ? "q_b_proj.bias" : "q_proj.bias",
-                                      f->H * width, err)))
-        return st;
+    if (low)
+        st = mls_converted_map(&f->q_down, y->c, y->l, "q_a_proj", err);
+    if (!st && f->q_down_norm.n)
+        st = mls_converted_read(f->q_down_norm.w, y->c, y->l, "q_a_layernorm.weight",
+                                f->q_rank, 0, err);
+    if (!st)
+        st = mls_converted_map(&f->query, y->c, y->l, low ? "q_b_proj" : "q_proj", err);
     for (size_t h = 0; h < f->H && !st; h++) {
-        st = half_split(y, f->query.w + (h * width + nope) * columns, columns, err);
+        const mls_affine rope =
+            mls_affine_rows(&f->query, h * width + nope, y->of->mla_rope_dim);
+
+        st = half_split(y, rope.w, rope.cols, err);
         if (!st)
-            st = half_split(y, f->query.b ? f->query.b + h * width + nope : NULL, 1,
-                            err);
+            st = half_split(y, rope.b, 1, err);
     }
     return st;
 }
@@ -77,37 +99,27 @@ static mls_status read_queries(const layer *y, mls_err *err)
 static mls_status read_down(const layer *y, mls_err *err)
 {
     mls_latent_form *f = y->f;
-    const size_t r = y->of->mla_kv_lora_rank, n = y->of->mla_rope_dim;
-    float *w = NULL, *b = NULL;
-    bool failed = false;
+    const size_t r = f->latent[0].r, n = f->rope_key[0].n;
+    mls_affine both = {0};
     mls_status st;
 
-    if ((st = mls_converted_read(&w, y->c, y->l, "kv_a_proj_with_mqa.weight", r + n,
-                                 f->E, err)) ||
-        (st = mls_converted_read_bias(&b, y->c, y->l, "kv_a_proj_with_mqa.bias", r + n,
-                                      err)) ||
-        (st = mls_converted_read_bias(&f->latent[0].norm, y->c, y->l,
-                                      "kv_a_layernorm.weight", r, err)) ||
-        (st = half_split(y, w + r * f->E, f->E, err)) ||
-        (st = half_split(y, b ? b + r : NULL, 1, err)))
+    if ((st = mls_converted_take(&both, y->c, y->l, "kv_a_proj_with_mqa", r + n, f->E,
+                                 err)) ||
+        (f->latent[0].norm.n &&
+         (st = mls_converted_read(f->latent[0].norm.w, y->c, y->l,
+                                  "kv_a_layernorm.weight", r, 0, err))))
         goto done;
-    f->latent[0].r = r;
-    f->latent[0].holds_keys = true;
-    f->latent[0].holds_values = true;
-    f->latent[0].down.w = mls_converted_copy(w, 0, r, f->E, &failed);
-    f->latent[0].down.b = mls_converted_copy(b, 0, r, 1, &failed);
-    f->rope_key[0].n = n;
-    f->rope_key[0].map.w = mls_converted_copy(w, r, n, f->E, &failed);
-    f->rope_key[0].map.b = mls_converted_copy(b, r, n, 1, &failed);
-    f->rope_key[0].inv_freq = mls_calloc3(n / 2, 1, 1, sizeof(double));
-    if (failed || !f->rope_key[0].inv_freq)
-        st = mls_fail(err, MLS_E_NOMEM, "no memory for layer %zu", y->l);
-    else
-        mls_rope_frequencies(f->rope_key[0].inv_freq, &y->of->rope, n);
+    const mls_affine latent = mls_affine_rows(&both, 0, r);
+    const mls_affine rope = mls_affine_rows(&both, r, n);
+
+    if ((st = half_split(y, rope.w, f->E, err)) || (st = half_split(y, rope.b, 1, err)))
+        goto done;
+    mls_affine_put(&f->latent[0].down, 0, &latent, NULL, r);
+    mls_affine_put(&f->rope_key[0].map, 0, &rope, NULL, n);
+    mls_rope_frequencies(f->rope_key[0].inv_freq, &y->of->rope, n);
 
 done:
-    free(w);
-    free(b);
+    free(both.w);
     return st;
 }
 
@@ -115,21 +127,18 @@ static mls_status read_up(const layer *y, mls_err *err)
 {
     const size_t r = y->of->mla_kv_lora_rank, nope = y->of->mla_nope_dim;
     const size_t value = y->of->mla_value_dim, rows = nope + value;
-    float *w;
-    bool failed = false;
-    mls_status st =
-        mls_converted_read(&w, y->c, y->l, "kv_b_proj.weight", y->f->H * rows, r, err);
+    mls_affine up;
+    const mls_status st =
+        mls_converted_take(&up, y->c, y->l, "kv_b_proj", y->f->H * rows, r, err);
 
     for (size_t h = 0; h < y->f->H && !st; h++) {
-        y->f->head[h] = (mls_read_head){
-            .n_key = nope,
-            .key.w = mls_converted_copy(w, h * rows, nope, r, &failed),
-            .n_value = value,
-            .value.w = mls_converted_copy(w, h * rows + nope, value, r, &failed)};
-        if (failed)
-            st = mls_fail(err, MLS_E_NOMEM, "no memory for layer %zu", y->l);
+        const mls_affine key = mls_affine_rows(&up, h * rows, nope);
+        const mls_affine values = mls_affine_rows(&up, h * rows + nope, value);
+
+        mls_affine_put(&y->f->head[h].key, 0, &key, NULL, nope);
+        mls_affine_put(&y->f->head[h].value, 0, &values, NULL, value);
     }
-    free(w);
+    free(up.w);
     return st;
 }
 
@@ -166,14 +175,14 @@ mls_status mls_converted_deepseek(mls_latent_form *f, const mls_checkpoint *c,
     *f = (mls_latent_form){0};
     if (st || (st = mls_converted_begin(f, config, l, of->H, 1, 1, err)))
         return st;
+    const bool low = mls_converted_has(c, l, "q_a_proj.weight");
+
     f->norm_eps = how->norm_eps > 0 ? how->norm_eps : of->rms_eps;
     f->scale = 1.0 / sqrt(how->query_scalar > 0 ? how->query_scalar : width);
-    if ((st = read_queries(&y, err)) || (st = read_down(&y, err)) ||
-        (st = read_up(&y, err)) ||
-        (st = mls_converted_read(&f->output.w, c, l, "o_proj.weight", f->E,
-                                 f->H * of->mla_value_dim, err)) ||
-        (st = mls_converted_read_bias(&f->output.b, c, l, "o_proj.bias", f->E, err)) ||
-        (st = mls_latent_check(f, err)))
-        mls_latent_free(f);
-    return st;
+    set_shape(&y, low);
+    st = mls_latent_allocate(f, err);
+    if (!st && !(st = read_queries(&y, low, err)) && !(st = read_down(&y, err)) &&
+        !(st = read_up(&y, err)))
+        st = mls_converted_map(&f->output, c, l, "o_proj", err);
+    return mls_latent_end(f, st, err);
 }

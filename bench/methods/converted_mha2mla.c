@@ -138,178 +138,164 @@ typedef struct {
  */
 static mls_status read_queries(const layer *y, mls_err *err)
 {
-    const size_t H = y->config->H, D = y->config->D, E = y->config->E;
-    float *w = NULL, *b = NULL;
-    mls_status st;
+    const size_t H = y->config->H, D = y->config->D;
+    mls_affine all;
+    const mls_status st =
+        mls_converted_take(&all, y->c, y->l, "q_proj", H * D, y->config->E, err);
 
-    if ((st = mls_converted_read(&w, y->c, y->l, "q_proj.weight", H * D, E, err)) ||
-        (st = mls_converted_read_bias(&b, y->c, y->l, "q_proj.bias", H * D, err)))
-        goto done;
-    y->f->query.w = mls_calloc3(H * D, E, 1, sizeof *w);
-    y->f->query.b = b ? mls_calloc3(H * D, 1, 1, sizeof *b) : NULL;
-    if (!y->f->query.w || (b && !y->f->query.b)) {
-        st = mls_fail(err, MLS_E_NOMEM, "no memory for layer %zu", y->l);
-        goto done;
-    }
-    for (size_t h = 0; h < H; h++)
-        for (size_t i = 0; i < D; i++) {
-            const size_t from =
+    for (size_t h = 0; h < H && !st; h++) {
+        size_t rows[MLS_DIM_MAX];
+
+        for (size_t i = 0; i < D; i++)
+            rows[i] =
                 i < y->nope ? H * y->rope + h * y->nope + i : h * y->rope + i - y->nope;
-
-            memcpy(y->f->query.w + (h * D + i) * E, w + from * E, E * sizeof *w);
-            if (b)
-                y->f->query.b[h * D + i] = b[from];
-        }
-
-done:
-    free(w);
-    free(b);
+        mls_affine_put(&y->f->query, h * D, &all, rows, D);
+    }
+    free(all.w);
     return st;
 }
 
 static mls_status read_rope_keys(const layer *y, const mls_selection *s, mls_err *err)
 {
-    const size_t E = y->config->E;
     double inv_freq[MLS_DIM_MAX / 2];
     size_t rope[MLS_DIM_MAX], nope[MLS_DIM_MAX];
-    float *w = NULL, *b = NULL;
-    bool failed = false;
-    mls_status st;
+    mls_affine all;
+    const mls_status st = mls_converted_take(&all, y->c, y->l, "k_r_proj",
+                                             y->heads * y->rope, y->config->E, err);
 
-    if ((st = mls_converted_read(&w, y->c, y->l, "k_r_proj.weight", y->heads * y->rope,
-                                 E, err)) ||
-        (st = mls_converted_read_bias(&b, y->c, y->l, "k_r_proj.bias",
-                                      y->heads * y->rope, err)))
-        goto done;
     mls_rope_frequencies(inv_freq, &y->config->rope, y->config->D);
-    for (size_t h = 0; h < y->heads; h++) {
-        mls_rope_key *key = &y->f->rope_key[h];
+    for (size_t h = 0; h < y->heads && !st; h++) {
+        const mls_affine key = mls_affine_rows(&all, h * y->rope, y->rope);
 
         mls_partial_dims(s, h, rope, nope);
-        key->n = y->rope;
-        key->map.w = mls_converted_copy(w, h * y->rope, y->rope, E, &failed);
-        key->map.b = mls_converted_copy(b, h * y->rope, y->rope, 1, &failed);
-        key->inv_freq = mls_calloc3(y->rope / 2, 1, 1, sizeof *key->inv_freq);
-        if (failed || !key->inv_freq) {
-            st = mls_fail(err, MLS_E_NOMEM, "no memory for layer %zu", y->l);
-            goto done;
-        }
+        mls_affine_put(&y->f->rope_key[h].map, 0, &key, NULL, y->rope);
         for (size_t i = 0; i < y->rope / 2; i++)
-            key->inv_freq[i] = inv_freq[rope[i]];
-        y->f->head[h].rope_key = (int)h;
+            y->f->rope_key[h].inv_freq[i] = inv_freq[rope[i]];
     }
-
-done:
-    free(w);
-    free(b);
+    free(all.w);
     return st;
 }
 
 /* What one side, keys or values, is read from. */
 typedef struct {
-    const char *down, *up, *up_bias; /* names */
-    size_t n;                        /* rows of up for one head */
-    size_t heads;                    /* of this side in the file */
-    bool keys;
+    const char *up;    /* name, or of the plain map where there is no latent */
+    size_t n;          /* rows of it for one head */
+    size_t heads;      /* of this side in the file */
+    size_t at;         /* its latent, or the first of its heads' */
+    bool keys, latent; /* latent: factorized */
+    bool biased;
 } side;
 
-/* A latent of its own for the side, or `at` of another that holds both. */
-static mls_status read_latent(const layer *y, size_t at, const char *down, bool keys,
-                              bool values, mls_err *err)
+/* A latent of the rows of tensor `down`. */
+static mls_status place_latent(const layer *y, size_t at, const char *down, bool keys,
+                               bool values, mls_err *err)
 {
     mls_latent_vector *v = &y->f->latent[at];
-    mls_status st = mls_converted_rows(&v->r, y->c, y->l, down, err);
+    const mls_status st = mls_converted_rows(&v->r, y->c, y->l, down, err);
 
     v->holds_keys = keys;
     v->holds_values = values;
-    return st ? st
-              : mls_converted_read(&v->down.w, y->c, y->l, down, v->r, y->config->E,
-                                   err);
-}
-
-/*
- * Up-projections of every head as read back, from latent `at`; without a latent the
- * side is a plain linear map of x, which each head of the file caches as it is.
- */
-static mls_status read_side(const layer *y, const side *s, size_t at, bool low_rank,
-                            mls_err *err)
-{
-    const size_t columns = low_rank ? y->f->latent[at].r : y->config->E;
-    const size_t repeat = y->f->G / s->heads;
-    float *up = NULL, *b = NULL;
-    bool failed = false;
-    mls_status st;
-
-    if ((st = mls_converted_read(&up, y->c, y->l, s->up, s->heads * s->n, columns,
-                                 err)) ||
-        (st =
-             mls_converted_read_bias(&b, y->c, y->l, s->up_bias, s->heads * s->n, err)))
-        goto done;
-    for (size_t h = 0; !low_rank && h < s->heads; h++)
-        y->f->latent[at + h] = (mls_latent_vector){
-            .r = s->n,
-            .holds_keys = s->keys,
-            .holds_values = !s->keys,
-            .down.w = mls_converted_copy(up, h * s->n, s->n, columns, &failed),
-            .down.b = mls_converted_copy(b, h * s->n, s->n, 1, &failed)};
-    for (size_t g = 0; g < y->f->G; g++) {
-        mls_read_head *head = &y->f->head[g];
-        const size_t h = g / repeat;
-        const int latent = (int)(low_rank ? at : at + h);
-        float *rows = NULL, *bias = NULL;
-
-        if (low_rank) {
-            rows = mls_converted_copy(up, h * s->n, s->n, columns, &failed);
-            bias = mls_converted_copy(b, h * s->n, s->n, 1, &failed);
-        }
-        if (s->keys) {
-            head->key_latent = latent;
-            head->n_key = s->n;
-            head->key.w = rows;
-            head->key.b = bias;
-        } else {
-            head->value_latent = latent;
-            head->n_value = s->n;
-            head->value.w = rows;
-            head->value.b = bias;
-        }
-    }
-    if (failed)
-        st = mls_fail(err, MLS_E_NOMEM, "no memory for layer %zu", y->l);
-
-done:
-    free(up);
-    free(b);
+    v->down = mls_affine_shape(v->r, y->config->E, false);
     return st;
 }
 
-static mls_status read_kv(const layer *y, bool joint, bool low_k, bool low_v,
-                          mls_err *err)
+/*
+ * Every head as read back reads latent `at`; without a latent the side is a plain
+ * linear map of x, which each head of the file caches as it is.
+ */
+static void place_side(const layer *y, const side *s)
 {
-    const side k = {"kv_proj.down_k.weight",
-                    "kv_proj.up_k.weight",
-                    "kv_proj.up_k.bias",
-                    y->nope,
-                    y->heads,
-                    true};
-    const side v = {"kv_proj.down_v.weight",
-                    "kv_proj.up_v.weight",
-                    "kv_proj.up_v.bias",
-                    y->config->D,
-                    y->config->G,
-                    false};
+    for (size_t h = 0; !s->latent && h < s->heads; h++)
+        y->f->latent[s->at + h] = (mls_latent_vector){
+            .r = s->n,
+            .holds_keys = s->keys,
+            .holds_values = !s->keys,
+            .down = mls_affine_shape(s->n, y->config->E, s->biased)};
+    for (size_t g = 0; g < y->f->G; g++) {
+        mls_read_head *head = &y->f->head[g];
+        const size_t at = s->at + (s->latent ? 0 : g / (y->f->G / s->heads));
+
+        *(s->keys ? &head->key_latent : &head->value_latent) = (int)at;
+        *(s->keys ? &head->n_key : &head->n_value) = s->n;
+        if (s->latent)
+            *(s->keys ? &head->key : &head->value) =
+                mls_affine_shape(s->n, y->f->latent[at].r, s->biased);
+    }
+}
+
+static mls_status read_side(const layer *y, const side *s, mls_err *err)
+{
+    const size_t columns = s->latent ? y->f->latent[s->at].r : y->config->E;
+    mls_affine up;
+    const mls_status st =
+        mls_converted_take(&up, y->c, y->l, s->up, s->heads * s->n, columns, err);
+
+    for (size_t g = 0; g < y->f->G && !st; g++) {
+        const size_t h = g / (y->f->G / s->heads);
+        const mls_affine rows = mls_affine_rows(&up, h * s->n, s->n);
+        mls_affine *to = !s->latent ? &y->f->latent[s->at + h].down
+                         : s->keys  ? &y->f->head[g].key
+                                    : &y->f->head[g].value;
+
+        mls_affine_put(to, 0, &rows, NULL, s->n);
+    }
+    free(up.w);
+    return st;
+}
+
+/* Latents of both sides, placed and then read. */
+static mls_status read_kv(const layer *y, bool joint, bool low_k, bool low_v,
+                          const mls_selection *s, mls_err *err)
+{
+    static const char down_kv[] = "kv_proj.down_kv.weight";
+    static const char down_k[] = "kv_proj.down_k.weight";
+    static const char down_v[] = "kv_proj.down_v.weight";
     const size_t n_k = y->nope == 0 ? 0 : low_k ? 1 : y->heads;
+    mls_latent_form *f = y->f;
+    const side k = {.up = "kv_proj.up_k",
+                    .n = y->nope,
+                    .heads = y->heads,
+                    .keys = true,
+                    .latent = joint || low_k,
+                    .biased = mls_converted_has(y->c, y->l, "kv_proj.up_k.bias")};
+    const side v = {.up = "kv_proj.up_v",
+                    .n = y->config->D,
+                    .heads = y->config->G,
+                    .at = joint ? 0 : n_k,
+                    .latent = joint || low_v,
+                    .biased = mls_converted_has(y->c, y->l, "kv_proj.up_v.bias")};
     mls_status st = MLS_OK;
 
     if (joint)
-        st = read_latent(y, 0, "kv_proj.down_kv.weight", true, true, err);
-    if (!st && !joint && low_k)
-        st = read_latent(y, 0, k.down, true, false, err);
+        st = place_latent(y, 0, down_kv, true, true, err);
+    if (!st && !joint && n_k && low_k)
+        st = place_latent(y, 0, down_k, true, false, err);
     if (!st && !joint && low_v)
-        st = read_latent(y, n_k, v.down, false, true, err);
+        st = place_latent(y, n_k, down_v, false, true, err);
+    if (st)
+        return st;
+    if (y->nope > 0)
+        place_side(y, &k);
+    place_side(y, &v);
+    for (size_t h = 0; h < y->heads; h++) {
+        f->rope_key[h] = (mls_rope_key){
+            .n = y->rope,
+            .map = mls_affine_shape(y->rope, y->config->E,
+                                    mls_converted_has(y->c, y->l, "k_r_proj.bias"))};
+        f->head[h].rope_key = (int)h;
+    }
+    if ((st = mls_latent_allocate(f, err)) || (st = read_queries(y, err)) ||
+        (st = read_rope_keys(y, s, err)))
+        return st;
+    if (joint || (n_k && low_k))
+        st = mls_converted_read(f->latent[0].down.w, y->c, y->l,
+                                joint ? down_kv : down_k, f->latent[0].r, f->E, err);
+    if (!st && !joint && low_v)
+        st = mls_converted_read(f->latent[n_k].down.w, y->c, y->l, down_v,
+                                f->latent[n_k].r, f->E, err);
     if (!st && y->nope > 0)
-        st = read_side(y, &k, 0, joint || low_k, err);
-    return st ? st : read_side(y, &v, joint ? 0 : n_k, joint || low_v, err);
+        st = read_side(y, &k, err);
+    return st ? st : read_side(y, &v, err);
 }
 
 mls_status mls_converted_mha2mla(mls_latent_form *f, const mls_checkpoint *c,
@@ -339,17 +325,10 @@ mls_status mls_converted_mha2mla(mls_latent_form *f, const mls_checkpoint *c,
                         mls_checkpoint_folder(c), l);
     if ((st = mls_converted_begin(f, config, l, s->G, n_latents, s->G, err)))
         return st;
-    f->scale = 1.0 / sqrt((double)config->D);
-    for (size_t g = 0; g < s->G; g++)
-        f->head[g] = (mls_read_head){
-            .key_latent = MLS_NONE, .rope_key = MLS_NONE, .value_latent = MLS_NONE};
-    if ((st = read_queries(&y, err)) || (st = read_rope_keys(&y, s, err)) ||
-        (st = read_kv(&y, joint, low_k, low_v, err)) ||
-        (st = mls_converted_read(&f->output.w, c, l, "o_proj.weight", config->E,
-                                 config->H * config->D, err)) ||
-        (st = mls_converted_read_bias(&f->output.b, c, l, "o_proj.bias", config->E,
-                                      err)) ||
-        (st = mls_latent_check(f, err)))
-        mls_latent_free(f);
-    return st;
+    f->query.biased = mls_converted_has(c, l, "q_proj.bias");
+    f->output.biased = mls_converted_has(c, l, "o_proj.bias");
+    st = read_kv(&y, joint, low_k, low_v, s, err);
+    if (!st)
+        st = mls_converted_map(&f->output, c, l, "o_proj", err);
+    return mls_latent_end(f, st, err);
 }

@@ -2,8 +2,6 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "common/base/checked.h"
 
@@ -22,33 +20,43 @@ bool mls_converted_has(const mls_checkpoint *c, size_t l, const char *what)
     return mls_checkpoint_find(c, name_of(name, l, what), NULL) != NULL;
 }
 
-mls_status mls_converted_read(float **out, const mls_checkpoint *c, size_t l,
+mls_status mls_converted_read(float *out, const mls_checkpoint *c, size_t l,
                               const char *what, size_t rows, size_t cols, mls_err *err)
 {
     char name[NAME];
+    const mls_status st =
+        mls_checkpoint_has(c, name_of(name, l, what), rows, cols, err);
+
+    return st ? st : mls_checkpoint_read(c, name, rows, cols, out, err);
+}
+
+mls_status mls_converted_map(mls_affine *to, const mls_checkpoint *c, size_t l,
+                             const char *prefix, mls_err *err)
+{
+    char what[NAME];
     mls_status st;
 
-    *out = NULL;
-    if ((st = mls_checkpoint_has(c, name_of(name, l, what), rows, cols, err)))
-        return st;
-    *out = mls_calloc3(rows, cols ? cols : 1, 1, sizeof **out);
-    if (!*out)
-        return mls_fail(err, MLS_E_NOMEM, "no memory for %s", name);
-    st = mls_checkpoint_read(c, name, rows, cols, *out, err);
-    if (st) {
-        free(*out);
-        *out = NULL;
-    }
+    snprintf(what, sizeof what, "%s.weight", prefix);
+    st = mls_converted_read(to->w, c, l, what, to->rows, to->cols, err);
+    snprintf(what, sizeof what, "%s.bias", prefix);
+    if (!st && to->biased)
+        st = mls_converted_read(to->b, c, l, what, to->rows, 0, err);
     return st;
 }
 
-mls_status mls_converted_read_bias(float **out, const mls_checkpoint *c, size_t l,
-                                   const char *what, size_t rows, mls_err *err)
+mls_status mls_converted_take(mls_affine *to, const mls_checkpoint *c, size_t l,
+                              const char *prefix, size_t rows, size_t cols,
+                              mls_err *err)
 {
-    *out = NULL;
-    return mls_converted_has(c, l, what)
-               ? mls_converted_read(out, c, l, what, rows, 0, err)
-               : MLS_OK;
+    char what[NAME];
+
+    snprintf(what, sizeof what, "%s.bias", prefix);
+    *to = mls_affine_shape(rows, cols, mls_converted_has(c, l, what));
+    to->w = mls_calloc3(rows, cols + 1, 1, sizeof *to->w);
+    if (!to->w)
+        return mls_fail(err, MLS_E_NOMEM, "no memory for layer %zu", l);
+    to->b = to->biased ? to->w + rows * cols : NULL;
+    return mls_converted_map(to, c, l, prefix, err);
 }
 
 mls_status mls_converted_rows(size_t *rows, const mls_checkpoint *c, size_t l,
@@ -71,39 +79,16 @@ mls_status mls_converted_rows(size_t *rows, const mls_checkpoint *c, size_t l,
     return MLS_OK;
 }
 
-float *mls_converted_copy(const float *x, size_t first, size_t n, size_t columns,
-                          bool *failed)
-{
-    float *y = x ? mls_calloc3(n, columns, 1, sizeof *y) : NULL;
-
-    if (y)
-        memcpy(y, x + first * columns, n * columns * sizeof *y);
-    else if (x)
-        *failed = true;
-    return y;
-}
-
 mls_status mls_converted_begin(mls_latent_form *f, const mls_config *config, size_t l,
                                size_t G, size_t n_latents, size_t n_rope_keys,
                                mls_err *err)
 {
-    *f = (mls_latent_form){
-        .layer = l,
-        .E = config->E,
-        .H = config->H,
-        .G = G,
-        .D = config->D,
-        .n_latents = n_latents,
-        .n_rope_keys = n_rope_keys,
-        .latent = mls_calloc3(n_latents, 1, 1, sizeof *f->latent),
-        .rope_key = mls_calloc3(n_rope_keys, 1, 1, sizeof *f->rope_key),
-        .head = mls_calloc3(G, 1, 1, sizeof *f->head),
-        .norm_eps = config->rms_eps,
-        .share_layer = MLS_NONE,
-        .token_budget = 1.0,
-    };
-    if (f->latent && f->rope_key && f->head)
-        return MLS_OK;
-    mls_latent_free(f);
-    return mls_fail(err, MLS_E_NOMEM, "no memory for layer %zu", l);
+    mls_config own = *config;
+    mls_status st;
+
+    own.G = G;
+    st = mls_latent_begin(f, &own, l, n_latents, n_rope_keys, err);
+    f->sliding_window = 0;
+    f->turns = false;
+    return st;
 }

@@ -32,10 +32,13 @@ typedef struct plan {
     double budget[MLS_LAYERS_MAX];
 } plan;
 
-static mls_status read_params(params *p, const mls_setting *s, mls_err *err)
+static mls_status read_params(void *params_, const mls_config *c, const mls_setting *s,
+                              mls_err *err)
 {
+    params *p = params_;
     mls_status st;
 
+    (void)c;
     if ((st = mls_setting_word(s, "rule", rule_words, &p->rule, err)) ||
         (st = mls_setting_real(s, "budget", 0.5, 0.001, 1.0, &p->budget, err)) ||
         (st = mls_setting_real(s, "threshold", 0.01, 0.0, 1.0, &p->threshold, err)))
@@ -50,27 +53,30 @@ static mls_status read_params(params *p, const mls_setting *s, mls_err *err)
     return MLS_OK;
 }
 
-static mls_status layout(const mls_config *config, const mls_setting *s,
-                         mls_cache_layout *out, mls_err *err)
+static mls_status sized(const mls_config *c, const mls_parsed *parsed, mls_err *err)
 {
-    mls_common_keys k;
-    params p;
-    mls_status st;
+    const params *p = parsed->params;
 
-    if (config->mla_kv_lora_rank)
-        return mls_common_convert(out, &k, config, s, err);
-    if ((st = mls_common_layout(out, &k, config, s, err)) ||
-        (st = read_params(&p, s, err)))
-        return st;
-    if (p.rule == RULE_NORM)
-        return mls_fail(err, MLS_E_INPUT,
-                        "%s: the tokens that a layer keeps follow from the data; the "
-                        "size needs the weights",
-                        s->method);
-    for (size_t l = 0; l < config->L; l++)
-        if (k.converted[l])
-            out->layer[l].token_budget = p.budget;
-    return MLS_OK;
+    (void)c;
+    if (p->rule == RULE_FIXED)
+        return MLS_OK;
+    return mls_fail(err, MLS_E_INPUT,
+                    "%s: the tokens that a layer keeps follow from the data; the size "
+                    "needs the weights",
+                    parsed->method->name);
+}
+
+static mls_status shape(mls_latent_form *f, const mls_config *c,
+                        const mls_parsed *parsed, const void *all, size_t l,
+                        mls_err *err)
+{
+    const params *p = parsed->params;
+    const plan *made = all;
+    const mls_status st = mls_latent_identity_shape(f, c, l, err);
+
+    if (!st)
+        f->token_budget = made ? made->budget[l] : p->budget;
+    return st;
 }
 
 /* Squares of one head's attention, summed over queries. @param[in,out] column (T) */
@@ -136,28 +142,25 @@ static mls_status layer_budget(double *budget, const mls_method_input *in, size_
     return st;
 }
 
-static mls_status prepare(const mls_method_input *in, const mls_setting *s, void **out,
-                          mls_err *err)
+static mls_status prepare(const mls_method_input *in, const mls_parsed *parsed,
+                          void **out, mls_err *err)
 {
-    params p;
-    mls_status st = read_params(&p, s, err);
+    const params *p = parsed->params;
+    mls_status st = MLS_OK;
 
-    if (st)
-        return st;
-    if (p.rule == RULE_NORM && (!in->capture || mls_capture_windows(in->capture) == 0))
+    if (p->rule == RULE_FIXED)
+        return MLS_OK;
+    if ((!in->capture || mls_capture_windows(in->capture) == 0))
         return mls_fail(err, MLS_E_INPUT,
                         "%s measures attention; it needs --capture RUN.h5 with "
                         "windows, written by mlascope capture",
-                        s->method);
+                        parsed->method->name);
     plan *made = calloc(1, sizeof *made);
 
     if (!made)
         return mls_fail(err, MLS_E_NOMEM, "no memory for the budgets of layers");
-    for (size_t l = 0; l < in->config->L && !st; l++) {
-        made->budget[l] = p.budget;
-        if (p.rule == RULE_NORM)
-            st = layer_budget(&made->budget[l], in, l, p.threshold, err);
-    }
+    for (size_t l = 0; l < in->config->L && !st; l++)
+        st = layer_budget(&made->budget[l], in, l, p->threshold, err);
     if (st) {
         free(made);
         made = NULL;
@@ -166,18 +169,12 @@ static mls_status prepare(const mls_method_input *in, const mls_setting *s, void
     return st;
 }
 
-static mls_status build(const mls_method_input *in, const mls_setting *s,
+static mls_status build(const mls_method_input *in, const mls_parsed *p,
                         const void *all, const mls_layer *layer,
-                        const mls_layer_stats *stats, mls_latent_form *out,
-                        mls_err *err)
+                        const mls_layer_stats *stats, mls_latent_form *f, mls_err *err)
 {
-    const plan *p = all;
-    const mls_status st = mls_latent_identity(out, in->config, layer, err);
-
-    (void)s, (void)stats;
-    if (!st)
-        out->token_budget = p->budget[layer->index];
-    return st;
+    (void)p, (void)all, (void)stats;
+    return mls_latent_identity_fill(f, in->config, layer, err);
 }
 
 static void fit(const mls_config *c, size_t elements, mls_fits *out)
@@ -198,7 +195,10 @@ const mls_method mls_method_dbudgetkv = {
     .plain_keys = true,
     .exact = false,
     .identity = true,
-    .layout = layout,
+    .params_size = sizeof(params),
+    .read = read_params,
+    .sized = sized,
+    .shape = shape,
     .fit = fit,
     .prepare = prepare,
     .release = free,

@@ -23,9 +23,10 @@ typedef struct params {
     mls_head_rank rank;
 } params;
 
-static mls_status read_params(params *p, const mls_config *c, const mls_setting *s,
+static mls_status read_params(void *params_, const mls_config *c, const mls_setting *s,
                               mls_err *err)
 {
+    params *p = params_;
     mls_status st = mls_setting_real(s, "energy", 0.0, 0.0, 1.0, &p->energy, err);
 
     if (st)
@@ -38,15 +39,23 @@ static mls_status read_params(params *p, const mls_config *c, const mls_setting 
     return mls_head_ranks(&p->rank, c, s, err);
 }
 
-static mls_status layout(const mls_config *config, const mls_setting *s,
-                         mls_cache_layout *out, mls_err *err)
+static mls_status sized(const mls_config *c, const mls_parsed *parsed, mls_err *err)
 {
-    params p;
-    mls_status st = read_params(&p, config, s, err);
+    const params *p = parsed->params;
 
-    if (!st && p.energy > 0.0)
-        st = mls_needs_weights(s, "the rank of an energy", err);
-    return st ? st : mls_head_layout(&p.rank, config, s, out, err);
+    (void)c;
+    return p->energy > 0.0 ? mls_needs_weights(parsed, "the rank of an energy", err)
+                           : MLS_OK;
+}
+
+static mls_status shape(mls_latent_form *f, const mls_config *c,
+                        const mls_parsed *parsed, const void *plan, size_t l,
+                        mls_err *err)
+{
+    const params *p = parsed->params;
+
+    (void)plan;
+    return mls_head_shape(f, c, l, &p->rank, false, 0, err);
 }
 
 /*
@@ -105,22 +114,34 @@ static void ranks_by_energy(size_t rank[MLS_SIDES], const double *values,
     }
 }
 
-static mls_status build(const mls_method_input *in, const mls_setting *s,
-                        const void *plan, const mls_layer *layer,
-                        const mls_layer_stats *stats, mls_latent_form *out,
-                        mls_err *err)
+/* The shape once more, with ranks by energy. */
+static mls_status reshape(mls_latent_form *f, const mls_config *c, double energy,
+                          const double *values, mls_err *err)
 {
+    const size_t l = f->layer;
+    size_t by_energy[MLS_SIDES];
+    mls_head_rank rank;
+
+    ranks_by_energy(by_energy, values, c, energy);
+    for (size_t i = 0; i < MLS_SIDES * c->G; i++)
+        rank.of[i / c->G][i % c->G] = by_energy[i / c->G];
+    mls_latent_free(f);
+    return mls_head_shape(f, c, l, &rank, false, 0, err);
+}
+
+static mls_status build(const mls_method_input *in, const mls_parsed *parsed,
+                        const void *plan, const mls_layer *layer,
+                        const mls_layer_stats *stats, mls_latent_form *f, mls_err *err)
+{
+    const params *p = parsed->params;
     const mls_config *c = in->config;
     const size_t G = c->G, D = c->D;
     const double zero[MLS_DIM_MAX] = {0};
     double *second = NULL, *vectors = NULL, *values = NULL;
-    params p;
-    mls_status st;
+    mls_status st = mls_needs_capture(parsed->method->name, stats, err);
 
     (void)plan;
-    *out = (mls_latent_form){0};
-    if ((st = read_params(&p, c, s, err)) ||
-        (st = mls_needs_capture(s->method, stats, err)))
+    if (st)
         return st;
     /* First the keys' matrix, then those of values. */
     second = mls_calloc3(1 + G, D, D, sizeof *second);
@@ -136,24 +157,16 @@ static mls_status build(const mls_method_input *in, const mls_setting *s,
         goto done;
     for (size_t i = 0; !st && i < 1 + G; i++)
         st = mls_eigen(second + i * D * D, D, values + i * D, vectors + i * D * D, err);
-    if (st)
-        goto done;
-    if (p.energy > 0.0) {
-        size_t by_energy[MLS_SIDES];
-
-        ranks_by_energy(by_energy, values, c, p.energy);
-        for (size_t i = 0; i < MLS_SIDES * G; i++)
-            p.rank.of[i / G][i % G] = by_energy[i / G];
-    }
-    st = mls_project_begin(out, c, layer, 2 * G, err);
-    for (size_t i = 0; !st && i < 2 * G; i++) {
+    if (!st && p->energy > 0.0)
+        st = reshape(f, c, p->energy, values, err);
+    if (!st)
+        st = mls_project_start(f, c, layer, err);
+    for (size_t i = 0; !st && i < MLS_SIDES * G; i++) {
         const mls_rows rows = {i < G ? MLS_KEYS : MLS_VALUES, i % G, 1};
         const double *basis = vectors + (i < G ? 0 : 1 + i - G) * D * D;
 
-        st = mls_project_put(out, layer, i, &rows, basis, basis, zero,
-                             p.rank.of[rows.side][rows.first], err);
+        st = mls_project_put(f, layer, i, &rows, basis, basis, zero, err);
     }
-    st = mls_project_end(out, st, err);
 
 done:
     free(values);
@@ -246,7 +259,10 @@ const mls_method mls_method_eigen = {
     .exact = true,
     .identity = true,
     .fits_need_data = true,
-    .layout = layout,
+    .params_size = sizeof(params),
+    .read = read_params,
+    .sized = sized,
+    .shape = shape,
     .fit = fit,
     .fit_data = fit_data,
     .build = build,

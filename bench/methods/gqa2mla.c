@@ -3,110 +3,46 @@
  * their rotation, and the values; the up-projection repeats them for the query heads.
  * The cache is as large as before, but shared: tensor parallelism replicates it.
  */
-#include <stdlib.h>
-#include <string.h>
-
-#include "bench/frame/common_keys.h"
 #include "bench/frame/method.h"
-#include "common/base/checked.h"
+#include "bench/frame/project.h"
 
-static mls_status layout(const mls_config *config, const mls_setting *s,
-                         mls_cache_layout *out, mls_err *err)
+static mls_status shape(mls_latent_form *f, const mls_config *c, const mls_parsed *p,
+                        const void *plan, size_t l, mls_err *err)
 {
-    const size_t GD = config->G * config->D;
-    mls_common_keys k;
-    mls_status st = mls_common_convert(out, &k, config, s, err);
+    const mls_status st = mls_project_shape(f, c, l, MLS_SIDES, err);
 
-    for (size_t l = 0; l < config->L && !st; l++) {
-        mls_cache_layer *layer = &out->layer[l];
+    (void)p, (void)plan;
+    for (size_t i = 0; !st && i < MLS_SIDES; i++) {
+        const mls_rows all = {i == MLS_KEYS ? MLS_KEYS : MLS_VALUES, 0, c->G};
 
-        if (!k.converted[l])
-            continue;
-        if (!(st = mls_cache_add(layer, MLS_PART_KEY_LATENT, GD, 1, true, &k.key, err)))
-            st = mls_cache_add(layer, MLS_PART_LATENT, GD, 1, true, &k.value, err);
+        mls_project_place(f, c, i, &all, c->G * c->D, false);
+        f->latent[i].down.biased = c->qkv_bias;
     }
+    for (size_t g = 0; !st && g < c->G; g++)
+        f->head[g].key.biased = f->head[g].value.biased = false;
     return st;
 }
 
-/* A copy of n floats; NULL stays NULL. */
-static float *copy(const float *x, size_t n, bool *failed)
-{
-    float *y = x ? mls_calloc3(n, 1, 1, sizeof *y) : NULL;
-
-    if (x && !y)
-        *failed = true;
-    if (y)
-        memcpy(y, x, n * sizeof *y);
-    return y;
-}
-
-/* (D, G D) with ones where row i meets number g D + i of the latent. */
-static float *repeat(size_t g, size_t G, size_t D, bool *failed)
-{
-    float *y = mls_calloc3(D, G * D, 1, sizeof *y);
-
-    if (!y)
-        *failed = true;
-    for (size_t i = 0; y && i < D; i++)
-        y[i * G * D + g * D + i] = 1.0F;
-    return y;
-}
-
-static mls_status build(const mls_method_input *in, const mls_setting *s,
+static mls_status build(const mls_method_input *in, const mls_parsed *p,
                         const void *plan, const mls_layer *layer,
-                        const mls_layer_stats *stats, mls_latent_form *out,
-                        mls_err *err)
+                        const mls_layer_stats *stats, mls_latent_form *f, mls_err *err)
 {
     const mls_config *c = in->config;
-    const size_t G = c->G, D = c->D, E = c->E;
-    const bool no_rope = c->layer[layer->index].no_rope;
-    bool failed = false;
-    mls_status st;
+    const size_t D = c->D, GD = c->G * D;
+    const mls_affine keys = mls_latent_keys(c, layer);
+    const mls_affine values = mls_latent_values(c, layer);
+    const mls_status st = mls_project_start(f, c, layer, err);
 
-    (void)s, (void)plan, (void)stats;
-    *out = (mls_latent_form){0};
-    if (layer->k_norm && no_rope)
-        return mls_fail(err, MLS_E_INPUT,
-                        "layer %zu has QK-norm without RoPE, which has no latent form",
-                        layer->index);
-    st = mls_latent_begin(out, c, layer, 2, 0, err);
+    (void)p, (void)plan, (void)stats;
     if (st)
         return st;
-    out->latent[0] = (mls_latent_vector){
-        .r = G * D,
-        .down.w = copy(layer->wk, G * D * E, &failed),
-        .down.b = copy(layer->bk, G * D, &failed),
-        .holds_keys = true,
-    };
-    out->latent[1] = (mls_latent_vector){
-        .r = G * D,
-        .down.w = copy(layer->wv, G * D * E, &failed),
-        .down.b = copy(layer->bv, G * D, &failed),
-        .holds_values = true,
-    };
-    for (size_t g = 0; g < G; g++)
-        out->head[g] = (mls_read_head){
-            .key_latent = 0,
-            .n_key = D,
-            .key.w = repeat(g, G, D, &failed),
-            .rotation = no_rope ? MLS_ROTATE_NEVER : MLS_ROTATE_AFTER_READ,
-            .rope_key = MLS_NONE,
-            .value_latent = 1,
-            .n_value = D,
-            .value.w = repeat(g, G, D, &failed),
-        };
-    out->query.w = copy(layer->wq, c->H * D * E, &failed);
-    out->query.b = copy(layer->bq, c->H * D, &failed);
-    out->q_norm = copy(layer->q_norm, D, &failed);
-    out->k_norm = copy(layer->k_norm, D, &failed);
-    if (failed)
-        st = mls_fail(err, MLS_E_NOMEM, "no memory for the latent form of layer %zu",
-                      layer->index);
-    if (!st)
-        st = mls_latent_check(out, err);
-    if (st)
-        mls_latent_free(out);
-    return st;
+    mls_affine_put(&f->latent[MLS_KEYS].down, 0, &keys, NULL, GD);
+    mls_affine_put(&f->latent[MLS_VALUES].down, 0, &values, NULL, GD);
+    for (size_t i = 0; i < GD; i++) { /* row i % D of head i / D is number i */
+        f->head[i / D].key.w[i % D * GD + i] = 1.0F;
+        f->head[i / D].value.w[i % D * GD + i] = 1.0F;
+    }
+    return MLS_OK;
 }
 
 const mls_method mls_method_gqa2mla = {
@@ -118,6 +54,6 @@ const mls_method mls_method_gqa2mla = {
     .full_rope = true,
     .exact = true,
     .identity = true,
-    .layout = layout,
+    .shape = shape,
     .build = build,
 };

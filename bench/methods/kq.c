@@ -14,6 +14,7 @@
  * rope key for all heads (bench/methods/kq_shared.c).
  */
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,8 +30,9 @@ enum { WEIGHT_OUTPUT, WEIGHT_QUERY };
 static const char *const weight_words[] = {"output", "query", NULL};
 
 typedef struct params {
-    bool after;  /* rope=after: all keys rotated after reading */
-    bool shared; /* rope=shared: one rope key for all heads */
+    bool after;                  /* rope=after: all keys rotated after reading */
+    bool shared;                 /* rope=shared: one rope key for all heads */
+    char rule[MLS_SETTING_WORD]; /* else the rule that chooses chunks */
     size_t chunks, rank, weight;
     size_t rope_dim, fold; /* of the shared rope key */
     double balance;
@@ -70,14 +72,14 @@ static mls_status read_shared(params *p, const mls_config *c, const mls_setting 
     return st;
 }
 
-static mls_status read_params(params *p, const mls_config *c, const mls_setting *s,
+static mls_status read_params(void *params_, const mls_config *c, const mls_setting *s,
                               mls_err *err)
 {
+    params *p = params_;
     const char *rope = mls_setting_get(s, "rope");
     const size_t C = c->D / 2;
     mls_status st;
 
-    *p = (params){0};
     p->after = !rope || strcmp(rope, "after") == 0;
     p->shared = rope && strcmp(rope, "shared") == 0;
     if ((p->after || p->shared) && mls_setting_get(s, "chunks"))
@@ -90,6 +92,7 @@ static mls_status read_params(params *p, const mls_config *c, const mls_setting 
     if (p->shared && (st = read_shared(p, c, s, err)))
         return st;
     if (!p->after && !p->shared) {
+        snprintf(p->rule, sizeof p->rule, "%s", rope);
         if ((st = mls_setting_size(s, "chunks", C < 8 ? 1 : C / 8, 0, MLS_DIM_MAX,
                                    &p->chunks, err)) ||
             (st = mls_at_most(s, "chunks", p->chunks, C, "the chunks of a head", err)))
@@ -107,30 +110,53 @@ static mls_status read_params(params *p, const mls_config *c, const mls_setting 
     return mls_setting_real(s, "balance", 1.0, 1e-6, 1e6, &p->balance, err);
 }
 
-static mls_status layout(const mls_config *config, const mls_setting *s,
-                         mls_cache_layout *out, mls_err *err)
+static mls_kq_shared shared_of(const params *p)
 {
-    mls_common_keys k;
-    params p;
+    return (mls_kq_shared){.rope_dim = p->rope_dim,
+                           .fold = p->fold,
+                           .rank = p->rank,
+                           .balance = p->balance};
+}
+
+static mls_status shape(mls_latent_form *f, const mls_config *c,
+                        const mls_parsed *parsed, const void *plan, size_t l,
+                        mls_err *err)
+{
+    const params *p = parsed->params;
+    const bool rotates = !c->layer[l].no_rope;
+    const size_t chunks = rotates ? p->chunks : 0;
+    size_t count[MLS_HEADS_MAX];
     mls_status st;
 
-    if ((st = mls_common_convert(out, &k, config, s, err)) ||
-        (st = read_params(&p, config, s, err)) || (st = mls_common_joint(&k, s, err)))
-        return st;
-    for (size_t l = 0; l < config->L && !st; l++) {
-        const size_t d_r = config->layer[l].no_rope ? 0 : 2 * p.chunks;
+    (void)plan;
+    if (p->shared && rotates) {
+        const mls_kq_shared how = shared_of(p);
 
-        if (!k.converted[l])
-            continue;
-        st = p.shared ? mls_cache_add(&out->layer[l], MLS_PART_ROPE_KEY, p.rope_dim, 1,
-                                      true, &k.rope_key, err)
-                      : mls_cache_add(&out->layer[l], MLS_PART_ROPE_KEY, d_r, config->G,
-                                      false, &k.rope_key, err);
-        if (!st)
-            st = mls_cache_add(&out->layer[l], MLS_PART_LATENT, p.rank, 1, true,
-                               &k.latent, err);
+        return mls_kq_shared_shape(f, &how, c, l, err);
     }
-    return st;
+    for (size_t g = 0; g < c->G; g++)
+        count[g] = chunks;
+    st = mls_partial_begin(f, c, l, count, 1, err);
+    if (st)
+        return st;
+    f->latent[0] = (mls_latent_vector){.r = p->rank,
+                                       .down = mls_affine_shape(p->rank, c->E, true),
+                                       .holds_keys = true,
+                                       .holds_values = true,
+                                       .n_tail = 2 * c->G * (c->D - chunks) + 1};
+    for (size_t g = 0; g < c->G; g++) {
+        mls_read_head *h = &f->head[g];
+
+        if (h->n_key) {
+            h->key_latent = 0;
+            h->rotation =
+                p->after && rotates ? MLS_ROTATE_AFTER_READ : MLS_ROTATE_NEVER;
+            h->key = mls_affine_shape(h->n_key, p->rank, true);
+        }
+        h->value_latent = 0;
+        h->value = mls_affine_shape(h->n_value, p->rank, true);
+    }
+    return MLS_OK;
 }
 
 /*
@@ -182,82 +208,63 @@ static mls_status fill(mls_latent_form *f, const mls_config *c, const mls_layer 
                        const mls_layer_stats *stats, const mls_selection *chosen,
                        const mls_sensitivity *weight, const params *p, mls_err *err)
 {
-    const bool turn = p->after && !c->layer[layer->index].no_rope;
     mls_kq_stack y = {0};
-    size_t m = 0, at = 0;
-    mls_status st;
+    size_t at = 0;
+    mls_status st = mls_kq_stack_new(&y, f->latent[0].n_tail - 1, c->E, err);
 
-    for (size_t g = 0; g < c->G; g++)
-        m += 2 * c->D - 2 * chosen->count[g];
-    st = mls_kq_stack_new(&y, m, c->E, err);
     if (!st)
         st = stack(&y, c, layer, chosen, weight, p, err);
     if (!st)
-        st = mls_kq_stack_reduce(&y, f, p->rank, stats, err);
+        st = mls_kq_stack_reduce(&y, f, stats, err);
     for (size_t g = 0; !st && g < f->G; g++) {
         mls_read_head *h = &f->head[g];
 
-        if (h->n_key) {
-            h->key_latent = 0;
-            h->rotation = turn ? MLS_ROTATE_AFTER_READ : MLS_ROTATE_NEVER;
-            st = mls_kq_stack_read(&y, at, h->n_key, &h->key.w, &h->key.b, err);
-            at += h->n_key;
-        }
-        h->value_latent = 0;
-        if (!st)
-            st = mls_kq_stack_read(&y, at, h->n_value, &h->value.w, &h->value.b, err);
-        at += h->n_value;
+        if (h->n_key)
+            mls_kq_stack_read(&y, at, &h->key);
+        mls_kq_stack_read(&y, at + h->n_key, &h->value);
+        at += h->n_key + h->n_value;
     }
     mls_kq_stack_free(&y);
     return st;
 }
 
-static mls_status build(const mls_method_input *in, const mls_setting *s,
+static mls_status build(const mls_method_input *in, const mls_parsed *parsed,
                         const void *plan, const mls_layer *layer,
-                        const mls_layer_stats *stats, mls_latent_form *out,
-                        mls_err *err)
+                        const mls_layer_stats *stats, mls_latent_form *f, mls_err *err)
 {
+    const params *p = parsed->params;
     const mls_config *c = in->config;
     mls_selection chosen = {0};
     mls_sensitivity own = {0};
     const mls_sensitivity *weight = &own;
-    params p;
     mls_status st;
 
     (void)plan;
-    *out = (mls_latent_form){0};
-    st = read_params(&p, c, s, err);
-    if (st)
-        return st;
     if (!stats || !in->capture)
-        return mls_fail(err, MLS_E_INPUT,
-                        "kq chooses directions by data; it needs --capture RUN.h5, "
-                        "written by mlascope capture");
-    st = p.weight == WEIGHT_OUTPUT
+        return mls_needs_capture(parsed->method->name, NULL, err);
+    st = p->weight == WEIGHT_OUTPUT
              ? mls_shared_sensitivity(&weight, in->capture, layer, in->pool, err)
              : mls_kq_query_weights(&own, c, layer, stats,
                                     mls_capture_length(in->capture), err);
-    if (!st && p.shared && !c->layer[layer->index].no_rope) {
-        const mls_kq_shared how = {.rope_dim = p.rope_dim,
-                                   .fold = p.fold,
-                                   .rank = p.rank,
-                                   .balance = p.balance};
+    if (!st && p->shared && !c->layer[layer->index].no_rope) {
+        const mls_kq_shared how = shared_of(p);
 
         st = mls_partial_absorbs(layer, err);
         if (!st)
-            st = mls_kq_shared_form(out, &how, c, layer, stats, weight, err);
+            st = mls_kq_shared_fill(f, &how, c, layer, stats, weight, err);
     } else if (!st) {
-        st = p.after || p.shared ? mls_selection_new(&chosen, c->G, c->D / 2, err)
-                                 : mls_partial_select(&chosen, in, s, "2-norm",
-                                                      p.chunks, layer, stats, err);
+        st = p->after || p->shared
+                 ? mls_selection_new(&chosen, c->G, c->D / 2, err)
+                 : mls_partial_select(&chosen, parsed->method->name, in, p->rule,
+                                      p->chunks, layer, stats, err);
         if (!st)
-            st = mls_partial_begin(out, c, layer, &chosen, 1, err);
+            st = mls_partial_start(f, c, layer, &chosen, err);
         if (!st)
-            st = fill(out, c, layer, stats, &chosen, weight, &p, err);
+            st = fill(f, c, layer, stats, &chosen, weight, p, err);
     }
     mls_sensitivity_free(&own);
     mls_selection_free(&chosen);
-    return mls_partial_end(out, st, err);
+    return st;
 }
 
 static void fit(const mls_config *c, size_t elements, mls_fits *out)
@@ -289,7 +296,9 @@ const mls_method mls_method_kq = {
     .exact = true,
     .identity = true,
     .fits_need_data = true,
-    .layout = layout,
+    .params_size = sizeof(params),
+    .read = read_params,
+    .shape = shape,
     .fit = fit,
     .build = build,
 };

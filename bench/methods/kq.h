@@ -31,13 +31,12 @@ void mls_kq_stack_free(mls_kq_stack *y); /* {0} is accepted */
 mls_status mls_kq_stack_weigh(mls_kq_stack *y, size_t at, const double *weight,
                               size_t n, mls_err *err);
 
-/** Latent 0 of the form holds y in r numbers; y->up reads it back. */
-mls_status mls_kq_stack_reduce(mls_kq_stack *y, mls_latent_form *f, size_t r,
+/** Fill latent 0 of the form, which holds y; y->up reads it back. */
+mls_status mls_kq_stack_reduce(mls_kq_stack *y, mls_latent_form *f,
                                const mls_layer_stats *stats, mls_err *err);
 
-/** Rows first .. first+n-1 of the read-back and their means; released by the form. */
-mls_status mls_kq_stack_read(const mls_kq_stack *y, size_t first, size_t n, float **up,
-                             float **bias, mls_err *err);
+/** The map `up` reads rows first .. of the stack back, means as its bias. */
+void mls_kq_stack_read(const mls_kq_stack *y, size_t first, mls_affine *up);
 
 /**
  * weight=query: logits count by the queries' second moment, turned over the causal
@@ -57,13 +56,16 @@ typedef struct mls_kq_shared {
     double balance;  /* factor of what errors in values cost */
 } mls_kq_shared;
 
+mls_status mls_kq_shared_shape(mls_latent_form *f, const mls_kq_shared *p,
+                               const mls_config *config, size_t l, mls_err *err);
+
 /**
- * @param weight    what errors in keys and values cost
- * @param[out] out  release with mls_latent_free(), also on error
+ * Fill that shape.
+ * @param weight  what errors in keys and values cost
  * @return MLS_OK, MLS_E_INPUT (rank beyond the rows, with the nearest possible),
  *         MLS_E_NOMEM or MLS_E_NUMERIC
  */
-mls_status mls_kq_shared_form(mls_latent_form *out, const mls_kq_shared *p,
+mls_status mls_kq_shared_fill(mls_latent_form *f, const mls_kq_shared *p,
                               const mls_config *c, const mls_layer *layer,
                               const mls_layer_stats *stats,
                               const mls_sensitivity *weight, mls_err *err);

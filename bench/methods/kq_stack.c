@@ -1,4 +1,5 @@
 /* The latent of kq: leading directions of B^1/2 Cov(y) B^1/2. */
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -96,26 +97,17 @@ static void weigh(double *a, double *scratch, const mls_kq_stack *y, const doubl
 
 /* down = U B^1/2 W, its bias U B^1/2 (b - mean): so that c has mean 0. */
 static mls_status set_down(mls_latent_vector *v, const mls_kq_stack *y,
-                           const double *u_root, size_t r, mls_err *err)
+                           const double *u_root, mls_err *err)
 {
-    const size_t m = y->m, E = y->E;
-    double *w = mls_calloc3(m, E, 1, sizeof *w);
-    double *down = mls_calloc3(r, E, 1, sizeof *down);
+    const size_t m = y->m, E = y->E, r = v->r;
+    double *w = mls_calloc3(m + r, E, 1, sizeof *w), *down;
 
-    v->r = r;
-    v->holds_keys = v->holds_values = true;
-    v->down.w = mls_calloc3(r, E, 1, sizeof *v->down.w);
-    v->down.b = mls_calloc3(r, 1, 1, sizeof *v->down.b);
-    if (!w || !down || !v->down.w || !v->down.b) {
-        free(w);
-        free(down);
+    if (!w)
         return no_memory(err);
-    }
-    for (size_t i = 0; i < m * E; i++)
-        w[i] = (double)y->w[i];
+    down = w + m * E;
+    mls_widen(w, y->w, m * E);
     mls_matmul(down, u_root, false, w, false, r, E, m);
-    for (size_t i = 0; i < r * E; i++)
-        v->down.w[i] = (float)down[i];
+    mls_affine_put_double(&v->down, 0, down, NULL, r);
     for (size_t i = 0; i < r; i++) {
         double sum = 0;
 
@@ -124,15 +116,14 @@ static mls_status set_down(mls_latent_vector *v, const mls_kq_stack *y,
         v->down.b[i] = (float)sum;
     }
     free(w);
-    free(down);
     return MLS_OK;
 }
 
-mls_status mls_kq_stack_reduce(mls_kq_stack *y, mls_latent_form *f, size_t r,
+mls_status mls_kq_stack_reduce(mls_kq_stack *y, mls_latent_form *f,
                                const mls_layer_stats *stats, mls_err *err)
 {
-    const size_t m = y->m;
     mls_latent_vector *v = &f->latent[0];
+    const size_t m = y->m, r = v->r;
     double *cov = mls_calloc3(m, m, 1, sizeof *cov);
     double *weighted = mls_calloc3(m, m, 1, sizeof *weighted);
     double *vectors = mls_calloc3(m, m, 1, sizeof *vectors);
@@ -141,9 +132,8 @@ mls_status mls_kq_stack_reduce(mls_kq_stack *y, mls_latent_form *f, size_t r,
 
     y->r = r;
     y->up = mls_calloc3(m, r, 1, sizeof *y->up);
-    v->tail = mls_calloc3(m + 1, 1, 1, sizeof *v->tail);
-    v->n_tail = m + 1;
-    if (!cov || !weighted || !vectors || !values || !y->up || !v->tail) {
+    assert(v->n_tail == m + 1);
+    if (!cov || !weighted || !vectors || !values || !y->up) {
         st = no_memory(err);
         goto done;
     }
@@ -158,7 +148,7 @@ mls_status mls_kq_stack_reduce(mls_kq_stack *y, mls_latent_form *f, size_t r,
         v->tail[i] = v->tail[i + 1] + fmax(values[i], 0);
     mls_matmul(cov, vectors, false, y->root, false, r, m, m); /* U B^1/2 */
     mls_matmul(y->up, y->inverse, false, vectors, true, m, r, m);
-    st = set_down(&f->latent[0], y, cov, r, err);
+    st = set_down(v, y, cov, err);
 
 done:
     free(cov);
@@ -168,16 +158,7 @@ done:
     return st;
 }
 
-mls_status mls_kq_stack_read(const mls_kq_stack *y, size_t first, size_t n, float **up,
-                             float **bias, mls_err *err)
+void mls_kq_stack_read(const mls_kq_stack *y, size_t first, mls_affine *up)
 {
-    *up = mls_calloc3(n, y->r, 1, sizeof **up);
-    *bias = mls_calloc3(n, 1, 1, sizeof **bias);
-    if (!*up || !*bias)
-        return no_memory(err);
-    for (size_t i = 0; i < n * y->r; i++)
-        (*up)[i] = (float)y->up[first * y->r + i];
-    for (size_t i = 0; i < n; i++)
-        (*bias)[i] = (float)y->mean[first + i];
-    return MLS_OK;
+    mls_affine_put_double(up, 0, y->up + first * y->r, y->mean + first, up->rows);
 }

@@ -20,13 +20,17 @@
 /* Directions weighed below this share of the heaviest count as this: S^-1 in float. */
 static const double weight_floor = 1e-6;
 
-static mls_status layout(const mls_config *config, const mls_setting *s,
-                         mls_cache_layout *out, mls_err *err)
+static mls_status read_params(void *params, const mls_config *c, const mls_setting *s,
+                              mls_err *err)
 {
-    mls_head_rank rank;
-    const mls_status st = mls_head_ranks(&rank, config, s, err);
+    return mls_head_ranks(params, c, s, err);
+}
 
-    return st ? st : mls_head_layout(&rank, config, s, out, err);
+static mls_status shape(mls_latent_form *f, const mls_config *c, const mls_parsed *p,
+                        const void *plan, size_t l, mls_err *err)
+{
+    (void)plan;
+    return mls_head_shape(f, c, l, p->params, true, c->D + 1, err);
 }
 
 /* What errors of KV head g cost: queries' second moment, or the output projection. */
@@ -84,23 +88,20 @@ done:
     return st;
 }
 
-static mls_status build(const mls_method_input *in, const mls_setting *s,
+static mls_status build(const mls_method_input *in, const mls_parsed *p,
                         const void *plan, const mls_layer *layer,
-                        const mls_layer_stats *stats, mls_latent_form *out,
-                        mls_err *err)
+                        const mls_layer_stats *stats, mls_latent_form *f, mls_err *err)
 {
     const mls_config *c = in->config;
     const size_t G = c->G, D = c->D;
     const double zero[MLS_DIM_MAX] = {0};
     double values[MLS_DIM_MAX];
-    mls_head_rank rank;
     double *all;
     mls_status st;
 
     (void)plan;
-    *out = (mls_latent_form){0};
-    if ((st = mls_head_ranks(&rank, c, s, err)) ||
-        (st = mls_needs_capture(s->method, stats, err)))
+    if ((st = mls_needs_capture(p->method->name, stats, err)) ||
+        (st = mls_project_start(f, c, layer, err)))
         return st;
     all = mls_calloc3(3, D, D, sizeof *all);
     if (!all)
@@ -108,27 +109,20 @@ static mls_status build(const mls_method_input *in, const mls_setting *s,
                         layer->index);
     double *weight = all, *down = all + D * D, *read = all + 2 * D * D;
 
-    st = mls_project_begin(out, c, layer, 2 * G, err);
-    for (size_t i = 0; !st && i < 2 * G; i++) {
+    for (size_t i = 0; !st && i < MLS_SIDES * G; i++) {
         const mls_rows rows = {i < G ? MLS_KEYS : MLS_VALUES, i % G, 1};
         const double *second =
             (i < G ? stats->k_rot_second : stats->v_second) + rows.first * D * D;
 
         weigh(weight, rows.side, c, layer, stats, rows.first);
-        const size_t r = rank.of[rows.side][rows.first];
-
         st = weighted_basis(down, read, values, weight, second, D, err);
         if (!st)
-            st = i < G
-                     ? mls_project_put_rotated(out, c, layer, i, rows.first, down, read,
-                                               NULL, r, err)
-                     : mls_project_put(out, layer, i, &rows, down, read, zero, r, err);
+            st = mls_project_put(f, layer, i, &rows, down, read, zero, err);
         if (!st)
-            st = mls_tail_of(&out->latent[i].tail, values, D, err);
-        out->latent[i].n_tail = st ? 0 : D + 1;
+            mls_tail_of(f->latent[i].tail, values, D);
     }
     free(all);
-    return mls_project_end(out, st, err);
+    return st;
 }
 
 static void fit(const mls_config *c, size_t elements, mls_fits *out)
@@ -149,7 +143,9 @@ const mls_method mls_method_kqsvd = {
     .exact = true,
     .identity = true,
     .fits_need_data = true,
-    .layout = layout,
+    .params_size = sizeof(mls_head_rank),
+    .read = read_params,
+    .shape = shape,
     .fit = fit,
     .build = build,
 };

@@ -37,9 +37,10 @@ typedef struct plan {
     int share[MLS_LAYERS_MAX];
 } plan;
 
-static mls_status read_params(params *p, const mls_config *c, const mls_setting *s,
+static mls_status read_params(void *params_, const mls_config *c, const mls_setting *s,
                               mls_err *err)
 {
+    params *p = params_;
     bool may[MLS_LAYERS_MAX];
     size_t n = 0;
     mls_status st;
@@ -56,37 +57,39 @@ static mls_status read_params(params *p, const mls_config *c, const mls_setting 
                        "the layers that have an earlier one", err);
 }
 
-/*
- * Which layers share follows from the data, but when all cache the same, not how much.
- */
-static mls_status layout(const mls_config *config, const mls_setting *s,
-                         mls_cache_layout *out, mls_err *err)
+/* When windows differ, the size follows from which layers share. */
+static mls_status sized(const mls_config *c, const mls_parsed *p, mls_err *err)
 {
-    bool may[MLS_LAYERS_MAX];
-    mls_common_keys k;
-    params p;
-    mls_status st;
-
-    if (config->mla_kv_lora_rank)
-        return mls_common_convert(out, &k, config, s, err);
-    if ((st = mls_common_layout(out, &k, config, s, err)) ||
-        (st = read_params(&p, config, s, err)) ||
-        (st = mls_setting_layers(s, config->L, may, err)))
-        return st;
-    for (size_t l = 1; l < config->L; l++)
-        if (out->layer[l].window != out->layer[0].window)
+    for (size_t l = 1; l < c->L; l++)
+        if (c->layer[l].window != c->layer[0].window)
             return mls_fail(err, MLS_E_INPUT,
                             "%s: layers %d and %zu cache different numbers of tokens, "
                             "so the size follows from which layers share: it needs the "
                             "weights",
-                            s->method, 0, l);
-    for (size_t l = config->L; l-- > 1 && p.layers_shared > 0;) {
-        if (!may[l])
-            continue;
-        out->layer[l].shares_other = true;
-        p.layers_shared--;
-    }
+                            p->method->name, 0, l);
     return MLS_OK;
+}
+
+/*
+ * Which layers share follows from the data, but when all cache the same, not how much:
+ * without a plan the last ones do.
+ */
+static mls_status shape(mls_latent_form *f, const mls_config *c,
+                        const mls_parsed *parsed, const void *all, size_t l,
+                        mls_err *err)
+{
+    const params *p = parsed->params;
+    const plan *made = all;
+    const mls_status st = mls_latent_identity_shape(f, c, l, err);
+    size_t later = 0;
+
+    for (size_t i = l + 1; i < c->L; i++)
+        later += parsed->common.converted[i];
+    if (!st && made)
+        f->share_layer = made->share[l];
+    else if (!st && l > 0 && later < p->layers_shared)
+        f->share_layer = 0;
+    return st;
 }
 
 /* --- Distances --- */
@@ -318,33 +321,29 @@ static mls_status choose(plan *made, const params *p, const mls_method_input *in
     return st;
 }
 
-static mls_status prepare(const mls_method_input *in, const mls_setting *s, void **out,
-                          mls_err *err)
+static mls_status prepare(const mls_method_input *in, const mls_parsed *parsed,
+                          void **out, mls_err *err)
 {
+    const params *p = parsed->params;
     const size_t L = in->config->L;
-    bool may[MLS_LAYERS_MAX];
     size_t n;
-    params p;
-    mls_status st;
+    mls_status st = MLS_OK;
 
-    if ((st = read_params(&p, in->config, s, err)) ||
-        (st = mls_setting_layers(s, L, may, err)))
-        return st;
     if (!in->model || !in->capture || mls_capture_windows(in->capture) == 0)
         return mls_fail(
             err, MLS_E_INPUT,
             "%s compares caches; it needs the model and a capture file with "
             "windows (mlascope capture)",
-            s->method);
+            parsed->method->name);
     plan *made = calloc(1, sizeof *made);
     pair *pairs = mls_calloc3(L, L, 1, sizeof *pairs);
 
     if (!made || !pairs)
         st = mls_fail(err, MLS_E_NOMEM, "no memory to compare %zu layers", L);
     if (!st)
-        st = sort_pairs(pairs, &n, p.norm, in, may, err);
+        st = sort_pairs(pairs, &n, p->norm, in, parsed->common.converted, err);
     if (!st)
-        st = choose(made, &p, in, pairs, n, err);
+        st = choose(made, p, in, pairs, n, err);
     free(pairs);
     if (st) {
         free(made);
@@ -361,18 +360,12 @@ static int shares(const void *all, size_t l)
     return p->share[l];
 }
 
-static mls_status build(const mls_method_input *in, const mls_setting *s,
+static mls_status build(const mls_method_input *in, const mls_parsed *p,
                         const void *all, const mls_layer *layer,
-                        const mls_layer_stats *stats, mls_latent_form *out,
-                        mls_err *err)
+                        const mls_layer_stats *stats, mls_latent_form *f, mls_err *err)
 {
-    const plan *p = all;
-    const mls_status st = mls_latent_identity(out, in->config, layer, err);
-
-    (void)s, (void)stats;
-    if (!st)
-        out->share_layer = p->share[layer->index];
-    return st;
+    (void)p, (void)all, (void)stats;
+    return mls_latent_identity_fill(f, in->config, layer, err);
 }
 
 static void fit(const mls_config *c, size_t elements, mls_fits *out)
@@ -394,7 +387,10 @@ const mls_method mls_method_kvsharer = {
     .exact = true,
     .identity = true,
     .fits_need_data = true,
-    .layout = layout,
+    .params_size = sizeof(params),
+    .read = read_params,
+    .sized = sized,
+    .shape = shape,
     .fit = fit,
     .prepare = prepare,
     .release = free,

@@ -57,9 +57,10 @@ static void lower(size_t *rank, const bool *may, size_t L, bool from_top, size_t
     }
 }
 
-static mls_status read_params(params *p, const mls_config *c, const mls_setting *s,
+static mls_status read_params(void *params_, const mls_config *c, const mls_setting *s,
                               mls_err *err)
 {
+    params *p = params_;
     const size_t rows = c->G * c->D, E = c->E, L = c->L;
     /* The largest rank with r (rows + E) < rows E. */
     const size_t break_even = (rows * E - 1) / (rows + E);
@@ -68,7 +69,6 @@ static mls_status read_params(params *p, const mls_config *c, const mls_setting 
     double reduction;
     mls_status st;
 
-    *p = (params){0};
     if ((st = mls_setting_word(s, "rule", rule_words, &rule, err)) ||
         (st = mls_setting_word(s, "init", init_words, &p->init, err)) ||
         (st = mls_setting_size(s, "skip", mls_least(2, L - 1), 0, L - 1, &skip, err)) ||
@@ -113,29 +113,21 @@ static mls_status read_params(params *p, const mls_config *c, const mls_setting 
     return MLS_OK;
 }
 
-static mls_status layout(const mls_config *config, const mls_setting *s,
-                         mls_cache_layout *out, mls_err *err)
+static mls_status shape(mls_latent_form *f, const mls_config *c,
+                        const mls_parsed *parsed, const void *plan, size_t l,
+                        mls_err *err)
 {
-    mls_common_keys k;
-    params p;
+    const params *p = parsed->params;
     mls_status st;
 
-    if ((st = mls_common_layout(out, &k, config, s, err)) ||
-        (st = read_params(&p, config, s, err)))
-        return st;
-    if (config->mla_kv_lora_rank)
-        return mls_common_convert(out, &k, config, s, err);
-    for (size_t l = 0; l < config->L && !st; l++) {
-        mls_cache_layer *layer = &out->layer[l];
+    (void)plan;
+    if (p->rank[l] == 0)
+        return mls_latent_identity_shape(f, c, l, err);
+    st = mls_project_shape(f, c, l, MLS_SIDES, err);
+    for (size_t i = 0; !st && i < MLS_SIDES; i++) {
+        const mls_rows all = {i == MLS_KEYS ? MLS_KEYS : MLS_VALUES, 0, c->G};
 
-        if (p.rank[l] == 0)
-            continue;
-        layer->n_parts = 0;
-        st = mls_cache_add(layer, MLS_PART_KEY_LATENT, p.rank[l], 1, config->G > 1,
-                           &k.key, err);
-        if (!st)
-            st = mls_cache_add(layer, MLS_PART_LATENT, p.rank[l], 1, config->G > 1,
-                               &k.value, err);
+        mls_project_place(f, c, i, &all, p->rank[l], false);
     }
     return st;
 }
@@ -145,8 +137,7 @@ static mls_status layout(const mls_config *config, const mls_setting *s,
  * W W^T are S^2.
  */
 static mls_status put_weights(mls_latent_form *f, const mls_config *c,
-                              const mls_layer *layer, mls_side side, size_t r,
-                              mls_err *err)
+                              const mls_layer *layer, mls_side side, mls_err *err)
 {
     const mls_metric metric = {MLS_METRIC_WEIGHTS, 0, 0};
     const mls_rows rows = {side, 0, c->G};
@@ -161,6 +152,7 @@ static mls_status put_weights(mls_latent_form *f, const mls_config *c,
         goto done;
     }
     double *G = all, *down = all + m * m, *up = all + 2 * m * m;
+    const size_t r = f->latent[side].r;
 
     st = mls_metric_matrix(G, &metric, c, layer, NULL, &rows, err);
     if (!st)
@@ -174,8 +166,7 @@ static mls_status put_weights(mls_latent_form *f, const mls_config *c,
         }
     }
     if (!st)
-        st = mls_project_put(f, layer, side == MLS_KEYS ? 0 : 1, &rows, down, up, NULL,
-                             r, err);
+        st = mls_project_put(f, layer, side, &rows, down, up, NULL, err);
 
 done:
     free(values);
@@ -183,33 +174,32 @@ done:
     return st;
 }
 
-static mls_status build(const mls_method_input *in, const mls_setting *s,
+static mls_status build(const mls_method_input *in, const mls_parsed *parsed,
                         const void *plan, const mls_layer *layer,
-                        const mls_layer_stats *stats, mls_latent_form *out,
-                        mls_err *err)
+                        const mls_layer_stats *stats, mls_latent_form *f, mls_err *err)
 {
+    const params *p = parsed->params;
     const mls_config *c = in->config;
-    params p;
-    mls_status st = read_params(&p, c, s, err);
+    const mls_metric metric = {
+        p->init == INIT_FEATURES ? MLS_METRIC_COVARIANCE : MLS_METRIC_WEIGHTS, 0, 0};
+    mls_status st = MLS_OK;
 
     (void)plan;
-    *out = (mls_latent_form){0};
-    if (st)
-        return st;
-    const size_t r = p.rank[layer->index];
-    if (r == 0)
-        return mls_latent_identity(out, c, layer, err);
-    if (p.init == INIT_FEATURES) {
-        const mls_projection projection = {
-            "lillama", {MLS_METRIC_COVARIANCE, 0, 0}, c->G};
-        const size_t rank[MLS_SIDES] = {r, r};
+    if (p->rank[layer->index] == 0)
+        return mls_latent_identity_fill(f, c, layer, err);
+    if (p->init == INIT_FEATURES)
+        st = mls_needs_capture(parsed->method->name, stats, err);
+    if (!st)
+        st = mls_project_start(f, c, layer, err);
+    for (size_t i = 0; !st && i < MLS_SIDES; i++) {
+        const mls_side side = i == MLS_KEYS ? MLS_KEYS : MLS_VALUES;
+        const mls_rows all = {side, 0, c->G};
 
-        return mls_projection_form(out, &projection, rank, in, layer, stats, err);
+        st = p->init == INIT_FEATURES
+                 ? mls_project_pca(f, &metric, i, &all, c, layer, stats, err)
+                 : put_weights(f, c, layer, side, err);
     }
-    st = mls_project_begin(out, c, layer, MLS_SIDES, err);
-    for (size_t i = 0; !st && i < MLS_SIDES; i++)
-        st = put_weights(out, c, layer, i == MLS_KEYS ? MLS_KEYS : MLS_VALUES, r, err);
-    return mls_project_end(out, st, err);
+    return st;
 }
 
 static void fit(const mls_config *c, size_t elements, mls_fits *out)
@@ -230,7 +220,9 @@ const mls_method mls_method_lillama = {
     .plain_keys = true,
     .exact = false,
     .identity = true,
-    .layout = layout,
+    .params_size = sizeof(params),
+    .read = read_params,
+    .shape = shape,
     .fit = fit,
     .build = build,
 };

@@ -20,52 +20,8 @@ static const double sigma_floor = 1e-6;
 
 typedef struct params {
     mls_projection projection;
-    size_t rule;
-    size_t rank[MLS_SIDES];
     size_t least, most; /* d_min, d_max of the rule */
 } params;
-
-static mls_status read_params(params *p, const mls_config *c, const mls_setting *s,
-                              mls_err *err)
-{
-    mls_status st;
-
-    *p = (params){.projection = {"lorc", {MLS_METRIC_WEIGHTS, 0, 0}, c->G}};
-    if ((st = mls_setting_word(s, "rule", rule_words, &p->rule, err)))
-        return st;
-    if (p->rule == RULE_UNIFORM) {
-        if (mls_setting_get(s, "dmin") || mls_setting_get(s, "dmax"))
-            return mls_fail(err, MLS_E_INPUT,
-                            "%s: dmin and dmax belong to rule=cond-unverified",
-                            s->method);
-        return mls_projection_ranks(p->rank, &p->projection, c, s, err);
-    }
-    if (mls_setting_get(s, "rank") || mls_setting_get(s, "rank_k") ||
-        mls_setting_get(s, "rank_v"))
-        return mls_fail(err, MLS_E_INPUT,
-                        "%s: rule=cond-unverified takes dmin and dmax, not a rank",
-                        s->method);
-
-    const size_t full = mls_projection_most(&p->projection, c);
-    if ((st = mls_setting_size(s, "dmax", full, 1, MLS_WIDTH_MAX, &p->most, err)) ||
-        (st = mls_at_most(s, "dmax", p->most, full, "the rank of keys and values",
-                          err)) ||
-        (st = mls_setting_size(s, "dmin", (p->most + 1) / 2, 1, MLS_WIDTH_MAX,
-                               &p->least, err)))
-        return st;
-    return mls_at_most(s, "dmin", p->least, p->most, "which is dmax", err);
-}
-
-static mls_status layout(const mls_config *config, const mls_setting *s,
-                         mls_cache_layout *out, mls_err *err)
-{
-    params p;
-    mls_status st = read_params(&p, config, s, err);
-
-    if (!st && p.rule == RULE_CONDITION)
-        st = mls_needs_weights(s, "the rank of a layer", err);
-    return st ? st : mls_projection_layout(&p.projection, p.rank, config, s, out, err);
-}
 
 /* ln kappa of W from the eigenvalues of W W^T (n), largest first. */
 static double log_condition(const double *values, size_t n)
@@ -113,30 +69,39 @@ static mls_status ranks_by_condition(mls_rank_plan *plan, const mls_spectra *spe
     return MLS_OK;
 }
 
-static mls_status prepare(const mls_method_input *in, const mls_setting *s, void **plan,
-                          mls_err *err)
+static mls_status read_params(void *params_, const mls_config *c, const mls_setting *s,
+                              mls_err *err)
 {
-    params p;
-    const mls_status st = read_params(&p, in->config, s, err);
+    params *p = params_;
+    const size_t full = mls_least(c->G * c->D, c->E);
+    size_t rule;
+    mls_status st = mls_setting_word(s, "rule", rule_words, &rule, err);
 
-    if (st || p.rule == RULE_UNIFORM)
+    if (st)
         return st;
-    return mls_rank_plan_make(plan, &p.projection, in, s, ranks_by_condition, &p, err);
-}
-
-static mls_status build(const mls_method_input *in, const mls_setting *s,
-                        const void *plan, const mls_layer *layer,
-                        const mls_layer_stats *stats, mls_latent_form *out,
-                        mls_err *err)
-{
-    params p;
-    const mls_status st = read_params(&p, in->config, s, err);
-
-    *out = (mls_latent_form){0};
-    return st ? st
-              : mls_projection_form(out, &p.projection,
-                                    mls_rank_plan_at(plan, layer->index, p.rank), in,
-                                    layer, stats, err);
+    p->projection =
+        (mls_projection){.heads = c->G,
+                         .by_data = rule == RULE_CONDITION,
+                         .rule = rule == RULE_CONDITION ? ranks_by_condition : NULL};
+    if (rule == RULE_UNIFORM) {
+        if (mls_setting_get(s, "dmin") || mls_setting_get(s, "dmax"))
+            return mls_fail(err, MLS_E_INPUT,
+                            "%s: dmin and dmax belong to rule=cond-unverified",
+                            s->method);
+        return mls_projection_ranks(&p->projection, c, s, err);
+    }
+    if (mls_setting_get(s, "rank") || mls_setting_get(s, "rank_k") ||
+        mls_setting_get(s, "rank_v"))
+        return mls_fail(err, MLS_E_INPUT,
+                        "%s: rule=cond-unverified takes dmin and dmax, not a rank",
+                        s->method);
+    if ((st = mls_setting_size(s, "dmax", full, 1, MLS_WIDTH_MAX, &p->most, err)) ||
+        (st = mls_at_most(s, "dmax", p->most, full, "the rank of keys and values",
+                          err)) ||
+        (st = mls_setting_size(s, "dmin", (p->most + 1) / 2, 1, MLS_WIDTH_MAX,
+                               &p->least, err)))
+        return st;
+    return mls_at_most(s, "dmin", p->least, p->most, "which is dmax", err);
 }
 
 /* The largest d_max, with half of it as d_min, whose ranks fit a total. */
@@ -170,17 +135,20 @@ static mls_status fit_data(const mls_method_input *in, size_t elements, mls_fits
 {
     target t = {.total = elements * in->config->L}, *const wanted = &t;
     mls_setting s;
+    mls_parsed p = {0};
     void *plan = NULL;
     mls_status st = mls_setting_parse(&s, "lorc rule=cond-unverified", err);
 
     if (!st)
-        st = read_params(&t.p, in->config, &s, err);
-    if (!st)
-        st =
-            mls_rank_plan_make(&plan, &t.p.projection, in, &s, find_most, &wanted, err);
+        st = mls_method_parse(&p, in->config, &s, err);
+    if (!st) {
+        t.p = *(const params *)p.params;
+        st = mls_rank_plan_make(&plan, &p, in, find_most, &wanted, err);
+    }
     if (!st && t.p.most > 0)
         mls_fits_add(out, "rule=cond-unverified dmax=%zu", t.p.most);
     mls_rank_plan_free(plan);
+    mls_parsed_free(&p);
     return st;
 }
 
@@ -194,10 +162,13 @@ const mls_method mls_method_lorc = {
     .full_rope = true,
     .exact = true,
     .identity = true,
-    .layout = layout,
+    .params_size = sizeof(params),
+    .read = read_params,
+    .sized = mls_projection_sized,
+    .shape = mls_projection_shape,
     .fit = mls_projection_fit,
     .fit_data = fit_data,
-    .prepare = prepare,
+    .prepare = mls_projection_prepare,
     .release = mls_rank_plan_free,
-    .build = build,
+    .build = mls_projection_build,
 };

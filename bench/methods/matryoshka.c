@@ -33,9 +33,10 @@ typedef struct plan {
     size_t *rank; /* (L, MLS_SIDES, G) */
 } plan;
 
-static mls_status read_params(params *p, const mls_config *c, const mls_setting *s,
+static mls_status read_params(void *params_, const mls_config *c, const mls_setting *s,
                               mls_err *err)
 {
+    params *p = params_;
     const size_t D = c->D;
     mls_status st;
 
@@ -48,15 +49,27 @@ static mls_status read_params(params *p, const mls_config *c, const mls_setting 
     return mls_head_ranks(&p->rank, c, s, err);
 }
 
-static mls_status layout(const mls_config *config, const mls_setting *s,
-                         mls_cache_layout *out, mls_err *err)
+static mls_status sized(const mls_config *c, const mls_parsed *parsed, mls_err *err)
 {
-    params p;
-    mls_status st = read_params(&p, config, s, err);
+    const params *p = parsed->params;
 
-    if (!st && p.alloc == ALLOC_GREEDY)
-        st = mls_needs_weights(s, "the rank of a head", err);
-    return st ? st : mls_head_layout(&p.rank, config, s, out, err);
+    (void)c;
+    return p->alloc == ALLOC_GREEDY
+               ? mls_needs_weights(parsed, "the rank of a head", err)
+               : MLS_OK;
+}
+
+static mls_status shape(mls_latent_form *f, const mls_config *c,
+                        const mls_parsed *parsed, const void *all, size_t l,
+                        mls_err *err)
+{
+    const params *p = parsed->params;
+    const plan *ranks = all;
+    mls_head_rank rank = p->rank;
+
+    for (size_t i = 0; ranks && i < MLS_SIDES * c->G; i++)
+        rank.of[i / c->G][i % c->G] = ranks->rank[l * MLS_SIDES * c->G + i];
+    return mls_head_shape(f, c, l, &rank, true, c->D + 1, err);
 }
 
 /* Covariance of one head's rotated keys or values. */
@@ -150,26 +163,24 @@ static void release(void *all)
     free(p);
 }
 
-static mls_status prepare(const mls_method_input *in, const mls_setting *s, void **out,
-                          mls_err *err)
+static mls_status prepare(const mls_method_input *in, const mls_parsed *parsed,
+                          void **out, mls_err *err)
 {
+    const params *p = parsed->params;
+    const bool *converted = parsed->common.converted;
     const mls_config *c = in->config;
     const size_t n = c->L * MLS_SIDES * c->G;
-    bool converted[MLS_LAYERS_MAX];
     size_t layers = 0, of_layer = 0;
-    params p;
-    mls_status st = read_params(&p, c, s, err);
+    mls_status st = MLS_OK;
 
-    if (st || p.alloc == ALLOC_UNIFORM)
-        return st;
+    if (p->alloc == ALLOC_UNIFORM)
+        return MLS_OK;
     if (!in->capture)
-        return mls_needs_capture(s->method, NULL, err);
-    if ((st = mls_setting_layers(s, c->L, converted, err)))
-        return st;
+        return mls_needs_capture(parsed->method->name, NULL, err);
     for (size_t l = 0; l < c->L; l++)
         layers += converted[l];
     for (size_t i = 0; i < MLS_SIDES * c->G; i++)
-        of_layer += p.rank.of[i / c->G][i % c->G];
+        of_layer += p->rank.of[i / c->G][i % c->G];
     plan *made = calloc(1, sizeof *made);
     double *tail = mls_calloc3(n, c->D + 1, 1, sizeof *tail);
 
@@ -180,7 +191,7 @@ static mls_status prepare(const mls_method_input *in, const mls_setting *s, void
     if (!st)
         st = tails(tail, in, converted, err);
     if (!st)
-        lower_ranks(made->rank, tail, converted, c, p.step, layers * of_layer);
+        lower_ranks(made->rank, tail, converted, c, p->step, layers * of_layer);
     free(tail);
     if (st) {
         release(made);
@@ -190,51 +201,37 @@ static mls_status prepare(const mls_method_input *in, const mls_setting *s, void
     return st;
 }
 
-static mls_status build(const mls_method_input *in, const mls_setting *s,
-                        const void *all, const mls_layer *layer,
-                        const mls_layer_stats *stats, mls_latent_form *out,
-                        mls_err *err)
+static mls_status build(const mls_method_input *in, const mls_parsed *p,
+                        const void *ranks, const mls_layer *layer,
+                        const mls_layer_stats *stats, mls_latent_form *f, mls_err *err)
 {
     const mls_config *c = in->config;
-    const plan *ranks = all;
     const size_t G = c->G, D = c->D;
-    double *matrix = NULL, *values = NULL, *basis = NULL;
-    params p;
+    double values[MLS_DIM_MAX];
+    double *matrix, *basis;
     mls_status st;
 
-    *out = (mls_latent_form){0};
-    if ((st = read_params(&p, c, s, err)) ||
-        (st = mls_needs_capture(s->method, stats, err)))
+    (void)ranks;
+    if ((st = mls_needs_capture(p->method->name, stats, err)) ||
+        (st = mls_project_start(f, c, layer, err)))
         return st;
-    matrix = mls_calloc3(D, D, 1, sizeof *matrix);
-    values = mls_calloc3(D, 1, 1, sizeof *values);
-    basis = mls_calloc3(D, D, 1, sizeof *basis);
-    if (!matrix || !values || !basis)
-        st = mls_fail(err, MLS_E_NOMEM, "no memory for the bases of layer %zu",
-                      layer->index);
-    if (!st)
-        st = mls_project_begin(out, c, layer, 2 * G, err);
-    for (size_t i = 0; !st && i < 2 * G; i++) {
+    matrix = mls_calloc3(2, D, D, sizeof *matrix);
+    if (!matrix)
+        return mls_fail(err, MLS_E_NOMEM, "no memory for the bases of layer %zu",
+                        layer->index);
+    basis = matrix + D * D;
+    for (size_t i = 0; !st && i < MLS_SIDES * G; i++) {
         const mls_rows rows = {i < G ? MLS_KEYS : MLS_VALUES, i % G, 1};
-        const size_t r = ranks ? ranks->rank[layer->index * MLS_SIDES * G + i]
-                               : p.rank.of[rows.side][rows.first];
         const double *mean =
             (i < G ? stats->k_rot_mean : stats->v_mean) + rows.first * D;
 
         covariance(matrix, stats, rows.side, rows.first);
         st = mls_eigen(matrix, D, values, basis, err);
         if (!st)
-            st = i < G ? mls_project_put_rotated(out, c, layer, i, rows.first, basis,
-                                                 basis, mean, r, err)
-                       : mls_project_put(out, layer, i, &rows, basis, basis, mean, r,
-                                         err);
+            st = mls_project_put(f, layer, i, &rows, basis, basis, mean, err);
         if (!st)
-            st = mls_tail_of(&out->latent[i].tail, values, D, err);
-        out->latent[i].n_tail = st ? 0 : D + 1;
+            mls_tail_of(f->latent[i].tail, values, D);
     }
-    st = mls_project_end(out, st, err);
-    free(basis);
-    free(values);
     free(matrix);
     return st;
 }
@@ -269,7 +266,10 @@ const mls_method mls_method_matryoshka = {
     .exact = false,
     .identity = true,
     .fits_need_data = true,
-    .layout = layout,
+    .params_size = sizeof(params),
+    .read = read_params,
+    .sized = sized,
+    .shape = shape,
     .fit = fit,
     .fit_data = fit_data,
     .prepare = prepare,

@@ -1,4 +1,4 @@
-/* The list of methods, and what is asked of each of them alike. */
+/* The list of methods. */
 #include <stdio.h>
 #include <string.h>
 
@@ -72,24 +72,4 @@ bool mls_method_by_data(const mls_setting *s)
         word += len + strspn(word + len, " ");
     }
     return false;
-}
-
-mls_status mls_method_layout(mls_cache_layout *out, const mls_config *config,
-                             const mls_setting *s, mls_err *err)
-{
-    const mls_method *method;
-    mls_status st;
-
-    if ((st = mls_method_find(&method, s->method, err)) ||
-        (st = mls_setting_check_keys(s, method->keys, mls_method_common_keys, err)) ||
-        (st = method->layout(config, s, out, err)))
-        return st;
-    for (size_t l = 0; l < out->L; l++)
-        for (size_t i = 0; i < out->layer[l].n_parts; i++) {
-            const mls_cache_part *p = &out->layer[l].part[i];
-
-            if ((st = mls_quant_fits(&p->quant, p->n, err)))
-                return mls_fail_in(err, st, "%s: layer %zu", s->method, l);
-        }
-    return MLS_OK;
 }

@@ -36,9 +36,7 @@ enum {
 
 typedef struct params {
     mls_projection projection;
-    size_t alloc;
     size_t align; /* ranks of groups are multiples of it */
-    size_t rank[MLS_SIDES];
 } params;
 
 /* The nearest rank of a layer's side whose groups all have a multiple of p->align. */
@@ -55,21 +53,25 @@ static size_t aligned(size_t rank, const params *p, const mls_config *c)
     return mls_least(most, (size_t)fmax(1.0, each) * p->align * groups);
 }
 
-static mls_status read_params(params *p, const mls_config *c, const mls_setting *s,
+static mls_status read_params(void *params_, const mls_config *c, const mls_setting *s,
                               mls_err *err)
 {
-    size_t group;
+    params *p = params_;
+    mls_projection *projection = &p->projection;
+    size_t group, alloc;
     mls_status st;
 
-    *p = (params){.projection = {"palu", {MLS_METRIC_COVARIANCE, 0, 0}, c->G}};
     if ((st = mls_setting_word(s, "group", group_words, &group, err)) ||
-        (st = mls_setting_word(s, "alloc", alloc_words, &p->alloc, err)))
+        (st = mls_setting_word(s, "alloc", alloc_words, &alloc, err)))
         return st;
+    *projection = (mls_projection){.metric.kind = MLS_METRIC_COVARIANCE,
+                                   .heads = c->G,
+                                   .by_data = alloc == ALLOC_LOSS};
     if (group == GROUP_M)
         p->projection.heads = 1;
     if (group == GROUP_G)
         p->projection.heads = mls_least(GROUP_HEADS, c->G);
-    st = mls_projection_ranks(p->rank, &p->projection, c, s, err);
+    st = mls_projection_ranks(projection, c, s, err);
     if (!st)
         st = mls_setting_size(s, "align", 1, 1, MLS_WIDTH_MAX, &p->align, err);
     if (!st && p->align > 1 && c->G % p->projection.heads != 0)
@@ -83,19 +85,8 @@ static mls_status read_params(params *p, const mls_config *c, const mls_setting 
                              mls_projection_groups(&p->projection, c),
                          "the dims of a group", err);
     for (size_t i = 0; !st && i < MLS_SIDES; i++)
-        p->rank[i] = aligned(p->rank[i], p, c);
+        projection->rank[i] = aligned(projection->rank[i], p, c);
     return st;
-}
-
-static mls_status layout(const mls_config *config, const mls_setting *s,
-                         mls_cache_layout *out, mls_err *err)
-{
-    params p;
-    mls_status st = read_params(&p, config, s, err);
-
-    if (!st && p.alloc == ALLOC_LOSS)
-        st = mls_needs_weights(s, "the rank of a layer", err);
-    return st ? st : mls_projection_layout(&p.projection, p.rank, config, s, out, err);
 }
 
 /*
@@ -113,8 +104,8 @@ static mls_status one_side(mls_scheme *scheme, const params *p, mls_side side,
     mls_status st;
 
     snprintf(text, sizeof text, "palu group=%c rank_k=%zu rank_v=%zu", group,
-             side == MLS_KEYS ? p->rank[MLS_KEYS] : most,
-             side == MLS_VALUES ? p->rank[MLS_VALUES] : most);
+             side == MLS_KEYS ? p->projection.rank[MLS_KEYS] : most,
+             side == MLS_VALUES ? p->projection.rank[MLS_VALUES] : most);
     st = mls_setting_parse(&setting, text, err);
     return st ? st : mls_scheme_uniform(scheme, &setting, c->L, err);
 }
@@ -144,7 +135,7 @@ static mls_status ranks_by_loss(mls_rank_plan *plan, const params *p,
                                 mls_err *err)
 {
     const size_t L = in->config->L, n = L * MLS_SIDES;
-    const size_t mean = p->rank[MLS_KEYS] + p->rank[MLS_VALUES];
+    const size_t mean = p->projection.rank[MLS_KEYS] + p->projection.rank[MLS_VALUES];
     double *kl = calloc(2 * n, sizeof *kl), *want = kl ? kl + n : NULL, sum = 0.0;
     size_t *rank = calloc(n, sizeof *rank), m = 0;
     mls_status st = kl && rank ? MLS_OK
@@ -174,45 +165,26 @@ static mls_status ranks_by_loss(mls_rank_plan *plan, const params *p,
     return st;
 }
 
-static mls_status prepare(const mls_method_input *in, const mls_setting *s, void **out,
-                          mls_err *err)
+static mls_status prepare(const mls_method_input *in, const mls_parsed *parsed,
+                          void **out, mls_err *err)
 {
-    bool converted[MLS_LAYERS_MAX];
+    const params *p = parsed->params;
     mls_rank_plan *plan = NULL;
-    params p;
-    mls_status st = read_params(&p, in->config, s, err);
+    mls_status st;
 
-    if (st || p.alloc == ALLOC_UNIFORM)
-        return st;
+    if (!p->projection.by_data)
+        return MLS_OK;
     if (!in->model || !in->capture)
-        return mls_needs_capture(s->method, NULL, err);
-    if ((st = mls_setting_layers(s, in->config->L, converted, err)) ||
-        (st = mls_rank_plan_new(&plan, in->config->L, err)))
+        return mls_needs_capture(parsed->method->name, NULL, err);
+    if ((st = mls_rank_plan_new(&plan, in->config->L, err)))
         return st;
-    st = ranks_by_loss(plan, &p, in, converted, err);
+    st = ranks_by_loss(plan, p, in, parsed->common.converted, err);
     if (st) {
         mls_rank_plan_free(plan);
         plan = NULL;
     }
     *out = plan;
     return st;
-}
-
-static mls_status build(const mls_method_input *in, const mls_setting *s,
-                        const void *plan, const mls_layer *layer,
-                        const mls_layer_stats *stats, mls_latent_form *out,
-                        mls_err *err)
-{
-    const mls_rank_plan *ranks = plan;
-    params p;
-    mls_status st = read_params(&p, in->config, s, err);
-
-    *out = (mls_latent_form){0};
-    return st ? st
-              : mls_projection_form(out, &p.projection,
-                                    ranks ? ranks->rank + layer->index * MLS_SIDES
-                                          : p.rank,
-                                    in, layer, stats, err);
 }
 
 static void fit(const mls_config *c, size_t elements, mls_fits *out)
@@ -249,10 +221,13 @@ const mls_method mls_method_palu = {
     .exact = true,
     .identity = true,
     .fits_need_data = true,
-    .layout = layout,
+    .params_size = sizeof(params),
+    .read = read_params,
+    .sized = mls_projection_sized,
+    .shape = mls_projection_shape,
     .fit = fit,
     .fit_data = fit_data,
     .prepare = prepare,
     .release = mls_rank_plan_free,
-    .build = build,
+    .build = mls_projection_build,
 };

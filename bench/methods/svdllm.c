@@ -15,36 +15,10 @@
 enum { ALLOC_UNIFORM, ALLOC_V2 };
 static const char *const alloc_words[] = {"uniform", "v2", NULL};
 
-typedef struct params {
-    mls_projection projection;
-    size_t alloc;
-    size_t rank[MLS_SIDES];
-} params;
-
-static mls_status read_params(params *p, const mls_config *c, const mls_setting *s,
-                              mls_err *err)
-{
-    *p = (params){.projection = {"svdllm", {MLS_METRIC_COVARIANCE, 0, 0}, c->G}};
-    const mls_status st = mls_setting_word(s, "alloc", alloc_words, &p->alloc, err);
-
-    return st ? st : mls_projection_ranks(p->rank, &p->projection, c, s, err);
-}
-
-static mls_status layout(const mls_config *config, const mls_setting *s,
-                         mls_cache_layout *out, mls_err *err)
-{
-    params p;
-    mls_status st = read_params(&p, config, s, err);
-
-    if (!st && p.alloc == ALLOC_V2)
-        st = mls_needs_weights(s, "the rank of a layer", err);
-    return st ? st : mls_projection_layout(&p.projection, p.rank, config, s, out, err);
-}
-
 /* Ranks of one side, none above `most`, from the losses over so many tokens. */
-static mls_status side_by_loss(mls_rank_plan *plan, const params *p, mls_side side,
-                               const mls_spectra *spectra, size_t most, double tokens,
-                               mls_err *err)
+static mls_status side_by_loss(mls_rank_plan *plan, const mls_projection *p,
+                               size_t side, const mls_spectra *spectra, size_t most,
+                               double tokens, mls_err *err)
 {
     const size_t m = spectra->m;
     const double removed = 1.0 - (double)p->rank[side] / (double)m;
@@ -84,8 +58,8 @@ static mls_status ranks_by_loss(mls_rank_plan *plan, const mls_spectra *spectra,
                                 const mls_method_input *in, const void *arg,
                                 mls_err *err)
 {
-    const params *p = arg;
-    const size_t most = mls_projection_most(&p->projection, in->config);
+    const mls_projection *p = arg;
+    const size_t most = mls_projection_most(p, in->config);
     mls_layer_stats stats = {0};
     mls_status st = mls_capture_stats(in->capture, 0, &stats, err);
 
@@ -95,30 +69,20 @@ static mls_status ranks_by_loss(mls_rank_plan *plan, const mls_spectra *spectra,
     return st;
 }
 
-static mls_status prepare(const mls_method_input *in, const mls_setting *s, void **plan,
-                          mls_err *err)
+static mls_status read_params(void *params, const mls_config *c, const mls_setting *s,
+                              mls_err *err)
 {
-    params p;
-    const mls_status st = read_params(&p, in->config, s, err);
+    mls_projection *p = params;
+    size_t alloc;
+    mls_status st = mls_setting_word(s, "alloc", alloc_words, &alloc, err);
 
-    if (st || p.alloc == ALLOC_UNIFORM)
+    if (st)
         return st;
-    return mls_rank_plan_make(plan, &p.projection, in, s, ranks_by_loss, &p, err);
-}
-
-static mls_status build(const mls_method_input *in, const mls_setting *s,
-                        const void *plan, const mls_layer *layer,
-                        const mls_layer_stats *stats, mls_latent_form *out,
-                        mls_err *err)
-{
-    params p;
-    const mls_status st = read_params(&p, in->config, s, err);
-
-    *out = (mls_latent_form){0};
-    return st ? st
-              : mls_projection_form(out, &p.projection,
-                                    mls_rank_plan_at(plan, layer->index, p.rank), in,
-                                    layer, stats, err);
+    *p = (mls_projection){.metric.kind = MLS_METRIC_COVARIANCE,
+                          .heads = c->G,
+                          .by_data = alloc == ALLOC_V2,
+                          .rule = alloc == ALLOC_V2 ? ranks_by_loss : NULL};
+    return mls_projection_ranks(p, c, s, err);
 }
 
 /* The rule refuses small losses: then there is nothing to offer. */
@@ -127,6 +91,7 @@ static mls_status fit_data(const mls_method_input *in, size_t elements, mls_fits
 {
     char text[64];
     mls_setting s;
+    mls_parsed p;
     void *plan = NULL;
     mls_err why = {0};
     mls_status st;
@@ -134,10 +99,12 @@ static mls_status fit_data(const mls_method_input *in, size_t elements, mls_fits
     if (elements < 2)
         return MLS_OK;
     snprintf(text, sizeof text, "svdllm alloc=v2 rank=%zu", elements / 2);
-    if ((st = mls_setting_parse(&s, text, err)))
+    if ((st = mls_setting_parse(&s, text, err)) ||
+        (st = mls_method_parse(&p, in->config, &s, err)))
         return st;
-    st = prepare(in, &s, &plan, &why);
+    st = mls_projection_prepare(in, &p, &plan, &why);
     mls_rank_plan_free(plan);
+    mls_parsed_free(&p);
     if (st == MLS_E_INPUT)
         return MLS_OK;
     if (st)
@@ -157,10 +124,13 @@ const mls_method mls_method_svdllm = {
     .exact = true,
     .identity = true,
     .fits_need_data = true,
-    .layout = layout,
+    .params_size = sizeof(mls_projection),
+    .read = read_params,
+    .sized = mls_projection_sized,
+    .shape = mls_projection_shape,
     .fit = mls_projection_fit,
     .fit_data = fit_data,
-    .prepare = prepare,
+    .prepare = mls_projection_prepare,
     .release = mls_rank_plan_free,
-    .build = build,
+    .build = mls_projection_build,
 };

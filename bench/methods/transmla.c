@@ -111,14 +111,14 @@ static mls_status read_widths(mls_transmla *p, const mls_config *c,
     return MLS_OK;
 }
 
-static mls_status read_params(mls_transmla *p, const mls_config *c,
-                              const mls_setting *s, mls_err *err)
+static mls_status read_params(void *params, const mls_config *c, const mls_setting *s,
+                              mls_err *err)
 {
+    mls_transmla *p = params;
     const size_t GD = c->G * c->D, with_bias = c->E + (c->qkv_bias ? 1 : 0);
     const size_t max_q = mls_least(c->H * c->D, with_bias);
     mls_status st;
 
-    *p = (mls_transmla){0};
     if ((st = read_widths(p, c, s, err)) ||
         (st = mls_setting_size(s, "pass", 1, 1, MLS_WIDTH_MAX, &p->pass, err)) ||
         (st = mls_at_most(s, "pass", p->pass, 2, "passes over the text", err)) ||
@@ -135,27 +135,11 @@ static mls_status read_params(mls_transmla *p, const mls_config *c,
     return mls_at_most(s, "rank", p->rank, max, "the rank of [K without RoPE; V]", err);
 }
 
-static mls_status layout(const mls_config *config, const mls_setting *s,
-                         mls_cache_layout *out, mls_err *err)
+static mls_status shape(mls_latent_form *f, const mls_config *c, const mls_parsed *p,
+                        const void *plan, size_t l, mls_err *err)
 {
-    mls_common_keys k;
-    mls_transmla p;
-    mls_status st;
-
-    if ((st = mls_common_convert(out, &k, config, s, err)) ||
-        (st = read_params(&p, config, s, err)) || (st = mls_common_joint(&k, s, err)))
-        return st;
-    for (size_t l = 0; l < config->L && !st; l++) {
-        mls_cache_layer *layer = &out->layer[l];
-        const size_t d_r = config->layer[l].no_rope ? 0 : p.rope_dim;
-
-        if (!k.converted[l])
-            continue;
-        st = mls_cache_add(layer, MLS_PART_ROPE_KEY, d_r, 1, true, &k.rope_key, err);
-        if (!st)
-            st = mls_cache_add(layer, MLS_PART_LATENT, p.rank, 1, true, &k.latent, err);
-    }
-    return st;
+    (void)plan;
+    return mls_transmla_shape(f, c, p->params, l, err);
 }
 
 /* Windows that choose a freqfold, and what they are measured with. */
@@ -196,10 +180,8 @@ static mls_status try_layer(const trial *t, const mls_transmla *p, const size_t 
         mls_transmla q = *p;
         double difference = 0.0, size = 0.0;
 
-        q.rank = 0;
-        q.q_rank = 0;
         q.freqfold = fold[i];
-        st = mls_transmla_form(&form, t->in->config, &q, &layer, &stats, &stats, err);
+        st = mls_transmla_whole(&form, t->in->config, &q, &layer, &stats, err);
         for (size_t w = 0; w < t->n_windows && !st; w++) {
             if ((st = mls_capture_window(t->in->capture, l, w, MLS_WINDOW_X, t->x,
                                          err)) ||
@@ -230,8 +212,8 @@ done:
  * while the perplexity of its test text falls; choosing on the text that is reported
  * flatters, so we look at the calibration text.
  */
-static mls_status choose_fold(const mls_method_input *in, const mls_setting *s,
-                              const mls_transmla *p, size_t *best, mls_err *err)
+static mls_status choose_fold(const mls_method_input *in, const mls_transmla *p,
+                              size_t *best, mls_err *err)
 {
     const size_t C = in->config->D / 2, E = in->config->E;
     const size_t T = mls_capture_window_length(in->capture);
@@ -248,9 +230,8 @@ static mls_status choose_fold(const mls_method_input *in, const mls_setting *s,
     if (n > 1) {
         if (W == 0)
             return mls_fail(err, MLS_E_INPUT,
-                            "%s: freqfold=auto needs a capture with whole windows; "
-                            "this one has none, so give freqfold=N",
-                            s->method);
+                            "transmla: freqfold=auto needs a capture with whole "
+                            "windows; this one has none, so give freqfold=N");
         t.x = mls_calloc3(T, E, 1, sizeof *t.x);
         t.want = mls_calloc3(T, E, 1, sizeof *t.want);
         t.got = mls_calloc3(T, E, 1, sizeof *t.got);
@@ -287,31 +268,28 @@ static void release(void *all)
     free(p);
 }
 
-static mls_status prepare(const mls_method_input *in, const mls_setting *s, void **out,
-                          mls_err *err)
+static mls_status prepare(const mls_method_input *in, const mls_parsed *parsed,
+                          void **out, mls_err *err)
 {
-    bool converted[MLS_LAYERS_MAX];
-    mls_transmla p;
-    mls_status st = read_params(&p, in->config, s, err);
+    mls_transmla p = *(const mls_transmla *)parsed->params;
+    mls_status st = MLS_OK;
     plan *made;
 
     *out = NULL;
-    if (st || (p.freqfold && p.pass == 1))
-        return st;
+    if (p.freqfold && p.pass == 1)
+        return MLS_OK;
     if (!in->model || !in->capture)
         return mls_fail(err, MLS_E_INPUT, "%s: %s needs the weights and a capture file",
-                        s->method, p.freqfold ? "pass=2" : "freqfold=auto");
-    if ((st = mls_setting_layers(s, in->config->L, converted, err)))
-        return st;
+                        parsed->method->name, p.freqfold ? "pass=2" : "freqfold=auto");
     made = calloc(1, sizeof *made);
     if (!made)
         return mls_fail(err, MLS_E_NOMEM, "no memory for a plan");
     *made = (plan){.fold = p.freqfold, .L = in->config->L};
     if (!p.freqfold)
-        st = choose_fold(in, s, &p, &made->fold, err);
+        st = choose_fold(in, &p, &made->fold, err);
     p.freqfold = made->fold;
     if (!st && p.pass == 2)
-        st = mls_transmla_pass(&made->reduced, in, &p, converted, err);
+        st = mls_transmla_pass(&made->reduced, in, &p, parsed->common.converted, err);
     if (st) {
         release(made);
         made = NULL;
@@ -320,22 +298,17 @@ static mls_status prepare(const mls_method_input *in, const mls_setting *s, void
     return st;
 }
 
-static mls_status build(const mls_method_input *in, const mls_setting *s,
+static mls_status build(const mls_method_input *in, const mls_parsed *parsed,
                         const void *all, const mls_layer *layer,
-                        const mls_layer_stats *stats, mls_latent_form *out,
-                        mls_err *err)
+                        const mls_layer_stats *stats, mls_latent_form *f, mls_err *err)
 {
     const plan *made = all;
-    mls_transmla p;
-    const mls_status st = read_params(&p, in->config, s, err);
+    mls_transmla p = *(const mls_transmla *)parsed->params;
 
-    *out = (mls_latent_form){0};
-    if (st)
-        return st;
     if (made)
         p.freqfold = made->fold;
-    return mls_transmla_form(
-        out, in->config, &p, layer, stats,
+    return mls_transmla_fill(
+        f, in->config, &p, layer, stats,
         made && made->reduced ? &made->reduced[layer->index] : stats, err);
 }
 
@@ -365,7 +338,9 @@ const mls_method mls_method_transmla = {
     .exact = true,
     .identity = true,
     .fits_need_data = true,
-    .layout = layout,
+    .params_size = sizeof(mls_transmla),
+    .read = read_params,
+    .shape = shape,
     .fit = fit,
     .prepare = prepare,
     .release = release,

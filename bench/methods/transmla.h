@@ -21,19 +21,31 @@ typedef struct mls_transmla {
         keep; /* components per fold in the rope key; 0: freqfold / collapse, theirs */
 } mls_transmla;
 
+/** The shape of one layer's form; freqfold is not read. */
+mls_status mls_transmla_shape(mls_latent_form *f, const mls_config *config,
+                              const mls_transmla *p, size_t l, mls_err *err);
+
 /**
- * One layer's form. freqfold must be a number here.
+ * Fill that shape. freqfold must be a number here.
  *
  * @param stats    of the original model, for the rotation; x_second and x_mean are used
  * @param reduced  for the balance and both PCAs: stats again (pass=1), or those of the
  *                 model whose rotations are reduced (pass=2)
  * @return MLS_OK, MLS_E_INPUT (QK-norm, no statistics, widths that do not fit),
- *         MLS_E_NOMEM or MLS_E_NUMERIC; on error *out is {0}
+ *         MLS_E_NOMEM or MLS_E_NUMERIC
  */
-mls_status mls_transmla_form(mls_latent_form *out, const mls_config *config,
+mls_status mls_transmla_fill(mls_latent_form *f, const mls_config *config,
                              const mls_transmla *p, const mls_layer *layer,
                              const mls_layer_stats *stats,
                              const mls_layer_stats *reduced, mls_err *err);
+
+/**
+ * Both, with nothing reduced but the rotations.
+ * @param[out] out  release with mls_latent_free(); {0} on error
+ */
+mls_status mls_transmla_whole(mls_latent_form *out, const mls_config *config,
+                              const mls_transmla *p, const mls_layer *layer,
+                              const mls_layer_stats *stats, mls_err *err);
 
 /**
  * The second pass: run the captured token sequences through the model whose rotations

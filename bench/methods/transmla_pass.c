@@ -65,18 +65,14 @@ static mls_status run_layer(mls_states *h, mls_latent_runner *runner,
 {
     mls_layer_stats stats = {0};
     mls_latent_form form = {0};
-    mls_transmla whole = *p; /* no rank is reduced */
     mls_status st;
 
-    whole.rank = 0;
-    whole.q_rank = 0;
     if (!converted) {
         st = mls_latent_identity(&form, in->config, layer, err);
     } else {
         st = mls_capture_stats(in->capture, layer->index, &stats, err);
         if (!st)
-            st = mls_transmla_form(&form, in->config, &whole, layer, &stats, &stats,
-                                   err);
+            st = mls_transmla_whole(&form, in->config, p, layer, &stats, err);
     }
     if (!st)
         st = mls_latent_runner_set(runner, &form, NULL, err);

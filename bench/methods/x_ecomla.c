@@ -8,6 +8,7 @@
  * and spends no rank on the keys that are rotated; it is ours, for comparison.
  */
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,6 +19,7 @@
 #include "bench/frame/fit.h"
 #include "bench/frame/method.h"
 #include "bench/frame/partial.h"
+#include "bench/frame/shared_key.h"
 #include "common/base/checked.h"
 
 /* What the layers that `layers` leaves out are: kept, or replaced by Mamba as
@@ -33,10 +35,11 @@ static const char *const ends_words[] = {"fixed", "dynamic", NULL};
 
 typedef struct params {
     size_t rest, init, rule, ends;
-    size_t rank;             /* r_kv, of the layer */
-    size_t rope_dim;         /* d_r, shared by all heads */
-    size_t nope_dim;         /* rows of a key that are read from the latent */
-    size_t q_rank;           /* 0: full */
+    char rope[MLS_SETTING_WORD]; /* rule of init=paired */
+    size_t rank;                 /* r_kv, of the layer */
+    size_t rope_dim;             /* d_r, shared by all heads */
+    size_t nope_dim;             /* rows of a key that are read from the latent */
+    size_t q_rank;               /* 0: full */
     double energy, q_energy; /* share that a layer's rank must hold; 0: fixed rank */
 } params;
 
@@ -49,6 +52,7 @@ static size_t max_rank(const params *p, const mls_config *c)
 
 static mls_status read_words(params *p, const mls_setting *s, mls_err *err)
 {
+    const char *rope = mls_setting_get(s, "rope");
     mls_status st;
 
     if ((st = mls_setting_word(s, "rest", rest_words, &p->rest, err)) ||
@@ -58,7 +62,8 @@ static mls_status read_words(params *p, const mls_setting *s, mls_err *err)
         (st = mls_setting_real(s, "energy", 0.0, 1e-6, 1.0, &p->energy, err)) ||
         (st = mls_setting_real(s, "qenergy", 0.0, 1e-6, 1.0, &p->q_energy, err)))
         return st;
-    if (p->init == INIT_THEIRS && mls_setting_get(s, "rope"))
+    snprintf(p->rope, sizeof p->rope, "%s", rope ? rope : "high");
+    if (p->init == INIT_THEIRS && rope)
         return mls_fail(err, MLS_E_INPUT,
                         "%s: rope belongs to init=paired; init=theirs takes the last "
                         "rows of a head",
@@ -75,13 +80,13 @@ static mls_status read_words(params *p, const mls_setting *s, mls_err *err)
     return MLS_OK;
 }
 
-static mls_status read_params(params *p, const mls_config *c, const mls_setting *s,
+static mls_status read_params(void *params_, const mls_config *c, const mls_setting *s,
                               mls_err *err)
 {
+    params *p = params_;
     const size_t max_q = mls_least(c->H * c->D, c->E);
     mls_status st;
 
-    *p = (params){0};
     if ((st = read_words(p, s, err)) ||
         (st = mls_setting_size(s, "rope_dim", c->D / 4 * 2, 0, MLS_DIM_MAX,
                                &p->rope_dim, err)) ||
@@ -113,35 +118,54 @@ static mls_status read_params(params *p, const mls_config *c, const mls_setting 
     return mls_at_most(s, "qrank", p->q_rank, max_q, "the rank of the queries", err);
 }
 
-static mls_status layout(const mls_config *config, const mls_setting *s,
-                         mls_cache_layout *out, mls_err *err)
+static mls_status sized(const mls_config *c, const mls_parsed *parsed, mls_err *err)
 {
-    mls_common_keys k;
-    params p;
-    mls_status st;
+    const params *p = parsed->params;
 
-    if ((st = mls_common_convert(out, &k, config, s, err)) ||
-        (st = read_params(&p, config, s, err)) || (st = mls_common_joint(&k, s, err)))
+    (void)c;
+    if (!(p->energy > 0.0))
+        return MLS_OK;
+    return mls_fail(err, MLS_E_INPUT,
+                    "%s: the ranks of energy=%g follow from the singular values: "
+                    "needs the weights",
+                    parsed->method->name, p->energy);
+}
+
+static bool drops_rest(const mls_parsed *parsed)
+{
+    const params *p = parsed->params;
+
+    return p->rest == REST_MAMBA;
+}
+
+/* Ranks of all layers. */
+typedef struct ranks {
+    size_t rank[MLS_LAYERS_MAX], q_rank[MLS_LAYERS_MAX];
+} ranks;
+
+static mls_status shape(mls_latent_form *f, const mls_config *c,
+                        const mls_parsed *parsed, const void *plan, size_t l,
+                        mls_err *err)
+{
+    const params *p = parsed->params;
+    const ranks *r = plan;
+    const bool rotates = !c->layer[l].no_rope;
+    const size_t n_rope = rotates ? p->rope_dim : 0;
+    const size_t n_nope = p->init == INIT_PAIRED ? c->D - n_rope
+                          : rotates              ? p->nope_dim
+                                                 : c->D;
+    const mls_shared_sizes sizes = {.n_rope = n_rope,
+                                    .n_key = n_nope,
+                                    .rank = r ? r->rank[l] : p->rank,
+                                    .q_rank = r ? r->q_rank[l] : p->q_rank,
+                                    .read_biased = c->qkv_bias};
+    const mls_status st = mls_shared_shape(f, c, l, &sizes, err);
+
+    if (st)
         return st;
-    if (p.energy > 0.0)
-        return mls_fail(err, MLS_E_INPUT,
-                        "%s: the ranks of energy=%s follow from the singular values: "
-                        "needs the weights",
-                        s->method, mls_setting_get(s, "energy"));
-    for (size_t l = 0; l < config->L && !st; l++) {
-        mls_cache_layer *layer = &out->layer[l];
-        const size_t d_r = config->layer[l].no_rope ? 0 : p.rope_dim;
-
-        if (!k.converted[l]) {
-            if (p.rest == REST_MAMBA)
-                layer->n_parts = 0;
-            continue;
-        }
-        st = mls_cache_add(layer, MLS_PART_ROPE_KEY, d_r, 1, true, &k.rope_key, err);
-        if (!st)
-            st = mls_cache_add(layer, MLS_PART_LATENT, p.rank, 1, true, &k.latent, err);
-    }
-    return st;
+    f->latent[0].holds_keys = true; /* their SVD is of keys, too */
+    f->scale = 1.0 / sqrt((double)(n_nope + n_rope));
+    return MLS_OK;
 }
 
 /*
@@ -171,15 +195,15 @@ static void split_theirs(heads *y, const params *p, const mls_config *c, size_t 
 }
 
 static mls_status split_paired(heads *y, const params *p, const mls_method_input *in,
-                               const mls_setting *s, const mls_layer *layer,
-                               const mls_layer_stats *stats, mls_err *err)
+                               const mls_layer *layer, const mls_layer_stats *stats,
+                               mls_err *err)
 {
     const mls_config *c = in->config;
     size_t rope[MLS_DIM_MAX], nope[MLS_DIM_MAX];
     double inv_freq[MLS_DIM_MAX / 2];
     mls_selection chosen;
-    mls_status st =
-        mls_partial_select(&chosen, in, s, "high", p->rope_dim / 2, layer, stats, err);
+    mls_status st = mls_partial_select(&chosen, "x-ecomla", in, p->rope,
+                                       p->rope_dim / 2, layer, stats, err);
 
     if (st)
         return st;
@@ -190,9 +214,10 @@ static mls_status split_paired(heads *y, const params *p, const mls_method_input
         mls_partial_dims(&chosen, g, rope, nope);
         if (memcmp(rope, y->rope, y->n_rope * sizeof *rope) != 0)
             st = mls_fail(err, MLS_E_INPUT,
-                          "%s: a rope key for all heads needs the same chunks in each, "
-                          "and rope=%s chooses per head; high, low and uniform do not",
-                          s->method, mls_setting_get(s, "rope"));
+                          "x-ecomla: a rope key for all heads needs the same chunks in "
+                          "each, and rope=%s chooses per head; high, low and uniform "
+                          "do not",
+                          p->rope);
     }
     mls_rope_frequencies(inv_freq, &c->rope, c->D);
     for (size_t i = 0; i < y->n_rope / 2; i++)
@@ -245,8 +270,8 @@ static size_t dynamic_rank(const params *p, const double *sigma, size_t n, doubl
 
 /* Singular values of what a layer factorizes. */
 static mls_status layer_spectrum(mls_spectrum *out, const params *p,
-                                 const mls_method_input *in, const mls_setting *s,
-                                 const mls_layer *layer, mls_err *err)
+                                 const mls_method_input *in, const mls_layer *layer,
+                                 mls_err *err)
 {
     const mls_config *c = in->config;
     double *w = NULL;
@@ -256,52 +281,44 @@ static mls_status layer_spectrum(mls_spectrum *out, const params *p,
     mls_status st = MLS_OK;
 
     if (p->init == INIT_PAIRED)
-        st = split_paired(&y, p, in, s, layer, NULL, err);
+        st = split_paired(&y, p, in, layer, NULL, err);
     else
         split_theirs(&y, p, c, layer->index);
     if (st)
         return st;
     w = stack(&y, p, c, layer, &m);
-    rows = w ? mls_new_floats(w, m * c->E) : NULL;
-    st = rows ? mls_spectrum_plain(out, rows, m, c->E, err)
-              : mls_fail(err, MLS_E_NOMEM, "no memory for the ranks of layer %zu",
-                         layer->index);
+    rows = mls_calloc3(m, c->E, 1, sizeof *rows);
+    if (w && rows)
+        mls_narrow(rows, w, m * c->E);
+    st = w && rows ? mls_spectrum_plain(out, rows, m, c->E, err)
+                   : mls_fail(err, MLS_E_NOMEM, "no memory for the ranks of layer %zu",
+                              layer->index);
     free(rows);
     free(w);
     return st;
 }
 
-/* Ranks of all layers. */
-typedef struct ranks {
-    const mls_method_input *in;
-    const mls_setting *s;
-    params p;
-    size_t rank[MLS_LAYERS_MAX], q_rank[MLS_LAYERS_MAX];
-} ranks;
-
-static mls_status rank_layer(void *arg, size_t l, size_t worker, mls_err *err)
+static mls_status rank_layer(ranks *r, const params *p, const mls_method_input *in,
+                             size_t l, mls_err *err)
 {
-    ranks *r = arg;
-    const mls_config *c = r->in->config;
+    const mls_config *c = in->config;
     mls_spectrum spectrum = {0};
     mls_layer layer = {0};
-    mls_status st = mls_model_attention(r->in->model, l, &layer, err);
+    mls_status st = mls_model_attention(in->model, l, &layer, err);
 
-    (void)worker;
     if (st)
         goto done;
-    if (r->p.energy > 0.0) {
-        st = layer_spectrum(&spectrum, &r->p, r->in, r->s, &layer, err);
+    if (p->energy > 0.0) {
+        st = layer_spectrum(&spectrum, p, in, &layer, err);
         if (st)
             goto done;
-        r->rank[l] = dynamic_rank(&r->p, spectrum.sigma, spectrum.n, r->p.energy);
+        r->rank[l] = dynamic_rank(p, spectrum.sigma, spectrum.n, p->energy);
         mls_spectrum_free(&spectrum);
     }
-    if (r->p.q_energy > 0.0) {
+    if (p->q_energy > 0.0) {
         st = mls_spectrum_plain(&spectrum, layer.wq, c->H * c->D, c->E, err);
         if (!st)
-            r->q_rank[l] =
-                dynamic_rank(&r->p, spectrum.sigma, spectrum.n, r->p.q_energy);
+            r->q_rank[l] = dynamic_rank(p, spectrum.sigma, spectrum.n, p->q_energy);
     }
 
 done:
@@ -310,39 +327,36 @@ done:
     return st;
 }
 
-static mls_status prepare(const mls_method_input *in, const mls_setting *s, void **plan,
-                          mls_err *err)
+static mls_status prepare(const mls_method_input *in, const mls_parsed *parsed,
+                          void **plan, mls_err *err)
 {
+    const params *p = parsed->params;
     const size_t L = in->config->L;
-    params p;
-    mls_status st = read_params(&p, in->config, s, err);
+    mls_status st = MLS_OK;
 
     *plan = NULL;
-    if (!st && p.rest == REST_MAMBA)
+    if (p->rest == REST_MAMBA)
         return mls_fail(
             err, MLS_E_INPUT,
             "%s: the Mamba layers of rest=mamba are trained, not converted, "
             "so there is no form to run; rest=attention has one",
-            s->method);
-    if (st || !(p.energy > 0.0 || p.q_energy > 0.0))
-        return st;
+            parsed->method->name);
+    if (!(p->energy > 0.0 || p->q_energy > 0.0))
+        return MLS_OK;
     if (!in->model)
         return mls_fail(err, MLS_E_INPUT, "%s: ranks by energy need the weights",
-                        s->method);
+                        parsed->method->name);
     ranks *r = calloc(1, sizeof *r);
     if (!r)
         return mls_fail(err, MLS_E_NOMEM, "no memory for the ranks of %zu layers", L);
-    r->in = in;
-    r->s = s;
-    r->p = p;
     for (size_t l = 0; l < L; l++) {
-        r->rank[l] = p.rank;
-        r->q_rank[l] = p.q_rank;
+        r->rank[l] = p->rank;
+        r->q_rank[l] = p->q_rank;
     }
     /* The project's default keeps the first and the last layer at the fixed rank. */
-    const size_t skip = p.ends == ENDS_FIXED ? 1 : 0;
+    const size_t skip = p->ends == ENDS_FIXED ? 1 : 0;
     for (size_t l = skip; l + skip < L && !st; l++)
-        st = rank_layer(r, l, 0, err);
+        st = rank_layer(r, p, in, l, err);
     if (st) {
         free(r);
         return st;
@@ -352,146 +366,101 @@ static mls_status prepare(const mls_method_input *in, const mls_setting *s, void
 }
 
 /* The rope key of all heads: the mean of their rows. */
-static mls_status add_rope_key(mls_latent_form *f, const heads *y,
-                               const mls_layer *layer, mls_err *err)
+static void add_rope_key(mls_latent_form *f, const heads *y, const mls_layer *layer)
 {
-    const size_t n = y->n_rope, E = f->E;
-    mls_rope_key *key = f->rope_key;
+    mls_affine *key = &f->rope_key[0].map;
 
-    key->n = n;
-    key->map.w = mls_calloc3(n, E, 1, sizeof *key->map.w);
-    key->map.b = layer->bk ? mls_calloc3(n, 1, 1, sizeof *key->map.b) : NULL;
-    key->inv_freq = mls_calloc3(n / 2, 1, 1, sizeof *key->inv_freq);
-    if (!key->map.w || !key->inv_freq || (layer->bk && !key->map.b))
-        return mls_fail(err, MLS_E_NOMEM, "no memory for a rope key of %zu dims", n);
-    memcpy(key->inv_freq, y->inv_freq, n / 2 * sizeof *key->inv_freq);
-    for (size_t i = 0; i < n; i++) {
-        for (size_t e = 0; e < E; e++) {
+    memcpy(f->rope_key[0].inv_freq, y->inv_freq, y->n_rope / 2 * sizeof *y->inv_freq);
+    for (size_t i = 0; i < y->n_rope; i++) {
+        for (size_t e = 0; e < f->E; e++) {
             double sum = 0.0;
 
             for (size_t g = 0; g < f->G; g++)
-                sum += (double)layer->wk[(g * f->D + y->rope[i]) * E + e];
-            key->map.w[i * E + e] = (float)(sum / (double)f->G);
+                sum += (double)layer->wk[(g * f->D + y->rope[i]) * f->E + e];
+            key->w[i * f->E + e] = (float)(sum / (double)f->G);
         }
-        if (key->map.b) {
+        if (key->b) {
             double sum = 0.0;
 
             for (size_t g = 0; g < f->G; g++)
                 sum += (double)layer->bk[g * f->D + y->rope[i]];
-            key->map.b[i] = (float)(sum / (double)f->G);
+            key->b[i] = (float)(sum / (double)f->G);
         }
     }
-    for (size_t g = 0; g < f->G; g++)
-        f->head[g].rope_key = 0;
-    return MLS_OK;
 }
 
 /* One latent of keys and values: W_DKV = S V^T, W_UK and W_UV rows of U. */
 static mls_status add_latent(mls_latent_form *f, const heads *y, const params *p,
-                             const mls_config *c, const mls_layer *layer, size_t r,
-                             mls_err *err)
+                             const mls_config *c, const mls_layer *layer, mls_err *err)
 {
-    const size_t G = f->G, D = f->D, E = f->E;
-    const size_t keys = p->init == INIT_THEIRS ? D : y->n_nope; /* stacked per head */
+    const size_t G = f->G, D = f->D, E = f->E, r = f->latent[0].r;
+    const bool theirs = p->init == INIT_THEIRS;
+    const size_t keys = theirs ? D : y->n_nope; /* stacked per head */
     /* Every head repeated H/G times: sigma grows by the root, U shrinks by it. */
     const float root = sqrtf((float)(f->H / G));
     size_t m = 0;
     double *w = stack(y, p, c, layer, &m);
-    float *up = mls_calloc3(m, r, 1, sizeof *up);
-    mls_latent_vector *v = f->latent;
+    float *up = mls_calloc3(m, r, 1, sizeof *up), *down = f->latent[0].down.w;
     mls_status st = MLS_OK;
 
-    *v = (mls_latent_vector){.r = r, .holds_keys = true, .holds_values = true};
-    v->down.w = mls_calloc3(r, E, 1, sizeof *v->down.w);
-    if (!w || !up || !v->down.w) {
+    if (!w || !up)
         st = mls_fail(err, MLS_E_NOMEM, "no memory for a latent of %zu", r);
-        goto done;
-    }
-    st = mls_factor_weights(v->down.w, up, w, m, E, r, MLS_SIGMA_DOWN, err);
-    if (st)
-        goto done;
-    for (size_t i = 0; i < r * E; i++)
-        v->down.w[i] *= root;
-    for (size_t i = 0; i < m * r; i++)
+    if (!st)
+        st = mls_factor_weights(down, up, w, m, E, r, MLS_SIGMA_DOWN, err);
+    for (size_t i = 0; !st && i < r * E; i++)
+        down[i] *= root;
+    for (size_t i = 0; !st && i < m * r; i++)
         up[i] /= root;
-    for (size_t g = 0; g < G; g++) {
-        mls_read_head *head = &f->head[g];
+    const mls_affine all = mls_affine_of(up, NULL, m, r);
+    for (size_t g = 0; !st && g < G; g++) {
+        const mls_affine key = mls_affine_rows(&all, g * keys, keys);
+        const mls_affine value = mls_affine_rows(&all, G * keys + g * D, D);
+        mls_read_head *h = &f->head[g];
 
-        head->n_key = y->n_nope;
-        head->n_value = D;
-        head->value_latent = 0;
-        head->key_latent = y->n_nope > 0 ? 0 : MLS_NONE;
-        head->value.w = mls_calloc3(D, r, 1, sizeof *head->value.w);
-        head->key.w =
-            y->n_nope > 0 ? mls_calloc3(y->n_nope, r, 1, sizeof *head->key.w) : NULL;
-        head->key.b = layer->bk && y->n_nope > 0
-                          ? mls_calloc3(y->n_nope, 1, 1, sizeof *head->key.b)
-                          : NULL;
-        head->value.b = layer->bv ? mls_calloc3(D, 1, 1, sizeof *head->value.b) : NULL;
-        if (!head->value.w || (y->n_nope > 0 && !head->key.w) ||
-            (layer->bk && y->n_nope > 0 && !head->key.b) ||
-            (layer->bv && !head->value.b)) {
-            st = mls_fail(err, MLS_E_NOMEM, "no memory for a latent of %zu", r);
-            goto done;
-        }
-        memcpy(head->value.w, up + (G * keys + g * D) * r,
-               D * r * sizeof *head->value.w);
-        if (head->value.b)
-            memcpy(head->value.b, layer->bv + g * D, D * sizeof *head->value.b);
-        for (size_t i = 0; i < y->n_nope; i++) {
-            const size_t row = p->init == INIT_THEIRS ? y->nope[i] : i;
-
-            memcpy(head->key.w + i * r, up + (g * keys + row) * r,
-                   r * sizeof *head->key.w);
-            if (head->key.b)
-                head->key.b[i] = layer->bk[g * D + y->nope[i]];
-        }
+        mls_affine_put(&h->value, 0, &value, NULL, D);
+        if (h->value.b)
+            memcpy(h->value.b, layer->bv + g * D, D * sizeof *h->value.b);
+        if (y->n_nope)
+            mls_affine_put(&h->key, 0, &key, theirs ? y->nope : NULL, y->n_nope);
+        for (size_t i = 0; h->key.b && i < y->n_nope; i++)
+            h->key.b[i] = layer->bk[g * D + y->nope[i]];
     }
-
-done:
     free(up);
     free(w);
     return st;
 }
 
 /* Rows [nope; rope] of every head, out of W_q or out of its left factor. */
-static mls_status add_queries(mls_latent_form *f, const heads *y,
-                              const mls_layer *layer, size_t q_rank, mls_err *err)
+static mls_status add_queries(mls_latent_form *f, const heads *y, const mls_config *c,
+                              const mls_layer *layer, mls_err *err)
 {
-    const size_t n = y->n_nope + y->n_rope, all = f->H * f->D;
-    const size_t columns = q_rank ? q_rank : f->E;
+    const size_t n = y->n_nope + y->n_rope, all = f->H * f->D, r = f->q_rank;
+    mls_affine from = mls_latent_queries(c, layer);
     double *wq = NULL;
     float *left = NULL; /* (H D, q_rank) */
-    const float *from = layer->wq;
+    size_t dims[2 * MLS_DIM_MAX];
     mls_status st = MLS_OK;
 
-    f->q_rank = q_rank;
-    f->query.w = mls_calloc3(f->H * n, columns, 1, sizeof *f->query.w);
-    f->query.b = layer->bq ? mls_calloc3(f->H * n, 1, 1, sizeof *f->query.b) : NULL;
-    if (q_rank) {
-        wq = mls_new_doubles(layer->wq, all * f->E);
-        left = mls_calloc3(all, q_rank, 1, sizeof *left);
-        f->q_down.w = mls_calloc3(q_rank, f->E, 1, sizeof *f->q_down.w);
-    }
-    if (!f->query.w || (layer->bq && !f->query.b) ||
-        (q_rank && (!wq || !left || !f->q_down.w))) {
-        st = mls_fail(err, MLS_E_NOMEM, "no memory for the queries of %zu heads", f->H);
-        goto done;
-    }
-    if (q_rank) {
-        st = mls_factor_weights(f->q_down.w, left, wq, all, f->E, q_rank,
-                                MLS_SIGMA_DOWN, err);
-        from = left;
-    }
-    for (size_t h = 0; h < f->H && !st; h++)
-        for (size_t i = 0; i < n; i++) {
-            const size_t dim = i < y->n_nope ? y->nope[i] : y->rope[i - y->n_nope];
-
-            memcpy(f->query.w + (h * n + i) * columns,
-                   from + (h * f->D + dim) * columns, columns * sizeof *f->query.w);
-            if (f->query.b)
-                f->query.b[h * n + i] = layer->bq[h * f->D + dim];
+    if (r) {
+        wq = mls_calloc3(all, f->E, 1, sizeof *wq);
+        left = mls_calloc3(all, r, 1, sizeof *left);
+        if (!wq || !left) {
+            st = mls_fail(err, MLS_E_NOMEM, "no memory for the queries of %zu heads",
+                          f->H);
+            goto done;
         }
+        mls_widen(wq, layer->wq, all * f->E);
+        st = mls_factor_weights(f->q_down.w, left, wq, all, f->E, r, MLS_SIGMA_DOWN,
+                                err);
+        from = mls_affine_of(left, layer->bq, all, r);
+    }
+    memcpy(dims, y->nope, y->n_nope * sizeof *dims);
+    memcpy(dims + y->n_nope, y->rope, y->n_rope * sizeof *dims);
+    for (size_t h = 0; h < f->H && !st; h++) {
+        const mls_affine head = mls_affine_rows(&from, h * f->D, f->D);
+
+        mls_affine_put(&f->query, h * n, &head, dims, n);
+    }
 
 done:
     free(left);
@@ -499,33 +468,25 @@ done:
     return st;
 }
 
-static mls_status build(const mls_method_input *in, const mls_setting *s,
+static mls_status build(const mls_method_input *in, const mls_parsed *parsed,
                         const void *plan, const mls_layer *layer,
-                        const mls_layer_stats *stats, mls_latent_form *out,
-                        mls_err *err)
+                        const mls_layer_stats *stats, mls_latent_form *f, mls_err *err)
 {
-    const ranks *r = plan;
-    const size_t l = layer->index;
-    params p;
+    const params *p = parsed->params;
     heads y;
-    mls_status st;
+    mls_status st = mls_partial_absorbs(layer, err);
 
-    *out = (mls_latent_form){0};
-    if ((st = read_params(&p, in->config, s, err)) ||
-        (st = mls_partial_absorbs(layer, err)))
-        return st;
-    if (p.init == INIT_PAIRED)
-        st = split_paired(&y, &p, in, s, layer, stats, err);
+    (void)plan;
+    if (!st && p->init == INIT_PAIRED)
+        st = split_paired(&y, p, in, layer, stats, err);
     else
-        split_theirs(&y, &p, in->config, l);
-    if (st || (st = mls_latent_begin(out, in->config, layer, 1, y.n_rope > 0, err)))
+        split_theirs(&y, p, in->config, layer->index);
+    if (st || (st = mls_latent_start(f, in->config, layer, err)))
         return st;
-    out->scale = 1.0 / sqrt((double)(y.n_nope + y.n_rope));
-    if ((y.n_rope == 0 || !(st = add_rope_key(out, &y, layer, err))) &&
-        !(st =
-              add_latent(out, &y, &p, in->config, layer, r ? r->rank[l] : p.rank, err)))
-        st = add_queries(out, &y, layer, r ? r->q_rank[l] : p.q_rank, err);
-    return mls_partial_end(out, st, err);
+    if (y.n_rope)
+        add_rope_key(f, &y, layer);
+    st = add_latent(f, &y, p, in->config, layer, err);
+    return st ? st : add_queries(f, &y, in->config, layer, err);
 }
 
 /* Their d_r = D/2 first, in their form and in the corrected one. */
@@ -578,7 +539,7 @@ static mls_status fit_data(const mls_method_input *in, size_t elements, mls_fits
 
         st = mls_model_attention(in->model, l, &layer, err);
         if (!st)
-            st = layer_spectrum(&m->layer[l], &m->p, in, NULL, &layer, err);
+            st = layer_spectrum(&m->layer[l], &m->p, in, &layer, err);
         mls_layer_free(&layer);
     }
     if (!st && mls_fit_share(&share, elements_of, m, elements * c->L))
@@ -600,7 +561,11 @@ const mls_method mls_method_x_ecomla = {
     .formula = "rank + d_r",
     .by_data = "energy",
     .exact = true,
-    .layout = layout,
+    .params_size = sizeof(params),
+    .read = read_params,
+    .sized = sized,
+    .drops_rest = drops_rest,
+    .shape = shape,
     .fit = fit,
     .fit_data = fit_data,
     .prepare = prepare,

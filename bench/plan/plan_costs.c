@@ -480,10 +480,13 @@ static mls_status read_shape(double **shape, size_t *n, const mls_ready_scheme *
     *n = 0;
     if (ready)
         st = mls_scheme_build(ready, layer, stats, &form, err);
-    if (!st && form.n_latents == 1) {
-        *shape = form.latent[0].tail;
+    if (!st && form.n_latents == 1 && form.latent[0].n_tail) {
         *n = form.latent[0].n_tail;
-        form.latent[0].tail = NULL;
+        *shape = mls_calloc3(*n, 1, 1, sizeof **shape);
+        if (!*shape)
+            st = mls_fail(err, MLS_E_NOMEM, "no memory for the spectra");
+        else
+            memcpy(*shape, form.latent[0].tail, *n * sizeof **shape);
     }
     mls_latent_free(&form);
     return st;

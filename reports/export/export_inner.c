@@ -117,9 +117,12 @@ mls_status mls_export_orders(const mls_export_work *w, const char *otherwise,
                                (double)c->L, err);
         if (!st && in->capture)
             st = mls_capture_stats(in->capture, l, &stats, err);
+        const mls_setting *s = mls_export_setting(w, l);
+        const char *rule = mls_setting_get(s, "rope");
+
         if (!st)
             st =
-                mls_partial_select(&chosen, in, mls_export_setting(w, l), otherwise,
+                mls_partial_select(&chosen, s->method, in, rule ? rule : otherwise,
                                    chunks[l], &layer, in->capture ? &stats : NULL, err);
         if (!st)
             memcpy(*order + l * c->G * C, chosen.order, c->G * C * sizeof **order);

@@ -39,22 +39,10 @@ static const heal_case heal_cases[] = {
 };
 enum { HEAL_CASES = sizeof heal_cases / sizeof heal_cases[0] };
 
-static inline float *heal_room(size_t rows, size_t cols)
+static inline void heal_frequencies(double *x, size_t n, double base)
 {
-    float *x = calloc(rows * cols, sizeof *x);
-
-    assert_non_null(x);
-    return x;
-}
-
-static inline double *heal_frequencies(size_t n, double base)
-{
-    double *x = calloc(n, sizeof *x);
-
-    assert_non_null(x);
     for (size_t i = 0; i < n; i++)
         x[i] = base / (double)(i + 1);
-    return x;
 }
 
 static inline void heal_latent(mls_latent_form *f, size_t i, size_t r, bool keys,
@@ -65,9 +53,8 @@ static inline void heal_latent(mls_latent_form *f, size_t i, size_t r, bool keys
     v->r = r;
     v->holds_keys = keys;
     v->holds_values = values;
-    v->down.w = heal_room(r, HEAL_E);
-    v->down.b = c->biases ? heal_room(r, 1) : NULL;
-    v->norm = c->norms ? heal_room(r, 1) : NULL;
+    v->down = mls_affine_shape(r, HEAL_E, c->biases);
+    v->norm.n = c->norms ? r : 0;
 }
 
 static inline void heal_read_key(mls_read_head *h, int latent, size_t n, size_t r,
@@ -75,8 +62,7 @@ static inline void heal_read_key(mls_read_head *h, int latent, size_t n, size_t 
 {
     h->key_latent = latent;
     h->n_key = n;
-    h->key.w = heal_room(n, r);
-    h->key.b = c->biases ? heal_room(n, 1) : NULL;
+    h->key = mls_affine_shape(n, r, c->biases);
 }
 
 static inline void heal_read_value(mls_read_head *h, int latent, size_t n, size_t r,
@@ -84,8 +70,7 @@ static inline void heal_read_value(mls_read_head *h, int latent, size_t n, size_
 {
     h->value_latent = latent;
     h->n_value = n;
-    h->value.w = heal_room(n, r);
-    h->value.b = c->biases ? heal_room(n, 1) : NULL;
+    h->value = mls_affine_shape(n, r, c->biases);
 }
 
 static inline void heal_keys_with_rope(mls_latent_form *f, const heal_case *c)
@@ -95,9 +80,7 @@ static inline void heal_keys_with_rope(mls_latent_form *f, const heal_case *c)
         mls_rope_key *k = &f->rope_key[b];
 
         k->n = f->n_rope_keys == 1 ? 4 : 2;
-        k->map.w = heal_room(k->n, HEAL_E);
-        k->map.b = c->biases ? heal_room(k->n, 1) : NULL;
-        k->inv_freq = heal_frequencies(k->n / 2, 0.7 + 0.2 * (double)b);
+        k->map = mls_affine_shape(k->n, HEAL_E, c->biases);
     }
     for (size_t g = 0; g < HEAL_G; g++) {
         heal_read_key(&f->head[g], 0, 3, 5, c);
@@ -122,7 +105,7 @@ static inline void heal_keys_of_heads(mls_latent_form *f, const heal_case *c)
                                      .head = g,
                                      .holds_keys = true};
             if (g == 0) {
-                v->down.w = heal_room(4, HEAL_D);
+                v->down = mls_affine_shape(4, HEAL_D, false);
                 heal_read_key(h, 0, HEAL_D, 4, c);
             }
         } else {
@@ -139,10 +122,8 @@ static inline void heal_keys_of_heads(mls_latent_form *f, const heal_case *c)
         h->value_latent = (int)(HEAL_G + g);
         h->n_value = 4;
     }
-    if (rotated) {
-        f->key.w = heal_room(HEAL_G * HEAL_D, HEAL_E);
-        f->key.b = c->biases ? heal_room(HEAL_G * HEAL_D, 1) : NULL;
-    }
+    if (rotated)
+        f->key = mls_affine_shape(HEAL_G * HEAL_D, HEAL_E, c->biases);
 }
 
 /* The form of a case. Release with mls_latent_free(). */
@@ -150,7 +131,6 @@ static inline void heal_form(mls_latent_form *f, const heal_case *c)
 {
     const bool shared = strcmp(c->keys, "shared") == 0;
     const bool rope = shared || strcmp(c->keys, "per-head") == 0;
-    size_t rows = 0, columns = 0;
     mls_parameters p;
 
     *f = (mls_latent_form){.E = HEAL_E,
@@ -176,24 +156,18 @@ static inline void heal_form(mls_latent_form *f, const heal_case *c)
         heal_keys_with_rope(f, c);
     else
         heal_keys_of_heads(f, c);
-    f->inv_freq = heal_frequencies(HEAL_D / 2, 0.9);
-    for (size_t h = 0; h < HEAL_H; h++) {
-        rows += mls_latent_query_dims(f, h);
-        columns += f->head[h / (HEAL_H / HEAL_G)].n_value;
-    }
+    f->turns = true;
     if (c->q_rank) {
-        f->q_down.w = heal_room(c->q_rank, HEAL_E);
-        f->q_down.b = c->biases ? heal_room(c->q_rank, 1) : NULL;
-        f->q_down_norm = c->norms ? heal_room(c->q_rank, 1) : NULL;
+        f->q_down = mls_affine_shape(c->q_rank, HEAL_E, c->biases);
+        f->q_down_norm.n = c->norms ? c->q_rank : 0;
     }
-    f->query.w = heal_room(rows, c->q_rank ? c->q_rank : HEAL_E);
-    f->query.b = c->biases ? heal_room(rows, 1) : NULL;
-    f->output.w = heal_room(HEAL_E, columns);
-    f->output.b = c->biases ? heal_room(HEAL_E, 1) : NULL;
-    if (c->qk_norm) {
-        f->q_norm = heal_room(HEAL_D, 1);
-        f->k_norm = heal_room(HEAL_D, 1);
-    }
+    f->query.biased = f->output.biased = c->biases;
+    f->q_norm.n = f->k_norm.n = c->qk_norm ? HEAL_D : 0;
+    assert_ok(mls_latent_allocate(f, &err));
+    heal_frequencies(f->inv_freq, HEAL_D / 2, 0.9);
+    for (size_t b = 0; b < f->n_rope_keys; b++)
+        heal_frequencies(f->rope_key[b].inv_freq, f->rope_key[b].n / 2,
+                         0.7 + 0.2 * (double)b);
     assert_ok(mls_parameters_of(&p, f, &err));
     for (size_t a = 0; a < p.n_arrays; a++)
         for (size_t i = 0; i < p.array[a].rows * p.array[a].cols; i++) {

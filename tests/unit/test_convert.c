@@ -518,23 +518,26 @@ static void impossible_settings_are_refused(void **state)
 
 static void data_is_asked_for_where_it_is_needed(void **state)
 {
-    const mls_method *method;
-    mls_method_input in = {0};
-    mls_setting setting;
-    mls_latent_form f;
+    static const struct {
+        const char *setting, *says;
+    } cases[] = {{"transmla freqfold=2 rank=9", "capture"},
+                 {"mha2mla rope=2-norm chunks=2 rank=9", "2-norm"}};
     random_layer s;
 
     (void)state;
     make(&s, 4, 2, 12, false, false);
-    in.config = &s.config;
-    assert_ok(mls_setting_parse(&setting, "transmla freqfold=2 rank=9", &err));
-    assert_ok(mls_method_find(&method, "transmla", &err));
-    assert_refused(method->build(&in, &setting, NULL, &s.layer, NULL, &f, &err),
-                   MLS_E_INPUT, "capture");
-    assert_ok(mls_setting_parse(&setting, "mha2mla rope=2-norm chunks=2 rank=9", &err));
-    assert_ok(mls_method_find(&method, "mha2mla", &err));
-    assert_refused(method->build(&in, &setting, NULL, &s.layer, NULL, &f, &err),
-                   MLS_E_INPUT, "2-norm");
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const mls_method_input in = {.config = &s.config};
+        mls_setting setting;
+        mls_latent_form f;
+        mls_parsed p;
+
+        assert_ok(mls_setting_parse(&setting, cases[i].setting, &err));
+        assert_ok(mls_method_parse(&p, in.config, &setting, &err));
+        assert_refused(mls_method_form(&f, &in, &p, NULL, &s.layer, NULL, &err),
+                       MLS_E_INPUT, cases[i].says);
+        mls_parsed_free(&p);
+    }
     random_layer_free(&s);
 }
 

@@ -85,10 +85,19 @@ static void mixed_form(mls_latent_form *f, const random_layer *s)
         memcpy(b, s->layer.bk, G * D * sizeof *b);
         memcpy(b + G * D, s->layer.bv, G * D * sizeof *b);
     }
-    assert_ok(mls_latent_begin(f, &s->config, &s->layer, 1, 0, &err));
-    f->latent[0].r = R;
-    f->latent[0].holds_keys = f->latent[0].holds_values = true;
-    f->latent[0].down.w = calloc(R * E, sizeof(float));
+    assert_ok(mls_latent_begin(f, &s->config, 0, 1, 0, &err));
+    f->latent[0] = (mls_latent_vector){.r = R,
+                                       .down = mls_affine_shape(R, E, false),
+                                       .holds_keys = true,
+                                       .holds_values = true};
+    for (size_t g = 0; g < G; g++)
+        f->head[g] = (mls_read_head){.n_key = D,
+                                     .key = mls_affine_shape(D, R, true),
+                                     .rotation = MLS_ROTATE_AFTER_READ,
+                                     .rope_key = MLS_NONE,
+                                     .n_value = D,
+                                     .value = mls_affine_shape(D, R, true)};
+    assert_ok(mls_latent_start(f, &s->config, &s->layer, &err));
     for (size_t i = 0; i < R; i++) /* down = mix w */
         for (size_t e = 0; e < E; e++) {
             double sum = 0;
@@ -100,13 +109,6 @@ static void mixed_form(mls_latent_form *f, const random_layer *s)
     for (size_t g = 0; g < G; g++) {
         mls_read_head *h = &f->head[g];
 
-        h->key_latent = h->value_latent = 0;
-        h->n_key = h->n_value = D;
-        h->rotation = MLS_ROTATE_AFTER_READ;
-        h->key.w = calloc(D * R, sizeof(float));
-        h->value.w = calloc(D * R, sizeof(float));
-        h->key.b = calloc(D, sizeof(float));
-        h->value.b = calloc(D, sizeof(float));
         for (size_t d = 0; d < D; d++) {
             for (size_t j = 0; j < R; j++) { /* rows of mix^T */
                 h->key.w[d * R + j] = (float)mix[j * R + g * D + d];
@@ -116,12 +118,9 @@ static void mixed_form(mls_latent_form *f, const random_layer *s)
             h->value.b[d] = b[(G + g) * D + d];
         }
     }
-    f->query.w = malloc(s->config.H * D * E * sizeof(float));
-    memcpy(f->query.w, s->layer.wq, s->config.H * D * E * sizeof(float));
-    if (s->layer.bq) {
-        f->query.b = malloc(s->config.H * D * sizeof(float));
-        memcpy(f->query.b, s->layer.bq, s->config.H * D * sizeof(float));
-    }
+    const mls_affine queries = mls_latent_queries(&s->config, &s->layer);
+
+    mls_affine_put(&f->query, 0, &queries, NULL, queries.rows);
     free(mix);
     free(w);
     free(b);

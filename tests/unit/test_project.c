@@ -22,12 +22,13 @@ static void whitened_svd_is_the_pca_of_outputs(void **state)
     const mls_rows rows = {MLS_KEYS, 0, s.config.G};
     double *root = calloc(E * E, sizeof *root),
            *inverse = calloc(E * E, sizeof *inverse);
-    double *w = mls_new_doubles(s.layer.wk, m * E), *ws = calloc(m * E, sizeof *ws);
+    double *w = calloc(m * E, sizeof *w), *ws = calloc(m * E, sizeof *ws);
     double *u = calloc(m * m, sizeof *u), *sigma = calloc(m, sizeof *sigma);
     double *vt = calloc(m * E, sizeof *vt), *cut = calloc(m * E, sizeof *cut);
     double *svd = calloc(m * E, sizeof *svd), *pca = calloc(m * E, sizeof *pca);
     double *G = calloc(m * m, sizeof *G), *basis = calloc(m * m, sizeof *basis);
 
+    mls_widen(w, s.layer.wk, m * E);
     assert_ok(mls_sqrt_psd(s.stats.x_second, E, 1e-14, root, inverse, &err));
     mls_matmul(ws, w, false, root, false, m, E, E);
     assert_ok(mls_svd(ws, m, E, u, sigma, vt, &err));

@@ -1,0 +1,156 @@
+/*
+ * What is asked of every method alike: its setting is read once, its shapes give the
+ * bytes, and a form is a shape with numbers. No method says twice what it caches.
+ */
+#include "bench/frame/method.h"
+
+#include <stdlib.h>
+
+void mls_parsed_free(mls_parsed *p)
+{
+    if (p->params && p->method->forget)
+        p->method->forget(p->params);
+    free(p->params);
+    *p = (mls_parsed){0};
+}
+
+mls_status mls_method_parse(mls_parsed *p, const mls_config *config,
+                            const mls_setting *s, mls_err *err)
+{
+    mls_status st;
+
+    *p = (mls_parsed){0};
+    if ((st = mls_method_find(&p->method, s->method, err)) ||
+        (st =
+             mls_setting_check_keys(s, p->method->keys, mls_method_common_keys, err)) ||
+        (st = mls_common_keys_read(&p->common, config, s, err)))
+        return st;
+    if (config->mla_kv_lora_rank && p->method != &mls_method_baseline)
+        return mls_fail(err, MLS_E_INPUT,
+                        "%s: the model (%s) already caches a latent of %zu numbers; "
+                        "only baseline applies",
+                        p->method->name, config->model_type, config->mla_kv_lora_rank);
+    if (!p->method->params_size)
+        return MLS_OK;
+    p->params = calloc(1, p->method->params_size);
+    st = p->params ? p->method->read(p->params, config, s, err)
+                   : mls_fail(err, MLS_E_NOMEM, "no memory for a setting");
+    if (st)
+        mls_parsed_free(p);
+    return st;
+}
+
+mls_status mls_needs_weights(const mls_parsed *p, const char *what, mls_err *err)
+{
+    return mls_fail(err, MLS_E_INPUT,
+                    "%s: %s follows from the data; the size needs the weights",
+                    p->method->name, what);
+}
+
+static mls_status no_joint(const mls_parsed *p, mls_err *err)
+{
+    return mls_fail(err, MLS_E_INPUT,
+                    "%s: the latent holds keys and values together, so kquant and "
+                    "vquant cannot be told apart; use quant, and rquant for rope keys",
+                    p->method->name);
+}
+
+/* What the setting's quantizer keys say about everything that a layer caches. */
+static mls_status set_quantizers(mls_latent_form *f, const mls_parsed *p,
+                                 bool converted, mls_err *err)
+{
+    const mls_common_keys *k = &p->common;
+    const bool plain = !converted || p->method->plain_keys;
+
+    if (converted && p->method->own_quantizers)
+        return MLS_OK;
+    for (size_t i = 0; i < f->n_latents; i++) {
+        mls_latent_vector *v = &f->latent[i];
+
+        if (v->holds_keys && v->holds_values && k->apart)
+            return no_joint(p, err);
+        v->quant = v->holds_keys && v->holds_values ? k->latent
+                   : v->holds_keys                  ? k->key
+                                                    : k->value;
+    }
+    for (size_t b = 0; b < f->n_rope_keys; b++)
+        f->rope_key[b].quant = plain ? k->key : k->rope_key;
+    return MLS_OK;
+}
+
+mls_status mls_method_form(mls_latent_form *f, const mls_method_input *in,
+                           const mls_parsed *p, const void *plan,
+                           const mls_layer *layer, const mls_layer_stats *stats,
+                           mls_err *err)
+{
+    const bool converted = p->common.converted[layer->index];
+    mls_status st;
+
+    if (!converted)
+        st = mls_latent_identity(f, in->config, layer, err);
+    else
+        st = p->method->shape(f, in->config, p, plan, layer->index, err);
+    if (!st && converted && p->method->build)
+        st = p->method->build(in, p, plan, layer, stats, f, err);
+    if (!st)
+        st = set_quantizers(f, p, converted, err);
+    return mls_latent_end(f, st, err);
+}
+
+/* A model with a latent of its own: nothing is converted, only quantized. */
+static mls_status native_layout(mls_cache_layout *out, const mls_config *config,
+                                const mls_parsed *p, mls_err *err)
+{
+    if (p->common.apart)
+        return no_joint(p, err);
+    mls_size_baseline(out, config);
+    for (size_t l = 0; l < out->L; l++)
+        for (size_t i = 0; i < out->layer[l].n_parts; i++)
+            out->layer[l].part[i].quant =
+                out->layer[l].part[i].kind == MLS_PART_ROPE_KEY ? p->common.rope_key
+                                                                : p->common.latent;
+    return MLS_OK;
+}
+
+static mls_status layer_layout(mls_cache_layer *out, const mls_config *config,
+                               const mls_parsed *p, size_t l, mls_err *err)
+{
+    const bool converted = p->common.converted[l];
+    mls_latent_form f = {0};
+    mls_status st;
+
+    *out = (mls_cache_layer){.token_budget = 1.0};
+    if (!converted && p->method->drops_rest && p->method->drops_rest(p))
+        return MLS_OK;
+    st = converted ? p->method->shape(&f, config, p, NULL, l, err)
+                   : mls_latent_identity_shape(&f, config, l, err);
+
+    if (!st)
+        st = set_quantizers(&f, p, converted, err);
+    if (!st)
+        st = mls_latent_layout(&f, out, err);
+    mls_latent_free(&f);
+    for (size_t i = 0; !st && i < out->n_parts; i++)
+        if ((st = mls_quant_fits(&out->part[i].quant, out->part[i].n, err)))
+            mls_fail_in(err, st, "%s: layer %zu", p->method->name, l);
+    return st;
+}
+
+mls_status mls_method_layout(mls_cache_layout *out, const mls_config *config,
+                             const mls_setting *s, mls_err *err)
+{
+    mls_parsed p;
+    mls_status st = mls_method_parse(&p, config, s, err);
+
+    if (st)
+        return st;
+    if (config->mla_kv_lora_rank)
+        st = native_layout(out, config, &p, err);
+    else if (p.method->sized)
+        st = p.method->sized(config, &p, err);
+    out->L = config->L;
+    for (size_t l = 0; !st && !config->mla_kv_lora_rank && l < config->L; l++)
+        st = layer_layout(&out->layer[l], config, &p, l, err);
+    mls_parsed_free(&p);
+    return st;
+}
