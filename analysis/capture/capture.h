@@ -101,7 +101,10 @@ mls_status mls_capture_text_names(mls_capture *c, char **names, mls_err *err);
 mls_status mls_capture_merge(mls_capture *const *captures, size_t n, const char *path,
                              const char *command, const char *text_names, mls_err *err);
 
-/** Compare every dataset with the manifest; MLS_E_INPUT names the one that differs. */
+/**
+ * Compare every dataset with the manifest, and every value with what it can be (a
+ * number; not negative where it is a mean square); MLS_E_INPUT names what differs.
+ */
 mls_status mls_capture_verify(mls_capture *c, size_t *n_datasets, uint64_t *n_bytes,
                               mls_err *err);
 

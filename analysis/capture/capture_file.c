@@ -7,6 +7,7 @@
 #include "analysis/capture/capture_layout.h"
 #include "analysis/capture/moments.h"
 #include "common/base/checked.h"
+#include "common/numbers/finite.h"
 
 enum { TOKENS_MAX = 1 << 30 }; /* of all sequences together */
 
@@ -141,6 +142,70 @@ done:
     return st;
 }
 
+/* Ids are of the vocabulary, likelihoods are numbers. */
+static mls_status check_sequences(const mls_capture *c, mls_err *err)
+{
+    const mls_capture_head *h = &c->head;
+
+    for (size_t n = 0; n < h->N; n++) {
+        for (size_t i = h->start[n]; i < h->start[n + 1]; i++)
+            if (c->ids[i] < 0 || (size_t)c->ids[i] >= h->config.V)
+                return mls_fail(err, MLS_E_INPUT,
+                                "%s: token %zu of sequence %zu is %d, the vocabulary "
+                                "has 0 to %zu",
+                                mls_store_path(c->store), i - h->start[n], n, c->ids[i],
+                                h->config.V - 1);
+        if (!isfinite(c->nll[n]) || c->nll[n] < 0)
+            return mls_fail(err, MLS_E_INPUT,
+                            "%s: the likelihood of sequence %zu is %g, expected 0 or "
+                            "more",
+                            mls_store_path(c->store), n, c->nll[n]);
+    }
+    return MLS_OK;
+}
+
+/* Paths besides the layouts'; axes are not listed. */
+static bool is_known(const char *path, size_t len)
+{
+    static const char *const others[] = {"/sequences/n_tokens",    "/sequences/ids",
+                                         "/sequences/nll",         "/model/config_json",
+                                         "/provenance/text_files", "/manifest"};
+
+    if (strncmp(path, "/axes/", 6) == 0)
+        return true;
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
+        if (strlen(others[i]) == len && memcmp(others[i], path, len) == 0)
+            return true;
+    for (size_t i = 0; i < MLS_LAYOUTS; i++)
+        if (strlen(mls_layouts[i].path) == len &&
+            memcmp(mls_layouts[i].path, path, len) == 0)
+            return true;
+    return false;
+}
+
+/* The datasets are those of the table, with its types and shapes, and no others. */
+static mls_status check_datasets(mls_capture *c, mls_err *err)
+{
+    char *names = NULL;
+    mls_status st = mls_store_names(c->store, &names, err);
+
+    for (const char *p = names; !st && *p;) {
+        const size_t len = strcspn(p, "\n");
+
+        if (!is_known(p, len))
+            st = mls_fail(err, MLS_E_INPUT, "%s: holds %.*s, which no capture has",
+                          mls_store_path(c->store), (int)len, p);
+        p += len + (p[len] == '\n');
+    }
+    free(names);
+    for (size_t i = 0; i < MLS_LAYOUTS && !st; i++) {
+        const mls_store_spec spec = mls_layout_spec(&mls_layouts[i], &c->head);
+
+        st = mls_store_check(c->store, &spec, err);
+    }
+    return st;
+}
+
 mls_status mls_capture_open(mls_capture **out, const char *path, mls_err *err)
 {
     mls_capture *c = calloc(1, sizeof *c);
@@ -154,11 +219,10 @@ mls_status mls_capture_open(mls_capture **out, const char *path, mls_err *err)
         st = read_model(c, err);
     if (!st)
         st = read_sequences(c, err);
-    for (size_t i = 0; i < MLS_LAYOUTS && !st; i++) {
-        const mls_store_spec spec = mls_layout_spec(&mls_layouts[i], &c->head);
-
-        st = mls_store_check(c->store, &spec, err);
-    }
+    if (!st)
+        st = check_sequences(c, err);
+    if (!st)
+        st = check_datasets(c, err);
     if (st)
         mls_capture_close(c);
     else
@@ -271,17 +335,34 @@ size_t mls_capture_window_sequence(const mls_capture *c, size_t window)
     return c->windows[window];
 }
 
-mls_status mls_capture_verify(mls_capture *c, size_t *n_datasets, uint64_t *n_bytes,
-                              mls_err *err)
-{
-    return mls_store_verify(c->store, n_datasets, n_bytes, err);
-}
-
 mls_status mls_capture_text_names(mls_capture *c, char **names, mls_err *err)
 {
     size_t len;
 
     return mls_store_read_text(c->store, "/provenance/text_files", names, &len, err);
+}
+
+/* Not a number, infinite, or negative where it is a mean of squares or of norms. */
+static mls_status refuse_value(const mls_capture *c, const char *path, size_t l,
+                               size_t i, double value, mls_err *err)
+{
+    return mls_fail(err, MLS_E_INPUT,
+                    "%s: value %zu of layer %zu in %s is %g, expected a number%s",
+                    mls_store_path(c->store), i, l, path, value,
+                    isfinite(value) ? " that is not negative" : "");
+}
+
+static mls_status check_moment(const mls_capture *c, const mls_layout *layout, size_t l,
+                               const double *x, mls_err *err)
+{
+    const size_t n = mls_layout_values(layout, &c->head);
+    const size_t D = layout->dims[1] == 'E' ? c->head.config.E : c->head.config.D;
+    const bool square = strstr(layout->path, "/second") != NULL;
+
+    for (size_t i = 0; i < n; i++)
+        if (!isfinite(x[i]) || (square && i % (D * D) % (D + 1) == 0 && x[i] < 0))
+            return refuse_value(c, layout->path, l, i, x[i], err);
+    return MLS_OK;
 }
 
 mls_status mls_capture_stats(mls_capture *c, size_t l, mls_layer_stats *s, mls_err *err)
@@ -297,10 +378,13 @@ mls_status mls_capture_stats(mls_capture *c, size_t l, mls_layer_stats *s, mls_e
     for (size_t i = 0; i < MLS_LAYOUTS && !st; i++) {
         const mls_layout *layout = &mls_layouts[i];
 
-        if (layout->kind == MLS_LAYOUT_MOMENT)
-            st = mls_store_read(c->store, layout->path, MLS_STORE_F64, &l, 1,
-                                mls_layout_data(layout, &r),
-                                mls_layout_values(layout, h), err);
+        if (layout->kind != MLS_LAYOUT_MOMENT)
+            continue;
+        st = mls_store_read(c->store, layout->path, MLS_STORE_F64, &l, 1,
+                            mls_layout_data(layout, &r), mls_layout_values(layout, h),
+                            err);
+        if (!st)
+            st = check_moment(c, layout, l, mls_layout_data(layout, &r), err);
     }
     if (!st)
         st = mls_capture_norms(c, l, &q, &k, err);
@@ -320,14 +404,19 @@ mls_status mls_capture_stats(mls_capture *c, size_t l, mls_layer_stats *s, mls_e
 static mls_status read_norms(mls_capture *c, const char *path, size_t l, size_t heads,
                              double **out, mls_err *err)
 {
-    const size_t C = c->head.config.D / 2;
+    const size_t n = c->head.N * heads * (c->head.config.D / 2);
+    double *x = mls_calloc3(c->head.N, heads, c->head.config.D / 2, sizeof *x);
+    mls_status st;
 
-    *out = mls_calloc3(c->head.N, heads, C, sizeof **out);
-    if (!*out)
+    *out = x;
+    if (!x)
         return mls_fail(err, MLS_E_NOMEM, "no memory for the norms of %zu sequences",
                         c->head.N);
-    return mls_store_read(c->store, path, MLS_STORE_F64, &l, 1, *out,
-                          c->head.N * heads * C, err);
+    st = mls_store_read(c->store, path, MLS_STORE_F64, &l, 1, x, n, err);
+    for (size_t i = 0; i < n && !st; i++)
+        if (!isfinite(x[i]) || x[i] < 0)
+            st = refuse_value(c, path, l, i, x[i], err);
+    return st;
 }
 
 mls_status mls_capture_norms(mls_capture *c, size_t l, double **q, double **k,
@@ -352,7 +441,41 @@ mls_status mls_capture_window(mls_capture *c, size_t l, size_t window,
     static const char *const paths[MLS_WINDOW_PARTS] = {"/windows/x", "/windows/q",
                                                         "/windows/k", "/windows/v"};
     const size_t lead[] = {l, window};
+    const size_t n = c->head.T * mls_window_width(&c->head.config, part);
+    mls_status st =
+        mls_store_read(c->store, paths[part], MLS_STORE_F32, lead, 2, data, n, err);
 
-    return mls_store_read(c->store, paths[part], MLS_STORE_F32, lead, 2, data,
-                          c->head.T * mls_window_width(&c->head.config, part), err);
+    if (st)
+        return st;
+    const size_t bad = mls_first_not_finite(data, n);
+
+    return bad == n ? MLS_OK : refuse_value(c, paths[part], l, bad, data[bad], err);
+}
+
+mls_status mls_capture_verify(mls_capture *c, size_t *n_datasets, uint64_t *n_bytes,
+                              mls_err *err)
+{
+    const mls_config *config = &c->head.config;
+    const size_t widest =
+        config->H * config->D > config->E ? config->H * config->D : config->E;
+    float *window = NULL;
+    mls_status st = mls_store_verify(c->store, n_datasets, n_bytes, err);
+
+    if (!st && c->head.W > 0) {
+        window = mls_calloc3(c->head.T, widest, 1, sizeof *window);
+        if (!window)
+            st = mls_fail(err, MLS_E_NOMEM, "no memory for a window of %zu tokens",
+                          c->head.T);
+    }
+    for (size_t l = 0; l < config->L && !st; l++) {
+        mls_layer_stats s = {0};
+
+        st = mls_capture_stats(c, l, &s, err);
+        mls_layer_stats_free(&s);
+        for (size_t w = 0; w < c->head.W && !st; w++)
+            for (int p = 0; p < MLS_WINDOW_PARTS && !st; p++)
+                st = mls_capture_window(c, l, w, (mls_window_part)p, window, err);
+    }
+    free(window);
+    return st;
 }

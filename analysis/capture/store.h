@@ -82,7 +82,10 @@ mls_status mls_store_finish(mls_store *s, mls_err *err);
 void mls_store_abandon(mls_store *s);
 
 /**
- * Open for reading; every byte of the file is checked against the hash in front.
+ * Open for reading; every byte of the file is checked against the hash in front, then
+ * its structure: only what files of ours are made of, and no more than its size can
+ * hold. HDF5 parses it in a process of its own with limits, one per open file, so that
+ * a file made to crash it is refused as any other.
  * @return MLS_OK, MLS_E_INPUT (missing, not ours, another kind, shorter, changed),
  *         MLS_E_IO or MLS_E_NOMEM
  */
@@ -94,6 +97,9 @@ const char *mls_store_path(const mls_store *s);
 /** Read every dataset through HDF5 and compare it with the manifest; MLS_E_INPUT. */
 mls_status mls_store_verify(mls_store *s, size_t *n_datasets, uint64_t *n_bytes,
                             mls_err *err);
+
+/** Paths of all datasets, one per line. @param[out] names  released with free() */
+mls_status mls_store_names(mls_store *s, char **names, mls_err *err);
 
 /** Dataset there, of the spec's type and shape; MLS_E_INPUT says what was found. */
 mls_status mls_store_check(mls_store *s, const mls_store_spec *spec, mls_err *err);

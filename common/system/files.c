@@ -87,6 +87,26 @@ mls_status mls_pread_all(int fd, void *data, size_t n, uint64_t offset,
     return MLS_OK;
 }
 
+mls_status mls_file_open(const char *path, int *fd, uint64_t *size, mls_err *err)
+{
+    struct stat s;
+
+    *fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (*fd < 0)
+        return mls_fail(err, MLS_E_INPUT, "%s: %s", path,
+                        errno == ENXIO ? "is a device or pipe, expected a file"
+                                       : strerror(errno));
+    if (fstat(*fd, &s) == 0 && S_ISREG(s.st_mode)) {
+        if (size)
+            *size = (uint64_t)s.st_size;
+        return MLS_OK;
+    }
+    close(*fd);
+    *fd = -1;
+    return mls_fail(err, MLS_E_INPUT, "%s: is %s, expected a file", path,
+                    S_ISDIR(s.st_mode) ? "a folder" : "a device or pipe");
+}
+
 mls_status mls_file_read(const char *path, uint64_t max, char **data, size_t *len,
                          mls_err *err)
 {

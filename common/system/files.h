@@ -19,6 +19,16 @@ mls_status mls_file_read(const char *path, uint64_t max, char **data, size_t *le
                          mls_err *err);
 
 /**
+ * Open a regular file for reading: a folder, device or pipe is refused, and a pipe that
+ * nobody writes into is not waited for.
+ *
+ * @param[out] fd    closed by the caller
+ * @param[out] size  its bytes; may be NULL
+ * @return MLS_OK or MLS_E_INPUT
+ */
+mls_status mls_file_open(const char *path, int *fd, uint64_t *size, mls_err *err);
+
+/**
  * Write data to path: temporary file beside it, fsync, rename, fsync of the folder. A
  * link stays and what it leads to is replaced; a device or pipe is written into.
  */

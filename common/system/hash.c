@@ -5,7 +5,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <xxhash.h>
+
+#include "common/system/files.h"
 
 struct mls_sha256 {
     EVP_MD_CTX *ctx;
@@ -126,43 +129,46 @@ uint64_t mls_xxh3_stream_digest(const mls_xxh3_stream *x)
     return XXH3_64bits_digest(x->state);
 }
 
-mls_status mls_xxh3_file(const char *path, uint64_t offset, uint64_t *hash,
-                         uint64_t *n_bytes, mls_err *err)
+mls_status mls_xxh3_fd(int fd, const char *name, uint64_t offset, uint64_t *hash,
+                       uint64_t *n_bytes, mls_err *err)
 {
     enum { PIECE = 1 << 20 };
     mls_status st = MLS_OK;
     mls_xxh3_stream *x = mls_xxh3_stream_new();
     unsigned char *piece = malloc(PIECE);
-    FILE *f = fopen(path, "rb");
-    size_t n;
+    ssize_t n = 1;
 
     *n_bytes = 0;
-    if (!f) {
-        st = mls_fail(err, MLS_E_INPUT, "%s: %s", path, strerror(errno));
-        goto done;
+    if (!x || !piece)
+        st = mls_fail(err, MLS_E_NOMEM, "no memory to read %s", name);
+    while (!st && n > 0) {
+        do
+            n = pread(fd, piece, PIECE, (off_t)(offset + *n_bytes));
+        while (n < 0 && errno == EINTR);
+        if (n < 0) {
+            st = mls_fail(err, MLS_E_IO, "%s: %s", name, strerror(errno));
+        } else {
+            mls_xxh3_stream_add(x, piece, (size_t)n);
+            *n_bytes += (uint64_t)n;
+        }
     }
-    if (!x || !piece) {
-        st = mls_fail(err, MLS_E_NOMEM, "no memory to read %s", path);
-        goto done;
-    }
-    if (fseeko(f, (off_t)offset, SEEK_SET)) {
-        st = mls_fail(err, MLS_E_IO, "%s: %s", path, strerror(errno));
-        goto done;
-    }
-    while ((n = fread(piece, 1, PIECE, f)) > 0) {
-        mls_xxh3_stream_add(x, piece, n);
-        *n_bytes += n;
-    }
-    if (ferror(f)) {
-        st = mls_fail(err, MLS_E_IO, "%s: %s", path, strerror(errno));
-        goto done;
-    }
-    *hash = mls_xxh3_stream_digest(x);
-
-done:
-    if (f)
-        fclose(f);
+    if (!st)
+        *hash = mls_xxh3_stream_digest(x);
     free(piece);
     mls_xxh3_stream_free(x);
+    return st;
+}
+
+mls_status mls_xxh3_file(const char *path, uint64_t offset, uint64_t *hash,
+                         uint64_t *n_bytes, mls_err *err)
+{
+    int fd;
+    mls_status st = mls_file_open(path, &fd, NULL, err);
+
+    *n_bytes = 0;
+    if (st)
+        return st;
+    st = mls_xxh3_fd(fd, path, offset, hash, n_bytes, err);
+    close(fd);
     return st;
 }

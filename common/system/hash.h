@@ -34,6 +34,9 @@ void mls_xxh3_stream_add(mls_xxh3_stream *x, const void *data, size_t n);
 /** XXH3 of all bytes added so far; more may follow. */
 uint64_t mls_xxh3_stream_digest(const mls_xxh3_stream *x);
 
+/** XXH3 of an open file's bytes from offset to its end; name is for the message. */
+mls_status mls_xxh3_fd(int fd, const char *name, uint64_t offset, uint64_t *hash,
+                       uint64_t *n_bytes, mls_err *err);
 /** XXH3 of a file's bytes from offset to its end, and how many these are. */
 mls_status mls_xxh3_file(const char *path, uint64_t offset, uint64_t *hash,
                          uint64_t *n_bytes, mls_err *err);

@@ -1,0 +1,88 @@
+/* A small capture file of chance numbers, without a model. */
+#ifndef MLS_CAPTURE_SAMPLE_H
+#define MLS_CAPTURE_SAMPLE_H
+
+#include "tests/support/expect.h"
+
+#include "analysis/capture/capture_inner.h"
+#include "common/numbers/rng.h"
+
+static const char sample_json[] =
+    "{\"architectures\": [\"LlamaForCausalLM\"], \"model_type\": \"llama\", "
+    "\"vocab_size\": 50, \"hidden_size\": 12, \"intermediate_size\": 20, "
+    "\"num_hidden_layers\": 3, \"num_attention_heads\": 4, \"num_key_value_heads\": 2, "
+    "\"head_dim\": 6, \"max_position_embeddings\": 64, \"rms_norm_eps\": 1e-5, "
+    "\"rope_theta\": 10000.0, \"hidden_act\": \"silu\"}";
+
+enum { N = 3 };
+
+/* A head and records of chance numbers, the same for the same layer. */
+typedef struct {
+    mls_capture_head head;
+    size_t start[N + 1];
+    int32_t ids[12];
+    uint64_t windows[2];
+} sample;
+
+static inline void fill(double *x, size_t n, mls_rng *rng)
+{
+    for (size_t i = 0; i < n; i++)
+        x[i] = fabs(mls_rng_normal(rng)); /* mean squares are not negative */
+}
+
+static inline mls_record record_of(const sample *s, size_t l)
+{
+    mls_record r;
+    mls_rng rng;
+
+    mls_rng_seed(&rng, 3, l);
+    assert_ok(mls_record_new(&r, &s->head, &err));
+    fill(r.stats.block, r.stats.n_block, &rng);
+    fill(r.q_norms, N * r.stats.H * r.stats.C, &rng);
+    fill(r.k_norms, N * r.stats.G * r.stats.C, &rng);
+    for (int i = 0; i < MLS_WINDOW_PARTS; i++)
+        for (size_t j = 0;
+             j < s->head.W * s->head.T *
+                     mls_window_width(&s->head.config, (mls_window_part)i);
+             j++)
+            r.window[i][j] = (float)mls_rng_normal(&rng);
+    return r;
+}
+
+static inline void make_sample(sample *s, size_t n_windows)
+{
+    *s = (sample){.start = {0, 5, 10, 12}, .windows = {0, 1}};
+    for (int32_t i = 0; i < 12; i++)
+        s->ids[i] = 49 - i;
+    s->head = (mls_capture_head){.N = N,
+                                 .start = s->start,
+                                 .ids = s->ids,
+                                 .T = 5,
+                                 .W = n_windows,
+                                 .window_sequence = s->windows,
+                                 .config_json = sample_json,
+                                 .config_json_len = sizeof sample_json - 1,
+                                 .model_sha256 = "m",
+                                 .text_sha256 = "t"};
+    assert_ok(mls_config_parse(&s->head.config, sample_json, sizeof sample_json - 1,
+                               "config", &err));
+    s->head.config.qkv_bias = true; /* as tensors might show */
+}
+
+static inline void write_sample(const sample *s, const char *path)
+{
+    const double nll[N] = {2, 3, 5};
+    const mls_capture_options options = {.command = "capture it", .seed = 9};
+    mls_store *file;
+
+    assert_ok(mls_capture_create(&file, path, NULL, &s->head, &options, &err));
+    for (size_t l = 0; l < s->head.config.L; l++) {
+        mls_record r = record_of(s, l);
+
+        assert_ok(mls_capture_append(file, &r, &err));
+        mls_record_free(&r);
+    }
+    assert_ok(mls_capture_finish(file, nll, N, &err));
+}
+
+#endif
