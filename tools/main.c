@@ -9,6 +9,7 @@
 #include "analysis/numeric/blas.h"
 #include "common/base/buf.h"
 #include "common/base/words.h"
+#include "common/system/pool.h"
 #include "tools/base/command.h"
 
 extern const mls_command cmd_capture;
@@ -149,7 +150,13 @@ int main(int argc, char **argv)
 {
     int status;
 
+    mls_err err = {0};
+
     occupy_closed_streams();
+    if (mls_address_space(1, &err)) { /* at its own end OpenBLAS would wait for ever */
+        fprintf(stderr, "mlascope: %s\n", err.text);
+        _exit(1);
+    }
     if (argc > 1)
         mend_blas(argv);
     mls_blas_single_thread();

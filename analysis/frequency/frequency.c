@@ -42,6 +42,7 @@ void mls_frequency_free(mls_frequency *f)
     free(f->rule);
     free(f->chunks);
     free(f->inv_freq);
+    free(f->work);
     *f = (mls_frequency){0};
 }
 
@@ -129,7 +130,8 @@ static mls_status frequency_new(mls_frequency *f, mls_capture *capture,
     f->rule = mls_calloc3(q->n_rules, 1, 1, sizeof *f->rule);
     f->chunks = mls_calloc3(q->n_chunks, 1, 1, sizeof *f->chunks);
     f->inv_freq = mls_calloc3(f->C, 1, 1, sizeof *f->inv_freq);
-    if (!f->rule || !f->chunks || !f->inv_freq)
+    f->work = mls_calloc3(3, f->n_held, 1, sizeof *f->work);
+    if (!f->rule || !f->chunks || !f->inv_freq || !f->work)
         return mls_fail(err, MLS_E_NOMEM, "no memory for %zu rules", q->n_rules);
     memcpy(f->chunks, q->chunks, q->n_chunks * sizeof *f->chunks);
     mls_rope_frequencies(f->inv_freq, &config->rope, config->D);
@@ -493,17 +495,16 @@ mls_status mls_frequency_run(mls_frequency *out, mls_capture *capture,
 mls_cost_means mls_frequency_cost(const mls_frequency *f, size_t i, size_t b, size_t l,
                                   size_t n_layers, size_t h, size_t n_heads)
 {
-    double *window = mls_calloc3(3, f->n_held, 1, sizeof *window); /* (3, n_held) */
+    double *window = f->work;
     const mls_cost *cost = f->rule[i].cost;
     mls_cost_means m = {{NAN, NAN}, {NAN, NAN}, {NAN, NAN}};
     size_t n = 0;
 
     for (size_t layer = l; layer < l + n_layers; layer++)
         n += f->config.layer[layer].no_rope ? 0 : n_heads;
-    if (!window || !cost || n == 0) {
-        free(window);
+    if (!cost || n == 0)
         return m;
-    }
+    memset(window, 0, 3 * f->n_held * sizeof *window);
     for (size_t layer = l; layer < l + n_layers; layer++)
         for (size_t w = 0; w < f->n_held && !f->config.layer[layer].no_rope; w++)
             for (size_t head = h; head < h + n_heads; head++) {
@@ -517,7 +518,6 @@ mls_cost_means mls_frequency_cost(const mls_frequency *f, size_t i, size_t b, si
     m.score_error = mls_mean_of(window, f->n_held);
     m.kl = mls_mean_of(window + f->n_held, f->n_held);
     m.output_error = mls_mean_of(window + 2 * f->n_held, f->n_held);
-    free(window);
     return m;
 }
 

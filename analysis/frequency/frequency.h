@@ -73,6 +73,7 @@ typedef struct mls_frequency {
     size_t bootstrap;
     uint64_t seed;
     mls_frequency_rule *rule; /* (n_rules) */
+    double *work;             /* (3, n_held), of mls_frequency_cost() */
 } mls_frequency;
 
 /**
@@ -101,7 +102,7 @@ typedef struct mls_cost_means {
 
 /**
  * Costs of rule i with budget b, mean over layers [l, l + n_layers) with RoPE and heads
- * [h, h + n_heads).
+ * [h, h + n_heads). One thread at a time: it uses f->work.
  */
 mls_cost_means mls_frequency_cost(const mls_frequency *f, size_t i, size_t b, size_t l,
                                   size_t n_layers, size_t h, size_t n_heads);

@@ -107,19 +107,15 @@ mls_status mls_file_open(const char *path, int *fd, uint64_t *size, mls_err *err
                     S_ISDIR(s.st_mode) ? "a folder" : "a device or pipe");
 }
 
-mls_status mls_file_read(const char *path, uint64_t max, char **data, size_t *len,
-                         mls_err *err)
+/* All that fd shows; closes it. */
+static mls_status read_fd(int fd, const char *path, uint64_t max, char **data,
+                          size_t *len, mls_err *err)
 {
     mls_status st = MLS_OK;
     struct stat s;
     char *buffer = NULL;
     size_t used = 0, cap;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
 
-    *data = NULL;
-    *len = 0;
-    if (fd < 0)
-        return mls_fail(err, MLS_E_INPUT, "%s: %s", path, strerror(errno));
     if (fstat(fd, &s)) {
         st = mls_fail(err, MLS_E_IO, "%s: %s", path, strerror(errno));
         goto done;
@@ -139,8 +135,12 @@ mls_status mls_file_read(const char *path, uint64_t max, char **data, size_t *le
     while (buffer) {
         const ssize_t got = read(fd, buffer + used, cap - used);
 
-        if (got < 0 && errno == EINTR)
+        if (got < 0 && errno == EINTR && S_ISREG(s.st_mode))
             continue;
+        if (got < 0 && errno == EINTR) { /* a handler that wants to be heard */
+            st = mls_fail(err, MLS_E_STOPPED, "%s: stopped while reading", path);
+            goto done;
+        }
         if (got < 0) {
             st = mls_fail(err, MLS_E_IO, "%s: %s", path, strerror(errno));
             goto done;
@@ -175,6 +175,30 @@ done:
     free(buffer);
     close(fd);
     return st;
+}
+
+mls_status mls_file_read(const char *path, uint64_t max, char **data, size_t *len,
+                         mls_err *err)
+{
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+    *data = NULL;
+    *len = 0;
+    if (fd < 0)
+        return mls_fail(err, errno == EINTR ? MLS_E_STOPPED : MLS_E_INPUT, "%s: %s",
+                        path, strerror(errno));
+    return read_fd(fd, path, max, data, len, err);
+}
+
+mls_status mls_file_read_regular(const char *path, uint64_t max, char **data,
+                                 size_t *len, mls_err *err)
+{
+    int fd;
+    const mls_status st = mls_file_open(path, &fd, NULL, err);
+
+    *data = NULL;
+    *len = 0;
+    return st ? st : read_fd(fd, path, max, data, len, err);
 }
 
 mls_status mls_file_temp_name(const char *path, char **temp, mls_err *err)

@@ -13,10 +13,18 @@
  *
  * @param[out] data  released by the caller with free(); a NUL follows the last byte
  * @param[out] len   without that NUL
- * @return MLS_OK, MLS_E_INPUT (missing, a folder, too long), MLS_E_IO or MLS_E_NOMEM
+ * @return MLS_OK, MLS_E_INPUT (missing, a folder, too long), MLS_E_STOPPED (a signal
+ *         while a pipe was waited for), MLS_E_IO or MLS_E_NOMEM
  */
 mls_status mls_file_read(const char *path, uint64_t max, char **data, size_t *len,
                          mls_err *err);
+
+/**
+ * The same for a file that cannot be a device or pipe (a model's, say): these are
+ * refused at once, where mls_file_read() would wait for who writes into a pipe.
+ */
+mls_status mls_file_read_regular(const char *path, uint64_t max, char **data,
+                                 size_t *len, mls_err *err);
 
 /**
  * Open a regular file for reading: a folder, device or pipe is refused, and a pipe that

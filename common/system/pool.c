@@ -5,6 +5,8 @@
 #include <sched.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
 
 enum { THREADS_MAX = 256 };
 
@@ -84,6 +86,27 @@ static size_t cpus_allowed(void)
     return n < 1 ? 1 : n > THREADS_MAX ? THREADS_MAX : (size_t)n;
 }
 
+mls_status mls_address_space(size_t threads, mls_err *err)
+{
+    const size_t wanted = (threads * 128 + 64) << 20;
+    struct rlimit r;
+    void *room;
+
+    if (getrlimit(RLIMIT_AS, &r) || r.rlim_cur == RLIM_INFINITY)
+        return MLS_OK;
+    room = mmap(NULL, wanted, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (room != MAP_FAILED) {
+        munmap(room, wanted);
+        return MLS_OK;
+    }
+    return mls_fail(
+        err, MLS_E_NOMEM,
+        "not enough address space: work on %zu thread%s needs %zu MiB more than "
+        "the limit of %llu MiB (ulimit -v) leaves",
+        threads, threads == 1 ? "" : "s", wanted >> 20,
+        (unsigned long long)r.rlim_cur >> 20);
+}
+
 mls_status mls_pool_new(mls_pool **out, size_t threads, mls_err *err)
 {
     mls_pool *p;
@@ -97,6 +120,11 @@ mls_status mls_pool_new(mls_pool **out, size_t threads, mls_err *err)
     if (!p)
         return mls_fail(err, MLS_E_NOMEM, "no memory for a thread pool");
     p->n_threads = threads ? threads : cpus_allowed();
+    const mls_status st = mls_address_space(p->n_threads, err);
+    if (st) {
+        free(p);
+        return st;
+    }
     pthread_mutex_init(&p->lock, NULL);
     pthread_cond_init(&p->work, NULL);
     pthread_cond_init(&p->idle, NULL);

@@ -18,6 +18,14 @@ void mls_pool_free(mls_pool *pool); /* NULL is accepted */
 size_t mls_pool_threads(const mls_pool *pool);
 
 /**
+ * Is there address space (ulimit -v) for threads that multiply matrices? OpenBLAS maps
+ * 128 MiB for each when it first works and tries again for ever when it gets none.
+ *
+ * @return MLS_OK or MLS_E_NOMEM; mls_pool_new() asks by itself
+ */
+mls_status mls_address_space(size_t threads, mls_err *err);
+
+/**
  * One job. `worker` is 0..threads-1 and only selects scratch memory: what a job writes
  * must depend on `job` alone, so that any number of threads gives the same bytes.
  */

@@ -126,7 +126,7 @@ mls_status mls_json_read(json_t **out, const char *path, uint64_t max, char sha2
     mls_status st;
 
     *out = NULL;
-    st = mls_file_read(path, max, &data, &len, err);
+    st = mls_file_read_regular(path, max, &data, &len, err);
     if (!st)
         st = mls_json_object(out, data, len, path, sha256, err);
     free(data);

@@ -192,9 +192,10 @@ static mls_status open_weights(mls_checkpoint *c, mls_err *err)
 static mls_status read_config(mls_checkpoint *c, mls_err *err)
 {
     char *path = mls_path_join(c->folder, "config.json");
-    mls_status st = path ? mls_file_read(path, CONFIG_BYTES_MAX, &c->config_json,
-                                         &c->config_json_len, err)
-                         : mls_checkpoint_no_memory(c, err);
+    mls_status st = path
+                        ? mls_file_read_regular(path, CONFIG_BYTES_MAX, &c->config_json,
+                                                &c->config_json_len, err)
+                        : mls_checkpoint_no_memory(c, err);
 
     if (!st)
         st =

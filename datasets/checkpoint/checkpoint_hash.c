@@ -1,62 +1,50 @@
-#include "datasets/checkpoint/checkpoint.h"
-
-#include <errno.h>
-#include <fcntl.h>
+/*
+ * The identity of a model: what was read is hashed through the descriptors that the
+ * tensors come from, so that a file that takes their place meanwhile changes nothing.
+ */
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "common/base/buf.h"
 #include "common/base/checked.h"
-#include "common/system/files.h"
 #include "common/system/hash.h"
+#include "datasets/checkpoint/checkpoint_inner.h"
 
-/* SHA-256 of a file of `size` bytes; *done counts on over all files. */
-static mls_status hash_file(const char *path, const char *name, uint64_t *done,
-                            double total, char hex[65], const mls_progress *progress,
-                            mls_err *err)
+static uint64_t shard_size(const mls_checkpoint_shard_file *s)
+{
+    return s->gguf ? mls_gguf_size(s->gguf) : mls_safetensors_size(s->file);
+}
+
+/* SHA-256 of an open shard; *done counts on over all of them. */
+static mls_status hash_shard(const mls_checkpoint_shard_file *s, uint64_t *done,
+                             double total, char hex[65], const mls_progress *progress,
+                             mls_err *err)
 {
     enum { PIECE = 1 << 20 };
+    const uint64_t size = shard_size(s);
     unsigned char *piece = malloc(PIECE);
-    const int fd = open(path, O_RDONLY | O_CLOEXEC);
     mls_sha256 *h = NULL;
     mls_status st = mls_sha256_new(&h, err);
 
     if (!st && !piece)
-        st = mls_fail(err, MLS_E_NOMEM, "no memory to read %s", path);
-    if (!st && fd < 0)
-        st = mls_fail(err, MLS_E_INPUT, "%s: %s", path, strerror(errno));
-    while (!st) {
-        const ssize_t got = read(fd, piece, PIECE);
+        st = mls_fail(err, MLS_E_NOMEM, "no memory to read %s", s->path);
+    for (uint64_t at = 0; at < size && !st;) {
+        const size_t n = size - at < PIECE ? (size_t)(size - at) : PIECE;
 
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0)
-            st = mls_fail(err, MLS_E_IO, "%s: %s", path, strerror(errno));
-        if (got <= 0)
+        st = s->gguf ? mls_gguf_bytes(s->gguf, at, n, piece, err)
+                     : mls_safetensors_bytes(s->file, at, n, piece, err);
+        if (st)
             break;
-        mls_sha256_add(h, piece, (size_t)got);
-        *done += (uint64_t)got;
-        st = mls_progress_step(progress, name, (double)*done, total, err);
+        mls_sha256_add(h, piece, n);
+        at += n;
+        *done += n;
+        st = mls_progress_step(progress, s->name, (double)*done, total, err);
     }
     if (!st)
         mls_sha256_hex(h, hex);
     mls_sha256_free(h);
-    if (fd >= 0)
-        close(fd);
     free(piece);
     return st;
-}
-
-static mls_status file_size(const char *path, uint64_t *size, mls_err *err)
-{
-    struct stat s;
-
-    if (stat(path, &s))
-        return mls_fail(err, MLS_E_INPUT, "%s: %s", path, strerror(errno));
-    *size = (uint64_t)s.st_size;
-    return MLS_OK;
 }
 
 /*
@@ -71,17 +59,15 @@ mls_status mls_checkpoint_sha256_shards(const mls_checkpoint *c, char hex[65],
 {
     mls_sha256 *h = NULL;
     mls_buf list = {0};
-    uint64_t size = 0, done = 0;
+    uint64_t done = 0;
     double total = 0;
     bool config_listed = mls_checkpoint_gguf(c) != NULL; /* it is in the file */
     size_t config_len;
     mls_status st = MLS_OK;
 
     mls_checkpoint_config_json(c, &config_len);
-    for (size_t i = 0; !st && i < mls_checkpoint_shards(c); i++) {
-        st = file_size(mls_checkpoint_shard_path(c, i), &size, err);
-        total += (double)size;
-    }
+    for (size_t i = 0; i < c->n_shards; i++)
+        total += (double)shard_size(&c->shards[i]);
     for (size_t i = 0; !st && i <= mls_checkpoint_shards(c); i++) {
         if (!config_listed &&
             (i == mls_checkpoint_shards(c) ||
@@ -92,15 +78,13 @@ mls_status mls_checkpoint_sha256_shards(const mls_checkpoint *c, char hex[65],
         }
         if (st || i == mls_checkpoint_shards(c))
             break;
-        if (!(st = file_size(mls_checkpoint_shard_path(c, i), &size, err)))
-            st = hash_file(mls_checkpoint_shard_path(c, i),
-                           mls_checkpoint_shard_name(c, i), &done, total, shards[i],
-                           progress, err);
+        st = hash_shard(&c->shards[i], &done, total, shards[i], progress, err);
         if (mls_checkpoint_gguf(c)) /* people rename these files */
             mls_buf_printf(&list, "%zu", i + 1);
         else
             mls_buf_puts(&list, mls_checkpoint_shard_name(c, i));
-        mls_buf_printf(&list, " %llu %s\n", (unsigned long long)size, shards[i]);
+        mls_buf_printf(&list, " %llu %s\n",
+                       (unsigned long long)shard_size(&c->shards[i]), shards[i]);
     }
     if (!st && list.failed)
         st = mls_fail(err, MLS_E_NOMEM, "no memory to hash %s",

@@ -110,6 +110,12 @@ uint64_t mls_gguf_size(const mls_gguf *f)
     return mls_weight_file_size(&f->file);
 }
 
+mls_status mls_gguf_bytes(const mls_gguf *f, uint64_t offset, size_t n, void *out,
+                          mls_err *err)
+{
+    return mls_weight_file_read(&f->file, offset, n, out, err);
+}
+
 /* ---- tensors ---- */
 
 bool mls_gguf_reads(const mls_tensor_info *t)

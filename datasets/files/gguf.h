@@ -24,6 +24,9 @@ void mls_gguf_close(mls_gguf *f); /* NULL is accepted */
 const mls_gguf_header *mls_gguf_head(const mls_gguf *f);
 const char *mls_gguf_path(const mls_gguf *f);
 uint64_t mls_gguf_size(const mls_gguf *f); /* bytes of the file */
+/** n bytes of the file from offset on, as it was opened. */
+mls_status mls_gguf_bytes(const mls_gguf *f, uint64_t offset, size_t n, void *out,
+                          mls_err *err);
 
 /** Whether mls_gguf_read_f32() reads a tensor's type. */
 bool mls_gguf_reads(const mls_tensor_info *t);

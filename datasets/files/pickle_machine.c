@@ -17,6 +17,17 @@ mls_status mls_pickle_fail(mls_pickle_machine *m, const char *what)
                     what);
 }
 
+/* Numbers need little more than their bytes; a million empty tuples do not. */
+static mls_status take_memory(mls_pickle_machine *m, size_t bytes)
+{
+    const size_t free_bytes = (size_t)48 << 20;
+
+    m->taken += bytes;
+    return m->taken <= free_bytes + 2 * m->len
+               ? MLS_OK
+               : mls_pickle_fail(m, "more values than a file of numbers needs");
+}
+
 static mls_status no_memory(mls_pickle_machine *m)
 {
     return mls_fail(m->err, MLS_E_NOMEM, "%s: no memory for a pickle of %zu bytes",
@@ -27,7 +38,7 @@ static mls_status no_memory(mls_pickle_machine *m)
 static bool grow(void *array, size_t n, size_t *room, size_t size)
 {
     void *grown;
-    size_t wanted = *room ? *room * 2 : 16;
+    size_t wanted = *room ? *room * 2 : 4;
 
     if (n < *room)
         return true;
@@ -55,10 +66,11 @@ mls_status mls_pickle_push_new(mls_pickle_machine *m, mls_pickle_node value,
     if (m->n_nodes++ == NODES_MAX)
         return mls_pickle_fail(m, "more than 4194304 values");
     if (!m->blocks || m->blocks->used == BLOCK_NODES) {
-        block *b = calloc(1, sizeof *b);
+        const mls_status st = take_memory(m, sizeof(block));
+        block *b = st ? NULL : calloc(1, sizeof *b);
 
         if (!b)
-            return no_memory(m);
+            return st ? st : no_memory(m);
         b->next = m->blocks;
         m->blocks = b;
     }
@@ -87,10 +99,12 @@ mls_status mls_pickle_pop(mls_pickle_machine *m, mls_pickle_node **out)
 static mls_status add_item(mls_pickle_machine *m, mls_pickle_node *to,
                            mls_pickle_node *item)
 {
+    const size_t before = to->room;
+
     if (!grow(&to->items, to->n, &to->room, sizeof *to->items))
         return no_memory(m);
     to->items[to->n++] = item;
-    return MLS_OK;
+    return take_memory(m, (to->room - before) * sizeof *to->items);
 }
 
 /* A node of this kind with the n topmost values of the stack as its items. */

@@ -15,6 +15,7 @@ typedef struct mls_pickle_machine {
     size_t len, at, op; /* bytes; where to read on; where the current opcode stands */
     struct mls_pickle_block *blocks;
     size_t n_nodes;
+    size_t taken; /* bytes of values */
     mls_pickle_node **stack;
     size_t n_stack, stack_room;
     size_t *marks; /* heights of the stack */

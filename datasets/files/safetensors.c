@@ -90,6 +90,17 @@ void mls_safetensors_close(mls_safetensors *f)
     free(f);
 }
 
+uint64_t mls_safetensors_size(const mls_safetensors *f)
+{
+    return mls_weight_file_size(&f->file);
+}
+
+mls_status mls_safetensors_bytes(const mls_safetensors *f, uint64_t offset, size_t n,
+                                 void *out, mls_err *err)
+{
+    return mls_weight_file_read(&f->file, offset, n, out, err);
+}
+
 size_t mls_safetensors_count(const mls_safetensors *f)
 {
     return f->table.n;

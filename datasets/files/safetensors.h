@@ -47,6 +47,11 @@ typedef struct mls_safetensors mls_safetensors;
 mls_status mls_safetensors_open(mls_safetensors **out, const char *path, mls_err *err);
 void mls_safetensors_close(mls_safetensors *f); /* NULL is accepted */
 
+/** Bytes of the whole file, and n of them from offset on, as it was opened. */
+uint64_t mls_safetensors_size(const mls_safetensors *f);
+mls_status mls_safetensors_bytes(const mls_safetensors *f, uint64_t offset, size_t n,
+                                 void *out, mls_err *err);
+
 /** How many tensors the file has. */
 size_t mls_safetensors_count(const mls_safetensors *f);
 /** In file order (by offset). */

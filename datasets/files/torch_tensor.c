@@ -156,7 +156,7 @@ mls_status mls_torch_file_open(mls_torch_file **out, const char *path, mls_err *
     if (!f || !f->path)
         st = mls_fail(err, MLS_E_NOMEM, "%s: no memory", path);
     if (!st)
-        st = mls_file_read(path, MLS_TORCH_FILE_MAX, &f->data, &f->len, err);
+        st = mls_file_read_regular(path, MLS_TORCH_FILE_MAX, &f->data, &f->len, err);
     if (!st && f->len >= 4 && memcmp(f->data, "PK\3\4", 4) == 0)
         st = open_zip(f, err);
     else if (!st)
@@ -412,6 +412,10 @@ static mls_status rebuild(mls_torch_tensor *t, const mls_torch_file *f,
         if (!mls_mul_size(&t->n, t->n, t->shape[d]) || t->n > MLS_TORCH_FILE_MAX)
             st = mls_fail(err, MLS_E_INPUT, "%s: %s: the shape is too large", f->path,
                           what);
+    if (!st && t->n > s.n)
+        st = mls_fail(err, MLS_E_INPUT,
+                      "%s: %s: shows the %zu numbers of its storage as %zu", f->path,
+                      what, s.n, t->n);
     if (!st) {
         t->real = s.type->real;
         t->values = mls_calloc3(t->n, 1, 1, sizeof *t->values);

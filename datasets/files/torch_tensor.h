@@ -28,7 +28,7 @@ typedef struct mls_torch_file mls_torch_file;
 /**
  * Files larger than this are refused; rank files of the largest models stay far below.
  */
-#define MLS_TORCH_FILE_MAX ((uint64_t)1 << 28)
+#define MLS_TORCH_FILE_MAX ((uint64_t)1 << 24)
 
 /**
  * @param[out] out  release with mls_torch_file_close(); NULL on error

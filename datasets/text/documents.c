@@ -34,8 +34,12 @@ static mls_status read_stdin(char **data, size_t *len, mls_err *err)
         n = read(STDIN_FILENO, piece, sizeof piece);
         if (n > 0)
             mls_buf_add(&all, piece, (size_t)n);
-        else if (n == 0 || errno != EINTR)
+        else
             break;
+    }
+    if (n < 0 && errno == EINTR) { /* a handler that wants to be heard */
+        mls_buf_free(&all);
+        return mls_fail(err, MLS_E_STOPPED, "standard input: stopped while reading");
     }
     if (n < 0 || all.failed) {
         const mls_status st =

@@ -177,7 +177,7 @@ mls_status mls_tokenizer_open(mls_tokenizer **out, const char *path, mls_err *er
         if (!path)
             return mls_fail(err, MLS_E_NOMEM, "no memory for a path");
     }
-    st = mls_file_read(path, FILE_MAX, &data, &len, err);
+    st = mls_file_read_regular(path, FILE_MAX, &data, &len, err);
     if (!st)
         st = mls_tokenizer_parse(out, data, len, path, err);
     free(data);

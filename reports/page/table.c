@@ -58,8 +58,10 @@ mls_table *mls_table_new(const char *title)
 {
     mls_table *t = calloc(1, sizeof *t);
 
-    if (t && title)
+    if (t && title) {
         t->title = strdup(title);
+        t->failed = !t->title;
+    }
     return t;
 }
 
@@ -130,6 +132,14 @@ void mls_table_column(mls_table *t, const char *key, const char *heading,
                                        .heading = copy(t, heading),
                                        .unit = copy(t, unit),
                                        .decimals = decimals};
+}
+
+void mls_table_buf(mls_table *t, mls_buf *text)
+{
+    if (t && text->failed)
+        t->failed = true;
+    mls_table_text(t, text->data ? text->data : "");
+    mls_buf_free(text);
 }
 
 void mls_table_detail(mls_table *t)

@@ -43,7 +43,9 @@ void mls_table_column(mls_table *t, const char *key, const char *heading,
 void mls_table_detail(mls_table *t);
 void mls_table_row(mls_table *t);                 /* begins a row */
 void mls_table_text(mls_table *t, const char *s); /* next cell; copied */
-void mls_table_real(mls_table *t, double x);      /* NaN: empty cell */
+/** The same from a buffer, which is released; the table fails where the buffer did. */
+void mls_table_buf(mls_table *t, mls_buf *text);
+void mls_table_real(mls_table *t, double x); /* NaN: empty cell */
 void mls_table_count(mls_table *t, long long n);
 void mls_table_empty(mls_table *t); /* a cell without a value */
 

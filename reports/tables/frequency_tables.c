@@ -136,8 +136,7 @@ static void add_kept(mls_table *t, const mls_selection *s)
         for (size_t k = 0; k < s->count[g]; k++)
             mls_buf_printf(&text, "%s%u", g || k ? " " : "", (unsigned)kept[k]);
     }
-    mls_table_text(t, text.data ? text.data : "");
-    mls_buf_free(&text);
+    mls_table_buf(t, &text);
 }
 
 mls_table *mls_frequency_selection_table(const mls_frequency *f)

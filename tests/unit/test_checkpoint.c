@@ -139,6 +139,43 @@ static void the_hash_of_a_model_is_that_of_the_list_of_its_files(void **state)
     mls_checkpoint_close(c);
 }
 
+/* The weights that were opened, whatever has their name by now. */
+static void a_file_that_is_replaced_is_still_the_one_that_was_opened(void **state)
+{
+    const char *folder = sharded("replaced");
+    const char *shard = in("replaced", "model-00001-of-00002.safetensors");
+    mls_checkpoint *c;
+    char before[65], after[65];
+
+    (void)state;
+    assert_ok(mls_checkpoint_open(&c, folder, &err));
+    assert_ok(mls_checkpoint_sha256(c, before, NULL, &err));
+    assert_ok(mls_file_write(shard, "other", 5, &err));
+    assert_ok(mls_checkpoint_sha256(c, after, NULL, &err));
+    assert_string_equal(after, before);
+    mls_checkpoint_close(c);
+}
+
+/* A pipe that nobody writes into would be waited for. */
+static void a_pipe_is_no_model(void **state)
+{
+    static const char *const names[] = {"config.json", "model.safetensors.index.json",
+                                        "model-00001-of-00002.safetensors"};
+    static const char *const folders[] = {"pipe-1", "pipe-2", "pipe-3"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        const char *folder = sharded(folders[i]);
+        const char *path = in(folders[i], names[i]);
+        mls_checkpoint *c;
+
+        assert_int_equal(unlink(path), 0);
+        assert_int_equal(mkfifo(path, 0600), 0);
+        assert_int_equal(mls_checkpoint_open(&c, folder, NULL), MLS_E_INPUT);
+        assert_int_equal(unlink(path), 0);
+    }
+}
+
 static void shards_are_read_as_one_model(void **state)
 {
     (void)state;
@@ -375,6 +412,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_demo_is_complete),
         cmocka_unit_test(the_hash_of_a_model_is_that_of_the_list_of_its_files),
+        cmocka_unit_test(a_file_that_is_replaced_is_still_the_one_that_was_opened),
+        cmocka_unit_test(a_pipe_is_no_model),
         cmocka_unit_test(shards_are_read_as_one_model),
         cmocka_unit_test(a_wrong_index_is_refused),
         cmocka_unit_test(a_missing_or_broken_file_is_named),

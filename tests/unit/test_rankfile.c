@@ -232,6 +232,24 @@ static void a_list_that_repeats_itself_takes_no_memory(void **state)
     assert_pickle_refused(data, n + 4, "too large");
 }
 
+/* Values cost more memory than the byte that asks for each. */
+static void many_empty_values_are_refused(void **state)
+{
+    enum { N = 1 << 22 };
+    char *data = malloc(N + 4);
+
+    (void)state;
+    assert_non_null(data);
+    memcpy(data, "\x80\x02(", 3);
+    memset(data + 3, ')', N);
+    data[N + 3] = '.';
+    assert_pickle_refused(data, N + 4, "more values than a file of numbers needs");
+    memset(data + 3, '\x85', N); /* a tuple of a tuple of a tuple ... */
+    data[2] = ')';
+    assert_pickle_refused(data, N + 4, "more values than a file of numbers needs");
+    free(data);
+}
+
 /* A zip of torch.save's members, stored or deflated. */
 static void write_zip(const char *path, const char *pickle, size_t n, const char *data,
                       size_t n_data, bool deflated, const char *byteorder)
@@ -301,6 +319,10 @@ static void archives_are_checked_before_they_are_believed(void **state)
     n = tiny_pickle(pickle, 4, 0, 3, 1);
     write_zip(path, pickle, n, ranks, 4, false, "little");
     assert_refused(mls_rankfile_read(&f, path, &err), MLS_E_INPUT, "3 dims");
+    n = tiny_pickle(pickle, 4, 0, 120, 0); /* a broadcast: one number, 120 times */
+    write_zip(path, pickle, n, ranks, 4, false, "little");
+    assert_refused(mls_rankfile_read(&f, path, &err), MLS_E_INPUT,
+                   "shows the 4 numbers of its storage as 120");
     unlink(path);
 }
 
@@ -445,6 +467,7 @@ int main(void)
         cmocka_unit_test(what_could_run_something_is_refused_by_name),
         cmocka_unit_test(broken_pickles_are_refused),
         cmocka_unit_test(a_list_that_repeats_itself_takes_no_memory),
+        cmocka_unit_test(many_empty_values_are_refused),
         cmocka_unit_test(archives_are_checked_before_they_are_believed),
         cmocka_unit_test(mutated_files_do_no_harm),
         cmocka_unit_test(what_is_written_is_read_back),
