@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 static bool same_quant(const mls_quant *a, const mls_quant *b)
 {
@@ -246,6 +247,29 @@ void mls_size(mls_size_result *result, const mls_cache_layout *layout,
     const share s = gpu_share(&d, request, request->tokens);
     result->gpu_bytes = batch * s.sequence + s.constant;
     result->batch_bytes = gpus * batch * s.sequence;
+}
+
+mls_size_request mls_size_one(size_t tokens)
+{
+    return (mls_size_request){.tokens = tokens,
+                              .batch = 1,
+                              .block = 1,
+                              .tensor_parallel = 1,
+                              .dtype_bits = 16};
+}
+
+mls_status mls_size_own(mls_size_result *result, const mls_config *config,
+                        size_t tokens, mls_err *err)
+{
+    const mls_size_request request = mls_size_one(tokens);
+    mls_cache_layout *own = calloc(1, sizeof *own);
+
+    if (!own)
+        return mls_fail(err, MLS_E_NOMEM, "no memory for a cache layout");
+    mls_size_baseline(own, config);
+    mls_size(result, own, &request);
+    free(own);
+    return MLS_OK;
 }
 
 static bool divides_heads(const mls_config *c, size_t n)

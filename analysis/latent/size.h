@@ -69,6 +69,9 @@ typedef struct mls_size_request {
     size_t dtype_bits;      /* of a number that is not quantized: 16, 32, 8 */
 } mls_size_request;
 
+/** One sequence of 16-bit numbers on one GPU, without pages: what tables compare by. */
+mls_size_request mls_size_one(size_t tokens);
+
 /**
  * Bytes; doubles that are whole numbers where the formats give whole bytes. Per token
  * figures are sums over layers, of one copy of the cache.
@@ -93,6 +96,10 @@ typedef struct mls_size_result {
  */
 void mls_size(mls_size_result *result, const mls_cache_layout *layout,
               const mls_size_request *request);
+
+/** The unconverted model's cache at mls_size_one(tokens). MLS_E_NOMEM. */
+mls_status mls_size_own(mls_size_result *result, const mls_config *config,
+                        size_t tokens, mls_err *err);
 
 /**
  * Whether n GPUs can share the heads as serving programs do it (vLLM's

@@ -60,39 +60,29 @@ static mls_status make_key(char key[MLS_SHA256_HEX], const mls_compare_request *
     return st;
 }
 
-static mls_status take(mls_compared *row, mls_quality *q, const mls_compare_request *r,
-                       mls_err *err)
+mls_compared mls_compared_of(const mls_quality *q, const mls_config *config,
+                             const mls_size_result *own, size_t tokens)
 {
-    mls_cache_layout *own = calloc(1, sizeof *own);
-    const mls_size_request request = {.tokens = r->tokens,
-                                      .batch = 1,
-                                      .block = 1,
-                                      .tensor_parallel = 1,
-                                      .dtype_bits = 16};
-    mls_size_result base, size;
+    const mls_size_request request = mls_size_one(tokens);
+    mls_size_result size = *own;
 
-    if (!own)
-        return mls_fail(err, MLS_E_NOMEM, "no memory for a cache layout");
-    mls_size_baseline(own, r->in.config);
-    mls_size(&base, own, &request);
-    free(own);
-    mls_size(&size, q->layout, &request);
-    *row = (mls_compared){
-        .bytes = size.bytes_per_token,
-        .payload = size.payload_bytes_per_token,
-        .kept = size.bytes_per_token / base.bytes_per_token,
-        .kept_payload = size.payload_bytes_per_token / base.payload_bytes_per_token,
-        .predicted = mls_predicted_mean(q->predicted, r->in.config->L),
-        .nll = q->nll,
-        .kl = q->kl,
-        .top1 = q->top1,
-        .dnll = q->dnll,
-        .N = q->N,
-        .seq_kl = q->seq_kl,
-        .measured = q->seq_kl != NULL,
-        .seconds = q->seconds};
-    q->seq_kl = NULL;
-    return MLS_OK;
+    if (q->layout)
+        mls_size(&size, q->layout, &request);
+    return (mls_compared){.bytes = size.bytes_per_token,
+                          .payload = size.payload_bytes_per_token,
+                          .kept = size.bytes_per_token / own->bytes_per_token,
+                          .kept_payload = size.payload_bytes_per_token /
+                                          own->payload_bytes_per_token,
+                          .serve = q->serve,
+                          .predicted = mls_predicted_mean(q->predicted, config->L),
+                          .law_kl = NAN,
+                          .nll = q->nll,
+                          .kl = q->kl,
+                          .top1 = q->top1,
+                          .dnll = q->dnll,
+                          .N = q->N,
+                          .measured = q->seq_kl != NULL,
+                          .seconds = q->seconds};
 }
 
 /* Work on all settings: the rows of equal texts are measured once. */
@@ -117,6 +107,7 @@ static mls_status do_group(work *w, const size_t *which, size_t n, bool forms_on
     const char **text = mls_calloc3(n, 1, 1, sizeof(char *));
     mls_compared *row = mls_calloc3(n, 1, 1, sizeof *row);
     mls_evaluate_options how = r->how;
+    mls_size_result own;
     mls_evaluation e = {0};
     mls_status st = MLS_OK;
 
@@ -134,8 +125,13 @@ static mls_status do_group(work *w, const size_t *which, size_t n, bool forms_on
     }
     if (!st)
         st = mls_evaluate(&e, &r->in, r->corpus, variant, n, &how, progress, err);
-    for (size_t i = 0; !st && i < n; i++)
-        st = take(&row[i], &e.variant[i], r, err);
+    if (!st)
+        st = mls_size_own(&own, r->in.config, r->tokens, err);
+    for (size_t i = 0; !st && i < n; i++) {
+        row[i] = mls_compared_of(&e.variant[i], r->in.config, &own, r->tokens);
+        row[i].seq_kl = e.variant[i].seq_kl; /* the row's from here on */
+        e.variant[i].seq_kl = NULL;
+    }
     if (!st && w->kept && !forms_only)
         st = mls_kept_rows_add(w->kept, key, text, row, n, e.original.nll,
                                e.original.n_scored, err);
@@ -204,24 +200,32 @@ static mls_status repeat_rows(work *w, mls_err *err)
     return MLS_OK;
 }
 
+/* Only what the same code serves is held against each other. */
 static mls_status mark_front(mls_comparison *c, mls_err *err)
 {
     double *bytes = mls_calloc3(c->n, 2, 1, sizeof *bytes);
     double *kl = bytes + c->n;
+    size_t *which = mls_calloc3(c->n, 1, 1, sizeof *which);
     bool *front = mls_calloc3(c->n, 1, 1, sizeof *front);
     mls_status st = MLS_OK;
 
-    if (!bytes || !front)
+    if (!bytes || !which || !front)
         st = mls_fail(err, MLS_E_NOMEM, "no memory for the results");
-    for (size_t i = 0; !st && i < c->n; i++) {
-        bytes[i] = c->row[i].bytes;
-        kl[i] = c->row[i].kl.mean;
+    for (int s = 0; !st && s < MLS_SERVE_CLASSES; s++) {
+        size_t n = 0;
+
+        for (size_t i = 0; i < c->n; i++)
+            if (c->row[i].serve == (mls_serve)s) {
+                bytes[n] = c->row[i].bytes;
+                kl[n] = c->row[i].kl.mean;
+                which[n++] = i;
+            }
+        mls_pareto(bytes, kl, n, front);
+        for (size_t i = 0; i < n; i++)
+            c->row[which[i]].pareto = front[i];
     }
-    if (!st)
-        mls_pareto(bytes, kl, c->n, front);
-    for (size_t i = 0; !st && i < c->n; i++)
-        c->row[i].pareto = front[i];
     free(bytes);
+    free(which);
     free(front);
     return st;
 }

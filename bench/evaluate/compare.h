@@ -20,6 +20,7 @@
 typedef struct mls_compared {
     double bytes, payload;     /* per token at the length asked */
     double kept, kept_payload; /* shares of the model's own 16-bit cache */
+    mls_serve serve;           /* who can serve it */
     mls_predicted predicted;   /* mean over layers; NaN without a capture */
     double law_kl;             /* KL by the law of the other rows; NaN without one */
     bool measured;             /* false: forms were made, nothing was run */
@@ -30,6 +31,13 @@ typedef struct mls_compared {
     bool kept_row; /* read from the file of finished rows */
     bool pareto;   /* no other setting is as small and as near the original */
 } mls_compared;
+
+/**
+ * Without seq_kl, which stays the quality's.
+ * @param own  the model's own cache at `tokens`: mls_size_own()
+ */
+mls_compared mls_compared_of(const mls_quality *q, const mls_config *config,
+                             const mls_size_result *own, size_t tokens);
 
 typedef struct mls_comparison {
     size_t n, n_measured; /* rows, and how many of them were measured now */

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "bench/evaluate/compare.h"
+#include "bench/evaluate/quantities.h"
 #include "common/base/buf.h"
 #include "common/base/checked.h"
 #include "common/system/files.h"
@@ -21,28 +22,6 @@ struct mls_kept_rows {
     char *path;
     json_t *by_key; /* key: the row's object */
 };
-
-/* Numbers of a row, in one place for reading and writing. */
-#define ROW_NUMBERS(X)                                                                 \
-    X("bytes", bytes)                                                                  \
-    X("payload", payload)                                                              \
-    X("kept", kept)                                                                    \
-    X("kept_payload", kept_payload)                                                    \
-    X("predicted_key", predicted.key)                                                  \
-    X("predicted_value", predicted.value)                                              \
-    X("predicted_logit", predicted.logit)                                              \
-    X("predicted_logit_relative", predicted.logit_relative)                            \
-    X("predicted_output", predicted.output)                                            \
-    X("attention_error", predicted.attention)                                          \
-    X("nll", nll.mean)                                                                 \
-    X("nll_half", nll.half)                                                            \
-    X("kl", kl.mean)                                                                   \
-    X("kl_half", kl.half)                                                              \
-    X("top1", top1.mean)                                                               \
-    X("top1_half", top1.half)                                                          \
-    X("delta_nll", dnll.mean)                                                          \
-    X("delta_nll_half", dnll.half)                                                     \
-    X("seconds", seconds)
 
 /* A number, or null where there is none. */
 static bool get_number(const json_t *row, const char *key, double *x)
@@ -63,6 +42,12 @@ static json_t *number(double x)
     return isfinite(x) ? json_real(x) : json_null();
 }
 
+/* Where a row keeps a quantity. */
+static double *number_of(mls_compared *row, const mls_quantity *q)
+{
+    return (double *)(void *)((char *)row + q->at);
+}
+
 static bool read_row(const json_t *object, mls_compared *row, mls_mean *original,
                      size_t *n_scored)
 {
@@ -72,10 +57,12 @@ static bool read_row(const json_t *object, mls_compared *row, mls_mean *original
               json_array_size(each) <= SEQUENCES_MAX && json_is_integer(scored) &&
               json_integer_value(scored) > 0;
 
+    const char *serve = json_string_value(json_object_get(object, "served_by"));
+
     *row = (mls_compared){.kept_row = true, .measured = true};
-#define READ(name, member) ok = ok && get_number(object, name, &row->member);
-    ROW_NUMBERS(READ)
-#undef READ
+    ok = ok && serve && !mls_serve_parse(&row->serve, serve, NULL);
+    for (const mls_quantity *q = mls_quantities; q->key; q++)
+        ok = ok && (!q->row || get_number(object, q->row, number_of(row, q)));
     ok = ok && get_number(object, "original_nll", &original->mean) &&
          get_number(object, "original_nll_half", &original->half);
     if (!ok)
@@ -215,14 +202,16 @@ static char *row_line(const char *key, const char *setting, const mls_compared *
                       mls_mean original, size_t n_scored)
 {
     json_t *object = json_object(), *each = json_array();
+    mls_compared copy = *row;
     char *line = NULL;
     int bad = json_object_set_new(object, "key", json_string(key));
 
     bad |= json_object_set_new(object, "setting", json_string(setting));
-#define WRITE(name, member)                                                            \
-    bad |= json_object_set_new(object, name, number(row->member));
-    ROW_NUMBERS(WRITE)
-#undef WRITE
+    bad |= json_object_set_new(object, "served_by",
+                               json_string(mls_serve_name(row->serve)));
+    for (const mls_quantity *q = mls_quantities; q->key; q++)
+        if (q->row)
+            bad |= json_object_set_new(object, q->row, number(*number_of(&copy, q)));
     bad |= json_object_set_new(object, "original_nll", number(original.mean));
     bad |= json_object_set_new(object, "original_nll_half", number(original.half));
     bad |= json_object_set_new(object, "scored", json_integer((json_int_t)n_scored));

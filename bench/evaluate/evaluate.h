@@ -8,6 +8,7 @@
 #include "analysis/latent/predict.h"
 #include "analysis/latent/size.h"
 #include "analysis/numeric/interval.h"
+#include "analysis/serving/serving.h"
 #include "bench/frame/scheme.h"
 #include "common/system/pool.h"
 #include "common/system/progress.h"
@@ -28,6 +29,7 @@ typedef struct mls_quality {
     size_t elements;          /* cached per token, all layers */
     size_t parameters;        /* of all attention blocks */
     mls_cache_layout *layout; /* what it caches */
+    mls_serve serve;          /* who can serve that */
     mls_predicted *predicted; /* (L), with the option `predict`; else NULL */
     bool trained;   /* its norms or MLPs are not the original's, beyond a rounding to
                      bfloat16: a conversion that was trained further */

@@ -293,5 +293,8 @@ mls_status mls_pass_layers(mls_pass *p, mls_err *err)
 
     for (size_t l = 0; !st && l < p->config->L; l++)
         st = run_layer(p, l, err);
+    for (size_t i = 0; !st && i < p->n; i++)
+        p->quality[i].serve =
+            mls_scheme_serve(p->variant[i].scheme, p->config, p->quality[i].layout);
     return st;
 }

@@ -9,6 +9,7 @@
 #include "analysis/latent/latent.h"
 #include "analysis/latent/size.h"
 #include "analysis/model/model.h"
+#include "analysis/serving/serving.h"
 #include "bench/frame/common_keys.h"
 #include "bench/setting/setting.h"
 #include "common/base/status.h"
@@ -62,6 +63,14 @@ typedef struct mls_method {
     bool fits_need_data; /* the settings of `fit` cannot be built without a capture */
 
     bool own_quantizers; /* its forms say how they are quantized */
+
+    /**
+     * Is this what the project's own code makes and runs on this model, no variant of
+     * ours? `project` is then the class of who serves it. NULL: it has no code that
+     * serves.
+     */
+    bool (*theirs)(const mls_config *config, const mls_setting *s);
+    mls_serve project;
 
     /** Size of the parameters, zeroed before `read` fills them; 0: it takes no keys. */
     size_t params_size;

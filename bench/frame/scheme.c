@@ -64,6 +64,34 @@ mls_status mls_scheme_uniform(mls_scheme *s, const mls_setting *setting, size_t 
     return MLS_OK;
 }
 
+/* The project whose own code makes and runs a setting on this model. */
+static mls_serve project_of(const mls_setting *s, const mls_config *config)
+{
+    const mls_method *method;
+
+    return !mls_method_find(&method, s->method, NULL) && method->theirs &&
+                   method->theirs(config, s)
+               ? method->project
+               : MLS_SERVE_OWN_KERNEL;
+}
+
+mls_serve mls_setting_serve(const mls_setting *s, const mls_config *config,
+                            const mls_cache_layout *layout)
+{
+    return mls_serve_of(layout, config, project_of(s, config));
+}
+
+mls_serve mls_scheme_serve(const mls_scheme *s, const mls_config *config,
+                           const mls_cache_layout *layout)
+{
+    mls_serve project = project_of(&s->setting[0], config);
+
+    for (size_t i = 1; i < s->n_settings; i++)
+        if (project_of(&s->setting[i], config) != project)
+            project = MLS_SERVE_OWN_KERNEL;
+    return mls_serve_of(layout, config, project);
+}
+
 void mls_ready_scheme_free(mls_ready_scheme *r)
 {
     if (!r)

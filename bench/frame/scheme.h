@@ -4,6 +4,7 @@
 
 #include <stddef.h>
 
+#include "analysis/serving/serving.h"
 #include "bench/frame/method.h"
 #include "bench/setting/setting.h"
 #include "common/base/status.h"
@@ -25,6 +26,12 @@ mls_status mls_scheme_uniform(mls_scheme *s, const mls_setting *setting, size_t 
 mls_status mls_scheme_per_layer(mls_scheme *s, const char *name,
                                 const mls_setting *setting, size_t L, mls_err *err);
 void mls_scheme_free(mls_scheme *s); /* {0} is accepted */
+
+/** Who serves a setting or a scheme whose layers cache `layout`. */
+mls_serve mls_setting_serve(const mls_setting *s, const mls_config *config,
+                            const mls_cache_layout *layout);
+mls_serve mls_scheme_serve(const mls_scheme *s, const mls_config *config,
+                           const mls_cache_layout *layout);
 
 /**
  * A scheme made ready on a model: methods found, model-wide decisions taken. Then layer

@@ -3,6 +3,8 @@
  * J-LRD factorizes the other keys and the values together, S-LRD apart. The project
  * works on MHA; with GQA a chunk is kept per KV head.
  */
+#include <string.h>
+
 #include "bench/frame/common_keys.h"
 #include "bench/frame/fit.h"
 #include "bench/frame/method.h"
@@ -65,6 +67,16 @@ static void fit(const mls_config *c, size_t elements, mls_fits *out)
                          elements - 2 * chunks[i] * c->G);
 }
 
+/* Its code needs as many KV heads as query heads, and has no S-LRD (svd=split). */
+static bool theirs(const mls_config *c, const mls_setting *s)
+{
+    const char *scope = mls_setting_get(s, "scope"), *svd = mls_setting_get(s, "svd");
+
+    return c->G == c->H && !c->qk_norm && !mls_setting_get(s, "layers") &&
+           (!scope || strcmp(scope, "head") == 0) &&
+           (!svd || strcmp(svd, "joint") == 0);
+}
+
 const mls_method mls_method_elitekv = {
     .name = "elitekv",
     .title = "EliteKV",
@@ -75,6 +87,8 @@ const mls_method mls_method_elitekv = {
     .exact = true,
     .identity = true,
     .fits_need_data = true,
+    .theirs = theirs,
+    .project = MLS_SERVE_ELITEKV,
     .params_size = sizeof(mls_partial),
     .read = read_params,
     .shape = mls_partial_shape,

@@ -2,6 +2,8 @@
  * MHA2MLA (arXiv 2502.14837): every KV head keeps the rotation of a few chunks; what
  * lost it is factorized with the values, one SVD per layer over all heads.
  */
+#include <string.h>
+
 #include "bench/frame/common_keys.h"
 #include "bench/frame/fit.h"
 #include "bench/frame/method.h"
@@ -57,6 +59,15 @@ static void fit(const mls_config *c, size_t elements, mls_fits *out)
     }
 }
 
+/* The rank file takes any chunks, the same number in every head and layer. */
+static bool theirs(const mls_config *c, const mls_setting *s)
+{
+    const char *scope = mls_setting_get(s, "scope");
+
+    return !c->qk_norm && !mls_setting_get(s, "layers") &&
+           (!scope || strcmp(scope, "head") == 0);
+}
+
 const mls_method mls_method_mha2mla = {
     .name = "mha2mla",
     .title = "MHA2MLA",
@@ -67,6 +78,8 @@ const mls_method mls_method_mha2mla = {
     .exact = true,
     .identity = true,
     .fits_need_data = true,
+    .theirs = theirs,
+    .project = MLS_SERVE_MHA2MLA,
     .params_size = sizeof(mls_partial),
     .read = read_params,
     .shape = mls_partial_shape,

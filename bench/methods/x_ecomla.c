@@ -551,6 +551,17 @@ static mls_status fit_data(const mls_method_input *in, size_t elements, mls_fits
     return st;
 }
 
+/* Its code has no paired start, and its ranks are multiples of 8. */
+static bool theirs(const mls_config *c, const mls_setting *s)
+{
+    params p;
+
+    return !c->qk_norm && !read_words(&p, s, NULL) && p.init == INIT_THEIRS &&
+           (!mls_setting_get(s, "rank") ||
+            (!mls_setting_size(s, "rank", 8, 1, MLS_WIDTH_MAX, &p.rank, NULL) &&
+             p.rank % 8 == 0));
+}
+
 const mls_method mls_method_x_ecomla = {
     .name = "x-ecomla",
     .title = "X-EcoMLA",
@@ -561,6 +572,8 @@ const mls_method mls_method_x_ecomla = {
     .formula = "rank + d_r",
     .by_data = "energy",
     .exact = true,
+    .theirs = theirs,
+    .project = MLS_SERVE_X_ECOMLA,
     .params_size = sizeof(params),
     .read = read_params,
     .sized = sized,

@@ -21,6 +21,7 @@ typedef struct {
     size_t *first;     /* (L + 1) */
     mls_choices c;
     size_t *chosen; /* (L) items */
+    bool uniform;   /* one candidate for all layers: the code that serves takes one */
 } problem;
 
 static void problem_free(problem *p)
@@ -31,7 +32,8 @@ static void problem_free(problem *p)
     free(p->chosen);
 }
 
-static mls_status problem_new(problem *p, const mls_plan_costs *costs, mls_err *err)
+static mls_status problem_new(problem *p, const mls_plan_costs *costs,
+                              const mls_plan_request *r, mls_err *err)
 {
     const size_t L = costs->L;
     size_t n = 0;
@@ -53,6 +55,7 @@ static mls_status problem_new(problem *p, const mls_plan_costs *costs, mls_err *
         }
         p->first[l + 1] = n;
     }
+    p->uniform = r->serve && mls_serve_uniform(*r->serve);
     p->c = (mls_choices){.L = L, .first = p->first, .item = p->item};
     return MLS_OK;
 }
@@ -94,20 +97,62 @@ static mls_status scheme_of(mls_scheme *s, const problem *p, mls_err *err)
 
 static double own_bytes(const mls_plan_request *r)
 {
-    mls_cache_layout *own = calloc(1, sizeof *own);
-    const mls_size_request request = {.tokens = r->tokens,
-                                      .batch = 1,
-                                      .block = 1,
-                                      .tensor_parallel = 1,
-                                      .dtype_bits = 16};
     mls_size_result size = {0};
 
-    if (own) {
-        mls_size_baseline(own, r->in.config);
-        mls_size(&size, own, &request);
-    }
-    free(own);
+    mls_size_own(&size, r->in.config, r->tokens, NULL);
     return size.bytes_per_token;
+}
+
+/* --- The allocation --- */
+
+/* Items of candidate i in every layer; false when a constraint forbids it somewhere. */
+static bool choose_uniform(size_t *chosen, const problem *p, size_t i)
+{
+    for (size_t l = 0; l < p->costs->L; l++) {
+        size_t k = p->first[l];
+
+        while (k < p->first[l + 1] && p->candidate[k] != i)
+            k++;
+        if (k == p->first[l + 1])
+            return false;
+        chosen[l] = k;
+    }
+    return true;
+}
+
+/* The candidate with the least summed loss that fits; of equal ones the smallest. */
+static mls_status allocate_uniform(problem *p, size_t budget, mls_err *err)
+{
+    const size_t L = p->costs->L;
+    size_t *chosen = p->chosen, *best = mls_calloc3(L, 1, 1, sizeof *best);
+    double least = INFINITY;
+    size_t bytes = SIZE_MAX;
+    bool any = false;
+
+    if (!best)
+        return mls_fail(err, MLS_E_NOMEM, "no memory to allocate %zu layers", L);
+    for (size_t i = 0; i < p->costs->n; i++) {
+        if (!choose_uniform(chosen, p, i) || bytes_of(p) > budget ||
+            loss_of(p) > least || (loss_of(p) == least && bytes_of(p) >= bytes))
+            continue;
+        memcpy(best, chosen, L * sizeof *best);
+        least = loss_of(p);
+        bytes = bytes_of(p);
+        any = true;
+    }
+    if (any)
+        memcpy(chosen, best, L * sizeof *best);
+    free(best);
+    return any ? MLS_OK
+               : mls_fail(err, MLS_E_INPUT,
+                          "no setting fits %zu bytes when all layers have the same",
+                          budget);
+}
+
+static mls_status allocate(problem *p, size_t budget, mls_err *err)
+{
+    return p->uniform ? allocate_uniform(p, budget, err)
+                      : mls_allocate_exact(p->chosen, &p->c, budget, err);
 }
 
 /* --- The smallest cache under a KL --- */
@@ -125,19 +170,19 @@ static mls_status smallest_under(problem *p, double limit, double scale, mls_err
             most = p->item[i].bytes > most ? p->item[i].bytes : most;
         high += most;
     }
-    st = mls_allocate_exact(p->chosen, &p->c, high, err);
+    st = allocate(p, high, err);
     if (!st && scale * loss_of(p) > limit)
         return MLS_OK; /* the best there is; the caller measures it */
     while (!st && low < high) {
         const size_t middle = low + (high - low) / 2;
 
-        st = mls_allocate_exact(p->chosen, &p->c, middle, err);
+        st = allocate(p, middle, err);
         if (!st && scale * loss_of(p) <= limit)
             high = middle;
         else
             low = middle + 1;
     }
-    return st ? st : mls_allocate_exact(p->chosen, &p->c, low, err);
+    return st ? st : allocate(p, low, err);
 }
 
 static mls_status measure_plan(double *kl, const problem *p, const mls_plan_request *r,
@@ -207,21 +252,6 @@ static mls_status stay_under(problem *p, double *scale, const mls_plan_request *
 }
 
 /* --- Never worse than one setting for all layers --- */
-
-/* Items of candidate i in every layer; false when a constraint forbids it somewhere. */
-static bool choose_uniform(size_t *chosen, const problem *p, size_t i)
-{
-    for (size_t l = 0; l < p->costs->L; l++) {
-        size_t k = p->first[l];
-
-        while (k < p->first[l + 1] && p->candidate[k] != i)
-            k++;
-        if (k == p->first[l + 1])
-            return false;
-        chosen[l] = k;
-    }
-    return true;
-}
 
 /*
  * Losses of layers are summed, which large losses need not obey: measure the plan and
@@ -332,11 +362,7 @@ static mls_status verify(mls_plan *out, const problem *p, const mls_plan_request
 {
     const size_t budget = (size_t)(out->budget * (double)r->tokens + 0.5);
     const double base = own_bytes(r);
-    const mls_size_request request = {.tokens = r->tokens,
-                                      .batch = 1,
-                                      .block = 1,
-                                      .tensor_parallel = 1,
-                                      .dtype_bits = 16};
+    const mls_size_request request = mls_size_one(r->tokens);
     verified v = {.n = 1, .predicted = {out->scale * loss_of(p)}};
     mls_variant variant[VERIFIED_MAX];
     mls_evaluation e = {0};
@@ -359,6 +385,7 @@ static mls_status verify(mls_plan *out, const problem *p, const mls_plan_request
 
         mls_size(&size, q->layout, &request);
         *m = (mls_plan_quality){
+            .serve = q->serve,
             .bytes = size.bytes_per_token,
             .kept = size.bytes_per_token / base,
             .predicted = v.predicted[i],
@@ -529,7 +556,7 @@ mls_status mls_plan_make(mls_plan *out, const mls_plan_request *r,
     snprintf(out->model_sha256, sizeof out->model_sha256, "%s", r->model_sha256);
     snprintf(out->text_sha256, sizeof out->text_sha256, "%s", r->search->sha256);
     if (!st)
-        st = problem_new(&p, &costs, err);
+        st = problem_new(&p, &costs, r, err);
     /* Impossible budgets are refused before anything is measured. */
     if (!st && !(r->max_kl > 0) &&
         (double)mls_choices_least(&p.c) > budget * T * (1 + 1e-12))
@@ -539,14 +566,13 @@ mls_status mls_plan_make(mls_plan *out, const mls_plan_request *r,
     problem_free(&p);
     p = (problem){0};
     if (!st)
-        st = problem_new(&p, &costs, err); /* now with losses */
+        st = problem_new(&p, &costs, r, err); /* now with losses */
     out->scale = costs.scale;
     if (!st && r->max_kl > 0) {
         st = stay_under(&p, &out->scale, r, progress, err);
         budget = st ? 0 : (double)bytes_of(&p) / T;
     } else if (!st) {
-        st =
-            mls_allocate_exact(p.chosen, &p.c, (size_t)(budget * T * (1 + 1e-12)), err);
+        st = allocate(&p, (size_t)(budget * T * (1 + 1e-12)), err);
         if (!st)
             st =
                 keep_the_best(&p, r, (size_t)(budget * T * (1 + 1e-12)), progress, err);

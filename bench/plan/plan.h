@@ -32,6 +32,7 @@ typedef struct mls_plan_layer {
 /** What a whole-model setting or plan was predicted and measured to do. */
 typedef struct mls_plan_quality {
     char name[MLS_PLAN_TEXT]; /* "plan", or a setting's text */
+    mls_serve serve;          /* who can serve it */
     double bytes, kept;       /* per token; share of the model's own cache */
     double predicted;         /* KL, nat; NaN where nothing predicts it */
     mls_mean kl, nll;         /* measured on windows that the plan was not made on */
@@ -62,7 +63,8 @@ typedef struct mls_plan_request {
     const mls_corpus *verify;  /* others, that the plan is verified on */
     const mls_setting *method; /* (n_methods) settings without rank and bits */
     size_t n_methods;
-    const size_t *bits; /* (n_bits) 16: none, N: quant=intN/64 */
+    const mls_serve *serve; /* only what this class serves; NULL: anything */
+    const size_t *bits;     /* (n_bits) 16: none, N: quant=intN/64 */
     size_t n_bits;
     size_t multiple;   /* ranks are multiples of it */
     size_t first_last; /* rank of the first and last layer; 0: as any other */
@@ -74,6 +76,16 @@ typedef struct mls_plan_request {
     double max_kl; /* nat: the smallest cache that stays under it; 0: not asked */
     bool projects; /* also measure what the four projects make of the budget */
 } mls_plan_request;
+
+/**
+ * Methods to search when none is named: those of a class, with their ranks open.
+ *
+ * @param share     of the model's own cache that the plan is to keep
+ * @param[out] out  (*n) released by the caller with free()
+ * @return MLS_OK, MLS_E_INPUT (no method makes what the class serves), MLS_E_NOMEM
+ */
+mls_status mls_plan_methods(mls_setting **out, size_t *n, const mls_config *config,
+                            mls_serve serve, double share, mls_err *err);
 
 /**
  * Make and verify a plan (docs/methods/plan.md): isolated KL of every layer at

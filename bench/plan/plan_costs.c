@@ -89,11 +89,7 @@ static bool is_allowed(const mls_plan_request *r, const mls_candidate *c,
 static size_t bytes_of_layer(const mls_plan_request *r, const mls_cache_layer *layer,
                              mls_cache_layout *single)
 {
-    const mls_size_request request = {.tokens = r->tokens,
-                                      .batch = 1,
-                                      .block = 1,
-                                      .tensor_parallel = 1,
-                                      .dtype_bits = 16};
+    const mls_size_request request = mls_size_one(r->tokens);
     mls_size_result size;
 
     single->L = 1;
@@ -114,6 +110,8 @@ static mls_status add_candidate(mls_plan_costs *c, const mls_plan_request *r,
 
     if (st)
         return st;
+    if (r->serve && mls_setting_serve(&one->setting, r->in.config, layout) != *r->serve)
+        return MLS_OK;
     if (n > CANDIDATES_MAX)
         return mls_fail(err, MLS_E_INPUT,
                         "more than %d candidates: ranks in larger "
@@ -212,6 +210,11 @@ mls_status mls_plan_candidates(mls_plan_costs *out, const mls_plan_request *r,
     for (size_t m = 0; !st && m < r->n_methods; m++)
         for (size_t b = 0; !st && b < r->n_bits; b++)
             st = add_family(out, r, m, b, layout, single, err);
+    if (!st && out->n == 0)
+        st = mls_fail(err, MLS_E_INPUT,
+                      "nothing that these methods make is served by class %s; without "
+                      "--method it takes those that are",
+                      mls_serve_name(*r->serve));
     if (!st && r->per_head)
         st = split_heads(out, r, layout, single, err);
     for (size_t l = 0; !st && l < out->L; l++) {

@@ -105,6 +105,7 @@ static int put_measured(json_t *o, const mls_plan *p)
         json_t *one = json_object();
 
         bad |= put(one, "setting", json_string(q->name));
+        bad |= put(one, "served_by", json_string(mls_serve_name(q->serve)));
         bad |= put(one, "bytes_per_token", number(q->bytes));
         bad |= put(one, "kept", number(q->kept));
         bad |= put(one, "predicted_kl", number(q->predicted));
@@ -281,7 +282,11 @@ static mls_status read_measured(mls_plan *p, const json_t *o, const char *path,
     for (size_t i = 0; i < p->n_measured; i++) {
         const json_t *one = json_array_get(all, i);
         mls_plan_quality *q = &p->measured[i];
+        const char *serve = json_string_value(json_object_get(one, "served_by"));
 
+        /* Plans of before do not say it: what nobody vouches for nobody serves. */
+        if (!serve || mls_serve_parse(&q->serve, serve, NULL))
+            q->serve = MLS_SERVE_OWN_KERNEL;
         snprintf(where, sizeof where, "measured[%zu]", i);
         if ((st = get_text(one, where, "setting", q->name, sizeof q->name, err)) ||
             (st = get_real(one, where, "bytes_per_token", 0, &q->bytes, err)) ||

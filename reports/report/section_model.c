@@ -19,20 +19,16 @@ mls_status mls_section_model(const mls_report *r, mls_page *page, mls_buf *summa
     const double nll = mls_capture_nll(r->capture);
     const size_t tokens =
         mls_capture_sequences(r->capture) * mls_capture_length(r->capture);
-    const mls_size_request request = {
-        .tokens = 4096, .batch = 1, .block = 1, .tensor_parallel = 1, .dtype_bits = 16};
-    mls_cache_layout *layout = calloc(1, sizeof *layout);
     double *inv_freq = calloc(c->D / 2, sizeof *inv_freq);
     mls_size_result size;
     char text[128];
 
-    if (!layout || !inv_freq) {
-        free(layout);
-        free(inv_freq);
+    if (!inv_freq)
         return mls_fail(err, MLS_E_NOMEM, "no memory for a report");
+    if (mls_size_own(&size, c, 4096, err)) {
+        free(inv_freq);
+        return MLS_E_NOMEM;
     }
-    mls_size_baseline(layout, c);
-    mls_size(&size, layout, &request);
     mls_rope_frequencies(inv_freq, &c->rope, c->D);
 
     mls_page_section(page, "model", "The model");
@@ -70,6 +66,5 @@ mls_status mls_section_model(const mls_report *r, mls_page *page, mls_buf *summa
         r->model_name, c->L, c->H, c->G, c->D, size.bytes_per_token,
         mls_capture_sequences(r->capture), mls_capture_length(r->capture), exp(nll));
     free(inv_freq);
-    free(layout);
     return MLS_OK;
 }

@@ -11,6 +11,7 @@
 #include "reports/report/measured.h"
 #include "reports/report/predictors.h"
 #include "reports/report/sections.h"
+#include "reports/tables/quantity_columns.h"
 
 static const double fractions[] = {0.5, 0.3125, 0.25, 0.1875, 0.125};
 enum {
@@ -60,44 +61,30 @@ static mls_status choose(point **out, mls_setting **setting, size_t *n,
     return st;
 }
 
+static const char *const quantities[] = {
+    "kept_percent",   "bytes_per_token", "perplexity",
+    "perplexity_low", "perplexity_high", "kl",
+    "kl_half",        "top1_percent",    NULL};
+
 static mls_table *make_table(const mls_report *r, const point *p, size_t n,
                              const mls_comparison *m)
 {
-    const mls_config *c = mls_model_config(r->model);
-    const double base = (double)(2 * c->L * c->G * c->D) * 2;
     mls_table *t = mls_table_new(NULL);
     char note[256];
 
-    mls_table_column(t, "method", "method", "", 0);
+    mls_table_column(t, "served_by", "served by", "", 0);
     mls_table_column(t, "setting", "setting", "", 0);
-    mls_table_column(t, "kept_percent", "kept", "%", 2);
-    mls_table_column(t, "bytes_per_token", "cache", "B/token", 0);
-    mls_table_column(t, "perplexity", "perplexity", "", 3);
-    mls_table_column(t, "perplexity_low", "low", "", 3);
-    mls_table_column(t, "perplexity_high", "high", "", 3);
-    mls_table_column(t, "kl", "KL", "nat", 4);
-    mls_table_column(t, "kl_half", "±", "nat", 4);
-    mls_table_column(t, "top1_percent", "same top-1", "%", 1);
-    for (size_t i = 0; i <= n; i++) {
-        const mls_compared *row = i == 0 ? NULL : &m->row[i - 1];
-        const mls_mean nll = row ? row->nll : m->original;
-
+    mls_quantity_columns(t, quantities);
+    for (size_t i = 0; i < n; i++) {
         mls_table_row(t);
-        mls_table_text(t, row ? p[i - 1].method->title : "original");
-        mls_table_text(t, row ? p[i - 1].name : "");
-        mls_table_real(t, row ? 100 * row->kept : 100);
-        mls_table_real(t, row ? row->bytes : base);
-        mls_table_real(t, exp(nll.mean));
-        mls_table_real(t, exp(nll.mean - nll.half));
-        mls_table_real(t, exp(nll.mean + nll.half));
-        if (!row) {
-            mls_table_row(t);
-            continue;
-        }
-        mls_table_real(t, row->kl.mean);
-        mls_table_real(t, row->kl.half);
-        mls_table_real(t, 100 * row->top1.mean);
+        mls_table_text(t, mls_serve_name(m->row[i].serve));
+        mls_table_text(t, p[i].name);
+        mls_quantity_cells(t, quantities, &m->row[i]);
     }
+    snprintf(note, sizeof note, "the original: perplexity %.3f (%.3f to %.3f)",
+             exp(m->original.mean), exp(m->original.mean - m->original.half),
+             exp(m->original.mean + m->original.half));
+    mls_table_note(t, note);
     snprintf(
         note, sizeof note,
         "%zu window%s of %zu tokens of held-out text, without overlap, every position "

@@ -75,19 +75,26 @@ static mls_status choose(point *p, mls_setting *setting, size_t *n, const mls_co
     return st;
 }
 
-/* Is no other point of the same cache both as small and as good, and better in one? */
-static bool undominated(const point *p, size_t n, const mls_compared *row, size_t i)
+/* Which points of its own cache no other is as small and as near the original as. */
+static void mark_front(bool *front, const point *p, size_t n, const mls_compared *row)
 {
-    for (size_t j = 0; j < n; j++)
-        if (strcmp(p[j].cache, p[i].cache) == 0 && row[j].bytes <= row[i].bytes &&
-            row[j].kl.mean <= row[i].kl.mean &&
-            (row[j].bytes < row[i].bytes || row[j].kl.mean < row[i].kl.mean))
-            return false;
-    return true;
+    double bytes[QUANTIZERS * CACHES], kl[QUANTIZERS * CACHES];
+
+    for (size_t i = 0; i < n;) { /* points of a cache stand together */
+        size_t k = 0;
+
+        for (; i + k < n && strcmp(p[i + k].cache, p[i].cache) == 0; k++) {
+            bytes[k] = row[i + k].bytes;
+            kl[k] = row[i + k].kl.mean;
+        }
+        mls_pareto(bytes, kl, k, front + i);
+        i += k;
+    }
 }
 
 static mls_table *make_table(const mls_report *r, const point *p, size_t n,
-                             const mls_compared *row, const mls_corpus *text)
+                             const mls_compared *row, const bool *front,
+                             const mls_corpus *text)
 {
     const mls_config *c = mls_model_config(r->model);
     const double original = (double)(2 * c->L * c->G * c->D);
@@ -117,7 +124,7 @@ static mls_table *make_table(const mls_report *r, const point *p, size_t n,
         mls_table_real(t, q->kl.half);
         mls_table_real(t, exp(q->nll.mean));
         mls_table_real(t, 100 * q->top1.mean);
-        mls_table_count(t, undominated(p, n, row, i));
+        mls_table_count(t, front[i]);
     }
     snprintf(note, sizeof note,
              "bits at %d tokens with scales, zero points and 16-bit windows; KL on %zu "
@@ -138,7 +145,8 @@ static bool collide(double bits_a, double kl_a, double bits_b, double kl_b)
  * Names of the points that nothing beats, the best first, where there is room for one.
  */
 static mls_status add_names(mls_buf *script, const point *p, size_t n,
-                            const mls_compared *row, double original, mls_err *err)
+                            const mls_compared *row, const bool *front, double original,
+                            mls_err *err)
 {
     size_t *named = calloc(n, sizeof *named), n_named = 0;
     bool *done = calloc(n, sizeof *done);
@@ -158,7 +166,7 @@ static mls_status add_names(mls_buf *script, const point *p, size_t n,
         while (k < n_named && !collide(row[best].bytes, row[best].kl.mean,
                                        row[named[k]].bytes, row[named[k]].kl.mean))
             k++;
-        if (k < n_named || !undominated(p, n, row, best) || row[best].kl.mean < 1e-7)
+        if (k < n_named || !front[best] || row[best].kl.mean < 1e-7)
             continue;
         named[n_named++] = best;
         mls_buf_printf(script,
@@ -173,7 +181,8 @@ static mls_status add_names(mls_buf *script, const point *p, size_t n,
 }
 
 static mls_status draw(const mls_report *r, const mls_table *t, const point *p,
-                       size_t n, const mls_compared *row, mls_err *err)
+                       size_t n, const mls_compared *row, const bool *front,
+                       mls_err *err)
 {
     const mls_config *c = mls_model_config(r->model);
     mls_buf script = {0};
@@ -189,7 +198,7 @@ static mls_status draw(const mls_report *r, const mls_table *t, const point *p,
                  "set logscale xy\nset format y \"%g\"\n"
                  "set xtics (0.5, 1, 2, 3, 4, 6, 8, 16)\nset xrange [*:20]\n"
                  "set autoscale xfixmin\nset offsets graph 0.03, 0, 0, 0\n");
-    st = add_names(&script, p, n, row, (double)(2 * c->L * c->G * c->D), err);
+    st = add_names(&script, p, n, row, front, (double)(2 * c->L * c->G * c->D), err);
     mls_buf_puts(&script, "plot ");
     for (size_t i = 0; i < n; i++) {
         if (i > 0 && strcmp(p[i].cache, p[i - 1].cache) == 0)
@@ -224,6 +233,7 @@ mls_status mls_section_quant(const mls_report *r, mls_page *page, mls_buf *summa
     mls_comparison m = {0};
     mls_setting setting[QUANTIZERS * CACHES];
     point p[QUANTIZERS * CACHES];
+    bool front[QUANTIZERS * CACHES];
     size_t n = 0;
     mls_table *t = NULL;
     mls_corpus some;
@@ -239,8 +249,9 @@ mls_status mls_section_quant(const mls_report *r, mls_page *page, mls_buf *summa
     if (!st)
         st = mls_measured_settings(&m, r, &some, setting, n, err);
     if (!st) {
-        t = make_table(r, p, n, m.row, &some);
-        st = draw(r, t, p, n, m.row, err);
+        mark_front(front, p, n, m.row);
+        t = make_table(r, p, n, m.row, front, &some);
+        st = draw(r, t, p, n, m.row, front, err);
     }
     if (!st) {
         mls_page_section(page, "quantizers", "Quantizers");

@@ -52,11 +52,7 @@ static bool chooses_rank(const mls_method *m, const mls_config *c,
 /* Kept fraction by rank: one curve per method and bits, each with its usual RoPE. */
 static mls_status fill_curves(mls_table *t, const mls_config *c, mls_err *err)
 {
-    const mls_size_request request = {.tokens = CONTEXT,
-                                      .batch = 1,
-                                      .block = 1,
-                                      .tensor_parallel = 1,
-                                      .dtype_bits = 16};
+    const mls_size_request request = mls_size_one(CONTEXT);
     mls_cache_layout *layout = calloc(1, sizeof *layout);
     mls_size_result base, size;
     mls_status st = MLS_OK;
@@ -64,8 +60,7 @@ static mls_status fill_curves(mls_table *t, const mls_config *c, mls_err *err)
 
     if (!layout)
         return mls_fail(err, MLS_E_NOMEM, "no memory for a report");
-    mls_size_baseline(layout, c);
-    mls_size(&base, layout, &request);
+    st = mls_size_own(&base, c, CONTEXT, err);
     for (size_t m = 0; !st && mls_methods[m]; m++) {
         const size_t n = chooses_rank(mls_methods[m], c, layout) ? 32 : 0;
 

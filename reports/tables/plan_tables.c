@@ -68,6 +68,7 @@ mls_table *mls_plan_quality_table(const mls_plan *p, bool full)
     mls_table *t = mls_table_new(NULL);
 
     mls_table_column(t, "setting", "setting", "", 0);
+    mls_table_column(t, "served_by", "served by", "", 0);
     mls_table_column(t, "kept_percent", "kept", "%", 2);
     mls_table_column(t, "bytes_per_token", "cache", "B/token", 1);
     mls_table_column(t, "predicted_kl", "predicted KL", "nat", 5);
@@ -85,6 +86,7 @@ mls_table *mls_plan_quality_table(const mls_plan *p, bool full)
 
         mls_table_row(t);
         mls_table_text(t, q->name);
+        mls_table_text(t, mls_serve_name(q->serve));
         mls_table_real(t, 100 * q->kept);
         mls_table_real(t, q->bytes);
         mls_table_real(t, q->predicted);

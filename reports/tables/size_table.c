@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "analysis/latent/size.h"
-#include "bench/frame/method.h"
+#include "bench/frame/scheme.h"
 #include "common/base/buf.h"
 #include "common/base/words.h"
 
@@ -21,6 +21,7 @@ typedef struct {
     const mls_size_sweep *sweep;
     bool people;
     mls_cache_layout *layout, *baseline; /* of the row's setting, of the model */
+    mls_serve serve;                     /* of the row's setting */
     char formula[LINE];
 } writer;
 
@@ -161,6 +162,7 @@ static void add_columns(const writer *w)
     mls_table *t = w->t;
 
     mls_table_column(t, "setting", "setting", "", 0);
+    mls_table_column(t, "served_by", "served by", "", 0);
     if (shown(w, &s->tokens))
         mls_table_column(t, "tokens", "T", "", 0);
     if (shown(w, &s->batch))
@@ -175,11 +177,11 @@ static void add_columns(const writer *w)
     mls_table_column(t, "rope_dims", "dims", "", 0);
     mls_table_column(t, "elements_per_token_layer", "numbers", "/token/layer", 1);
     mls_table_column(t, "payload_bytes_per_token", "payload", "B/token", 1);
-    mls_table_column(t, "payload_kept_percent", "kept", "%", 5);
-    mls_table_column(t, "payload_reduction_percent", "reduction", "%", 5);
-    mls_table_column(t, "bytes_per_token", "true", "B/token", 1);
-    mls_table_column(t, "kept_percent", "true kept", "%", 5);
-    mls_table_column(t, "reduction_percent", "true reduction", "%", 5);
+    mls_table_column(t, "payload_kept_percent", "payload kept", "%", 5);
+    mls_table_column(t, "payload_reduction_percent", "payload reduction", "%", 5);
+    mls_table_column(t, "bytes_per_token", "cache", "B/token", 1);
+    mls_table_column(t, "kept_percent", "kept", "%", 5);
+    mls_table_column(t, "reduction_percent", "reduction", "%", 5);
     if (w->people) {
         mls_table_column(t, "sequence", "sequence", "MiB", 2);
         if (has_copies(s)) {
@@ -322,6 +324,7 @@ static void put_row(writer *w, const char *setting, const mls_method *method,
     mls_size(&base, w->baseline, request);
     mls_table_row(t);
     mls_table_text(t, setting);
+    mls_table_text(t, mls_serve_name(w->serve));
     if (shown(w, &s->tokens))
         mls_table_count(t, (long long)request->tokens);
     if (shown(w, &s->batch))
@@ -393,6 +396,7 @@ static mls_status put_setting(writer *w, const mls_setting *s, mls_err *err)
         return mls_fail(err, st, "setting \"%.300s\": %s", text, why.text);
     if ((st = mls_method_find(&method, s->method, err)))
         return st;
+    w->serve = mls_setting_serve(s, w->config, w->layout);
     mls_size(&r, w->layout, &once);
     mls_size(&base, w->baseline, &once);
     if (w->sweep->formula && (st = write_formula(w, method, &r, &base, err)))

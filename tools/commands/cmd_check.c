@@ -138,11 +138,8 @@ static void report_rope(report *r, const mls_config *c)
 static void report_cache(report *r, const mls_config *c)
 {
     static mls_cache_layout layout; /* large for a stack */
-    const mls_size_request request = {.tokens = c->max_position ? c->max_position : 1,
-                                      .batch = 1,
-                                      .block = 1,
-                                      .tensor_parallel = 1,
-                                      .dtype_bits = 16};
+    const mls_size_request request =
+        mls_size_one(c->max_position ? c->max_position : 1);
     const size_t sliding = mls_layers_count(c->layer, c->L, mls_layer_slides);
     const size_t still = mls_layers_count(c->layer, c->L, mls_layer_is_still);
     mls_size_result size;

@@ -12,6 +12,7 @@
 #include "common/system/files.h"
 #include "common/system/hash.h"
 #include "datasets/checkpoint/published.h"
+#include "reports/tables/quantity_columns.h"
 #include "tools/base/command.h"
 #include "tools/base/data.h"
 #include "tools/base/inputs.h"
@@ -258,52 +259,38 @@ static mls_status read_settings(mls_listing *list, const arguments *a,
 
 /* --- The table --- */
 
-static const char *const sort_keys[] = {"kl",
-                                        "bytes_per_token",
-                                        "payload_bytes_per_token",
-                                        "kept_percent",
-                                        "predicted_key",
-                                        "predicted_value",
-                                        "predicted_logit",
-                                        "predicted_output",
-                                        "attention_error",
-                                        "predicted_kl",
-                                        "perplexity",
-                                        "delta_nll",
-                                        "top1_percent",
-                                        "seconds",
-                                        NULL};
-
-static double sort_value(const mls_compared *r, size_t key)
-{
-    const double value[] = {r->kl.mean,
-                            r->bytes,
-                            r->payload,
-                            100 * r->kept,
-                            r->predicted.key,
-                            r->predicted.value,
-                            r->predicted.logit,
-                            r->predicted.output,
-                            r->predicted.attention,
-                            r->law_kl,
-                            r->nll.mean,
-                            r->dnll.mean,
-                            r->top1.mean,
-                            r->seconds};
-
-    return value[key];
-}
+/* The columns of numbers, around those of the pair with the row above. */
+static const char *const quantities[] = {"kept_percent",
+                                         "bytes_per_token",
+                                         "-payload_bytes_per_token",
+                                         "-predicted_key",
+                                         "-predicted_value",
+                                         "-predicted_logit",
+                                         "-predicted_output",
+                                         "attention_error",
+                                         "predicted_kl",
+                                         "perplexity",
+                                         "-perplexity_low",
+                                         "-perplexity_high",
+                                         "kl",
+                                         "kl_half",
+                                         "-delta_nll",
+                                         "-delta_nll_half",
+                                         "top1_percent",
+                                         "-top1_half",
+                                         NULL};
+static const char *const last_quantities[] = {"-seconds", NULL};
 
 /* Indices by a column; NaN last, equal ones in the order of the settings. */
-static void sort_rows(size_t *order, const mls_comparison *c, size_t key,
+static void sort_rows(size_t *order, const mls_comparison *c, const mls_quantity *by,
                       bool descending)
 {
     for (size_t i = 0; i < c->n; i++) {
-        const double x = sort_value(&c->row[i], key);
+        const double x = by->get(&c->row[i]);
         size_t at = i;
 
         while (at > 0 && !isnan(x)) {
-            const double y = sort_value(&c->row[order[at - 1]], key);
+            const double y = by->get(&c->row[order[at - 1]]);
 
             if (!(isnan(y) || (descending ? y < x : y > x)))
                 break;
@@ -316,46 +303,22 @@ static void sort_rows(size_t *order, const mls_comparison *c, size_t key,
 
 static void make_columns(mls_table *t)
 {
-    static const struct {
-        const char *key, *heading, *unit;
-        int decimals;
-        bool detail; /* not on the screen */
-    } columns[] = {
-        {"front", "front", "", 0, false},
-        {"setting", "setting", "", 0, false},
-        {"label", "label", "", 0, true},
-        {"kept_percent", "kept", "%", 2, false},
-        {"bytes_per_token", "cache", "B/token", 1, false},
-        {"payload_bytes_per_token", "payload", "B/token", 1, true},
-        {"predicted_key", "key error", "", 4, true},
-        {"predicted_value", "value error", "", 4, true},
-        {"predicted_logit", "logit error", "nat", 4, true},
-        {"predicted_output", "output error", "", 4, true},
-        {"attention_error", "attention error", "", 4, false},
-        {"predicted_kl", "predicted KL", "nat", 4, false},
-        {"perplexity", "perplexity", "", 3, false},
-        {"perplexity_low", "low", "", 3, true},
-        {"perplexity_high", "high", "", 3, true},
-        {"kl", "KL", "nat", 5, false},
-        {"kl_half", "±", "nat", 5, false},
-        {"delta_nll", "ΔNLL", "nat", 5, true},
-        {"delta_nll_half", "±", "nat", 5, true},
-        {"top1_percent", "same top-1", "%", 2, false},
-        {"top1_half", "±", "%", 2, true},
-        {"kl_above", "KL - row above", "nat", 5, true},
-        {"kl_above_half", "±", "nat", 5, true},
-        {"differs", "differs", "", 0, false},
-        {"seconds", "time", "s", 2, true},
-        {"published", "published", "", 0, true},
-        {"source", "source", "", 0, true},
-    };
-
-    for (size_t i = 0; i < sizeof columns / sizeof columns[0]; i++) {
-        mls_table_column(t, columns[i].key, columns[i].heading, columns[i].unit,
-                         columns[i].decimals);
-        if (columns[i].detail)
-            mls_table_detail(t);
-    }
+    mls_table_column(t, "front", "front", "", 0);
+    mls_table_column(t, "setting", "setting", "", 0);
+    mls_table_column(t, "served_by", "served by", "", 0);
+    mls_table_column(t, "label", "label", "", 0);
+    mls_table_detail(t);
+    mls_quantity_columns(t, quantities);
+    mls_table_column(t, "kl_above", "KL - row above", "nat", 5);
+    mls_table_detail(t);
+    mls_table_column(t, "kl_above_half", "±", "nat", 5);
+    mls_table_detail(t);
+    mls_table_column(t, "differs", "differs", "", 0);
+    mls_quantity_columns(t, last_quantities);
+    mls_table_column(t, "published", "published", "", 0);
+    mls_table_detail(t);
+    mls_table_column(t, "source", "source", "", 0);
+    mls_table_detail(t);
 }
 
 static void add_row(mls_table *t, const mls_listed *l, const mls_compared *r,
@@ -366,25 +329,9 @@ static void add_row(mls_table *t, const mls_listed *l, const mls_compared *r,
     mls_table_row(t);
     mls_table_text(t, r->pareto ? "*" : "");
     mls_table_text(t, mls_setting_text(&l->setting, text, sizeof text));
+    mls_table_text(t, mls_serve_name(r->serve));
     mls_table_text(t, l->label);
-    mls_table_real(t, 100 * r->kept);
-    mls_table_real(t, r->bytes);
-    mls_table_real(t, r->payload);
-    mls_table_real(t, r->predicted.key);
-    mls_table_real(t, r->predicted.value);
-    mls_table_real(t, r->predicted.logit);
-    mls_table_real(t, r->predicted.output);
-    mls_table_real(t, r->predicted.attention);
-    mls_table_real(t, r->law_kl);
-    mls_table_real(t, exp(r->nll.mean));
-    mls_table_real(t, exp(r->nll.mean - r->nll.half));
-    mls_table_real(t, exp(r->nll.mean + r->nll.half));
-    mls_table_real(t, r->kl.mean);
-    mls_table_real(t, r->kl.half);
-    mls_table_real(t, r->dnll.mean);
-    mls_table_real(t, r->dnll.half);
-    mls_table_real(t, 100 * r->top1.mean);
-    mls_table_real(t, 100 * r->top1.half);
+    mls_quantity_cells(t, quantities, r);
     if (above && above->measured && r->measured && above->N == r->N) {
         const mls_mean d = mls_mean_of_difference(r->seq_kl, above->seq_kl, r->N);
 
@@ -396,7 +343,7 @@ static void add_row(mls_table *t, const mls_listed *l, const mls_compared *r,
         mls_table_empty(t);
         mls_table_empty(t);
     }
-    mls_table_real(t, r->seconds);
+    mls_quantity_cells(t, last_quantities, r);
     mls_table_text(t, published);
     mls_table_text(t, l->source);
 }
@@ -404,20 +351,21 @@ static void add_row(mls_table *t, const mls_listed *l, const mls_compared *r,
 /* How each predicted error ranks the settings, against how measured KL does. */
 static void add_correlations(mls_table *t, const mls_comparison *c)
 {
-    static const struct {
-        const char *name;
-        size_t key;
-    } error[] = {
-        {"key", 4}, {"value", 5}, {"logit", 6}, {"output", 7}, {"attention", 8}};
+    static const char *const error[][2] = {{"key", "predicted_key"},
+                                           {"value", "predicted_value"},
+                                           {"logit", "predicted_logit"},
+                                           {"output", "predicted_output"},
+                                           {"attention", "attention_error"}};
     double *x = mls_calloc3(c->n, 2, 1, sizeof *x), *kl = x + c->n;
     char note[256];
     size_t used = 0;
 
     for (size_t e = 0; x && e < sizeof error / sizeof error[0]; e++) {
+        const mls_quantity *by = mls_quantity_find(error[e][1]);
         size_t n = 0;
 
         for (size_t i = 0; i < c->n; i++) {
-            x[n] = sort_value(&c->row[i], error[e].key);
+            x[n] = by->get(&c->row[i]);
             kl[n] = c->row[i].kl.mean;
             n += isnan(x[n]) || isnan(kl[n]) ? 0 : 1;
         }
@@ -425,7 +373,7 @@ static void add_correlations(mls_table *t, const mls_comparison *c)
 
         if (n >= 3 && !isnan(rho))
             used += (size_t)snprintf(note + used, sizeof note - used, "%s%s %.2f (%zu)",
-                                     used ? ", " : "", error[e].name, rho, n);
+                                     used ? ", " : "", error[e][0], rho, n);
     }
     free(x);
     if (used) {
@@ -455,8 +403,8 @@ static size_t rope_elements(const mls_setting *s, const mls_config *config)
 }
 
 static mls_status fill(mls_table *t, const arguments *a, const mls_listing *list,
-                       const mls_comparison *c, const mls_config *config, size_t key,
-                       mls_err *err)
+                       const mls_comparison *c, const mls_config *config,
+                       const mls_quantity *by, mls_err *err)
 {
     size_t *order = mls_calloc3(c->n, 1, 1, sizeof *order);
     mls_published *published = NULL;
@@ -468,7 +416,7 @@ static mls_status fill(mls_table *t, const arguments *a, const mls_listing *list
     st = mls_tool_data(&path, "datasets/published/published_kv.csv", err);
     if (!st)
         st = mls_published_read(&published, path, err);
-    sort_rows(order, c, key, a->descending);
+    sort_rows(order, c, by, a->descending);
     for (size_t i = 0; !st && i < c->n; i++) {
         const mls_compared *r = &c->row[order[i]];
         const mls_listed *l = &list->item[order[i]];
@@ -498,10 +446,12 @@ static mls_status fill(mls_table *t, const arguments *a, const mls_listing *list
         exp(c->original.mean), exp(c->original.mean - c->original.half),
         exp(c->original.mean + c->original.half), c->n_scored, a->length);
     mls_table_note(t, text);
-    snprintf(text, sizeof text,
-             "front *: nothing else here has as few bytes and as small a KL; bytes at "
-             "%zu tokens; `differs`: KL against the row above, paired by window",
-             a->tokens);
+    snprintf(
+        text, sizeof text,
+        "front *: nothing else here that the same code serves has as few bytes and "
+        "as small a KL; bytes at %zu tokens; `differs`: KL against the row above, "
+        "paired by window",
+        a->tokens);
     mls_table_note(t, text);
     mls_published_free(published);
     free(path);
@@ -539,15 +489,26 @@ static mls_status find_format(mls_format *format, const arguments *a, mls_err *e
     return MLS_OK;
 }
 
-static mls_status find_sort_key(size_t *key, const char *name, mls_err *err)
+/* A quantity that the table shows. */
+static mls_status find_sort_key(const mls_quantity **by, const char *name, mls_err *err)
 {
-    for (*key = 0; sort_keys[*key]; ++*key)
-        if (strcmp(sort_keys[*key], name) == 0)
-            return MLS_OK;
+    enum { N = sizeof quantities / sizeof quantities[0] };
+    const char *keys[N + 1];
     char suggestion[MLS_SUGGESTION];
 
+    for (size_t i = 0; i < N; i++) {
+        const char *key = i + 1 < N ? quantities[i] : last_quantities[0];
+
+        keys[i] = key + (key[0] == '-');
+    }
+    keys[N] = NULL;
+    for (size_t i = 0; keys[i]; i++)
+        if (strcmp(keys[i], name) == 0) {
+            *by = mls_quantity_find(name);
+            return MLS_OK;
+        }
     return mls_fail(err, MLS_E_ARG, "--sort %s: no such column of numbers%s", name,
-                    mls_suggest(name, sort_keys, suggestion));
+                    mls_suggest(name, keys, suggestion));
 }
 
 static int run(int argc, char **argv)
@@ -575,7 +536,8 @@ static int run(int argc, char **argv)
         {"--output", 'o', MLS_OPT_TEXT, &a.output, 0, 0},
         {0}};
     const char *folder;
-    size_t n, key = 0;
+    const mls_quantity *by = NULL;
+    size_t n;
     int status;
     mls_err err = {0};
     mls_tool_subject s = {0};
@@ -608,7 +570,7 @@ static int run(int argc, char **argv)
     /* Where most settings are only predicted, that orders all of them. */
     if (!a.sort)
         a.sort = a.measure ? "predicted_kl" : "kl";
-    if (find_sort_key(&key, a.sort, &err) || find_format(&format, &a, &err) ||
+    if (find_sort_key(&by, a.sort, &err) || find_format(&format, &a, &err) ||
         (to_file && mls_file_writable(a.output, &err)) ||
         mls_tool_model(&s.model, folder, &err) ||
         read_settings(&list, &a, mls_model_config(s.model), t, &err) ||
@@ -650,7 +612,7 @@ static int run(int argc, char **argv)
     if (mls_compare(&c, &request, mls_tool_progress(), &err))
         goto done;
     say_what_was_done(&c);
-    if (fill(t, &a, &list, &c, request.in.config, key, &err))
+    if (fill(t, &a, &list, &c, request.in.config, by, &err))
         goto done;
     if (!mls_tool_print(t, format, a.output, &err) && to_file)
         mls_tool_print(t, MLS_FORMAT_TABLE, "-", &err);

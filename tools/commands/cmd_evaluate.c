@@ -6,11 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench/evaluate/evaluate.h"
+#include "bench/evaluate/compare.h"
 #include "bench/frame/scheme.h"
 #include "common/base/checked.h"
 #include "common/base/words.h"
 #include "common/system/files.h"
+#include "reports/tables/quantity_columns.h"
 #include "tools/base/command.h"
 #include "tools/base/inputs.h"
 #include "tools/base/options.h"
@@ -154,9 +155,32 @@ static mls_status work_new(work *w, const arguments *a, const mls_model *model,
     return MLS_OK;
 }
 
+static const char *const quantities[] = {"kept_percent",
+                                         "bytes_per_token",
+                                         "perplexity",
+                                         "perplexity_low",
+                                         "perplexity_high",
+                                         "kl",
+                                         "kl_half",
+                                         "delta_nll",
+                                         "delta_nll_half",
+                                         "top1_percent",
+                                         NULL};
+
+/* The original says nothing about a difference from itself. */
+static mls_compared original_row(const mls_evaluation *e, const mls_config *config,
+                                 const mls_size_result *own, size_t tokens)
+{
+    const mls_mean none = {NAN, NAN};
+    mls_compared r = mls_compared_of(&e->original, config, own, tokens);
+
+    r.kl = r.dnll = r.top1 = none;
+    return r;
+}
+
 static mls_table *make_table(const arguments *a, const work *w, const mls_evaluation *e,
-                             const mls_config *config, size_t tokens,
-                             const mls_capture *capture)
+                             const mls_config *config, const mls_size_result *own,
+                             size_t tokens, const mls_capture *capture)
 {
     mls_table *t = mls_table_new(NULL);
     char text[256];
@@ -164,16 +188,8 @@ static mls_table *make_table(const arguments *a, const work *w, const mls_evalua
     mls_table_column(t, "setting", "setting", "", 0);
     if (a->per_layer)
         mls_table_column(t, "layer", "layer", "", 0);
-    mls_table_column(t, "kept_percent", "kept", "%", 2);
-    mls_table_column(t, "bytes_per_token", "cache", "B/token", 1);
-    mls_table_column(t, "perplexity", "perplexity", "", 3);
-    mls_table_column(t, "perplexity_low", "low", "", 3);
-    mls_table_column(t, "perplexity_high", "high", "", 3);
-    mls_table_column(t, "kl", "KL", "nat", 5);
-    mls_table_column(t, "kl_half", "±", "nat", 5);
-    mls_table_column(t, "delta_nll", "ΔNLL", "nat", 5);
-    mls_table_column(t, "delta_nll_half", "±", "nat", 5);
-    mls_table_column(t, "top1_percent", "same top-1", "%", 2);
+    mls_table_column(t, "served_by", "served by", "", 0);
+    mls_quantity_columns(t, quantities);
     if (a->percentiles) {
         mls_table_column(t, "kl_median", "KL 50 %", "nat", 5);
         mls_table_column(t, "kl_90", "90 %", "nat", 5);
@@ -183,55 +199,26 @@ static mls_table *make_table(const arguments *a, const work *w, const mls_evalua
         mls_table_column(t, "kl_max", "max", "nat", 4);
     }
     mls_table_meta(t, "command", mls_tool_command_line());
-
-    mls_cache_layout *baseline = calloc(1, sizeof *baseline);
-    const mls_size_request request = {.tokens = a->length,
-                                      .batch = 1,
-                                      .block = 1,
-                                      .tensor_parallel = 1,
-                                      .dtype_bits = 16};
-    mls_size_result base = {0};
-
-    if (baseline) {
-        mls_size_baseline(baseline, config);
-        mls_size(&base, baseline, &request);
-        free(baseline);
-    }
     for (size_t i = 0; i <= w->n; i++) {
         const mls_quality *q = i == 0 ? &e->original : &e->variant[i - 1];
-        mls_size_result size = base;
+        const mls_variant *v = i == 0 ? NULL : &w->variant[i - 1];
+        const mls_compared r = i == 0 ? original_row(e, config, own, a->length)
+                                      : mls_compared_of(q, config, own, a->length);
 
-        if (q->layout)
-            mls_size(&size, q->layout, &request);
         mls_table_row(t);
-        mls_table_text(t, i == 0 ? "original" : w->variant[i - 1].scheme->name);
-        if (a->per_layer) {
-            if (i > 0 && w->variant[i - 1].only_layer >= 0)
-                mls_table_count(t, w->variant[i - 1].only_layer);
-            else
-                mls_table_empty(t);
-        }
-        mls_table_real(t, 100 * size.bytes_per_token / base.bytes_per_token);
-        mls_table_real(t, size.bytes_per_token);
-        mls_table_real(t, exp(q->nll.mean));
-        mls_table_real(t, exp(q->nll.mean - q->nll.half));
-        mls_table_real(t, exp(q->nll.mean + q->nll.half));
-        if (i == 0) {
-            mls_table_row(t);
-            continue;
-        }
-        mls_table_real(t, q->kl.mean);
-        mls_table_real(t, q->kl.half);
-        mls_table_real(t, q->dnll.mean);
-        mls_table_real(t, q->dnll.half);
-        mls_table_real(t, 100 * q->top1.mean);
+        mls_table_text(t, v ? v->scheme->name : "original");
+        if (a->per_layer && v && v->only_layer >= 0)
+            mls_table_count(t, v->only_layer);
+        else if (a->per_layer)
+            mls_table_empty(t);
+        mls_table_text(t, v ? mls_serve_name(q->serve) : "");
+        mls_quantity_cells(t, quantities, &r);
         if (a->percentiles) {
-            mls_table_real(t, q->kl_median);
-            mls_table_real(t, q->kl_90);
-            mls_table_real(t, q->kl_95);
-            mls_table_real(t, q->kl_99);
-            mls_table_real(t, q->kl_999);
-            mls_table_real(t, q->kl_max);
+            const double kl[] = {q->kl_median, q->kl_90,  q->kl_95,
+                                 q->kl_99,     q->kl_999, q->kl_max};
+
+            for (size_t k = 0; k < sizeof kl / sizeof kl[0]; k++)
+                mls_table_real(t, v ? kl[k] : (double)NAN);
         }
     }
     snprintf(text, sizeof text,
@@ -243,7 +230,7 @@ static mls_table *make_table(const arguments *a, const work *w, const mls_evalua
     snprintf(text, sizeof text,
              "kept: cached bytes at %zu tokens, scales and windows included, of the "
              "original's 16-bit %s cache (%.0f B/token)",
-             a->length, config->G < config->H ? "GQA" : "MHA", base.bytes_per_token);
+             a->length, config->G < config->H ? "GQA" : "MHA", own->bytes_per_token);
     mls_table_note(t, text);
     if (!capture && (a->settings.n > 0 || a->plan))
         mls_table_note(t, "no calibration data: methods used weights alone");
@@ -283,6 +270,7 @@ static int run(int argc, char **argv)
     mls_err err = {0};
     mls_tool_subject s = {0};
     mls_evaluation e = {0};
+    mls_size_result own;
     work w = {0};
     mls_table *t = NULL;
 
@@ -310,10 +298,12 @@ static int run(int argc, char **argv)
                                       .absorbed = a.absorbed};
 
     if (work_new(&w, &a, s.model, &err) ||
+        mls_size_own(&own, s.in.config, a.length, &err) ||
         mls_evaluate(&e, &s.in, &s.corpus, w.variant, w.n, &how, mls_tool_progress(),
                      &err))
         goto done;
-    t = make_table(&a, &w, &e, s.in.config, s.corpus.start[s.corpus.N], s.capture);
+    t = make_table(&a, &w, &e, s.in.config, &own, s.corpus.start[s.corpus.N],
+                   s.capture);
     mls_tool_print(t, a.format, a.output, &err);
 
 done:

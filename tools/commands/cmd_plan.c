@@ -40,7 +40,10 @@ static const char usage[] =
     "repeated\n"
     "      --capture FILE    statistics of calibration text (mlascope capture)\n"
     "      --method TEXT     a setting without rank and bits, \"mha2mla chunks=4,8\";\n"
-    "                        lists give candidates; may be repeated [kq]\n"
+    "                        lists give candidates; may be repeated [kq, or what the\n"
+    "                        class of --serve holds]\n"
+    "      --serve CLASS     only what this code serves: mla, mha2mla, elitekv,\n"
+    "                        x-ecomla, own-kernel, cache [anything]\n"
     "      --bits LIST       16, 8, 4 ...: none or quant=intN/64 to choose from; what\n"
     "                        the others add to the first is measured [16]\n"
     "      --multiple N      ranks are multiples of it: 8, 16, 32, 64 [8]\n"
@@ -68,7 +71,7 @@ static const char usage[] =
 
 typedef struct {
     mls_texts texts, methods;
-    const char *capture, *bits, *gpu, *output;
+    const char *capture, *bits, *gpu, *serve, *output;
     double keep, bytes, memory, max_kl, weights;
     size_t length, search, verify, context, batch, multiple, first_last, cap, threads;
     bool flashmla, projects, per_head;
@@ -103,27 +106,6 @@ static mls_status read_methods(mls_setting **out, size_t *n, const mls_texts *te
         free(some);
     }
     return st;
-}
-
-/* Bytes per token of the model's own 16-bit cache at --context tokens. */
-static mls_status own_bytes(double *bytes, const arguments *a, const mls_config *config,
-                            mls_err *err)
-{
-    const mls_size_request request = {.tokens = a->context,
-                                      .batch = 1,
-                                      .block = 1,
-                                      .tensor_parallel = 1,
-                                      .dtype_bits = 16};
-    mls_cache_layout *own = calloc(1, sizeof *own);
-    mls_size_result size;
-
-    if (!own)
-        return mls_fail(err, MLS_E_NOMEM, "no memory for a cache layout");
-    mls_size_baseline(own, config);
-    mls_size(&size, own, &request);
-    free(own);
-    *bytes = size.bytes_per_token;
-    return MLS_OK;
 }
 
 /* Bytes that --gpu or --memory leaves beside the weights; 0 when neither is given. */
@@ -166,6 +148,12 @@ static double find_budget(const arguments *a, double own, double room)
            : !isnan(a->bytes)  ? a->bytes
            : !isnan(a->max_kl) ? (double)NAN
                                : room / ((double)a->context * (double)a->batch);
+}
+
+/* What a budget is of the cache; a quarter where a loss is asked for instead. */
+static double share_of(double budget, double own)
+{
+    return isnan(budget) ? 0.25 : fmin(budget / own, 1);
 }
 
 /* The measured settings, with what their figures rest on. */
@@ -251,6 +239,7 @@ static int run(int argc, char **argv)
         {"--memory", 0, MLS_OPT_REAL, &a.memory, 1e-3, 1e9},
         {"--max-kl", 0, MLS_OPT_REAL, &a.max_kl, 1e-6, 100},
         {"--method", 0, MLS_OPT_LIST, &a.methods, 0, 0},
+        {"--serve", 0, MLS_OPT_TEXT, &a.serve, 0, 0},
         {"--bits", 0, MLS_OPT_TEXT, &a.bits, 0, 0},
         {"--multiple", 0, MLS_OPT_SIZE, &a.multiple, 1, 4096},
         {"--first-last", 0, MLS_OPT_SIZE, &a.first_last, 1, 1 << 18},
@@ -270,12 +259,14 @@ static int run(int argc, char **argv)
         {0}};
     const char *folder;
     size_t n, *bits = NULL, n_bits = 0, n_methods = 0;
-    double own = NAN, room = 0;
+    double room = 0;
+    mls_size_result own = {0};
     int status;
     mls_err err = {0};
     mls_tool_subject s = {0};
     mls_corpus search = {0}, verify = {0};
     mls_setting *methods = NULL;
+    mls_serve serve = MLS_SERVE_OWN_KERNEL;
     mls_plan plan = {0};
     mls_table *layers = NULL, *quality = NULL;
 
@@ -292,10 +283,17 @@ static int run(int argc, char **argv)
     if (a.context == 0)
         a.context = a.length;
     if (mls_size_list("--bits", a.bits, 2, 16, &bits, &n_bits, &err) ||
-        read_methods(&methods, &n_methods, &a.methods, &err) ||
+        (a.serve && mls_serve_parse(&serve, a.serve, &err)) ||
+        ((!a.serve || a.methods.n) &&
+         read_methods(&methods, &n_methods, &a.methods, &err)) ||
         mls_file_writable(a.output, &err) || mls_tool_model(&s.model, folder, &err) ||
-        own_bytes(&own, &a, mls_model_config(s.model), &err) ||
+        mls_size_own(&own, mls_model_config(s.model), a.context, &err) ||
         find_room(&room, &a, mls_model_config(s.model), &err) ||
+        (!methods &&
+         mls_plan_methods(
+             &methods, &n_methods, mls_model_config(s.model), serve,
+             share_of(find_budget(&a, own.bytes_per_token, room), own.bytes_per_token),
+             &err)) ||
         mls_tool_read(&s,
                       &(mls_tool_windows){&a.texts, a.length, a.search + a.verify,
                                           a.capture, a.threads},
@@ -309,6 +307,7 @@ static int run(int argc, char **argv)
                                       .verify = &verify,
                                       .method = methods,
                                       .n_methods = n_methods,
+                                      .serve = a.serve ? &serve : NULL,
                                       .bits = bits,
                                       .n_bits = n_bits,
                                       .multiple = a.multiple,
@@ -317,7 +316,8 @@ static int run(int argc, char **argv)
                                       .flashmla = a.flashmla,
                                       .per_head = a.per_head,
                                       .tokens = a.context,
-                                      .budget = find_budget(&a, own, room),
+                                      .budget =
+                                          find_budget(&a, own.bytes_per_token, room),
                                       .max_kl = isnan(a.max_kl) ? 0 : a.max_kl,
                                       .projects = a.projects};
 
@@ -325,7 +325,7 @@ static int run(int argc, char **argv)
         mls_plan_write(&plan, a.output, mls_tool_command_line(), &err))
         goto done;
     layers = mls_plan_layers_table(&plan, false);
-    quality = quality_table(&plan, own, room, a.batch);
+    quality = quality_table(&plan, own.bytes_per_token, room, a.batch);
     if (!mls_tool_print(layers, a.format, "-", &err))
         mls_tool_print(quality, a.format, "-", &err);
 

@@ -1,0 +1,28 @@
+#include "reports/tables/quantity_columns.h"
+
+#include <assert.h>
+
+static const mls_quantity *find(const char *key)
+{
+    const mls_quantity *q = mls_quantity_find(key[0] == '-' ? key + 1 : key);
+
+    assert(q);
+    return q;
+}
+
+void mls_quantity_columns(mls_table *t, const char *const *keys)
+{
+    for (; *keys; keys++) {
+        const mls_quantity *q = find(*keys);
+
+        mls_table_column(t, q->key, q->heading, q->unit, q->decimals);
+        if (**keys == '-')
+            mls_table_detail(t);
+    }
+}
+
+void mls_quantity_cells(mls_table *t, const char *const *keys, const mls_compared *r)
+{
+    for (; *keys; keys++)
+        mls_table_real(t, find(*keys)->get(r));
+}

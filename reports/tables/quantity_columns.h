@@ -1,0 +1,13 @@
+/* Columns of a table that show measured quantities, by their keys. */
+#ifndef MLS_QUANTITY_COLUMNS_H
+#define MLS_QUANTITY_COLUMNS_H
+
+#include "bench/evaluate/quantities.h"
+#include "reports/page/table.h"
+
+/** A column for each key of a NULL-terminated list; '-' before it: not on a screen. */
+void mls_quantity_columns(mls_table *t, const char *const *keys);
+/** Their cells of one setting. */
+void mls_quantity_cells(mls_table *t, const char *const *keys, const mls_compared *r);
+
+#endif
