@@ -18,6 +18,7 @@ extern const mls_command cmd_compare;
 extern const mls_command cmd_evaluate;
 extern const mls_command cmd_export;
 extern const mls_command cmd_frequency;
+extern const mls_command cmd_heal;
 extern const mls_command cmd_merge;
 extern const mls_command cmd_report;
 extern const mls_command cmd_plan;
@@ -44,6 +45,7 @@ static const mls_command *const commands[] = {
     &cmd_evaluate,
     &cmd_compare,
     &cmd_plan,
+    &cmd_heal,
     /* reports */
     &cmd_report,
     &cmd_export,

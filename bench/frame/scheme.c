@@ -152,6 +152,11 @@ mls_status mls_scheme_build(const mls_ready_scheme *r, const mls_layer *layer,
               : MLS_OK;
 }
 
+bool mls_scheme_converts(const mls_ready_scheme *r, size_t l)
+{
+    return r->parsed[r->scheme->which[l]].common.converted[l];
+}
+
 const mls_model *mls_scheme_body(const mls_ready_scheme *r, size_t l)
 {
     const size_t i = l == SIZE_MAX ? 0 : r->scheme->which[l];

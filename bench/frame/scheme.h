@@ -2,6 +2,7 @@
 #ifndef MLS_SCHEME_H
 #define MLS_SCHEME_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "analysis/serving/serving.h"
@@ -52,6 +53,9 @@ void mls_ready_scheme_free(mls_ready_scheme *r); /* NULL is accepted */
 mls_status mls_scheme_build(const mls_ready_scheme *r, const mls_layer *layer,
                             const mls_layer_stats *stats, mls_latent_form *form,
                             mls_err *err);
+
+/** False where the setting's `layers` leaves layer l as it is. */
+bool mls_scheme_converts(const mls_ready_scheme *r, size_t l);
 
 /**
  * Where everything but attention of layer l is read from when the scheme converts it;

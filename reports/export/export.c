@@ -82,6 +82,23 @@ static mls_status begin_folder(const char *folder, char **temp, mls_err *err)
 
 /* --- README.md --- */
 
+/* Where the attention weights come from. */
+static void describe_weights(mls_buf *b, const mls_scheme *scheme)
+{
+    for (size_t i = 0; i < scheme->n_settings; i++)
+        if (strcmp(scheme->setting[i].method, mls_method_converted.name) == 0) {
+            mls_buf_printf(
+                b,
+                "- Attention weights are those of `%s`: where that folder is "
+                "healed or trained, this is a better start for training "
+                "than the setting it began as.\n",
+                mls_setting_get(&scheme->setting[i], "path"));
+            return;
+        }
+    mls_buf_puts(b, "- No weight was trained: quality is what `mlascope evaluate` "
+                    "measures for this setting.\n");
+}
+
 static mls_status write_readme(mls_export_work *w, const mls_export_target *t,
                                mls_err *err)
 {
@@ -103,6 +120,8 @@ static mls_status write_readme(mls_export_work *w, const mls_export_target *t,
                    w->next.data ? w->next.data : "");
     mls_buf_printf(&b, "\n## What to know\n\n%s%s", w->known.data ? w->known.data : "",
                    t->known);
+    if (t->weights)
+        describe_weights(&b, job->scheme);
     if (b.failed || w->files.failed || w->next.failed || w->known.failed)
         st = mls_fail(err, MLS_E_NOMEM, "no memory for README.md");
     else

@@ -16,9 +16,7 @@ static const char known[] =
     "into the queries, so that code divides by sqrt(qk_nope_head_dim + "
     "qk_rope_head_dim).\n"
     "- A key's bias is left out where it belongs to dims without RoPE: softmax cancels "
-    "it.\n"
-    "- No weight was trained: quality is what `mlascope evaluate` measures for this "
-    "setting.\n";
+    "it.\n";
 
 /* Who can read the folder, by mls_export_norm. */
 static const char *const readers[] = {
@@ -463,5 +461,6 @@ const mls_export_target mls_export_deepseek = {
     .name = "deepseek",
     .title = "DeepSeek-V3's form",
     .known = known,
+    .weights = true,
     .write = write,
 };

@@ -2,6 +2,7 @@
 #ifndef MLS_EXPORT_INNER_H
 #define MLS_EXPORT_INNER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "analysis/latent/latent.h"
@@ -23,6 +24,7 @@ typedef struct mls_export_target {
     const char *name;
     const char *title; /* "MHA2MLA" */
     const char *known; /* what the project is known to get wrong; lines "- ..." */
+    bool weights; /* it writes attention weights, not only what a converter reads */
     mls_status (*write)(mls_export_work *w, mls_err *err);
 } mls_export_target;
 

@@ -9,9 +9,7 @@ static const char known[] =
     "- No project reads these files yet: they are for code of your own. Each holds "
     "every array of a layer's latent form as a tensor and the rest as JSON in "
     "`__metadata__` (docs/format/export.md).\n"
-    "- Only attention is in them; embedding, MLP and norms are the model's own.\n"
-    "- No weight was trained: quality is what `mlascope evaluate` measures for this "
-    "setting.\n";
+    "- Only attention is in them; embedding, MLP and norms are the model's own.\n";
 
 typedef struct {
     mls_export_work *w;
@@ -56,5 +54,6 @@ const mls_export_target mls_export_latent = {
     .name = "latent",
     .title = "Latent forms",
     .known = known,
+    .weights = true,
     .write = write,
 };

@@ -14,8 +14,8 @@
 extern const mls_command cmd_export;
 
 static const char usage[] =
-    "Usage: mlascope export MODEL (--setting TEXT | --plan FILE) --for TARGET -o "
-    "FOLDER\n"
+    "Usage: mlascope export MODEL (--setting TEXT | --plan FILE | --from FOLDER)\n"
+    "                       --for TARGET -o FOLDER\n"
     "\n"
     "Write a setting as the files that a converter reads, or as the converted model "
     "itself,\n"
@@ -25,6 +25,8 @@ static const char usage[] =
     "\n"
     "  -s, --setting TEXT    e.g. \"mha2mla rope=2-norm chunks=4 rank=16\"\n"
     "      --plan FILE       a plan.json that mlascope plan made for this model\n"
+    "      --from FOLDER     a healed or converted model (mlascope heal, or an "
+    "export)\n"
     "      --for TARGET      mha2mla    rank file of qk_tensor_path, yaml keys\n"
     "                        elitekv    RoPElite_<r>.pkl, command line\n"
     "                        x-ecomla   yaml keys, json files with a rank per layer\n"
@@ -95,8 +97,8 @@ static mls_status read_setting(mls_setting *out, const char *text, mls_err *err)
 
 static int run(int argc, char **argv)
 {
-    const char *setting_text = NULL, *plan = NULL, *target = NULL, *output = NULL,
-               *capture_path = NULL;
+    const char *setting_text = NULL, *plan = NULL, *from = NULL, *target = NULL,
+               *output = NULL, *capture_path = NULL;
     const char *dtype = "f32", *norm_word = "none", *folder;
     mls_export_norm norm;
     double norm_eps = 0;
@@ -105,6 +107,7 @@ static int run(int argc, char **argv)
     const mls_option options[] = {
         {"--setting", 's', MLS_OPT_TEXT, &setting_text, 0, 0},
         {"--plan", 0, MLS_OPT_TEXT, &plan, 0, 0},
+        {"--from", 0, MLS_OPT_TEXT, &from, 0, 0},
         {"--for", 0, MLS_OPT_TEXT, &target, 0, 0},
         {"--capture", 0, MLS_OPT_TEXT, &capture_path, 0, 0},
         {"--dtype", 0, MLS_OPT_TEXT, &dtype, 0, 0},
@@ -120,18 +123,21 @@ static int run(int argc, char **argv)
     mls_capture *capture = NULL;
     mls_pool *pool = NULL;
     mls_scheme scheme = {0};
-    mls_setting setting;
+    mls_setting setting = {.method = "converted"};
 
     if (!mls_options_parse(&cmd_export, argc, argv, options, &folder, 1, 1, &n,
                            &status))
         return status;
-    if ((!setting_text && !plan) || !target || !output)
+    const int sources = (setting_text != NULL) + (plan != NULL) + (from != NULL);
+
+    if (!sources || !target || !output)
         return mls_usage_error(&cmd_export, "%s is missing",
-                               !setting_text && !plan ? "--setting TEXT or --plan FILE"
-                               : !target              ? "--for TARGET"
-                                                      : "-o FOLDER");
-    if (setting_text && plan)
-        return mls_usage_error(&cmd_export, "--setting and --plan exclude each other");
+                               !sources ? "--setting TEXT, --plan FILE or --from FOLDER"
+                               : !target ? "--for TARGET"
+                                         : "-o FOLDER");
+    if (sources > 1)
+        return mls_usage_error(&cmd_export,
+                               "--setting, --plan and --from exclude each other");
     if (!dtype_of(dtype))
         return mls_usage_error(&cmd_export, "--dtype takes f32, bf16 or f16, found %s",
                                dtype);
@@ -146,6 +152,7 @@ static int run(int argc, char **argv)
     if (first_release && strcmp(target, "mha2mla") != 0)
         return mls_usage_error(&cmd_export, "--first-release belongs to --for mha2mla");
     if ((setting_text && read_setting(&setting, setting_text, &err)) ||
+        (from && mls_setting_set(&setting, "path", from, &err)) ||
         mls_tool_model(&model, folder, &err) ||
         (capture_path && mls_tool_capture(&capture, capture_path, model, &err)) ||
         mls_pool_new(&pool, threads, &err) ||

@@ -1,0 +1,443 @@
+/*
+ * The loop over layers. The original's hidden states of all windows go through the
+ * model once; beside them go those of the healed model. At each layer the windows'
+ * inputs and the attention output to reach are read off:
+ *
+ *   inputs original:  x = norm(h),  target = attention(x)
+ *   inputs healed:    x = norm(h'), target = attention(norm(h)) + h - h'
+ *
+ * h the original's states and h' those after the healed layers below; the second target
+ * lets each layer take away what those below left, as a residual stream can.
+ */
+#include "bench/heal/heal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "analysis/heal/shared_cache.h"
+#include "analysis/latent/latent_file.h"
+#include "analysis/model/forward.h"
+#include "analysis/numeric/kernels.h"
+#include "common/base/buf.h"
+#include "common/base/checked.h"
+#include "common/system/files.h"
+#include "datasets/base/csv.h"
+
+mls_heal_job mls_heal_defaults(void)
+{
+    return (mls_heal_job){.n_held = 8,
+                          .healed_inputs = true,
+                          .steps = 80,
+                          .batch = 8,
+                          .rate = 0.06,
+                          .damping = 1};
+}
+
+/* Everything that the loop keeps. */
+typedef struct {
+    const mls_heal_job *job;
+    const mls_config *config;
+    mls_heal_layer_result *result;
+    mls_ready_scheme *ready;
+    int *share;             /* (L) */
+    mls_shared_cache *kept; /* (L) keys and values that a later layer shares */
+    mls_states original, healed;
+    mls_plain plain;
+    mls_latent_runner *runner;
+    float *x, *target; /* (tokens, E) */
+    float *residual;   /* (tokens, E) original minus healed states below the layer */
+    char *part;        /* the folder in progress */
+    mls_buf record;    /* healing.csv so far */
+} healing;
+
+static void healing_free(healing *k)
+{
+    for (size_t l = 0; k->kept && l < k->config->L; l++)
+        mls_shared_cache_free(&k->kept[l]);
+    free(k->kept);
+    free(k->share);
+    mls_states_free(&k->original);
+    mls_states_free(&k->healed);
+    mls_plain_free(&k->plain);
+    mls_latent_runner_free(k->runner);
+    mls_ready_scheme_free(k->ready);
+    free(k->x);
+    free(k->target);
+    free(k->residual);
+    free(k->part);
+    mls_buf_free(&k->record);
+}
+
+static mls_status check(const mls_heal_job *job, mls_err *err)
+{
+    const mls_corpus *c = job->corpus;
+
+    if (c->N < 2 || job->n_held < 1 || job->n_held >= c->N)
+        return mls_fail(err, MLS_E_INPUT,
+                        "%zu windows of text, %zu of them held out: at least one to "
+                        "train on and one to hold out are needed",
+                        c->N, job->n_held);
+    for (size_t i = 1; i < c->N; i++)
+        if (c->start[i + 1] - c->start[i] != c->start[1])
+            return mls_fail(err, MLS_E_INPUT,
+                            "window %zu has %zu tokens and the first has %zu: healing "
+                            "takes windows of one length",
+                            i, c->start[i + 1] - c->start[i], c->start[1]);
+    return MLS_OK;
+}
+
+static mls_status healing_new(healing *k, mls_err *err)
+{
+    const mls_heal_job *job = k->job;
+    const size_t L = k->config->L, E = k->config->E, N = job->corpus->N;
+    const size_t workers = mls_pool_threads(job->in->pool);
+    const size_t tokens = job->corpus->start[N];
+    mls_status st = check(job, err);
+
+    if (st)
+        return st;
+    k->share = mls_calloc3(L, 1, 1, sizeof *k->share);
+    k->kept = mls_calloc3(L, 1, 1, sizeof *k->kept);
+    k->x = mls_calloc3(tokens, E, 1, sizeof *k->x);
+    k->target = mls_calloc3(tokens, E, 1, sizeof *k->target);
+    k->residual =
+        mls_calloc3(job->healed_inputs ? tokens : 0, E, 1, sizeof *k->residual);
+    if (!k->share || !k->kept || !k->x || !k->target || !k->residual)
+        return mls_fail(err, MLS_E_NOMEM, "no memory to heal on %zu tokens", tokens);
+    if ((st = mls_scheme_prepare(&k->ready, job->scheme, job->in, err)) ||
+        (st = mls_scheme_shares(k->ready, k->share, err)))
+        return st;
+    for (size_t l = 0; l < L; l++)
+        if (mls_scheme_body(k->ready, l))
+            return mls_fail(err, MLS_E_INPUT,
+                            "%s brings norms and MLPs of its own: healing fits "
+                            "attention to the original's",
+                            job->scheme->name);
+    st = mls_states_embed(&k->original, job->in->model, job->corpus, err);
+    if (!st && job->healed_inputs)
+        st = mls_states_copy(&k->healed, &k->original, err);
+    if (!st)
+        st = mls_plain_new(&k->plain, k->config, k->original.T_max, workers, err);
+    if (!st)
+        st = mls_latent_runner_new(&k->runner, k->original.T_max, workers, false, err);
+    return st;
+}
+
+/* --- The folder --- */
+
+static mls_status layer_path(const healing *k, size_t l, char **path, mls_err *err)
+{
+    char name[32];
+
+    snprintf(name, sizeof name, "layer-%05zu.safetensors", l);
+    *path = mls_path_join(k->part, name);
+    return *path ? MLS_OK : mls_fail(err, MLS_E_NOMEM, "no memory for a file name");
+}
+
+/* All that decides what a layer becomes: a run that goes on must agree in it. */
+static void describe(mls_buf *b, const mls_heal_job *job)
+{
+    mls_buf_printf(b,
+                   "# %s; model %.16s; text %.16s, %zu windows of %zu tokens, %zu held "
+                   "out; inputs %s; %zu steps of %zu windows, rate %g, damping %g\n",
+                   job->scheme->name, job->model_sha256, job->corpus->sha256,
+                   job->corpus->N, job->corpus->start[1], job->n_held,
+                   job->healed_inputs ? "healed" : "original", job->steps, job->batch,
+                   job->rate, job->damping);
+    mls_buf_puts(b, "layer,held_before,held_closed,held_after,train_before,train_after,"
+                    "best_step,steps,kept,seconds\n");
+}
+
+static mls_status write_record(healing *k, mls_err *err)
+{
+    char *path = mls_path_join(k->part, "healing.csv");
+    const mls_status st =
+        path && !k->record.failed
+            ? mls_file_write(path, k->record.data, k->record.len, err)
+            : mls_fail(err, MLS_E_NOMEM, "no memory for the record of losses");
+
+    free(path);
+    return st;
+}
+
+/* Reads back the rows that a stopped run left, when it was the same work. */
+static void read_record(healing *k)
+{
+    char *path = mls_path_join(k->part, "healing.csv"), *text = NULL;
+    const char *row;
+    size_t len;
+    mls_err ignored = {0};
+
+    if (path && mls_file_exists(path) &&
+        !mls_file_read(path, 1 << 20, &text, &len, &ignored) && len >= k->record.len &&
+        memcmp(text, k->record.data, k->record.len) == 0) {
+        row = text + k->record.len;
+        while (row && *row) {
+            mls_heal_layer_result r = {.converted = true};
+            int kept;
+            size_t l;
+
+            if (sscanf(row, "%zu,%lf,%lf,%lf,%lf,%lf,%zu,%zu,%d,%lf", &l,
+                       &r.losses.held_before, &r.losses.closed, &r.losses.held_after,
+                       &r.losses.train_before, &r.losses.train_after, &r.losses.best,
+                       &r.losses.steps, &kept, &r.seconds) == 10 &&
+                l < k->config->L) {
+                r.losses.kept = kept != 0;
+                k->result[l] = r;
+            }
+            row = strchr(row, '\n');
+            row = row ? row + 1 : NULL;
+        }
+        mls_buf_puts(&k->record, text + k->record.len);
+    }
+    free(text);
+    free(path);
+}
+
+static void add_record(healing *k, size_t l)
+{
+    const mls_healed *h = &k->result[l].losses;
+
+    mls_buf_printf(&k->record, "%zu,%.9g,%.9g,%.9g,%.9g,%.9g,%zu,%zu,%d,%.2f\n", l,
+                   h->held_before, h->closed, h->held_after, h->train_before,
+                   h->train_after, h->best, h->steps, h->kept, k->result[l].seconds);
+}
+
+static mls_status begin_folder(healing *k, mls_err *err)
+{
+    mls_buf name = {0};
+    mls_status st = mls_folder_prepare(k->job->folder, err);
+
+    if (st)
+        return st;
+    if (rmdir(k->job->folder) != 0)
+        return mls_fail(err, MLS_E_INPUT, "%s holds files: give a new or empty folder",
+                        k->job->folder);
+    mls_buf_printf(&name, "%s.part", k->job->folder);
+    if (name.failed)
+        return mls_fail(err, MLS_E_NOMEM, "no memory for a file name");
+    k->part = name.data;
+    describe(&k->record, k->job);
+    if (mkdir(k->part, 0777) == 0)
+        return MLS_OK;
+    if (errno != EEXIST)
+        return mls_fail(err, MLS_E_IO, "%s: %s", k->part, strerror(errno));
+    read_record(k);
+    return MLS_OK;
+}
+
+static mls_status end_folder(healing *k, mls_err *err)
+{
+    static const char readme[] =
+        "# Healed latent forms\n\n"
+        "Attention of a converted model, one file a layer (docs/format/export.md of "
+        "mlascope), every\nlayer fitted to the original's attention output on text. "
+        "healing.csv says what each gained.\n\n"
+        "    mlascope evaluate MODEL --against THIS_FOLDER -f TEXT\n"
+        "    mlascope export MODEL --from THIS_FOLDER --for deepseek -o CHECKPOINT\n";
+    char *path = mls_path_join(k->part, "README.md");
+    mls_status st = path ? mls_file_write(path, readme, sizeof readme - 1, err)
+                         : mls_fail(err, MLS_E_NOMEM, "no memory for a file name");
+
+    free(path);
+    if (!st && rename(k->part, k->job->folder) != 0)
+        st = mls_fail(err, MLS_E_IO, "%s: %s", k->job->folder, strerror(errno));
+    return st;
+}
+
+/* --- One layer --- */
+
+/* The original's attention, whose output is kept as the layer's target. */
+static mls_status original_attention(void *arg, size_t sequence, size_t worker,
+                                     const float *x, size_t T, float *out, mls_err *err)
+{
+    const healing *k = arg;
+    const size_t first = k->original.start[sequence] * k->config->E;
+    mls_plain plain = k->plain;
+    mls_status st = mls_plain_attention(&plain, sequence, worker, x, T, out, err);
+
+    if (!k->job->healed_inputs)
+        memcpy(k->x + first, x, T * k->config->E * sizeof *x);
+    memcpy(k->target + first, out, T * k->config->E * sizeof *out);
+    return st;
+}
+
+/* x = norm(h'), before the layer changes the states. */
+static mls_status healed_input(void *arg, size_t job, size_t worker, mls_err *err)
+{
+    const healing *k = arg;
+    const size_t E = k->config->E, first = k->original.start[job] * E;
+    const size_t T = k->original.start[job + 1] - k->original.start[job];
+
+    (void)worker;
+    (void)err;
+    mls_rmsnorm(k->x + first, k->healed.h + first, k->plain.layer->attn_norm,
+                k->config->rms_eps, T, E);
+    return MLS_OK;
+}
+
+static double seconds_now(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static mls_status build_form(const healing *k, const mls_layer *layer,
+                             mls_latent_form *form, mls_err *err)
+{
+    mls_layer_stats stats = {0};
+    mls_status st = MLS_OK;
+
+    if (k->job->in->capture)
+        st = mls_capture_stats(k->job->in->capture, layer->index, &stats, err);
+    if (!st)
+        st = mls_scheme_build(k->ready, layer, k->job->in->capture ? &stats : NULL,
+                              form, err);
+    mls_layer_stats_free(&stats);
+    return st;
+}
+
+/* The layer's form, healed; or as an earlier run left it. */
+static mls_status heal_form(healing *k, const mls_layer *layer, mls_latent_form *form,
+                            mls_err *err)
+{
+    const mls_heal_job *job = k->job;
+    const size_t l = layer->index, L = k->config->L;
+    const double start = seconds_now();
+    const mls_shared_cache *shared = k->share[l] >= 0 ? &k->kept[k->share[l]] : NULL;
+    mls_heal_layer_result *r = &k->result[l];
+    char what[64];
+    mls_status st;
+    const mls_heal_windows windows = {.n = job->corpus->N,
+                                      .n_held = job->n_held,
+                                      .T = job->corpus->start[1],
+                                      .E = k->config->E,
+                                      .x = k->x,
+                                      .target = k->target,
+                                      .keys = shared ? shared->keys : NULL,
+                                      .values = shared ? shared->values : NULL};
+    const mls_heal_options options = {.steps = job->steps,
+                                      .batch = job->batch,
+                                      .rate = job->rate,
+                                      .damping = job->damping,
+                                      .progress = job->progress,
+                                      .what = what,
+                                      .before = (double)(l * job->steps),
+                                      .total = (double)(L * job->steps)};
+
+    if (l > 0 && k->result[l - 1].converted)
+        snprintf(what, sizeof what, "healing layer %zu of %zu (loss %.4f -> %.4f)",
+                 l + 1, L, k->result[l - 1].losses.held_before,
+                 k->result[l - 1].losses.held_after);
+    else
+        snprintf(what, sizeof what, "healing layer %zu of %zu", l + 1, L);
+    st = mls_heal_layer(form, &windows, &options, job->in->pool, &r->losses, err);
+    r->converted = true;
+    r->seconds = seconds_now() - start;
+    return st;
+}
+
+static mls_status make_form(healing *k, const mls_layer *layer, mls_latent_form *form,
+                            mls_err *err)
+{
+    const size_t l = layer->index;
+    mls_latent_origin origin = {.L = k->config->L};
+    char *path = NULL;
+    mls_status st = layer_path(k, l, &path, err);
+
+    if (st)
+        return st;
+    if (k->result[l].converted && mls_file_exists(path)) {
+        st = mls_latent_read(form, &origin, path, err);
+        free(path);
+        return st;
+    }
+    st = build_form(k, layer, form, err);
+    if (!st && mls_scheme_converts(k->ready, l)) {
+        st = heal_form(k, layer, form, err);
+        if (!st)
+            add_record(k, l);
+    }
+    snprintf(origin.setting, sizeof origin.setting, "healed: %s", k->job->scheme->name);
+    snprintf(origin.model_sha256, sizeof origin.model_sha256, "%s",
+             k->job->model_sha256);
+    if (!st)
+        st = mls_latent_write(form, &origin, path, err);
+    if (!st)
+        st = write_record(k, err);
+    free(path);
+    return st;
+}
+
+static bool is_shared_later(const healing *k, size_t l)
+{
+    for (size_t i = l + 1; i < k->config->L; i++)
+        if (k->share[i] == (int)l)
+            return true;
+    return false;
+}
+
+static mls_status through_layer(healing *k, size_t l, mls_err *err)
+{
+    const mls_heal_job *job = k->job;
+    const bool later = is_shared_later(k, l);
+    const size_t n = k->original.start[k->original.N] * k->config->E;
+    mls_latent_form form = {0};
+    mls_layer layer;
+    mls_status st = mls_model_layer(job->in->model, l, &layer, err);
+
+    if (st)
+        return st;
+    k->plain.layer = &layer;
+    if (job->healed_inputs) {
+        st = mls_pool_run(job->in->pool, k->original.N, healed_input, k, err);
+        /* Before the layer writes over h. */
+        for (size_t i = 0; i < n; i++)
+            k->residual[i] = k->original.h[i] - k->healed.h[i];
+    }
+    if (!st)
+        st = mls_layer_forward(k->config, &layer, &k->original, original_attention, k,
+                               job->in->pool, err);
+    for (size_t i = 0; job->healed_inputs && i < n; i++)
+        k->target[i] += k->residual[i];
+    if (!st)
+        st = make_form(k, &layer, &form, err);
+    if (!st && later)
+        st = mls_shared_cache_make(&k->kept[l], &form, k->x, k->original.N,
+                                   job->corpus->start[1], job->in->pool, err);
+    if (!st && job->healed_inputs) {
+        st = mls_latent_runner_set(k->runner, &form, later ? &k->healed : NULL, err);
+        if (!st)
+            st = mls_layer_forward(k->config, &layer, &k->healed, mls_latent_attention,
+                                   k->runner, job->in->pool, err);
+    }
+    mls_latent_free(&form);
+    mls_layer_free(&layer);
+    return st;
+}
+
+mls_status mls_heal_run(mls_heal_layer_result *result, const mls_heal_job *job,
+                        mls_err *err)
+{
+    healing k = {
+        .job = job, .config = mls_model_config(job->in->model), .result = result};
+    mls_status st;
+
+    memset(result, 0, k.config->L * sizeof *result);
+    st = healing_new(&k, err);
+    if (!st)
+        st = begin_folder(&k, err);
+    for (size_t l = 0; !st && l < k.config->L; l++)
+        st = through_layer(&k, l, err);
+    if (!st)
+        st = end_folder(&k, err);
+    healing_free(&k);
+    return st;
+}

@@ -1,0 +1,56 @@
+/*
+ * Heals a scheme: every layer's latent form is fitted to the original's attention on
+ * windows of a text, and written as a folder of latent forms (docs/methods/heal.md).
+ */
+#ifndef MLS_HEAL_H
+#define MLS_HEAL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "analysis/heal/layer.h"
+#include "bench/frame/method.h"
+#include "bench/frame/scheme.h"
+#include "common/base/status.h"
+#include "common/system/progress.h"
+#include "datasets/text/corpus.h"
+
+/** What is healed, on what, how and where to; all borrowed. */
+typedef struct mls_heal_job {
+    const mls_method_input *in; /* model and pool; capture where a method uses data */
+    const char *model_sha256;
+    const mls_scheme *scheme;
+    const mls_corpus *corpus; /* windows, all of one length; at least 2 */
+    size_t n_held;            /* the last of them, never trained on; at least 1 */
+    bool
+        healed_inputs; /* layers read what the healed layers below make of the text, and
+                           repair their error too; false: what the original reads */
+    size_t steps, batch;
+    double rate, damping;
+    const char *folder; /* new or empty; work in progress is kept in `folder`.part */
+    const mls_progress *progress;
+} mls_heal_job;
+
+/** One layer's losses and what they took. */
+typedef struct mls_heal_layer_result {
+    bool converted; /* false: the scheme leaves this layer as it is */
+    mls_healed losses;
+    double seconds;
+} mls_heal_layer_result;
+
+/** Sensible settings of everything but in, scheme, corpus, folder and progress. */
+mls_heal_job mls_heal_defaults(void);
+
+/**
+ * Layer by layer, from the bottom up. A call that was stopped goes on from the layers
+ * that `folder`.part holds when it is made again; other options there start afresh.
+ *
+ * @param[out] result  (L)
+ * @return MLS_OK, MLS_E_INPUT (the folder holds files; the scheme brings weights of its
+ *         own beside attention; windows of different lengths), MLS_E_STOPPED, or what
+ *         building forms, healing and writing say
+ */
+mls_status mls_heal_run(mls_heal_layer_result *result, const mls_heal_job *job,
+                        mls_err *err);
+
+#endif

@@ -1,0 +1,251 @@
+/* mlascope heal: fit a setting's attention to the original's, layer by layer. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bench/heal/heal.h"
+#include "common/base/words.h"
+#include "tools/base/command.h"
+#include "tools/base/inputs.h"
+#include "tools/base/options.h"
+
+extern const mls_command cmd_heal;
+
+static const char usage[] =
+    "Usage: mlascope heal MODEL --capture RUN.h5 (--setting TEXT | --plan FILE) -o "
+    "FOLDER\n"
+    "\n"
+    "What cheap training makes of a setting: every layer's attention is fitted to what "
+    "the\n"
+    "original's does on text, on the CPU. FOLDER then holds the healed form of each "
+    "layer:\n"
+    "evaluate --against FOLDER measures it, export --from FOLDER writes it for a "
+    "converter.\n"
+    "The structure stays: same ranks, chunks, sharing, quantizers, norms, biases.\n"
+    "A stopped run goes on where it was when it is started again.\n"
+    "\n"
+    "  -s, --setting TEXT    e.g. \"kq rope=shared rope_dim=32 rank=32\"\n"
+    "      --plan FILE       a plan.json that mlascope plan made for this model\n"
+    "      --capture FILE    statistics of calibration text (mlascope capture); its "
+    "text is\n"
+    "                        healed on unless --text gives another\n"
+    "  -f, --text FILE       text to heal on (.txt, or .jsonl with a text field); may "
+    "be\n"
+    "                        given several times. Never the text measured on later\n"
+    "  -T, --length N        tokens of a window, with --text [256]\n"
+    "      --windows N       windows of the text, at most [320]\n"
+    "      --held N          of them, the last N are never trained on: they say when "
+    "to\n"
+    "                        stop [8]\n"
+    "      --steps N         steps a layer [80]\n"
+    "      --batch N         windows a step [8]\n"
+    "      --rate X          size of a step against the weights' own [0.06]\n"
+    "      --inputs WHOSE    original: every layer reads what the original's reads; "
+    "healed:\n"
+    "                        what the healed layers below it give, whose errors it "
+    "then\n"
+    "                        repairs, too [healed]\n"
+    "      --damping X       how far directions of little power are trained like "
+    "strong\n"
+    "                        ones: 0.01 further, 10 less [1]\n"
+    "  -t, --threads N       [all CPUs]\n"
+    "      --format FORMAT   table, md, csv, json or jsonl [table]\n"
+    "  -o, --output FOLDER   new or empty\n"
+    "\n"
+    "Example: mlascope heal datasets/demo --capture run.h5 -o healed \\\n"
+    "             -s \"kq rope=shared rope_dim=32 rank=32\"\n";
+
+typedef struct {
+    const char *setting, *plan, *capture, *output, *inputs;
+    mls_texts texts;
+    size_t length, windows, threads;
+    mls_format format;
+} arguments;
+
+/* The capture's own sequences, as a corpus. */
+static mls_status captured_text(mls_corpus *out, const mls_capture *capture,
+                                size_t windows, mls_err *err)
+{
+    mls_corpus all = {0};
+    const size_t N = mls_capture_sequences(capture);
+    const size_t *start = mls_capture_start(capture);
+
+    all.N = N;
+    all.n_ids = all.tokens_available = start[N];
+    memcpy(all.sha256, mls_capture_text_sha256(capture), sizeof all.sha256);
+    /* mls_corpus_part() only reads it. */
+    memcpy(&all.start, &start, sizeof start);
+    const int32_t *ids = mls_capture_ids(capture);
+    memcpy(&all.ids, &ids, sizeof ids);
+    return mls_corpus_part(out, &all, 0, windows < N ? windows : N, err);
+}
+
+/*
+ * Windows of the text, threads, the capture. To heal on the calibration text is no
+ * fault, so the remark that mls_tool_read() makes of it is not wanted here.
+ */
+static mls_status read_text(mls_tool_subject *s, const arguments *a, mls_err *err)
+{
+    const mls_tool_windows windows = {&a->texts, a->length, a->windows, NULL,
+                                      a->threads};
+    mls_status st = MLS_OK;
+
+    if (a->texts.n > 0)
+        st = mls_tool_read(s, &windows, true, err);
+    if (!st && a->capture)
+        st = mls_tool_capture(&s->capture, a->capture, s->model, err);
+    if (!st && a->texts.n == 0 &&
+        !(st = captured_text(&s->corpus, s->capture, a->windows, err)) &&
+        !(st = mls_pool_new(&s->pool, a->threads, err)))
+        st = mls_checkpoint_sha256(mls_model_checkpoint(s->model), s->model_sha256,
+                                   mls_tool_progress(), err);
+    s->in = (mls_method_input){.config = mls_model_config(s->model),
+                               .model = s->model,
+                               .capture = s->capture,
+                               .pool = s->pool};
+    return st;
+}
+
+static mls_status read_scheme(mls_scheme *scheme, const arguments *a,
+                              const mls_model *model, mls_err *err)
+{
+    mls_setting *all = NULL;
+    size_t n = 0;
+    mls_status st;
+
+    if (a->plan)
+        return mls_tool_plan(scheme, a->plan, model, err);
+    st = mls_setting_expand(a->setting, &all, &n, err);
+    if (!st && n != 1)
+        st = mls_fail(err, MLS_E_ARG, "one setting is healed, and \"%s\" is %zu",
+                      a->setting, n);
+    if (!st)
+        st = mls_scheme_uniform(scheme, &all[0], mls_model_config(model)->L, err);
+    free(all);
+    return st;
+}
+
+static mls_table *make_table(const mls_heal_job *job, const mls_heal_layer_result *r,
+                             size_t L)
+{
+    mls_table *t = mls_table_new(NULL);
+    char text[256];
+    size_t kept = 0;
+
+    mls_table_column(t, "layer", "layer", "", 0);
+    mls_table_column(t, "held_before", "before", "", 4);
+    mls_table_column(t, "held_closed", "closed form", "", 4);
+    mls_table_column(t, "held_after", "healed", "", 4);
+    mls_table_column(t, "train_after", "in training", "", 4);
+    mls_table_column(t, "best_step", "best step", "", 0);
+    mls_table_column(t, "seconds", "time", "s", 1);
+    mls_table_meta(t, "command", mls_tool_command_line());
+    for (size_t l = 0; l < L; l++) {
+        if (!r[l].converted)
+            continue;
+        mls_table_row(t);
+        mls_table_count(t, (long long)l);
+        mls_table_real(t, r[l].losses.held_before);
+        mls_table_real(t, r[l].losses.closed);
+        mls_table_real(t, r[l].losses.held_after);
+        mls_table_real(t, r[l].losses.train_after);
+        mls_table_count(t, (long long)r[l].losses.best);
+        mls_table_real(t, r[l].seconds);
+        kept += r[l].losses.kept;
+    }
+    snprintf(text, sizeof text,
+             "losses: error of the attention output, |o_hat - o|^2 / |o|^2, on the %zu "
+             "window%s that were held out; in training: on the %zu others",
+             job->n_held, mls_plural(job->n_held), job->corpus->N - job->n_held);
+    mls_table_note(t, text);
+    if (kept) {
+        snprintf(text, sizeof text,
+                 "%zu layer%s stayed as the method made them: nothing was better on "
+                 "the held-out windows",
+                 kept, mls_plural(kept));
+        mls_table_note(t, text);
+    }
+    return t;
+}
+
+static int run(int argc, char **argv)
+{
+    mls_heal_job job = mls_heal_defaults();
+    arguments a = {.length = 256, .windows = 320, .inputs = "healed"};
+    const mls_option options[] = {
+        {"--setting", 's', MLS_OPT_TEXT, &a.setting, 0, 0},
+        {"--plan", 0, MLS_OPT_TEXT, &a.plan, 0, 0},
+        {"--capture", 0, MLS_OPT_TEXT, &a.capture, 0, 0},
+        {"--text", 'f', MLS_OPT_LIST, &a.texts, 0, 0},
+        {"--length", 'T', MLS_OPT_SIZE, &a.length, 2, 1 << 20},
+        {"--windows", 0, MLS_OPT_SIZE, &a.windows, 2, 1 << 20},
+        {"--held", 0, MLS_OPT_SIZE, &job.n_held, 1, 1 << 20},
+        {"--steps", 0, MLS_OPT_SIZE, &job.steps, 0, 1 << 20},
+        {"--batch", 0, MLS_OPT_SIZE, &job.batch, 1, 1 << 16},
+        {"--rate", 0, MLS_OPT_REAL, &job.rate, 1e-6, 1},
+        {"--inputs", 0, MLS_OPT_TEXT, &a.inputs, 0, 0},
+        {"--damping", 0, MLS_OPT_REAL, &job.damping, 1e-6, 1e6},
+        MLS_THREADS_OPTION(&a.threads),
+        {"--format", 0, MLS_OPT_FORMAT, &a.format, 0, 0},
+        {"--output", 'o', MLS_OPT_TEXT, &a.output, 0, 0},
+        {0}};
+    const char *folder;
+    size_t n;
+    int status;
+    mls_err err = {0};
+    mls_tool_subject s = {0};
+    mls_scheme scheme = {0};
+    mls_heal_layer_result *result = NULL;
+    mls_table *t = NULL;
+
+    if (!mls_options_parse(&cmd_heal, argc, argv, options, &folder, 1, 1, &n, &status))
+        return status;
+    if ((!a.setting && !a.plan) || !a.output || (!a.capture && a.texts.n == 0))
+        return mls_usage_error(&cmd_heal, "%s is missing",
+                               !a.setting && !a.plan ? "--setting TEXT or --plan FILE"
+                               : !a.output           ? "-o FOLDER"
+                                                     : "--capture FILE or --text FILE");
+    if (a.setting && a.plan)
+        return mls_usage_error(&cmd_heal, "--setting and --plan exclude each other");
+    if (strcmp(a.inputs, "healed") != 0 && strcmp(a.inputs, "original") != 0)
+        return mls_usage_error(&cmd_heal, "--inputs takes original or healed, found %s",
+                               a.inputs);
+    if (mls_tool_model(&s.model, folder, &err) || read_text(&s, &a, &err) ||
+        read_scheme(&scheme, &a, s.model, &err))
+        goto done;
+    result = calloc(s.in.config->L, sizeof *result);
+    if (!result) {
+        mls_fail(&err, MLS_E_NOMEM, "no memory for the results of %zu layers",
+                 s.in.config->L);
+        goto done;
+    }
+    job.in = &s.in;
+    job.model_sha256 = s.model_sha256;
+    job.scheme = &scheme;
+    job.corpus = &s.corpus;
+    job.healed_inputs = strcmp(a.inputs, "healed") == 0;
+    job.folder = a.output;
+    job.progress = mls_tool_progress();
+    if (mls_heal_run(result, &job, &err)) {
+        mls_tool_stopped(&err, "the same command goes on from there");
+        goto done;
+    }
+    t = make_table(&job, result, s.in.config->L);
+    mls_tool_print(t, a.format, "-", &err);
+
+done:
+    mls_table_free(t);
+    free(result);
+    mls_scheme_free(&scheme);
+    mls_tool_close(&s);
+    return mls_exit_status(&err);
+}
+
+const mls_command cmd_heal = {
+    .group = "bench",
+    .name = "heal",
+    .summary = "fit a setting's attention to the original's, layer by layer",
+    .usage = usage,
+    .run = run,
+};
