@@ -22,10 +22,17 @@ typedef struct builder {
     bool no_memory;
 } builder;
 
-static void cell_end(void *text, size_t len, void *arg)
+static void cell_end(void *field, size_t len, void *arg)
 {
     builder *b = arg;
+    const char *text = field;
     char *copy;
+
+    /* The apostrophe that a table puts before what a spreadsheet would run. */
+    if (len > 1 && text[0] == '\'' && strchr("=+-@'\t\r", text[1])) {
+        text++;
+        len--;
+    }
 
     if (b->no_memory)
         return;

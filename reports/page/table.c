@@ -290,7 +290,7 @@ static void put_line(mls_buf *out, const char *text, bool markdown)
     for (; *text; text++) {
         if (markdown && *text == '|')
             mls_buf_puts(out, "\\");
-        mls_buf_add(out, (unsigned char)*text < ' ' ? " " : text, 1);
+        mls_buf_add(out, (unsigned char)*text < ' ' || *text == 0x7f ? " " : text, 1);
     }
 }
 
@@ -417,6 +417,22 @@ static const char *full_text(const cell *c, char number[NUMBER_SIZE])
     return number;
 }
 
+/*
+ * Spreadsheets run a cell that begins with = + - or @ as a formula: names, labels and
+ * paths get an apostrophe in front, which they do not show and mls_csv_read() takes
+ * away again. Numbers and the placeholder "-" stay.
+ */
+static bool is_formula(const cell *c)
+{
+    char *end;
+
+    if (c->type != CELL_TEXT || !strchr("=+-@'\t\r", c->text[0]) || !c->text[0] ||
+        strcmp(c->text, "-") == 0)
+        return false;
+    strtod(c->text, &end);
+    return *end != '\0';
+}
+
 static void put_csv(mls_buf *out, const char *text, bool first)
 {
     const size_t size = 2 * strlen(text) + 2; /* every character a quote */
@@ -441,7 +457,15 @@ static void print_csv(const mls_table *t, mls_buf *out)
     mls_buf_puts(out, "\r\n");
     for (size_t r = 0; r < rows(t); r++) {
         for (size_t c = 0; c < t->n_columns; c++) {
-            put_csv(out, full_text(at(t, r, c), number), c == 0);
+            const cell *x = at(t, r, c);
+            mls_buf safe = {0};
+
+            if (is_formula(x)) {
+                mls_buf_printf(&safe, "'%s", x->text);
+                out->failed |= safe.failed;
+            }
+            put_csv(out, safe.data ? safe.data : full_text(x, number), c == 0);
+            mls_buf_free(&safe);
         }
         mls_buf_puts(out, "\r\n");
     }

@@ -163,6 +163,44 @@ static void a_row_that_ends_early_is_filled_with_empty_cells(void **state)
 /*
  * Our own reader gives back what was written, to the last bit and whatever the length.
  */
+static void a_spreadsheet_finds_no_formula_and_our_reader_the_same_text(void **state)
+{
+    static const struct {
+        const char *text, *field;
+    } cases[] = {{"=1+2", "\"'=1+2\""}, {"+x", "\"'+x\""},
+                 {"-x", "\"'-x\""},     {"@SUM(A1)", "\"'@SUM(A1)\""},
+                 {"-", "\"-\""},        {"-1.5e-3", "\"-1.5e-3\""},
+                 {"'", "\"''\""},       {"'=1", "\"''=1\""},
+                 {"a=1", "\"a=1\""},    {"\t=1", "\"'\t=1\""},
+                 {"", "\"\""}};
+    enum { N = sizeof cases / sizeof cases[0] };
+    const char *path = test_scratch("formulas.csv");
+    mls_table *t = mls_table_new(NULL);
+    mls_buf out = {0};
+    mls_csv csv;
+
+    (void)state;
+    mls_table_column(t, "text", "text", "", 0);
+    mls_table_column(t, "number", "number", "", 0);
+    for (size_t i = 0; i < N; i++) {
+        mls_table_row(t);
+        mls_table_text(t, cases[i].text);
+        mls_table_count(t, -1);
+    }
+    assert_ok(mls_table_print(t, MLS_FORMAT_CSV, &out, &err));
+    for (size_t i = 0; i < N; i++)
+        if (!strstr(out.data, cases[i].field))
+            fail_msg("%s is not in %s", cases[i].field, out.data);
+    assert_int_equal(strstr(out.data, "'-1") == NULL, 1);
+    assert_ok(mls_file_write(path, out.data, out.len, &err));
+    assert_ok(mls_csv_read(&csv, path, &err));
+    for (size_t i = 0; i < N; i++)
+        assert_string_equal(mls_csv_cell(&csv, i, 0), cases[i].text);
+    mls_csv_free(&csv);
+    mls_buf_free(&out);
+    mls_table_free(t);
+}
+
 static void csv_is_read_back_bit_for_bit(void **state)
 {
     static const double numbers[] = {1.0 / 3, 5e-324, 1.7976931348623157e308, -0.0,
@@ -286,6 +324,7 @@ int main(void)
         cmocka_unit_test(infinity_is_no_json_number),
         cmocka_unit_test(a_row_that_ends_early_is_filled_with_empty_cells),
         cmocka_unit_test(csv_is_read_back_bit_for_bit),
+        cmocka_unit_test(a_spreadsheet_finds_no_formula_and_our_reader_the_same_text),
         cmocka_unit_test(a_table_without_rows_has_its_head),
         cmocka_unit_test(formats_have_names_and_others_are_refused),
     };
