@@ -10,6 +10,7 @@
 #include "bench/plan/plan_costs.h"
 #include "bench/plan/plan_heads.h"
 #include "common/base/checked.h"
+#include "common/system/hash.h"
 
 enum { UNDER_ROUNDS = 8, VERIFIED_MAX = 32, FITS_EACH = 2 };
 
@@ -555,6 +556,8 @@ mls_status mls_plan_make(mls_plan *out, const mls_plan_request *r,
                       .length = r->search->start[1] - r->search->start[0]};
     snprintf(out->model_sha256, sizeof out->model_sha256, "%s", r->model_sha256);
     snprintf(out->text_sha256, sizeof out->text_sha256, "%s", r->search->sha256);
+    if (!st && r->in.capture)
+        st = mls_sha256_file(mls_capture_path(r->in.capture), out->capture_sha256, err);
     if (!st)
         st = problem_new(&p, &costs, r, err);
     /* Impossible budgets are refused before anything is measured. */

@@ -44,6 +44,7 @@ typedef struct mls_plan_quality {
 /** Starts as {0}; released with mls_plan_free(). */
 typedef struct mls_plan {
     char model_sha256[65], text_sha256[65];
+    char capture_sha256[65]; /* of the file; "" in plans of version 0.1.0 */
     size_t L;
     mls_plan_layer *layer; /* (L) */
     size_t tokens;         /* context length of all bytes */
@@ -116,6 +117,19 @@ mls_status mls_plan_write(const mls_plan *p, const char *path, const char *comma
  * @return MLS_OK, MLS_E_INPUT (file, member, found, expected), MLS_E_NOMEM
  */
 mls_status mls_plan_read(mls_plan *out, const char *path, mls_err *err);
+
+/**
+ * Is the plan at path as it was written? Its member `sha256` is that of all others.
+ * @return MLS_OK, MLS_E_INPUT (changed; written before 0.2.0, without a hash)
+ */
+mls_status mls_plan_verify(const char *path, mls_err *err);
+
+/**
+ * A plan made with statistics is for that capture: MLS_E_INPUT when the file at
+ * `capture` (NULL: none, MLS_OK) has another hash.
+ */
+mls_status mls_plan_check_capture(const mls_plan *p, const char *path,
+                                  const char *capture, mls_err *err);
 
 /**
  * A plan is for one model. MLS_E_INPUT names both hashes when they differ, and the

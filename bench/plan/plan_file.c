@@ -7,6 +7,7 @@
 #include "bench/plan/plan.h"
 #include "common/base/checked.h"
 #include "common/system/files.h"
+#include "common/system/hash.h"
 #include "datasets/base/json.h"
 #include "datasets/base/json_members.h"
 
@@ -122,12 +123,29 @@ static int put_measured(json_t *o, const mls_plan *p)
     return bad | put(o, "measured", all);
 }
 
+/* SHA-256 of the members, sorted and without space, so that layout does not count. */
+static mls_status hash_of(const json_t *o, char hex[MLS_SHA256_HEX], mls_err *err)
+{
+    char *text = json_dumps(o, JSON_COMPACT | JSON_SORT_KEYS | JSON_REAL_PRECISION(17));
+    mls_sha256 *h = NULL;
+    mls_status st = text ? mls_sha256_new(&h, err)
+                         : mls_fail(err, MLS_E_NOMEM, "no memory to hash a plan");
+
+    if (!st) {
+        mls_sha256_add(h, text, strlen(text));
+        mls_sha256_hex(h, hex);
+    }
+    mls_sha256_free(h);
+    free(text);
+    return st;
+}
+
 mls_status mls_plan_write(const mls_plan *p, const char *path, const char *command,
                           mls_err *err)
 {
     json_t *o = json_object();
     int bad = put(o, "format", json_string(kind));
-    char *text = NULL;
+    char *text = NULL, hex[MLS_SHA256_HEX];
     mls_status st = MLS_OK;
 
     bad |= put(o, "version", count(VERSION));
@@ -135,6 +153,8 @@ mls_status mls_plan_write(const mls_plan *p, const char *path, const char *comma
     bad |= put(o, "command", json_string(command));
     bad |= put(o, "model_sha256", json_string(p->model_sha256));
     bad |= put(o, "text_sha256", json_string(p->text_sha256));
+    if (p->capture_sha256[0])
+        bad |= put(o, "capture_sha256", json_string(p->capture_sha256));
     bad |= put(o, "window_tokens", count(p->length));
     bad |= put(o, "search_windows", count(p->search_windows));
     bad |= put(o, "verify_windows", count(p->verify_windows));
@@ -145,6 +165,8 @@ mls_status mls_plan_write(const mls_plan *p, const char *path, const char *comma
     bad |= put(o, "bound_kl", number(p->bound));
     bad |= put_layers(o, p);
     bad |= put_measured(o, p);
+    if (!bad)
+        bad |= hash_of(o, hex, err) || put(o, "sha256", json_string(hex));
     if (!bad)
         text = json_dumps(o, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
     if (!text)
@@ -327,6 +349,8 @@ static mls_status read_plan(mls_plan *p, const json_t *o, const char *path,
                         path, version, VERSION);
     if ((st = get_hash(o, path, "model_sha256", p->model_sha256, err)) ||
         (st = get_hash(o, path, "text_sha256", p->text_sha256, err)) ||
+        (json_object_get(o, "capture_sha256") &&
+         (st = get_hash(o, path, "capture_sha256", p->capture_sha256, err))) ||
         (st = get_size(o, path, "window_tokens", 1 << 30, &p->length, err)) ||
         (st = get_size(o, path, "search_windows", 1 << 30, &p->search_windows, err)) ||
         (st = get_size(o, path, "verify_windows", 1 << 30, &p->verify_windows, err)) ||
@@ -377,4 +401,50 @@ mls_status mls_plan_check(const mls_plan *p, const char *path, const mls_config 
             st = mls_fail_in(err, MLS_E_INPUT, "%s: layer %zu", path, l);
     free(layout);
     return st;
+}
+
+mls_status mls_plan_verify(const char *path, mls_err *err)
+{
+    json_t *o = NULL;
+    mls_plan plan;
+    char want[65], hex[MLS_SHA256_HEX];
+    mls_status st = mls_plan_read(&plan, path, err);
+
+    mls_plan_free(&plan);
+    if (!st)
+        st = mls_json_read(&o, path, FILE_MAX, NULL, err);
+    if (!st && !json_object_get(o, "sha256"))
+        st = mls_fail(err, MLS_E_INPUT,
+                      "%s: has no sha256, as mlascope 0.1.0 wrote plans: it is read, "
+                      "and cannot be verified; make it again",
+                      path);
+    if (!st)
+        st = get_hash(o, path, "sha256", want, err);
+    if (!st) {
+        json_object_del(o, "sha256");
+        st = hash_of(o, hex, err);
+    }
+    if (!st && strcmp(want, hex) != 0)
+        st = mls_fail(err, MLS_E_INPUT,
+                      "%s: was changed since it was written: SHA-256 of its members is "
+                      "%.12s, expected %.12s",
+                      path, hex, want);
+    json_decref(o);
+    return st;
+}
+
+mls_status mls_plan_check_capture(const mls_plan *p, const char *path,
+                                  const char *capture, mls_err *err)
+{
+    char hex[MLS_SHA256_HEX];
+
+    if (!capture || !p->capture_sha256[0])
+        return MLS_OK;
+    const mls_status st = mls_sha256_file(capture, hex, err);
+    if (st || strcmp(hex, p->capture_sha256) == 0)
+        return st;
+    return mls_fail(err, MLS_E_INPUT,
+                    "%s: the plan was made with the capture with SHA-256 %.12s, %s has "
+                    "%.12s",
+                    path, p->capture_sha256, capture, hex);
 }

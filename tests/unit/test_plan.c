@@ -255,6 +255,7 @@ static char *small_plan(const char *path, size_t *len)
                           .difference = {NAN, NAN}};
     mls_plan p = {.model_sha256 = SHA,
                   .text_sha256 = SHA,
+                  .capture_sha256 = SHA,
                   .L = 2,
                   .layer = layer,
                   .tokens = 24,
@@ -270,6 +271,42 @@ static char *small_plan(const char *path, size_t *len)
     assert_ok(mls_plan_write(&p, path, "test", &err));
     assert_ok(mls_file_read(path, 1 << 20, &text, len, &err));
     return text;
+}
+
+/* Every change of a value is found; white space is no value. */
+static void a_changed_plan_is_not_what_was_written(void **state)
+{
+    const char *path = test_scratch("verified.json"), *other = test_scratch("other");
+    size_t len, found = 0, tried = 0;
+    char *text = small_plan(path, &len);
+    mls_plan p;
+
+    (void)state;
+    assert_ok(mls_plan_verify(path, &err));
+    for (size_t i = 0; i < len; i++) {
+        const char old = text[i];
+
+        if (old < '0' || old > '9')
+            continue;
+        text[i] = old == '9' ? '8' : (char)(old + 1);
+        assert_ok(mls_file_write(path, text, len, &err));
+        tried++;
+        found += mls_plan_verify(path, NULL) == MLS_E_INPUT;
+        text[i] = old;
+    }
+    assert_true(tried > 100);
+    assert_int_equal(found, tried);
+    text[len - 1] = ' ';
+    assert_ok(mls_file_write(path, text, len, &err));
+    assert_ok(mls_plan_verify(path, &err));
+    assert_ok(mls_plan_read(&p, path, &err));
+    assert_string_equal(p.capture_sha256, SHA);
+    assert_ok(mls_plan_check_capture(&p, path, NULL, &err));
+    assert_ok(mls_file_write(other, "x", 1, &err));
+    assert_refused(mls_plan_check_capture(&p, path, other, &err), MLS_E_INPUT,
+                   "made with the capture with SHA-256");
+    mls_plan_free(&p);
+    free(text);
 }
 
 static void damaged_plans_are_refused_or_read(void **state)
@@ -552,6 +589,7 @@ int main(void)
         cmocka_unit_test(impossible_budgets_are_refused_with_the_smallest),
         cmocka_unit_test(the_smallest_cache_under_a_limit_is_found),
         cmocka_unit_test(a_setting_that_beats_the_plan_is_named),
+        cmocka_unit_test(a_changed_plan_is_not_what_was_written),
         cmocka_unit_test(damaged_plans_are_refused_or_read),
         cmocka_unit_test(wrong_members_are_named),
         cmocka_unit_test(a_plan_for_another_model_is_refused_by_both_hashes),

@@ -19,7 +19,7 @@ mls_status mls_tool_model(mls_model **out, const char *folder, mls_err *err)
 }
 
 mls_status mls_tool_plan(mls_scheme *out, const char *path, const mls_model *model,
-                         mls_err *err)
+                         const char *capture, mls_err *err)
 {
     mls_plan plan;
     char sha256[65];
@@ -31,6 +31,8 @@ mls_status mls_tool_plan(mls_scheme *out, const char *path, const mls_model *mod
                                    mls_tool_progress(), err);
     if (!st)
         st = mls_plan_check(&plan, path, mls_model_config(model), sha256, err);
+    if (!st)
+        st = mls_plan_check_capture(&plan, path, capture, err);
     if (!st)
         st = mls_plan_scheme(out, &plan, path, err);
     mls_plan_free(&plan);

@@ -48,11 +48,12 @@ mls_status mls_tool_read(mls_tool_subject *s, const mls_tool_windows *w, bool ha
 void mls_tool_close(mls_tool_subject *s);
 
 /**
- * The scheme of a plan.json that was made for this model.
+ * The scheme of a plan.json that was made for this model, and with the capture of this
+ * path, where one is given (NULL: none).
  * @param[out] out  release with mls_scheme_free(); {0} on error
  */
 mls_status mls_tool_plan(mls_scheme *out, const char *path, const mls_model *model,
-                         mls_err *err);
+                         const char *capture, mls_err *err);
 
 /** Open a capture and refuse one of another model. @param[out] out  NULL on error */
 mls_status mls_tool_capture(mls_capture **out, const char *path, const mls_model *model,

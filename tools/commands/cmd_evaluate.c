@@ -100,13 +100,13 @@ static mls_status add_converted(work *w, const char *folder, size_t L, mls_err *
     return st;
 }
 
-static mls_status add_plan(work *w, const char *path, const mls_model *model,
-                           mls_err *err)
+static mls_status add_plan(work *w, const char *path, const char *capture,
+                           const mls_model *model, mls_err *err)
 {
     mls_status st = make_room(w, err);
 
     if (!st)
-        st = mls_tool_plan(&w->scheme[w->n_schemes], path, model, err);
+        st = mls_tool_plan(&w->scheme[w->n_schemes], path, model, capture, err);
     if (!st)
         w->n_schemes++;
     return st;
@@ -116,7 +116,7 @@ static mls_status work_new(work *w, const arguments *a, const mls_model *model,
                            mls_err *err)
 {
     const mls_config *config = mls_model_config(model);
-    mls_status st = a->plan ? add_plan(w, a->plan, model, err) : MLS_OK;
+    mls_status st = a->plan ? add_plan(w, a->plan, a->capture, model, err) : MLS_OK;
 
     for (size_t i = 0; !st && i < a->settings.n; i++) {
         mls_setting *s = NULL;

@@ -157,7 +157,7 @@ static int run(int argc, char **argv)
         (capture_path && mls_tool_capture(&capture, capture_path, model, &err)) ||
         mls_pool_new(&pool, threads, &err) ||
         (plan
-             ? mls_tool_plan(&scheme, plan, model, &err)
+             ? mls_tool_plan(&scheme, plan, model, capture_path, &err)
              : mls_scheme_uniform(&scheme, &setting, mls_model_config(model)->L, &err)))
         goto done;
 

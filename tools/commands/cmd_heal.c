@@ -115,7 +115,7 @@ static mls_status read_scheme(mls_scheme *scheme, const arguments *a,
     mls_status st;
 
     if (a->plan)
-        return mls_tool_plan(scheme, a->plan, model, err);
+        return mls_tool_plan(scheme, a->plan, model, a->capture, err);
     st = mls_setting_expand(a->setting, &all, &n, err);
     if (!st && n != 1)
         st = mls_fail(err, MLS_E_ARG, "one setting is healed, and \"%s\" is %zu",

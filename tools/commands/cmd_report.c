@@ -8,6 +8,7 @@
 #include "datasets/tokenizer/tokenizer.h"
 #include "reports/page/plot.h"
 #include "reports/report/report.h"
+#include "reports/report/report_folder.h"
 #include "tools/base/command.h"
 #include "tools/base/inputs.h"
 #include "tools/base/options.h"
@@ -38,6 +39,8 @@ static const char usage[] =
     "      --no-plots         write numbers and scripts of the pictures, and do not "
     "run\n"
     "                         gnuplot\n"
+    "      --replace          write over a finished report of another text, model or\n"
+    "                         options in FOLDER\n"
     "  -N, --sequences N      calibration sequences [128]\n"
     "  -T, --length TOKENS    of every sequence [256]\n"
     "      --eval-sequences N held-out sequences [32]\n"
@@ -49,7 +52,7 @@ typedef struct {
     mls_texts texts, evals;
     const char *output;
     size_t sequences, length, eval_sequences, threads;
-    bool no_quality, no_plots;
+    bool no_quality, no_plots, replace;
 } arguments;
 
 /* The last n sequences of a corpus become one of their own; the first keep the rest. */
@@ -147,6 +150,32 @@ static mls_status capture(const arguments *a, const char *command,
     return st;
 }
 
+/* The folder is this report's, or it is refused (docs/format/report.md). */
+static mls_status claim(const arguments *a, const char *name, const mls_model *model,
+                        const mls_corpus *corpus, const mls_corpus *held, mls_err *err)
+{
+    char sequences[32], length[32], windows[32], sha256[65];
+    const mls_report_fact facts[] = {
+        {"program", "mlascope " MLS_VERSION},
+        {"model", name},
+        {"model SHA-256", sha256},
+        {"calibration text SHA-256", corpus->sha256},
+        {"calibration sequences", sequences},
+        {"tokens of a sequence", length},
+        {"evaluation text SHA-256", held->N ? held->sha256 : "none"},
+        {"evaluation sequences", windows},
+    };
+    const mls_status st = mls_checkpoint_sha256(mls_model_checkpoint(model), sha256,
+                                                mls_tool_progress(), err);
+
+    snprintf(sequences, sizeof sequences, "%zu", corpus->N);
+    snprintf(length, sizeof length, "%zu", a->length);
+    snprintf(windows, sizeof windows, "%zu", held->N);
+    return st ? st
+              : mls_report_claim(a->output, facts, sizeof facts / sizeof facts[0],
+                                 a->replace, err);
+}
+
 static int run(int argc, char **argv)
 {
     arguments a = {.sequences = 128, .length = 256, .eval_sequences = HELD_OUT_MAX};
@@ -155,6 +184,7 @@ static int run(int argc, char **argv)
         {"--text", 'f', MLS_OPT_LIST, &a.texts, 0, 0},
         {"--eval", 'e', MLS_OPT_LIST, &a.evals, 0, 0},
         {"--no-quality", 0, MLS_OPT_FLAG, &a.no_quality, 0, 0},
+        {"--replace", 0, MLS_OPT_FLAG, &a.replace, 0, 0},
         {"--no-plots", 0, MLS_OPT_FLAG, &a.no_plots, 0, 0},
         {"--sequences", 'N', MLS_OPT_SIZE, &a.sequences, 1, 1 << 24},
         {"--length", 'T', MLS_OPT_SIZE, &a.length, 2, 1 << 20},
@@ -212,7 +242,8 @@ static int run(int argc, char **argv)
         mls_fail(&err, MLS_E_NOMEM, "no memory for the record of the command");
         goto done;
     }
-    if (capture(&a, command.data, model, tok, &corpus, pool, &cap, &err))
+    if (claim(&a, folder, model, &corpus, &held, &err) ||
+        capture(&a, command.data, model, tok, &corpus, pool, &cap, &err))
         goto done;
 
     const mls_report report = {
@@ -227,7 +258,7 @@ static int run(int argc, char **argv)
         .without_pictures = a.no_plots,
         .pool = pool,
         .progress = mls_tool_progress()};
-    if (mls_report_write(&report, &summary, &err))
+    if (mls_report_write(&report, &summary, &err) || mls_report_seal(a.output, &err))
         goto done;
     printf("%s\nreport: %s/index.html\n", summary.data ? summary.data : "", a.output);
 

@@ -5,6 +5,9 @@
 #include "analysis/capture/capture.h"
 #include "analysis/capture/store.h"
 #include "analysis/frequency/frequency_file.h"
+#include "bench/plan/plan.h"
+#include "common/system/files.h"
+#include "reports/report/report_folder.h"
 #include "tools/base/command.h"
 #include "tools/base/options.h"
 
@@ -13,14 +16,26 @@ extern const mls_command cmd_verify;
 enum { FILES_MAX = 1024 };
 
 static const char usage[] =
-    "Usage: mlascope verify FILE...\n"
+    "Usage: mlascope verify FILE|FOLDER...\n"
     "\n"
     "Check capture files and results of mlascope frequency: every byte against the\n"
     "hash in front of the file, then every dataset, read through HDF5, against the\n"
-    "manifest. Exit status 3 when a file is not what was written, and the first thing\n"
-    "found wrong on standard error.\n"
+    "manifest; a plan.json against the hash in it; every file of a report's folder\n"
+    "against its report.json. Exit status 3 when a file is not what was written, and\n"
+    "the first thing found wrong on standard error.\n"
     "\n"
     "Example: mlascope verify run.h5\n";
+
+/* A JSON file of ours is a plan. */
+static bool is_json(const char *path)
+{
+    FILE *file = mls_file_exists(path) ? fopen(path, "rb") : NULL;
+    const int first = file ? getc(file) : EOF;
+
+    if (file)
+        fclose(file);
+    return first == '{';
+}
 
 /* Does the file begin as a result of mlascope frequency does? */
 static bool is_frequency(const char *path)
@@ -51,11 +66,25 @@ static mls_status check(const char *path, size_t *n_datasets, uint64_t *n_bytes,
         mls_store_close(store);
         return st;
     }
+    if (mls_folder_exists(path) && mls_report_is(path))
+        return mls_report_verify(path, n_datasets, n_bytes, err);
+    if (is_json(path))
+        return mls_plan_verify(path, err);
     st = mls_capture_open(&capture, path, err);
     if (!st)
         st = mls_capture_verify(capture, n_datasets, n_bytes, err);
     mls_capture_close(capture);
     return st;
+}
+
+static void print_whole(const char *path, size_t n_datasets, uint64_t n_bytes)
+{
+    printf("%s: whole", path);
+    if (n_datasets)
+        printf(mls_folder_exists(path) ? ", %zu files, %.1f MB"
+                                       : ", %zu datasets, %.1f MB of values",
+               n_datasets, 1e-6 * (double)n_bytes);
+    printf("\n");
 }
 
 static int run(int argc, char **argv)
@@ -74,8 +103,7 @@ static int run(int argc, char **argv)
         uint64_t n_bytes = 0;
 
         if (!check(files[i], &n_datasets, &n_bytes, &err))
-            printf("%s: whole, %zu datasets, %.1f MB of values\n", files[i], n_datasets,
-                   1e-6 * (double)n_bytes);
+            print_whole(files[i], n_datasets, n_bytes);
         status = mls_exit_status(&err);
         worst = status > worst ? status : worst;
     }
