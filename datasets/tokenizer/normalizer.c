@@ -10,7 +10,7 @@
 enum {
     STEPS_MAX = 64,
     NESTING_MAX = 16,
-    GROWTH_MAX = 64, /* a step may make a text so many times as long */
+    GROWTH_MAX = 64, /* the steps may make a text so many times as long */
     GROWTH_FREE = 1 << 16,
 };
 
@@ -242,7 +242,7 @@ static void strip(mls_buf *out, const char *text, size_t len, const step *s,
     mls_buf_add(out, text + begin, len - begin);
 }
 
-/* A step may not make too much of len bytes. */
+/* What the steps make of a text of len bytes together stays in proportion. */
 static mls_status check_growth(const mls_buf *out, size_t len, mls_err *err)
 {
     if (out->len > MLS_TOKENIZER_TEXT_MAX || out->len > GROWTH_MAX * len + GROWTH_FREE)
@@ -253,8 +253,8 @@ static mls_status check_growth(const mls_buf *out, size_t len, mls_err *err)
     return MLS_OK;
 }
 
-static mls_status replace(mls_buf *out, const char *text, size_t len, const step *s,
-                          bool *start_kept, mls_err *err)
+static mls_status replace(mls_buf *out, const char *text, size_t len, size_t whole,
+                          const step *s, bool *start_kept, mls_err *err)
 {
     mls_scan scan = {0};
     size_t copied = 0;
@@ -264,7 +264,7 @@ static mls_status replace(mls_buf *out, const char *text, size_t len, const step
     while (!out->failed) {
         size_t begin, end;
         bool found;
-        mls_status st = check_growth(out, len, err);
+        mls_status st = check_growth(out, whole, err);
 
         if (!st)
             st = mls_pattern_next(s->pattern, text, len, &scan, &found, &begin, &end,
@@ -283,8 +283,8 @@ static mls_status replace(mls_buf *out, const char *text, size_t len, const step
     return MLS_OK;
 }
 
-static mls_status run_step(const step *s, const char *text, size_t len, mls_buf *out,
-                           bool *start_kept, mls_err *err)
+static mls_status run_step(const step *s, const char *text, size_t len, size_t whole,
+                           mls_buf *out, bool *start_kept, mls_err *err)
 {
     switch (s->kind) {
     case UNICODE_FORM:
@@ -301,7 +301,7 @@ static mls_status run_step(const step *s, const char *text, size_t len, mls_buf 
         mls_buf_add(out, text, len);
         break;
     case REPLACE:
-        return replace(out, text, len, s, start_kept, err);
+        return replace(out, text, len, whole, s, start_kept, err);
     }
     return MLS_OK;
 }
@@ -309,6 +309,8 @@ static mls_status run_step(const step *s, const char *text, size_t len, mls_buf 
 mls_status mls_normalizer_run(mls_normalizer *n, const char *text, size_t len,
                               mls_buf *out, mls_err *err)
 {
+    const size_t whole = len;
+
     out->len = 0;
     n->start_kept = true;
     if (n->n == 0)
@@ -325,9 +327,9 @@ mls_status mls_normalizer_run(mls_normalizer *n, const char *text, size_t len,
             text = n->scratch.len ? n->scratch.data : "";
             len = n->scratch.len;
         }
-        st = run_step(&n->steps[i], text, len, out, &n->start_kept, err);
+        st = run_step(&n->steps[i], text, len, whole, out, &n->start_kept, err);
         if (!st)
-            st = check_growth(out, len, err);
+            st = check_growth(out, whole, err);
         if (st)
             return st;
         if (out->failed)

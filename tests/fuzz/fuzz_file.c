@@ -1,0 +1,187 @@
+/*
+ * libFuzzer: the readers that take a path, one a program: MLS_FUZZ_READER chooses. The
+ * input becomes a file in a folder of this process; whatever it holds, the call
+ * succeeds or says why in one sentence.
+ */
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "analysis/capture/capture_inner.h"
+#include "analysis/capture/store_inner.h"
+#include "analysis/latent/latent_file.h"
+#include "bench/plan/plan.h"
+#include "bench/setting/settings_file.h"
+#include "common/base/checked.h"
+#include "datasets/checkpoint/checkpoint.h"
+#include "datasets/files/rankfile.h"
+#include "datasets/text/documents.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static const char tiny[] =
+    "{\"architectures\": [\"LlamaForCausalLM\"], \"model_type\": \"llama\", "
+    "\"vocab_size\": 50, \"hidden_size\": 12, \"intermediate_size\": 20, "
+    "\"num_hidden_layers\": 3, \"num_attention_heads\": 4, \"num_key_value_heads\": 2, "
+    "\"head_dim\": 6, \"max_position_embeddings\": 64, \"rms_norm_eps\": 1e-5, "
+    "\"rope_theta\": 10000.0, \"hidden_act\": \"silu\"}";
+
+static char folder[64];
+
+static void put_file(const char *path, const void *data, size_t size)
+{
+    const int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+    if (fd < 0 || write(fd, data, size) != (ssize_t)size)
+        exit(1); /* no room to try in: nothing is wrong with the reader */
+    close(fd);
+}
+
+/* A folder of sharded weights whose index is the input; its shards are not there. */
+static mls_status read_index(const char *path, mls_err *err)
+{
+    mls_checkpoint *c;
+    char config[80];
+    const mls_status st =
+        (snprintf(config, sizeof config, "%s/config.json", folder),
+         put_file(config, tiny, sizeof tiny - 1), mls_checkpoint_open(&c, folder, err));
+
+    (void)path;
+    if (!st)
+        mls_checkpoint_close(c);
+    return st;
+}
+
+static mls_status read_ranks(const char *path, mls_err *err)
+{
+    mls_rankfile f;
+    const mls_status st = mls_rankfile_read(&f, path, err);
+
+    if (!st)
+        mls_rankfile_free(&f);
+    return st;
+}
+
+/* The hash in front is made right: it keeps chance out, not intent. */
+static mls_status read_capture(const char *path, mls_err *err)
+{
+    const int fd = open(path, O_RDWR | O_CLOEXEC);
+    char front[MLS_STORE_BLOCK];
+    uint64_t hash, n;
+    size_t sets;
+    mls_capture *c;
+    mls_status st;
+
+    if (fd < 0 || lseek(fd, 0, SEEK_END) < MLS_STORE_BLOCK ||
+        mls_xxh3_fd(fd, path, MLS_STORE_BLOCK, &hash, &n, NULL)) {
+        close(fd);
+        return MLS_OK;
+    }
+    mls_store_front(front, MLS_CAPTURE_KIND, hash, n);
+    if (pwrite(fd, front, sizeof front, 0) != (ssize_t)sizeof front)
+        exit(1);
+    close(fd);
+    st = mls_capture_open(&c, path, err);
+    if (!st)
+        st = mls_capture_verify(c, &sets, &n, err);
+    mls_capture_close(c);
+    return st;
+}
+
+static mls_status read_plan(const char *path, mls_err *err)
+{
+    mls_plan p;
+    const mls_status st = mls_plan_read(&p, path, err);
+
+    if (!st)
+        mls_plan_free(&p);
+    return st;
+}
+
+static mls_status read_settings(const char *path, mls_err *err)
+{
+    mls_listing list = {0};
+    mls_config config;
+    mls_status st = mls_config_parse(&config, tiny, sizeof tiny - 1, "config", err);
+
+    if (!st)
+        st = mls_listing_read(&list, path, &config, err);
+    mls_listed_free(&list);
+    return st;
+}
+
+static mls_status read_latent(const char *path, mls_err *err)
+{
+    mls_latent_form f;
+    mls_latent_origin origin;
+    const mls_status st = mls_latent_read(&f, &origin, path, err);
+
+    if (!st)
+        mls_latent_free(&f);
+    return st;
+}
+
+static mls_status take_document(void *arg, const char *text, size_t len, mls_err *err)
+{
+    (void)arg, (void)err;
+    if (text[len])
+        abort();
+    return MLS_OK;
+}
+
+static mls_status read_lines(const char *path, mls_err *err)
+{
+    return mls_documents_read(&path, 1, take_document, NULL, NULL, err);
+}
+
+static const struct {
+    const char *reader, *file;
+    mls_status (*read)(const char *path, mls_err *err);
+} readers[] = {
+    {"index", "model.safetensors.index.json", read_index},
+    {"rankfile", "ranks.pth", read_ranks},
+    {"capture", "run.h5", read_capture},
+    {"plan", "plan.json", read_plan},
+    {"settings", "settings.csv", read_settings},
+    {"latent", "layer.safetensors", read_latent},
+    {"jsonl", "text.jsonl", read_lines},
+};
+
+static void remove_folder(void)
+{
+    char command[96];
+
+    snprintf(command, sizeof command, "rm -rf %s", folder);
+    if (system(command) != 0)
+        fputs("the folder stays\n", stderr);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    char path[128];
+
+    if (!*folder) {
+        snprintf(folder, sizeof folder, "/tmp/mls-fuzz-XXXXXX");
+        if (!mkdtemp(folder))
+            exit(1);
+        atexit(remove_folder);
+    }
+    for (size_t i = 0; i < sizeof readers / sizeof readers[0]; i++) {
+        mls_err err = {0};
+        mls_status st;
+
+        if (strcmp(readers[i].reader, MLS_FUZZ_READER) != 0)
+            continue;
+        snprintf(path, sizeof path, "%s/%s", folder, readers[i].file);
+        put_file(path, data, size);
+        st = readers[i].read(path, &err);
+        if (st ? st != err.status || (st != MLS_E_INPUT && st != MLS_E_ARG) ||
+                     !*err.text || strchr(err.text, '\n')
+               : err.status != MLS_OK)
+            abort();
+    }
+    return 0;
+}
