@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "common/numbers/half.h"
 #include "datasets/files/safetensors_header.h"
@@ -18,14 +19,44 @@ struct mls_safetensors {
     mls_tensor_table table;
 };
 
+/*
+ * What downloads leave in the place of weights: git without git-lfs its pointer, a
+ * server its page. MLS_OK when it is neither.
+ */
+static mls_status refuse_stand_in(const mls_safetensors *f, uint64_t size, mls_err *err)
+{
+    static const char pointer[] = "version https://git-lfs";
+    char begin[256] = "";
+    const size_t n = size < sizeof begin - 1 ? (size_t)size : sizeof begin - 1;
+    const char *text = begin;
+
+    if (mls_weight_file_read(&f->file, 0, n, begin, NULL))
+        return MLS_OK; /* the read that follows says why */
+    if (strncmp(begin, pointer, sizeof pointer - 1) == 0)
+        return mls_fail(err, MLS_E_INPUT,
+                        "%s: is a git-lfs pointer, not the weights: the repository was "
+                        "cloned without git-lfs; run `git lfs pull` there",
+                        f->file.path);
+    text += strspn(text, " \t\r\n");
+    if (strncasecmp(text, "<!doctype html", 14) == 0 ||
+        strncasecmp(text, "<html", 5) == 0)
+        return mls_fail(err, MLS_E_INPUT,
+                        "%s: is a web page, not the weights: the download was answered "
+                        "by an error or a login page; download the file again",
+                        f->file.path);
+    return MLS_OK;
+}
+
 static mls_status read_header(mls_safetensors *f, mls_err *err)
 {
     const uint64_t size = mls_weight_file_size(&f->file);
     unsigned char prefix[8];
     uint64_t n = 0;
     char *header;
-    mls_status st;
+    mls_status st = refuse_stand_in(f, size, err);
 
+    if (st)
+        return st;
     if (size < 8)
         return mls_fail(err, MLS_E_INPUT,
                         "%s: has %llu bytes, expected at least 8 for the header's "

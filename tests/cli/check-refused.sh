@@ -75,3 +75,12 @@ mlascope check
 echo "no operand: $?"
 mlascope check "$demo" -o nowhere/out.txt
 echo "no folder: $?"
+
+# What a clone without git-lfs, and a server's error page, leave behind.
+fresh pointer
+printf 'version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsize 11286016\n' \
+    >pointer/model.safetensors
+try pointer
+fresh page
+printf '\n<!DOCTYPE html>\n<html><body>404</body></html>\n' >page/model.safetensors
+try page
