@@ -1,9 +1,11 @@
 #define _XOPEN_SOURCE 700 /* realpath */
 #include "common/system/files.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -201,14 +203,66 @@ mls_status mls_file_read_regular(const char *path, uint64_t max, char **data,
     return st ? st : read_fd(fd, path, max, data, len, err);
 }
 
+/* A leftover: a file, or a folder that holds only files, as exports make them. */
+static void remove_leftover(const char *path)
+{
+    DIR *dir = opendir(path);
+
+    if (!dir) {
+        unlink(path);
+        return;
+    }
+    for (const struct dirent *e; (e = readdir(dir));) {
+        char *file = mls_path_join(path, e->d_name);
+
+        if (file)
+            unlink(file); /* fails for "." and ".." */
+        free(file);
+    }
+    closedir(dir);
+    rmdir(path);
+}
+
+/* Remove TARGET.tmp-<pid> of processes that are no more: they were killed. */
+static void remove_leftovers(const char *target)
+{
+    const char *slash = strrchr(target, '/'), *name = slash ? slash + 1 : target;
+    const size_t n = strlen(name);
+    char *folder = slash ? strndup(target, (size_t)(slash - target) + 1) : strdup(".");
+    DIR *dir = folder ? opendir(folder) : NULL;
+
+    for (const struct dirent *e; dir && (e = readdir(dir));) {
+        char *path;
+
+        if (strncmp(e->d_name, name, n) != 0 ||
+            strncmp(e->d_name + n, ".tmp-", strlen(".tmp-")) != 0)
+            continue;
+        const char *pid = e->d_name + n + strlen(".tmp-");
+        const size_t digits = strspn(pid, "0123456789");
+
+        if (digits == 0 || digits > 9 || pid[digits] ||
+            kill((pid_t)atol(pid), 0) == 0 || errno != ESRCH)
+            continue;
+        path = mls_path_join(folder, e->d_name);
+        if (path)
+            remove_leftover(path);
+        free(path);
+    }
+    if (dir)
+        closedir(dir);
+    free(folder);
+}
+
 mls_status mls_file_temp_name(const char *path, char **temp, mls_err *err)
 {
     char *target = target_of(path);
     const size_t n = target ? strlen(target) + 32 : 0;
 
     *temp = target ? malloc(n) : NULL;
-    if (*temp)
+    if (*temp) {
+        remove_leftovers(target);
         snprintf(*temp, n, "%s.tmp-%ld", target, (long)getpid());
+    }
     free(target);
     return *temp ? MLS_OK : mls_fail(err, MLS_E_NOMEM, "no memory for a file name");
 }

@@ -45,7 +45,8 @@ mls_status mls_file_write(const char *path, const void *data, size_t len, mls_er
 /**
  * The two halves of mls_file_write for writers of their own: choose a temporary name in
  * path's folder, later fsync and rename it. Names end in ".tmp-<pid>". A device or pipe
- * is never renamed over: MLS_E_INPUT.
+ * is never renamed over: MLS_E_INPUT. What killed processes left under such a name, a
+ * file or a folder of files, is removed.
  *
  * @param[out] temp  released by the caller with free()
  */

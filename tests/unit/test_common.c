@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <float.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "common/base/checked.h"
@@ -141,6 +142,40 @@ static void written_files_are_whole_or_absent(void **state)
     unlink(path);
 }
 
+/* What a killed process left goes with the next writing of the same file; what a living
+   one writes, and names that only look like it, stay. */
+static void leftovers_of_killed_processes_are_removed(void **state)
+{
+    const char *path = test_scratch("left"), *folder;
+    const pid_t dead = fork();
+    char name[5][600];
+    struct stat s;
+
+    (void)state;
+    if (dead == 0)
+        _exit(0);
+    assert_int_equal(waitpid(dead, NULL, 0), dead);
+    folder = name[1];
+    snprintf(name[0], sizeof name[0], "%s.tmp-%ld", path, (long)dead);
+    snprintf(name[1], sizeof name[1], "%s2.tmp-%ld", path, (long)dead);
+    snprintf(name[2], sizeof name[2], "%s.tmp-1", path);
+    snprintf(name[3], sizeof name[3], "%s.tmp-%ldx", path, (long)dead);
+    snprintf(name[4], sizeof name[4], "%s2.tmp-%ld/inside", path, (long)dead);
+    assert_int_equal(mkdir(folder, 0700), 0);
+    for (size_t i = 0; i < 5; i++) {
+        FILE *f = i == 1 ? NULL : fopen(name[i], "wb");
+
+        if (f)
+            fclose(f);
+    }
+    assert_ok(mls_file_write(path, "x", 1, &err));
+    assert_int_equal(stat(name[0], &s), -1);
+    for (size_t i = 1; i < 5; i++)
+        assert_int_equal(stat(name[i], &s), 0);
+    assert_ok(mls_file_write(test_scratch("left2"), "x", 1, &err));
+    assert_int_equal(stat(folder, &s), -1);
+}
+
 static void a_pipe_is_written_into_and_never_replaced(void **state)
 {
     const char *path = test_scratch("pipe"), *beside = test_scratch("beside");
@@ -274,6 +309,7 @@ int main(void)
         cmocka_unit_test(the_first_number_that_is_not_finite_is_found_anywhere),
         cmocka_unit_test(a_pool_runs_every_job_once_and_names_the_first_failure),
         cmocka_unit_test(written_files_are_whole_or_absent),
+        cmocka_unit_test(leftovers_of_killed_processes_are_removed),
         cmocka_unit_test(a_pipe_is_written_into_and_never_replaced),
         cmocka_unit_test(a_link_stays_and_its_file_is_replaced),
         cmocka_unit_test(names_that_no_file_can_have_are_refused),
