@@ -4,10 +4,10 @@
  * inputs and the attention output to reach are read off:
  *
  *   inputs original:  x = norm(h),  target = attention(x)
- *   inputs healed:    x = norm(h'), target = attention(norm(h)) + h - h'
+ *   inputs healed:    x = norm(h'), target = attention(norm(h)) + r (h - h')
  *
- * h the original's states and h' those after the healed layers below; the second target
- * lets each layer take away what those below left, as a residual stream can.
+ * h the original's states, h' those after the healed layers below and r the share of
+ * what these left that each layer is to take away, as a residual stream can.
  */
 #include "bench/heal/heal.h"
 
@@ -32,6 +32,7 @@ mls_heal_job mls_heal_defaults(void)
 {
     return (mls_heal_job){.n_held = 8,
                           .healed_inputs = true,
+                          .repair = 1,
                           .steps = 80,
                           .batch = 8,
                           .rate = 0.06,
@@ -142,13 +143,13 @@ static mls_status layer_path(const healing *k, size_t l, char **path, mls_err *e
 /* All that decides what a layer becomes: a run that goes on must agree in it. */
 static void describe(mls_buf *b, const mls_heal_job *job)
 {
-    mls_buf_printf(b,
-                   "# %s; model %.16s; text %.16s, %zu windows of %zu tokens, %zu held "
-                   "out; inputs %s; %zu steps of %zu windows, rate %g, damping %g\n",
-                   job->scheme->name, job->model_sha256, job->corpus->sha256,
-                   job->corpus->N, job->corpus->start[1], job->n_held,
-                   job->healed_inputs ? "healed" : "original", job->steps, job->batch,
-                   job->rate, job->damping);
+    mls_buf_printf(
+        b,
+        "# %s; model %.16s; text %.16s, %zu windows of %zu tokens, %zu held "
+        "out; inputs %s, repair %g; %zu steps of %zu windows, rate %g, damping %g\n",
+        job->scheme->name, job->model_sha256, job->corpus->sha256, job->corpus->N,
+        job->corpus->start[1], job->n_held, job->healed_inputs ? "healed" : "original",
+        job->repair, job->steps, job->batch, job->rate, job->damping);
     mls_buf_puts(b, "layer,held_before,held_closed,held_after,train_before,train_after,"
                     "best_step,steps,kept,seconds\n");
 }
@@ -406,7 +407,7 @@ static mls_status through_layer(healing *k, size_t l, mls_err *err)
         st = mls_layer_forward(k->config, &layer, &k->original, original_attention, k,
                                job->in->pool, err);
     for (size_t i = 0; job->healed_inputs && i < n; i++)
-        k->target[i] += k->residual[i];
+        k->target[i] += (float)job->repair * k->residual[i];
     if (!st)
         st = make_form(k, &layer, &form, err);
     if (!st && later)

@@ -22,9 +22,10 @@ typedef struct mls_heal_job {
     const mls_scheme *scheme;
     const mls_corpus *corpus; /* windows, all of one length; at least 2 */
     size_t n_held;            /* the last of them, never trained on; at least 1 */
-    bool
-        healed_inputs; /* layers read what the healed layers below make of the text, and
-                           repair their error too; false: what the original reads */
+    bool healed_inputs; /* layers read what the healed layers below make of the text;
+                           false: what the original's read */
+    double repair; /* with healed inputs: share of what the layers below left that each
+                      layer is to take away, too */
     size_t steps, batch;
     double rate, damping;
     const char *folder; /* new or empty; work in progress is kept in `folder`.part */

@@ -70,6 +70,23 @@ mls_status mls_tool_capture(mls_capture **out, const char *path, const mls_model
     return st;
 }
 
+mls_status mls_tool_captured_text(mls_corpus *out, const mls_capture *capture,
+                                  size_t windows, mls_err *err)
+{
+    mls_corpus all = {0};
+    const size_t N = mls_capture_sequences(capture);
+    const size_t *start = mls_capture_start(capture);
+
+    all.N = N;
+    all.n_ids = all.tokens_available = start[N];
+    memcpy(all.sha256, mls_capture_text_sha256(capture), sizeof all.sha256);
+    /* mls_corpus_part() only reads it. */
+    memcpy(&all.start, &start, sizeof start);
+    const int32_t *ids = mls_capture_ids(capture);
+    memcpy(&all.ids, &ids, sizeof ids);
+    return mls_corpus_part(out, &all, 0, windows < N ? windows : N, err);
+}
+
 mls_status mls_tool_read(mls_tool_subject *s, const mls_tool_windows *w, bool hash,
                          mls_err *err)
 {

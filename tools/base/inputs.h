@@ -59,4 +59,11 @@ mls_status mls_tool_plan(mls_scheme *out, const char *path, const mls_model *mod
 mls_status mls_tool_capture(mls_capture **out, const char *path, const mls_model *model,
                             mls_err *err);
 
+/**
+ * The first sequences of a capture's own text, at most so many.
+ * @param[out] out  release with mls_corpus_free(); {0} on error
+ */
+mls_status mls_tool_captured_text(mls_corpus *out, const mls_capture *capture,
+                                  size_t windows, mls_err *err);
+
 #endif

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "bench/evaluate/compare.h"
+#include "bench/heal/measure.h"
 #include "bench/frame/fit.h"
 #include "bench/setting/settings_file.h"
 #include "common/base/checked.h"
@@ -58,6 +59,14 @@ static const char usage[] =
     "                        of the others from these; needs --capture [all]\n"
     "      --group N         settings measured together; rows are kept after each\n"
     "                        group [8]\n"
+    "      --heal N          also heal (mlascope heal) the N settings of each class "
+    "and\n"
+    "                        size, to a percent, that are nearest the original: "
+    "columns\n"
+    "                        healed KL and excess; needs --capture and -o, forms are "
+    "kept in\n"
+    "                        FILE.healed\n"
+    "      --heal-steps N    steps a layer [20]\n"
     "      --sort COLUMN     a column's key in CSV, smallest first [kl;\n"
     "                        predicted_kl with --measure]\n"
     "      --descending      largest first\n"
@@ -73,6 +82,7 @@ typedef struct {
     mls_texts texts, files, presets, settings, keeps;
     const char *capture, *output, *sort, *rows, *format;
     size_t length, sequences, tokens, measure, group, threads;
+    size_t heal, heal_steps;
     bool second_half, absorbed, descending;
 } arguments;
 
@@ -301,7 +311,12 @@ static void sort_rows(size_t *order, const mls_comparison *c, const mls_quantity
     }
 }
 
-static void make_columns(mls_table *t)
+/* What healing makes of a row; NaN where it was not healed. */
+typedef struct {
+    mls_mean kl, excess;
+} healed_row;
+
+static void make_columns(mls_table *t, bool heal)
 {
     mls_table_column(t, "front", "front", "", 0);
     mls_table_column(t, "setting", "setting", "", 0);
@@ -309,6 +324,13 @@ static void make_columns(mls_table *t)
     mls_table_column(t, "label", "label", "", 0);
     mls_table_detail(t);
     mls_quantity_columns(t, quantities);
+    if (heal) {
+        mls_table_column(t, "healed_kl", "healed KL", "nat", 5);
+        mls_table_column(t, "healed_kl_half", "±", "nat", 5);
+        mls_table_column(t, "excess", "excess", "nat", 5);
+        mls_table_column(t, "excess_half", "±", "nat", 5);
+        mls_table_detail(t);
+    }
     mls_table_column(t, "kl_above", "KL - row above", "nat", 5);
     mls_table_detail(t);
     mls_table_column(t, "kl_above_half", "±", "nat", 5);
@@ -322,7 +344,8 @@ static void make_columns(mls_table *t)
 }
 
 static void add_row(mls_table *t, const mls_listed *l, const mls_compared *r,
-                    const mls_compared *above, const char *published)
+                    const mls_compared *above, const healed_row *healed,
+                    const char *published)
 {
     char text[2048];
 
@@ -332,6 +355,12 @@ static void add_row(mls_table *t, const mls_listed *l, const mls_compared *r,
     mls_table_text(t, mls_serve_name(r->serve));
     mls_table_text(t, l->label);
     mls_quantity_cells(t, quantities, r);
+    if (healed) {
+        mls_table_real(t, healed->kl.mean);
+        mls_table_real(t, healed->kl.half);
+        mls_table_real(t, healed->excess.mean);
+        mls_table_real(t, healed->excess.half);
+    }
     if (above && above->measured && r->measured && above->N == r->N) {
         const mls_mean d = mls_mean_of_difference(r->seq_kl, above->seq_kl, r->N);
 
@@ -403,8 +432,8 @@ static size_t rope_elements(const mls_setting *s, const mls_config *config)
 }
 
 static mls_status fill(mls_table *t, const arguments *a, const mls_listing *list,
-                       const mls_comparison *c, const mls_config *config,
-                       const mls_quantity *by, mls_err *err)
+                       const mls_comparison *c, const healed_row *healed,
+                       const mls_config *config, const mls_quantity *by, mls_err *err)
 {
     size_t *order = mls_calloc3(c->n, 1, 1, sizeof *order);
     mls_published *published = NULL;
@@ -429,7 +458,8 @@ static mls_status fill(mls_table *t, const arguments *a, const mls_listing *list
             text, sizeof text, published, config,
             method == &mls_method_baseline ? "KV quantization only" : method->title,
             100 * r->kept_payload, rope_elements(&l->setting, config));
-        add_row(t, l, r, i > 0 ? &c->row[order[i - 1]] : NULL, text);
+        add_row(t, l, r, i > 0 ? &c->row[order[i - 1]] : NULL,
+                healed ? &healed[order[i]] : NULL, text);
     }
     add_correlations(t, c);
     if (c->law.n) {
@@ -456,6 +486,79 @@ static mls_status fill(mls_table *t, const arguments *a, const mls_listing *list
     mls_published_free(published);
     free(path);
     free(order);
+    return st;
+}
+
+/* --- Healing --- */
+
+/* Of measured rows of one class and size, to a percent: the n nearest the original. */
+static bool is_healed(const mls_comparison *c, size_t row, size_t n)
+{
+    const mls_compared *r = &c->row[row];
+    size_t nearer = 0;
+
+    for (size_t i = 0; i < c->n; i++) {
+        const mls_compared *other = &c->row[i];
+
+        nearer +=
+            other->measured && other->serve == r->serve &&
+            lround(100 * other->kept) == lround(100 * r->kept) &&
+            (other->kl.mean < r->kl.mean || (other->kl.mean == r->kl.mean && i < row));
+    }
+    return r->measured && nearer < n;
+}
+
+/* Heals what is_healed() chooses and measures it on the same windows. */
+static mls_status heal_rows(healed_row *out, const arguments *a, const char *folder,
+                            const mls_compare_request *r, const mls_comparison *c,
+                            mls_table *t, mls_err *err)
+{
+    mls_scheme *scheme = mls_calloc3(c->n, 1, 1, sizeof *scheme);
+    size_t *row = mls_calloc3(c->n, 1, 1, sizeof *row), n = 0;
+    mls_heal_job job = mls_heal_defaults();
+    mls_evaluation e = {0};
+    mls_corpus text = {0};
+    char note[256];
+    mls_status st = scheme && row
+                        ? mls_tool_captured_text(&text, r->in.capture, 320, err)
+                        : mls_fail(err, MLS_E_NOMEM, "no memory to heal settings");
+
+    for (size_t i = 0; i < c->n; i++)
+        out[i] = (healed_row){{NAN, NAN}, {NAN, NAN}};
+    for (size_t i = 0; !st && i < c->n; i++) {
+        if (!is_healed(c, i, a->heal))
+            continue;
+        st = mls_scheme_uniform(&scheme[n], &r->setting[i], r->in.config->L, err);
+        row[n++] = i;
+    }
+    job.in = &r->in;
+    job.model_sha256 = r->model_id;
+    job.corpus = &text;
+    job.steps = a->heal_steps;
+    job.progress = mls_tool_progress();
+    if (!st)
+        st = mls_heal_measure(&e, &job, folder, scheme, n, r->corpus, &r->how, err);
+    for (size_t i = 0; !st && i < n; i++) {
+        const mls_compared *before = &c->row[row[i]];
+
+        out[row[i]].kl = e.variant[i].kl;
+        if (before->N == e.variant[i].N)
+            out[row[i]].excess =
+                mls_mean_of_difference(before->seq_kl, e.variant[i].seq_kl, before->N);
+    }
+    snprintf(
+        note, sizeof note,
+        "healed KL: after %zu steps a layer on %zu windows of the calibration text "
+        "(mlascope heal), an upper bound of the floor of this structure; excess: KL "
+        "minus that",
+        a->heal_steps, text.N);
+    mls_table_note(t, note);
+    mls_evaluation_free(&e);
+    for (size_t i = 0; scheme && i < n; i++)
+        mls_scheme_free(&scheme[i]);
+    mls_corpus_free(&text);
+    free(scheme);
+    free(row);
     return st;
 }
 
@@ -513,7 +616,7 @@ static mls_status find_sort_key(const mls_quantity **by, const char *name, mls_e
 
 static int run(int argc, char **argv)
 {
-    arguments a = {.output = "-", .length = 256, .group = 8};
+    arguments a = {.output = "-", .length = 256, .group = 8, .heal_steps = 20};
     const mls_option options[] = {
         {"--text", 'f', MLS_OPT_LIST, &a.texts, 0, 0},
         {"--settings", 0, MLS_OPT_LIST, &a.files, 0, 0},
@@ -528,6 +631,8 @@ static int run(int argc, char **argv)
         {"--absorbed", 0, MLS_OPT_FLAG, &a.absorbed, 0, 0},
         {"--measure", 0, MLS_OPT_SIZE, &a.measure, MLS_KL_LAW_MIN, 1 << 20},
         {"--group", 0, MLS_OPT_SIZE, &a.group, 1, 10000},
+        {"--heal", 0, MLS_OPT_SIZE, &a.heal, 1, 10000},
+        {"--heal-steps", 0, MLS_OPT_SIZE, &a.heal_steps, 0, 1 << 20},
         {"--sort", 0, MLS_OPT_TEXT, &a.sort, 0, 0},
         {"--descending", 0, MLS_OPT_FLAG, &a.descending, 0, 0},
         {"--rows", 0, MLS_OPT_TEXT, &a.rows, 0, 0},
@@ -546,7 +651,8 @@ static int run(int argc, char **argv)
     mls_comparison c = {0};
     mls_table *t = mls_table_new(NULL);
     mls_format format;
-    char capture_id[MLS_SHA256_HEX] = "", *rows = NULL;
+    char capture_id[MLS_SHA256_HEX] = "", *rows = NULL, *folder_healed = NULL;
+    healed_row *healed = NULL;
 
     if (!mls_options_parse(&cmd_compare, argc, argv, options, &folder, 1, 1, &n,
                            &status)) {
@@ -561,11 +667,17 @@ static int run(int argc, char **argv)
                                               : "nothing to compare: give --settings, "
                                                 "--preset, --setting or --keep");
     }
-    if (a.tokens == 0)
-        a.tokens = a.length;
     const bool to_file = strcmp(a.output, "-") != 0;
 
-    make_columns(t);
+    if (a.heal && (!a.capture || !to_file)) {
+        mls_table_free(t);
+        return mls_usage_error(&cmd_compare,
+                               "--heal needs --capture FILE, whose text it heals on, "
+                               "and -o FILE, beside which healed forms are kept");
+    }
+    if (a.tokens == 0)
+        a.tokens = a.length;
+    make_columns(t, a.heal > 0);
     mls_table_meta(t, "command", mls_tool_command_line());
     /* Where most settings are only predicted, that orders all of them. */
     if (!a.sort)
@@ -584,7 +696,9 @@ static int run(int argc, char **argv)
         goto done;
     settings = mls_calloc3(list.n, 1, 1, sizeof *settings);
     rows = mls_calloc3(strlen(a.output) + 16, 1, 1, 1);
-    if (!settings || !rows) {
+    folder_healed = mls_calloc3(strlen(a.output) + 16, 1, 1, 1);
+    healed = mls_calloc3(list.n, 1, 1, sizeof *healed);
+    if (!settings || !rows || !folder_healed || !healed) {
         mls_fail(&err, MLS_E_NOMEM, "no memory for %zu settings", list.n);
         goto done;
     }
@@ -612,7 +726,10 @@ static int run(int argc, char **argv)
     if (mls_compare(&c, &request, mls_tool_progress(), &err))
         goto done;
     say_what_was_done(&c);
-    if (fill(t, &a, &list, &c, request.in.config, by, &err))
+    snprintf(folder_healed, strlen(a.output) + 16, "%s.healed", a.output);
+    if (a.heal && heal_rows(healed, &a, folder_healed, &request, &c, t, &err))
+        goto done;
+    if (fill(t, &a, &list, &c, a.heal ? healed : NULL, request.in.config, by, &err))
         goto done;
     if (!mls_tool_print(t, format, a.output, &err) && to_file)
         mls_tool_print(t, MLS_FORMAT_TABLE, "-", &err);
@@ -623,6 +740,8 @@ done:
     mls_listed_free(&list);
     free(settings);
     free(rows);
+    free(folder_healed);
+    free(healed);
     mls_tool_close(&s);
     if (a.rows || to_file)
         mls_tool_stopped(&err, "finished rows are kept: the same command goes on");

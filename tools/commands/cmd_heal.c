@@ -43,9 +43,10 @@ static const char usage[] =
     "      --rate X          size of a step against the weights' own [0.06]\n"
     "      --inputs WHOSE    original: every layer reads what the original's reads; "
     "healed:\n"
-    "                        what the healed layers below it give, whose errors it "
-    "then\n"
-    "                        repairs, too [healed]\n"
+    "                        what the healed layers below it give [healed]\n"
+    "      --repair X        with healed inputs: share of what the layers below left "
+    "that\n"
+    "                        each layer is to take away, too, 0 to 1 [1]\n"
     "      --damping X       how far directions of little power are trained like "
     "strong\n"
     "                        ones: 0.01 further, 10 less [1]\n"
@@ -63,24 +64,6 @@ typedef struct {
     mls_format format;
 } arguments;
 
-/* The capture's own sequences, as a corpus. */
-static mls_status captured_text(mls_corpus *out, const mls_capture *capture,
-                                size_t windows, mls_err *err)
-{
-    mls_corpus all = {0};
-    const size_t N = mls_capture_sequences(capture);
-    const size_t *start = mls_capture_start(capture);
-
-    all.N = N;
-    all.n_ids = all.tokens_available = start[N];
-    memcpy(all.sha256, mls_capture_text_sha256(capture), sizeof all.sha256);
-    /* mls_corpus_part() only reads it. */
-    memcpy(&all.start, &start, sizeof start);
-    const int32_t *ids = mls_capture_ids(capture);
-    memcpy(&all.ids, &ids, sizeof ids);
-    return mls_corpus_part(out, &all, 0, windows < N ? windows : N, err);
-}
-
 /*
  * Windows of the text, threads, the capture. To heal on the calibration text is no
  * fault, so the remark that mls_tool_read() makes of it is not wanted here.
@@ -96,7 +79,7 @@ static mls_status read_text(mls_tool_subject *s, const arguments *a, mls_err *er
     if (!st && a->capture)
         st = mls_tool_capture(&s->capture, a->capture, s->model, err);
     if (!st && a->texts.n == 0 &&
-        !(st = captured_text(&s->corpus, s->capture, a->windows, err)) &&
+        !(st = mls_tool_captured_text(&s->corpus, s->capture, a->windows, err)) &&
         !(st = mls_pool_new(&s->pool, a->threads, err)))
         st = mls_checkpoint_sha256(mls_model_checkpoint(s->model), s->model_sha256,
                                    mls_tool_progress(), err);
@@ -185,6 +168,7 @@ static int run(int argc, char **argv)
         {"--batch", 0, MLS_OPT_SIZE, &job.batch, 1, 1 << 16},
         {"--rate", 0, MLS_OPT_REAL, &job.rate, 1e-6, 1},
         {"--inputs", 0, MLS_OPT_TEXT, &a.inputs, 0, 0},
+        {"--repair", 0, MLS_OPT_REAL, &job.repair, 0, 1},
         {"--damping", 0, MLS_OPT_REAL, &job.damping, 1e-6, 1e6},
         MLS_THREADS_OPTION(&a.threads),
         {"--format", 0, MLS_OPT_FORMAT, &a.format, 0, 0},

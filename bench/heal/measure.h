@@ -1,0 +1,26 @@
+/* Settings healed and measured: KL of each one's healed form on another text. */
+#ifndef MLS_HEAL_MEASURE_H
+#define MLS_HEAL_MEASURE_H
+
+#include <stddef.h>
+
+#include "bench/evaluate/evaluate.h"
+#include "bench/heal/heal.h"
+#include "common/base/status.h"
+
+/**
+ * Heal every scheme in a folder of its own below `base`, named by the scheme, the steps
+ * and the text; a folder that is there is taken as it is, so that the same call goes on
+ * after a stop. Then measure all of them in one pass over `test`.
+ *
+ * @param like      everything but scheme and folder
+ * @param scheme    (n)
+ * @param[out] out  a variant each, in order; release with mls_evaluation_free()
+ * @return MLS_OK, or what mls_heal_run() and mls_evaluate() say
+ */
+mls_status mls_heal_measure(mls_evaluation *out, const mls_heal_job *like,
+                            const char *base, const mls_scheme *scheme, size_t n,
+                            const mls_corpus *test, const mls_evaluate_options *how,
+                            mls_err *err);
+
+#endif
