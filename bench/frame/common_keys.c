@@ -5,8 +5,20 @@
 
 #include "analysis/frequency/select_rules.h"
 
-const char mls_method_common_keys[] =
-    "layers=LIST bits=N quant=FORMAT kquant=FORMAT vquant=FORMAT rquant=FORMAT";
+const mls_key mls_common_key_table[] = {
+    {.name = "layers",
+     .type = MLS_KEY_TEXT,
+     .hint = "LIST",
+     .help = "layers that are converted"},
+    {.name = "bits", .hint = "N", .help = "N < 16: quant=intN/64+128"},
+    {.name = "quant",
+     .type = MLS_KEY_TEXT,
+     .hint = "FORMAT",
+     .help = "of everything that is cached"},
+    {.name = "kquant", .type = MLS_KEY_TEXT, .hint = "FORMAT", .help = "of keys"},
+    {.name = "vquant", .type = MLS_KEY_TEXT, .hint = "FORMAT", .help = "of values"},
+    {.name = "rquant", .type = MLS_KEY_TEXT, .hint = "FORMAT", .help = "of rope keys"},
+    MLS_KEYS_END};
 
 /* The quantizer of `key`; otherwise *q stays as it is. */
 static mls_status read_quant(mls_quant *q, const mls_setting *s, const char *key,
@@ -49,27 +61,16 @@ mls_status mls_common_keys_read(mls_common_keys *k, const mls_config *config,
     return read_quant(&k->rope_key, s, "rquant", err);
 }
 
-mls_status mls_common_rope(const mls_setting *s, mls_err *err)
+mls_status mls_common_rope(const char *method, const char *rule, mls_err *err)
 {
-    const char *name = mls_setting_get(s, "rope");
-    const mls_rule *rule;
+    const mls_rule *found;
     mls_status st;
 
-    if (name && strcmp(name, "file:") == 0)
+    if (strcmp(rule, "file:") == 0)
         return mls_fail(err, MLS_E_ARG, "%s: rope: file: is followed by a name",
-                        s->method);
-    if (!name || strncmp(name, "file:", 5) == 0)
+                        method);
+    if (strncmp(rule, "file:", 5) == 0)
         return MLS_OK;
-    st = mls_rule_find(&rule, name, err);
-    return st ? mls_fail_in(err, st, "%s: rope", s->method) : MLS_OK;
-}
-
-mls_status mls_at_most(const mls_setting *s, const char *key, size_t value, size_t max,
-                       const char *why, mls_err *err)
-{
-    if (value <= max)
-        return MLS_OK;
-    return mls_fail(err, MLS_E_INPUT,
-                    "%s: %s=%zu is more than %zu, %s; the nearest possible is %zu",
-                    s->method, key, value, max, why, max);
+    st = mls_rule_find(&found, rule, err);
+    return st ? mls_fail_in(err, st, "%s: rope", method) : MLS_OK;
 }

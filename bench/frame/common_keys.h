@@ -19,7 +19,7 @@
 
 #include "analysis/latent/size.h"
 #include "analysis/quant/quantizer.h"
-#include "bench/setting/setting.h"
+#include "bench/setting/keys.h"
 #include "common/base/status.h"
 #include "datasets/checkpoint/config.h"
 
@@ -36,24 +36,10 @@ typedef struct mls_common_keys {
 mls_status mls_common_keys_read(mls_common_keys *k, const mls_config *config,
                                 const mls_setting *s, mls_err *err);
 
-/** Keys that every method takes besides its own. */
-extern const char mls_method_common_keys[];
+/** Keys that every method takes besides its own; mls_common_keys_read() reads them. */
+extern const mls_key mls_common_key_table[];
 
-/**
- * MLS_E_ARG when `rope` names no rule of select_rules.h and is no file:PATH.
- */
-mls_status mls_common_rope(const mls_setting *s, mls_err *err);
-
-/**
- * MLS_E_INPUT when value > max: "METHOD: KEY=VALUE is more than MAX, WHY; the nearest
- * possible is MAX".
- */
-mls_status mls_at_most(const mls_setting *s, const char *key, size_t value, size_t max,
-                       const char *why, mls_err *err);
-
-static inline size_t mls_least(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
+/** MLS_E_ARG when it names no rule of select_rules.h and is no file:PATH. */
+mls_status mls_common_rope(const char *method, const char *rule, mls_err *err);
 
 #endif

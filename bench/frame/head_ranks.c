@@ -8,61 +8,15 @@
 #include "bench/frame/common_keys.h"
 #include "common/base/checked.h"
 
-static const char *const side_keys[MLS_SIDES] = {"rank_k", "rank_v"};
-
-/* One number for all heads, or G of them; *found tells whether the key is there. */
-static mls_status read_list(size_t *rank, bool *found, const mls_config *config,
-                            const mls_setting *s, const char *key, mls_err *err)
+size_t mls_head_limit(const mls_config *config, const void *params)
 {
-    const size_t most = mls_least(config->D, config->E), G = config->G;
-    const char *p = mls_setting_get(s, key), *text = p;
-    size_t n = 0;
-
-    *found = p != NULL;
-    while (p && n < G) {
-        char *end;
-        const unsigned long value = *p >= '0' && *p <= '9' ? strtoul(p, &end, 10) : 0;
-
-        if (value == 0 || value > MLS_WIDTH_MAX || (*end && *end != ':'))
-            break;
-        rank[n++] = value;
-        p = *end ? end + 1 : NULL;
-        if (!p && n == 1)
-            for (; n < G; n++)
-                rank[n] = rank[0];
-    }
-    if (p || (text && n != G))
-        return mls_fail(
-            err, MLS_E_ARG,
-            "%s: %s is a whole number from 1 to %zu, or one for each of %zu "
-            "KV heads with ':' between them, found \"%s\"",
-            s->method, key, most, G, text);
-    for (size_t g = 0; text && g < G; g++) {
-        const mls_status st =
-            mls_at_most(s, key, rank[g], most, "the dims of a head", err);
-
-        if (st)
-            return st;
-    }
-    return MLS_OK;
+    (void)params;
+    return mls_least(config->D, config->E);
 }
 
-mls_status mls_head_ranks(mls_head_rank *rank, const mls_config *config,
-                          const mls_setting *s, mls_err *err)
+size_t mls_head_half(const mls_config *config, const void *params)
 {
-    const size_t half = (mls_least(config->D, config->E) + 1) / 2;
-    size_t both[MLS_HEADS_MAX];
-    bool found;
-    mls_status st = read_list(both, &found, config, s, "rank", err);
-
-    for (size_t g = 0; !found && g < config->G; g++)
-        both[g] = half;
-    for (size_t i = 0; !st && i < MLS_SIDES; i++) {
-        st = read_list(rank->of[i], &found, config, s, side_keys[i], err);
-        if (!st && !found)
-            memcpy(rank->of[i], both, config->G * sizeof *both);
-    }
-    return st;
+    return (mls_head_limit(config, params) + 1) / 2;
 }
 
 mls_status mls_head_shape(mls_latent_form *f, const mls_config *config, size_t l,

@@ -8,19 +8,27 @@
 #include "common/base/shape.h"
 
 typedef struct mls_head_rank {
+    size_t both[MLS_HEADS_MAX];          /* (G) where keys and values are alike */
     size_t of[MLS_SIDES][MLS_HEADS_MAX]; /* (MLS_SIDES, G) */
 } mls_head_rank;
 
 /**
- * Keys `rank`, or `rank_k` and `rank_v`: numbers cached per token and KV head. A list
- * "24:40:16:8" gives each of the G heads its own. Default: half of D.
- *
- * @param[out] rank  1..min(D, E) each
- * @return MLS_OK, MLS_E_ARG (grammar, another number of heads), or MLS_E_INPUT with the
- *         nearest possible
+ * Rows of a key table: `rank`, or `rank_k` and `rank_v`, numbers cached per token and
+ * KV head, into the mls_head_rank that a struct begins with.
+ * @param why  NULL, or the function that refuses them
  */
-mls_status mls_head_ranks(mls_head_rank *rank, const mls_config *config,
-                          const mls_setting *s, mls_err *err);
+#define MLS_HEAD_KEYS(why)                                                             \
+    MLS_HEAD_KEY("rank", both, .otherwise = mls_head_half, why),                       \
+        MLS_HEAD_KEY("rank_k", of[MLS_KEYS], .like = "rank", why),                     \
+        MLS_HEAD_KEY("rank_v", of[MLS_VALUES], .like = "rank", why)
+#define MLS_HEAD_KEY(word, member, usually, why)                                       \
+    {                                                                                  \
+        word, MLS_KEY_HEADS, offsetof(mls_head_rank, member),                          \
+            .hint = "N:N..", .help = "numbers per KV head, or one for each", usually,  \
+            .limit = mls_head_limit, .what = "the dims of a head", .refuse = (why)     \
+    }
+size_t mls_head_half(const mls_config *config, const void *params);
+size_t mls_head_limit(const mls_config *config, const void *params);
 
 /**
  * The shape of a form with a latent of rank->of[side][g] numbers for each side and

@@ -5,6 +5,7 @@
 #include "bench/frame/method.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 void mls_parsed_free(mls_parsed *p)
 {
@@ -14,6 +15,25 @@ void mls_parsed_free(mls_parsed *p)
     *p = (mls_parsed){0};
 }
 
+bool mls_parsed_all(const mls_parsed *p, const mls_config *config)
+{
+    for (size_t l = 0; l < config->L; l++)
+        if (!p->common.converted[l])
+            return false;
+    return true;
+}
+
+/* Files that say how they are quantized leave nothing to say. */
+static mls_status no_quantizers(const mls_setting *s, mls_err *err)
+{
+    for (const mls_key *k = mls_common_key_table; k->name; k++)
+        if (strcmp(k->name, "layers") != 0 && mls_setting_get(s, k->name))
+            return mls_fail(err, MLS_E_INPUT,
+                            "%s: takes no %s: the quantizers of its files count",
+                            s->method, k->name);
+    return MLS_OK;
+}
+
 mls_status mls_method_parse(mls_parsed *p, const mls_config *config,
                             const mls_setting *s, mls_err *err)
 {
@@ -21,8 +41,7 @@ mls_status mls_method_parse(mls_parsed *p, const mls_config *config,
 
     *p = (mls_parsed){0};
     if ((st = mls_method_find(&p->method, s->method, err)) ||
-        (st =
-             mls_setting_check_keys(s, p->method->keys, mls_method_common_keys, err)) ||
+        (st = mls_keys_check(s, p->method->keys, mls_common_key_table, err)) ||
         (st = mls_common_keys_read(&p->common, config, s, err)))
         return st;
     if (config->mla_kv_lora_rank && p->method != &mls_method_baseline)
@@ -30,11 +49,15 @@ mls_status mls_method_parse(mls_parsed *p, const mls_config *config,
                         "%s: the model (%s) already caches a latent of %zu numbers; "
                         "only baseline applies",
                         p->method->name, config->model_type, config->mla_kv_lora_rank);
+    if (p->method->own_quantizers && (st = no_quantizers(s, err)))
+        return st;
     if (!p->method->params_size)
         return MLS_OK;
     p->params = calloc(1, p->method->params_size);
-    st = p->params ? p->method->read(p->params, config, s, err)
+    st = p->params ? mls_keys_read(p->params, p->method->keys, config, s, err)
                    : mls_fail(err, MLS_E_NOMEM, "no memory for a setting");
+    if (!st && p->method->settle)
+        st = p->method->settle(p, config, err);
     if (st)
         mls_parsed_free(p);
     return st;

@@ -49,13 +49,11 @@ typedef struct mls_parsed {
 } mls_parsed;
 
 typedef struct mls_method {
-    const char *name;   /* "mha2mla", as in a setting */
-    const char *title;  /* "MHA2MLA" */
-    const char *source; /* paper and project file */
-    const char *keys; /* keys it takes, one line: "rope=... chunks=N rank=N svd=..." */
+    const char *name;    /* "mha2mla", as in a setting */
+    const char *title;   /* "MHA2MLA" */
+    const char *source;  /* paper and project file */
+    const mls_key *keys; /* its own, NULL: none */
     const char *formula; /* numbers cached per token and layer: "G d_r + G rank" */
-    const char *by_data; /* "energy alloc=loss": keys, or keys with a word, of settings
-                            whose ranks follow from the data; NULL: there are none */
     bool full_rope;      /* every key keeps all its chunks, whatever is cached */
     bool plain_keys;     /* rope keys of its forms are the model's own keys */
     bool exact;          /* false: a proxy for a method that trains something */
@@ -69,19 +67,17 @@ typedef struct mls_method {
      * ours? `project` is then the class of who serves it. NULL: it has no code that
      * serves.
      */
-    bool (*theirs)(const mls_config *config, const mls_setting *s);
+    bool (*theirs)(const mls_config *config, const mls_parsed *p);
     mls_serve project;
 
-    /** Size of the parameters, zeroed before `read` fills them; 0: it takes no keys. */
-    size_t params_size;
+    size_t params_size; /* of what `keys` are read into */
     /**
-     * Called through mls_method_parse(), which has checked the names of the keys.
-     * MLS_E_INPUT with a sentence when the model cannot take the setting (names the
-     * nearest that it can). What it fills is released by `forget`, also on error.
+     * What the keys mean together, once they are read. MLS_E_INPUT with a sentence when
+     * the model cannot take the setting (names the nearest that it can). What it makes
+     * is released by `forget`, also on error. NULL: nothing to do.
      */
-    mls_status (*read)(void *params, const mls_config *config, const mls_setting *s,
-                       mls_err *err);
-    void (*forget)(void *params); /* before free(); NULL: nothing else to release */
+    mls_status (*settle)(const mls_parsed *p, const mls_config *config, mls_err *err);
+    void (*forget)(void *params); /* before free(); NULL: nothing to release */
 
     /** MLS_E_INPUT when what is cached follows from the data, too; NULL: never. */
     mls_status (*sized)(const mls_config *config, const mls_parsed *p, mls_err *err);
@@ -104,10 +100,10 @@ typedef struct mls_method {
     void (*fit)(const mls_config *config, size_t elements, struct mls_fits *out);
 
     /**
-     * The same for settings of `by_data`, at least one set of them: those with a mean
-     * take it, those with a threshold the one that is found by bisection, at the cost
-     * of one look at every layer; NULL: none aims at a size. model and capture are
-     * given.
+     * The same for settings whose ranks follow from the data, at least one set of
+     * them: those with a mean take it, those with a threshold the one that is found by
+     * bisection, at the cost of one look at every layer; NULL: none aims at a size.
+     * model and capture are given.
      */
     mls_status (*fit_data)(const mls_method_input *in, size_t elements,
                            struct mls_fits *out, mls_err *err);
@@ -176,6 +172,9 @@ bool mls_method_by_data(const mls_setting *s);
 mls_status mls_method_parse(mls_parsed *p, const mls_config *config,
                             const mls_setting *s, mls_err *err);
 void mls_parsed_free(mls_parsed *p); /* {0} is accepted */
+
+/** Does it convert every layer? */
+bool mls_parsed_all(const mls_parsed *p, const mls_config *config);
 
 /** MLS_E_INPUT: "METHOD: WHAT follows from the data; the size needs the weights". */
 mls_status mls_needs_weights(const mls_parsed *p, const char *what, mls_err *err);

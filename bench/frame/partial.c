@@ -34,30 +34,20 @@ void mls_partial_release(void *plan)
     free(p);
 }
 
-mls_status mls_partial_read(mls_partial *p, const mls_config *config,
-                            const mls_setting *s, const char *rule, size_t chunks,
-                            mls_err *err)
-{
-    const char *name = mls_setting_get(s, "rope");
-    const char *scope = mls_setting_get(s, "scope");
-    mls_status st = mls_common_rope(s, err);
+const char *const mls_scope_words[] = {[MLS_SCOPE_HEAD] = "head",
+                                       [MLS_SCOPE_LAYER] = "layer",
+                                       [MLS_SCOPE_GLOBAL] = "global",
+                                       NULL};
 
-    if (!st && scope && (st = mls_scope_parse(&p->scope, scope, err)))
-        mls_fail_in(err, st, "%s: scope", s->method);
-    snprintf(p->rule, sizeof p->rule, "%s", name ? name : rule);
-    if (!st)
-        st = mls_setting_size(s, "chunks", chunks, 0, MLS_DIM_MAX, &p->chunks, err);
-    return st ? st
-              : mls_at_most(s, "chunks", p->chunks, config->D / 2,
-                            "the chunks of a head", err);
+size_t mls_partial_chunks(const mls_config *config, const void *params)
+{
+    (void)params;
+    return config->D / 2;
 }
 
 mls_status mls_partial_prepare(const mls_method_input *in, const mls_parsed *parsed,
                                void **plan, mls_err *err)
 {
-    static const char *const scopes[] = {[MLS_SCOPE_HEAD] = "head",
-                                         [MLS_SCOPE_LAYER] = "layer",
-                                         [MLS_SCOPE_GLOBAL] = "global"};
     const mls_partial *p = parsed->params;
     scope_plan *made;
     mls_status st;
@@ -68,7 +58,7 @@ mls_status mls_partial_prepare(const mls_method_input *in, const mls_parsed *par
         return mls_fail(err, MLS_E_INPUT,
                         "%s: scope=%s spends chunks where the data ask for them: needs "
                         "a capture file",
-                        parsed->method->name, scopes[p->scope]);
+                        parsed->method->name, mls_scope_words[p->scope]);
     made = calloc(1, sizeof *made);
     if (made)
         made->layer = mls_calloc3(in->config->L, 1, 1, sizeof *made->layer);
@@ -78,7 +68,7 @@ mls_status mls_partial_prepare(const mls_method_input *in, const mls_parsed *par
                         in->config->L);
     }
     st = mls_selections_by_rule(made->layer, p->rule, in->config, in->capture,
-                                p->chunks, p->scope, in->pool, NULL, err);
+                                p->chunks, (mls_scope)p->scope, in->pool, NULL, err);
     if (st) {
         free(made->layer);
         free(made);

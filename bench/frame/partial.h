@@ -29,17 +29,42 @@ void mls_partial_dims(const mls_selection *s, size_t g, size_t *rope, size_t *no
 /** What a setting says about rotation and latents: the parameters of these methods. */
 typedef struct mls_partial {
     char rule[MLS_SETTING_WORD]; /* of select_rules.h, or file:PATH (rankfile.h) */
-    mls_scope scope;             /* where `chunks` are counted on average */
+    size_t scope;                /* mls_scope: where `chunks` are counted on average */
     size_t chunks;               /* per KV head */
     size_t joint;                /* numbers of one latent of keys and values; 0: none */
     size_t rank[MLS_SIDES];      /* of a latent of one side of all heads; 0: each head
                                     caches that side as it is */
 } mls_partial;
 
-/** Keys `rope`, `scope` and `chunks`. @param rule, chunks  without the keys */
-mls_status mls_partial_read(mls_partial *p, const mls_config *config,
-                            const mls_setting *s, const char *rule, size_t chunks,
-                            mls_err *err);
+/**
+ * Rows of a key table: `rope`, `chunks` and `scope`, into the mls_partial that a struct
+ * begins with.
+ * @param rule     the rule without a key
+ * @param usually  chunks without a key: a function of the config
+ */
+#define MLS_PARTIAL_KEYS(usual_rule, usually)                                          \
+    {                                                                                  \
+        "rope",                                                                        \
+        MLS_KEY_TEXT,                                                                  \
+        offsetof(mls_partial, rule),                                                   \
+        .hint = "RULE",                                                                \
+        .text = (usual_rule),                                                          \
+        .help = "which chunks keep their rotation"},                                   \
+        {"chunks",                                                                     \
+         MLS_KEY_SIZE,                                                                 \
+         offsetof(mls_partial, chunks),                                                \
+         .hint = "N",                                                                  \
+         .help = "how many, per KV head",                                              \
+         .most = MLS_DIM_MAX,                                                          \
+         .otherwise = (usually),                                                       \
+         .limit = mls_partial_chunks,                                                  \
+         .what = "the chunks of a head"},                                              \
+    {                                                                                  \
+        "scope", MLS_KEY_WORD, offsetof(mls_partial, scope),                           \
+            .words = mls_scope_words, .help = "where so many are kept on average"      \
+    }
+size_t mls_partial_chunks(const mls_config *config, const void *params);
+extern const char *const mls_scope_words[];
 
 /* Members of mls_method. A plan holds the selections of scope=layer and global. */
 mls_status mls_partial_shape(mls_latent_form *f, const mls_config *config,

@@ -196,17 +196,25 @@ done:
 
 /* --- Methods that differ in G, groups and ranks alone --- */
 
+static size_t heads_of(const mls_projection *p, const mls_config *config)
+{
+    return p->heads ? mls_least(p->heads, config->G) : config->G;
+}
+
 size_t mls_projection_groups(const mls_projection *p, const mls_config *config)
 {
-    return (config->G + p->heads - 1) / p->heads;
+    const size_t heads = heads_of(p, config);
+
+    return (config->G + heads - 1) / heads;
 }
 
 static mls_rows group_rows(const mls_projection *p, const mls_config *config,
                            mls_side side, size_t group)
 {
-    const size_t first = group * p->heads, left = config->G - first;
+    const size_t heads = heads_of(p, config);
+    const size_t first = group * heads, left = config->G - first;
 
-    return (mls_rows){side, first, mls_least(p->heads, left)};
+    return (mls_rows){side, first, mls_least(heads, left)};
 }
 
 static size_t most_of_group(const mls_projection *p, const mls_config *config,
@@ -226,40 +234,28 @@ size_t mls_projection_most(const mls_projection *p, const mls_config *config)
     return sum;
 }
 
-/* Keys rank, rank_k and rank_v, each 1..most. */
-static mls_status read_ranks(size_t *rank, const mls_setting *s, size_t otherwise,
-                             size_t most, const char *why, mls_err *err)
+size_t mls_projection_limit(const mls_config *config, const void *params)
 {
-    static const char *const keys[MLS_SIDES] = {"rank_k", "rank_v"};
-    size_t both;
-    mls_status st =
-        mls_setting_size(s, "rank", otherwise, 1, MLS_WIDTH_MAX, &both, err);
-
-    if (!st)
-        st = mls_at_most(s, "rank", both, most, why, err);
-    for (size_t i = 0; !st && i < MLS_SIDES; i++) {
-        st = mls_setting_size(s, keys[i], both, 1, MLS_WIDTH_MAX, &rank[i], err);
-        if (!st)
-            st = mls_at_most(s, keys[i], rank[i], most, why, err);
-    }
-    return st;
+    return mls_projection_most(params, config);
 }
 
-mls_status mls_projection_ranks(mls_projection *p, const mls_config *config,
-                                const mls_setting *s, mls_err *err)
+size_t mls_projection_half(const mls_config *config, const void *params)
 {
-    const size_t most = mls_projection_most(p, config);
-    const size_t least = mls_projection_groups(p, config);
-    mls_status st = read_ranks(p->rank, s, mls_least(config->G * config->D / 2, most),
-                               most, "the rank of a layer's keys or values", err);
+    return mls_least(config->G * config->D / 2, mls_projection_most(params, config));
+}
 
-    for (size_t i = 0; !st && i < MLS_SIDES; i++)
+mls_status mls_projection_settle(const mls_projection *p, const mls_config *config,
+                                 const char *method, mls_err *err)
+{
+    const size_t least = mls_projection_groups(p, config);
+
+    for (size_t i = 0; i < MLS_SIDES; i++)
         if (p->rank[i] < least)
-            st = mls_fail(err, MLS_E_INPUT,
-                          "%s: %zu numbers cannot serve %zu groups of heads; the "
-                          "nearest possible rank is %zu",
-                          s->method, p->rank[i], least, least);
-    return st;
+            return mls_fail(err, MLS_E_INPUT,
+                            "%s: %zu numbers cannot serve %zu groups of heads; the "
+                            "nearest possible rank is %zu",
+                            method, p->rank[i], least, least);
+    return MLS_OK;
 }
 
 /* Spread one side's rank evenly over its groups, by size: out (groups). */
@@ -308,14 +304,6 @@ mls_status mls_projection_shape(mls_latent_form *f, const mls_config *config,
         }
     }
     return st;
-}
-
-mls_status mls_projection_prepare(const mls_method_input *in, const mls_parsed *parsed,
-                                  void **plan, mls_err *err)
-{
-    const mls_projection *p = parsed->params;
-
-    return p->rule ? mls_rank_plan_make(plan, parsed, in, p->rule, p, err) : MLS_OK;
 }
 
 mls_status mls_project_pca(mls_latent_form *f, const mls_metric *metric, size_t at,

@@ -118,10 +118,10 @@ typedef mls_status mls_rank_rule(struct mls_rank_plan *plan,
  */
 typedef struct mls_projection {
     mls_metric metric;
-    size_t heads;           /* of a group, 1..G */
+    size_t heads;           /* of a group; 0: all */
+    size_t both;            /* of keys and of values each, where they are alike */
     size_t rank[MLS_SIDES]; /* numbers of keys and of values, spread over the groups */
-    bool by_data;           /* they differ from layer to layer and are a mean */
-    mls_rank_rule *rule;    /* by what, where the spectra of all layers tell; or NULL */
+    size_t by_data;         /* not 0: they differ from layer to layer and are a mean */
 } mls_projection;
 
 /** How many groups the heads of one side make: ceil(G / heads). */
@@ -130,12 +130,37 @@ size_t mls_projection_groups(const mls_projection *p, const mls_config *config);
 size_t mls_projection_most(const mls_projection *p, const mls_config *config);
 
 /**
- * Keys `rank`, or `rank_k` and `rank_v`: numbers cached per token and layer for keys
- * and for values. Default: half of G D. heads is read.
- * @return MLS_OK, MLS_E_ARG, or MLS_E_INPUT with the nearest possible
+ * Rows of a key table: `rank`, or `rank_k` and `rank_v`, numbers cached per token and
+ * layer for keys and for values, into the mls_projection that a struct begins with.
+ * @param why  NULL, or the function that refuses them
  */
-mls_status mls_projection_ranks(mls_projection *p, const mls_config *config,
-                                const mls_setting *s, mls_err *err);
+#define MLS_PROJECTION_KEYS(why)                                                       \
+    {"rank",                                                                           \
+     MLS_KEY_SIZE,                                                                     \
+     offsetof(mls_projection, both),                                                   \
+     .hint = "N",                                                                      \
+     .help = "numbers for keys and as many for values, per layer",                     \
+     .least = 1,                                                                       \
+     .most = MLS_WIDTH_MAX,                                                            \
+     .otherwise = mls_projection_half,                                                 \
+     .limit = mls_projection_limit,                                                    \
+     .what = "the rank of a layer's keys or values",                                   \
+     .refuse = (why)},                                                                 \
+        MLS_PROJECTION_SIDE("rank_k", MLS_KEYS, why),                                  \
+        MLS_PROJECTION_SIDE("rank_v", MLS_VALUES, why)
+#define MLS_PROJECTION_SIDE(word, side, why)                                           \
+    {                                                                                  \
+        word, MLS_KEY_SIZE, offsetof(mls_projection, rank[side]),                      \
+            .hint = "N", .help = "one side by itself", .least = 1,                     \
+            .most = MLS_WIDTH_MAX, .like = "rank", .limit = mls_projection_limit,      \
+            .what = "the rank of a layer's keys or values", .refuse = (why)            \
+    }
+size_t mls_projection_half(const mls_config *config, const void *params);
+size_t mls_projection_limit(const mls_config *config, const void *params);
+
+/** Every group has a number at least; MLS_E_INPUT with the nearest possible. */
+mls_status mls_projection_settle(const mls_projection *p, const mls_config *config,
+                                 const char *method, mls_err *err);
 
 /* Members of mls_method; plans are mls_rank_plan. */
 mls_status mls_projection_sized(const mls_config *config, const mls_parsed *p,
@@ -143,8 +168,6 @@ mls_status mls_projection_sized(const mls_config *config, const mls_parsed *p,
 mls_status mls_projection_shape(mls_latent_form *f, const mls_config *config,
                                 const mls_parsed *p, const void *plan, size_t l,
                                 mls_err *err);
-mls_status mls_projection_prepare(const mls_method_input *in, const mls_parsed *p,
-                                  void **plan, mls_err *err);
 mls_status mls_projection_build(const mls_method_input *in, const mls_parsed *p,
                                 const void *plan, const mls_layer *layer,
                                 const mls_layer_stats *stats, mls_latent_form *f,

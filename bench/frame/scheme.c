@@ -68,11 +68,14 @@ mls_status mls_scheme_uniform(mls_scheme *s, const mls_setting *setting, size_t 
 static mls_serve project_of(const mls_setting *s, const mls_config *config)
 {
     const mls_method *method;
+    mls_parsed p = {0};
+    bool theirs;
 
-    return !mls_method_find(&method, s->method, NULL) && method->theirs &&
-                   method->theirs(config, s)
-               ? method->project
-               : MLS_SERVE_OWN_KERNEL;
+    if (mls_method_find(&method, s->method, NULL) || !method->theirs)
+        return MLS_SERVE_OWN_KERNEL;
+    theirs = !mls_method_parse(&p, config, s, NULL) && method->theirs(config, &p);
+    mls_parsed_free(&p);
+    return theirs ? method->project : MLS_SERVE_OWN_KERNEL;
 }
 
 mls_serve mls_setting_serve(const mls_setting *s, const mls_config *config,

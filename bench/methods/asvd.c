@@ -6,29 +6,33 @@
 #include "bench/frame/method.h"
 #include "bench/frame/project.h"
 
-static mls_status read_params(void *params, const mls_config *c, const mls_setting *s,
-                              mls_err *err)
-{
-    mls_projection *p = params;
-    mls_status st;
+static const mls_key keys[] = {
+    {"alpha", MLS_KEY_REAL, offsetof(mls_projection, metric.power), .hint = "X",
+     .help = "power of mean|x|", .usual = 0.5, .least = 0, .most = 4},
+    MLS_PROJECTION_KEYS(NULL),
+    MLS_KEYS_END};
 
-    *p = (mls_projection){.metric.kind = MLS_METRIC_DIAGONAL, .heads = c->G};
-    st = mls_setting_real(s, "alpha", 0.5, 0.0, 4.0, &p->metric.power, err);
-    return st ? st : mls_projection_ranks(p, c, s, err);
+static mls_status settle(const mls_parsed *parsed, const mls_config *c, mls_err *err)
+{
+    mls_projection *p = parsed->params;
+    const char *method = parsed->method->name;
+
+    p->metric.kind = MLS_METRIC_DIAGONAL;
+    return mls_projection_settle(p, c, method, err);
 }
 
 const mls_method mls_method_asvd = {
     .name = "asvd",
     .title = "ASVD",
     .source = "arXiv 2312.05821; hahnyuan/ASVD4LLM modules/svd_linear.py",
-    .keys = "rank=N rank_k=N rank_v=N alpha=X",
+    .keys = keys,
     .formula = "rank_k + rank_v",
     .full_rope = true,
     .exact = true,
     .identity = true,
     .fits_need_data = true,
     .params_size = sizeof(mls_projection),
-    .read = read_params,
+    .settle = settle,
     .shape = mls_projection_shape,
     .fit = mls_projection_fit,
     .build = mls_projection_build,

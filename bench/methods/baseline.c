@@ -21,7 +21,6 @@ const mls_method mls_method_baseline = {
     .name = "baseline",
     .title = "Unconverted",
     .source = "the model's own cache",
-    .keys = "",
     .formula = "2 G D; native MLA: kv_lora_rank + d_r",
     .full_rope = true,
     .plain_keys = true,

@@ -16,7 +16,6 @@
 #include "bench/frame/method.h"
 #include "bench/frame/project.h"
 
-enum { ALLOC_UNIFORM, ALLOC_GREEDY };
 static const char *const alloc_words[] = {"uniform", "greedy", NULL};
 
 /* Ranks of one side by the greedy rule, `mean` on average, none above `rows`. */
@@ -82,22 +81,32 @@ static mls_status ranks_by_tail(mls_rank_plan *plan, const mls_spectra *spectra,
     return MLS_OK;
 }
 
-static mls_status read_params(void *params, const mls_config *c, const mls_setting *s,
-                              mls_err *err)
+static mls_status prepare(const mls_method_input *in, const mls_parsed *parsed,
+                          void **plan, mls_err *err)
 {
-    mls_projection *p = params;
-    double shrink;
-    size_t alloc;
-    mls_status st;
+    const mls_projection *p = parsed->params;
 
-    if ((st = mls_setting_word(s, "alloc", alloc_words, &alloc, err)) ||
-        (st = mls_setting_real(s, "shrink", 1.0, 0.0, 1e6, &shrink, err)))
-        return st;
-    *p = (mls_projection){.metric = {MLS_METRIC_COVARIANCE, 0, 0.01 * shrink},
-                          .heads = c->G,
-                          .by_data = alloc == ALLOC_GREEDY,
-                          .rule = alloc == ALLOC_GREEDY ? ranks_by_tail : NULL};
-    return mls_projection_ranks(p, c, s, err);
+    return p->by_data ? mls_rank_plan_make(plan, parsed, in, ranks_by_tail, p, err)
+                      : MLS_OK;
+}
+
+static const mls_key keys[] = {
+    {"alloc", MLS_KEY_WORD, offsetof(mls_projection, by_data), .words = alloc_words,
+     .help = "ranks per layer by the remaining tail", .open = "greedy"},
+    {"shrink", MLS_KEY_REAL, offsetof(mls_projection, metric.shrink), .hint = "X",
+     .help = "percent of the mean diagonal added to the covariance", .usual = 1,
+     .least = 0, .most = 1e6},
+    MLS_PROJECTION_KEYS(NULL),
+    MLS_KEYS_END};
+
+static mls_status settle(const mls_parsed *parsed, const mls_config *c, mls_err *err)
+{
+    mls_projection *p = parsed->params;
+    const char *method = parsed->method->name;
+
+    p->metric.kind = MLS_METRIC_COVARIANCE;
+    p->metric.shrink *= 0.01;
+    return mls_projection_settle(p, c, method, err);
 }
 
 static mls_status fit_data(const mls_method_input *in, size_t elements, mls_fits *out,
@@ -116,20 +125,19 @@ const mls_method mls_method_care = {
     .name = "care",
     .title = "CARE",
     .source = "the CARE project at c3c2126: shrunk covariance, greedy ranks",
-    .keys = "rank=N rank_k=N rank_v=N alloc=uniform|greedy shrink=X",
+    .keys = keys,
     .formula = "rank_k + rank_v",
-    .by_data = "alloc=greedy",
     .full_rope = true,
     .exact = false,
     .identity = true,
     .fits_need_data = true,
     .params_size = sizeof(mls_projection),
-    .read = read_params,
+    .settle = settle,
     .sized = mls_projection_sized,
     .shape = mls_projection_shape,
     .fit = mls_projection_fit,
     .fit_data = fit_data,
-    .prepare = mls_projection_prepare,
+    .prepare = prepare,
     .release = mls_rank_plan_free,
     .build = mls_projection_build,
 };

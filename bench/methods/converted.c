@@ -30,18 +30,6 @@ typedef struct {
     int share[MLS_LAYERS_MAX];
 } reading;
 
-static mls_status no_quantizers(const mls_setting *s, mls_err *err)
-{
-    static const char *const keys[] = {"bits", "quant", "kquant", "vquant", "rquant"};
-
-    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
-        if (mls_setting_get(s, keys[i]))
-            return mls_fail(err, MLS_E_INPUT,
-                            "converted: takes no %s: the quantizers of its files count",
-                            keys[i]);
-    return MLS_OK;
-}
-
 static void forget(void *params)
 {
     folder *d = params;
@@ -91,17 +79,18 @@ static mls_status open_checkpoint(folder *d, const char *path, const mls_config 
     return mls_converted_mha2mla_chunks(d->chunks, d->checkpoint, &d->how, config, err);
 }
 
-static mls_status read_params(void *params, const mls_config *config,
-                              const mls_setting *s, mls_err *err)
-{
-    const char *path = mls_setting_get(s, "path");
-    folder *d = params;
-    char *json, *layer;
-    mls_status st = no_quantizers(s, err);
+static const mls_key keys[] = {{"path", MLS_KEY_TEXT, offsetof(folder, path),
+                                .hint = "FOLDER", .help = "of its files"},
+                               MLS_KEYS_END};
 
-    if (st)
-        return st;
-    if (!path)
+static mls_status settle(const mls_parsed *p, const mls_config *config, mls_err *err)
+{
+    folder *d = p->params;
+    const char *path = d->path;
+    char *json, *layer;
+    mls_status st = MLS_OK;
+
+    if (!path[0])
         return mls_fail(err, MLS_E_ARG, "converted: path=FOLDER is missing");
     json = mls_path_join(path, "config.json");
     layer = mls_path_join(path, "layer-00000.safetensors");
@@ -116,7 +105,6 @@ static mls_status read_params(void *params, const mls_config *config,
                       path);
     free(json);
     free(layer);
-    snprintf(d->path, sizeof d->path, "%s", path);
     return st;
 }
 
@@ -228,13 +216,13 @@ const mls_method mls_method_converted = {
     .name = "converted",
     .title = "converted model",
     .source = "a folder of mlascope export, or a checkpoint of TransMLA or MHA2MLA",
-    .keys = "path=FOLDER",
+    .keys = keys,
     .formula = "what its files hold",
     .exact = true,
     .identity = false,
     .own_quantizers = true,
     .params_size = sizeof(folder),
-    .read = read_params,
+    .settle = settle,
     .forget = forget,
     .shape = shape,
     .prepare = prepare,

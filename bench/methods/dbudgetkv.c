@@ -32,26 +32,31 @@ typedef struct plan {
     double budget[MLS_LAYERS_MAX];
 } plan;
 
-static mls_status read_params(void *params_, const mls_config *c, const mls_setting *s,
-                              mls_err *err)
+static const char *no_budget(const void *v)
 {
-    params *p = params_;
-    mls_status st;
+    const params *p = v;
 
-    (void)c;
-    if ((st = mls_setting_word(s, "rule", rule_words, &p->rule, err)) ||
-        (st = mls_setting_real(s, "budget", 0.5, 0.001, 1.0, &p->budget, err)) ||
-        (st = mls_setting_real(s, "threshold", 0.01, 0.0, 1.0, &p->threshold, err)))
-        return st;
-    if (p->rule == RULE_NORM && mls_setting_get(s, "budget"))
-        return mls_fail(err, MLS_E_INPUT,
-                        "%s: rule=norm-unverified finds the budget by threshold",
-                        s->method);
-    if (p->rule == RULE_FIXED && mls_setting_get(s, "threshold"))
-        return mls_fail(err, MLS_E_INPUT,
-                        "%s: threshold belongs to rule=norm-unverified", s->method);
-    return MLS_OK;
+    return p->rule == RULE_NORM ? "rule=norm-unverified finds the budget by threshold"
+                                : NULL;
 }
+
+static const char *no_threshold(const void *v)
+{
+    const params *p = v;
+
+    return p->rule == RULE_FIXED ? "threshold belongs to rule=norm-unverified" : NULL;
+}
+
+static const mls_key keys[] = {
+    {"rule", MLS_KEY_WORD, offsetof(params, rule), .words = rule_words,
+     .help = "budget per layer from attention", .open = "norm-unverified"},
+    {"budget", MLS_KEY_REAL, offsetof(params, budget), .hint = "SHARE",
+     .help = "tokens kept, first 4 and newest", .usual = 0.5, .least = 0.001, .most = 1,
+     .refuse = no_budget},
+    {"threshold", MLS_KEY_REAL, offsetof(params, threshold), .hint = "X",
+     .help = "what may be lost of the norm", .usual = 0.01, .least = 0, .most = 1,
+     .refuse = no_threshold},
+    MLS_KEYS_END};
 
 static mls_status sized(const mls_config *c, const mls_parsed *parsed, mls_err *err)
 {
@@ -188,15 +193,13 @@ const mls_method mls_method_dbudgetkv = {
     .name = "dbudgetkv",
     .title = "DBudgetKV",
     .source = "arXiv 2502.16886 (not readable: metric and threshold unverified)",
-    .keys = "budget=SHARE rule=fixed|norm-unverified threshold=X",
+    .keys = keys,
     .formula = "2 G D, of a share of the tokens",
-    .by_data = "rule=norm-unverified",
     .full_rope = true,
     .plain_keys = true,
     .exact = false,
     .identity = true,
     .params_size = sizeof(params),
-    .read = read_params,
     .sized = sized,
     .shape = shape,
     .fit = fit,

@@ -19,25 +19,23 @@
 #include "common/base/checked.h"
 
 typedef struct params {
-    double energy; /* 0: ranks are given */
     mls_head_rank rank;
+    double energy; /* 0: ranks are given */
 } params;
 
-static mls_status read_params(void *params_, const mls_config *c, const mls_setting *s,
-                              mls_err *err)
+static const char *no_rank(const void *v)
 {
-    params *p = params_;
-    mls_status st = mls_setting_real(s, "energy", 0.0, 0.0, 1.0, &p->energy, err);
+    const params *p = v;
 
-    if (st)
-        return st;
-    if (p->energy > 0.0 &&
-        (mls_setting_get(s, "rank") || mls_setting_get(s, "rank_k") ||
-         mls_setting_get(s, "rank_v")))
-        return mls_fail(err, MLS_E_INPUT, "%s: energy chooses the ranks and takes none",
-                        s->method);
-    return mls_head_ranks(&p->rank, c, s, err);
+    return p->energy > 0.0 ? "energy chooses the ranks and takes none" : NULL;
 }
+
+static const mls_key keys[] = {{"energy", MLS_KEY_REAL, offsetof(params, energy),
+                                .hint = "SHARE",
+                                .help = "ranks by the share of singular values",
+                                .usual = 0, .least = 0, .most = 1, .open = ""},
+                               MLS_HEAD_KEYS(no_rank),
+                               MLS_KEYS_END};
 
 static mls_status sized(const mls_config *c, const mls_parsed *parsed, mls_err *err)
 {
@@ -252,15 +250,13 @@ const mls_method mls_method_eigen = {
     .name = "eigen",
     .title = "Eigen Attention",
     .source = "arXiv 2408.05646; UtkarshSaxena1/EigenAttn, the LLaMA path",
-    .keys = "rank=N rank_k=N:N.. rank_v=N:N.. energy=SHARE",
+    .keys = keys,
     .formula = "G rank_k + G rank_v",
-    .by_data = "energy",
     .full_rope = true,
     .exact = true,
     .identity = true,
     .fits_need_data = true,
     .params_size = sizeof(params),
-    .read = read_params,
     .sized = sized,
     .shape = shape,
     .fit = fit,

@@ -3,8 +3,6 @@
  * J-LRD factorizes the other keys and the values together, S-LRD apart. The project
  * works on MHA; with GQA a chunk is kept per KV head.
  */
-#include <string.h>
-
 #include "bench/frame/common_keys.h"
 #include "bench/frame/fit.h"
 #include "bench/frame/method.h"
@@ -13,47 +11,98 @@
 enum { SVD_JOINT, SVD_SPLIT };
 static const char *const svd_words[] = {"joint", "split", NULL};
 
-static mls_status read_params(void *params, const mls_config *c, const mls_setting *s,
-                              mls_err *err)
-{
-    const size_t C = c->D / 2, GD = c->G * c->D;
-    mls_partial *p = params;
+typedef struct params {
+    mls_partial partial;
     size_t svd;
-    mls_status st;
+} params;
 
-    if ((st = mls_partial_read(p, c, s, "ropelite-l1", C * 3 / 16 ? C * 3 / 16 : 1,
-                               err)) ||
-        (st = mls_setting_word(s, "svd", svd_words, &svd, err)))
-        return st;
+static const char *no_joint(const void *v)
+{
+    const params *p = v;
 
-    const size_t nope = GD - 2 * p->chunks * c->G;
-    const size_t max = mls_least(nope + GD, c->E);
-    const size_t max_k = mls_least(nope, c->E), max_v = mls_least(GD, c->E);
-    if (svd == SVD_JOINT) {
-        if (mls_setting_get(s, "rank_k") || mls_setting_get(s, "rank_v"))
-            return mls_fail(err, MLS_E_INPUT,
-                            "%s: rank_k and rank_v belong to svd=split; svd=joint "
-                            "takes rank",
-                            s->method);
-        if ((st = mls_setting_size(s, "rank", mls_least(GD / 2, max), 1, MLS_WIDTH_MAX,
-                                   &p->joint, err)))
-            return st;
-        return mls_at_most(s, "rank", p->joint, max, "the rank of [K without RoPE; V]",
-                           err);
-    }
-    if (mls_setting_get(s, "rank"))
-        return mls_fail(err, MLS_E_INPUT,
-                        "%s: rank belongs to svd=joint; svd=split takes rank_k and "
-                        "rank_v",
-                        s->method);
-    if ((st = mls_setting_size(s, "rank_k", mls_least(GD / 4, max_k), nope ? 1 : 0,
-                               MLS_WIDTH_MAX, &p->rank[MLS_KEYS], err)) ||
-        (st = mls_at_most(s, "rank_k", p->rank[MLS_KEYS], max_k,
-                          "the rank of K without RoPE", err)) ||
-        (st = mls_setting_size(s, "rank_v", mls_least(GD / 4, max_v), 1, MLS_WIDTH_MAX,
-                               &p->rank[MLS_VALUES], err)))
-        return st;
-    return mls_at_most(s, "rank_v", p->rank[MLS_VALUES], max_v, "the rank of V", err);
+    return p->svd == SVD_SPLIT
+               ? "rank belongs to svd=joint; svd=split takes rank_k and rank_v"
+               : NULL;
+}
+
+static const char *no_split(const void *v)
+{
+    const params *p = v;
+
+    return p->svd == SVD_JOINT
+               ? "rank_k and rank_v belong to svd=split; svd=joint takes rank"
+               : NULL;
+}
+
+static size_t chunks(const mls_config *c, const void *v)
+{
+    (void)v;
+    return c->D / 2 * 3 / 16 ? c->D / 2 * 3 / 16 : 1;
+}
+
+static size_t nope(const mls_config *c, const void *v)
+{
+    const params *p = v;
+
+    return c->G * (c->D - 2 * p->partial.chunks);
+}
+
+static size_t joint_limit(const mls_config *c, const void *v)
+{
+    return mls_least(nope(c, v) + c->G * c->D, c->E);
+}
+
+static size_t key_limit(const mls_config *c, const void *v)
+{
+    return mls_least(nope(c, v), c->E);
+}
+
+static size_t value_limit(const mls_config *c, const void *v)
+{
+    (void)v;
+    return mls_least(c->G * c->D, c->E);
+}
+
+static size_t joint_half(const mls_config *c, const void *v)
+{
+    return mls_least(c->G * c->D / 2, joint_limit(c, v));
+}
+
+static size_t key_quarter(const mls_config *c, const void *v)
+{
+    return mls_least(c->G * c->D / 4, key_limit(c, v));
+}
+
+static size_t value_quarter(const mls_config *c, const void *v)
+{
+    return mls_least(c->G * c->D / 4, value_limit(c, v));
+}
+
+static const mls_key keys[] = {
+    MLS_PARTIAL_KEYS("ropelite-l1", chunks),
+    {"svd", MLS_KEY_WORD, offsetof(params, svd), .words = svd_words,
+     .help = "keys and values together, or apart"},
+    {"rank", MLS_KEY_SIZE, offsetof(params, partial.joint), .hint = "N",
+     .help = "kv_dim of the layer", .least = 1, .most = MLS_WIDTH_MAX,
+     .otherwise = joint_half, .limit = joint_limit,
+     .what = "the rank of [K without RoPE; V]", .refuse = no_joint},
+    {"rank_k", MLS_KEY_SIZE, offsetof(params, partial.rank[MLS_KEYS]), .hint = "N",
+     .help = "of the layer, svd=split", .least = 1, .most = MLS_WIDTH_MAX,
+     .otherwise = key_quarter, .limit = key_limit, .what = "the rank of K without RoPE",
+     .refuse = no_split},
+    {"rank_v", MLS_KEY_SIZE, offsetof(params, partial.rank[MLS_VALUES]), .hint = "N",
+     .help = "of the layer, svd=split", .least = 1, .most = MLS_WIDTH_MAX,
+     .otherwise = value_quarter, .limit = value_limit, .what = "the rank of V",
+     .refuse = no_split},
+    MLS_KEYS_END};
+
+static mls_status settle(const mls_parsed *parsed, const mls_config *c, mls_err *err)
+{
+    params *p = parsed->params;
+    const char *method = parsed->method->name;
+
+    (void)c;
+    return mls_common_rope(method, p->partial.rule, err);
 }
 
 /* The README keeps 12 of 64 chunks; other splits of the same bytes follow. */
@@ -68,29 +117,27 @@ static void fit(const mls_config *c, size_t elements, mls_fits *out)
 }
 
 /* Its code needs as many KV heads as query heads, and has no S-LRD (svd=split). */
-static bool theirs(const mls_config *c, const mls_setting *s)
+static bool theirs(const mls_config *c, const mls_parsed *parsed)
 {
-    const char *scope = mls_setting_get(s, "scope"), *svd = mls_setting_get(s, "svd");
+    const params *p = parsed->params;
 
-    return c->G == c->H && !c->qk_norm && !mls_setting_get(s, "layers") &&
-           (!scope || strcmp(scope, "head") == 0) &&
-           (!svd || strcmp(svd, "joint") == 0);
+    return c->G == c->H && !c->qk_norm && mls_parsed_all(parsed, c) &&
+           p->partial.scope == MLS_SCOPE_HEAD && p->svd == SVD_JOINT;
 }
 
 const mls_method mls_method_elitekv = {
     .name = "elitekv",
     .title = "EliteKV",
     .source = "arXiv 2503.01586; CiaranZhou/EliteKV convert/convert.py",
-    .keys = "rope=RULE chunks=N scope=head|layer|global rank=N svd=joint|split "
-            "rank_k=N rank_v=N",
+    .keys = keys,
     .formula = "G d_r + rank; svd=split: G d_r + rank_k + rank_v",
     .exact = true,
     .identity = true,
     .fits_need_data = true,
     .theirs = theirs,
     .project = MLS_SERVE_ELITEKV,
-    .params_size = sizeof(mls_partial),
-    .read = read_params,
+    .params_size = sizeof(params),
+    .settle = settle,
     .shape = mls_partial_shape,
     .fit = fit,
     .prepare = mls_partial_prepare,

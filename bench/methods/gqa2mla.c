@@ -49,7 +49,6 @@ const mls_method mls_method_gqa2mla = {
     .name = "gqa2mla",
     .title = "GQA as MLA",
     .source = "TransMLA, arXiv 2502.07864, section on the equivalence of GQA and MLA",
-    .keys = "",
     .formula = "G D + G D",
     .full_rope = true,
     .exact = true,

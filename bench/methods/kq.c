@@ -14,7 +14,6 @@
  * rope key for all heads (bench/methods/kq_shared.c).
  */
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,26 +29,110 @@ enum { WEIGHT_OUTPUT, WEIGHT_QUERY };
 static const char *const weight_words[] = {"output", "query", NULL};
 
 typedef struct params {
+    char rope[MLS_SETTING_WORD]; /* after, shared, or the rule that chooses chunks */
     bool after;                  /* rope=after: all keys rotated after reading */
     bool shared;                 /* rope=shared: one rope key for all heads */
-    char rule[MLS_SETTING_WORD]; /* else the rule that chooses chunks */
     size_t chunks, rank, weight;
     size_t rope_dim, fold; /* of the shared rope key */
     double balance;
 } params;
 
-/* rope_dim = D / collapse; folds of at least as many chunks as collapse. */
-static mls_status read_shared(params *p, const mls_config *c, const mls_setting *s,
-                              mls_err *err)
+static const char *no_chunks(const void *v)
 {
-    const size_t C = c->D / 2;
-    mls_status st = mls_setting_size(s, "rope_dim", c->D < 128 ? c->D / 2 : 64, 2,
-                                     MLS_DIM_MAX, &p->rope_dim, err);
+    const params *p = v;
 
-    if (!st)
-        st = mls_at_most(s, "rope_dim", p->rope_dim, c->D, "the head dimension", err);
-    if (st)
-        return st;
+    return strcmp(p->rope, "after") == 0    ? "rope=after takes no chunks"
+           : strcmp(p->rope, "shared") == 0 ? "rope=shared takes no chunks"
+                                            : NULL;
+}
+
+static const char *not_shared(const void *v)
+{
+    const params *p = v;
+
+    return strcmp(p->rope, "shared") == 0
+               ? NULL
+               : "rope_dim and freqfold belong to rope=shared";
+}
+
+static size_t usual_chunks(const mls_config *c, const void *v)
+{
+    (void)v;
+    return c->D / 2 < 8 ? 1 : c->D / 16;
+}
+
+static size_t usual_dims(const mls_config *c, const void *v)
+{
+    (void)v;
+    return c->D < 128 ? c->D / 2 : 64;
+}
+
+static size_t dims(const mls_config *c, const void *v)
+{
+    (void)v;
+    return c->D;
+}
+
+/* Folds of at least as many chunks as rope_dim collapses. */
+static size_t usual_fold(const mls_config *c, const void *v)
+{
+    const params *p = v;
+    const size_t collapse = c->D / p->rope_dim;
+
+    return collapse && collapse < 4 && c->D / 2 % 4 == 0 && 4 % collapse == 0
+               ? 4
+               : collapse;
+}
+
+static size_t rows(const mls_config *c, const void *v)
+{
+    const params *p = v;
+    const size_t all = 2 * c->G * c->D - 2 * p->chunks * c->G - p->rope_dim;
+
+    return mls_least(all, c->E + (c->qkv_bias ? 1 : 0));
+}
+
+static size_t half(const mls_config *c, const void *v)
+{
+    return mls_least(c->G * c->D / 2, rows(c, v));
+}
+
+static const mls_key keys[] = {
+    {"rope", MLS_KEY_TEXT, offsetof(params, rope), .hint = "after|shared|RULE",
+     .text = "after",
+     .help = "when keys are rotated, or which chunks keep their rotation"},
+    {"chunks", MLS_KEY_SIZE, offsetof(params, chunks), .hint = "N",
+     .help = "rope=RULE: kept per KV head", .least = 0, .most = MLS_DIM_MAX,
+     .otherwise = usual_chunks, .limit = mls_partial_chunks,
+     .what = "the chunks of a head", .refuse = no_chunks},
+    {"rope_dim", MLS_KEY_SIZE, offsetof(params, rope_dim), .hint = "N",
+     .help = "rope=shared: dims of the rope key", .least = 2, .most = MLS_DIM_MAX,
+     .otherwise = usual_dims, .limit = dims, .what = "the head dimension",
+     .refuse = not_shared},
+    {"freqfold", MLS_KEY_SIZE, offsetof(params, fold), .hint = "N",
+     .help = "rope=shared: chunks that share a frequency", .least = 1,
+     .most = MLS_DIM_MAX, .otherwise = usual_fold, .refuse = not_shared},
+    {"rank", MLS_KEY_SIZE, offsetof(params, rank), .hint = "N",
+     .help = "numbers of the latent", .least = 1, .most = MLS_WIDTH_MAX,
+     .otherwise = half, .limit = rows, .what = "the rank of keys and values"},
+    {"weight", MLS_KEY_WORD, offsetof(params, weight), .words = weight_words,
+     .help = "what errors cost"},
+    {"balance", MLS_KEY_REAL, offsetof(params, balance), .hint = "X",
+     .help = "factor of what errors in values cost", .usual = 1, .least = 1e-6,
+     .most = 1e6},
+    MLS_KEYS_END};
+
+static mls_status settle(const mls_parsed *parsed, const mls_config *c, mls_err *err)
+{
+    params *p = parsed->params;
+    const char *method = parsed->method->name;
+
+    const size_t C = c->D / 2;
+
+    p->after = strcmp(p->rope, "after") == 0;
+    p->shared = strcmp(p->rope, "shared") == 0;
+    if (!p->shared)
+        return MLS_OK;
     if (c->D % p->rope_dim || p->rope_dim % 2 || C % (c->D / p->rope_dim)) {
         size_t near = c->D;
 
@@ -58,56 +141,17 @@ static mls_status read_shared(params *p, const mls_config *c, const mls_setting 
         return mls_fail(err, MLS_E_INPUT,
                         "%s: rope_dim=%zu does not divide the head dimension %zu; the "
                         "nearest possible is %zu",
-                        s->method, p->rope_dim, c->D, near);
+                        method, p->rope_dim, c->D, near);
     }
     const size_t collapse = c->D / p->rope_dim;
-    size_t fold = collapse < 4 && C % 4 == 0 && 4 % collapse == 0 ? 4 : collapse;
 
-    st = mls_setting_size(s, "freqfold", fold, 1, MLS_DIM_MAX, &p->fold, err);
-    if (!st && (p->fold % collapse || C % p->fold))
-        st = mls_fail(err, MLS_E_INPUT,
-                      "%s: freqfold=%zu must be a multiple of %zu and divide %zu; the "
-                      "nearest possible is %zu",
-                      s->method, p->fold, collapse, C, fold);
-    return st;
-}
-
-static mls_status read_params(void *params_, const mls_config *c, const mls_setting *s,
-                              mls_err *err)
-{
-    params *p = params_;
-    const char *rope = mls_setting_get(s, "rope");
-    const size_t C = c->D / 2;
-    mls_status st;
-
-    p->after = !rope || strcmp(rope, "after") == 0;
-    p->shared = rope && strcmp(rope, "shared") == 0;
-    if ((p->after || p->shared) && mls_setting_get(s, "chunks"))
-        return mls_fail(err, MLS_E_INPUT, "%s: rope=%s takes no chunks", s->method,
-                        p->after ? "after" : "shared");
-    if (!p->shared &&
-        (mls_setting_get(s, "rope_dim") || mls_setting_get(s, "freqfold")))
-        return mls_fail(err, MLS_E_INPUT,
-                        "%s: rope_dim and freqfold belong to rope=shared", s->method);
-    if (p->shared && (st = read_shared(p, c, s, err)))
-        return st;
-    if (!p->after && !p->shared) {
-        snprintf(p->rule, sizeof p->rule, "%s", rope);
-        if ((st = mls_setting_size(s, "chunks", C < 8 ? 1 : C / 8, 0, MLS_DIM_MAX,
-                                   &p->chunks, err)) ||
-            (st = mls_at_most(s, "chunks", p->chunks, C, "the chunks of a head", err)))
-            return st;
-    }
-
-    const size_t rows = 2 * c->G * c->D - 2 * p->chunks * c->G - p->rope_dim;
-    const size_t max = mls_least(rows, c->E + (c->qkv_bias ? 1 : 0));
-    if ((st = mls_setting_size(s, "rank", mls_least(c->G * c->D / 2, max), 1,
-                               MLS_WIDTH_MAX, &p->rank, err)) ||
-        (st = mls_at_most(s, "rank", p->rank, max, "the rank of keys and values",
-                          err)) ||
-        (st = mls_setting_word(s, "weight", weight_words, &p->weight, err)))
-        return st;
-    return mls_setting_real(s, "balance", 1.0, 1e-6, 1e6, &p->balance, err);
+    if (p->fold % collapse || C % p->fold)
+        return mls_fail(
+            err, MLS_E_INPUT,
+            "%s: freqfold=%zu must be a multiple of %zu and divide %zu; the "
+            "nearest possible is %zu",
+            method, p->fold, collapse, C, usual_fold(c, p));
+    return MLS_OK;
 }
 
 static mls_kq_shared shared_of(const params *p)
@@ -255,7 +299,7 @@ static mls_status build(const mls_method_input *in, const mls_parsed *parsed,
     } else if (!st) {
         st = p->after || p->shared
                  ? mls_selection_new(&chosen, c->G, c->D / 2, err)
-                 : mls_partial_select(&chosen, parsed->method->name, in, p->rule,
+                 : mls_partial_select(&chosen, parsed->method->name, in, p->rope,
                                       p->chunks, layer, stats, err);
         if (!st)
             st = mls_partial_start(f, c, layer, &chosen, err);
@@ -289,15 +333,14 @@ const mls_method mls_method_kq = {
     .name = "kq",
     .title = "kq (ours)",
     .source = "docs/METHODS.md; KQ-SVD, arXiv 2512.05916, for the query weighting",
-    .keys = "rope=after|shared|RULE chunks=N rope_dim=N freqfold=N rank=N "
-            "weight=output|query balance=X",
+    .keys = keys,
     .formula = "rank; rope=shared: d_r + rank; rope=RULE: G d_r + rank",
     .full_rope = true, /* unless rope=RULE or rope=shared leaves rope keys apart */
     .exact = true,
     .identity = true,
     .fits_need_data = true,
     .params_size = sizeof(params),
-    .read = read_params,
+    .settle = settle,
     .shape = shape,
     .fit = fit,
     .build = build,

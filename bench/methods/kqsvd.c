@@ -20,11 +20,7 @@
 /* Directions weighed below this share of the heaviest count as this: S^-1 in float. */
 static const double weight_floor = 1e-6;
 
-static mls_status read_params(void *params, const mls_config *c, const mls_setting *s,
-                              mls_err *err)
-{
-    return mls_head_ranks(params, c, s, err);
-}
+static const mls_key keys[] = {MLS_HEAD_KEYS(NULL), MLS_KEYS_END};
 
 static mls_status shape(mls_latent_form *f, const mls_config *c, const mls_parsed *p,
                         const void *plan, size_t l, mls_err *err)
@@ -137,14 +133,13 @@ const mls_method mls_method_kqsvd = {
     .name = "kqsvd",
     .title = "KQ-SVD",
     .source = "arXiv 2512.05916, in covariance form; values weighted by W_O",
-    .keys = "rank=N rank_k=N:N.. rank_v=N:N..",
+    .keys = keys,
     .formula = "G rank_k + G rank_v",
     .full_rope = true,
     .exact = true,
     .identity = true,
     .fits_need_data = true,
     .params_size = sizeof(mls_head_rank),
-    .read = read_params,
     .shape = shape,
     .fit = fit,
     .build = build,

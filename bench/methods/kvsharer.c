@@ -37,24 +37,38 @@ typedef struct plan {
     int share[MLS_LAYERS_MAX];
 } plan;
 
-static mls_status read_params(void *params_, const mls_config *c, const mls_setting *s,
-                              mls_err *err)
+static size_t quarter(const mls_config *c, const void *v)
 {
-    params *p = params_;
-    bool may[MLS_LAYERS_MAX];
-    size_t n = 0;
-    mls_status st;
+    (void)v;
+    return c->L / 4;
+}
 
-    if ((st = mls_setting_size(s, "layers_shared", c->L / 4, 0, MLS_LAYERS_MAX,
-                               &p->layers_shared, err)) ||
-        (st = mls_setting_real(s, "gate", 0.5, -1.0, 1.0, &p->gate, err)) ||
-        (st = mls_setting_word(s, "norm", norm_words, &p->norm, err)) ||
-        (st = mls_setting_layers(s, c->L, may, err)))
-        return st;
-    for (size_t l = 0; l < c->L; l++)
-        n += may[l] && l > 0;
-    return mls_at_most(s, "layers_shared", p->layers_shared, n,
-                       "the layers that have an earlier one", err);
+static const mls_key keys[] = {
+    {"layers_shared", MLS_KEY_SIZE, offsetof(params, layers_shared), .hint = "N",
+     .help = "layers that use an earlier one's cache", .least = 0,
+     .most = MLS_LAYERS_MAX, .otherwise = quarter},
+    {"gate", MLS_KEY_REAL, offsetof(params, gate), .hint = "COSINE",
+     .help = "least mean cosine of the last hidden states; 0: no gate", .usual = 0.5,
+     .least = -1, .most = 1},
+    {"norm", MLS_KEY_WORD, offsetof(params, norm), .words = norm_words,
+     .help = "distance of caches"},
+    MLS_KEYS_END};
+
+static mls_status settle(const mls_parsed *parsed, const mls_config *c, mls_err *err)
+{
+    const params *p = parsed->params;
+    const char *method = parsed->method->name;
+
+    size_t n = 0;
+
+    for (size_t l = 1; l < c->L; l++)
+        n += parsed->common.converted[l];
+    if (p->layers_shared <= n)
+        return MLS_OK;
+    return mls_fail(err, MLS_E_INPUT,
+                    "%s: layers_shared=%zu is more than %zu, the layers that have an "
+                    "earlier one; the nearest possible is %zu",
+                    method, p->layers_shared, n, n);
 }
 
 /* When windows differ, the size follows from which layers share. */
@@ -380,7 +394,7 @@ const mls_method mls_method_kvsharer = {
     .name = "kvsharer",
     .title = "KVSharer",
     .source = "arXiv 2410.18517; yangyifei729/KVSharer, test_llama.ipynb",
-    .keys = "layers_shared=N gate=COSINE norm=head|cache",
+    .keys = keys,
     .formula = "2 G D in L - layers_shared layers",
     .full_rope = true,
     .plain_keys = true,
@@ -388,7 +402,7 @@ const mls_method mls_method_kvsharer = {
     .identity = true,
     .fits_need_data = true,
     .params_size = sizeof(params),
-    .read = read_params,
+    .settle = settle,
     .sized = sized,
     .shape = shape,
     .fit = fit,

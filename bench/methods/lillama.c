@@ -30,7 +30,9 @@ static const char *const init_words[] = {"svd", "features", NULL};
 enum { STEP = 256, SMALL_STEP = 8 };
 
 typedef struct params {
-    size_t init;
+    size_t rule, init, skip, step;
+    size_t given; /* one rank for all; 0: a rule */
+    double reduction;
     size_t rank[MLS_LAYERS_MAX]; /* of keys and of values; 0: the layer stays */
 } params;
 
@@ -57,58 +59,100 @@ static void lower(size_t *rank, const bool *may, size_t L, bool from_top, size_t
     }
 }
 
-static mls_status read_params(void *params_, const mls_config *c, const mls_setting *s,
-                              mls_err *err)
+/* The largest rank with r (rows + E) < rows E. */
+static size_t break_even(const mls_config *c)
 {
-    params *p = params_;
-    const size_t rows = c->G * c->D, E = c->E, L = c->L;
-    /* The largest rank with r (rows + E) < rows E. */
-    const size_t break_even = (rows * E - 1) / (rows + E);
-    bool may[MLS_LAYERS_MAX];
-    size_t rule, skip, step, given, n = 0;
-    double reduction;
-    mls_status st;
+    const size_t rows = c->G * c->D;
 
-    if ((st = mls_setting_word(s, "rule", rule_words, &rule, err)) ||
-        (st = mls_setting_word(s, "init", init_words, &p->init, err)) ||
-        (st = mls_setting_size(s, "skip", mls_least(2, L - 1), 0, L - 1, &skip, err)) ||
-        (st = mls_setting_size(s, "step", break_even >= STEP ? STEP : SMALL_STEP, 1,
-                               MLS_WIDTH_MAX, &step, err)) ||
-        (st = mls_setting_real(s, "reduction", 0.2, 0.0, 1.0, &reduction, err)) ||
-        (st = mls_setting_layers(s, L, may, err)) ||
-        (st = mls_setting_size(s, "rank", 0, 1, MLS_WIDTH_MAX, &given, err)))
-        return st;
-    if (given && (mls_setting_get(s, "rule") || mls_setting_get(s, "step") ||
-                  mls_setting_get(s, "reduction")))
-        return mls_fail(err, MLS_E_INPUT,
-                        "%s: rank is given, so rule, step and reduction choose nothing",
-                        s->method);
-    if ((st = mls_at_most(s, "rank", given, mls_least(rows, E),
-                          "the rank of a layer's keys or values", err)))
-        return st;
-    if (!given && rule != RULE_UNIFORM && step > break_even)
+    return (rows * c->E - 1) / (rows + c->E);
+}
+
+static const char *no_rule(const void *v)
+{
+    const params *p = v;
+
+    return p->given ? "rank is given, so rule, step and reduction choose nothing"
+                    : NULL;
+}
+
+static size_t rows(const mls_config *c, const void *v)
+{
+    (void)v;
+    return mls_least(c->G * c->D, c->E);
+}
+
+static size_t last(const mls_config *c, const void *v)
+{
+    (void)v;
+    return c->L - 1;
+}
+
+static size_t second(const mls_config *c, const void *v)
+{
+    (void)v;
+    return mls_least(2, c->L - 1);
+}
+
+static size_t steps(const mls_config *c, const void *v)
+{
+    (void)v;
+    return break_even(c) >= STEP ? STEP : SMALL_STEP;
+}
+
+static const mls_key keys[] = {
+    {"rank", MLS_KEY_SIZE, offsetof(params, given), .hint = "N",
+     .help = "instead of a rule: of keys and of values", .least = 1,
+     .most = MLS_WIDTH_MAX, .limit = rows,
+     .what = "the rank of a layer's keys or values"},
+    {"rule", MLS_KEY_WORD, offsetof(params, rule), .words = rule_words,
+     .help = "which layers are lowered first", .refuse = no_rule},
+    {"reduction", MLS_KEY_REAL, offsetof(params, reduction), .hint = "SHARE",
+     .help = "parameters of W_K and W_V to lose", .usual = 0.2, .least = 0, .most = 1,
+     .refuse = no_rule},
+    {"step", MLS_KEY_SIZE, offsetof(params, step), .hint = "N",
+     .help = "ranks go down by it", .least = 1, .most = MLS_WIDTH_MAX,
+     .otherwise = steps, .refuse = no_rule},
+    {"skip", MLS_KEY_SIZE, offsetof(params, skip), .hint = "N",
+     .help = "first layers left out", .least = 0, .most = MLS_LAYERS_MAX,
+     .otherwise = second, .limit = last, .what = "which leaves the last layer"},
+    {"init", MLS_KEY_WORD, offsetof(params, init), .words = init_words,
+     .help = "SVD of the weights, or PCA of the outputs"},
+    MLS_KEYS_END};
+
+static mls_status settle(const mls_parsed *parsed, const mls_config *c, mls_err *err)
+{
+    params *p = parsed->params;
+    const char *method = parsed->method->name;
+
+    const size_t all = c->G * c->D, L = c->L, most = break_even(c);
+    bool may[MLS_LAYERS_MAX];
+    size_t n = 0;
+
+    if (!p->given && p->rule != RULE_UNIFORM && p->step > most)
         return mls_fail(
             err, MLS_E_INPUT,
             "%s: step=%zu leaves no rank that saves parameters; the nearest "
             "possible is %zu",
-            s->method, step, break_even);
+            method, p->step, most);
     for (size_t l = 0; l < L; l++) {
-        may[l] = may[l] && l >= skip;
+        may[l] = parsed->common.converted[l] && l >= p->skip;
         n += may[l];
     }
     if (n == 0)
         return mls_fail(err, MLS_E_INPUT,
-                        "%s: no layer is left after the first %zu are skipped",
-                        s->method, skip);
-    if (given || rule == RULE_UNIFORM) {
-        const double even = (double)break_even * (1.0 - reduction);
+                        "%s: no layer is left after the first %zu are skipped", method,
+                        p->skip);
+    if (p->given || p->rule == RULE_UNIFORM) {
+        const double even = (double)most * (1.0 - p->reduction);
         const size_t eights = (size_t)fmax(ceil(even / 8) * 8, 8);
-        const size_t same = given ? given : mls_least(eights, mls_least(rows, E));
 
         for (size_t l = 0; l < L; l++)
-            p->rank[l] = may[l] ? same : 0;
+            if (may[l])
+                p->rank[l] =
+                    p->given ? p->given : mls_least(eights, mls_least(all, c->E));
     } else {
-        lower(p->rank, may, L, rule == RULE_TOP, step, break_even, rows, E, reduction);
+        lower(p->rank, may, L, p->rule == RULE_TOP, p->step, most, all, c->E,
+              p->reduction);
     }
     return MLS_OK;
 }
@@ -213,15 +257,14 @@ const mls_method mls_method_lillama = {
     .name = "lillama",
     .title = "Lillama (start)",
     .source = "arXiv 2412.16719; the lillama project at 91bf898",
-    .keys = "rank=N rule=bottom|top|uniform reduction=SHARE step=N skip=N "
-            "init=svd|features",
+    .keys = keys,
     .formula = "2 rank in the layers that are lowered, 2 G D elsewhere",
     .full_rope = true,
     .plain_keys = true,
     .exact = false,
     .identity = true,
     .params_size = sizeof(params),
-    .read = read_params,
+    .settle = settle,
     .shape = shape,
     .fit = fit,
     .build = build,

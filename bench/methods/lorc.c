@@ -10,7 +10,6 @@
 #include "bench/frame/method.h"
 #include "bench/frame/project.h"
 
-enum { RULE_UNIFORM, RULE_CONDITION };
 static const char *const rule_words[] = {"uniform", "cond-unverified", NULL};
 
 /*
@@ -69,39 +68,76 @@ static mls_status ranks_by_condition(mls_rank_plan *plan, const mls_spectra *spe
     return MLS_OK;
 }
 
-static mls_status read_params(void *params_, const mls_config *c, const mls_setting *s,
-                              mls_err *err)
+static mls_status prepare(const mls_method_input *in, const mls_parsed *parsed,
+                          void **plan, mls_err *err)
 {
-    params *p = params_;
-    const size_t full = mls_least(c->G * c->D, c->E);
-    size_t rule;
-    mls_status st = mls_setting_word(s, "rule", rule_words, &rule, err);
+    const params *p = parsed->params;
 
-    if (st)
-        return st;
-    p->projection =
-        (mls_projection){.heads = c->G,
-                         .by_data = rule == RULE_CONDITION,
-                         .rule = rule == RULE_CONDITION ? ranks_by_condition : NULL};
-    if (rule == RULE_UNIFORM) {
-        if (mls_setting_get(s, "dmin") || mls_setting_get(s, "dmax"))
-            return mls_fail(err, MLS_E_INPUT,
-                            "%s: dmin and dmax belong to rule=cond-unverified",
-                            s->method);
-        return mls_projection_ranks(&p->projection, c, s, err);
-    }
-    if (mls_setting_get(s, "rank") || mls_setting_get(s, "rank_k") ||
-        mls_setting_get(s, "rank_v"))
-        return mls_fail(err, MLS_E_INPUT,
-                        "%s: rule=cond-unverified takes dmin and dmax, not a rank",
-                        s->method);
-    if ((st = mls_setting_size(s, "dmax", full, 1, MLS_WIDTH_MAX, &p->most, err)) ||
-        (st = mls_at_most(s, "dmax", p->most, full, "the rank of keys and values",
-                          err)) ||
-        (st = mls_setting_size(s, "dmin", (p->most + 1) / 2, 1, MLS_WIDTH_MAX,
-                               &p->least, err)))
-        return st;
-    return mls_at_most(s, "dmin", p->least, p->most, "which is dmax", err);
+    return p->projection.by_data
+               ? mls_rank_plan_make(plan, parsed, in, ranks_by_condition, p, err)
+               : MLS_OK;
+}
+
+static const char *no_rank(const void *v)
+{
+    const params *p = v;
+
+    return p->projection.by_data
+               ? "rule=cond-unverified takes dmin and dmax, not a rank"
+               : NULL;
+}
+
+static const char *no_range(const void *v)
+{
+    const params *p = v;
+
+    return !p->projection.by_data ? "dmin and dmax belong to rule=cond-unverified"
+                                  : NULL;
+}
+
+static size_t full(const mls_config *c, const void *v)
+{
+    return mls_projection_limit(c, v);
+}
+
+static size_t half_of_most(const mls_config *c, const void *v)
+{
+    const params *p = v;
+
+    (void)c;
+    return (p->most + 1) / 2;
+}
+
+static size_t most_of(const mls_config *c, const void *v)
+{
+    const params *p = v;
+
+    (void)c;
+    return p->most;
+}
+
+static const mls_key keys[] = {
+    {"rule", MLS_KEY_WORD, offsetof(params, projection.by_data), .words = rule_words,
+     .help = "ranks fall from dmax to dmin over the layers", .open = "cond-unverified"},
+    MLS_PROJECTION_KEYS(no_rank),
+    {"dmax", MLS_KEY_SIZE, offsetof(params, most), .hint = "N",
+     .help = "rank of the first layer", .least = 1, .most = MLS_WIDTH_MAX,
+     .otherwise = full, .limit = full, .what = "the rank of keys and values",
+     .refuse = no_range},
+    {"dmin", MLS_KEY_SIZE, offsetof(params, least), .hint = "N",
+     .help = "rank of the last layer", .least = 1, .most = MLS_WIDTH_MAX,
+     .otherwise = half_of_most, .limit = most_of, .what = "which is dmax",
+     .refuse = no_range},
+    MLS_KEYS_END};
+
+static mls_status settle(const mls_parsed *parsed, const mls_config *c, mls_err *err)
+{
+    params *p = parsed->params;
+    const char *method = parsed->method->name;
+
+    return p->projection.by_data
+               ? MLS_OK
+               : mls_projection_settle(&p->projection, c, method, err);
 }
 
 /* The largest d_max, with half of it as d_min, whose ranks fit a total. */
@@ -156,19 +192,18 @@ const mls_method mls_method_lorc = {
     .name = "lorc",
     .title = "LoRC",
     .source = "arXiv 2410.03111 (no code was published)",
-    .keys = "rank=N rank_k=N rank_v=N rule=uniform|cond-unverified dmin=N dmax=N",
+    .keys = keys,
     .formula = "rank_k + rank_v",
-    .by_data = "rule=cond-unverified",
     .full_rope = true,
     .exact = true,
     .identity = true,
     .params_size = sizeof(params),
-    .read = read_params,
+    .settle = settle,
     .sized = mls_projection_sized,
     .shape = mls_projection_shape,
     .fit = mls_projection_fit,
     .fit_data = fit_data,
-    .prepare = mls_projection_prepare,
+    .prepare = prepare,
     .release = mls_rank_plan_free,
     .build = mls_projection_build,
 };

@@ -25,29 +25,35 @@ enum { ALLOC_UNIFORM, ALLOC_GREEDY };
 static const char *const alloc_words[] = {"uniform", "greedy-unverified", NULL};
 
 typedef struct params {
-    size_t alloc, step;
     mls_head_rank rank; /* with alloc=greedy what they are on average */
+    size_t alloc, step;
 } params;
 
 typedef struct plan {
     size_t *rank; /* (L, MLS_SIDES, G) */
 } plan;
 
-static mls_status read_params(void *params_, const mls_config *c, const mls_setting *s,
-                              mls_err *err)
+static const char *no_step(const void *v)
 {
-    params *p = params_;
-    const size_t D = c->D;
-    mls_status st;
+    const params *p = v;
 
-    if ((st = mls_setting_word(s, "alloc", alloc_words, &p->alloc, err)) ||
-        (st = mls_setting_size(s, "step", (D + 7) / 8, 1, MLS_DIM_MAX, &p->step, err)))
-        return st;
-    if (p->alloc == ALLOC_UNIFORM && mls_setting_get(s, "step"))
-        return mls_fail(err, MLS_E_INPUT, "%s: step belongs to alloc=greedy-unverified",
-                        s->method);
-    return mls_head_ranks(&p->rank, c, s, err);
+    return p->alloc == ALLOC_UNIFORM ? "step belongs to alloc=greedy-unverified" : NULL;
 }
+
+static size_t eighth(const mls_config *c, const void *v)
+{
+    (void)v;
+    return (c->D + 7) / 8;
+}
+
+static const mls_key keys[] = {
+    {"alloc", MLS_KEY_WORD, offsetof(params, alloc), .words = alloc_words,
+     .help = "ranks per head around the mean rank", .open = "greedy-unverified"},
+    {"step", MLS_KEY_SIZE, offsetof(params, step), .hint = "N",
+     .help = "ranks go down by it", .least = 1, .most = MLS_DIM_MAX,
+     .otherwise = eighth, .refuse = no_step},
+    MLS_HEAD_KEYS(NULL),
+    MLS_KEYS_END};
 
 static mls_status sized(const mls_config *c, const mls_parsed *parsed, mls_err *err)
 {
@@ -259,15 +265,13 @@ const mls_method mls_method_matryoshka = {
     .name = "matryoshka",
     .title = "MatryoshkaKV (PCA)",
     .source = "arXiv 2410.14731; The-kamisato/MatryoshkaKV-cache, PCA before training",
-    .keys = "rank=N rank_k=N:N.. rank_v=N:N.. alloc=uniform|greedy-unverified step=N",
+    .keys = keys,
     .formula = "G rank_k + G rank_v",
-    .by_data = "alloc=greedy-unverified",
     .full_rope = true,
     .exact = false,
     .identity = true,
     .fits_need_data = true,
     .params_size = sizeof(params),
-    .read = read_params,
     .sized = sized,
     .shape = shape,
     .fit = fit,

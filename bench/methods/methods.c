@@ -56,20 +56,5 @@ bool mls_method_by_data(const mls_setting *s)
 {
     const mls_method *method;
 
-    if (mls_method_find(&method, s->method, NULL) || !method->by_data)
-        return false;
-    for (const char *word = method->by_data; *word;) {
-        const size_t len = strcspn(word, " "), key = strcspn(word, "= ");
-        char name[32];
-        const char *value;
-
-        snprintf(name, sizeof name, "%.*s", (int)key, word);
-        value = mls_setting_get(s, name);
-        if (value &&
-            (key == len || (strlen(value) == len - key - 1 &&
-                            strncmp(value, word + key + 1, len - key - 1) == 0)))
-            return true;
-        word += len + strspn(word + len, " ");
-    }
-    return false;
+    return !mls_method_find(&method, s->method, NULL) && mls_keys_open(method->keys, s);
 }

@@ -2,8 +2,6 @@
  * MHA2MLA (arXiv 2502.14837): every KV head keeps the rotation of a few chunks; what
  * lost it is factorized with the values, one SVD per layer over all heads.
  */
-#include <string.h>
-
 #include "bench/frame/common_keys.h"
 #include "bench/frame/fit.h"
 #include "bench/frame/method.h"
@@ -13,37 +11,63 @@ enum { SVD_JOINT, SVD_SPLIT, SVD_NONE, SVD_KEY, SVD_VALUE };
 static const char *const svd_words[] = {"joint",    "split",      "none",
                                         "only_key", "only_value", NULL};
 
-static mls_status read_params(void *params, const mls_config *c, const mls_setting *s,
-                              mls_err *err)
+typedef struct params {
+    mls_partial partial;
+    size_t svd;
+    size_t rank; /* low_rank of the project: per KV head and matrix */
+} params;
+
+static const char *no_rank(const void *v)
 {
-    const size_t C = c->D / 2, D = c->D;
-    mls_partial *p = params;
-    size_t svd, rank; /* low_rank of the project: per KV head and matrix */
-    mls_status st;
+    const params *p = v;
 
-    if ((st = mls_partial_read(p, c, s, "2-norm", C < 8 ? 1 : C / 8, err)) ||
-        (st = mls_setting_word(s, "svd", svd_words, &svd, err)))
-        return st;
-    if (svd == SVD_NONE)
-        return mls_setting_get(s, "rank")
-                   ? mls_fail(err, MLS_E_INPUT, "%s: svd=none takes no rank", s->method)
-                   : MLS_OK;
+    return p->svd == SVD_NONE ? "svd=none takes no rank" : NULL;
+}
 
-    /* The rank of the smallest matrix that is factorized, per KV head. */
-    const size_t key = D - 2 * p->chunks;
-    size_t rows = svd == SVD_JOINT ? key + D : D;
-    if ((svd == SVD_SPLIT || svd == SVD_KEY) && key > 0)
+static size_t chunks(const mls_config *c, const void *v)
+{
+    (void)v;
+    return c->D / 2 < 8 ? 1 : c->D / 16;
+}
+
+/* The rank of the smallest matrix that is factorized, per KV head. */
+static size_t limit(const mls_config *c, const void *v)
+{
+    const params *p = v;
+    const size_t key = c->D - 2 * p->partial.chunks;
+    size_t rows = p->svd == SVD_JOINT ? key + c->D : c->D;
+
+    if ((p->svd == SVD_SPLIT || p->svd == SVD_KEY) && key > 0)
         rows = key;
-    const size_t max = mls_least(rows, c->E / c->G);
-    if ((st = mls_setting_size(s, "rank", mls_least(D / 2, max), 1, MLS_WIDTH_MAX,
-                               &rank, err)) ||
-        (st = mls_at_most(s, "rank", rank, max,
-                          "the rank per KV head of what is factorized", err)))
-        return st;
-    p->joint = svd == SVD_JOINT ? c->G * rank : 0;
-    p->rank[MLS_KEYS] = svd == SVD_SPLIT || svd == SVD_KEY ? c->G * rank : 0;
-    p->rank[MLS_VALUES] = svd == SVD_SPLIT || svd == SVD_VALUE ? c->G * rank : 0;
-    return MLS_OK;
+    return mls_least(rows, c->E / c->G);
+}
+
+static size_t half(const mls_config *c, const void *v)
+{
+    return mls_least(c->D / 2, limit(c, v));
+}
+
+static const mls_key keys[] = {
+    MLS_PARTIAL_KEYS("2-norm", chunks),
+    {"svd", MLS_KEY_WORD, offsetof(params, svd), .words = svd_words,
+     .help = "what is factorized"},
+    {"rank", MLS_KEY_SIZE, offsetof(params, rank), .hint = "N",
+     .help = "their low_rank, per KV head", .least = 1, .most = MLS_WIDTH_MAX,
+     .otherwise = half, .limit = limit,
+     .what = "the rank per KV head of what is factorized", .refuse = no_rank},
+    MLS_KEYS_END};
+
+static mls_status settle(const mls_parsed *parsed, const mls_config *c, mls_err *err)
+{
+    params *p = parsed->params;
+    const char *method = parsed->method->name;
+
+    const size_t all = c->G * p->rank;
+
+    p->partial.joint = p->svd == SVD_JOINT ? all : 0;
+    p->partial.rank[MLS_KEYS] = p->svd == SVD_SPLIT || p->svd == SVD_KEY ? all : 0;
+    p->partial.rank[MLS_VALUES] = p->svd == SVD_SPLIT || p->svd == SVD_VALUE ? all : 0;
+    return mls_common_rope(method, p->partial.rule, err);
 }
 
 /* Table 1 keeps C/8 chunks per KV head; other splits of the same bytes follow. */
@@ -60,28 +84,27 @@ static void fit(const mls_config *c, size_t elements, mls_fits *out)
 }
 
 /* The rank file takes any chunks, the same number in every head and layer. */
-static bool theirs(const mls_config *c, const mls_setting *s)
+static bool theirs(const mls_config *c, const mls_parsed *parsed)
 {
-    const char *scope = mls_setting_get(s, "scope");
+    const params *p = parsed->params;
 
-    return !c->qk_norm && !mls_setting_get(s, "layers") &&
-           (!scope || strcmp(scope, "head") == 0);
+    return !c->qk_norm && mls_parsed_all(parsed, c) &&
+           p->partial.scope == MLS_SCOPE_HEAD;
 }
 
 const mls_method mls_method_mha2mla = {
     .name = "mha2mla",
     .title = "MHA2MLA",
     .source = "arXiv 2502.14837; JT-Ushio/MHA2MLA src/mha2mla/patch_func.py",
-    .keys = "rope=RULE chunks=N scope=head|layer|global rank=N "
-            "svd=joint|split|none|only_key|only_value",
+    .keys = keys,
     .formula = "G d_r + G rank; svd=split: G d_r + 2 G rank",
     .exact = true,
     .identity = true,
     .fits_need_data = true,
     .theirs = theirs,
     .project = MLS_SERVE_MHA2MLA,
-    .params_size = sizeof(mls_partial),
-    .read = read_params,
+    .params_size = sizeof(params),
+    .settle = settle,
     .shape = mls_partial_shape,
     .fit = fit,
     .prepare = mls_partial_prepare,

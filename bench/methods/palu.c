@@ -24,15 +24,15 @@
 #include "bench/frame/scheme.h"
 #include "common/base/checked.h"
 
-enum { GROUP_G, GROUP_M, GROUP_J };
 static const char *const group_words[] = {"G", "M", "J", NULL};
-enum { ALLOC_UNIFORM, ALLOC_LOSS };
 static const char *const alloc_words[] = {"uniform", "loss", NULL};
 
 enum {
     GROUP_HEADS = 4,
     LOSS_SEQUENCES = 4, /* of the capture, on which alloc=loss measures */
 };
+
+static const size_t group_heads[] = {GROUP_HEADS, 1, 0};
 
 typedef struct params {
     mls_projection projection;
@@ -53,40 +53,44 @@ static size_t aligned(size_t rank, const params *p, const mls_config *c)
     return mls_least(most, (size_t)fmax(1.0, each) * p->align * groups);
 }
 
-static mls_status read_params(void *params_, const mls_config *c, const mls_setting *s,
-                              mls_err *err)
+static size_t dims_of_group(const mls_config *c, const void *v)
 {
-    params *p = params_;
-    mls_projection *projection = &p->projection;
-    size_t group, alloc;
-    mls_status st;
+    const params *p = v;
 
-    if ((st = mls_setting_word(s, "group", group_words, &group, err)) ||
-        (st = mls_setting_word(s, "alloc", alloc_words, &alloc, err)))
+    return mls_projection_most(&p->projection, c) /
+           mls_projection_groups(&p->projection, c);
+}
+
+static const mls_key keys[] = {
+    {"group", MLS_KEY_WORD, offsetof(params, projection.heads), .words = group_words,
+     .help = "heads that share a latent: 4, 1, all", .values = group_heads},
+    {"alloc", MLS_KEY_WORD, offsetof(params, projection.by_data), .words = alloc_words,
+     .help = "ranks per matrix by the model's KL", .open = "loss"},
+    MLS_PROJECTION_KEYS(NULL),
+    {"align", MLS_KEY_SIZE, offsetof(params, align), .hint = "N",
+     .help = "ranks of groups are multiples of it", .least = 1, .most = MLS_WIDTH_MAX,
+     .limit = dims_of_group, .what = "the dims of a group", .usual = 1},
+    MLS_KEYS_END};
+
+static mls_status settle(const mls_parsed *parsed, const mls_config *c, mls_err *err)
+{
+    params *p = parsed->params;
+    const char *method = parsed->method->name;
+
+    mls_projection *all = &p->projection;
+    const mls_status st = mls_projection_settle(all, c, method, err);
+
+    if (st)
         return st;
-    *projection = (mls_projection){.metric.kind = MLS_METRIC_COVARIANCE,
-                                   .heads = c->G,
-                                   .by_data = alloc == ALLOC_LOSS};
-    if (group == GROUP_M)
-        p->projection.heads = 1;
-    if (group == GROUP_G)
-        p->projection.heads = mls_least(GROUP_HEADS, c->G);
-    st = mls_projection_ranks(projection, c, s, err);
-    if (!st)
-        st = mls_setting_size(s, "align", 1, 1, MLS_WIDTH_MAX, &p->align, err);
-    if (!st && p->align > 1 && c->G % p->projection.heads != 0)
+    all->metric.kind = MLS_METRIC_COVARIANCE;
+    if (p->align > 1 && all->heads && c->G % mls_least(all->heads, c->G) != 0)
         return mls_fail(err, MLS_E_INPUT,
-                        "palu: align needs groups of equal size, but %zu KV heads are "
+                        "%s: align needs groups of equal size, but %zu KV heads are "
                         "not a multiple of %zu",
-                        c->G, p->projection.heads);
-    if (!st)
-        st = mls_at_most(s, "align", p->align,
-                         mls_projection_most(&p->projection, c) /
-                             mls_projection_groups(&p->projection, c),
-                         "the dims of a group", err);
-    for (size_t i = 0; !st && i < MLS_SIDES; i++)
-        projection->rank[i] = aligned(projection->rank[i], p, c);
-    return st;
+                        method, c->G, all->heads);
+    for (size_t i = 0; i < MLS_SIDES; i++)
+        all->rank[i] = aligned(all->rank[i], p, c);
+    return MLS_OK;
 }
 
 /*
@@ -96,9 +100,9 @@ static mls_status one_side(mls_scheme *scheme, const params *p, mls_side side,
                            const mls_config *c, mls_err *err)
 {
     const size_t most = mls_projection_most(&p->projection, c);
-    const char group = p->projection.heads == c->G ? 'J'
-                       : p->projection.heads == 1  ? 'M'
-                                                   : 'G';
+    const char group = p->projection.heads == 0   ? 'J'
+                       : p->projection.heads == 1 ? 'M'
+                                                  : 'G';
     mls_setting setting;
     char text[96];
     mls_status st;
@@ -214,15 +218,14 @@ const mls_method mls_method_palu = {
     .title = "Palu",
     .source =
         "arXiv 2407.21118; shadowpa0327/Palu palu/decomposition.py, rank_search.py",
-    .keys = "group=G|M|J rank=N rank_k=N rank_v=N alloc=uniform|loss align=N",
+    .keys = keys,
     .formula = "rank_k + rank_v",
-    .by_data = "alloc=loss",
     .full_rope = true,
     .exact = true,
     .identity = true,
     .fits_need_data = true,
     .params_size = sizeof(params),
-    .read = read_params,
+    .settle = settle,
     .sized = mls_projection_sized,
     .shape = mls_projection_shape,
     .fit = fit,

@@ -12,7 +12,6 @@
 #include "bench/frame/method.h"
 #include "bench/frame/project.h"
 
-enum { ALLOC_UNIFORM, ALLOC_V2 };
 static const char *const alloc_words[] = {"uniform", "v2", NULL};
 
 /* Ranks of one side, none above `most`, from the losses over so many tokens. */
@@ -69,20 +68,28 @@ static mls_status ranks_by_loss(mls_rank_plan *plan, const mls_spectra *spectra,
     return st;
 }
 
-static mls_status read_params(void *params, const mls_config *c, const mls_setting *s,
-                              mls_err *err)
+static mls_status prepare(const mls_method_input *in, const mls_parsed *parsed,
+                          void **plan, mls_err *err)
 {
-    mls_projection *p = params;
-    size_t alloc;
-    mls_status st = mls_setting_word(s, "alloc", alloc_words, &alloc, err);
+    const mls_projection *p = parsed->params;
 
-    if (st)
-        return st;
-    *p = (mls_projection){.metric.kind = MLS_METRIC_COVARIANCE,
-                          .heads = c->G,
-                          .by_data = alloc == ALLOC_V2,
-                          .rule = alloc == ALLOC_V2 ? ranks_by_loss : NULL};
-    return mls_projection_ranks(p, c, s, err);
+    return p->by_data ? mls_rank_plan_make(plan, parsed, in, ranks_by_loss, p, err)
+                      : MLS_OK;
+}
+
+static const mls_key keys[] = {{"alloc", MLS_KEY_WORD,
+                                offsetof(mls_projection, by_data), .words = alloc_words,
+                                .help = "ranks per layer by 1/ln(loss)", .open = "v2"},
+                               MLS_PROJECTION_KEYS(NULL),
+                               MLS_KEYS_END};
+
+static mls_status settle(const mls_parsed *parsed, const mls_config *c, mls_err *err)
+{
+    mls_projection *p = parsed->params;
+    const char *method = parsed->method->name;
+
+    p->metric.kind = MLS_METRIC_COVARIANCE;
+    return mls_projection_settle(p, c, method, err);
 }
 
 /* The rule refuses small losses: then there is nothing to offer. */
@@ -102,7 +109,7 @@ static mls_status fit_data(const mls_method_input *in, size_t elements, mls_fits
     if ((st = mls_setting_parse(&s, text, err)) ||
         (st = mls_method_parse(&p, in->config, &s, err)))
         return st;
-    st = mls_projection_prepare(in, &p, &plan, &why);
+    st = prepare(in, &p, &plan, &why);
     mls_rank_plan_free(plan);
     mls_parsed_free(&p);
     if (st == MLS_E_INPUT)
@@ -117,20 +124,19 @@ const mls_method mls_method_svdllm = {
     .name = "svdllm",
     .title = "SVD-LLM",
     .source = "arXiv 2403.07378 and 2503.12340; AIoT-MLSys-Lab/SVD-LLM SVDLLM.py",
-    .keys = "rank=N rank_k=N rank_v=N alloc=uniform|v2",
+    .keys = keys,
     .formula = "rank_k + rank_v",
-    .by_data = "alloc=v2",
     .full_rope = true,
     .exact = true,
     .identity = true,
     .fits_need_data = true,
     .params_size = sizeof(mls_projection),
-    .read = read_params,
+    .settle = settle,
     .sized = mls_projection_sized,
     .shape = mls_projection_shape,
     .fit = mls_projection_fit,
     .fit_data = fit_data,
-    .prepare = mls_projection_prepare,
+    .prepare = prepare,
     .release = mls_rank_plan_free,
     .build = mls_projection_build,
 };

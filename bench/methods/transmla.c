@@ -12,19 +12,8 @@
 #include "bench/methods/transmla.h"
 #include "common/base/checked.h"
 
+static const char *const auto_words[] = {"auto", NULL};
 static const char *const alpha_words[] = {"code", "paper", "none", NULL};
-
-/* A number, or 0 for "auto" and when the key is absent. */
-static mls_status size_or_auto(const mls_setting *s, const char *key, size_t *out,
-                               mls_err *err)
-{
-    const char *value = mls_setting_get(s, key);
-
-    *out = 0;
-    if (!value || strcmp(value, "auto") == 0)
-        return MLS_OK;
-    return mls_setting_size(s, key, 0, 1, MLS_DIM_MAX, out, err);
-}
 
 /* The divisor of n that is nearest to x, the larger of two equally near ones. */
 static size_t nearest_divisor(size_t n, size_t x)
@@ -37,102 +26,128 @@ static size_t nearest_divisor(size_t n, size_t x)
     return best;
 }
 
-/* keep=N: more components per fold than the project takes, up to all of them. */
-static mls_status read_keep(mls_transmla *p, const mls_config *c, const mls_setting *s,
-                            mls_err *err)
+static const char *no_keep(const void *v)
 {
-    const size_t C = c->D / 2;
-    mls_status st;
+    const mls_transmla *p = v;
 
-    if (!p->freqfold || mls_setting_get(s, "rope_dim"))
-        return mls_fail(err, MLS_E_INPUT,
-                        "%s: keep needs freqfold=N, and together they say rope_dim",
-                        s->method);
-    p->collapse = p->collapse ? p->collapse : 1;
-    if (C % p->freqfold || p->freqfold % p->collapse)
-        return mls_fail(
-            err, MLS_E_INPUT,
-            "%s: freqfold=%zu must be a multiple of collapse=%zu that "
-            "divides the %zu chunks; the nearest possible is %zu",
-            s->method, p->freqfold, p->collapse, C,
-            p->collapse * nearest_divisor(C / p->collapse, p->freqfold / p->collapse));
-    if ((st = mls_setting_size(s, "keep", 0, 1, MLS_WIDTH_MAX, &p->keep, err)) ||
-        (st = mls_at_most(s, "keep", p->keep, c->G * p->freqfold,
-                          "the components of a fold", err)))
-        return st;
-    p->rope_dim = 2 * (C / p->freqfold) * p->keep;
-    return MLS_OK;
+    return !p->freqfold || p->rope_dim
+               ? "keep needs freqfold=N, and together they say rope_dim"
+               : NULL;
 }
 
-static mls_status read_widths(mls_transmla *p, const mls_config *c,
-                              const mls_setting *s, mls_err *err)
+/* 64 dims as in the project's README, where collapse divides the chunks. */
+static size_t width(const mls_transmla *p, const mls_config *c)
 {
     const size_t C = c->D / 2;
-    mls_status st;
 
-    if ((st = size_or_auto(s, "collapse", &p->collapse, err)) ||
-        (st = size_or_auto(s, "freqfold", &p->freqfold, err)))
-        return st;
+    return p->keep       ? 2 * (C / p->freqfold) * p->keep
+           : p->rope_dim ? p->rope_dim
+           : p->collapse ? 2 * (C / p->collapse)
+                         : 2 * nearest_divisor(C, mls_least(32, C));
+}
+
+/* The most that the latent can hold. */
+static size_t rows(const mls_config *c, const void *v)
+{
+    const size_t all = 2 * c->G * c->D, n_rope = width(v, c);
+
+    return mls_least(all > n_rope ? all - n_rope : 0, c->E + (c->qkv_bias ? 1 : 0));
+}
+
+static size_t components(const mls_config *c, const void *v)
+{
+    const mls_transmla *p = v;
+
+    return c->G * p->freqfold;
+}
+
+static size_t query_limit(const mls_config *c, const void *v)
+{
+    (void)v;
+    return mls_least(c->H * c->D, c->E + (c->qkv_bias ? 1 : 0));
+}
+
+static size_t usual(const mls_config *c, const void *v)
+{
+    return mls_least(mls_least(512, c->G * c->D), rows(c, v));
+}
+
+static size_t two(const mls_config *c, const void *v)
+{
+    (void)c;
+    (void)v;
+    return 2;
+}
+
+static const mls_key keys[] = {
+    {"collapse", MLS_KEY_SIZE, offsetof(mls_transmla, collapse), .hint = "N|auto",
+     .help = "frequencies that become one", .least = 1, .most = MLS_DIM_MAX,
+     .words = auto_words},
+    {"freqfold", MLS_KEY_SIZE, offsetof(mls_transmla, freqfold), .hint = "N|auto",
+     .help = "neighbouring frequencies treated as one", .least = 1, .most = MLS_DIM_MAX,
+     .words = auto_words},
+    {"rope_dim", MLS_KEY_SIZE, offsetof(mls_transmla, rope_dim), .hint = "N",
+     .help = "qk_mqa_dim, shared by all heads", .least = 1, .most = MLS_DIM_MAX},
+    {"keep", MLS_KEY_SIZE, offsetof(mls_transmla, keep), .hint = "N",
+     .help = "components of each fold in the rope key", .least = 1,
+     .most = MLS_WIDTH_MAX, .limit = components, .what = "the components of a fold",
+     .refuse = no_keep},
+    {"pass", MLS_KEY_SIZE, offsetof(mls_transmla, pass), .hint = "1|2",
+     .help = "statistics of the original or of the reduced model", .least = 1,
+     .most = MLS_WIDTH_MAX, .limit = two, .what = "passes over the text", .usual = 1},
+    {"alpha", MLS_KEY_WORD, offsetof(mls_transmla, alpha), .words = alpha_words,
+     .help = "how keys are balanced against values"},
+    {"balance", MLS_KEY_REAL, offsetof(mls_transmla, balance), .hint = "X",
+     .help = "factor on alpha", .usual = 1, .least = 1e-6, .most = 1e6},
+    {"qrank", MLS_KEY_SIZE, offsetof(mls_transmla, q_rank), .hint = "N",
+     .help = "of the queries", .least = 1, .most = MLS_WIDTH_MAX, .limit = query_limit,
+     .what = "the rank of the queries"},
+    {"rank", MLS_KEY_SIZE, offsetof(mls_transmla, rank), .hint = "N",
+     .help = "kv_lora_rank of the layer", .least = 1, .most = MLS_WIDTH_MAX,
+     .otherwise = usual, .limit = rows, .what = "the rank of [K without RoPE; V]"},
+    MLS_KEYS_END};
+
+static mls_status settle(const mls_parsed *parsed, const mls_config *c, mls_err *err)
+{
+    mls_transmla *p = parsed->params;
+    const char *method = parsed->method->name;
+
+    const size_t C = c->D / 2;
+
     if (p->collapse && C % p->collapse)
         return mls_fail(
             err, MLS_E_INPUT,
             "%s: collapse=%zu does not divide the %zu chunks of a head; the "
             "nearest possible is %zu",
-            s->method, p->collapse, C, nearest_divisor(C, p->collapse));
-    if (mls_setting_get(s, "keep"))
-        return read_keep(p, c, s, err);
-    /* 64 dims as in the project's README, where collapse divides the chunks. */
-    const size_t usual =
-        p->collapse ? 2 * (C / p->collapse) : 2 * nearest_divisor(C, mls_least(32, C));
-    if ((st =
-             mls_setting_size(s, "rope_dim", usual, 1, MLS_DIM_MAX, &p->rope_dim, err)))
-        return st;
-    if (p->rope_dim % 2 || p->rope_dim > 2 * C || C % (p->rope_dim / 2))
-        return mls_fail(err, MLS_E_INPUT,
-                        "%s: rope_dim=%zu does not divide the head dimension %zu into "
-                        "whole chunks; the nearest possible is %zu",
-                        s->method, p->rope_dim, c->D,
-                        2 * nearest_divisor(C, p->rope_dim / 2));
-    const size_t collapse = C / (p->rope_dim / 2);
-    if (p->collapse && p->collapse != collapse)
+            method, p->collapse, C, nearest_divisor(C, p->collapse));
+    p->rope_dim = width(p, c);
+    if (p->keep) {
+        p->collapse = p->collapse ? p->collapse : 1;
+    } else {
+        if (p->rope_dim % 2 || p->rope_dim > 2 * C || C % (p->rope_dim / 2))
+            return mls_fail(
+                err, MLS_E_INPUT,
+                "%s: rope_dim=%zu does not divide the head dimension %zu into "
+                "whole chunks; the nearest possible is %zu",
+                method, p->rope_dim, c->D, 2 * nearest_divisor(C, p->rope_dim / 2));
+        const size_t collapse = C / (p->rope_dim / 2);
+
+        if (p->collapse && p->collapse != collapse)
+            return mls_fail(
+                err, MLS_E_INPUT,
+                "%s: collapse=%zu and rope_dim=%zu contradict each other: %zu / "
+                "%zu is %zu",
+                method, p->collapse, p->rope_dim, c->D, p->rope_dim, collapse);
+        p->collapse = collapse;
+    }
+    if (p->freqfold && (p->freqfold % p->collapse || C % p->freqfold))
         return mls_fail(
             err, MLS_E_INPUT,
-            "%s: collapse=%zu and rope_dim=%zu contradict each other: %zu / "
-            "%zu is %zu",
-            s->method, p->collapse, p->rope_dim, c->D, p->rope_dim, collapse);
-    p->collapse = collapse;
-    if (p->freqfold && (p->freqfold % collapse || C % p->freqfold))
-        return mls_fail(err, MLS_E_INPUT,
-                        "%s: freqfold=%zu must be a multiple of collapse=%zu that "
-                        "divides the %zu chunks; the nearest possible is %zu",
-                        s->method, p->freqfold, collapse, C,
-                        collapse *
-                            nearest_divisor(C / collapse, p->freqfold / collapse));
+            "%s: freqfold=%zu must be a multiple of collapse=%zu that "
+            "divides the %zu chunks; the nearest possible is %zu",
+            method, p->freqfold, p->collapse, C,
+            p->collapse * nearest_divisor(C / p->collapse, p->freqfold / p->collapse));
     return MLS_OK;
-}
-
-static mls_status read_params(void *params, const mls_config *c, const mls_setting *s,
-                              mls_err *err)
-{
-    mls_transmla *p = params;
-    const size_t GD = c->G * c->D, with_bias = c->E + (c->qkv_bias ? 1 : 0);
-    const size_t max_q = mls_least(c->H * c->D, with_bias);
-    mls_status st;
-
-    if ((st = read_widths(p, c, s, err)) ||
-        (st = mls_setting_size(s, "pass", 1, 1, MLS_WIDTH_MAX, &p->pass, err)) ||
-        (st = mls_at_most(s, "pass", p->pass, 2, "passes over the text", err)) ||
-        (st = mls_setting_word(s, "alpha", alpha_words, &p->alpha, err)) ||
-        (st = mls_setting_real(s, "balance", 1.0, 1e-6, 1e6, &p->balance, err)) ||
-        (st = mls_setting_size(s, "qrank", 0, 1, MLS_WIDTH_MAX, &p->q_rank, err)) ||
-        (st =
-             mls_at_most(s, "qrank", p->q_rank, max_q, "the rank of the queries", err)))
-        return st;
-    const size_t max = mls_least(2 * GD - p->rope_dim, with_bias);
-    if ((st = mls_setting_size(s, "rank", mls_least(mls_least(512, GD), max), 1,
-                               MLS_WIDTH_MAX, &p->rank, err)))
-        return st;
-    return mls_at_most(s, "rank", p->rank, max, "the rank of [K without RoPE; V]", err);
 }
 
 static mls_status shape(mls_latent_form *f, const mls_config *c, const mls_parsed *p,
@@ -332,14 +347,13 @@ const mls_method mls_method_transmla = {
     .name = "transmla",
     .title = "TransMLA",
     .source = "arXiv 2502.07864; MuLabPKU/TransMLA partial_rope.py, lora_qkv.py",
-    .keys = "rank=N rope_dim=N freqfold=N|auto collapse=N|auto balance=X "
-            "alpha=code|paper|none qrank=N keep=N pass=1|2",
+    .keys = keys,
     .formula = "rank + d_r",
     .exact = true,
     .identity = true,
     .fits_need_data = true,
     .params_size = sizeof(mls_transmla),
-    .read = read_params,
+    .settle = settle,
     .shape = shape,
     .fit = fit,
     .prepare = prepare,

@@ -8,7 +8,6 @@
  * and spends no rank on the keys that are rotated; it is ours, for comparison.
  */
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -43,79 +42,130 @@ typedef struct params {
     double energy, q_energy; /* share that a layer's rank must hold; 0: fixed rank */
 } params;
 
-static size_t max_rank(const params *p, const mls_config *c)
+static const char *not_paired(const void *v)
 {
-    const size_t keys = p->init == INIT_PAIRED ? p->nope_dim : c->D;
+    const params *p = v;
 
-    return mls_least(c->G * (keys + c->D), c->E);
+    return p->init == INIT_THEIRS ? "rope belongs to init=paired; init=theirs takes "
+                                    "the last rows of a head"
+                                  : NULL;
 }
 
-static mls_status read_words(params *p, const mls_setting *s, mls_err *err)
+static const char *not_theirs(const void *v)
 {
-    const char *rope = mls_setting_get(s, "rope");
-    mls_status st;
+    const params *p = v;
 
-    if ((st = mls_setting_word(s, "rest", rest_words, &p->rest, err)) ||
-        (st = mls_setting_word(s, "init", init_words, &p->init, err)) ||
-        (st = mls_setting_word(s, "rule", rule_words, &p->rule, err)) ||
-        (st = mls_setting_word(s, "ends", ends_words, &p->ends, err)) ||
-        (st = mls_setting_real(s, "energy", 0.0, 1e-6, 1.0, &p->energy, err)) ||
-        (st = mls_setting_real(s, "qenergy", 0.0, 1e-6, 1.0, &p->q_energy, err)))
-        return st;
-    snprintf(p->rope, sizeof p->rope, "%s", rope ? rope : "high");
-    if (p->init == INIT_THEIRS && rope)
-        return mls_fail(err, MLS_E_INPUT,
-                        "%s: rope belongs to init=paired; init=theirs takes the last "
-                        "rows of a head",
-                        s->method);
-    if (p->init == INIT_PAIRED && mls_setting_get(s, "nope_dim"))
-        return mls_fail(err, MLS_E_INPUT,
-                        "%s: nope_dim belongs to init=theirs; with init=paired all "
-                        "that is not rotated is read from the latent",
-                        s->method);
-    if (!(p->energy > 0.0 || p->q_energy > 0.0) &&
-        (mls_setting_get(s, "rule") || mls_setting_get(s, "ends")))
-        return mls_fail(err, MLS_E_INPUT, "%s: rule and ends belong to energy",
-                        s->method);
-    return MLS_OK;
+    return p->init == INIT_PAIRED ? "nope_dim belongs to init=theirs; with init=paired "
+                                    "all that is not rotated is read from the latent"
+                                  : NULL;
 }
 
-static mls_status read_params(void *params_, const mls_config *c, const mls_setting *s,
-                              mls_err *err)
+static const char *no_energy(const void *v)
 {
-    params *p = params_;
-    const size_t max_q = mls_least(c->H * c->D, c->E);
-    mls_status st;
+    const params *p = v;
 
-    if ((st = read_words(p, s, err)) ||
-        (st = mls_setting_size(s, "rope_dim", c->D / 4 * 2, 0, MLS_DIM_MAX,
-                               &p->rope_dim, err)) ||
-        (st = mls_at_most(s, "rope_dim", p->rope_dim, c->D / 2 * 2,
-                          "the head dimension", err)))
-        return st;
+    return !(p->energy > 0.0 || p->q_energy > 0.0) ? "rule and ends belong to energy"
+                                                   : NULL;
+}
+
+static size_t half_dims(const mls_config *c, const void *v)
+{
+    (void)v;
+    return c->D / 4 * 2;
+}
+
+static size_t even_dims(const mls_config *c, const void *v)
+{
+    (void)v;
+    return c->D / 2 * 2;
+}
+
+static size_t rest_dims(const mls_config *c, const void *v)
+{
+    const params *p = v;
+
+    return c->D - p->rope_dim;
+}
+
+static size_t dims(const mls_config *c, const void *v)
+{
+    (void)v;
+    return c->D;
+}
+
+static size_t most(const mls_config *c, const void *v)
+{
+    const params *p = v;
+    const size_t keys_rows = p->init == INIT_PAIRED ? c->D - p->rope_dim : c->D;
+
+    return mls_least(c->G * (keys_rows + c->D), c->E);
+}
+
+static size_t usual(const mls_config *c, const void *v)
+{
+    return mls_least(c->G * c->D, most(c, v));
+}
+
+static size_t query_limit(const mls_config *c, const void *v)
+{
+    (void)v;
+    return mls_least(c->H * c->D, c->E);
+}
+
+static size_t query_rank(const mls_config *c, const void *v)
+{
+    const params *p = v;
+
+    return p->q_energy > 0.0 ? query_limit(c, p) : 0;
+}
+
+static const mls_key keys[] = {
+    {"init", MLS_KEY_WORD, offsetof(params, init), .words = init_words,
+     .help = "what they train from, or whole chunks"},
+    {"energy", MLS_KEY_REAL, offsetof(params, energy), .hint = "SHARE",
+     .help = "rank by energy", .usual = 0, .least = 1e-6, .most = 1, .open = ""},
+    {"qenergy", MLS_KEY_REAL, offsetof(params, q_energy), .hint = "SHARE",
+     .help = "rank of queries by energy", .usual = 0, .least = 1e-6, .most = 1},
+    {"rule", MLS_KEY_WORD, offsetof(params, rule), .words = rule_words,
+     .help = "how energy is counted", .refuse = no_energy},
+    {"ends", MLS_KEY_WORD, offsetof(params, ends), .words = ends_words,
+     .help = "first and last layer keep the fixed rank, or not", .refuse = no_energy},
+    {"rest", MLS_KEY_WORD, offsetof(params, rest), .words = rest_words,
+     .help = "what layers that `layers` leaves out are"},
+    {"rope", MLS_KEY_TEXT, offsetof(params, rope), .hint = "RULE", .text = "high",
+     .help = "rule of init=paired", .refuse = not_paired},
+    {"rope_dim", MLS_KEY_SIZE, offsetof(params, rope_dim), .hint = "N",
+     .help = "qk_rope_head_dim, shared by all heads", .least = 0, .most = MLS_DIM_MAX,
+     .otherwise = half_dims, .limit = even_dims, .what = "the head dimension"},
+    {"nope_dim", MLS_KEY_SIZE, offsetof(params, nope_dim), .hint = "N",
+     .help = "rows of a key read from the latent", .least = 0, .most = MLS_DIM_MAX,
+     .otherwise = rest_dims, .limit = dims, .what = "the head dimension",
+     .refuse = not_theirs},
+    {"rank", MLS_KEY_SIZE, offsetof(params, rank), .hint = "N",
+     .help = "kv_lora_rank of the layer", .least = 1, .most = MLS_WIDTH_MAX,
+     .otherwise = usual, .limit = most, .what = "the rank of what is factorized"},
+    {"qrank", MLS_KEY_SIZE, offsetof(params, q_rank), .hint = "N",
+     .help = "of the queries", .least = 1, .most = MLS_WIDTH_MAX,
+     .otherwise = query_rank, .limit = query_limit, .what = "the rank of the queries"},
+    MLS_KEYS_END};
+
+static mls_status settle(const mls_parsed *parsed, const mls_config *c, mls_err *err)
+{
+    params *p = parsed->params;
+    const char *method = parsed->method->name;
+
     if (p->rope_dim % 2)
         return mls_fail(err, MLS_E_INPUT,
-                        "%s: rope_dim=%zu is odd; the nearest possible is %zu",
-                        s->method, p->rope_dim, p->rope_dim - 1);
-    if ((st = mls_setting_size(s, "nope_dim", c->D - p->rope_dim, 0, MLS_DIM_MAX,
-                               &p->nope_dim, err)) ||
-        (st = mls_at_most(s, "nope_dim", p->nope_dim, c->D, "the head dimension", err)))
-        return st;
+                        "%s: rope_dim=%zu is odd; the nearest possible is %zu", method,
+                        p->rope_dim, p->rope_dim - 1);
+    if (p->init == INIT_PAIRED)
+        p->nope_dim = c->D - p->rope_dim;
     if (p->rope_dim + p->nope_dim == 0)
         return mls_fail(err, MLS_E_INPUT,
                         "%s: rope_dim=0 nope_dim=0 leaves no keys; the nearest "
                         "possible is nope_dim=1",
-                        s->method);
-
-    const size_t max = max_rank(p, c);
-    if ((st = mls_setting_size(s, "rank", mls_least(c->G * c->D, max), 1, MLS_WIDTH_MAX,
-                               &p->rank, err)) ||
-        (st = mls_at_most(s, "rank", p->rank, max, "the rank of what is factorized",
-                          err)) ||
-        (st = mls_setting_size(s, "qrank", p->q_energy > 0.0 ? max_q : 0, 1,
-                               MLS_WIDTH_MAX, &p->q_rank, err)))
-        return st;
-    return mls_at_most(s, "qrank", p->q_rank, max_q, "the rank of the queries", err);
+                        method);
+    return MLS_OK;
 }
 
 static mls_status sized(const mls_config *c, const mls_parsed *parsed, mls_err *err)
@@ -395,7 +445,7 @@ static mls_status add_latent(mls_latent_form *f, const heads *y, const params *p
 {
     const size_t G = f->G, D = f->D, E = f->E, r = f->latent[0].r;
     const bool theirs = p->init == INIT_THEIRS;
-    const size_t keys = theirs ? D : y->n_nope; /* stacked per head */
+    const size_t stacked = theirs ? D : y->n_nope; /* stacked per head */
     /* Every head repeated H/G times: sigma grows by the root, U shrinks by it. */
     const float root = sqrtf((float)(f->H / G));
     size_t m = 0;
@@ -413,8 +463,8 @@ static mls_status add_latent(mls_latent_form *f, const heads *y, const params *p
         up[i] /= root;
     const mls_affine all = mls_affine_of(up, NULL, m, r);
     for (size_t g = 0; !st && g < G; g++) {
-        const mls_affine key = mls_affine_rows(&all, g * keys, keys);
-        const mls_affine value = mls_affine_rows(&all, G * keys + g * D, D);
+        const mls_affine key = mls_affine_rows(&all, g * stacked, stacked);
+        const mls_affine value = mls_affine_rows(&all, G * stacked + g * D, D);
         mls_read_head *h = &f->head[g];
 
         mls_affine_put(&h->value, 0, &value, NULL, D);
@@ -552,30 +602,24 @@ static mls_status fit_data(const mls_method_input *in, size_t elements, mls_fits
 }
 
 /* Its code has no paired start, and its ranks are multiples of 8. */
-static bool theirs(const mls_config *c, const mls_setting *s)
+static bool theirs(const mls_config *c, const mls_parsed *parsed)
 {
-    params p;
+    const params *p = parsed->params;
 
-    return !c->qk_norm && !read_words(&p, s, NULL) && p.init == INIT_THEIRS &&
-           (!mls_setting_get(s, "rank") ||
-            (!mls_setting_size(s, "rank", 8, 1, MLS_WIDTH_MAX, &p.rank, NULL) &&
-             p.rank % 8 == 0));
+    return !c->qk_norm && p->init == INIT_THEIRS && p->rank % 8 == 0;
 }
 
 const mls_method mls_method_x_ecomla = {
     .name = "x-ecomla",
     .title = "X-EcoMLA",
     .source = "arXiv 2503.11132; AMD-AGI/AMD-Hybrid-Models mla/hybrid_mla_layer.py",
-    .keys = "rank=N rope_dim=N nope_dim=N qrank=N energy=SHARE qenergy=SHARE "
-            "rule=code|paper ends=fixed|dynamic init=theirs|paired rope=RULE "
-            "rest=attention|mamba",
+    .keys = keys,
     .formula = "rank + d_r",
-    .by_data = "energy",
     .exact = true,
     .theirs = theirs,
     .project = MLS_SERVE_X_ECOMLA,
     .params_size = sizeof(params),
-    .read = read_params,
+    .settle = settle,
     .sized = sized,
     .drops_rest = drops_rest,
     .shape = shape,

@@ -52,7 +52,7 @@ size_t mls_plan_uniform(const mls_plan_costs *c, size_t method, size_t bits,
 static bool rank_is_open(const mls_method *method, const mls_setting *s)
 {
     return !mls_setting_get(s, "rank") && !mls_setting_get(s, "energy") &&
-           (strncmp(method->keys, "rank=", 5) == 0 || strstr(method->keys, " rank="));
+           mls_keys_find(method->keys, "rank");
 }
 
 /* FlashMLA's kernel reads 512 numbers and 64 rotated ones, shared by all heads. */

@@ -301,47 +301,6 @@ const char *mls_setting_text(const mls_setting *s, char *out, size_t size)
     return out;
 }
 
-mls_status mls_setting_check_keys(const mls_setting *s, const char *own,
-                                  const char *common, mls_err *err)
-{
-    const char *names[2 * MLS_SETTING_KEYS_MAX + 1];
-    size_t n = 0;
-    mls_buf known = {0}, list = {0};
-    mls_status st = MLS_OK;
-    char *state = NULL;
-
-    mls_buf_printf(&known, "%s %s", own, common);
-    if (known.failed) {
-        st = mls_fail(err, MLS_E_NOMEM, "no memory for the keys of %s", s->method);
-        goto done;
-    }
-    for (char *word = strtok_r(known.data, " ", &state);
-         word && n < 2 * MLS_SETTING_KEYS_MAX; word = strtok_r(NULL, " ", &state)) {
-        word[strcspn(word, "=")] = '\0';
-        mls_buf_printf(&list, "%s%s", n ? ", " : "", word);
-        names[n++] = word;
-    }
-    names[n] = NULL;
-    for (size_t i = 0; i < s->n && !st; i++) {
-        size_t k = 0;
-
-        while (k < n && strcmp(names[k], s->key[i]) != 0)
-            k++;
-        if (k < n)
-            continue;
-        const char *near = mls_nearest(s->key[i], names);
-        st = near ? mls_fail(err, MLS_E_ARG, "%s has no key %s; did you mean %s?",
-                             s->method, s->key[i], near)
-                  : mls_fail(err, MLS_E_ARG, "%s has no key %s; it takes %s", s->method,
-                             s->key[i], list.data ? list.data : "none");
-    }
-
-done:
-    mls_buf_free(&known);
-    mls_buf_free(&list);
-    return st;
-}
-
 const char *mls_setting_get(const mls_setting *s, const char *key)
 {
     for (size_t i = 0; i < s->n; i++)

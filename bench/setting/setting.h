@@ -41,13 +41,6 @@ mls_status mls_setting_expand(const char *text, mls_setting **out, size_t *n,
 const char *mls_setting_text(const mls_setting *s, char *out, size_t size);
 
 /**
- * Every key must be among those of two texts like "rope=RULE chunks=N rank=N" (either
- * may be ""); MLS_E_ARG names the key and the nearest known one.
- */
-mls_status mls_setting_check_keys(const mls_setting *s, const char *own,
-                                  const char *common, mls_err *err);
-
-/**
  * True when it reads a file that it names (path=..., rope=file:...): what it stands for
  * can change while its text does not.
  */

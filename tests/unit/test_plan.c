@@ -445,6 +445,19 @@ static void ranks_split_over_heads_lose_least_of_all_splits(void **state)
     }
 }
 
+/* Ranks of a setting whose parameters begin with them. */
+static mls_status head_ranks(mls_head_rank *rank, const mls_config *c,
+                             const mls_setting *s, mls_err *e)
+{
+    mls_parsed p;
+    const mls_status st = mls_method_parse(&p, c, s, e);
+
+    if (!st)
+        *rank = *(const mls_head_rank *)p.params;
+    mls_parsed_free(&p);
+    return st;
+}
+
 static void a_setting_may_give_every_head_its_own_rank(void **state)
 {
     const demo *d = *state;
@@ -453,7 +466,7 @@ static void a_setting_may_give_every_head_its_own_rank(void **state)
     mls_setting s;
 
     assert_ok(mls_setting_parse(&s, "kqsvd rank=20 rank_v=12:40", &err));
-    assert_ok(mls_head_ranks(&rank, c, &s, &err));
+    assert_ok(head_ranks(&rank, c, &s, &err));
     assert_int_equal(rank.of[MLS_KEYS][0], 20);
     assert_int_equal(rank.of[MLS_KEYS][1], 20);
     assert_int_equal(rank.of[MLS_VALUES][0], 12);
@@ -470,7 +483,7 @@ static void a_setting_may_give_every_head_its_own_rank(void **state)
     };
     for (size_t i = 0; i < sizeof each / sizeof each[0]; i++) {
         assert_ok(mls_setting_parse(&s, each[i].text, &err));
-        assert_refused(mls_head_ranks(&rank, c, &s, &err), each[i].st, each[i].says);
+        assert_refused(head_ranks(&rank, c, &s, &err), each[i].st, each[i].says);
     }
 }
 
@@ -510,7 +523,7 @@ static void a_plan_splits_a_layers_rank_over_its_heads(void **state)
         const mls_plan_layer *layer = &p.layer[l];
         size_t sum = 0;
 
-        assert_ok(mls_head_ranks(&rank, r.in.config, &layer->setting, &err));
+        assert_ok(head_ranks(&rank, r.in.config, &layer->setting, &err));
         for (size_t i = 0; i < 4; i++) {
             sum += rank.of[i / 2][i % 2];
             assert_int_equal(rank.of[i / 2][i % 2] % 4, 0);

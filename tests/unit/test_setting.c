@@ -1,5 +1,6 @@
 #include "tests/support/expect.h"
 
+#include "bench/setting/keys.h"
 #include "bench/setting/setting.h"
 
 static void a_setting_is_a_method_and_its_keys_in_order(void **state)
@@ -224,16 +225,17 @@ static void values_are_read_with_their_range(void **state)
 static void unknown_keys_are_refused_with_the_nearest_known_one(void **state)
 {
     (void)state;
-    static const char own[] = "rope=RULE chunks=N", common[] = "rank=N";
+    static const mls_key own[] = {{.name = "rope"}, {.name = "chunks"}, MLS_KEYS_END};
+    static const mls_key common[] = {{.name = "rank"}, MLS_KEYS_END};
     mls_setting s;
 
     assert_ok(mls_setting_parse(&s, "m rank=1 chunks=2", &err));
-    assert_ok(mls_setting_check_keys(&s, own, common, &err));
+    assert_ok(mls_keys_check(&s, own, common, &err));
     assert_ok(mls_setting_parse(&s, "m rnak=1", &err));
-    assert_refused(mls_setting_check_keys(&s, own, common, &err), MLS_E_ARG,
+    assert_refused(mls_keys_check(&s, own, common, &err), MLS_E_ARG,
                    "m has no key rnak; did you mean rank?");
     assert_ok(mls_setting_parse(&s, "m frequencies=1", &err));
-    assert_refused(mls_setting_check_keys(&s, own, common, &err), MLS_E_ARG,
+    assert_refused(mls_keys_check(&s, own, common, &err), MLS_E_ARG,
                    "it takes rope, chunks, rank");
 }
 
