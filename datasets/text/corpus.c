@@ -11,15 +11,51 @@
 typedef struct stream {
     mls_tokenizer *tok;
     mls_ids ids;
+    size_t wanted; /* ids that suffice; SIZE_MAX: all */
 } stream;
+
+/*
+ * The first ids of a long text without tokenizing all of it: of a part, and of a part
+ * twice as long, until both begin with the same ids, as many as are wanted. A tokenizer
+ * looks a few words ahead at most; parts begin at 64 KiB and 64 bytes an id.
+ */
+static mls_status encode_first(const stream *s, const char *text, size_t len,
+                               size_t wanted, int32_t **ids, size_t *n, mls_err *err)
+{
+    size_t part = len, n_before = 0;
+    int32_t *before = NULL;
+    mls_status st = MLS_OK;
+
+    if (wanted < (len >> 8))
+        part = ((size_t)64 << 10) + 64 * wanted;
+    for (;; part *= 2) {
+        size_t cut = part < len ? part : len;
+
+        while (cut < len && ((unsigned char)text[cut] & 0xC0) == 0x80)
+            cut--; /* to the start of a character */
+        st = mls_tokenizer_encode(s->tok, text, cut, true, ids, n, err);
+        if (st || cut == len ||
+            (n_before >= wanted && *n >= wanted &&
+             memcmp(before, *ids, wanted * sizeof *before) == 0))
+            break;
+        free(before);
+        before = *ids;
+        n_before = *n;
+    }
+    free(before);
+    return st;
+}
 
 static mls_status add_document(void *arg, const char *text, size_t len, mls_err *err)
 {
     stream *s = arg;
-    int32_t *ids;
-    size_t n;
-    mls_status st = mls_tokenizer_encode(s->tok, text, len, true, &ids, &n, err);
+    int32_t *ids = NULL;
+    size_t n = 0;
+    mls_status st;
 
+    if (s->ids.n >= s->wanted)
+        return MLS_OK;
+    st = encode_first(s, text, len, s->wanted - s->ids.n, &ids, &n, err);
     if (!st)
         st = mls_ids_join(&s->ids, ids, n, err);
     free(ids);
@@ -52,12 +88,14 @@ mls_status mls_corpus_read(mls_corpus *corpus, mls_tokenizer *tok,
                            const char *const *paths, size_t n_paths, size_t length,
                            size_t max_sequences, bool keep_tail, mls_err *err)
 {
-    stream s = {.tok = tok};
+    stream s = {.tok = tok, .wanted = SIZE_MAX};
     mls_status st;
 
     *corpus = (mls_corpus){0};
     if (n_paths == 0 || length == 0)
         return mls_fail(err, MLS_E_ARG, "a corpus needs a file and a length");
+    if (max_sequences > 0 && !mls_mul_size(&s.wanted, max_sequences, length))
+        s.wanted = SIZE_MAX;
     st = mls_documents_read(paths, n_paths, add_document, &s, corpus->sha256, err);
     if (!st && s.ids.n == 0)
         st = mls_fail(err, MLS_E_INPUT, "%s: the text has no tokens", paths[0]);

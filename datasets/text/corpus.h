@@ -15,7 +15,8 @@ typedef struct mls_corpus {
     size_t n_ids;
     size_t *start; /* (N + 1) */
     size_t N;
-    size_t tokens_available; /* in the whole text, before cutting */
+    size_t tokens_available; /* in the text as far as it was tokenized: all of it, but
+                                for what follows the last sequence asked for */
     char sha256[65];         /* of the bytes of all files, in order */
 } mls_corpus;
 

@@ -94,13 +94,41 @@ static void all_tokens_are_counted_and_all_bytes_are_hashed(void **state)
     mls_corpus c;
 
     (void)state;
-    assert_ok(mls_corpus_read(&c, tok, paths, 2, 2, 1, false, &err));
+    assert_ok(mls_corpus_read(&c, tok, paths, 2, 2, 2, false, &err));
     assert_int_equal(c.tokens_available, 5);
-    assert_int_equal(c.n_ids, 2);
+    assert_int_equal(c.n_ids, 4);
     /* SHA-256 of "abc", from FIPS 180-2. */
     assert_string_equal(
         c.sha256, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
     mls_corpus_free(&c);
+    mls_tokenizer_close(tok);
+}
+
+/* Few sequences of a long text are those of all of it, and cost only their part. */
+static void the_first_sequences_of_a_long_text_are_those_of_the_whole(void **state)
+{
+    enum { LEN = 4 << 20 };
+    char *text = malloc(LEN + 1);
+    mls_tokenizer *tok = letters();
+    const char *path;
+    mls_corpus all, few;
+
+    (void)state;
+    assert_non_null(text);
+    for (size_t i = 0; i < LEN; i++)
+        text[i] = (char)('a' + i * i / 7 % 6);
+    text[LEN] = '\0';
+    path = file("long.txt", text);
+    free(text);
+    assert_ok(mls_corpus_read(&all, tok, &path, 1, 16, 0, false, &err));
+    assert_ok(mls_corpus_read(&few, tok, &path, 1, 16, 3, false, &err));
+    assert_int_equal(few.N, 3);
+    assert_int_equal(few.n_ids, 48);
+    assert_memory_equal(few.ids, all.ids, 48 * sizeof *few.ids);
+    assert_string_equal(few.sha256, all.sha256);
+    assert_in_range(few.tokens_available, 48, LEN / 8);
+    mls_corpus_free(&few);
+    mls_corpus_free(&all);
     mls_tokenizer_close(tok);
 }
 
@@ -169,6 +197,7 @@ int main(void)
         cmocka_unit_test(a_tail_that_is_all_there_is_is_kept),
         cmocka_unit_test(each_line_of_a_jsonl_file_is_a_document),
         cmocka_unit_test(all_tokens_are_counted_and_all_bytes_are_hashed),
+        cmocka_unit_test(the_first_sequences_of_a_long_text_are_those_of_the_whole),
         cmocka_unit_test(a_part_holds_its_sequences_and_outlives_the_whole),
         cmocka_unit_test(bad_text_is_refused_with_its_file_and_place),
     };
