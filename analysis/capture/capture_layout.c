@@ -117,3 +117,17 @@ void *mls_layout_data(const mls_layout *layout, const mls_record *r)
     memcpy(&data, (const char *)r + layout->field, sizeof data);
     return data;
 }
+
+size_t mls_window_width(const mls_config *config, mls_window_part part)
+{
+    switch (part) {
+    case MLS_WINDOW_X:
+        return config->E;
+    case MLS_WINDOW_Q:
+        return config->H * config->D;
+    case MLS_WINDOW_K:
+    case MLS_WINDOW_V:
+        break;
+    }
+    return config->G * config->D;
+}

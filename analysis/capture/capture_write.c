@@ -12,20 +12,6 @@
 
 #define PI 3.14159265358979323846
 
-size_t mls_window_width(const mls_config *config, mls_window_part part)
-{
-    switch (part) {
-    case MLS_WINDOW_X:
-        return config->E;
-    case MLS_WINDOW_Q:
-        return config->H * config->D;
-    case MLS_WINDOW_K:
-    case MLS_WINDOW_V:
-        break;
-    }
-    return config->G * config->D;
-}
-
 mls_status mls_record_new(mls_record *r, const mls_capture_head *head, mls_err *err)
 {
     const mls_config *c = &head->config;

@@ -56,6 +56,10 @@ mls_status mls_checkpoint_no_memory(const mls_checkpoint *c, mls_err *err);
 /** Make c->tensors of the shards' tensors, and sort them. */
 mls_status mls_checkpoint_join(mls_checkpoint *c, mls_err *err);
 
+/** NULL: no tensor of that name. */
+const mls_checkpoint_entry *mls_checkpoint_entry_of(const mls_checkpoint *c,
+                                                    const char *name);
+
 /** Config, shards and tensors of a folder, or of a GGUF file. */
 mls_status mls_checkpoint_open_folder(mls_checkpoint *c, mls_err *err);
 mls_status mls_checkpoint_open_gguf(mls_checkpoint *c, mls_err *err);

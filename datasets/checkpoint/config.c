@@ -1,7 +1,6 @@
 #include "datasets/checkpoint/config.h"
 
 #include <math.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,26 +10,6 @@
 #include "datasets/checkpoint/config_reader.h"
 
 enum { CONFIG_BYTES_MAX = 1 << 24 };
-
-json_t *mls_config_get(const mls_config_reader *r, const char *key)
-{
-    json_t *v = json_object_get(r->inner, key);
-
-    if ((!v || json_is_null(v)) && r->inner != r->outer)
-        v = json_object_get(r->outer, key);
-    return v && !json_is_null(v) ? v : NULL;
-}
-
-void mls_config_unsupported(mls_config *config, const char *format, ...)
-{
-    va_list args;
-
-    if (config->unsupported[0])
-        return;
-    va_start(args, format);
-    vsnprintf(config->unsupported, sizeof config->unsupported, format, args);
-    va_end(args);
-}
 
 /* value is the key's; a whole number in min..max, or MLS_E_INPUT naming the key. */
 static mls_status whole(const mls_config_reader *r, const char *key,
@@ -45,20 +24,6 @@ static mls_status whole(const mls_config_reader *r, const char *key,
                         r->path, key, mls_json_show(shown, value), (long long)min,
                         (long long)max);
     *out = json_integer_value(value);
-    return MLS_OK;
-}
-
-mls_status mls_config_real(const mls_config_reader *r, const char *key,
-                           const json_t *value, double min, double max, double *out)
-{
-    char shown[MLS_JSON_SHOW];
-    const double x = json_number_value(value); /* 0 for what is not a number */
-
-    if (!json_is_number(value) || !(x >= min && x <= max))
-        return mls_fail(r->err, MLS_E_INPUT,
-                        "%s: %s is %s, expected a number from %g to %g", r->path, key,
-                        mls_json_show(shown, value), min, max);
-    *out = x;
     return MLS_OK;
 }
 

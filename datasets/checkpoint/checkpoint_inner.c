@@ -1,0 +1,106 @@
+/*
+ * What a checkpoint and its readers of folders and of GGUF files share: remarks, the
+ * tensors of all shards as one sorted list, and a tensor by its name.
+ */
+#include "datasets/checkpoint/checkpoint_inner.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/checked.h"
+
+enum { WARNINGS_MAX = 100 };
+
+void mls_checkpoint_warn(mls_checkpoint *c, const char *format, ...)
+{
+    char text[1024];
+    va_list args;
+    char **bigger;
+
+    if (c->n_warnings == WARNINGS_MAX)
+        return;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    bigger = realloc(c->warnings, (c->n_warnings + 1) * sizeof *bigger);
+    if (!bigger)
+        return; /* a remark is lost, nothing else */
+    c->warnings = bigger;
+    c->warnings[c->n_warnings] = strdup(text);
+    if (c->warnings[c->n_warnings])
+        c->n_warnings++;
+}
+
+mls_status mls_checkpoint_no_memory(const mls_checkpoint *c, mls_err *err)
+{
+    return mls_fail(err, MLS_E_NOMEM, "no memory to open %s", c->folder);
+}
+
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp((*(const mls_checkpoint_entry *const *)a)->info->name,
+                  (*(const mls_checkpoint_entry *const *)b)->info->name);
+}
+
+static size_t shard_count(const mls_checkpoint_shard_file *s)
+{
+    return s->gguf ? mls_gguf_head(s->gguf)->n_tensors : mls_safetensors_count(s->file);
+}
+
+/* A name may be in one file only. */
+mls_status mls_checkpoint_join(mls_checkpoint *c, mls_err *err)
+{
+    size_t k = 0;
+
+    c->tensors = mls_calloc3(c->n_tensors, 1, 1, sizeof *c->tensors);
+    c->by_name = mls_calloc3(c->n_tensors, 1, 1, sizeof *c->by_name);
+    if (!c->tensors || !c->by_name)
+        return mls_checkpoint_no_memory(c, err);
+    for (size_t i = 0; i < c->n_shards; i++)
+        for (size_t j = 0; j < shard_count(&c->shards[i]); j++, k++) {
+            mls_checkpoint_entry *e = &c->tensors[k];
+
+            e->shard = i;
+            if (c->renamed) {
+                e->info = &c->renamed[k].info;
+                e->stored = &mls_gguf_head(c->shards[i].gguf)->tensor[j];
+            } else {
+                e->info = mls_safetensors_at(c->shards[i].file, j);
+            }
+            /* Each fits, because the files do; so do the sums of thousands. */
+            c->bytes += e->info->n_bytes;
+            c->parameters += e->info->n_elements;
+            c->by_name[k] = e;
+        }
+    qsort(c->by_name, c->n_tensors, sizeof *c->by_name, compare_names);
+    for (k = 1; k < c->n_tensors; k++)
+        if (compare_names(&c->by_name[k - 1], &c->by_name[k]) == 0)
+            return mls_fail(
+                err, MLS_E_INPUT, "%s: tensor \"%.200s\" is in %s and in %s", c->folder,
+                c->by_name[k]->info->name, c->shards[c->by_name[k - 1]->shard].name,
+                c->shards[c->by_name[k]->shard].name);
+    return MLS_OK;
+}
+
+const mls_checkpoint_entry *mls_checkpoint_entry_of(const mls_checkpoint *c,
+                                                    const char *name)
+{
+    const mls_tensor_info info = {.name = name};
+    const mls_checkpoint_entry key = {.info = &info}, *at = &key;
+    const mls_checkpoint_entry **found =
+        bsearch(&at, c->by_name, c->n_tensors, sizeof *c->by_name, compare_names);
+
+    return found ? *found : NULL;
+}
+
+const mls_tensor_info *mls_checkpoint_find(const mls_checkpoint *c, const char *name,
+                                           size_t *i)
+{
+    const mls_checkpoint_entry *e = mls_checkpoint_entry_of(c, name);
+
+    if (e && i)
+        *i = (size_t)(e - c->tensors);
+    return e ? e->info : NULL;
+}
