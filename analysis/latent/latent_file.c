@@ -1,3 +1,9 @@
+/*
+ * One layer's form as a safetensors file. Which arrays there are follows from the
+ * form's shape (mls_latent_arrays()); the reader first makes the largest shape that
+ * the JSON allows, drops what the file has not, and only then takes memory, so that
+ * a hostile size is refused by the file's own length.
+ */
 #include "analysis/latent/latent_file.h"
 
 #include <math.h>

@@ -1,3 +1,11 @@
+/*
+ * Errors of a form from second moments, without running it. A score is u^T R(delta)
+ * w with u, w the query and key of the original beside those of the form, so the
+ * error is one bilinear form, and its mean square over queries, keys and distances
+ * needs only E[u u^T], E[w w^T] and the angles. The softmax forgets what all keys of
+ * a query share: the mean over keys is taken off, or a constant offset would count
+ * as an error. Query and key are taken as independent, which is the approximation.
+ */
 #include "analysis/latent/predict.h"
 
 #include <cblas.h>

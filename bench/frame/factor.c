@@ -1,3 +1,9 @@
+/*
+ * The SVD cut to r is the nearest matrix of rank r in the Frobenius norm
+ * (Eckart-Young). Which factor carries the singular values changes no product, but
+ * what is cached: with them on the down side the latent's numbers differ in size by as
+ * much as the singular values do, which a quantizer with one scale for a group feels.
+ */
 #include "bench/frame/factor.h"
 
 #include <stdlib.h>

@@ -1,3 +1,9 @@
+/*
+ * From a size to settings: a method says which of its numbers give the size, the model
+ * says which of those it can take. Thresholds (an energy) give a size only through the
+ * data; more of them never gives fewer numbers, so bisection finds the largest that
+ * fits.
+ */
 #include "bench/frame/fit.h"
 
 #include <stdarg.h>

@@ -1,3 +1,8 @@
+/*
+ * Ranks of single heads. The loss that is left at rank r is a sum of eigenvalues that
+ * fall, so it is convex in r, and giving each next number to the head where the loss
+ * falls most is not a heuristic but the optimum of the sum.
+ */
 #include "bench/frame/head_ranks.h"
 
 #include <math.h>

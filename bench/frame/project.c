@@ -1,3 +1,9 @@
+/*
+ * The algebra of project.h. c = U^T (W x + b - mean) is cached as one map of x, (U^T
+ * W) x + U^T (b - mean), so the bias costs no rank; heads read mean + U c. Products
+ * are made in double and narrowed once: U^T W in float would lose what the smallest
+ * kept directions hold.
+ */
 #include "bench/frame/project.h"
 
 #include <math.h>

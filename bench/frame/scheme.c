@@ -1,3 +1,8 @@
+/*
+ * A scheme made ready: every different setting is parsed and prepared once, whatever
+ * the number of layers that use it, because model-wide decisions (ranks per layer,
+ * shared layers) look at all layers together.
+ */
 #include "bench/frame/scheme.h"
 
 #include <stdio.h>
