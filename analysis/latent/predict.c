@@ -81,7 +81,7 @@ static void mean_of(double *mean, const mls_affine *a, const mls_layer_stats *s)
  * frequency of dim i (0: not rotated), `pair` the dim it turns with.
  */
 typedef struct {
-    size_t n_q, n; /* dims of the original, of both */
+    size_t n; /* dims of both */
     double *angle;
     size_t *pair;
     double *sign;  /* -1 on the first of a pair, +1 on the second: R(-delta) */
@@ -99,18 +99,6 @@ static void set_rotation(score_map *m, size_t first, const double *inv_freq, siz
         m->sign[a] = 1;
         m->sign[b] = -1;
     }
-}
-
-/*
- * y = N w for a (n) vector: key dims turned back by delta and scaled. In R(-delta) the
- * first of a pair gets cos x + sin y, the second cos y - sin x.
- */
-static void turn(double *y, const double *x, size_t stride, const score_map *m,
-                 const double *cos_d, const double *sin_d)
-{
-    for (size_t i = 0; i < m->n; i++)
-        y[i * stride] = m->scale[i] * (cos_d[i] * x[i * stride] +
-                                       m->sign[i] * sin_d[i] * x[m->pair[i] * stride]);
 }
 
 /* Distances 0..T-1 in DISTANCES cells, finer where they are short, causal weights. */
@@ -143,56 +131,92 @@ static size_t choose_distances(size_t T, double *distance, double *weight)
 }
 
 /*
- * E over queries of the variance over keys and distances of u^T N w, restricted to dims
- * first .. n-1: sum_d p_d tr(N^T Su N Sw) - m^T Nbar^T Su Nbar m.
+ * What queries meet of the keys of one KV head over all distances: E[N w w^T N^T] and
+ * E[N w], the same for every query head that reads it.
  */
-static mls_status score_variance(const score_map *m, size_t first, size_t last,
-                                 const double *Su, const double *Sw,
-                                 const double *mean_w, size_t T, double *variance,
-                                 mls_err *err)
+typedef struct {
+    double *second; /* (n, n) */
+    double *mean;   /* (n) */
+} met_keys;
+
+/*
+ * A turned key dim is scale_i (cos_i w_i + sign_i sin_i w_pair(i)), so that the
+ * distance enters a product of two of them through four means alone, E[cos_i cos_j],
+ * E[sin_i cos_j] both ways and E[sin_i sin_j]: those are taken first, the moments of
+ * the keys once.
+ */
+static mls_status meet_keys(met_keys *k, const score_map *m, const double *Sw,
+                            const double *mean_w, size_t T, mls_err *err)
 {
     const size_t n = m->n;
     double distance[DISTANCES], weight[DISTANCES];
     const size_t n_distances = choose_distances(T, distance, weight);
-    double *a = mls_calloc3(n, n, 1, sizeof *a), *b = mls_calloc3(n, n, 1, sizeof *b);
-    double *cos_d = mls_calloc3(n, 4, 1, sizeof *cos_d);
-    double *sin_d = cos_d + n, *mean = cos_d + 2 * n, *turned = cos_d + 3 * n;
+    double *turns = mls_calloc3(2 * n_distances, n, 1, sizeof *turns);
+    double *means = mls_calloc3(3 * n, n, 1, sizeof *means);
+    mls_status st = MLS_OK;
+
+    *k = (met_keys){.second = mls_calloc3(n, n, 1, sizeof(double)),
+                    .mean = mls_calloc3(n, 1, 1, sizeof(double))};
+    if (!turns || !means || !k->second || !k->mean) {
+        st = mls_fail(err, MLS_E_NOMEM, "no memory to predict errors");
+        goto done;
+    }
+    double *cosine = turns, *sine = turns + n_distances * n;
+    double *cc = means, *sc = means + n * n, *ss = means + 2 * n * n;
+
+    for (size_t d = 0; d < n_distances; d++)
+        for (size_t i = 0; i < n; i++) {
+            const double c = cos(distance[d] * m->angle[i]);
+            const double s = sin(distance[d] * m->angle[i]);
+
+            k->mean[i] += weight[d] * m->scale[i] *
+                          (c * mean_w[i] + m->sign[i] * s * mean_w[m->pair[i]]);
+            cosine[d * n + i] = sqrt(weight[d]) * c;
+            sine[d * n + i] = sqrt(weight[d]) * s;
+        }
+    mls_matmul(cc, cosine, true, cosine, false, n, n, n_distances);
+    mls_matmul(sc, sine, true, cosine, false, n, n, n_distances);
+    mls_matmul(ss, sine, true, sine, false, n, n, n_distances);
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = 0; j < n; j++) {
+            const double *row = Sw + i * n, *pair = Sw + m->pair[i] * n;
+            const double with_cos =
+                cc[i * n + j] * row[j] + m->sign[i] * sc[i * n + j] * pair[j];
+            const double with_sin = sc[j * n + i] * row[m->pair[j]] +
+                                    m->sign[i] * ss[i * n + j] * pair[m->pair[j]];
+
+            k->second[i * n + j] =
+                m->scale[i] * m->scale[j] * (with_cos + m->sign[j] * with_sin);
+        }
+
+done:
+    free(turns);
+    free(means);
+    return st;
+}
+
+static void met_keys_free(met_keys *k)
+{
+    free(k->second);
+    free(k->mean);
+}
+
+/*
+ * E over queries of the variance over keys and distances of u^T N w, restricted to the
+ * first `last` of n dims: tr(Su E[N w w^T N^T]) - E[N w]^T Su E[N w].
+ */
+static double score_variance(const met_keys *k, const double *Su, size_t n, size_t last)
+{
     double sum = 0;
 
-    if (!a || !b || !cos_d) {
-        free(a);
-        free(b);
-        free(cos_d);
-        return mls_fail(err, MLS_E_NOMEM, "no memory to predict errors");
+    for (size_t i = 0; i < last; i++) {
+        double row = 0;
+
+        for (size_t j = 0; j < last; j++)
+            row += Su[i * n + j] * (k->second[i * n + j] - k->mean[i] * k->mean[j]);
+        sum += row;
     }
-    for (size_t d = 0; d < n_distances; d++) {
-        for (size_t i = 0; i < n; i++) {
-            cos_d[i] = cos(distance[d] * m->angle[i]);
-            sin_d[i] = sin(distance[d] * m->angle[i]);
-        }
-        /* b = N Sw N^T: turn the columns, then the rows. */
-        for (size_t j = 0; j < n; j++)
-            turn(a + j, Sw + j, n, m, cos_d, sin_d);
-        for (size_t i = 0; i < n; i++)
-            turn(b + i * n, a + i * n, 1, m, cos_d, sin_d);
-        turn(turned, mean_w, 1, m, cos_d, sin_d);
-        double trace = 0;
-        for (size_t i = first; i < last; i++)
-            for (size_t j = first; j < last; j++)
-                trace += Su[i * n + j] * b[i * n + j];
-        sum += weight[d] * trace;
-        for (size_t i = 0; i < n; i++)
-            mean[i] += weight[d] * turned[i];
-    }
-    double constant = 0;
-    for (size_t i = first; i < last; i++)
-        for (size_t j = first; j < last; j++)
-            constant += mean[i] * Su[i * n + j] * mean[j];
-    *variance = fmax(sum - constant, 0);
-    free(a);
-    free(b);
-    free(cos_d);
-    return MLS_OK;
+    return fmax(sum, 0);
 }
 
 /* Key dims of the form for KV head g, as an affine map, below the original's D rows. */
@@ -242,8 +266,7 @@ static mls_status map_new(score_map *m, const mls_latent_form *f, const mls_conf
     const size_t n = c->D + h->n_key + n_rope;
     double *inv_freq = mls_calloc3(c->D / 2, 1, 1, sizeof *inv_freq);
 
-    *m = (score_map){.n_q = c->D,
-                     .n = n,
+    *m = (score_map){.n = n,
                      .angle = mls_calloc3(n, 1, 1, sizeof(double)),
                      .pair = mls_calloc3(n, 1, 1, sizeof(size_t)),
                      .sign = mls_calloc3(n, 1, 1, sizeof(double)),
@@ -273,30 +296,26 @@ static void map_free(score_map *m)
     free(m->scale);
 }
 
-/* Logit error of one query head. Sw, mean_w: of its KV head's key map. */
+/* Logit error of one query head whose KV head has the keys k. */
 static mls_status predict_logit(sums *s, const mls_latent_form *f, const mls_config *c,
                                 const mls_layer *w, const mls_layer_stats *stats,
-                                size_t h, size_t first_q, const double *Sw,
-                                const double *mean_w, size_t T, mls_err *err)
+                                size_t h, size_t first_q, const met_keys *k,
+                                mls_err *err)
 {
-    score_map m;
     mls_affine q = {0};
     double *Su = NULL;
-    mls_status st = map_new(&m, f, c, h / (f->H / f->G), w->index, err);
+    mls_status st = query_map(&q, f, c, w, h, first_q, err);
 
-    if (!st)
-        st = query_map(&q, f, c, w, h, first_q, err);
-    if (!st && !(Su = mls_calloc3(m.n, m.n, 1, sizeof *Su)))
+    if (!st && !(Su = mls_calloc3(q.rows, q.rows, 1, sizeof *Su)))
         st = mls_fail(err, MLS_E_NOMEM, "no memory to predict errors");
     if (!st)
         st = mls_project_second(Su, stats, q.w, q.b, q.rows, err);
-    if (!st)
-        st = score_variance(&m, 0, m.n, Su, Sw, mean_w, T, &s->logit[0], err);
-    if (!st)
-        st = score_variance(&m, 0, m.n_q, Su, Sw, mean_w, T, &s->logit[1], err);
+    if (!st) {
+        s->logit[0] = score_variance(k, Su, q.rows, q.rows);
+        s->logit[1] = score_variance(k, Su, q.rows, c->D);
+    }
     free(Su);
     free(q.w);
-    map_free(&m);
     return st;
 }
 
@@ -497,6 +516,8 @@ static mls_status predict_head(void *arg, size_t g, size_t worker, mls_err *err)
     const size_t per_group = p->f->H / p->f->G;
     sums *first = &p->s[g * per_group];
     mls_affine k = {0};
+    score_map m = {0};
+    met_keys met = {0};
     double *Sw = NULL, *mean_w = NULL;
     size_t first_q, first_o;
     mls_status st = predict_key(first, p->f, p->c, p->w, p->stats, g, err);
@@ -517,7 +538,11 @@ static mls_status predict_head(void *arg, size_t g, size_t worker, mls_err *err)
     if (!st)
         st = mls_project_second(Sw, p->stats, k.w, k.b, k.rows, err);
     if (!st)
+        st = map_new(&m, p->f, p->c, g, p->w->index, err);
+    if (!st) {
         mean_of(mean_w, &k, p->stats);
+        st = meet_keys(&met, &m, Sw, mean_w, p->T, err);
+    }
     for (size_t i = 0; !st && i < per_group; i++) {
         const size_t h = g * per_group + i;
 
@@ -525,12 +550,13 @@ static mls_status predict_head(void *arg, size_t g, size_t worker, mls_err *err)
             memcpy(p->s[h].key, first->key, sizeof first->key);
             memcpy(p->s[h].value, first->value, sizeof first->value);
         }
-        st = predict_logit(&p->s[h], p->f, p->c, p->w, p->stats, h, first_q, Sw, mean_w,
-                           p->T, err);
+        st = predict_logit(&p->s[h], p->f, p->c, p->w, p->stats, h, first_q, &met, err);
         first_q += mls_latent_query_dims(p->f, h);
     }
     free(Sw);
     free(mean_w);
+    met_keys_free(&met);
+    map_free(&m);
     free(k.w);
     return st;
 }
