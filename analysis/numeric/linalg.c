@@ -9,6 +9,12 @@
 
 #include "common/base/checked.h"
 
+/*
+ * From this order on eigenvalues alone are found through a band matrix: reducing to
+ * three diagonals at once reads the whole matrix for every column, from memory.
+ */
+enum { TWO_STAGES = 1024 };
+
 void mls_matmul(double *y, const double *a, bool a_transposed, const double *b,
                 bool b_transposed, size_t m, size_t n, size_t k)
 {
@@ -35,6 +41,14 @@ void mls_matmul_f32(float *y, const float *a, const float *b, size_t m, size_t n
     }
     cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)m, (int)n, (int)k, 1.0F,
                 a, (int)k, b, (int)k, 0.0F, y, (int)n);
+}
+
+void mls_add_square(double *y, const double *a, bool transposed, size_t n, size_t k)
+{
+    if (n == 0 || k == 0)
+        return;
+    cblas_dsyrk(CblasRowMajor, CblasUpper, transposed ? CblasTrans : CblasNoTrans,
+                (int)n, (int)k, 1.0, a, (int)(transposed ? n : k), 1.0, y, (int)n);
 }
 
 static mls_status refuse_not_finite(const double *a, size_t m, size_t n,
@@ -82,7 +96,12 @@ mls_status mls_eigen(const double *a, size_t n, double *values, double *vectors,
 
     /* Row-major upper is column-major lower: same numbers, no transposition. */
     memcpy(work, a, n * n * sizeof *work);
-    int info = LAPACKE_dsyevd(LAPACK_COL_MAJOR, job, 'L', (int)n, work, (int)n, values);
+    int info;
+    if (!vectors && n >= TWO_STAGES)
+        info = LAPACKE_dsyevd_2stage(LAPACK_COL_MAJOR, 'N', 'L', (int)n, work, (int)n,
+                                     values);
+    else
+        info = LAPACKE_dsyevd(LAPACK_COL_MAJOR, job, 'L', (int)n, work, (int)n, values);
     if (info > 0) {
         memcpy(work, a, n * n * sizeof *work);
         info = LAPACKE_dsyev(LAPACK_COL_MAJOR, job, 'L', (int)n, work, (int)n, values);

@@ -18,9 +18,14 @@ void mls_matmul_f32(float *y, const float *a, const float *b, size_t m, size_t n
                     size_t k);
 
 /**
+ * Upper triangle of y (n, n) += a a^T, a (n, k); of a^T a, a (k, n), when transposed.
+ */
+void mls_add_square(double *y, const double *a, bool transposed, size_t n, size_t k);
+
+/**
  * Eigenvalues and vectors of a symmetric matrix, largest first.
  *
- * @param a             (n, n) symmetric, read only
+ * @param a             (n, n) symmetric, read only; its upper triangle is used
  * @param[out] values   (n)
  * @param[out] vectors  (n, n), row i is the i-th eigenvector, its largest-magnitude
  *                      entry positive (so that the result does not depend on chance);

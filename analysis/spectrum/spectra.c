@@ -16,46 +16,51 @@ void mls_spectra_free(mls_spectra *s)
 typedef struct work {
     const mls_model *model; /* or NULL */
     const mls_config *config;
-    const mls_layer_stats *stats; /* one per job, or NULL */
-    size_t first_layer, rows_per_layer;
+    const mls_layer_stats *stats; /* (n_layers), or NULL */
+    mls_layer *layer;             /* (n_layers) of the batch */
+    size_t first_layer, n_layers, rows_per_layer;
     mls_spectra_row *row;
 } work;
 
-/* Every spectrum of one layer. */
-static mls_status run_layer(void *arg, size_t job, size_t worker, mls_err *err)
+static mls_status read_layer(void *arg, size_t job, size_t worker, mls_err *err)
 {
     const work *w = arg;
-    const size_t l = w->first_layer + job;
-    const mls_layer_stats *stats = w->stats ? &w->stats[job] : NULL;
-    mls_layer layer = {0};
-    mls_status st = MLS_OK;
 
     (void)worker;
-    if (w->model)
-        st = mls_model_attention(w->model, l, &layer, err);
-    for (size_t i = 0; i < w->rows_per_layer && !st; i++) {
-        mls_spectra_row *row = &w->row[l * w->rows_per_layer + i];
-        const size_t E = w->config->E;
-        float *rows = NULL;
-        size_t m = 0;
+    return mls_model_attention(w->model, w->first_layer + job, &w->layer[job], err);
+}
 
-        if (!w->model) {
-            st = mls_spectrum_captured(&row->spectrum, stats, row->matrix, row->head,
-                                       err);
-        } else {
-            st = mls_matrix_rows(w->config, &layer, row->matrix, row->head, &rows, &m,
-                                 err);
-            if (!st && stats)
-                st = mls_spectrum_weighted(&row->spectrum, rows, m, E, stats->x_second,
-                                           err);
-            else if (!st)
-                st = mls_spectrum_plain(&row->spectrum, rows, m, E, err);
-        }
-        free(rows);
-        if (st)
-            mls_fail_in(err, st, "layer %zu, %s", l, mls_matrix_name(row->matrix));
+/*
+ * One spectrum of the batch. The last matrices of a layer are the largest: they begin,
+ * and what is small fills up the threads at the end.
+ */
+static mls_status run_row(void *arg, size_t job, size_t worker, mls_err *err)
+{
+    const work *w = arg;
+    const size_t in_batch = job % w->n_layers, l = w->first_layer + in_batch;
+    const size_t i = w->rows_per_layer - 1 - job / w->n_layers;
+    const mls_layer_stats *stats = w->stats ? &w->stats[in_batch] : NULL;
+    mls_spectra_row *row = &w->row[l * w->rows_per_layer + i];
+    const size_t E = w->config->E;
+    float *rows = NULL;
+    size_t m = 0;
+    mls_status st;
+
+    (void)worker;
+    if (!w->model) {
+        st = mls_spectrum_captured(&row->spectrum, stats, row->matrix, row->head, err);
+    } else {
+        st = mls_matrix_rows(w->config, &w->layer[in_batch], row->matrix, row->head,
+                             &rows, &m, err);
+        if (!st && stats)
+            st =
+                mls_spectrum_weighted(&row->spectrum, rows, m, E, stats->x_second, err);
+        else if (!st)
+            st = mls_spectrum_plain(&row->spectrum, rows, m, E, err);
     }
-    mls_layer_free(&layer);
+    free(rows);
+    if (st)
+        mls_fail_in(err, st, "layer %zu, %s", l, mls_matrix_name(row->matrix));
     return st;
 }
 
@@ -130,6 +135,9 @@ mls_status mls_spectra_run(mls_spectra *s, const mls_model *model, mls_capture *
             return st;
     }
     st = make_rows(s, config, request, &w.rows_per_layer, err);
+    w.layer = calloc(batch, sizeof *w.layer);
+    if (!st && !w.layer)
+        st = mls_fail(err, MLS_E_NOMEM, "no memory for %zu layers", batch);
     if (!st && capture) {
         stats = calloc(batch, sizeof *stats);
         if (!stats)
@@ -144,8 +152,13 @@ mls_status mls_spectra_run(mls_spectra *s, const mls_model *model, mls_capture *
                                (double)config->L, err);
         for (size_t i = 0; stats && i < n && !st; i++)
             st = mls_capture_stats(capture, w.first_layer + i, &stats[i], err);
+        w.n_layers = n;
+        if (!st && model)
+            st = mls_pool_run(pool, n, read_layer, &w, err);
         if (!st)
-            st = mls_pool_run(pool, n, run_layer, &w, err);
+            st = mls_pool_run(pool, n * w.rows_per_layer, run_row, &w, err);
+        for (size_t i = 0; i < n; i++)
+            mls_layer_free(&w.layer[i]);
         for (size_t i = 0; stats && i < n; i++)
             mls_layer_stats_free(&stats[i]);
     }
@@ -154,6 +167,7 @@ mls_status mls_spectra_run(mls_spectra *s, const mls_model *model, mls_capture *
                                (double)config->L, err);
     if (st)
         mls_spectra_free(s);
+    free(w.layer);
     free(stats);
     return st;
 }

@@ -8,6 +8,8 @@
 #include "analysis/numeric/linalg.h"
 #include "common/base/checked.h"
 
+enum { SUM_BLOCK = 256 }; /* terms of a sum of the Gram matrix */
+
 void mls_spectrum_free(mls_spectrum *s)
 {
     free(s->sigma);
@@ -55,46 +57,96 @@ static mls_status spectrum_of_second(mls_spectrum *s, const double *second, size
 }
 
 /*
- * |error of an eigenvalue| <= eps (q trace + 4 p lambda[0]): q products in each entry
- * of the Gram matrix (Higham, Accuracy and Stability, 3.5), then the solver's backward
- * error. Half of it, over the smallest eigenvalue, is the relative error of its root.
+ * Upper triangle of the smaller of w w^T and w^T w, in double: a product of two floats
+ * is exact there, and the sum runs over blocks of SUM_BLOCK terms that are added one
+ * after the other, so that at most SUM_BLOCK + q / SUM_BLOCK roundings meet in an entry
+ * in whatever order BLAS takes a block.
  */
-static bool gram_is_accurate(const double *lambda, size_t p, size_t q)
+static mls_status gram_of(double *gram, const float *w, size_t m, size_t n,
+                          mls_err *err)
 {
+    const bool tall = m > n;
+    const size_t p = tall ? n : m, q = tall ? m : n;
+    double *block = mls_calloc3(SUM_BLOCK, p, 1, sizeof *block);
+
+    if (!block)
+        return no_memory(m, n, err);
+    for (size_t first = 0; first < q; first += SUM_BLOCK) {
+        const size_t k = q - first < SUM_BLOCK ? q - first : SUM_BLOCK;
+
+        if (tall)
+            for (size_t i = 0; i < k * n; i++)
+                block[i] = (double)w[first * n + i];
+        else
+            for (size_t i = 0; i < m; i++)
+                for (size_t j = 0; j < k; j++)
+                    block[i * k + j] = (double)w[i * n + first + j];
+        mls_add_square(gram, block, tall, p, k);
+    }
+    free(block);
+    return MLS_OK;
+}
+
+/*
+ * No eigenvalue of the computed Gram matrix is off by more: the roundings of its sums
+ * over |w|^T |w|, whose norm is at most the trace (Higham, Accuracy and Stability of
+ * Numerical Algorithms, 3.5; Weyl's inequality), then the backward error of the
+ * symmetric solver.
+ */
+static double eigenvalue_error(const double *lambda, size_t p, size_t q)
+{
+    const double roundings = (double)(SUM_BLOCK + q / SUM_BLOCK + 1);
     double trace = 0.0;
 
     for (size_t i = 0; i < p; i++)
         trace += lambda[i];
-    const double bound =
-        DBL_EPSILON * ((double)q * trace + 4.0 * (double)p * lambda[0]);
+    return DBL_EPSILON * (roundings * trace + 4.0 * (double)p * lambda[0]);
+}
 
-    return lambda[p - 1] > bound &&
-           bound / (2.0 * lambda[p - 1]) <= MLS_SPECTRUM_GRAM_ERROR;
+/* |x - y| = |x^2 - y^2| / (x + y): the error of a root, which grows towards 0. */
+static double root_error(double lambda_error, double sigma)
+{
+    return fmin(lambda_error / sigma, sqrt(lambda_error));
+}
+
+/*
+ * The error that the smallest of p values may have. An SVD of a small matrix costs
+ * nothing, so all its digits are asked for; of a large one as many as a weight has that
+ * is as large as the largest value: rounding the weights moves the values more.
+ */
+static double allowed_error(const double *sigma, size_t p)
+{
+    return p <= MLS_SPECTRUM_SMALL ? MLS_SPECTRUM_GRAM_ERROR * sigma[p - 1]
+                                   : (double)FLT_EPSILON / 2.0 * sigma[0];
 }
 
 mls_status mls_spectrum_plain(mls_spectrum *s, const float *w, size_t m, size_t n,
                               mls_err *err)
 {
     const size_t p = m < n ? m : n, q = m < n ? n : m;
-    mls_status st = MLS_OK;
-    double *a = to_double(w, m, n);
+    double *a = NULL; /* (m, n), for an SVD */
     double *gram = mls_calloc3(p, p, 1, sizeof *gram);
+    mls_status st = MLS_OK;
 
     *s = (mls_spectrum){.n = p, .sigma = mls_calloc3(p, 1, 1, sizeof(double))};
-    if (!a || !gram || !s->sigma) {
+    if (!gram || !s->sigma)
         st = no_memory(m, n, err);
-        goto done;
-    }
-    /* a a^T when rows are fewer, a^T a otherwise */
-    mls_matmul(gram, a, m > n, a, m <= n, p, p, q);
-    st = mls_eigen(gram, p, s->sigma, NULL, err);
+    if (!st)
+        st = gram_of(gram, w, m, n, err);
+    if (!st)
+        st = mls_eigen(gram, p, s->sigma, NULL, err);
     if (st || p == 0)
         goto done;
-    s->gram = gram_is_accurate(s->sigma, p, q);
+    s->square_error = eigenvalue_error(s->sigma, p, q);
+    roots(s->sigma, s->sigma, p);
+    s->gram =
+        root_error(s->square_error, s->sigma[p - 1]) <= allowed_error(s->sigma, p);
     if (s->gram)
-        roots(s->sigma, s->sigma, p);
-    else
-        st = mls_svd(a, m, n, NULL, s->sigma, NULL, err);
+        goto done;
+    a = to_double(w, m, n);
+    st = a ? mls_svd(a, m, n, NULL, s->sigma, NULL, err) : no_memory(m, n, err);
+    s->error = (double)p * DBL_EPSILON * s->sigma[0];
+    s->square_error = 0.0;
 
 done:
     if (st)
@@ -102,6 +154,67 @@ done:
     free(gram);
     free(a);
     return st;
+}
+
+double mls_spectrum_value_error(const mls_spectrum *s, size_t i)
+{
+    return s->square_error > 0.0 ? root_error(s->square_error, s->sigma[i]) : s->error;
+}
+
+/*
+ * First-order change of exp of the entropy of x / sum(x), relative to itself, when each
+ * x[i] moves by at most d[i]: |dH| <= sum |d p_i| |log p_i|.
+ */
+static double entropy_change(const double *x, const double *d, size_t n)
+{
+    double total = 0.0, moved = 0.0, change = 0.0;
+
+    for (size_t i = 0; i < n; i++) {
+        total += x[i];
+        moved += d[i];
+    }
+    for (size_t i = 0; i < n; i++)
+        if (x[i] > 0.0)
+            change += (d[i] + x[i] / total * moved) / total * fabs(log(x[i] / total));
+    return change;
+}
+
+mls_status mls_spectrum_bound(const mls_spectrum *s, mls_spectrum_bounds *b,
+                              mls_err *err)
+{
+    static const double share[] = {0.90, 0.95, 0.99};
+    const size_t n = s->n;
+    double *d = mls_calloc3(4, n, 1, sizeof *d), *square = d + n, *d_square = d + 2 * n;
+    double energy = 0.0, moved = 0.0;
+
+    *b = (mls_spectrum_bounds){0};
+    if (!d)
+        return no_memory(n, n, err);
+    for (size_t i = 0; i < n; i++) {
+        d[i] = mls_spectrum_value_error(s, i);
+        square[i] = s->sigma[i] * s->sigma[i];
+        d_square[i] = (2.0 * s->sigma[i] + d[i]) * d[i];
+        energy += square[i];
+        moved += d_square[i];
+        b->value = fmax(b->value, d[i]);
+    }
+    if (energy > 0.0) {
+        const double of_energy = moved / energy;
+
+        /* Twice the first order holds the higher ones, which are far smaller. */
+        b->figure = 2.0 * fmax(of_energy + d_square[0] / square[0],
+                               fmax(entropy_change(s->sigma, d, n),
+                                    entropy_change(square, d_square, n)));
+        for (size_t i = 0; i < sizeof share / sizeof *share; i++) {
+            const size_t low = mls_energy_rank(s->sigma, n, share[i] - 2.0 * of_energy);
+            const size_t high =
+                mls_energy_rank(s->sigma, n, fmin(share[i] + 2.0 * of_energy, 1.0));
+
+            b->rank = high - low > b->rank ? high - low : b->rank;
+        }
+    }
+    free(d);
+    return MLS_OK;
 }
 
 mls_status mls_spectrum_weighted(mls_spectrum *s, const float *w, size_t m, size_t n,

@@ -17,19 +17,37 @@ typedef struct mls_spectrum {
     size_t n;      /* min(rows, columns) of the matrix */
     double *sigma; /* (n) */
     bool gram;     /* made from a Gram matrix, not by an SVD of the matrix itself */
+    double square_error; /* bound of the error of each sigma^2, or 0: then of sigma */
+    double error;
 } mls_spectrum;
 
 void mls_spectrum_free(mls_spectrum *s); /* {0} is accepted */
 
 /**
- * Singular values of w (m, n). The eigenvalues of the smaller Gram matrix are used when
- * their error bound promises MLS_SPECTRUM_GRAM_ERROR or better for the smallest value,
- * an SVD of w otherwise.
+ * Singular values of w (m, n), with bounds of their errors. The eigenvalues of the
+ * smaller Gram matrix are used when the error bound of the smallest value allows: up to
+ * order MLS_SPECTRUM_SMALL its share MLS_SPECTRUM_GRAM_ERROR, beyond that half a float's
+ * rounding of the largest value (weights are no better known); an SVD of w otherwise.
  *
  * @return MLS_OK, MLS_E_NOMEM or MLS_E_NUMERIC (NaN or infinity in w)
  */
 #define MLS_SPECTRUM_GRAM_ERROR 1e-8 /* relative; a float weight is known to 6e-8 */
+enum { MLS_SPECTRUM_SMALL = 1024 };
 mls_status mls_spectrum_plain(mls_spectrum *s, const float *w, size_t m, size_t n,
+                              mls_err *err);
+
+/** Bound of the error of sigma[i] of mls_spectrum_plain(). */
+double mls_spectrum_value_error(const mls_spectrum *s, size_t i);
+
+/** What rounding can do to the figures of a summary. */
+typedef struct mls_spectrum_bounds {
+    double value;  /* any sigma, absolute */
+    double figure; /* energy, effective ranks and stable rank, relative */
+    size_t rank;   /* ranks at 90, 95 and 99 %: 0 unless a sum meets its share */
+} mls_spectrum_bounds;
+
+/** Bounds for a spectrum of mls_spectrum_plain(); MLS_OK or MLS_E_NOMEM. */
+mls_status mls_spectrum_bound(const mls_spectrum *s, mls_spectrum_bounds *b,
                               mls_err *err);
 
 /**

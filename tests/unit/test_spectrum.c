@@ -85,6 +85,75 @@ static void rank_deficient_matrix_has_values_at_rounding(void **state)
     mls_spectrum_free(&y);
 }
 
+enum { LARGE = MLS_SPECTRUM_SMALL + 26 };
+
+/*
+ * w (LARGE, LARGE) of blocks [a b; b a] on the diagonal, whose singular values are
+ * a + b and a - b: from 1.5 down by `condition`, all exact in float.
+ */
+static float *large(double *sigma, double condition)
+{
+    float *w = calloc((size_t)LARGE * LARGE, sizeof *w);
+
+    for (size_t i = 0; i < LARGE; i += 2) {
+        const double small = i + 2 < LARGE ? 1.0 / 64 : 1.0 / condition;
+        const double a = 1.0 - (double)i / LARGE / 4;
+
+        sigma[i] = (double)(float)a + (double)(float)(a - small);
+        sigma[i + 1] = (double)(float)a - (double)(float)(a - small);
+        w[i * LARGE + i] = w[(i + 1) * LARGE + i + 1] = (float)a;
+        w[i * LARGE + i + 1] = w[(i + 1) * LARGE + i] = (float)(a - small);
+    }
+    return w;
+}
+
+static int larger_first(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+
+    return (x < y) - (x > y);
+}
+
+/* Every value within its bound, every figure of the summary within its own. */
+static void assert_within_bounds(const mls_spectrum *s, const double *want)
+{
+    const mls_spectrum_summary y = mls_spectrum_summarize(s->sigma, s->n);
+    const mls_spectrum_summary x = mls_spectrum_summarize(want, s->n);
+    mls_spectrum_bounds b;
+
+    assert_ok(mls_spectrum_bound(s, &b, &err));
+    for (size_t i = 0; i < s->n; i++) {
+        assert_true(mls_spectrum_value_error(s, i) <= b.value);
+        assert_close(s->sigma[i], want[i], mls_spectrum_value_error(s, i));
+    }
+    assert_close(y.energy, x.energy, b.figure * x.energy);
+    assert_close(y.effective_rank, x.effective_rank, b.figure * x.effective_rank);
+    assert_close(y.effective_rank_energy, x.effective_rank_energy,
+                 b.figure * x.effective_rank_energy);
+    assert_close(y.stable_rank, x.stable_rank, b.figure * x.stable_rank);
+    assert_close((double)y.rank_95, (double)x.rank_95, (double)b.rank);
+    assert_true(b.figure < 1e-4);
+}
+
+static void large_spectra_keep_their_bounds(void **state)
+{
+    static const double condition[] = {1e3, 1e6};
+
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        static double want[LARGE];
+        float *w = large(want, condition[i]);
+        mls_spectrum y;
+
+        qsort(want, LARGE, sizeof *want, larger_first);
+        assert_ok(mls_spectrum_plain(&y, w, LARGE, LARGE, &err));
+        assert_int_equal(y.gram, i == 0);
+        assert_within_bounds(&y, want);
+        mls_spectrum_free(&y);
+        free(w);
+    }
+}
+
 enum { E = 12, D = 6, G = 2, H = 4, T = 50 };
 
 static void random_floats(float *w, size_t n, mls_rng *rng)
@@ -101,6 +170,32 @@ static void moments(double *second, double *x, mls_rng *rng)
     mls_matmul(second, x, true, x, false, E, E, T);
     for (size_t i = 0; i < (size_t)E * E; i++)
         second[i] /= T;
+}
+
+static void random_spectra_keep_their_bounds(void **state)
+{
+    enum { M = 700, N = 40 };
+    static float w[M * N], wt[N * M];
+    static double a[M * N], want[N];
+    mls_rng rng;
+
+    (void)state;
+    mls_rng_seed(&rng, 14, 0);
+    random_floats(w, M * N, &rng);
+    for (size_t i = 0; i < M * N; i++) {
+        a[i] = (double)w[i];
+        wt[i % N * M + i / N] = w[i];
+    }
+    assert_ok(mls_svd(a, M, N, NULL, want, NULL, &err));
+    for (int tall = 0; tall < 2; tall++) { /* sums over 700 terms: three blocks */
+        mls_spectrum y;
+
+        assert_ok(
+            mls_spectrum_plain(&y, tall ? w : wt, tall ? M : N, tall ? N : M, &err));
+        assert_true(y.gram);
+        assert_within_bounds(&y, want);
+        mls_spectrum_free(&y);
+    }
 }
 
 static void weighted_spectrum_is_that_of_the_outputs(void **state)
@@ -263,6 +358,8 @@ int main(void)
         cmocka_unit_test(well_conditioned_spectra_come_from_the_gram_matrix),
         cmocka_unit_test(small_singular_values_come_from_an_svd),
         cmocka_unit_test(rank_deficient_matrix_has_values_at_rounding),
+        cmocka_unit_test(large_spectra_keep_their_bounds),
+        cmocka_unit_test(random_spectra_keep_their_bounds),
         cmocka_unit_test(weighted_spectrum_is_that_of_the_outputs),
         cmocka_unit_test(captured_heads_equal_weights_times_data),
         cmocka_unit_test(rows_of_a_layer_are_keys_above_values),

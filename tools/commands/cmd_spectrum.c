@@ -35,7 +35,8 @@ static int parse_what(mls_spectra_request *request, const char *text)
     return 0;
 }
 
-static void name_columns(mls_table *t, bool values)
+/* bounds: only spectra of weights alone have them. */
+static void name_columns(mls_table *t, bool values, bool bounds)
 {
     mls_table_column(t, "layer", "layer", "", 0);
     mls_table_column(t, "matrix", "matrix", "", 0);
@@ -43,6 +44,8 @@ static void name_columns(mls_table *t, bool values)
     if (values) {
         mls_table_column(t, "index", "index", "", 0);
         mls_table_column(t, "sigma", "sigma", "", -1);
+        if (bounds)
+            mls_table_column(t, "sigma_error", "error", "bound", -1);
         mls_table_column(t, "energy_share", "energy", "share", 5);
         mls_table_column(t, "cumulative_share", "cumulative", "share", 5);
         return;
@@ -57,6 +60,11 @@ static void name_columns(mls_table *t, bool values)
     mls_table_column(t, "rank_90", "90 %", "rank", 0);
     mls_table_column(t, "rank_95", "95 %", "rank", 0);
     mls_table_column(t, "rank_99", "99 %", "rank", 0);
+    if (bounds) {
+        mls_table_column(t, "sigma_error", "error", "sigma", -1);
+        mls_table_column(t, "figure_error", "error", "share", -1);
+        mls_table_column(t, "rank_error", "error", "ranks", 0);
+    }
 }
 
 static void begin_row(mls_table *t, const mls_spectra_row *row)
@@ -70,7 +78,8 @@ static void begin_row(mls_table *t, const mls_spectra_row *row)
         mls_table_count(t, (long long)row->head);
 }
 
-static void add_values(mls_table *t, const mls_spectra_row *row)
+static mls_status add_values(mls_table *t, const mls_spectra_row *row, bool bounds,
+                             mls_err *err)
 {
     const mls_spectrum *s = &row->spectrum;
     const double energy = mls_spectrum_summarize(s->sigma, s->n).energy;
@@ -83,12 +92,17 @@ static void add_values(mls_table *t, const mls_spectra_row *row)
         begin_row(t, row);
         mls_table_count(t, (long long)i);
         mls_table_real(t, s->sigma[i]);
+        if (bounds)
+            mls_table_real(t, mls_spectrum_value_error(s, i));
         mls_table_real(t, square / energy); /* NaN, so empty, for a matrix of zeros */
         mls_table_real(t, sum / energy);
     }
+    (void)err;
+    return MLS_OK;
 }
 
-static void add_summary(mls_table *t, const mls_spectra_row *row)
+static mls_status add_summary(mls_table *t, const mls_spectra_row *row, bool bounds,
+                              mls_err *err)
 {
     const mls_spectrum_summary y =
         mls_spectrum_summarize(row->spectrum.sigma, row->spectrum.n);
@@ -104,6 +118,17 @@ static void add_summary(mls_table *t, const mls_spectra_row *row)
     mls_table_count(t, (long long)y.rank_90);
     mls_table_count(t, (long long)y.rank_95);
     mls_table_count(t, (long long)y.rank_99);
+    if (bounds) {
+        mls_spectrum_bounds b;
+        const mls_status st = mls_spectrum_bound(&row->spectrum, &b, err);
+
+        if (st)
+            return st;
+        mls_table_real(t, b.value);
+        mls_table_real(t, b.figure);
+        mls_table_count(t, (long long)b.rank);
+    }
+    return MLS_OK;
 }
 
 static mls_status show(const mls_spectra *s, bool values, const char *of,
@@ -111,7 +136,8 @@ static mls_status show(const mls_spectra *s, bool values, const char *of,
                        const char *path, mls_err *err)
 {
     mls_table *t = mls_table_new("Singular values");
-    mls_status st;
+    const bool bounds = model && !capture;
+    mls_status st = MLS_OK;
 
     if (!t)
         return mls_fail(err, MLS_E_NOMEM, "no memory for a table");
@@ -120,12 +146,16 @@ static mls_status show(const mls_spectra *s, bool values, const char *of,
     if (capture)
         mls_table_meta(t, "capture", capture);
     mls_table_meta(t, "of", of);
-    name_columns(t, values);
-    for (size_t i = 0; i < s->n; i++)
-        (values ? add_values : add_summary)(t, &s->row[i]);
+    name_columns(t, values, bounds);
+    for (size_t i = 0; !st && i < s->n; i++)
+        st = (values ? add_values : add_summary)(t, &s->row[i], bounds, err);
     mls_table_note(t, "Energy is sigma^2; a rank at p % is the smallest one that holds "
                       "p % of it.");
-    st = mls_tool_print(t, format, path, err);
+    if (bounds && !values)
+        mls_table_note(t, "error: bounds of what rounding can do to any sigma "
+                          "(absolute), to the other figures (relative), and to ranks.");
+    if (!st)
+        st = mls_tool_print(t, format, path, err);
     mls_table_free(t);
     return st;
 }
