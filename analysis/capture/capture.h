@@ -15,8 +15,9 @@
 
 /** {0} takes the defaults; texts may be NULL, which records an empty one. */
 typedef struct mls_capture_options {
-    size_t n_windows;       /* whole windows of q, k, v, x kept; 0: none */
-    uint64_t windows_bytes; /* fewer windows when they would take more; 0: 1 GiB */
+    size_t n_windows;       /* windows of q, k, v, x kept; 0: none */
+    uint64_t windows_bytes; /* fewer, then shorter windows when they would take more; 0:
+                               100 MB, or half of what the moments take */
     const char *sampling; /* which sequences of the text: "the first", for the record */
     uint64_t seed;        /* of a random sampling, for the record */
     const char *command;  /* the command line, for the record */
@@ -68,7 +69,8 @@ const mls_config *mls_capture_config(const mls_capture *c);
 size_t mls_capture_sequences(const mls_capture *c); /* N */
 size_t mls_capture_length(const mls_capture *c);    /* tokens of the longest sequence */
 size_t mls_capture_windows(const mls_capture *c);   /* W */
-size_t mls_capture_window_length(const mls_capture *c); /* T of every window */
+/** Tokens of every window, the first of its sequence. */
+size_t mls_capture_window_length(const mls_capture *c);
 /**
  * Hashes of the model and of the text, as mls_checkpoint_sha256() and
  * mls_corpus_read().

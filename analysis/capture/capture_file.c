@@ -89,24 +89,29 @@ static mls_status read_vector(mls_capture *c, const char *path, mls_store_type t
 static mls_status read_sequences(mls_capture *c, mls_err *err)
 {
     mls_capture_head *h = &c->head;
-    uint64_t N = 0, W = 0, T = 0, *n_tokens = NULL;
+    uint64_t N = 0, W = 0, T = 0, window_T = 0, *n_tokens = NULL;
     mls_status st = mls_store_get_count(c->store, "/sequences", "count", &N, err);
 
     if (!st)
         st = mls_store_get_count(c->store, "/windows", "count", &W, err);
     if (!st)
-        st = mls_store_get_count(c->store, "/windows", "length", &T, err);
+        st = mls_store_get_count(c->store, "/sequences", "length", &T, err);
+    if (!st)
+        st = mls_store_get_count(c->store, "/windows", "length", &window_T, err);
     if (st)
         return st;
     if (N == 0 || N > TOKENS_MAX)
         return refuse_count(c, "sequences", N, TOKENS_MAX, err);
     if (T == 0 || T > TOKENS_MAX)
-        return refuse_count(c, "tokens in a window", T, TOKENS_MAX, err);
+        return refuse_count(c, "tokens in a sequence", T, TOKENS_MAX, err);
+    if (window_T == 0 || window_T > T)
+        return refuse_count(c, "tokens in a window", window_T, T, err);
     if (W > N)
         return refuse_count(c, "windows", W, N, err);
     h->N = N;
     h->W = W;
     h->T = T;
+    h->window_T = window_T;
     st = read_vector(c, "/sequences/n_tokens", MLS_STORE_U64, N, 8, &n_tokens, err);
     if (st)
         goto done;
@@ -289,7 +294,7 @@ size_t mls_capture_windows(const mls_capture *c)
 
 size_t mls_capture_window_length(const mls_capture *c)
 {
-    return c->head.T;
+    return c->head.window_T;
 }
 
 const char *mls_capture_model_sha256(const mls_capture *c)
@@ -355,14 +360,43 @@ static mls_status refuse_value(const mls_capture *c, const char *path, size_t l,
 static mls_status check_moment(const mls_capture *c, const mls_layout *layout, size_t l,
                                const double *x, mls_err *err)
 {
-    const size_t n = mls_layout_values(layout, &c->head);
-    const size_t D = layout->dims[1] == 'E' ? c->head.config.E : c->head.config.D;
+    const size_t n = mls_layout_unpacked(layout, &c->head);
+    const size_t D = layout->dims[1] == 'S' ? c->head.config.E : c->head.config.D;
     const bool square = strstr(layout->path, "/second") != NULL;
 
     for (size_t i = 0; i < n; i++)
         if (!isfinite(x[i]) || (square && i % (D * D) % (D + 1) == 0 && x[i] < 0))
             return refuse_value(c, layout->path, l, i, x[i], err);
     return MLS_OK;
+}
+
+/*
+ * A dataset's values at the leading indices, as a record has them; head: of a file
+ * that has these alone in a layer.
+ */
+static mls_status read_packed(mls_capture *c, const mls_layout *layout,
+                              const mls_capture_head *head, const size_t *lead,
+                              size_t n_lead, void *data, mls_err *err)
+{
+    void *packed = mls_calloc3(mls_layout_bytes(layout, head), 1, 1, 1);
+    mls_status st =
+        packed ? mls_store_read(c->store, layout->path, layout->type, lead, n_lead,
+                                packed, mls_layout_values(layout, head), err)
+               : mls_fail(err, MLS_E_NOMEM, "no memory for a layer's %s", layout->path);
+
+    if (!st)
+        mls_layout_unpack(layout, head, packed, data);
+    free(packed);
+    return st;
+}
+
+static const mls_layout *layout_of(const char *path)
+{
+    size_t i = 0;
+
+    while (strcmp(mls_layouts[i].path, path) != 0)
+        i++;
+    return &mls_layouts[i];
 }
 
 mls_status mls_capture_stats(mls_capture *c, size_t l, mls_layer_stats *s, mls_err *err)
@@ -380,9 +414,7 @@ mls_status mls_capture_stats(mls_capture *c, size_t l, mls_layer_stats *s, mls_e
 
         if (layout->kind != MLS_LAYOUT_MOMENT)
             continue;
-        st = mls_store_read(c->store, layout->path, MLS_STORE_F64, &l, 1,
-                            mls_layout_data(layout, &r), mls_layout_values(layout, h),
-                            err);
+        st = read_packed(c, layout, h, &l, 1, mls_layout_data(layout, &r), err);
         if (!st)
             st = check_moment(c, layout, l, mls_layout_data(layout, &r), err);
     }
@@ -412,7 +444,7 @@ static mls_status read_norms(mls_capture *c, const char *path, size_t l, size_t 
     if (!x)
         return mls_fail(err, MLS_E_NOMEM, "no memory for the norms of %zu sequences",
                         c->head.N);
-    st = mls_store_read(c->store, path, MLS_STORE_F64, &l, 1, x, n, err);
+    st = read_packed(c, layout_of(path), &c->head, &l, 1, x, err);
     for (size_t i = 0; i < n && !st; i++)
         if (!isfinite(x[i]) || x[i] < 0)
             st = refuse_value(c, path, l, i, x[i], err);
@@ -441,9 +473,12 @@ mls_status mls_capture_window(mls_capture *c, size_t l, size_t window,
     static const char *const paths[MLS_WINDOW_PARTS] = {"/windows/x", "/windows/q",
                                                         "/windows/k", "/windows/v"};
     const size_t lead[] = {l, window};
-    const size_t n = c->head.T * mls_window_width(&c->head.config, part);
-    mls_status st =
-        mls_store_read(c->store, paths[part], MLS_STORE_F32, lead, 2, data, n, err);
+    const size_t n = c->head.window_T * mls_window_width(&c->head.config, part);
+    mls_capture_head one = c->head; /* of a file with this window alone */
+    mls_status st;
+
+    one.W = 1;
+    st = read_packed(c, layout_of(paths[part]), &one, lead, 2, data, err);
 
     if (st)
         return st;
@@ -462,10 +497,10 @@ mls_status mls_capture_verify(mls_capture *c, size_t *n_datasets, uint64_t *n_by
     mls_status st = mls_store_verify(c->store, n_datasets, n_bytes, err);
 
     if (!st && c->head.W > 0) {
-        window = mls_calloc3(c->head.T, widest, 1, sizeof *window);
+        window = mls_calloc3(c->head.window_T, widest, 1, sizeof *window);
         if (!window)
             st = mls_fail(err, MLS_E_NOMEM, "no memory for a window of %zu tokens",
-                          c->head.T);
+                          c->head.window_T);
     }
     for (size_t l = 0; l < config->L && !st; l++) {
         mls_layer_stats s = {0};

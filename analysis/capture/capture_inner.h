@@ -8,7 +8,7 @@
 #include "analysis/capture/capture.h"
 #include "analysis/capture/store.h"
 
-#define MLS_CAPTURE_KIND "capture 1"
+#define MLS_CAPTURE_KIND "capture 2"
 enum { MLS_WINDOW_PARTS = 4 };
 
 /** What a capture is about: all that is known before the first layer. */
@@ -17,8 +17,9 @@ typedef struct mls_capture_head {
     size_t N;
     const size_t *start;       /* (N + 1) */
     const int32_t *ids;        /* (start[N]) */
-    size_t T;                  /* tokens of a window: the longest sequence */
+    size_t T;                  /* tokens of the longest sequence */
     size_t W;                  /* windows */
+    size_t window_T;           /* tokens of a window, the first of its sequence */
     uint64_t *window_sequence; /* (W) */
     const char *config_json;   /* as the checkpoint has it */
     size_t config_json_len;
@@ -30,7 +31,7 @@ typedef struct mls_record {
     mls_layer_stats stats;     /* q_norm and k_norm are not used: the file has them per
                               sequence */
     double *q_norms, *k_norms; /* (N, H, C), (N, G, C) */
-    float *window[MLS_WINDOW_PARTS]; /* (W, T, n) by mls_window_part */
+    float *window[MLS_WINDOW_PARTS]; /* (W, window_T, n) by mls_window_part */
 } mls_record;
 
 /** Numbers per token of a window's part. */
@@ -45,8 +46,9 @@ void mls_record_free(mls_record *r); /* {0} is accepted */
 mls_status mls_capture_create(mls_store **out, const char *path, const char *temp,
                               const mls_capture_head *head,
                               const mls_capture_options *options, mls_err *err);
-/** The next layer. */
-mls_status mls_capture_append(mls_store *s, const mls_record *r, mls_err *err);
+/** The next layer; adds to n_cut the window values that were too large for a half. */
+mls_status mls_capture_append(mls_store *s, const mls_capture_head *head,
+                              const mls_record *r, size_t *n_cut, mls_err *err);
 /** All layers are in: add the mean NLL of each sequence (N) and finish; frees s. */
 mls_status mls_capture_finish(mls_store *s, const double *nll, size_t N, mls_err *err);
 
@@ -77,9 +79,12 @@ const char *mls_part_temp(const mls_part *p);
 
 /** Layers that need not be done again: their records and the states after are whole. */
 size_t mls_part_finished(mls_part *p, const mls_capture_head *head);
-/** The record of layer l, written and read; rooms as mls_record_new() makes them. */
+/**
+ * The record of layer l, written and read; rooms as mls_record_new() makes them. Adds
+ * to n_cut the window values that were too large for a half.
+ */
 mls_status mls_part_save_record(mls_part *p, size_t l, const mls_capture_head *head,
-                                const mls_record *r, mls_err *err);
+                                const mls_record *r, size_t *n_cut, mls_err *err);
 mls_status mls_part_load_record(mls_part *p, size_t l, const mls_capture_head *head,
                                 mls_record *r, mls_err *err);
 /** Hidden states (start[N], E) after layer l; those of earlier layers are removed. */

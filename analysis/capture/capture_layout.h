@@ -13,11 +13,13 @@ typedef enum mls_layout_kind {
 
 /**
  * One dataset. dims: a letter per dimension, of common/base/shape.h, and N sequences,
- * W windows, T positions in a window; d, e: a second D, E.
+ * W windows, T positions in a window; d: a second D; S, s: the upper triangle, row
+ * after row, of a symmetric matrix of side E, D.
  */
 typedef struct mls_layout {
     const char *path;
     mls_layout_kind kind;
+    mls_store_type type; /* in the file */
     const char *dims;
     size_t field; /* offset in mls_record of the pointer to one layer's values */
     const char *long_name;
@@ -28,9 +30,18 @@ extern const mls_layout mls_layouts[MLS_LAYOUTS];
 
 /** The spec of a dataset for the sizes in head. */
 mls_store_spec mls_layout_spec(const mls_layout *layout, const mls_capture_head *head);
-/** Values of one layer. */
+/** Values of one layer, in the file. */
 size_t mls_layout_values(const mls_layout *layout, const mls_capture_head *head);
-/** Where a record has them. */
+size_t mls_layout_bytes(const mls_layout *layout, const mls_capture_head *head);
+/** Values of one layer in memory, where symmetric matrices are whole. */
+size_t mls_layout_unpacked(const mls_layout *layout, const mls_capture_head *head);
+/** Where a record has them: doubles, whole matrices; windows as floats. */
 void *mls_layout_data(const mls_layout *layout, const mls_record *r);
+/** From a record into the form of the file; returns how many values were too large. */
+size_t mls_layout_pack(void *out, const mls_layout *layout,
+                       const mls_capture_head *head, const mls_record *r);
+/** Back, to data as mls_layout_data() has it. */
+void mls_layout_unpack(const mls_layout *layout, const mls_capture_head *head,
+                       const void *in, void *data);
 
 #endif

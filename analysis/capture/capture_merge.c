@@ -46,6 +46,11 @@ static mls_status check_alike(mls_capture *const *from, size_t n, mls_err *err)
             snprintf(expected, sizeof expected, "%zu", a->T);
             return refuse(from, i, "has sequences of", found, expected, err);
         }
+        if (a->window_T != b->window_T) {
+            snprintf(found, sizeof found, "%zu tokens", b->window_T);
+            snprintf(expected, sizeof expected, "%zu", a->window_T);
+            return refuse(from, i, "has windows of", found, expected, err);
+        }
     }
     return MLS_OK;
 }
@@ -175,10 +180,11 @@ static mls_status add_layer(const merger *m, size_t i, size_t l, size_t N, size_
     }
     for (size_t w = 0; w < b->W && !st; w++)
         for (int p = 0; p < MLS_WINDOW_PARTS && !st; p++)
-            st = mls_capture_window(
-                m->from[i], l, w, (mls_window_part)p,
-                r->window[p] + (W + w) * b->T * mls_window_width(c, (mls_window_part)p),
-                err);
+            st = mls_capture_window(m->from[i], l, w, (mls_window_part)p,
+                                    r->window[p] +
+                                        (W + w) * b->window_T *
+                                            mls_window_width(c, (mls_window_part)p),
+                                    err);
     free(k);
     free(q);
     mls_layer_stats_free(&s);
@@ -189,6 +195,7 @@ static mls_status write_whole(const merger *m, const char *path,
                               const mls_capture_options *options, mls_err *err)
 {
     mls_store *file = NULL;
+    size_t unused = 0; /* what was read fits */
     mls_record r = {0};
     mls_status st = mls_record_new(&r, &m->head, err);
 
@@ -204,7 +211,7 @@ static mls_status write_whole(const merger *m, const char *path,
             W += mls_capture_windows(m->from[i]);
         }
         if (!st)
-            st = mls_capture_append(file, &r, err);
+            st = mls_capture_append(file, &m->head, &r, &unused, err);
     }
     mls_record_free(&r);
     if (st) {

@@ -12,11 +12,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "analysis/capture/capture_inner.h"
+#include "analysis/capture/capture_layout.h"
+#include "common/base/checked.h"
 #include "common/system/files.h"
 #include "common/system/hash.h"
 
-enum { PIECES_MAX = 4 + MLS_WINDOW_PARTS, NAME_SIZE = 32 };
+enum { NAME_SIZE = 32 };
 
 static const char magic[8] = {'M', 'L', 'S', 'P', 'A', 'R', 'T', '1'};
 
@@ -33,12 +34,6 @@ struct mls_part {
     int fd; /* holds the lock */
     uint64_t key;
 };
-
-/* A run of bytes of a file. */
-typedef struct {
-    void *data;
-    size_t n;
-} piece;
 
 static char *file_name(const mls_part *p, const char *format, size_t l)
 {
@@ -204,52 +199,36 @@ const char *mls_part_temp(const mls_part *p)
     return p->temp;
 }
 
-/* The runs of bytes that a record is; returns how many. */
-static size_t pieces_of(piece pieces[PIECES_MAX], const mls_capture_head *head,
-                        mls_record *r)
+/* Bytes of a record as the capture file will have it. */
+static size_t record_bytes(const mls_capture_head *head)
 {
-    const mls_layer_stats *s = &r->stats;
     size_t n = 0;
 
-    pieces[n++] = (piece){&r->stats.n_tokens, sizeof(double)};
-    pieces[n++] = (piece){s->block, s->n_block * sizeof(double)};
-    pieces[n++] = (piece){r->q_norms, head->N * s->H * s->C * sizeof(double)};
-    pieces[n++] = (piece){r->k_norms, head->N * s->G * s->C * sizeof(double)};
-    for (int i = 0; i < MLS_WINDOW_PARTS; i++)
-        pieces[n++] = (piece){r->window[i],
-                              head->W * head->T *
-                                  mls_window_width(&head->config, (mls_window_part)i) *
-                                  sizeof(float)};
+    for (size_t i = 0; i < MLS_LAYOUTS; i++)
+        n += mls_layout_bytes(&mls_layouts[i], head);
     return n;
 }
 
-static mls_status save(mls_part *p, const char *what, size_t l, const piece *pieces,
+static mls_status save(mls_part *p, const char *what, size_t l, const void *data,
                        size_t n, mls_err *err)
 {
     mls_status st = MLS_OK;
     char *path = file_name(p, what, l), *temp = NULL;
-    mls_xxh3_stream *x = mls_xxh3_stream_new();
-    front f = {.key = p->key, .layer = l};
+    front f = {.key = p->key, .layer = l, .n_bytes = n};
     FILE *out = NULL;
 
-    if (!path || !x) {
+    if (!path) {
         st = mls_fail(err, MLS_E_NOMEM, "no memory to keep layer %zu", l);
         goto done;
     }
     memcpy(f.magic, magic, sizeof magic);
-    for (size_t i = 0; i < n; i++) {
-        mls_xxh3_stream_add(x, pieces[i].data, pieces[i].n);
-        f.n_bytes += pieces[i].n;
-    }
-    f.xxh3 = mls_xxh3_stream_digest(x);
+    f.xxh3 = mls_xxh3(data, n);
     st = mls_file_temp_name(path, &temp, err);
     if (st)
         goto done;
     out = fopen(temp, "wb");
-    bool ok = out && fwrite(&f, sizeof f, 1, out) == 1;
-    for (size_t i = 0; i < n && ok; i++)
-        ok = fwrite(pieces[i].data, 1, pieces[i].n, out) == pieces[i].n;
-    ok = ok && fflush(out) == 0;
+    const bool ok = out && fwrite(&f, sizeof f, 1, out) == 1 &&
+                    fwrite(data, 1, n, out) == n && fflush(out) == 0;
     if (!ok)
         st = mls_fail(err, MLS_E_IO, "%s: writing %llu bytes: %s", path,
                       (unsigned long long)f.n_bytes, strerror(errno));
@@ -262,7 +241,6 @@ static mls_status save(mls_part *p, const char *what, size_t l, const piece *pie
 
 done:
     free(temp);
-    mls_xxh3_stream_free(x);
     free(path);
     return st;
 }
@@ -271,15 +249,6 @@ static bool front_is_right(const mls_part *p, const front *f, size_t l, uint64_t
 {
     return memcmp(f->magic, magic, sizeof magic) == 0 && f->key == p->key &&
            f->layer == l && f->n_bytes == n;
-}
-
-static uint64_t total(const piece *pieces, size_t n)
-{
-    uint64_t sum = 0;
-
-    for (size_t i = 0; i < n; i++)
-        sum += pieces[i].n;
-    return sum;
 }
 
 /* True when the file is there, of this run, of n bytes and unharmed. */
@@ -299,17 +268,15 @@ static bool is_whole(const mls_part *p, const char *what, size_t l, uint64_t n)
     return ok;
 }
 
-static mls_status load(mls_part *p, const char *what, size_t l, const piece *pieces,
-                       size_t n, mls_err *err)
+static mls_status load(mls_part *p, const char *what, size_t l, void *data, size_t n,
+                       mls_err *err)
 {
     char *path = file_name(p, what, l);
     FILE *in = path ? fopen(path, "rb") : NULL;
     front f;
-    bool ok =
-        in && is_whole(p, what, l, total(pieces, n)) && fread(&f, sizeof f, 1, in) == 1;
+    const bool ok = in && is_whole(p, what, l, n) && fread(&f, sizeof f, 1, in) == 1 &&
+                    fread(data, 1, n, in) == n;
 
-    for (size_t i = 0; i < n && ok; i++)
-        ok = fread(pieces[i].data, 1, pieces[i].n, in) == pieces[i].n;
     if (in)
         fclose(in);
     free(path);
@@ -323,16 +290,9 @@ size_t mls_part_finished(mls_part *p, const mls_capture_head *head)
     const size_t L = head->config.L;
     const uint64_t states_bytes =
         head->start[head->N] * (uint64_t)head->config.E * sizeof(float);
-    mls_record r = {.stats = {.H = head->config.H,
-                              .G = head->config.G,
-                              .D = head->config.D,
-                              .C = head->config.D / 2}};
-    piece pieces[PIECES_MAX];
     size_t whole = 0, finished = 0;
 
-    r.stats.n_block = mls_layer_stats_size(&head->config);
-    const uint64_t n_bytes = total(pieces, pieces_of(pieces, head, &r));
-    while (whole < L && is_whole(p, "layer", whole, n_bytes)) {
+    while (whole < L && is_whole(p, "layer", whole, record_bytes(head))) {
         whole++;
         if (is_whole(p, "states", whole - 1, states_bytes))
             finished = whole;
@@ -340,28 +300,52 @@ size_t mls_part_finished(mls_part *p, const mls_capture_head *head)
     return finished;
 }
 
-mls_status mls_part_save_record(mls_part *p, size_t l, const mls_capture_head *head,
-                                const mls_record *r, mls_err *err)
+static mls_status no_memory(size_t l, mls_err *err)
 {
-    mls_record copy = *r; /* pieces are for writing and reading alike */
-    piece pieces[PIECES_MAX];
+    return mls_fail(err, MLS_E_NOMEM, "no memory for the record of layer %zu", l);
+}
 
-    return save(p, "layer", l, pieces, pieces_of(pieces, head, &copy), err);
+mls_status mls_part_save_record(mls_part *p, size_t l, const mls_capture_head *head,
+                                const mls_record *r, size_t *n_cut, mls_err *err)
+{
+    const size_t n = record_bytes(head);
+    char *packed = mls_calloc3(n, 1, 1, 1);
+    size_t at = 0;
+
+    if (!packed)
+        return no_memory(l, err);
+    for (size_t i = 0; i < MLS_LAYOUTS; i++) {
+        *n_cut += mls_layout_pack(packed + at, &mls_layouts[i], head, r);
+        at += mls_layout_bytes(&mls_layouts[i], head);
+    }
+    const mls_status st = save(p, "layer", l, packed, n, err);
+    free(packed);
+    return st;
 }
 
 mls_status mls_part_load_record(mls_part *p, size_t l, const mls_capture_head *head,
                                 mls_record *r, mls_err *err)
 {
-    piece pieces[PIECES_MAX];
+    const size_t n = record_bytes(head);
+    char *packed = mls_calloc3(n, 1, 1, 1);
+    mls_status st = packed ? load(p, "layer", l, packed, n, err) : no_memory(l, err);
+    size_t at = 0;
 
-    return load(p, "layer", l, pieces, pieces_of(pieces, head, r), err);
+    for (size_t i = 0; i < MLS_LAYOUTS && !st; i++) {
+        const mls_layout *layout = &mls_layouts[i];
+
+        mls_layout_unpack(layout, head, packed + at, mls_layout_data(layout, r));
+        at += mls_layout_bytes(layout, head);
+    }
+    free(packed);
+    return st;
 }
 
 mls_status mls_part_save_states(mls_part *p, size_t l, const mls_capture_head *head,
                                 float *h, mls_err *err)
 {
-    const piece states = {h, head->start[head->N] * head->config.E * sizeof *h};
-    mls_status st = save(p, "states", l, &states, 1, err);
+    mls_status st =
+        save(p, "states", l, h, head->start[head->N] * head->config.E * sizeof *h, err);
 
     for (size_t i = 0; i < l && !st; i++) {
         char *path = file_name(p, "states", i);
@@ -376,7 +360,6 @@ mls_status mls_part_save_states(mls_part *p, size_t l, const mls_capture_head *h
 mls_status mls_part_load_states(mls_part *p, size_t l, const mls_capture_head *head,
                                 float *h, mls_err *err)
 {
-    const piece states = {h, head->start[head->N] * head->config.E * sizeof *h};
-
-    return load(p, "states", l, &states, 1, err);
+    return load(p, "states", l, h, head->start[head->N] * head->config.E * sizeof *h,
+                err);
 }

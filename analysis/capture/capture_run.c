@@ -5,7 +5,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "analysis/capture/capture_inner.h"
+#include "analysis/capture/capture_layout.h"
 #include "analysis/capture/moments.h"
 #include "analysis/model/forward.h"
 #include "analysis/numeric/blas.h"
@@ -19,7 +19,11 @@
    sums would take less memory. A part of the format: sums depend on it. */
 enum { JOBS = 32 };
 
-static const uint64_t windows_bytes_default = (uint64_t)1 << 30;
+static const uint64_t windows_bytes_default = 100000000;
+enum {
+    WINDOWS_WHOLE = 4, /* so many windows are rather cut short than given up */
+    WINDOW_SHORTEST = 16
+};
 
 typedef struct {
     const mls_model *model;
@@ -35,11 +39,11 @@ typedef struct {
     mls_record record;          /* of the present layer */
     mls_layer_stats sums[JOBS]; /* one per job */
     size_t n_jobs;
-    size_t *window_of; /* (N): 1 + window of a sequence; 0: none */
-    double **scratch;  /* per worker */
-    mls_err *seen_bad; /* per worker: what mls_plain_attention() could not return */
-    double *nll;       /* (N) */
-    size_t layer;
+    size_t *window_of;   /* (N): 1 + window of a sequence; 0: none */
+    double **scratch;    /* per worker */
+    mls_err *seen_bad;   /* per worker: what mls_plain_attention() could not return */
+    double *nll;         /* (N) */
+    size_t layer, n_cut; /* window values that were too large for a half */
     atomic_size_t sequences_done;
 } capture_run;
 
@@ -101,7 +105,7 @@ static void see(void *arg, const mls_attention_view *v)
     if (r->window_of[v->sequence] == 0)
         return;
     for (int i = 0; i < MLS_WINDOW_PARTS; i++) {
-        const size_t n = v->T * mls_window_width(c, (mls_window_part)i);
+        const size_t n = r->head.window_T * mls_window_width(c, (mls_window_part)i);
 
         memcpy(r->record.window[i] + (r->window_of[v->sequence] - 1) * n, parts[i],
                n * sizeof(float));
@@ -140,31 +144,73 @@ static mls_status see_logits(void *arg, size_t sequence, size_t worker, size_t f
     return worker == 0 ? report(r, err) : MLS_OK;
 }
 
-/* W whole windows, spread evenly over the sequences of full length. */
+/* Bytes of all moments, and of a token of a window. */
+static void bytes_of(const mls_capture_head *h, uint64_t *moments, uint64_t *token)
+{
+    mls_capture_head one = *h;
+
+    one.W = one.window_T = 1;
+    *moments = *token = 0;
+    for (size_t i = 0; i < MLS_LAYOUTS; i++) {
+        const uint64_t n =
+            h->config.L * (uint64_t)mls_layout_bytes(&mls_layouts[i], &one);
+
+        if (mls_layouts[i].kind == MLS_LAYOUT_WINDOW)
+            *token += n;
+        else if (mls_layouts[i].kind == MLS_LAYOUT_MOMENT)
+            *moments += n;
+    }
+}
+
+/*
+ * How many windows and how long: the first tokens of so many sequences of full length
+ * as are wanted and fit the limit; whole ones while that leaves WINDOWS_WHOLE of them,
+ * then shorter ones: a rule that chooses and a check on other windows need several.
+ */
+static void size_windows(capture_run *r, size_t n_full)
+{
+    mls_capture_head *h = &r->head;
+    const size_t wanted = r->options->n_windows;
+    const size_t most = wanted < n_full ? wanted : n_full;
+    uint64_t moments, token, limit = r->options->windows_bytes;
+
+    bytes_of(h, &moments, &token);
+    if (!limit)
+        limit =
+            moments / 2 > windows_bytes_default ? moments / 2 : windows_bytes_default;
+    const size_t tokens = limit / token;
+
+    h->W = most;
+    h->window_T = h->T;
+    if (tokens < most * h->T) {
+        const size_t least = most < WINDOWS_WHOLE ? most : WINDOWS_WHOLE;
+
+        h->W = tokens / h->T > least ? tokens / h->T : least;
+        if (h->W * h->T > tokens)
+            h->window_T = tokens / h->W / WINDOW_SHORTEST * WINDOW_SHORTEST;
+        if (h->window_T == 0) {
+            h->W = tokens / WINDOW_SHORTEST;
+            h->window_T = WINDOW_SHORTEST;
+        }
+        mls_progress_note(r->progress,
+                          "windows: %zu of %zu tokens instead of %zu of %zu, which "
+                          "would take %.0f MB; the limit is %.0f MB",
+                          h->W, h->window_T, wanted, h->T,
+                          1e-6 * (double)token * (double)(most * h->T),
+                          1e-6 * (double)limit);
+    }
+}
+
+/* The windows, spread evenly over the sequences of full length. */
 static mls_status choose_windows(capture_run *r, mls_err *err)
 {
     mls_capture_head *h = &r->head;
-    const mls_config *c = &h->config;
     const size_t *start = h->start;
-    const size_t wanted = r->options->n_windows;
-    const uint64_t limit =
-        r->options->windows_bytes ? r->options->windows_bytes : windows_bytes_default;
-    uint64_t each = 0;
     size_t n_full = 0, full = 0, w = 0;
 
-    for (int i = 0; i < MLS_WINDOW_PARTS; i++)
-        each += h->T * mls_window_width(c, (mls_window_part)i) * sizeof(float) * c->L;
     for (size_t n = 0; n < h->N; n++)
         n_full += start[n + 1] - start[n] == h->T;
-    h->W = wanted < n_full ? wanted : n_full;
-    if (h->W > limit / each) {
-        h->W = limit / each;
-        mls_progress_note(
-            r->progress,
-            "windows: %zu instead of %zu, each takes %.1f MB and the limit "
-            "is %.0f MB",
-            h->W, wanted, 1e-6 * (double)each, 1e-6 * (double)limit);
-    }
+    size_windows(r, n_full);
     h->window_sequence = mls_calloc3(h->W, 1, 1, sizeof *h->window_sequence);
     r->window_of = mls_calloc3(h->N, 1, 1, sizeof *r->window_of);
     if (!h->window_sequence || !r->window_of)
@@ -219,8 +265,8 @@ static mls_status run_key(const capture_run *r, uint64_t *key, mls_err *err)
     const mls_capture_head *h = &r->head;
     mls_buf b = {0};
 
-    mls_buf_printf(&b, "%s %s %s %s %zu %zu %zu\n", MLS_CAPTURE_KIND, MLS_VERSION,
-                   mls_blas_core(), h->model_sha256, h->N, h->T, h->W);
+    mls_buf_printf(&b, "%s %s %s %s %zu %zu %zu %zu\n", MLS_CAPTURE_KIND, MLS_VERSION,
+                   mls_blas_core(), h->model_sha256, h->N, h->T, h->W, h->window_T);
     mls_buf_add(&b, (const char *)h->start, (h->N + 1) * sizeof *h->start);
     mls_buf_add(&b, (const char *)h->ids, h->start[h->N] * sizeof *h->ids);
     if (b.failed) {
@@ -304,7 +350,8 @@ static mls_status do_layer(capture_run *r, mls_err *err)
     if (!st) {
         mls_moments_join(r->sums, r->n_jobs);
         mls_moments_finish(&r->record.stats, &r->sums[0]);
-        st = mls_part_save_record(r->part, r->layer, &r->head, &r->record, err);
+        st = mls_part_save_record(r->part, r->layer, &r->head, &r->record, &r->n_cut,
+                                  err);
     }
     mls_layer_free(&layer);
     return st;
@@ -338,13 +385,21 @@ static mls_status do_layers(capture_run *r, mls_err *err)
 static mls_status assemble(capture_run *r, const char *path, mls_err *err)
 {
     mls_store *file = NULL;
+    size_t unused = 0; /* what was read back fits */
     mls_status st = mls_capture_create(&file, path, mls_part_temp(r->part), &r->head,
                                        r->options, err);
+
+    if (r->n_cut)
+        mls_progress_note(
+            r->progress,
+            "windows: %zu values beyond 65504, the largest half, are kept "
+            "as that",
+            r->n_cut);
 
     for (size_t l = 0; l < r->head.config.L && !st; l++) {
         st = mls_part_load_record(r->part, l, &r->head, &r->record, err);
         if (!st)
-            st = mls_capture_append(file, &r->record, err);
+            st = mls_capture_append(file, &r->head, &r->record, &unused, err);
     }
     if (st) {
         mls_store_abandon(file);

@@ -27,8 +27,8 @@ mls_status mls_record_new(mls_record *r, const mls_capture_head *head, mls_err *
     ok = r->q_norms && r->k_norms;
     for (int i = 0; i < MLS_WINDOW_PARTS; i++) {
         r->window[i] =
-            mls_calloc3(head->W, head->T, mls_window_width(c, (mls_window_part)i),
-                        sizeof *r->window[i]);
+            mls_calloc3(head->W, head->window_T,
+                        mls_window_width(c, (mls_window_part)i), sizeof *r->window[i]);
         ok = ok && r->window[i];
     }
     if (!ok) {
@@ -81,7 +81,7 @@ static mls_status add_axes(mls_store *s, const mls_capture_head *head, mls_err *
         {"chunk", c->D / 2, "RoPE frequency, the fastest first"},
         {"hidden", c->E, "hidden dimension"},
         {"sequence", head->N, "sequence of the text"},
-        {"position", head->T, "token of a sequence"},
+        {"position", head->window_T, "token of a window"},
     };
     mls_status st = MLS_OK;
 
@@ -171,8 +171,9 @@ static mls_status add_counts(mls_store *s, const mls_capture_head *head,
         uint64_t value;
     } counts[] = {
         {"/sequences", "count", head->N},
+        {"/sequences", "length", head->T},
         {"/windows", "count", head->W},
-        {"/windows", "length", head->T},
+        {"/windows", "length", head->window_T},
         /* as the tensors show, which the config does not always say */
         {"/model", "qkv_bias", c->qkv_bias},
         {"/model", "o_bias", c->o_bias},
@@ -207,13 +208,15 @@ static void list_texts(text_attribute out[TEXTS], const mls_capture_head *head,
     const text_attribute texts[TEXTS] = {
         {"/", "Conventions", "mlascope-1.0"},
         {"/", "title", "Statistics of a model's attention on a text"},
-        {"/", "schema_version", "1.0"},
+        {"/", "schema_version", "2.0"},
         {"/provenance", "program", "mlascope " MLS_VERSION},
         {"/provenance", "command_line", or_empty(options->command)},
         {"/provenance", "sampling", or_empty(options->sampling)},
         {"/provenance", "blas_library", mls_blas_version()},
         {"/provenance", "blas_core", mls_blas_core()},
-        {"/provenance", "arithmetic", "forward pass in float32, sums in float64"},
+        {"/provenance", "arithmetic",
+         "forward pass in float32, sums in float64, kept as float32, windows as "
+         "float16"},
         {"/provenance", "model_sha256", head->model_sha256},
         {"/provenance", "config_sha256", head->config.sha256},
         {"/provenance", "tokenizer_sha256", head->tokenizer_sha256},
@@ -277,13 +280,22 @@ mls_status mls_capture_create(mls_store **out, const char *path, const char *tem
     return st;
 }
 
-mls_status mls_capture_append(mls_store *s, const mls_record *r, mls_err *err)
+mls_status mls_capture_append(mls_store *s, const mls_capture_head *head,
+                              const mls_record *r, size_t *n_cut, mls_err *err)
 {
     mls_status st = MLS_OK;
 
-    for (size_t i = 0; i < MLS_LAYOUTS && !st; i++)
-        st = mls_store_append(s, mls_layouts[i].path,
-                              mls_layout_data(&mls_layouts[i], r), 1, err);
+    for (size_t i = 0; i < MLS_LAYOUTS && !st; i++) {
+        const mls_layout *layout = &mls_layouts[i];
+        void *packed = mls_calloc3(mls_layout_bytes(layout, head), 1, 1, 1);
+
+        if (!packed)
+            return mls_fail(err, MLS_E_NOMEM, "no memory for a layer's %s",
+                            layout->path);
+        *n_cut += mls_layout_pack(packed, layout, head, r);
+        st = mls_store_append(s, layout->path, packed, 1, err);
+        free(packed);
+    }
     return st;
 }
 
@@ -325,6 +337,7 @@ bool mls_capture_is_finished(const char *path, const mls_capture_head *head,
         const mls_capture_head *h = mls_capture_head_of(c);
 
         same = h->N == head->N && h->T == head->T && h->W == head->W &&
+               h->window_T == head->window_T &&
                memcmp(h->start, head->start, (h->N + 1) * sizeof *h->start) == 0 &&
                memcmp(h->ids, head->ids, h->start[h->N] * sizeof *h->ids) == 0 &&
                (h->W == 0 || memcmp(h->window_sequence, head->window_sequence,

@@ -18,6 +18,7 @@ enum { MLS_STORE_RANK = 5, MLS_STORE_BLOCK = 512 /* bytes before the HDF5 part *
 typedef enum mls_store_type {
     MLS_STORE_F64,
     MLS_STORE_F32,
+    MLS_STORE_F16, /* IEEE half, in memory its 16 bits */
     MLS_STORE_I32,
     MLS_STORE_U64,
 } mls_store_type;
@@ -32,8 +33,11 @@ typedef struct mls_store_spec {
                                          scale /axes/NAME when there is one */
     const char *units;                /* "1" for pure numbers */
     const char *long_name;            /* one line for people */
-    bool compress;                    /* shuffle and deflate */
+    bool compress;                    /* shuffle and deflate; else contiguous */
 } mls_store_spec;
+
+/** Bytes of a value. */
+size_t mls_store_type_size(mls_store_type type);
 
 /** One file, being written or open for reading. One thread at a time. */
 typedef struct mls_store mls_store;

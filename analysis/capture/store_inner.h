@@ -57,9 +57,9 @@ void mls_store_quiet(void);
 mls_status mls_store_fail(mls_err *err, mls_status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/** HDF5's type of a value in memory (never closed), and its bytes. */
+/** HDF5's type of a value in memory, in the file; the caller closes. */
 hid_t mls_store_memory_type(mls_store_type type);
-size_t mls_store_type_size(mls_store_type type);
+hid_t mls_store_file_type(mls_store_type type);
 /** Is a type of a file this one, little-endian? */
 bool mls_store_type_is(hid_t type, mls_store_type want);
 /**

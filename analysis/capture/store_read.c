@@ -48,7 +48,7 @@ static mls_status open_set(opened *o, mls_store *s, const char *path, mls_err *e
 
 static const char *type_name(mls_store_type type)
 {
-    static const char *const names[] = {"64-bit float", "32-bit float",
+    static const char *const names[] = {"64-bit float", "32-bit float", "16-bit float",
                                         "signed 32-bit integer",
                                         "unsigned 64-bit integer"};
 
@@ -211,9 +211,12 @@ static mls_status read_set(mls_store *s, const mls_store_request *r, mls_err *er
             mls_fail(err, MLS_E_INPUT,
                      "%s: dataset %s gives %llu values, expected %zu of type %s",
                      s->path, r->path, (unsigned long long)n, r->n, type_name(r->type));
-    if (!st)
-        st = each_piece(s, &o, r->path, mls_store_memory_type(r->type), start, count,
-                        say_piece, s, err);
+    if (!st) {
+        const hid_t in_memory = mls_store_memory_type(r->type);
+
+        st = each_piece(s, &o, r->path, in_memory, start, count, say_piece, s, err);
+        H5Tclose(in_memory);
+    }
 
 done:
     close_set(&o);

@@ -26,8 +26,9 @@ void mls_spectrum_free(mls_spectrum *s); /* {0} is accepted */
 /**
  * Singular values of w (m, n), with bounds of their errors. The eigenvalues of the
  * smaller Gram matrix are used when the error bound of the smallest value allows: up to
- * order MLS_SPECTRUM_SMALL its share MLS_SPECTRUM_GRAM_ERROR, beyond that half a float's
- * rounding of the largest value (weights are no better known); an SVD of w otherwise.
+ * order MLS_SPECTRUM_SMALL its share MLS_SPECTRUM_GRAM_ERROR, beyond that half a
+ * float's rounding of the largest value (weights are no better known); an SVD of w
+ * otherwise.
  *
  * @return MLS_OK, MLS_E_NOMEM or MLS_E_NUMERIC (NaN or infinity in w)
  */

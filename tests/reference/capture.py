@@ -152,6 +152,19 @@ def write_expected():
                     print(f"trace {path} {l} {head} {np.trace(block):.12g}")
 
 
+def stored(f, where, l):
+    """Layer l of a dataset; triangles as the whole symmetric matrices."""
+    d = f[where]
+    a = d[l].astype(float)
+    if not d.dims[d.ndim - 1].label.endswith("_pair"):
+        return a
+    n = int((2 * a.shape[-1] + 0.25) ** 0.5)
+    i, j = np.triu_indices(n)
+    whole = np.empty((*a.shape[:-1], n, n))
+    whole[..., i, j] = whole[..., j, i] = a
+    return whole
+
+
 def check(path, folder):
     import h5py
 
@@ -180,14 +193,16 @@ def check(path, folder):
         for l, r in enumerate(statistics([seen for seen, _ in runs])):
             for name, a in r.items():
                 where = name if name.startswith("norms") else "moments/" + name
-                compare(where, f[where][l], a)
+                compare(where, stored(f, where, l), a)
             for i, n in enumerate(f["axes/window"][()]):
                 for part in "xqkv":
-                    compare("windows/" + part, f["windows/" + part][l, i],
-                            runs[n][0][l][part])
+                    got = f["windows/" + part][l, i].astype(float)
+                    compare("windows/" + part, got, runs[n][0][l][part][: len(got)])
         for what, error in worst.items():
             print(f"{what:24} largest error / largest value {error:.2e}")
-        assert max(worst.values()) < 1e-4
+        # Windows are halves: 2^-11 of a value.
+        for what, error in worst.items():
+            assert error < (5e-4 if what.startswith("windows") else 1e-4), what
         print("all agree")
 
 

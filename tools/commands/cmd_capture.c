@@ -34,8 +34,9 @@ static const char usage[] =
     "      --seed S           draw the sequences at random from the whole text; "
     "without\n"
     "                         it the first ones are taken\n"
-    "      --windows N        whole sequences of x, q, k, v to keep [16]\n"
-    "      --windows-mb MB    keep fewer when they would take more [1024]\n"
+    "      --windows N        sequences of x, q, k, v to keep, as 16-bit floats [16]\n"
+    "      --windows-mb MB    keep fewer, below 4 shorter ones when they would take\n"
+    "                         more [100, or half of the moments if that is more]\n"
     "      --save-every S     seconds between restart points [20]\n"
     "  -t, --threads N        [all CPUs]\n"
     "      --format FORMAT    of the summary: table, md, csv, json, jsonl, html "
@@ -153,7 +154,7 @@ static int run(int argc, char **argv)
                    .length = 256,
                    .seed = no_seed,
                    .windows = 16,
-                   .windows_mb = 1024,
+
                    .save_every = 20};
     const mls_option options[] = {
         {"--text", 'f', MLS_OPT_LIST, &a.texts, 0, 0},
