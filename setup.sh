@@ -12,7 +12,7 @@ usage='Usage: sh setup.sh VERB
 
 build_packages='gcc libc6-dev meson ninja-build pkg-config libopenblas-pthread-dev
 liblapacke-dev libhdf5-dev gnuplot-nox fonts-dejavu-core libcsv-dev libjansson-dev
-libpcre2-dev libutf8proc-dev libxxhash-dev libssl-dev libzip-dev'
+libpcre2-dev libutf8proc-dev libxxhash-dev libssl-dev libzip-dev libdnnl-dev'
 test_packages='libcmocka-dev clang-format mandoc'
 
 die() {

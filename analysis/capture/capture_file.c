@@ -56,6 +56,9 @@ static mls_status read_model(mls_capture *c, mls_err *err)
     for (size_t i = 0; i < sizeof hashes / sizeof hashes[0] && !st; i++)
         st = mls_store_get_text(c->store, "/provenance", hashes[i].name, hashes[i].to,
                                 sizeof c->head.model_sha256, err);
+    if (!st)
+        st = mls_store_get_text(c->store, "/provenance", "products", c->head.arithmetic,
+                                sizeof c->head.arithmetic, err);
     return st;
 }
 

@@ -23,6 +23,7 @@ typedef struct mls_capture_head {
     uint64_t *window_sequence; /* (W) */
     const char *config_json;   /* as the checkpoint has it */
     size_t config_json_len;
+    char arithmetic[48]; /* products of the forward pass */
     char model_sha256[65], text_sha256[65], tokenizer_sha256[65];
 } mls_capture_head;
 

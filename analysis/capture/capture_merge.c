@@ -41,6 +41,8 @@ static mls_status check_alike(mls_capture *const *from, size_t n, mls_err *err)
         if (strcmp(a->tokenizer_sha256, b->tokenizer_sha256) != 0)
             return refuse(from, i, "is of tokenizer", b->tokenizer_sha256,
                           a->tokenizer_sha256, err);
+        if (strcmp(a->arithmetic, b->arithmetic) != 0)
+            return refuse(from, i, "multiplied in", b->arithmetic, a->arithmetic, err);
         if (a->T != b->T) {
             snprintf(found, sizeof found, "%zu tokens", b->T);
             snprintf(expected, sizeof expected, "%zu", a->T);

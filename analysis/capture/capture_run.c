@@ -235,6 +235,7 @@ static mls_status make_head(capture_run *r, mls_err *err)
     mls_status st = MLS_OK;
 
     h->config = *mls_model_config(r->model);
+    snprintf(h->arithmetic, sizeof h->arithmetic, "%s", mls_model_arithmetic(r->model));
     h->N = corpus->N;
     h->start = corpus->start;
     h->ids = corpus->ids;
@@ -265,8 +266,9 @@ static mls_status run_key(const capture_run *r, uint64_t *key, mls_err *err)
     const mls_capture_head *h = &r->head;
     mls_buf b = {0};
 
-    mls_buf_printf(&b, "%s %s %s %s %zu %zu %zu %zu\n", MLS_CAPTURE_KIND, MLS_VERSION,
-                   mls_blas_core(), h->model_sha256, h->N, h->T, h->W, h->window_T);
+    mls_buf_printf(&b, "%s %s %s %s %s %zu %zu %zu %zu\n", MLS_CAPTURE_KIND,
+                   MLS_VERSION, mls_blas_core(), h->arithmetic, h->model_sha256, h->N,
+                   h->T, h->W, h->window_T);
     mls_buf_add(&b, (const char *)h->start, (h->N + 1) * sizeof *h->start);
     mls_buf_add(&b, (const char *)h->ids, h->start[h->N] * sizeof *h->ids);
     if (b.failed) {

@@ -200,7 +200,7 @@ typedef struct {
     const char *path, *name, *value;
 } text_attribute;
 
-enum { TEXTS = 13 };
+enum { TEXTS = 14 };
 
 static void list_texts(text_attribute out[TEXTS], const mls_capture_head *head,
                        const mls_capture_options *options)
@@ -214,9 +214,10 @@ static void list_texts(text_attribute out[TEXTS], const mls_capture_head *head,
         {"/provenance", "sampling", or_empty(options->sampling)},
         {"/provenance", "blas_library", mls_blas_version()},
         {"/provenance", "blas_core", mls_blas_core()},
+        {"/provenance", "products", head->arithmetic},
         {"/provenance", "arithmetic",
-         "forward pass in float32, sums in float64, kept as float32, windows as "
-         "float16"},
+         "forward pass in float32 but for products, sums in float64, kept as float32, "
+         "windows as float16"},
         {"/provenance", "model_sha256", head->model_sha256},
         {"/provenance", "config_sha256", head->config.sha256},
         {"/provenance", "tokenizer_sha256", head->tokenizer_sha256},

@@ -19,6 +19,7 @@
 #include "analysis/model/forward.h"
 #include "analysis/model/model.h"
 #include "analysis/numeric/affine.h"
+#include "analysis/numeric/packed.h"
 #include "analysis/quant/quantizer.h"
 #include "common/base/status.h"
 
@@ -196,6 +197,8 @@ typedef struct mls_latent_runner mls_latent_runner;
 mls_status mls_latent_runner_new(mls_latent_runner **out, size_t T_max,
                                  size_t n_workers, bool absorbed, mls_err *err);
 void mls_latent_runner_free(mls_latent_runner *r); /* NULL is accepted */
+/** How forms that are chosen from now on are multiplied; float at first. */
+void mls_latent_runner_compute(mls_latent_runner *r, mls_compute compute);
 /**
  * Choose the form that mls_latent_attention() runs next; borrowed.
  * @param keep_for  keep this layer's keys and values of all these sequences, because a

@@ -31,9 +31,11 @@ struct mls_latent_runner {
     size_t n_tables;
     kept_cache kept[MLS_LAYERS_MAX];
     const size_t *start; /* of the sequences of kept layers */
+    mls_compute compute;
 
     /* Of the chosen form. */
     const mls_latent_form *form;
+    mls_packed *packed;      /* its matrices in bfloat16, or NULL */
     const float *cs_full;    /* table of the D dims, NULL when nothing needs it */
     const float **cs_rope;   /* (n_rope_keys) */
     bool keeping;            /* a later layer shares this one's cache */
@@ -79,6 +81,7 @@ void mls_latent_runner_free(mls_latent_runner *r)
     if (!r)
         return;
     forget_tables(r);
+    mls_packed_free(r->packed);
     for (size_t l = 0; l < MLS_LAYERS_MAX; l++) {
         free(r->kept[l].k);
         free(r->kept[l].v);
@@ -88,6 +91,50 @@ void mls_latent_runner_free(mls_latent_runner *r)
     free(r->scratch);
     free(r->cs_rope);
     free(r);
+}
+
+void mls_latent_runner_compute(mls_latent_runner *r, mls_compute compute)
+{
+    r->compute = compute;
+}
+
+static mls_status pack_one(mls_latent_runner *r, const mls_affine *a, mls_err *err)
+{
+    return mls_packed_add(r->packed, a->w, a->rows, a->cols, err);
+}
+
+/* Every matrix of the form that rows of tokens are multiplied with. */
+static mls_status pack(mls_latent_runner *r, const mls_latent_form *f, mls_err *err)
+{
+    mls_status st;
+
+    mls_packed_free(r->packed);
+    r->packed = NULL;
+    if (r->compute == MLS_COMPUTE_F32)
+        return MLS_OK;
+    st = mls_packed_new(&r->packed, err);
+    if (!st)
+        st = pack_one(r, &f->q_down, err);
+    if (!st)
+        st = pack_one(r, &f->query, err);
+    if (!st)
+        st = pack_one(r, &f->output, err);
+    for (size_t i = 0; !st && i < f->n_latents; i++)
+        st = pack_one(r, &f->latent[i].down, err);
+    for (size_t b = 0; !st && b < f->n_rope_keys; b++)
+        st = pack_one(r, &f->rope_key[b].map, err);
+    for (size_t g = 0; !st && g < f->G; g++) {
+        if (f->key.w) {
+            const mls_affine key = mls_affine_rows(&f->key, g * f->D, f->D);
+
+            st = pack_one(r, &key, err);
+        }
+        if (!st)
+            st = pack_one(r, &f->head[g].key, err);
+        if (!st)
+            st = pack_one(r, &f->head[g].value, err);
+    }
+    return st;
 }
 
 static mls_status find_table(mls_latent_runner *r, const double *inv_freq, size_t n,
@@ -213,7 +260,8 @@ mls_status mls_latent_runner_set(mls_latent_runner *r, const mls_latent_form *f,
     r->form = f;
     r->keeping = keep_for != NULL;
     measure(r, f);
-    if (keep_for)
+    st = pack(r, f, err);
+    if (!st && keep_for)
         st = keep_layer(r, keep_for, err);
     if (!st && f->share_layer >= 0) {
         const kept_cache *c = &r->kept[f->share_layer];
@@ -283,6 +331,13 @@ static float *rope_rows(const pass *p, int b)
     return c;
 }
 
+/* y (T, n_out) = x (T, n_in) w^T + b. */
+static void linear(const pass *p, float *y, const float *x, const float *w,
+                   const float *b, size_t n_out, size_t n_in)
+{
+    mls_packed_linear(p->r->packed, y, n_out, x, w, b, p->T, n_out, n_in);
+}
+
 /* Rotated key of one head (T, D), with QK-norm. */
 static void rotated_key(const pass *p, size_t g, float *k)
 {
@@ -290,7 +345,7 @@ static void rotated_key(const pass *p, size_t g, float *k)
 
     const mls_affine key = mls_affine_rows(&f->key, g * f->D, f->D);
 
-    mls_linear(k, p->x, key.w, key.b, p->T, f->D, f->E);
+    linear(p, k, p->x, key.w, key.b, f->D, f->E);
     if (f->k_norm.n)
         mls_rmsnorm_rows(k, f->D, f->k_norm.w, f->norm_eps, p->T, f->D);
     mls_rope_apply(k, f->D, p->r->cs_full, f->D / 2, p->T, 1);
@@ -306,12 +361,12 @@ static mls_status fill_cache(const pass *p, mls_err *err)
         float *c = latent_rows(p, (int)i);
 
         if (v->source == MLS_LATENT_OF_X) {
-            mls_linear(c, p->x, v->down.w, v->down.b, p->T, v->r, f->E);
+            linear(p, c, p->x, v->down.w, v->down.b, v->r, f->E);
             if (v->norm.n)
                 mls_rmsnorm_rows(c, v->r, v->norm.w, f->norm_eps, p->T, v->r);
         } else if (v->down.cols) {
             rotated_key(p, v->head, p->k);
-            mls_linear(c, p->k, v->down.w, v->down.b, p->T, v->r, f->D);
+            linear(p, c, p->k, v->down.w, v->down.b, v->r, f->D);
         } else {
             rotated_key(p, v->head, c);
         }
@@ -322,7 +377,7 @@ static mls_status fill_cache(const pass *p, mls_err *err)
         const mls_rope_key *key = &f->rope_key[b];
         float *c = rope_rows(p, (int)b);
 
-        mls_linear(c, p->x, key->map.w, key->map.b, p->T, key->n, f->E);
+        linear(p, c, p->x, key->map.w, key->map.b, key->n, f->E);
         mls_rope_apply(c, key->n, p->r->cs_rope[b], key->n / 2, p->T, 1);
         if (key->quant.format)
             st = mls_quant_apply(&key->quant, true, c, key->n, p->T, key->n, err);
@@ -338,13 +393,13 @@ static void make_queries(const pass *p)
     float *q_h = p->q;
 
     if (f->q_rank) {
-        mls_linear(p->y, p->x, f->q_down.w, f->q_down.b, p->T, f->q_rank, f->E);
+        linear(p, p->y, p->x, f->q_down.w, f->q_down.b, f->q_rank, f->E);
         if (f->q_down_norm.n)
             mls_rmsnorm_rows(p->y, f->q_rank, f->q_down_norm.w, f->norm_eps, p->T,
                              f->q_rank);
         y = p->y;
     }
-    mls_linear(p->q, y, f->query.w, f->query.b, p->T, ld, f->query.cols);
+    linear(p, p->q, y, f->query.w, f->query.b, ld, f->query.cols);
     for (size_t h = 0; h < f->H; h++) {
         const mls_read_head *head = &f->head[h / (f->H / f->G)];
 
@@ -368,18 +423,6 @@ static void copy_rows(float *to, size_t ld_to, const float *from, size_t ld_from
         memcpy(to + t * ld_to, from + t * ld_from, n * sizeof *to);
 }
 
-/* y[t, :out] = w x[t, :in] + b, y at its own stride. */
-static void linear_strided(float *y, size_t ld_y, const float *x, size_t ld_x,
-                           const float *w, const float *b, size_t T, size_t out,
-                           size_t in)
-{
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)T, (int)out, (int)in,
-                1.0f, x, (int)ld_x, w, (int)in, 0.0f, y, (int)ld_y);
-    for (size_t t = 0; b && t < T; t++)
-        for (size_t i = 0; i < out; i++)
-            y[t * ld_y + i] += b[i];
-}
-
 /* Keys (T, key_dims) and values (T, n_value) of head g, read back in full. */
 static void read_back(const pass *p, size_t g, size_t first_k, size_t first_v)
 {
@@ -401,7 +444,8 @@ static void read_back(const pass *p, size_t g, size_t first_k, size_t first_v)
         const float *c = latent_rows(p, h->key_latent);
 
         if (h->key.cols)
-            linear_strided(p->k, dk, c, r, h->key.w, h->key.b, T, h->n_key, r);
+            mls_packed_linear(p->r->packed, p->k, dk, c, h->key.w, h->key.b, T,
+                              h->n_key, r);
         else
             copy_rows(p->k, dk, c, r, r, T);
         if (h->rotation == MLS_ROTATE_AFTER_READ) {
@@ -419,7 +463,7 @@ static void read_back(const pass *p, size_t g, size_t first_k, size_t first_v)
     const float *c = latent_rows(p, h->value_latent);
 
     if (h->value.cols)
-        mls_linear(p->v, c, h->value.w, h->value.b, T, h->n_value, r);
+        linear(p, p->v, c, h->value.w, h->value.b, h->n_value, r);
     else
         copy_rows(p->v, r, c, r, r, T);
     if (p->r->keeping) {
@@ -513,8 +557,8 @@ static void attend_absorbed(const pass *p, const mls_read_head *h, const float *
     attend(p, p->o_head, r_v, p->q_head, r + n, p->k, r + n,
            latent_rows(p, h->value_latent), r_v, r + n, r_v);
     if (h->value.cols)
-        linear_strided(o_h, ld_o, p->o_head, r_v, h->value.w, h->value.b, p->T,
-                       h->n_value, r_v);
+        mls_packed_linear(p->r->packed, o_h, ld_o, p->o_head, h->value.w, h->value.b,
+                          p->T, h->n_value, r_v);
     else
         copy_rows(o_h, ld_o, p->o_head, r_v, r_v, p->T);
 }
@@ -578,6 +622,6 @@ mls_status mls_latent_attention(void *arg, size_t sequence, size_t worker,
         first_k += dk;
         first_v += h->n_value;
     }
-    mls_linear(out, p.o, f->output.w, f->output.b, T, f->E, r->out_dims);
+    linear(&p, out, p.o, f->output.w, f->output.b, f->E, r->out_dims);
     return MLS_OK;
 }

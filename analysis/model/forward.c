@@ -138,10 +138,10 @@ static mls_status mlp_piece(void *arg, size_t job, size_t worker, mls_err *err)
     float *up = gate + MLP_ROWS * F;                  /* (n, F) */
 
     mls_rmsnorm(x, h, w->mlp_norm, p->config->rms_eps, n, E);
-    mls_linear(gate, x, w->w_gate, w->b_gate, n, F, E);
-    mls_linear(up, x, w->w_up, w->b_up, n, F, E);
+    mls_packed_linear(w->packed, gate, F, x, w->w_gate, w->b_gate, n, F, E);
+    mls_packed_linear(w->packed, up, F, x, w->w_up, w->b_up, n, F, E);
     mls_silu_mul(gate, up, n * F);
-    mls_linear(x, gate, w->w_down, w->b_down, n, E, F);
+    mls_packed_linear(w->packed, x, E, gate, w->w_down, w->b_down, n, E, F);
     mls_add(h, x, n * E);
     if (!mls_all_finite(h, n * E))
         return refuse_not_finite(p, first, n, err);

@@ -1,6 +1,7 @@
 #include "analysis/model/model.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/base/checked.h"
 #include "datasets/checkpoint/tensors.h"
@@ -33,6 +34,7 @@ struct mls_model {
     const mls_checkpoint *checkpoint;
     const mls_config *config; /* borrowed from the checkpoint, or body_config */
     mls_config body_config;
+    mls_compute compute;
 };
 
 static float **slot(mls_layer *layer, size_t role)
@@ -75,6 +77,32 @@ void mls_model_close(mls_model *m)
         return;
     mls_checkpoint_close(m->owned);
     free(m);
+}
+
+mls_status mls_model_set_compute(mls_model *m, mls_compute compute, mls_err *err)
+{
+    const char *how;
+
+    if (compute == MLS_COMPUTE_BF16 && !mls_bf16_available(&how))
+        return mls_fail(err, MLS_E_ARG, "no products in bfloat16: %s", how);
+    m->compute = compute;
+    return MLS_OK;
+}
+
+mls_compute mls_model_compute(const mls_model *m)
+{
+    return m->compute;
+}
+
+const char *mls_model_arithmetic(const mls_model *m)
+{
+    const char *how;
+
+    if (m->compute == MLS_COMPUTE_F32)
+        return "f32";
+    mls_bf16_available(&how);
+    return strstr(how, "AMX") ? "bf16 (oneDNN with AMX)"
+                              : "bf16 (oneDNN with AVX512_BF16)";
 }
 
 const mls_config *mls_model_config(const mls_model *m)
@@ -152,9 +180,34 @@ static mls_status read_layer(const mls_model *m, size_t l,
     return MLS_OK;
 }
 
+/* The layer's matrices for a forward pass. */
+static mls_status pack(const mls_model *m, mls_layer *w, mls_err *err)
+{
+    const mls_config *c = m->config;
+    const size_t E = c->E, F = c->F, HD = c->H * c->D, GD = c->G * c->D;
+    const struct {
+        const float *w;
+        size_t n_out, n_in;
+    } matrix[] = {{w->wq, HD, E},    {w->wk, GD, E},  {w->wv, GD, E},   {w->wo, E, HD},
+                  {w->w_gate, F, E}, {w->w_up, F, E}, {w->w_down, E, F}};
+    mls_status st;
+
+    if (m->compute == MLS_COMPUTE_F32)
+        return MLS_OK;
+    st = mls_packed_new(&w->packed, err);
+    for (size_t i = 0; !st && i < sizeof matrix / sizeof matrix[0]; i++)
+        st = mls_packed_add(w->packed, matrix[i].w, matrix[i].n_out, matrix[i].n_in,
+                            err);
+    if (st)
+        mls_layer_free(w);
+    return st;
+}
+
 mls_status mls_model_layer(const mls_model *m, size_t l, mls_layer *layer, mls_err *err)
 {
-    return read_layer(m, l, any_role, layer, err);
+    const mls_status st = read_layer(m, l, any_role, layer, err);
+
+    return st ? st : pack(m, layer, err);
 }
 
 mls_status mls_model_attention(const mls_model *m, size_t l, mls_layer *layer,
@@ -165,7 +218,9 @@ mls_status mls_model_attention(const mls_model *m, size_t l, mls_layer *layer,
 
 mls_status mls_model_body(const mls_model *m, size_t l, mls_layer *layer, mls_err *err)
 {
-    return read_layer(m, l, of_body, layer, err);
+    const mls_status st = read_layer(m, l, of_body, layer, err);
+
+    return st ? st : pack(m, layer, err);
 }
 
 mls_status mls_model_of_body(mls_model **out, const mls_checkpoint *c,
@@ -200,6 +255,7 @@ void mls_layer_free(mls_layer *layer)
 {
     for (size_t role = 0; role < N_FIELDS; role++)
         free(*slot(layer, role));
+    mls_packed_free(layer->packed);
     *layer = (mls_layer){0};
 }
 

@@ -5,12 +5,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "analysis/numeric/packed.h"
 #include "common/base/status.h"
 #include "datasets/checkpoint/checkpoint.h"
 
 /** One layer's weights, (out, in) row-major; NULL where the model has none. */
 typedef struct mls_layer {
     size_t index;
+    mls_packed *packed;     /* its matrices as mls_model_compute() says, or NULL */
     float *attn_norm;       /* (E) */
     float *wq, *bq;         /* (H D, E), (H D) */
     float *wk, *bk;         /* (G D, E), (G D) */
@@ -34,6 +36,15 @@ typedef struct mls_model mls_model;
  */
 mls_status mls_model_open(mls_model **out, const char *folder, mls_err *err);
 void mls_model_close(mls_model *m); /* NULL is accepted */
+
+/**
+ * How the matrices of layers that are read from now on are multiplied in a forward
+ * pass; float at first. MLS_E_ARG where this machine has no such products.
+ */
+mls_status mls_model_set_compute(mls_model *m, mls_compute compute, mls_err *err);
+mls_compute mls_model_compute(const mls_model *m);
+/** The same in words, for the record: library and instructions. */
+const char *mls_model_arithmetic(const mls_model *m);
 
 /** Its config and the files behind it; borrowed until mls_model_close(). */
 const mls_config *mls_model_config(const mls_model *m);

@@ -114,9 +114,9 @@ mls_status mls_plain_attention(void *arg, size_t sequence, size_t worker,
                         p->T_max, p->n_workers, sequence, T, worker);
     const parts a = parts_of(p->scratch[worker], T, H * D, G * D);
 
-    mls_linear(a.q, x, w->wq, w->bq, T, H * D, E);
-    mls_linear(a.k, x, w->wk, w->bk, T, G * D, E);
-    mls_linear(a.v, x, w->wv, w->bv, T, G * D, E);
+    mls_packed_linear(w->packed, a.q, H * D, x, w->wq, w->bq, T, H * D, E);
+    mls_packed_linear(w->packed, a.k, G * D, x, w->wk, w->bk, T, G * D, E);
+    mls_packed_linear(w->packed, a.v, G * D, x, w->wv, w->bv, T, G * D, E);
     norm_heads(p, a.q, w->q_norm, H, T);
     norm_heads(p, a.k, w->k_norm, G, T);
     rotate_heads(p, a.q_rot, a.q, H, T);
@@ -142,6 +142,6 @@ mls_status mls_plain_attention(void *arg, size_t sequence, size_t worker,
                    G * D, a.v + g * D, G * D, T, D, D, 1.0 / sqrt((double)D), window,
                    a.scores);
     }
-    mls_linear(out, a.read, w->wo, w->bo, T, E, H * D);
+    mls_packed_linear(w->packed, out, E, a.read, w->wo, w->bo, T, E, H * D);
     return MLS_OK;
 }

@@ -106,6 +106,9 @@ mls_status mls_pass_start(mls_pass *p, mls_err *err)
         if (!st)
             st = mls_latent_runner_new(&p->run[i].runner, p->original.T_max, workers,
                                        p->options->absorbed, err);
+        if (!st)
+            mls_latent_runner_compute(p->run[i].runner,
+                                      mls_model_compute(p->in->model));
         /* A variant that differs from one layer on starts there. */
         if (!st && p->variant[i].only_layer < 0 && !p->options->forms_only)
             st = begin_states(p, i, err);

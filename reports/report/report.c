@@ -74,7 +74,8 @@ static void provenance(const mls_report *r, mls_page *page)
         {"program", "mlascope " MLS_VERSION},
         {"BLAS", mls_blas_version()},
         {"BLAS kernels", mls_blas_core()},
-        {"arithmetic", "weights as stored, products in f32, sums in f64"},
+        {"products of weights", mls_model_arithmetic(r->model)},
+        {"arithmetic", "weights as stored, the rest in f32, sums in f64"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         mls_table_row(t);

@@ -39,6 +39,21 @@ mls_status mls_tool_plan(mls_scheme *out, const char *path, const mls_model *mod
     return st;
 }
 
+void mls_tool_compute(mls_model *model, mls_compute compute)
+{
+    mls_err err = {0};
+
+    if (mls_model_set_compute(model, compute, &err))
+        mls_progress_note(mls_tool_progress(), "--compute %s: %s; f32 is used",
+                          mls_compute_name(compute), err.text);
+}
+
+void mls_tool_record_compute(mls_table *t, const mls_model *model)
+{
+    if (mls_model_compute(model) != MLS_COMPUTE_F32)
+        mls_table_meta(t, "products of weights", mls_model_arithmetic(model));
+}
+
 /* A capture must be of this model. */
 static mls_status same_model(const mls_capture *capture, const char *path,
                              const mls_model *model, const char *sha256, mls_err *err)

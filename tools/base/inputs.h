@@ -48,6 +48,14 @@ mls_status mls_tool_read(mls_tool_subject *s, const mls_tool_windows *w, bool ha
 void mls_tool_close(mls_tool_subject *s);
 
 /**
+ * What --compute asked for, or float with a remark where this machine has no such
+ * products.
+ */
+void mls_tool_compute(mls_model *model, mls_compute compute);
+/** What is recorded of it in a table: nothing for float. */
+void mls_tool_record_compute(mls_table *t, const mls_model *model);
+
+/**
  * The scheme of a plan.json that was made for this model, and with the capture of this
  * path, where one is given (NULL: none).
  * @param[out] out  release with mls_scheme_free(); {0} on error

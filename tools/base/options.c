@@ -94,6 +94,15 @@ static int store(const mls_command *c, const mls_option *o, const char *text)
             return mls_usage_error(c, "%s: %s", o->name, err.text);
         return 0;
     }
+    case MLS_OPT_COMPUTE: {
+        const bool bf16 = strcmp(text, "bf16") == 0;
+
+        if (!bf16 && strcmp(text, "f32") != 0)
+            return mls_usage_error(c, "%s: expected f32 or bf16, found \"%s\"", o->name,
+                                   text);
+        *(mls_compute *)o->value = bf16 ? MLS_COMPUTE_BF16 : MLS_COMPUTE_F32;
+        return 0;
+    }
     case MLS_OPT_FLAG:
         break;
     }

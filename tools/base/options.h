@@ -8,16 +8,18 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "analysis/numeric/packed.h"
 #include "tools/base/command.h"
 
 typedef enum mls_option_type {
-    MLS_OPT_FLAG,   /* bool */
-    MLS_OPT_TEXT,   /* const char * */
-    MLS_OPT_SIZE,   /* size_t, with min and max */
-    MLS_OPT_REAL,   /* double, with min and max */
-    MLS_OPT_SHARE,  /* double from 0 to 1, with min and max: 0.25 or 25% */
-    MLS_OPT_FORMAT, /* mls_format */
-    MLS_OPT_LIST,   /* mls_texts: may be given several times */
+    MLS_OPT_FLAG,    /* bool */
+    MLS_OPT_TEXT,    /* const char * */
+    MLS_OPT_SIZE,    /* size_t, with min and max */
+    MLS_OPT_REAL,    /* double, with min and max */
+    MLS_OPT_SHARE,   /* double from 0 to 1, with min and max: 0.25 or 25% */
+    MLS_OPT_FORMAT,  /* mls_format */
+    MLS_OPT_COMPUTE, /* mls_compute: f32 or bf16 */
+    MLS_OPT_LIST,    /* mls_texts: may be given several times */
 } mls_option_type;
 
 /** Values of an option that may be repeated; borrowed from argv. Room for 256. */
@@ -38,6 +40,12 @@ typedef struct mls_option {
 #define MLS_THREADS_OPTION(value)                                                      \
     {                                                                                  \
         "--threads", 't', MLS_OPT_SIZE, value, 0, 256                                  \
+    }
+
+/** How forward passes multiply: value is an mls_compute *. */
+#define MLS_COMPUTE_OPTION(value)                                                      \
+    {                                                                                  \
+        "--compute", 0, MLS_OPT_COMPUTE, value, 0, 0                                   \
     }
 
 /**

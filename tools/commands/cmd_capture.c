@@ -38,6 +38,9 @@ static const char usage[] =
     "      --windows-mb MB    keep fewer, below 4 shorter ones when they would take\n"
     "                         more [100, or half of the moments if that is more]\n"
     "      --save-every S     seconds between restart points [20]\n"
+    "      --compute HOW      f32, or bf16: products with weights in bfloat16, where "
+    "the\n"
+    "                         CPU has them (see docs/methods/bf16.md) [f32]\n"
     "  -t, --threads N        [all CPUs]\n"
     "      --format FORMAT    of the summary: table, md, csv, json, jsonl, html "
     "[table]\n"
@@ -53,6 +56,7 @@ typedef struct {
     size_t sequences, length, seed, windows, windows_mb, threads;
     double save_every;
     mls_format format;
+    mls_compute compute;
 } arguments;
 
 /*
@@ -70,6 +74,8 @@ static void settled_command(mls_buf *command, mls_buf *names, const arguments *a
     }
     mls_buf_printf(command, " --sequences %zu --length %zu --windows %zu", a->sequences,
                    a->length, a->windows);
+    if (a->compute == MLS_COMPUTE_BF16)
+        mls_buf_puts(command, " --compute bf16");
     if (a->seed != no_seed)
         mls_buf_printf(command, " --seed %zu", a->seed);
 }
@@ -165,6 +171,7 @@ static int run(int argc, char **argv)
         {"--windows", 0, MLS_OPT_SIZE, &a.windows, 0, 1 << 20},
         {"--windows-mb", 0, MLS_OPT_SIZE, &a.windows_mb, 1, 1 << 24},
         {"--save-every", 0, MLS_OPT_REAL, &a.save_every, 0, 1e6},
+        MLS_COMPUTE_OPTION(&a.compute),
         MLS_THREADS_OPTION(&a.threads),
         {"--format", 0, MLS_OPT_FORMAT, &a.format, 0, 0},
         {0}};
@@ -192,6 +199,7 @@ static int run(int argc, char **argv)
         read_text(&corpus, &a, tok, mls_model_config(model), &err) ||
         mls_pool_new(&pool, a.threads, &err))
         goto done;
+    mls_tool_compute(model, a.compute);
     settled_command(&command, &names, &a);
     if (command.failed || names.failed) {
         mls_fail(&err, MLS_E_NOMEM, "no memory for the record of the command");

@@ -71,6 +71,9 @@ static const char usage[] =
     "                        predicted_kl with --measure]\n"
     "      --descending      largest first\n"
     "      --rows FILE       where finished rows are kept [OUTPUT.rows.jsonl]\n"
+    "      --compute HOW     f32, or bf16: products with weights in bfloat16, where "
+    "the\n"
+    "                        CPU has them (see docs/methods/bf16.md) [f32]\n"
     "  -t, --threads N       [all CPUs]\n"
     "      --format FORMAT   table, md, csv, json, jsonl [as OUTPUT ends, or table]\n"
     "  -o, --output FILE     file; the table is then shown as well [-]\n"
@@ -84,6 +87,7 @@ typedef struct {
     size_t length, sequences, tokens, measure, group, threads;
     size_t heal, heal_steps;
     bool second_half, absorbed, descending;
+    mls_compute compute;
 } arguments;
 
 /* --- Settings --- */
@@ -636,6 +640,7 @@ static int run(int argc, char **argv)
         {"--sort", 0, MLS_OPT_TEXT, &a.sort, 0, 0},
         {"--descending", 0, MLS_OPT_FLAG, &a.descending, 0, 0},
         {"--rows", 0, MLS_OPT_TEXT, &a.rows, 0, 0},
+        MLS_COMPUTE_OPTION(&a.compute),
         MLS_THREADS_OPTION(&a.threads),
         {"--format", 0, MLS_OPT_TEXT, &a.format, 0, 0},
         {"--output", 'o', MLS_OPT_TEXT, &a.output, 0, 0},
@@ -684,8 +689,11 @@ static int run(int argc, char **argv)
         a.sort = a.measure ? "predicted_kl" : "kl";
     if (find_sort_key(&by, a.sort, &err) || find_format(&format, &a, &err) ||
         (to_file && mls_file_writable(a.output, &err)) ||
-        mls_tool_model(&s.model, folder, &err) ||
-        read_settings(&list, &a, mls_model_config(s.model), t, &err) ||
+        mls_tool_model(&s.model, folder, &err))
+        goto done;
+    mls_tool_compute(s.model, a.compute);
+    mls_tool_record_compute(t, s.model);
+    if (read_settings(&list, &a, mls_model_config(s.model), t, &err) ||
         mls_tool_read(
             &s,
             &(mls_tool_windows){&a.texts, a.length, a.sequences, a.capture, a.threads},

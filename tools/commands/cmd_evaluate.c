@@ -43,6 +43,9 @@ static const char usage[] =
     "      --per-layer       also convert one layer at a time\n"
     "      --absorbed        compute scores straight from the latents, as a decoder\n"
     "      --percentiles     add the distribution of KL over positions\n"
+    "      --compute HOW     f32, or bf16: products with weights in bfloat16, where "
+    "the\n"
+    "                        CPU has them (see docs/methods/bf16.md) [f32]\n"
     "  -t, --threads N       [all CPUs]\n"
     "      --format FORMAT   table, md, csv, json, jsonl, html [table]\n"
     "  -o, --output FILE     [-, standard output]\n"
@@ -56,6 +59,7 @@ typedef struct {
     size_t length, sequences, threads;
     bool second_half, per_layer, absorbed, percentiles;
     mls_format format;
+    mls_compute compute;
 } arguments;
 
 /* All settings as schemes, and the variants to run; owned together. */
@@ -260,6 +264,7 @@ static int run(int argc, char **argv)
         {"--per-layer", 0, MLS_OPT_FLAG, &a.per_layer, 0, 0},
         {"--absorbed", 0, MLS_OPT_FLAG, &a.absorbed, 0, 0},
         {"--percentiles", 0, MLS_OPT_FLAG, &a.percentiles, 0, 0},
+        MLS_COMPUTE_OPTION(&a.compute),
         MLS_THREADS_OPTION(&a.threads),
         {"--format", 0, MLS_OPT_FORMAT, &a.format, 0, 0},
         {"--output", 'o', MLS_OPT_TEXT, &a.output, 0, 0},
@@ -286,8 +291,10 @@ static int run(int argc, char **argv)
                                "FOLDER or --plan FILE");
     if (strcmp(a.output, "-") != 0 && mls_file_writable(a.output, &err))
         goto done;
-    if (mls_tool_model(&s.model, folder, &err) ||
-        mls_tool_read(
+    if (mls_tool_model(&s.model, folder, &err))
+        goto done;
+    mls_tool_compute(s.model, a.compute);
+    if (mls_tool_read(
             &s,
             &(mls_tool_windows){&a.texts, a.length, a.sequences, a.capture, a.threads},
             false, &err))
@@ -304,6 +311,8 @@ static int run(int argc, char **argv)
         goto done;
     t = make_table(&a, &w, &e, s.in.config, &own, s.corpus.start[s.corpus.N],
                    s.capture);
+    if (t)
+        mls_tool_record_compute(t, s.model);
     mls_tool_print(t, a.format, a.output, &err);
 
 done:

@@ -59,6 +59,9 @@ static const char usage[] =
     "      --context TOKENS  context length of the bytes [the window length]\n"
     "      --batch N         sequences, with --gpu or --memory [1]\n"
     "      --weights GIB     of the model on the GPU [16-bit parameters]\n"
+    "      --compute HOW     f32, or bf16: products with weights in bfloat16, where "
+    "the\n"
+    "                        CPU has them (see docs/methods/bf16.md) [f32]\n"
     "  -t, --threads N       [all CPUs]\n"
     "      --format FORMAT   of what is shown: table, md, csv, json, jsonl, html\n"
     "                        [table]\n"
@@ -76,6 +79,7 @@ typedef struct {
     size_t length, search, verify, context, batch, multiple, first_last, cap, threads;
     bool flashmla, projects, per_head;
     mls_format format;
+    mls_compute compute;
 } arguments;
 
 static mls_status read_methods(mls_setting **out, size_t *n, const mls_texts *texts,
@@ -253,6 +257,7 @@ static int run(int argc, char **argv)
         {"--context", 0, MLS_OPT_SIZE, &a.context, 1, 1 << 30},
         {"--batch", 0, MLS_OPT_SIZE, &a.batch, 1, 1 << 20},
         {"--weights", 0, MLS_OPT_REAL, &a.weights, 0, 1e9},
+        MLS_COMPUTE_OPTION(&a.compute),
         MLS_THREADS_OPTION(&a.threads),
         {"--format", 0, MLS_OPT_FORMAT, &a.format, 0, 0},
         {"--output", 'o', MLS_OPT_TEXT, &a.output, 0, 0},
@@ -286,8 +291,10 @@ static int run(int argc, char **argv)
         (a.serve && mls_serve_parse(&serve, a.serve, &err)) ||
         ((!a.serve || a.methods.n) &&
          read_methods(&methods, &n_methods, &a.methods, &err)) ||
-        mls_file_writable(a.output, &err) || mls_tool_model(&s.model, folder, &err) ||
-        mls_size_own(&own, mls_model_config(s.model), a.context, &err) ||
+        mls_file_writable(a.output, &err) || mls_tool_model(&s.model, folder, &err))
+        goto done;
+    mls_tool_compute(s.model, a.compute);
+    if (mls_size_own(&own, mls_model_config(s.model), a.context, &err) ||
         find_room(&room, &a, mls_model_config(s.model), &err) ||
         (!methods &&
          mls_plan_methods(
@@ -325,6 +332,8 @@ static int run(int argc, char **argv)
         mls_plan_write(&plan, a.output, mls_tool_command_line(), &err))
         goto done;
     layers = mls_plan_layers_table(&plan, false);
+    if (layers)
+        mls_tool_record_compute(layers, s.model);
     quality = quality_table(&plan, own.bytes_per_token, room, a.batch);
     if (!mls_tool_print(layers, a.format, "-", &err))
         mls_tool_print(quality, a.format, "-", &err);

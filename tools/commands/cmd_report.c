@@ -44,6 +44,9 @@ static const char usage[] =
     "  -N, --sequences N      calibration sequences [128]\n"
     "  -T, --length TOKENS    of every sequence [256]\n"
     "      --eval-sequences N held-out sequences [32]\n"
+    "      --compute HOW      f32, or bf16: products with weights in bfloat16, where "
+    "the\n"
+    "                         CPU has them (see docs/methods/bf16.md) [f32]\n"
     "  -t, --threads N        [all CPUs]\n"
     "\n"
     "Example: mlascope report datasets/demo -o out/demo\n";
@@ -53,6 +56,7 @@ typedef struct {
     const char *output;
     size_t sequences, length, eval_sequences, threads;
     bool no_quality, no_plots, replace;
+    mls_compute compute;
 } arguments;
 
 /* The last n sequences of a corpus become one of their own; the first keep the rest. */
@@ -115,6 +119,8 @@ static void settled_command(mls_buf *command, const arguments *a, const char *fo
         mls_buf_shell(command, a->evals.item[i]);
     }
     mls_buf_printf(command, " --sequences %zu --length %zu", a->sequences, a->length);
+    if (a->compute == MLS_COMPUTE_BF16)
+        mls_buf_puts(command, " --compute bf16");
     if (a->no_quality)
         mls_buf_puts(command, " --no-quality");
     else
@@ -189,6 +195,7 @@ static int run(int argc, char **argv)
         {"--sequences", 'N', MLS_OPT_SIZE, &a.sequences, 1, 1 << 24},
         {"--length", 'T', MLS_OPT_SIZE, &a.length, 2, 1 << 20},
         {"--eval-sequences", 0, MLS_OPT_SIZE, &a.eval_sequences, 1, 1 << 24},
+        MLS_COMPUTE_OPTION(&a.compute),
         MLS_THREADS_OPTION(&a.threads),
         {0}};
     const char *folder;
@@ -213,6 +220,7 @@ static int run(int argc, char **argv)
         add_beside(&a.evals, folder, "evaluation.txt", &beside[1]);
     if (mls_tool_model(&model, folder, &err))
         goto done;
+    mls_tool_compute(model, a.compute);
     if (a.texts.n == 0) {
         status = mls_usage_error(
             &cmd_report, "%s ships no text of its own: give --text FILE", folder);

@@ -1,0 +1,52 @@
+/*
+ * Products with weights in bfloat16, through oneDNN, where the machine multiplies such
+ * numbers (AVX512_BF16 or AMX): rows and weights are rounded to 8 bits of mantissa,
+ * sums run in float. Everything else stays as it is (docs/methods/bf16.md).
+ */
+#ifndef MLS_PACKED_H
+#define MLS_PACKED_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "common/base/status.h"
+
+/** How weights are multiplied. */
+typedef enum mls_compute {
+    MLS_COMPUTE_F32,
+    MLS_COMPUTE_BF16,
+} mls_compute;
+
+/** "f32", "bf16" */
+const char *mls_compute_name(mls_compute compute);
+
+/**
+ * Can this machine, and this program, multiply bfloat16 in hardware?
+ * @param[out] how  static text: the library and the instructions, or why not
+ */
+bool mls_bf16_available(const char **how);
+
+/** Weights in bfloat16, laid out for the CPU; found by the floats they were made of. */
+typedef struct mls_packed mls_packed;
+
+/** @param[out] out  release with mls_packed_free(); empty; NULL on error */
+mls_status mls_packed_new(mls_packed **out, mls_err *err);
+void mls_packed_free(mls_packed *p); /* NULL is accepted */
+
+/**
+ * Add w (n_out, n_in), which must live as long as p. NULL, and what is too small to gain
+ * by it, are passed over.
+ * @return MLS_OK, MLS_E_NOMEM or MLS_E_ARG (not available)
+ */
+mls_status mls_packed_add(mls_packed *p, const float *w, size_t n_out, size_t n_in,
+                          mls_err *err);
+
+/**
+ * y (T, n_out) with rows ld_y apart = x (T, n_in) w^T + b (NULL: none): in bfloat16
+ * where p has w, in float elsewhere (p may be NULL). The same bits on every thread.
+ */
+void mls_packed_linear(mls_packed *p, float *y, size_t ld_y, const float *x,
+                       const float *w, const float *b, size_t T, size_t n_out,
+                       size_t n_in);
+
+#endif
