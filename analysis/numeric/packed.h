@@ -34,8 +34,8 @@ mls_status mls_packed_new(mls_packed **out, mls_err *err);
 void mls_packed_free(mls_packed *p); /* NULL is accepted */
 
 /**
- * Add w (n_out, n_in), which must live as long as p. NULL, and what is too small to gain
- * by it, are passed over.
+ * Add w (n_out, n_in), which must live as long as p. NULL, and what is too small to
+ * gain by it, are passed over.
  * @return MLS_OK, MLS_E_NOMEM or MLS_E_ARG (not available)
  */
 mls_status mls_packed_add(mls_packed *p, const float *w, size_t n_out, size_t n_in,
