@@ -1,0 +1,361 @@
+/*
+ * Speed of everything that takes time, as one table in markdown:
+ *   table MLASCOPE SOURCE [--rounds N] [--torch PYTHON] [--store FILE] [--compare FILE]
+ * Each workload is a command of the program or of this folder, run N times (3) in a
+ * scratch folder; the median of the processor seconds of all its threads counts, which
+ * hardly sees what else the machine does, and stands beside the wall clock. Ceilings
+ * are products of 1024 x 1024 matrices on one thread. --store keeps the seconds,
+ * --compare names what takes over 10 % more than they say, and fails.
+ */
+#define _GNU_SOURCE
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "analysis/numeric/blas.h"
+#include "analysis/numeric/kernels.h"
+#include "analysis/numeric/linalg.h"
+#include "analysis/numeric/packed.h"
+#include "common/base/checked.h"
+
+enum { ROUNDS_MAX = 15, SIDE = 1024, PRODUCTS = 8, NAME = 64 };
+
+typedef struct {
+    double wall, cpu, mib;
+} cost;
+
+typedef struct {
+    const char *name, *command; /* M, D: the program, the demo's folder */
+    double amount;              /* of `unit` that one run does */
+    const char *unit;
+} workload;
+
+/*
+ * The first is subtracted from what is named "each ... more": both read the same model
+ * and text.
+ */
+static const workload workloads[] = {
+    {"startup", "M --version", 1, "start"},
+    {"tokenizer", "M tokenize D D/shakespeare.txt", 0, "MB of text"},
+    {"capture, demo, f32", "M capture D -f D/calibration.txt -N 64 -o f32.h5", 16384,
+     "tokens"},
+    {"capture, demo, bf16",
+     "M capture D -f D/calibration.txt -N 64 --compute bf16 -o bf16.h5", 16384,
+     "tokens"},
+    {"capture, demo, no windows",
+     "M capture D -f D/calibration.txt -N 64 --windows 0 -o none.h5", 16384, "tokens"},
+    {"spectra, demo, 24 matrices", "M spectrum D", 24, "spectra"},
+    {"spectra, demo, heads", "M spectrum D --per head", 72, "spectra"},
+    {"frequency, demo, L2 and KL", "M frequency f32.h5 --rules ropelite-l2,kl", 1,
+     "run"},
+    {"frequency, demo, L1", "M frequency f32.h5 --rules ropelite-l1", 1, "run"},
+    {"quantizers, demo, 4", "M quantize f32.h5 -q int8,int4/64,kivi2,q4_0", 4,
+     "formats"},
+    {"evaluate, demo, 1 setting, f32",
+     "M evaluate D -f D/evaluation.txt -N 16 -s 'lorc rank=64'", 1, "setting"},
+    {"evaluate, demo, 9 settings, f32",
+     "M evaluate D -f D/evaluation.txt -N 16 -s 'lorc rank=56-120+8'", 9, "settings"},
+    {"evaluate, demo, 9 settings, bf16",
+     "M evaluate D -f D/evaluation.txt -N 16 --compute bf16 -s 'lorc rank=56-120+8'", 9,
+     "settings"},
+};
+enum { N_WORKLOADS = sizeof workloads / sizeof workloads[0] };
+
+static double now(clockid_t id)
+{
+    struct timespec t;
+
+    clock_gettime(id, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static int by_value(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+
+    return (x > y) - (x < y);
+}
+
+static double median(double *x, size_t n)
+{
+    qsort(x, n, sizeof *x, by_value);
+    return n % 2 ? x[n / 2] : (x[n / 2 - 1] + x[n / 2]) / 2;
+}
+
+/* Run a shell command once; false when it fails. */
+static bool run(cost *c, const char *command)
+{
+    const double start = now(CLOCK_MONOTONIC);
+    struct rusage used;
+    int status;
+    const pid_t child = fork();
+
+    if (child == 0) {
+        execl("/bin/sh", "sh", "-c", command, (char *)NULL);
+        _exit(127);
+    }
+    if (child < 0 || wait4(child, &status, 0, &used) != child || status != 0)
+        return false;
+    c->wall = now(CLOCK_MONOTONIC) - start;
+    c->cpu = (double)used.ru_utime.tv_sec + 1e-6 * (double)used.ru_utime.tv_usec +
+             (double)used.ru_stime.tv_sec + 1e-6 * (double)used.ru_stime.tv_usec;
+    c->mib = (double)used.ru_maxrss / 1024;
+    return true;
+}
+
+static bool run_rounds(cost *c, const char *command, size_t rounds)
+{
+    double wall[ROUNDS_MAX], cpu[ROUNDS_MAX], mib[ROUNDS_MAX];
+
+    for (size_t i = 0; i < rounds; i++) {
+        if (!run(c, command)) {
+            fprintf(stderr, "failed: %s\n", command);
+            return false;
+        }
+        wall[i] = c->wall;
+        cpu[i] = c->cpu;
+        mib[i] = c->mib;
+    }
+    *c = (cost){median(wall, rounds), median(cpu, rounds), median(mib, rounds)};
+    return true;
+}
+
+/* GFLOP/s of one product on this thread: the best of PRODUCTS by its own clock. */
+static double rate(void (*product)(void *arg), void *arg)
+{
+    double best = 1e30;
+
+    for (size_t i = 0; i < PRODUCTS; i++) {
+        const double start = now(CLOCK_THREAD_CPUTIME_ID);
+
+        product(arg);
+        const double took = now(CLOCK_THREAD_CPUTIME_ID) - start;
+        best = took < best ? took : best;
+    }
+    return 2e-9 * SIDE * SIDE * SIDE / best;
+}
+
+typedef struct {
+    float *x, *y, *w;
+    double *xd, *yd, *wd;
+    mls_packed *packed;
+} operands;
+
+static void product_f32(void *arg)
+{
+    const operands *o = arg;
+
+    mls_linear(o->y, o->x, o->w, NULL, SIDE, SIDE, SIDE);
+}
+
+static void product_f64(void *arg)
+{
+    const operands *o = arg;
+
+    mls_matmul(o->yd, o->xd, false, o->wd, true, SIDE, SIDE, SIDE);
+}
+
+static void product_bf16(void *arg)
+{
+    const operands *o = arg;
+
+    mls_packed_linear(o->packed, o->y, SIDE, o->x, o->w, NULL, SIDE, SIDE, SIDE);
+}
+
+static bool ceilings(void)
+{
+    float *f = mls_calloc3(3 * SIDE, SIDE, 1, sizeof *f);
+    double *d = mls_calloc3(3 * SIDE, SIDE, 1, sizeof *d);
+    const size_t n = (size_t)SIDE * SIDE;
+    operands o = {
+        .x = f, .y = f + n, .w = f + 2 * n, .xd = d, .yd = d + n, .wd = d + 2 * n};
+    const char *how;
+    bool ok = f && d;
+
+    for (size_t i = 0; ok && i < n; i++) {
+        o.x[i] = o.w[i] = (float)(i % 61) / 61 - 0.5f;
+        o.xd[i] = o.wd[i] = (double)o.x[i];
+    }
+    if (ok)
+        printf("| ceiling, one thread | GFLOP/s | by |\n|---|---|---|\n"
+               "| f32 | %.0f | %s |\n| f64 | %.0f | %s |\n",
+               rate(product_f32, &o), mls_blas_core(), rate(product_f64, &o),
+               mls_blas_core());
+    if (ok && mls_bf16_available(&how)) {
+        ok = !mls_packed_new(&o.packed, NULL) &&
+             !mls_packed_add(o.packed, o.w, SIDE, SIDE, NULL);
+        if (ok)
+            printf("| bf16 | %.0f | %s |\n", rate(product_bf16, &o), how);
+        mls_packed_free(o.packed);
+    }
+    free(d);
+    free(f);
+    return ok;
+}
+
+/* The seconds that a stored run has for a name; 0: none. */
+static double stored_seconds(FILE *f, const char *name)
+{
+    char line[256];
+
+    rewind(f);
+    while (fgets(line, sizeof line, f)) {
+        char *tab = strchr(line, '\t');
+
+        if (!tab)
+            continue;
+        *tab = '\0';
+        if (strcmp(line, name) == 0)
+            return strtod(tab + 1, NULL);
+    }
+    return 0;
+}
+
+static void print_machine(const char *program)
+{
+    char command[512];
+
+    printf("Machine: ");
+    fflush(stdout);
+    snprintf(command, sizeof command,
+             "sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | sort | uniq -c | "
+             "sed 's/^ *//; s/ / x /'; '%s' --version",
+             program);
+    if (system(command) != 0)
+        puts("unknown");
+    puts("");
+}
+
+static bool table(size_t rounds, FILE *old, FILE *store, bool *slower)
+{
+    puts("\n| work | rate per processor second | CPU s | wall s | peak MiB |\n"
+         "|---|---|---|---|---|");
+    for (size_t i = 0; i < N_WORKLOADS; i++) {
+        const workload *w = &workloads[i];
+        char command[600];
+        cost c;
+
+        snprintf(command, sizeof command,
+                 "M() { \"$MLASCOPE\" \"$@\" >/dev/null 2>&1; }; "
+                 "set -e; %s",
+                 w->command);
+        for (char *at; (at = strstr(command, " D")) &&
+                       (at[2] == ' ' || at[2] == '/' || at[2] == '\0');) {
+            memmove(at + 6, at + 2, strlen(at + 2) + 1);
+            memcpy(at, " $DEMO", 6);
+        }
+        if (!run_rounds(&c, command, rounds))
+            return false;
+        if (w->amount > 0)
+            printf("| %s | %.4g %s | %.3f | %.3f | %.0f |\n", w->name,
+                   w->amount / c.cpu, w->unit, c.cpu, c.wall, c.mib);
+        else
+            printf("| %s | - | %.3f | %.3f | %.0f |\n", w->name, c.cpu, c.wall, c.mib);
+        fflush(stdout);
+        if (store)
+            fprintf(store, "%s\t%.4f\n", w->name, c.cpu);
+        const double before = old ? stored_seconds(old, w->name) : 0;
+        if (before > 0 && c.cpu > 1.1 * before) {
+            fprintf(stderr, "slower: %s, %.3f CPU s, was %.3f\n", w->name, c.cpu,
+                    before);
+            *slower = true;
+        }
+    }
+    return true;
+}
+
+/* The spectrum of 4096 x 2048 chance numbers, ours beside torch.linalg.svdvals. */
+static bool beside_torch(const char *python, size_t rounds)
+{
+    char command[900];
+    cost theirs;
+
+    snprintf(command, sizeof command,
+             "'%s' -c 'import torch; torch.manual_seed(0); "
+             "torch.linalg.svdvals(torch.randn(4096, 2048))'",
+             python);
+    if (!run_rounds(&theirs, command, rounds))
+        return false;
+    snprintf(command, sizeof command, "'%s' -c 'import torch'", python);
+    cost start;
+    if (!run_rounds(&start, command, rounds))
+        return false;
+    const size_t m = 4096, n = 2048;
+    float *w = mls_calloc3(m, n, 1, sizeof *w);
+    double *sigma = mls_calloc3(n, 1, 1, sizeof *sigma);
+    double *gram = mls_calloc3(n, n, 1, sizeof *gram), *a = mls_calloc3(m, n, 1, 8);
+    bool ok = w && sigma && gram && a;
+
+    for (size_t i = 0; ok && i < m * n; i++)
+        a[i] = (double)(i * 2654435761u % 1000003) / 500000 - 1;
+    const double from = now(CLOCK_PROCESS_CPUTIME_ID);
+    if (ok)
+        mls_add_square(gram, a, true, n, m);
+    ok = ok && !mls_eigen(gram, n, sigma, NULL, NULL);
+    const double ours = now(CLOCK_PROCESS_CPUTIME_ID) - from;
+    if (ok)
+        printf("| spectrum of 4096 x 2048, ours in f64 beside svdvals in f32 | %.1f x |"
+               " %.2f / %.2f | | |\n",
+               (theirs.cpu - start.cpu) / ours, ours, theirs.cpu - start.cpu);
+    free(a);
+    free(gram);
+    free(sigma);
+    free(w);
+    return ok;
+}
+
+int main(int argc, char **argv)
+{
+    const char *python = NULL, *store_path = NULL, *compare = NULL;
+    char demo[4096], scratch[] = "/tmp/mlascope-speed-XXXXXX", remove[64];
+    size_t rounds = 3;
+    bool slower = false;
+
+    if (argc < 3) {
+        fputs("Usage: table MLASCOPE SOURCE [--rounds N] [--torch PYTHON] "
+              "[--store FILE] [--compare FILE]\n",
+              stderr);
+        return 2;
+    }
+    for (int i = 3; i + 1 < argc; i += 2) {
+        if (strcmp(argv[i], "--rounds") == 0)
+            rounds = strtoul(argv[i + 1], NULL, 10);
+        else if (strcmp(argv[i], "--torch") == 0)
+            python = argv[i + 1];
+        else if (strcmp(argv[i], "--store") == 0)
+            store_path = argv[i + 1];
+        else if (strcmp(argv[i], "--compare") == 0)
+            compare = argv[i + 1];
+    }
+    if (rounds < 1 || rounds > ROUNDS_MAX)
+        rounds = 3;
+    char *program = realpath(argv[1], NULL), *source = realpath(argv[2], NULL);
+    FILE *old = compare ? fopen(compare, "r") : NULL;
+    FILE *store = store_path ? fopen(store_path, "w") : NULL;
+
+    if (!program || !source || (compare && !old) || (store_path && !store)) {
+        fputs("table: a program, folder or file cannot be opened\n", stderr);
+        return 1;
+    }
+    snprintf(demo, sizeof demo, "%s/datasets/demo", source);
+    setenv("MLASCOPE", program, 1);
+    setenv("DEMO", demo, 1);
+    mls_blas_single_thread();
+    print_machine(program);
+    bool ok = mkdtemp(scratch) && chdir(scratch) == 0 && ceilings() &&
+              table(rounds, old, store, &slower) &&
+              (!python || beside_torch(python, rounds));
+    snprintf(remove, sizeof remove, "rm -rf '%s'", scratch);
+    ok = system(remove) == 0 && ok;
+    if (store)
+        ok = fclose(store) == 0 && ok;
+    if (old)
+        fclose(old);
+    free(source);
+    free(program);
+    return !ok || slower;
+}
