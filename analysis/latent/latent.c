@@ -514,7 +514,8 @@ mls_status mls_latent_layout(const mls_latent_form *f, mls_cache_layer *out,
 
     *out = (mls_cache_layer){.window = f->sliding_window,
                              .shares_other = f->share_layer >= 0,
-                             .token_budget = f->token_budget};
+                             .token_budget = f->token_budget,
+                             .parameters = mls_latent_parameters(f)};
     for (size_t b = 0; !st && b < f->n_rope_keys; b++) {
         size_t heads = 0;
 

@@ -38,6 +38,7 @@ typedef struct mls_cache_layer {
     size_t window;       /* sliding window in tokens, 0: all tokens */
     bool shares_other;   /* another layer's cache is used: 0 bytes here */
     double token_budget; /* kept share of tokens, 1 when nothing is dropped */
+    size_t parameters;   /* of the attention block, where a form was there to count */
 } mls_cache_layer;
 
 typedef struct mls_cache_layout {

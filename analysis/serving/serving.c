@@ -23,6 +23,11 @@
 
 static const char *const names[] = {"mla",      "mha2mla",    "elitekv",
                                     "x-ecomla", "own kernel", "cache"};
+static const char *const words[] = {"mla",        "mha2mla", "elitekv", "x-ecomla",
+                                    "own-kernel", "cache",   NULL};
+/* Code that serves MLA always normalizes the latent: `linear` changes nothing there. */
+static const char *const targets[] = {
+    "deepseek --norm linear", "mha2mla", "elitekv", "x-ecomla", "latent", NULL};
 static const char *const meanings[] = {
     "MLA code: DeepSeek's classes in transformers, vLLM, SGLang; MLA kernels",
     "MHA2MLA's own code",
@@ -37,6 +42,16 @@ const char *mls_serve_name(mls_serve s)
     return names[s];
 }
 
+const char *mls_serve_word(mls_serve s)
+{
+    return words[s];
+}
+
+const char *mls_serve_target(mls_serve s)
+{
+    return targets[s];
+}
+
 const char *mls_serve_means(mls_serve s)
 {
     return meanings[s];
@@ -44,8 +59,6 @@ const char *mls_serve_means(mls_serve s)
 
 mls_status mls_serve_parse(mls_serve *s, const char *text, mls_err *err)
 {
-    static const char *const words[] = {"mla",        "mha2mla", "elitekv", "x-ecomla",
-                                        "own-kernel", "cache",   NULL};
     char suggestion[MLS_SUGGESTION];
 
     for (size_t i = 0; i < MLS_SERVE_CLASSES; i++)

@@ -21,6 +21,10 @@ typedef enum mls_serve {
 
 /** "mla", "mha2mla", "elitekv", "x-ecomla", "own kernel", "cache". */
 const char *mls_serve_name(mls_serve s);
+/** The same as one word for an option or a file name: "own-kernel". */
+const char *mls_serve_word(mls_serve s);
+/** Target of `mlascope export` with its options; NULL: there is nothing to export. */
+const char *mls_serve_target(mls_serve s);
 /** One line: what runs it. */
 const char *mls_serve_means(mls_serve s);
 /** "own-kernel" is taken, too. MLS_E_ARG names the nearest. */

@@ -75,6 +75,7 @@ mls_compared mls_compared_of(const mls_quality *q, const mls_config *config,
                           .kept_payload = size.payload_bytes_per_token /
                                           own->payload_bytes_per_token,
                           .serve = q->serve,
+                          .parameters = (double)q->parameters,
                           .predicted = mls_predicted_mean(q->predicted, config->L),
                           .law_kl = NAN,
                           .nll = q->nll,

@@ -21,6 +21,7 @@ typedef struct mls_compared {
     double bytes, payload;     /* per token at the length asked */
     double kept, kept_payload; /* shares of the model's own 16-bit cache */
     mls_serve serve;           /* who can serve it */
+    double parameters;         /* of all attention blocks in this form */
     mls_predicted predicted;   /* mean over layers; NaN without a capture */
     double law_kl;             /* KL by the law of the other rows; NaN without one */
     bool measured;             /* false: forms were made, nothing was run */

@@ -34,6 +34,7 @@ GET(get_top1_half, 100 * r->top1.half)
 GET(get_dnll, r->dnll.mean)
 GET(get_dnll_half, r->dnll.half)
 GET(get_seconds, r->seconds)
+GET(get_parameters, r->parameters)
 GET(get_law, r->law_kl)
 #undef GET
 
@@ -67,6 +68,8 @@ const mls_quantity mls_quantities[] = {
     {"delta_nll", "ΔNLL", "nat", 5, get_dnll, KEPT("delta_nll", dnll.mean)},
     {"delta_nll_half", "±", "nat", 5, get_dnll_half, KEPT("delta_nll_half", dnll.half)},
     {"seconds", "time", "s", 2, get_seconds, KEPT("seconds", seconds)},
+    {"attention_parameters", "attention weights", "", 0, get_parameters,
+     KEPT("attention_parameters", parameters)},
     {"perplexity_low", "low", "", 3, get_low, NULL, 0},
     {"perplexity_high", "high", "", 3, get_high, NULL, 0},
     {"predicted_kl", "predicted KL", "nat", 4, get_law, NULL, 0},

@@ -121,7 +121,10 @@ static bool choose_uniform(size_t *chosen, const problem *p, size_t i)
     return true;
 }
 
-/* The candidate with the least summed loss that fits; of equal ones the smallest. */
+/*
+ * The candidate with the least summed loss that fits, of equal ones the smallest; where
+ * losses are not known, the last and largest.
+ */
 static mls_status allocate_uniform(problem *p, size_t budget, mls_err *err)
 {
     const size_t L = p->costs->L;
@@ -564,8 +567,12 @@ mls_status mls_plan_make(mls_plan *out, const mls_plan_request *r,
     if (!st && !(r->max_kl > 0) &&
         (double)mls_choices_least(&p.c) > budget * T * (1 + 1e-12))
         st = refuse_budget(r, &p, err);
-    if (!st)
+    /* One setting for all layers is measured whole: layers alone say nothing more. */
+    const bool by_layers = !p.uniform || r->max_kl > 0;
+    if (!st && by_layers)
         st = mls_plan_measure(&costs, r, (size_t)(budget * T), progress, err);
+    if (!by_layers)
+        costs.scale = NAN;
     problem_free(&p);
     p = (problem){0};
     if (!st)
@@ -583,11 +590,13 @@ mls_status mls_plan_make(mls_plan *out, const mls_plan_request *r,
     out->budget = budget;
     if (!st && !(chosen = mls_calloc3(costs.L, 1, 1, sizeof *chosen)))
         st = mls_fail(err, MLS_E_NOMEM, "no memory for a plan");
-    if (!st)
+    out->price = out->bound = NAN;
+    if (!st && by_layers)
         st = mls_allocate_water(chosen, &out->price, &out->bound, &p.c,
                                 (size_t)(budget * T * (1 + 1e-12)), err);
     out->price *= out->scale * T;
-    out->bound = fmax(out->bound * out->scale, 0);
+    if (by_layers)
+        out->bound = fmax(out->bound * out->scale, 0);
     if (!st)
         st = take(out, &p, r, err);
     if (!st)

@@ -6,6 +6,7 @@
 #include <stddef.h>
 
 #include "analysis/numeric/interval.h"
+#include "analysis/serving/table.h"
 #include "bench/evaluate/evaluate.h"
 #include "bench/frame/method.h"
 #include "bench/frame/scheme.h"
@@ -67,15 +68,16 @@ typedef struct mls_plan_request {
     const mls_serve *serve; /* only what this class serves; NULL: anything */
     const size_t *bits;     /* (n_bits) 16: none, N: quant=intN/64 */
     size_t n_bits;
-    size_t multiple;   /* ranks are multiples of it */
-    size_t first_last; /* rank of the first and last layer; 0: as any other */
-    size_t cap;        /* largest rank of a layer; 0: none */
-    bool flashmla; /* a converted layer caches 512 + 64 numbers, as FlashMLA reads */
-    bool per_head; /* split a layer's rank over its heads, where a method can */
-    size_t tokens; /* context length of the bytes */
-    double budget; /* bytes per token; not read when max_kl is given */
-    double max_kl; /* nat: the smallest cache that stays under it; 0: not asked */
-    bool projects; /* also measure what the four projects make of the budget */
+    size_t multiple;            /* ranks are multiples of it */
+    size_t first_last;          /* rank of the first and last layer; 0: as any other */
+    size_t cap;                 /* largest rank of a layer; 0: none */
+    const mls_kernels *kernels; /* with a kernel's name: */
+    const char *kernel; /* a converted layer caches what it reads; NULL: not asked */
+    bool per_head;      /* split a layer's rank over its heads, where a method can */
+    size_t tokens;      /* context length of the bytes */
+    double budget;      /* bytes per token; not read when max_kl is given */
+    double max_kl;      /* nat: the smallest cache that stays under it; 0: not asked */
+    bool projects;      /* also measure what the four projects make of the budget */
 } mls_plan_request;
 
 /**

@@ -55,22 +55,6 @@ static bool rank_is_open(const mls_method *method, const mls_setting *s)
            mls_keys_find(method->keys, "rank");
 }
 
-/* FlashMLA's kernel reads 512 numbers and 64 rotated ones, shared by all heads. */
-static bool is_flashmla(const mls_cache_layer *layer)
-{
-    bool latent = false, rope = false;
-
-    for (size_t i = 0; i < layer->n_parts; i++) {
-        const mls_cache_part *p = &layer->part[i];
-
-        if (p->count != 1 || p->quant.format)
-            return false;
-        latent |= p->kind == MLS_PART_LATENT && p->n == 512;
-        rope |= p->kind == MLS_PART_ROPE_KEY && p->n == 64;
-    }
-    return layer->n_parts == 2 && latent && rope;
-}
-
 static bool is_allowed(const mls_plan_request *r, const mls_candidate *c,
                        const mls_cache_layer *layer, size_t l, size_t L)
 {
@@ -80,8 +64,8 @@ static bool is_allowed(const mls_plan_request *r, const mls_candidate *c,
         return false;
     if (r->first_last && end && c->rank && c->rank != r->first_last)
         return false;
-    if (r->flashmla && strcmp(c->setting.method, "baseline") != 0)
-        return is_flashmla(layer);
+    if (r->kernel && strcmp(c->setting.method, "baseline") != 0)
+        return mls_kernels_take(r->kernels, r->kernel, layer);
     return true;
 }
 
@@ -223,11 +207,14 @@ mls_status mls_plan_candidates(mls_plan_costs *out, const mls_plan_request *r,
         for (size_t i = 0; i < out->n; i++)
             any |= out->allowed[i * out->L + l];
         if (!any)
-            st = mls_fail(err, MLS_E_INPUT,
-                          "no candidate for layer %zu keeps to the constraints%s", l,
-                          r->flashmla ? ": FlashMLA reads a latent of 512 and a rope "
-                                        "key of 64 numbers that all heads share"
-                                      : "");
+            st =
+                mls_fail(err, MLS_E_INPUT,
+                         "no candidate for layer %zu keeps to the constraints%s%s%s", l,
+                         r->kernel ? ": the kernel " : "", r->kernel ? r->kernel : "",
+                         r->kernel ? " reads one latent and one rope key that all "
+                                     "heads share, of its own sizes "
+                                     "(datasets/serving/kernels.csv)"
+                                   : "");
     }
     if (!st && !(out->loss = mls_calloc3(out->n, out->L, 1, sizeof *out->loss)))
         st = mls_fail(err, MLS_E_NOMEM, "no memory for the costs");

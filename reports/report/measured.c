@@ -118,6 +118,7 @@ static mls_status plan_key(char key[MLS_SHA256_HEX], const mls_report *r,
                        mls_setting_text(&p->method[i], setting, sizeof setting));
     for (size_t i = 0; i < p->n_bits; i++)
         mls_buf_printf(&b, "bits %zu\n", p->bits[i]);
+    mls_buf_printf(&b, "serve %s\n", p->serve ? mls_serve_name(*p->serve) : "any");
     mls_buf_printf(&b, "%zu %zu %.17g\n", p->multiple, p->tokens, p->budget);
     if (!st && b.failed)
         st = mls_fail(err, MLS_E_NOMEM, "no memory for a report");

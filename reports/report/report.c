@@ -13,6 +13,7 @@ static const struct {
     mls_section write;
     const char *name;
 } sections[] = {
+    {mls_section_answer, "answer"},
     {mls_section_model, "model"},
     {mls_section_quality, "quality"},
     {mls_section_plan, "plan"},
@@ -104,7 +105,7 @@ mls_status mls_report_write(const mls_report *r, mls_buf *summary, mls_err *err)
     char *path = mls_path_join(r->folder, "index.html");
     mls_status st = MLS_OK;
 
-    mls_buf_printf(&title, "%s before conversion to MLA", r->model_name);
+    mls_buf_printf(&title, "%s: what converting to MLA would cost", r->model_name);
     if (title.data)
         page = mls_page_new(title.data);
     if (!page || !path)

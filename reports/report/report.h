@@ -7,11 +7,15 @@
 
 #include "analysis/capture/capture.h"
 #include "analysis/model/model.h"
+#include "analysis/serving/serving.h"
 #include "common/base/buf.h"
 #include "common/base/status.h"
 #include "common/system/pool.h"
 #include "common/system/progress.h"
 #include "datasets/text/corpus.h"
+
+/** Share of the model's own cache that the first screen and the plan keep. */
+#define MLS_REPORT_KEEP 0.25
 
 /** What the report is about; all borrowed. */
 typedef struct mls_report {
@@ -23,6 +27,10 @@ typedef struct mls_report {
     const mls_corpus *evaluation; /* held-out text; NULL: quality is not measured */
     const char *evaluation_name;
     bool without_pictures; /* numbers and scripts only: gnuplot is not run */
+    const char *gpu; /* "NVIDIA L4 24 GB": what the question of room is asked for */
+    double memory;   /* of it, bytes */
+    size_t context, batch; /* tokens of each of so many sequences */
+    mls_serve serve;       /* class that the plan is made for */
     mls_pool *pool;
     const mls_progress *progress;
 } mls_report;

@@ -17,7 +17,6 @@ static const double fractions[] = {0.5, 0.3125, 0.25, 0.1875, 0.125};
 enum {
     FRACTIONS = sizeof fractions / sizeof fractions[0],
     PER_METHOD = 2,
-    OURS = 7, /* the black line type */
 };
 
 /* One setting and what it is a point of. */
@@ -27,6 +26,16 @@ typedef struct {
     char name[MLS_SCHEME_NAME]; /* the setting's text */
 } point;
 
+/* How many methods there are. */
+static size_t count_methods(void)
+{
+    size_t n = 0;
+
+    while (mls_methods[n])
+        n++;
+    return n;
+}
+
 /*
  * The first settings of every method at every fraction.
  * @param[out] out, setting  (*n), released by the caller with free()
@@ -34,12 +43,10 @@ typedef struct {
 static mls_status choose(point **out, mls_setting **setting, size_t *n,
                          const mls_config *c, mls_err *err)
 {
-    size_t methods = 0;
+    const size_t methods = count_methods();
     mls_status st = MLS_OK;
 
     *n = 0;
-    while (mls_methods[methods])
-        methods++;
     *out = mls_calloc3(methods, FRACTIONS, PER_METHOD, sizeof **out);
     *setting = mls_calloc3(methods, FRACTIONS, PER_METHOD, sizeof **setting);
     if (!*out || !*setting)
@@ -95,17 +102,62 @@ static mls_table *make_table(const mls_report *r, const point *p, size_t n,
     return t;
 }
 
+/* A method's curve in a class; what its project's code cannot run is no curve of it. */
+static const char *curve_name(const mls_method *method, mls_serve serve, char *out,
+                              size_t size)
+{
+    snprintf(out, size, "%s%s: %s", method->title,
+             method->theirs && serve != method->project ? ", our variant" : "",
+             mls_serve_name(serve));
+    return out;
+}
+
+/* The best point of a method in a class at a fraction; n: there is none. */
+static size_t best_point(const point *p, size_t n, const mls_comparison *m,
+                         const mls_method *method, mls_serve serve, double fraction)
+{
+    size_t best = n;
+
+    for (size_t i = 0; i < n; i++)
+        if ((!method || p[i].method == method) && m->row[i].serve == serve &&
+            p[i].fraction == fraction &&
+            (best == n || m->row[i].kl.mean < m->row[best].kl.mean))
+            best = i;
+    return best;
+}
+
+/* Lines of one curve in the script. */
+static void add_curve(mls_buf *script, const char *name, mls_serve serve, int line)
+{
+    mls_buf_printf(script,
+                   "%s\"../data/quality-curves.csv\" using (strcol(\"curve\") eq "
+                   "\"%s\" ? column(\"kept_percent\") : "
+                   "NaN):\"kl\":\"kl_low\":\"kl_high\" with yerrorbars linetype %d "
+                   "pointtype 0 linewidth 1 dashtype 1 notitle, \\\n"
+                   "     \"\" using (strcol(\"curve\") eq \"%s\" ? "
+                   "column(\"kept_percent\") : NaN):\"kl\" with linespoints linetype "
+                   "%d linewidth %d dashtype %d title \"%s\"",
+                   line > 1 ? ", \\\n     " : "", name, line, name, line,
+                   serve == MLS_SERVE_MLA ? 4 : 2,
+                   serve == MLS_SERVE_OWN_KERNEL ? 2 : 1, name);
+}
+
 /*
- * The best point of a method at each fraction makes its curve; the others stay in the
- * table. A table of their own, so that lines connect what belongs together.
+ * The best point of a method at each fraction makes its curve, for each class of who
+ * serves it; the others stay in the table. A table of their own, so that lines connect
+ * what belongs together.
  */
 static mls_status draw(const mls_report *r, const point *p, size_t n,
                        const mls_comparison *m, mls_err *err)
 {
     mls_table *t = mls_table_new(NULL);
     mls_buf script = {0};
+    const size_t methods = count_methods();
+    char name[96];
     int line = 0;
 
+    mls_table_column(t, "curve", "curve", "", 0);
+    mls_table_column(t, "served_by", "served by", "", 0);
     mls_table_column(t, "method", "method", "", 0);
     mls_table_column(t, "setting", "setting", "", 0);
     mls_table_column(t, "kept_percent", "kept", "%", 2);
@@ -113,59 +165,44 @@ static mls_status draw(const mls_report *r, const point *p, size_t n,
     mls_table_column(t, "kl_low", "low", "nat", -1);
     mls_table_column(t, "kl_high", "high", "nat", -1);
     mls_buf_puts(&script,
-                 "set title \"Quality before any training, against the cache that is "
-                 "left\"\n"
+                 "set title \"Quality before any training, by who serves it: thick for "
+                 "MLA code, dashed for no released code\"\n"
                  "set xlabel \"kept share of the cache (%)\"\n"
                  "set ylabel \"KL from the original (nat per token)\"\n"
                  "set logscale y\nset format y \"%g\"\nset xrange [8:54]\nplot ");
-    for (size_t k = 0; mls_methods[k]; k++) {
+    for (size_t k = 0; k < MLS_SERVE_CLASSES * methods; k++) {
+        const mls_serve serve = (mls_serve)(k / methods);
+        const mls_method *method = mls_methods[k % methods];
         bool any = false;
 
         for (size_t f = 0; f < FRACTIONS; f++) {
-            size_t best = n;
+            const size_t best = best_point(p, n, m, method, serve, fractions[f]);
 
-            for (size_t i = 0; i < n; i++)
-                if (p[i].method == mls_methods[k] && p[i].fraction == fractions[f] &&
-                    (best == n || m->row[i].kl.mean < m->row[best].kl.mean))
-                    best = i;
             if (best == n)
                 continue;
             const mls_mean kl = m->row[best].kl;
 
             any = true;
             mls_table_row(t);
-            mls_table_text(t, p[best].method->title);
+            mls_table_text(t, curve_name(method, serve, name, sizeof name));
+            mls_table_text(t, mls_serve_name(serve));
+            mls_table_text(t, method->title);
             mls_table_text(t, p[best].name);
             mls_table_real(t, 100 * m->row[best].kept);
             mls_table_real(t, kl.mean);
             mls_table_real(t, fmax(kl.mean - kl.half, kl.mean / 10));
             mls_table_real(t, kl.mean + kl.half);
         }
-        if (!any)
-            continue;
-        line++;
-        /* Ours in black and thick, so that it is found among many. */
-        const bool ours = mls_methods[k] == &mls_method_kq;
-
-        mls_buf_printf(
-            &script,
-            "%s\"../data/quality-curves.csv\" using (strcol(\"method\") eq "
-            "\"%s\" ? column(\"kept_percent\") : "
-            "NaN):\"kl\":\"kl_low\":\"kl_high\" with yerrorbars linetype %d "
-            "pointtype 0 linewidth 1 dashtype 1 notitle, \\\n"
-            "     \"\" using (strcol(\"method\") eq \"%s\" ? "
-            "column(\"kept_percent\") : NaN):\"kl\" with linespoints linetype "
-            "%d linewidth %d title \"%s\"",
-            line > 1 ? ", \\\n     " : "", mls_methods[k]->title, ours ? OURS : line,
-            mls_methods[k]->title, ours ? OURS : line, ours ? 4 : 2,
-            mls_methods[k]->title);
+        if (any)
+            add_curve(&script, curve_name(method, serve, name, sizeof name), serve,
+                      ++line);
     }
     mls_buf_puts(&script, "\n");
     const mls_plot plot = {.name = "quality-curves",
                            .data = t,
                            .script = script.data ? script.data : "",
-                           .width = 1000,
-                           .height = 560};
+                           .width = 1100,
+                           .height = 640};
     const mls_status st = script.failed
                               ? mls_fail(err, MLS_E_NOMEM, "no memory for a plot")
                               : mls_plot_write(r->folder, &plot, err);
@@ -174,32 +211,28 @@ static mls_status draw(const mls_report *r, const point *p, size_t n,
     return st;
 }
 
-static void say_best(const point *p, size_t n, const mls_comparison *m, mls_page *page,
-                     mls_buf *summary)
+/* The best of each class at each share: a class has no better and no worse outside. */
+static mls_table *best_table(const point *p, size_t n, const mls_comparison *m)
 {
-    mls_buf_printf(summary, "held-out perplexity %.3f; best before training:\n",
-                   exp(m->original.mean));
-    for (size_t f = 0; f < FRACTIONS; f++) {
-        size_t best = n;
+    static const char *const shown[] = {"kept_percent", "kl", "kl_half", "perplexity",
+                                        NULL};
+    mls_table *t = mls_table_new(NULL);
 
-        for (size_t i = 0; i < n; i++)
-            if (p[i].fraction == fractions[f] &&
-                (best == n || m->row[i].kl.mean < m->row[best].kl.mean))
-                best = i;
-        if (best == n)
-            continue;
-        mls_buf_printf(summary,
-                       "  %5.2f %% kept: KL %.4f ± %.4f, perplexity %.3f, %s\n",
-                       100 * fractions[f], m->row[best].kl.mean, m->row[best].kl.half,
-                       exp(m->row[best].nll.mean), p[best].name);
-        if (fractions[f] == 0.25)
-            mls_page_text(
-                page,
-                "With a quarter of the cache the best of these is %s: KL %.4f ± "
-                "%.4f nat, perplexity %.3f instead of %.3f.",
-                p[best].name, m->row[best].kl.mean, m->row[best].kl.half,
-                exp(m->row[best].nll.mean), exp(m->original.mean));
-    }
+    mls_table_column(t, "served_by", "served by", "", 0);
+    mls_table_column(t, "setting", "best setting", "", 0);
+    mls_quantity_columns(t, shown);
+    for (int s = 0; s < MLS_SERVE_CLASSES; s++)
+        for (size_t f = 0; f < FRACTIONS; f++) {
+            const size_t best = best_point(p, n, m, NULL, (mls_serve)s, fractions[f]);
+
+            if (best == n)
+                continue;
+            mls_table_row(t);
+            mls_table_text(t, mls_serve_name((mls_serve)s));
+            mls_table_text(t, p[best].name);
+            mls_quantity_cells(t, shown, &m->row[best]);
+        }
+    return t;
 }
 
 /* Predicted errors against what was measured. */
@@ -252,7 +285,7 @@ mls_status mls_section_quality(const mls_report *r, mls_page *page, mls_buf *sum
     mls_setting *setting = NULL;
     point *p = NULL;
     size_t n = 0;
-    mls_table *t = NULL;
+    mls_table *t = NULL, *best = NULL;
     mls_status st;
 
     if (!r->evaluation)
@@ -265,21 +298,27 @@ mls_status mls_section_quality(const mls_report *r, mls_page *page, mls_buf *sum
     if (!st) {
         mls_page_section(page, "quality", "Quality before any training");
         mls_page_text(
-            page, "Each method is applied to this model as its project would start "
-                  "from, and the converted model is run on held-out text. KL is the "
-                  "distance of its next-token distribution from the original's; 0 is "
-                  "no loss. Training repairs much of it; this is where it starts.");
-        say_best(p, n, &m, page, summary);
-        st = mls_page_figure(page, r->folder, "quality-curves",
-                             "The best measured setting of each method at each share. "
-                             "Bars: 95 % intervals over windows.",
-                             err);
+            page,
+            "Each method is applied to this model as its project would start "
+            "from, and the converted model is run on held-out text. KL is the "
+            "distance of its next-token distribution from the original's; 0 is "
+            "no loss. This is where training starts. Only settings that the same code "
+            "serves are held against each other.");
+        best = best_table(p, n, &m);
+        mls_page_table(page, best);
+        st = mls_page_figure(
+            page, r->folder, "quality-curves",
+            "The best measured setting of each method at each share, by who "
+            "serves it. "
+            "Bars: 95 % intervals over windows.",
+            err);
         t = make_table(r, p, n, &m);
         mls_page_details(page, "All settings measured", t);
     }
     if (!st)
         st = show_predictors(r, p, n, &m, page, summary, err);
     mls_table_free(t);
+    mls_table_free(best);
     mls_comparison_free(&m);
     free(p);
     free(setting);

@@ -9,6 +9,8 @@
 typedef mls_status (*mls_section)(const mls_report *r, mls_page *page, mls_buf *summary,
                                   mls_err *err);
 
+mls_status mls_section_answer(const mls_report *r, mls_page *page, mls_buf *summary,
+                              mls_err *err);
 mls_status mls_section_model(const mls_report *r, mls_page *page, mls_buf *summary,
                              mls_err *err);
 mls_status mls_section_quality(const mls_report *r, mls_page *page, mls_buf *summary,

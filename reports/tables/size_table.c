@@ -187,6 +187,7 @@ static void add_columns(const writer *w)
         if (has_copies(s)) {
             mls_table_column(t, "batch_total", "all", "MiB", 2);
             mls_table_column(t, "gpu", "per GPU", "MiB", 2);
+            mls_table_column(t, "gpu_kept_percent", "kept per GPU", "%", 2);
         }
     } else {
         mls_table_column(t, "payload_part", "codes", "B/token", 1);
@@ -199,6 +200,7 @@ static void add_columns(const writer *w)
         mls_table_column(t, "sequence_bytes", "sequence", "B", 0);
         mls_table_column(t, "batch_bytes", "all", "B", 0);
         mls_table_column(t, "gpu_bytes", "per GPU", "B", 0);
+        mls_table_column(t, "gpu_kept_percent", "kept per GPU", "%", 2);
         mls_table_column(t, "constant_bytes", "constants", "B", 0);
     }
     if (s->n_devices > 1 || (s->n_devices && !w->people))
@@ -296,6 +298,7 @@ static void put_bytes(const writer *w, const mls_size_result *r,
         if (has_copies(w->sweep)) {
             mls_table_real(t, r->batch_bytes / MIB);
             mls_table_real(t, r->gpu_bytes / MIB);
+            mls_table_real(t, 100 * r->gpu_bytes / base->gpu_bytes);
         }
         return;
     }
@@ -309,7 +312,21 @@ static void put_bytes(const writer *w, const mls_size_result *r,
     put_number(t, r->sequence_bytes);
     put_number(t, r->batch_bytes);
     put_number(t, r->gpu_bytes);
+    mls_table_real(t, 100 * r->gpu_bytes / base->gpu_bytes);
     put_number(t, r->constant_bytes);
+}
+
+/* A latent is on every GPU, where heads are divided. */
+static void note_growth(const writer *w, const char *setting,
+                        const mls_size_request *request, double times)
+{
+    char note[LINE + 160];
+
+    snprintf(note, sizeof note,
+             "WARNING: %s takes %.0f %% of what the unconverted model takes on each of "
+             "%zu GPUs",
+             setting, 100 * times, request->tensor_parallel);
+    mls_table_note(w->t, note);
 }
 
 static void put_row(writer *w, const char *setting, const mls_method *method,
@@ -322,6 +339,8 @@ static void put_row(writer *w, const char *setting, const mls_method *method,
 
     mls_size(&r, w->layout, request);
     mls_size(&base, w->baseline, request);
+    if (r.gpu_bytes > base.gpu_bytes)
+        note_growth(w, setting, request, r.gpu_bytes / base.gpu_bytes);
     mls_table_row(t);
     mls_table_text(t, setting);
     mls_table_text(t, mls_serve_name(w->serve));

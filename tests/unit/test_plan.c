@@ -189,9 +189,13 @@ static void constraints_are_kept(void **state)
         }
     mls_plan_costs_free(&c);
 
-    r.flashmla = true;
+    mls_kernel item = {.name = "flashmla", .rank = 512, .rope = 64};
+    const mls_kernels kernels = {.n = 1, .item = &item};
+
+    r.kernels = &kernels;
+    r.kernel = "flashmla";
     r.n_methods = 1;
-    assert_refused(mls_plan_candidates(&c, &r, &err), MLS_E_INPUT, "latent of 512");
+    assert_refused(mls_plan_candidates(&c, &r, &err), MLS_E_INPUT, "kernel flashmla");
 }
 
 static void impossible_budgets_are_refused_with_the_smallest(void **state)

@@ -10,6 +10,7 @@
 #include "common/system/files.h"
 #include "reports/tables/plan_tables.h"
 #include "tools/base/command.h"
+#include "tools/base/data.h"
 #include "tools/base/inputs.h"
 #include "tools/base/options.h"
 
@@ -49,7 +50,9 @@ static const char usage[] =
     "      --multiple N      ranks are multiples of it: 8, 16, 32, 64 [8]\n"
     "      --first-last R    rank of the first and the last layer\n"
     "      --cap R           largest rank of a layer\n"
-    "      --flashmla        a converted layer caches 512 + 64 shared numbers\n"
+    "      --kernel NAME     a converted layer caches what this kernel reads:\n"
+    "                        flashmla (512 + 64), flashmla-etap, flashinfer, cutlass,\n"
+    "                        triton, trtllm, aiter, transformers, llama.cpp\n"
     "      --per-head        kqsvd, matryoshka: split a layer's rank over its KV "
     "heads\n"
     "      --projects        also measure the four projects' settings of this size\n"
@@ -74,13 +77,25 @@ static const char usage[] =
 
 typedef struct {
     mls_texts texts, methods;
-    const char *capture, *bits, *gpu, *serve, *output;
+    const char *capture, *bits, *gpu, *serve, *kernel, *output;
     double keep, bytes, memory, max_kl, weights;
     size_t length, search, verify, context, batch, multiple, first_last, cap, threads;
-    bool flashmla, projects, per_head;
+    bool projects, per_head;
     mls_format format;
     mls_compute compute;
 } arguments;
+
+/* The table of kernels, with this one in it. */
+static mls_status read_kernels(mls_kernels *out, const char *name, mls_err *err)
+{
+    char *path = NULL;
+    mls_status st = mls_tool_data(&path, "datasets/serving/kernels.csv", err);
+
+    if (!st)
+        st = mls_kernels_read(out, path, err);
+    free(path);
+    return st ? st : mls_kernels_find(out, name, err);
+}
 
 static mls_status read_methods(mls_setting **out, size_t *n, const mls_texts *texts,
                                mls_err *err)
@@ -248,7 +263,7 @@ static int run(int argc, char **argv)
         {"--multiple", 0, MLS_OPT_SIZE, &a.multiple, 1, 4096},
         {"--first-last", 0, MLS_OPT_SIZE, &a.first_last, 1, 1 << 18},
         {"--cap", 0, MLS_OPT_SIZE, &a.cap, 1, 1 << 18},
-        {"--flashmla", 0, MLS_OPT_FLAG, &a.flashmla, 0, 0},
+        {"--kernel", 0, MLS_OPT_TEXT, &a.kernel, 0, 0},
         {"--per-head", 0, MLS_OPT_FLAG, &a.per_head, 0, 0},
         {"--projects", 0, MLS_OPT_FLAG, &a.projects, 0, 0},
         {"--length", 'T', MLS_OPT_SIZE, &a.length, 2, 1 << 20},
@@ -272,6 +287,7 @@ static int run(int argc, char **argv)
     mls_corpus search = {0}, verify = {0};
     mls_setting *methods = NULL;
     mls_serve serve = MLS_SERVE_OWN_KERNEL;
+    mls_kernels kernels = {0};
     mls_plan plan = {0};
     mls_table *layers = NULL, *quality = NULL;
 
@@ -288,6 +304,7 @@ static int run(int argc, char **argv)
     if (a.context == 0)
         a.context = a.length;
     if (mls_size_list("--bits", a.bits, 2, 16, &bits, &n_bits, &err) ||
+        (a.kernel && read_kernels(&kernels, a.kernel, &err)) ||
         (a.serve && mls_serve_parse(&serve, a.serve, &err)) ||
         ((!a.serve || a.methods.n) &&
          read_methods(&methods, &n_methods, &a.methods, &err)) ||
@@ -320,7 +337,8 @@ static int run(int argc, char **argv)
                                       .multiple = a.multiple,
                                       .first_last = a.first_last,
                                       .cap = a.cap,
-                                      .flashmla = a.flashmla,
+                                      .kernels = &kernels,
+                                      .kernel = a.kernel,
                                       .per_head = a.per_head,
                                       .tokens = a.context,
                                       .budget =
@@ -342,6 +360,7 @@ done:
     mls_table_free(layers);
     mls_table_free(quality);
     mls_plan_free(&plan);
+    mls_kernels_free(&kernels);
     free(methods);
     free(bits);
     mls_corpus_free(&search);

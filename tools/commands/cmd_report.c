@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "analysis/latent/gpu.h"
 #include "common/base/words.h"
 #include "common/system/files.h"
 #include "datasets/tokenizer/tokenizer.h"
@@ -35,6 +36,11 @@ static const char usage[] =
     "                         [evaluation.txt beside the model; else up to 32 "
     "sequences\n"
     "                         of the calibration text are held out]\n"
+    "      --gpu NAME         ask whether it fits there [24 GiB]: h100, l4 ... or GiB\n"
+    "      --context N        tokens of a sequence there [32768]\n"
+    "      --batch N          sequences there [1]\n"
+    "      --serve CLASS      who is to serve the plan: mla, mha2mla, elitekv,\n"
+    "                         x-ecomla, own-kernel, cache [mla]\n"
     "      --no-quality       do not run the converted models\n"
     "      --no-plots         write numbers and scripts of the pictures, and do not "
     "run\n"
@@ -53,8 +59,8 @@ static const char usage[] =
 
 typedef struct {
     mls_texts texts, evals;
-    const char *output;
-    size_t sequences, length, eval_sequences, threads;
+    const char *output, *gpu, *serve;
+    size_t sequences, length, eval_sequences, context, batch, threads;
     bool no_quality, no_plots, replace;
     mls_compute compute;
 } arguments;
@@ -124,7 +130,29 @@ static void settled_command(mls_buf *command, const arguments *a, const char *fo
     if (a->no_quality)
         mls_buf_puts(command, " --no-quality");
     else
-        mls_buf_printf(command, " --eval-sequences %zu", a->eval_sequences);
+        mls_buf_printf(command,
+                       " --eval-sequences %zu --gpu %s --context %zu --batch %zu "
+                       "--serve %s",
+                       a->eval_sequences, a->gpu, a->context, a->batch, a->serve);
+}
+
+/* A name of the table, or GiB. */
+static mls_status find_gpu(mls_gpu *out, char *title, size_t size, const char *name,
+                           mls_err *err)
+{
+    const mls_gpu *gpu;
+    double gib;
+
+    if (mls_parse_real(name, &gib) && gib > 0) {
+        snprintf(title, size, "a GPU of %g GiB", gib);
+        *out = (mls_gpu){.name = name, .title = title, .memory = gib * 1073741824.0};
+        return MLS_OK;
+    }
+    const mls_status st = mls_gpu_find(&gpu, name, err);
+
+    if (!st)
+        *out = *gpu;
+    return st;
 }
 
 static mls_status capture(const arguments *a, const char *command,
@@ -160,7 +188,7 @@ static mls_status capture(const arguments *a, const char *command,
 static mls_status claim(const arguments *a, const char *name, const mls_model *model,
                         const mls_corpus *corpus, const mls_corpus *held, mls_err *err)
 {
-    char sequences[32], length[32], windows[32], sha256[65];
+    char sequences[32], length[32], windows[32], asked[128], sha256[65];
     const mls_report_fact facts[] = {
         {"program", "mlascope " MLS_VERSION},
         {"model", name},
@@ -170,6 +198,7 @@ static mls_status claim(const arguments *a, const char *name, const mls_model *m
         {"tokens of a sequence", length},
         {"evaluation text SHA-256", held->N ? held->sha256 : "none"},
         {"evaluation sequences", windows},
+        {"room and class asked for", asked},
     };
     const mls_status st = mls_checkpoint_sha256(mls_model_checkpoint(model), sha256,
                                                 mls_tool_progress(), err);
@@ -177,6 +206,8 @@ static mls_status claim(const arguments *a, const char *name, const mls_model *m
     snprintf(sequences, sizeof sequences, "%zu", corpus->N);
     snprintf(length, sizeof length, "%zu", a->length);
     snprintf(windows, sizeof windows, "%zu", held->N);
+    snprintf(asked, sizeof asked, "%.40s, %zu tokens, %zu sequences, class %.20s",
+             a->gpu, a->context, a->batch, a->serve);
     return st ? st
               : mls_report_claim(a->output, facts, sizeof facts / sizeof facts[0],
                                  a->replace, err);
@@ -184,11 +215,21 @@ static mls_status claim(const arguments *a, const char *name, const mls_model *m
 
 static int run(int argc, char **argv)
 {
-    arguments a = {.sequences = 128, .length = 256, .eval_sequences = HELD_OUT_MAX};
+    arguments a = {.sequences = 128,
+                   .length = 256,
+                   .eval_sequences = HELD_OUT_MAX,
+                   .gpu = "24",
+                   .context = 32768,
+                   .batch = 1,
+                   .serve = "mla"};
     const mls_option options[] = {
         {"--output", 'o', MLS_OPT_TEXT, &a.output, 0, 0},
         {"--text", 'f', MLS_OPT_LIST, &a.texts, 0, 0},
         {"--eval", 'e', MLS_OPT_LIST, &a.evals, 0, 0},
+        {"--gpu", 0, MLS_OPT_TEXT, &a.gpu, 0, 0},
+        {"--context", 0, MLS_OPT_SIZE, &a.context, 1, 1 << 30},
+        {"--batch", 0, MLS_OPT_SIZE, &a.batch, 1, 1 << 20},
+        {"--serve", 0, MLS_OPT_TEXT, &a.serve, 0, 0},
         {"--no-quality", 0, MLS_OPT_FLAG, &a.no_quality, 0, 0},
         {"--replace", 0, MLS_OPT_FLAG, &a.replace, 0, 0},
         {"--no-plots", 0, MLS_OPT_FLAG, &a.no_plots, 0, 0},
@@ -208,6 +249,9 @@ static int run(int argc, char **argv)
     mls_corpus corpus = {0}, held = {0};
     mls_capture *cap = NULL;
     mls_pool *pool = NULL;
+    mls_gpu gpu;
+    mls_serve serve;
+    char title[64];
     mls_buf command = {0}, summary = {0};
 
     if (!mls_options_parse(&cmd_report, argc, argv, options, &folder, 1, 1, &n,
@@ -218,6 +262,9 @@ static int run(int argc, char **argv)
     add_beside(&a.texts, folder, "calibration.txt", &beside[0]);
     if (beside[0])
         add_beside(&a.evals, folder, "evaluation.txt", &beside[1]);
+    if (find_gpu(&gpu, title, sizeof title, a.gpu, &err) ||
+        mls_serve_parse(&serve, a.serve, &err))
+        goto done;
     if (mls_tool_model(&model, folder, &err))
         goto done;
     mls_tool_compute(model, a.compute);
@@ -264,6 +311,11 @@ static int run(int argc, char **argv)
         .evaluation_name =
             a.evals.n ? a.evals.item[0] : "the last sequences of the calibration text",
         .without_pictures = a.no_plots,
+        .gpu = gpu.title,
+        .memory = gpu.memory,
+        .context = a.context,
+        .batch = a.batch,
+        .serve = serve,
         .pool = pool,
         .progress = mls_tool_progress()};
     if (mls_report_write(&report, &summary, &err) || mls_report_seal(a.output, &err))

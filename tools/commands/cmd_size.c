@@ -10,8 +10,10 @@
 #include "common/system/files.h"
 #include "datasets/checkpoint/checkpoint.h"
 #include "reports/page/plot.h"
+#include "reports/tables/engine_table.h"
 #include "reports/tables/size_plots.h"
 #include "reports/tables/size_table.h"
+#include "tools/base/data.h"
 #include "tools/base/options.h"
 
 #define GIB 1073741824.0
@@ -24,7 +26,9 @@ enum { DEVICES_MAX = 64, SWEEP_ROWS_MAX = 100000, TOKENS_MAX = 1 << 30 };
 typedef struct {
     mls_texts settings;
     const char *tokens, *batch, *block, *tp, *dtype_bits, *gpu, *memory, *output,
-        *plots;
+        *plots, *engine, *cache_dtype;
+    size_t dcp;
+    bool dp_attention;
     double bandwidth, weights, active; /* GB/s, GiB, GiB; NaN: not given */
     bool formula;
     mls_format format;
@@ -290,6 +294,50 @@ static mls_status read_config(mls_config *config, const char *model, mls_err *er
     return st;
 }
 
+/* The engine's own layout, for the first of each list. */
+static mls_status run_engine(request *r, const mls_config *config, const char *model,
+                             mls_err *err)
+{
+    const mls_size_sweep *s = &r->sweep;
+    mls_engine_request e = {.use = {.tokens = s->tokens.item[0],
+                                    .batch = s->batch.item[0],
+                                    .tensor_parallel = s->tensor_parallel.item[0],
+                                    .context_parallel = r->dcp,
+                                    .dp_attention = r->dp_attention},
+                            .setting = s->setting,
+                            .n = s->n_settings,
+                            .skip_refused = s->skip_refused,
+                            .weight_bytes = s->weight_bytes,
+                            .memory = s->n_devices ? s->device[0].memory : 0};
+    mls_engines all = {0};
+    mls_table *t = NULL;
+    char *path = NULL;
+    mls_status st = mls_tool_data(&path, "datasets/serving/engines.csv", err);
+
+    if (!st && e.use.tensor_parallel % r->dcp != 0)
+        st = mls_fail(err, MLS_E_ARG, "--dcp %zu does not divide the %zu GPUs of --tp",
+                      r->dcp, e.use.tensor_parallel);
+    if (!st)
+        st = mls_engines_read(&all, path, err);
+    if (!st)
+        st = mls_engines_find(&e.engine, &all, r->engine, r->cache_dtype, err);
+    if (!st)
+        st = mls_engine_table(&t, config, &e, err);
+    if (!st) {
+        char shape[128];
+
+        mls_table_meta(t, "model", model);
+        mls_table_meta(t, "attention", mls_size_describe(config, shape, sizeof shape));
+        if (s->n_devices)
+            mls_table_meta(t, "device", s->device[0].name);
+        st = mls_tool_print(t, r->format, r->output, err);
+    }
+    mls_table_free(t);
+    mls_engines_free(&all);
+    free(path);
+    return st;
+}
+
 static mls_status run_request(request *r, const char *model, mls_err *err)
 {
     const bool people = r->format == MLS_FORMAT_TABLE || r->format == MLS_FORMAT_MD ||
@@ -305,6 +353,8 @@ static mls_status run_request(request *r, const char *model, mls_err *err)
         (st = read_settings(r, &config, err)) ||
         (s->n_devices && (st = find_weights(r, &config, model, err))))
         return st;
+    if (r->engine)
+        return run_engine(r, &config, model, err);
     if ((double)s->n_settings * (double)s->tokens.n * (double)s->batch.n *
             (double)s->block.n * (double)s->tensor_parallel.n *
             (double)s->dtype_bits.n * (double)(s->n_devices ? s->n_devices : 1) >
@@ -332,6 +382,8 @@ static int run(int argc, char **argv)
                  .tp = "1",
                  .dtype_bits = "16",
                  .output = "-",
+                 .cache_dtype = "auto",
+                 .dcp = 1,
                  .bandwidth = (double)NAN,
                  .weights = (double)NAN,
                  .active = (double)NAN};
@@ -342,6 +394,10 @@ static int run(int argc, char **argv)
         {"--block", 0, MLS_OPT_TEXT, &r.block, 0, 0},
         {"--tp", 0, MLS_OPT_TEXT, &r.tp, 0, 0},
         {"--dtype-bits", 0, MLS_OPT_TEXT, &r.dtype_bits, 0, 0},
+        {"--engine", 0, MLS_OPT_TEXT, &r.engine, 0, 0},
+        {"--cache-dtype", 0, MLS_OPT_TEXT, &r.cache_dtype, 0, 0},
+        {"--dcp", 0, MLS_OPT_SIZE, &r.dcp, 1, 1 << 16},
+        {"--dp-attention", 0, MLS_OPT_FLAG, &r.dp_attention, 0, 0},
         {"--gpu", 0, MLS_OPT_TEXT, &r.gpu, 0, 0},
         {"--memory", 0, MLS_OPT_TEXT, &r.memory, 0, 0},
         {"--bandwidth", 0, MLS_OPT_REAL, &r.bandwidth, 1e-3, 1e9},
@@ -387,6 +443,15 @@ const mls_command cmd_size = {
         "  -b, --batch LIST     sequences [1]\n"
         "      --block LIST     tokens per page [16]\n"
         "      --tp LIST        tensor-parallel GPUs [1]\n"
+        "      --engine NAME    as vllm, sglang, trtllm or llama.cpp allocates it on "
+        "each\n"
+        "                       GPU, and whether it fits; the first of each list\n"
+        "      --cache-dtype T  of the engine: auto, fp8, fp8_ds_mla, fp8_v4, q8_0 "
+        "[auto]\n"
+        "      --dcp N          decode context parallelism: GPUs that share the "
+        "tokens\n"
+        "                       of a latent [1]\n"
+        "      --dp-attention   each GPU has sequences of its own\n"
         "      --dtype-bits LIST  width of numbers that are not quantized [16]\n"
         "      --gpu NAMES      memory and bandwidth of these GPUs: h100,h200,l4 ...\n"
         "      --memory LIST    GPU memory instead, in GiB\n"

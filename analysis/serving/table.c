@@ -1,0 +1,220 @@
+#include "analysis/serving/table.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/checked.h"
+#include "common/base/words.h"
+#include "datasets/base/csv.h"
+
+enum { ROWS_MAX = 1000 };
+
+/* One row being read; the first problem stays in `st`. */
+typedef struct {
+    const mls_csv *csv;
+    size_t row;
+    const char *path;
+    mls_status st;
+    mls_err *err;
+} reader;
+
+static const char *cell(reader *r, const char *column)
+{
+    const size_t k = mls_csv_column(r->csv, column);
+
+    if (k < r->csv->n_columns)
+        return mls_csv_cell(r->csv, r->row, k);
+    if (!r->st)
+        r->st =
+            mls_fail(r->err, MLS_E_INPUT, "%s: there is no column %s", r->path, column);
+    return "";
+}
+
+static void get_text(reader *r, const char *column, char *out, size_t size)
+{
+    snprintf(out, size, "%s", cell(r, column));
+}
+
+static double get_real(reader *r, const char *column)
+{
+    const char *text = cell(r, column);
+    double x = 0;
+
+    if (!r->st && (!mls_parse_real(text, &x) || x < 0))
+        r->st = mls_fail(r->err, MLS_E_INPUT, "%s: row %zu: %s is \"%s\", no number",
+                         r->path, r->row + 1, column, text);
+    return x;
+}
+
+static mls_status open_table(mls_csv *csv, void **item, size_t size, const char *path,
+                             mls_err *err)
+{
+    mls_status st = mls_csv_read(csv, path, err);
+
+    if (!st && csv->n_rows > ROWS_MAX)
+        st = mls_fail(err, MLS_E_INPUT, "%s: %zu rows, at most %d", path, csv->n_rows,
+                      ROWS_MAX);
+    if (!st && !(*item = mls_calloc3(csv->n_rows, 1, 1, size)))
+        st = mls_fail(err, MLS_E_NOMEM, "no memory for %s", path);
+    return st;
+}
+
+/* --- Kernels --- */
+
+static void read_kernel(reader *r, mls_kernel *k)
+{
+    get_text(r, "kernel", k->name, sizeof k->name);
+    get_text(r, "engine", k->engine, sizeof k->engine);
+    get_text(r, "release", k->release, sizeof k->release);
+    get_text(r, "heads", k->heads, sizeof k->heads);
+    get_text(r, "page", k->page, sizeof k->page);
+    get_text(r, "dtypes", k->dtypes, sizeof k->dtypes);
+    get_text(r, "checked", k->checked, sizeof k->checked);
+    get_text(r, "source", k->source, sizeof k->source);
+    get_text(r, "note", k->note, sizeof k->note);
+    k->rank = (size_t)get_real(r, "rank");
+    k->rope = (size_t)get_real(r, "rope");
+}
+
+mls_status mls_kernels_read(mls_kernels *out, const char *path, mls_err *err)
+{
+    mls_csv csv = {0};
+    void *item = NULL;
+    reader r = {.csv = &csv, .path = path, .err = err};
+
+    *out = (mls_kernels){0};
+    r.st = open_table(&csv, &item, sizeof *out->item, path, err);
+    out->item = item;
+    for (; !r.st && r.row < csv.n_rows; r.row++)
+        read_kernel(&r, &out->item[out->n++]);
+    mls_csv_free(&csv);
+    if (r.st)
+        mls_kernels_free(out);
+    return r.st;
+}
+
+void mls_kernels_free(mls_kernels *k)
+{
+    free(k->item);
+    *k = (mls_kernels){0};
+}
+
+mls_status mls_kernels_find(const mls_kernels *k, const char *name, mls_err *err)
+{
+    const char *names[ROWS_MAX + 1];
+    char suggestion[MLS_SUGGESTION];
+    size_t n = 0;
+
+    for (size_t i = 0; i < k->n; i++) {
+        if (strcmp(k->item[i].name, name) == 0)
+            return MLS_OK;
+        if (n == 0 || strcmp(names[n - 1], k->item[i].name) != 0)
+            names[n++] = k->item[i].name;
+    }
+    names[n] = NULL;
+    return mls_fail(err, MLS_E_ARG, "there is no kernel \"%s\"%s", name,
+                    mls_suggest(name, names, suggestion));
+}
+
+/* One latent and one rope key of a shape; 0 stands for any. */
+static bool has_shape(const mls_cache_layer *layer, const mls_kernel *k)
+{
+    bool latent = false, rope = false;
+
+    for (size_t i = 0; i < layer->n_parts; i++) {
+        const mls_cache_part *p = &layer->part[i];
+
+        if (p->count != 1 || p->quant.format)
+            return false;
+        latent |= p->kind == MLS_PART_LATENT && (!k->rank || p->n == k->rank);
+        rope |= p->kind == MLS_PART_ROPE_KEY && (!k->rope || p->n == k->rope);
+    }
+    return layer->n_parts == 2 && latent && rope;
+}
+
+bool mls_kernels_take(const mls_kernels *k, const char *name,
+                      const mls_cache_layer *layer)
+{
+    for (size_t i = 0; i < k->n; i++)
+        if (strcmp(k->item[i].name, name) == 0 && has_shape(layer, &k->item[i]))
+            return true;
+    return false;
+}
+
+/* --- Engines --- */
+
+static void read_engine(reader *r, mls_engine *e)
+{
+    get_text(r, "engine", e->name, sizeof e->name);
+    get_text(r, "cache", e->cache, sizeof e->cache);
+    get_text(r, "checked", e->checked, sizeof e->checked);
+    get_text(r, "source", e->source, sizeof e->source);
+    e->latent_bits = get_real(r, "latent_bits");
+    e->rope_bits = get_real(r, "rope_bits");
+    e->head_bits = get_real(r, "head_bits");
+    e->scale_bytes = get_real(r, "scale_bytes");
+    e->scale_group = get_real(r, "scale_group");
+    e->extra_bytes = get_real(r, "extra_bytes");
+    e->page = get_real(r, "page");
+    e->page_align = get_real(r, "page_align");
+    e->windows_full = strcmp(cell(r, "windows"), "full") == 0;
+    e->reserve = get_real(r, "reserve");
+    e->reserve_of_free = strcmp(cell(r, "reserve_of"), "free") == 0;
+    if (!r->st && (e->page < 1 || e->page_align < 1 || e->scale_group < 1))
+        r->st = mls_fail(r->err, MLS_E_INPUT,
+                         "%s: row %zu: page, page_align and "
+                         "scale_group are at least 1",
+                         r->path, r->row + 1);
+}
+
+mls_status mls_engines_read(mls_engines *out, const char *path, mls_err *err)
+{
+    mls_csv csv = {0};
+    void *item = NULL;
+    reader r = {.csv = &csv, .path = path, .err = err};
+
+    *out = (mls_engines){0};
+    r.st = open_table(&csv, &item, sizeof *out->item, path, err);
+    out->item = item;
+    for (; !r.st && r.row < csv.n_rows; r.row++)
+        read_engine(&r, &out->item[out->n++]);
+    mls_csv_free(&csv);
+    if (r.st)
+        mls_engines_free(out);
+    return r.st;
+}
+
+void mls_engines_free(mls_engines *e)
+{
+    free(e->item);
+    *e = (mls_engines){0};
+}
+
+mls_status mls_engines_find(const mls_engine **out, const mls_engines *e,
+                            const char *name, const char *cache, mls_err *err)
+{
+    const char *names[ROWS_MAX + 1];
+    char suggestion[MLS_SUGGESTION];
+    bool known = false;
+    size_t n = 0;
+
+    for (size_t i = 0; i < e->n; i++)
+        known |= strcmp(e->item[i].name, name) == 0;
+    for (size_t i = 0; i < e->n; i++) {
+        const mls_engine *one = &e->item[i];
+
+        if (known && strcmp(one->name, name) == 0 && strcmp(one->cache, cache) == 0) {
+            *out = one;
+            return MLS_OK;
+        }
+        if (known ? strcmp(one->name, name) == 0
+                  : n == 0 || strcmp(names[n - 1], one->name) != 0)
+            names[n++] = known ? one->cache : one->name;
+    }
+    names[n] = NULL;
+    return known ? mls_fail(err, MLS_E_ARG, "%s has no cache type \"%s\"%s", name,
+                            cache, mls_suggest(cache, names, suggestion))
+                 : mls_fail(err, MLS_E_ARG, "there is no engine \"%s\"%s", name,
+                            mls_suggest(name, names, suggestion));
+}

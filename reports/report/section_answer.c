@@ -1,0 +1,343 @@
+/*
+ * The first screen: what converting would cost at a quarter of the cache, what serves
+ * it, whether it fits, what to type next. Settings are ordered by who serves them, not
+ * by KL alone: the best form that nobody can serve is no answer.
+ */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bench/frame/fit.h"
+#include "bench/frame/scheme.h"
+#include "common/base/checked.h"
+#include "common/base/words.h"
+#include "reports/report/measured.h"
+#include "reports/report/sections.h"
+
+#define GIB 1073741824.0
+
+enum { PER_METHOD = 2, SHOWN_OF_MLA = 2, SETTING_TEXT = 512 };
+
+/* What most servers leave to weights and cache: vLLM's gpu_memory_utilization. */
+static const double SHARE_OF_GPU = 0.9;
+
+static const char cache_setting[] = "baseline quant=int4/64";
+
+/* What was measured for this screen. */
+typedef struct {
+    mls_setting *setting; /* (n); the first is the model's own cache, the second the
+                             4-bit one */
+    size_t n;
+    mls_comparison m;
+    double weights; /* bytes of the model at 16 bits a number */
+} answer;
+
+/* The model's own cache, a 4-bit one, and every method's settings at this share. */
+static mls_status choose(answer *a, const mls_config *c, mls_err *err)
+{
+    size_t methods = 0;
+    mls_status st;
+
+    while (mls_methods[methods])
+        methods++;
+    a->setting = mls_calloc3(methods + 2, PER_METHOD, 1, sizeof *a->setting);
+    if (!a->setting)
+        return mls_fail(err, MLS_E_NOMEM, "no memory for a report");
+    st = mls_setting_parse(&a->setting[a->n++], "baseline", err);
+    if (!st)
+        st = mls_setting_parse(&a->setting[a->n++], cache_setting, err);
+    for (size_t m = 0; !st && m < methods; m++) {
+        mls_fits fits;
+
+        st = mls_method_fit(mls_methods[m], c, MLS_REPORT_KEEP, &fits, err);
+        for (size_t i = 0; !st && i < fits.n && i < PER_METHOD; i++)
+            a->setting[a->n++] = fits.setting[i];
+        mls_fits_free(&fits);
+    }
+    return st;
+}
+
+/* The best setting of a class, not of the method of `except`; n: there is none. */
+static size_t best_of(const answer *a, mls_serve serve, size_t except)
+{
+    size_t best = a->n;
+
+    for (size_t i = 1; i < a->n; i++)
+        if (a->m.row[i].serve == serve &&
+            (except >= a->n ||
+             strcmp(a->setting[i].method, a->setting[except].method) != 0) &&
+            (best == a->n || a->m.row[i].kl.mean < a->m.row[best].kl.mean))
+            best = i;
+    return best;
+}
+
+static void add_command(mls_buf *b, const mls_report *r, const answer *a, size_t i)
+{
+    const mls_serve serve = a->m.row[i].serve;
+    char text[SETTING_TEXT];
+    mls_buf out = {0};
+
+    if (!mls_serve_target(serve)) {
+        mls_buf_puts(b, "your server's option for its cache");
+        return;
+    }
+    mls_buf_puts(b, "mlascope export ");
+    mls_buf_shell(b, r->model_name);
+    mls_buf_puts(b, " -s ");
+    mls_buf_shell(b, mls_setting_text(&a->setting[i], text, sizeof text));
+    mls_buf_puts(b, " --capture ");
+    mls_buf_printf(&out, "%s/run.h5", r->folder);
+    mls_buf_shell(b, out.data ? out.data : "");
+    mls_buf_printf(b, " --for %s -o ", mls_serve_target(serve));
+    out.len = 0;
+    mls_buf_printf(&out, "%s-%s-%s", r->folder, mls_serve_word(serve),
+                   a->setting[i].method);
+    mls_buf_shell(b, out.data ? out.data : "");
+    b->failed = b->failed || out.failed;
+    mls_buf_free(&out);
+}
+
+/* Rows of the screen, in the order of who serves them. */
+static size_t rows_of(size_t *which, const answer *a)
+{
+    size_t n = 0;
+
+    for (int s = 0; s < MLS_SERVE_CLASSES; s++) {
+        const size_t best = best_of(a, (mls_serve)s, a->n);
+
+        if (best == a->n)
+            continue;
+        which[n++] = best;
+        if (s == MLS_SERVE_MLA) {
+            const size_t second = best_of(a, MLS_SERVE_MLA, best);
+
+            if (second < a->n)
+                which[n++] = second;
+        }
+    }
+    return n;
+}
+
+/* The terminal has the commands below its table. */
+static mls_table *make_table(const mls_report *r, const answer *a, bool commands)
+{
+    size_t which[MLS_SERVE_CLASSES + SHOWN_OF_MLA];
+    const size_t n = rows_of(which, a);
+    mls_table *t = mls_table_new(NULL);
+    mls_buf command = {0};
+    char text[SETTING_TEXT];
+
+    mls_table_column(t, "served_by", "served by", "", 0);
+    mls_table_column(t, "setting", "setting", "", 0);
+    mls_table_column(t, "kept_percent", "kept", "%", 1);
+    mls_table_column(t, "kl", "KL", "nat", 3);
+    mls_table_column(t, "kl_half", "±", "nat", 3);
+    mls_table_column(t, "perplexity", "perplexity", "", 2);
+    if (commands)
+        mls_table_column(t, "next", "next command", "", 0);
+    for (size_t i = 0; i < n; i++) {
+        const mls_compared *row = &a->m.row[which[i]];
+
+        command.len = 0;
+        add_command(&command, r, a, which[i]);
+        mls_table_row(t);
+        mls_table_text(t, i > 0 && a->m.row[which[i - 1]].serve == row->serve
+                              ? ""
+                              : mls_serve_means(row->serve));
+        mls_table_text(t, mls_setting_text(&a->setting[which[i]], text, sizeof text));
+        mls_table_real(t, 100 * row->kept);
+        mls_table_real(t, row->kl.mean);
+        mls_table_real(t, row->kl.half);
+        mls_table_real(t, exp(row->nll.mean));
+        if (commands)
+            mls_table_text(t, command.data ? command.data : "");
+    }
+    mls_buf_free(&command);
+    return t;
+}
+
+/* Projects whose own code cannot take this model, and our variants of their forms. */
+static void say_impossible(mls_buf *b, const answer *a, const mls_config *c)
+{
+    const char *comma = "";
+
+    for (size_t m = 0; mls_methods[m]; m++) {
+        const mls_method *method = mls_methods[m];
+        bool any = false;
+
+        if (!method->theirs)
+            continue;
+        for (size_t i = 2; i < a->n; i++)
+            any |= strcmp(a->setting[i].method, method->name) == 0 &&
+                   a->m.row[i].serve == method->project;
+        if (any)
+            continue;
+        mls_buf_printf(b, "%s%s", comma, method->title);
+        if (method->project == MLS_SERVE_ELITEKV && c->G != c->H)
+            mls_buf_printf(b,
+                           " (its code needs as many KV heads as query heads; here %zu "
+                           "of %zu)",
+                           c->G, c->H);
+        comma = ", ";
+    }
+}
+
+/* In words: the servable one against what nobody serves and against fewer bits. */
+static void say_verdict(mls_buf *b, const answer *a, const mls_config *c)
+{
+    const size_t mla = best_of(a, MLS_SERVE_MLA, a->n);
+    const size_t own = best_of(a, MLS_SERVE_OWN_KERNEL, a->n);
+    const mls_compared *bits = &a->m.row[1];
+    char text[SETTING_TEXT];
+
+    if (mla < a->n) {
+        const mls_compared *row = &a->m.row[mla];
+
+        mls_buf_printf(
+            b,
+            "For MLA code the best start is %s: KL %.3f, perplexity %.2f instead of "
+            "%.2f, before any training%s. ",
+            mls_setting_text(&a->setting[mla], text, sizeof text), row->kl.mean,
+            exp(row->nll.mean), exp(a->m.original.mean),
+            mls_serve_is_gqla(MLS_SERVE_MLA, c)
+                ? "; its up-projections belong to KV groups, so it runs absorbed or "
+                  "read back per group (GQLA)"
+                : "");
+    } else {
+        mls_buf_puts(b, "No method makes of this model what MLA code serves at this "
+                        "size. ");
+    }
+    if (own < a->n && (mla == a->n || a->m.row[own].kl.mean < a->m.row[mla].kl.mean))
+        mls_buf_printf(b, "%s loses less (%.3f), but no released code runs it. ",
+                       mls_setting_text(&a->setting[own], text, sizeof text),
+                       a->m.row[own].kl.mean);
+    mls_buf_printf(b, "Without a conversion, a 4-bit cache keeps %.0f %% at KL %.3f%s.",
+                   100 * bits->kept, bits->kl.mean,
+                   mla < a->n && bits->kl.mean < a->m.row[mla].kl.mean
+                       ? ": if bytes are all you need, take that"
+                       : "");
+}
+
+/* One line of what fits: weights, cache, yes or no. */
+static void say_one_fit(mls_buf *b, const mls_report *r, const char *name,
+                        double weights, double bytes_per_token)
+{
+    const double usable = SHARE_OF_GPU * r->memory;
+    const double cache = bytes_per_token * (double)r->context * (double)r->batch;
+    const double left = usable - weights - cache;
+    const double most = (usable - weights) / (bytes_per_token * (double)r->batch);
+
+    mls_buf_printf(b, "%s: %s, weights %.2f + cache %.2f GiB", name,
+                   left >= 0 ? "yes" : "no", weights / GIB, cache / GIB);
+    if (left >= 0)
+        mls_buf_printf(b, ", %.2f GiB left", left / GIB);
+    else if (most >= 1)
+        mls_buf_printf(b, ", %.0f tokens would fit", floor(most));
+    mls_buf_puts(b, "\n");
+}
+
+static void say_fit(mls_buf *b, const mls_report *r, const answer *a)
+{
+    const mls_compared *own = &a->m.row[0];
+    const size_t mla = best_of(a, r->serve, a->n);
+    char sequences[48];
+
+    snprintf(sequences, sizeof sequences, "%zu sequence%s", r->batch,
+             mls_plural(r->batch));
+    mls_buf_printf(b,
+                   "Does it fit? %s of %zu tokens on %s, of which servers take %.0f %% "
+                   "(%.1f GiB):\n",
+                   sequences, r->context, r->gpu, 100 * SHARE_OF_GPU,
+                   SHARE_OF_GPU * r->memory / GIB);
+    say_one_fit(b, r, "  as it is", a->weights, own->bytes);
+    say_one_fit(b, r, "  with a 4-bit cache", a->weights, a->m.row[1].bytes);
+    if (mla < a->n)
+        say_one_fit(b, r, "  converted",
+                    a->weights + 2 * (a->m.row[mla].parameters - own->parameters),
+                    a->m.row[mla].bytes);
+}
+
+/* The same words on the page and in the terminal. */
+static mls_status show(const mls_report *r, const answer *a, mls_page *page,
+                       mls_buf *summary, mls_err *err)
+{
+    const mls_config *c = mls_model_config(r->model);
+    size_t which[MLS_SERVE_CLASSES + SHOWN_OF_MLA];
+    const size_t n = rows_of(which, a);
+    mls_table *t = make_table(r, a, true), *brief = make_table(r, a, false);
+    mls_buf verdict = {0}, fit = {0}, impossible = {0}, commands = {0};
+    mls_status st;
+
+    say_verdict(&verdict, a, c);
+    say_fit(&fit, r, a);
+    say_impossible(&impossible, a, c);
+    mls_page_section(page, "answer", "The answer");
+    mls_page_text(page,
+                  "%zu layers, %s %zu × %zu, %.0f bytes of cache per token. Perplexity "
+                  "of the original on held-out text: %.2f. Keeping %.0f %% of the "
+                  "cache, before any training:",
+                  c->L,
+                  c->G == c->H ? "MHA"
+                  : c->G == 1  ? "MQA"
+                               : "GQA",
+                  c->G, c->D, a->m.row[0].bytes, exp(a->m.original.mean),
+                  100 * MLS_REPORT_KEEP);
+    mls_page_table(page, t);
+    mls_page_text(page, "%s", verdict.data ? verdict.data : "");
+    if (impossible.len)
+        mls_page_text(page, "Not possible here: %s.", impossible.data);
+    mls_page_code(page, fit.data ? fit.data : "");
+
+    mls_buf_printf(summary,
+                   "%s: what converting to MLA would cost\n"
+                   "%zu layers, %s %zu x %zu, %.0f B/token of cache, perplexity %.2f. "
+                   "Keeping %.0f %%, before training:\n",
+                   r->model_name, c->L,
+                   c->G == c->H ? "MHA"
+                   : c->G == 1  ? "MQA"
+                                : "GQA",
+                   c->G, c->D, a->m.row[0].bytes, exp(a->m.original.mean),
+                   100 * MLS_REPORT_KEEP);
+    st = mls_table_print(brief, MLS_FORMAT_TABLE, summary, err);
+    mls_buf_printf(summary, "%s\n", verdict.data ? verdict.data : "");
+    if (impossible.len)
+        mls_buf_printf(summary, "Not possible here: %s.\n", impossible.data);
+    mls_buf_printf(summary, "%sNext:\n", fit.data ? fit.data : "");
+    for (size_t i = 0; i < n; i++) {
+        if (!mls_serve_target(a->m.row[which[i]].serve))
+            continue;
+        commands.len = 0;
+        add_command(&commands, r, a, which[i]);
+        mls_buf_printf(summary, "  %s\n", commands.data ? commands.data : "");
+    }
+    mls_buf_puts(summary, "\n");
+    if (!st && (verdict.failed || fit.failed || impossible.failed || commands.failed))
+        st = mls_fail(err, MLS_E_NOMEM, "no memory for a report");
+    mls_buf_free(&verdict);
+    mls_buf_free(&fit);
+    mls_buf_free(&impossible);
+    mls_buf_free(&commands);
+    mls_table_free(t);
+    mls_table_free(brief);
+    return st;
+}
+
+mls_status mls_section_answer(const mls_report *r, mls_page *page, mls_buf *summary,
+                              mls_err *err)
+{
+    answer a = {.weights = 2 * (double)mls_checkpoint_parameters(
+                                   mls_model_checkpoint(r->model))};
+    mls_status st;
+
+    if (!r->evaluation)
+        return MLS_OK;
+    st = choose(&a, mls_model_config(r->model), err);
+    if (!st)
+        st = mls_measured_settings(&a.m, r, r->evaluation, a.setting, a.n, err);
+    if (!st)
+        st = show(r, &a, page, summary, err);
+    mls_comparison_free(&a.m);
+    free(a.setting);
+    return st;
+}
