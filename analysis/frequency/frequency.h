@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 #include "analysis/capture/capture.h"
-#include "analysis/frequency/certainty.h"
+#include "analysis/frequency/bootstrap.h"
 #include "analysis/frequency/select_rules.h"
 #include "analysis/frequency/selection_cost.h"
 #include "analysis/numeric/interval.h"

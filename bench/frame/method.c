@@ -102,7 +102,7 @@ static mls_status set_quantizers(mls_latent_form *f, const mls_parsed *p,
 }
 
 mls_status mls_method_form(mls_latent_form *f, const mls_method_input *in,
-                           const mls_parsed *p, const void *plan,
+                           const mls_parsed *p, const void *prepared,
                            const mls_layer *layer, const mls_layer_stats *stats,
                            mls_err *err)
 {
@@ -112,9 +112,9 @@ mls_status mls_method_form(mls_latent_form *f, const mls_method_input *in,
     if (!converted)
         st = mls_latent_identity(f, in->config, layer, err);
     else
-        st = p->method->shape(f, in->config, p, plan, layer->index, err);
+        st = p->method->shape(f, in->config, p, prepared, layer->index, err);
     if (!st && converted && p->method->build)
-        st = p->method->build(in, p, plan, layer, stats, f, err);
+        st = p->method->build(in, p, prepared, layer, stats, f, err);
     if (!st)
         st = set_quantizers(f, p, converted, err);
     return mls_latent_end(f, st, err);

@@ -86,11 +86,12 @@ typedef struct mls_method {
 
     /**
      * The form of layer l without numbers: what is cached and how heads read it.
-     * @param plan  NULL where only the config is known; what follows from the data is
-     *              then taken as the setting gives it on average
+     * @param prepared  NULL where only the config is known; what follows from the data
+     *                  is then taken as the setting gives it on average
      */
     mls_status (*shape)(mls_latent_form *f, const mls_config *config,
-                        const mls_parsed *p, const void *plan, size_t l, mls_err *err);
+                        const mls_parsed *p, const void *prepared, size_t l,
+                        mls_err *err);
 
     /**
      * Settings that cache about `elements` numbers per token and layer and not more,
@@ -111,19 +112,19 @@ typedef struct mls_method {
     /**
      * Model-wide decisions (ranks per layer, shared layers); NULL when there are none.
      */
-    mls_status (*prepare)(const mls_method_input *in, const mls_parsed *p, void **plan,
-                          mls_err *err);
-    void (*release)(void *plan);
+    mls_status (*prepare)(const mls_method_input *in, const mls_parsed *p,
+                          void **prepared, mls_err *err);
+    void (*release)(void *prepared);
 
     /** The layer whose cache layer l uses, or MLS_NONE; NULL: none ever does. */
-    int (*shares)(const void *plan, size_t l);
+    int (*shares)(const void *prepared, size_t l);
 
     /**
-     * The model that everything but attention comes from, borrowed from the plan: a
-     * converted checkpoint that was trained further has weights of its own. NULL, or a
-     * result of NULL: the original's.
+     * The model that everything but attention comes from, borrowed from what was
+     * prepared: a converted checkpoint that was trained further has weights of its own.
+     * NULL, or a result of NULL: the original's.
      */
-    const mls_model *(*body)(const void *plan);
+    const mls_model *(*body)(const void *prepared);
 
     /**
      * Give the shape its numbers, beginning with mls_latent_start(); who calls ends
@@ -131,7 +132,7 @@ typedef struct mls_method {
      * shape comes with its numbers.
      */
     mls_status (*build)(const mls_method_input *in, const mls_parsed *p,
-                        const void *plan, const mls_layer *layer,
+                        const void *prepared, const mls_layer *layer,
                         const mls_layer_stats *stats, mls_latent_form *f, mls_err *err);
 } mls_method;
 
@@ -184,7 +185,7 @@ mls_status mls_needs_weights(const mls_parsed *p, const char *what, mls_err *err
  * @param[out] f  release with mls_latent_free(); {0} on error
  */
 mls_status mls_method_form(mls_latent_form *f, const mls_method_input *in,
-                           const mls_parsed *p, const void *plan,
+                           const mls_parsed *p, const void *prepared,
                            const mls_layer *layer, const mls_layer_stats *stats,
                            mls_err *err);
 

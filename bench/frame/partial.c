@@ -18,14 +18,14 @@
 #include "datasets/files/rankfile.h"
 
 /* Selections of all layers, for scope=layer and scope=global. */
-typedef struct scope_plan {
+typedef struct scope_choice {
     size_t L;
     mls_selection *layer; /* (L) */
-} scope_plan;
+} scope_choice;
 
-void mls_partial_release(void *plan)
+void mls_partial_release(void *prepared)
 {
-    scope_plan *p = plan;
+    scope_choice *p = prepared;
 
     for (size_t l = 0; p && p->layer && l < p->L; l++)
         mls_selection_free(&p->layer[l]);
@@ -46,10 +46,10 @@ size_t mls_partial_chunks(const mls_config *config, const void *params)
 }
 
 mls_status mls_partial_prepare(const mls_method_input *in, const mls_parsed *parsed,
-                               void **plan, mls_err *err)
+                               void **prepared, mls_err *err)
 {
     const mls_partial *p = parsed->params;
-    scope_plan *made;
+    scope_choice *made;
     mls_status st;
 
     if (p->scope == MLS_SCOPE_HEAD)
@@ -75,7 +75,7 @@ mls_status mls_partial_prepare(const mls_method_input *in, const mls_parsed *par
         return mls_fail_in(err, st, "%s: rope", parsed->method->name);
     }
     made->L = in->config->L;
-    *plan = made;
+    *prepared = made;
     return MLS_OK;
 }
 
@@ -275,11 +275,11 @@ static void place_plain(mls_latent_form *f, const mls_config *c, size_t at, bool
 }
 
 mls_status mls_partial_shape(mls_latent_form *f, const mls_config *c,
-                             const mls_parsed *parsed, const void *plan, size_t l,
+                             const mls_parsed *parsed, const void *prepared, size_t l,
                              mls_err *err)
 {
     const mls_partial *p = parsed->params;
-    const scope_plan *made = plan;
+    const scope_choice *made = prepared;
     size_t count[MLS_HEADS_MAX], nope = 0;
 
     for (size_t g = 0; g < c->G; g++) {
@@ -415,12 +415,12 @@ static void fill_plain(mls_latent_form *f, const mls_config *c, const mls_layer 
 }
 
 mls_status mls_partial_build(const mls_method_input *in, const mls_parsed *parsed,
-                             const void *plan, const mls_layer *layer,
+                             const void *prepared, const mls_layer *layer,
                              const mls_layer_stats *stats, mls_latent_form *f,
                              mls_err *err)
 {
     const mls_partial *p = parsed->params;
-    const scope_plan *made = plan;
+    const scope_choice *made = prepared;
     const size_t n_values = p->joint || p->rank[MLS_VALUES] ? 1 : f->G;
     const size_t n_keys = f->n_latents - n_values;
     mls_selection chosen = {0};

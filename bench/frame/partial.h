@@ -66,15 +66,15 @@ typedef struct mls_partial {
 size_t mls_partial_chunks(const mls_config *config, const void *params);
 extern const char *const mls_scope_words[];
 
-/* Members of mls_method. A plan holds the selections of scope=layer and global. */
+/* Members of mls_method. A prepared holds the selections of scope=layer and global. */
 mls_status mls_partial_shape(mls_latent_form *f, const mls_config *config,
-                             const mls_parsed *parsed, const void *plan, size_t l,
+                             const mls_parsed *parsed, const void *prepared, size_t l,
                              mls_err *err);
 mls_status mls_partial_prepare(const mls_method_input *in, const mls_parsed *parsed,
-                               void **plan, mls_err *err);
-void mls_partial_release(void *plan); /* NULL is accepted */
+                               void **prepared, mls_err *err);
+void mls_partial_release(void *prepared); /* NULL is accepted */
 mls_status mls_partial_build(const mls_method_input *in, const mls_parsed *parsed,
-                             const void *plan, const mls_layer *layer,
+                             const void *prepared, const mls_layer *layer,
                              const mls_layer_stats *stats, mls_latent_form *f,
                              mls_err *err);
 

@@ -100,14 +100,14 @@ mls_status mls_project_pca(mls_latent_form *f, const mls_metric *metric, size_t 
                            const mls_layer *layer, const mls_layer_stats *stats,
                            mls_err *err);
 
-struct mls_rank_plan;
+struct mls_layer_ranks;
 struct mls_spectra;
 
 /**
- * Fills plan->rank[l * MLS_SIDES + side] of every converted layer.
- * @param arg  what mls_rank_plan_make() was given: the method's parameters
+ * Fills prepared->rank[l * MLS_SIDES + side] of every converted layer.
+ * @param arg  what mls_layer_ranks_make() was given: the method's parameters
  */
-typedef mls_status mls_rank_rule(struct mls_rank_plan *plan,
+typedef mls_status mls_rank_rule(struct mls_layer_ranks *prepared,
                                  const struct mls_spectra *spectra,
                                  const mls_method_input *in, const void *arg,
                                  mls_err *err);
@@ -162,34 +162,34 @@ size_t mls_projection_limit(const mls_config *config, const void *params);
 mls_status mls_projection_settle(const mls_projection *p, const mls_config *config,
                                  const char *method, mls_err *err);
 
-/* Members of mls_method; plans are mls_rank_plan. */
+/* Members of mls_method; what is prepared is mls_layer_ranks. */
 mls_status mls_projection_sized(const mls_config *config, const mls_parsed *p,
                                 mls_err *err);
 mls_status mls_projection_shape(mls_latent_form *f, const mls_config *config,
-                                const mls_parsed *p, const void *plan, size_t l,
+                                const mls_parsed *p, const void *prepared, size_t l,
                                 mls_err *err);
 mls_status mls_projection_build(const mls_method_input *in, const mls_parsed *p,
-                                const void *plan, const mls_layer *layer,
+                                const void *prepared, const mls_layer *layer,
                                 const mls_layer_stats *stats, mls_latent_form *f,
                                 mls_err *err);
 
-/** Ranks of every layer and side, chosen by looking at the whole model: a plan. */
-typedef struct mls_rank_plan {
+/** Ranks of every layer and side, chosen by looking at the whole model. */
+typedef struct mls_layer_ranks {
     size_t L;
     size_t *rank; /* (L, MLS_SIDES) */
-} mls_rank_plan;
+} mls_layer_ranks;
 
-/** All ranks are 0. @param[out] out  release with mls_rank_plan_free() */
-mls_status mls_rank_plan_new(mls_rank_plan **out, size_t L, mls_err *err);
-void mls_rank_plan_free(void *plan); /* NULL is accepted; fits mls_method.release */
+/** All ranks are 0. @param[out] out  release with mls_layer_ranks_free() */
+mls_status mls_layer_ranks_new(mls_layer_ranks **out, size_t L, mls_err *err);
+void mls_layer_ranks_free(
+    void *prepared); /* NULL is accepted; fits mls_method.release */
 
 /**
  * The ranks (MLS_SIDES) of layer l.
- * @param plan     a mls_rank_plan, as mls_method.build gets it; NULL: `uniform` is
- *                 returned
- * @param uniform  (MLS_SIDES), the same for every layer
+ * @param prepared  a mls_layer_ranks, as mls_method.build gets it; NULL: `uniform`
+ * @param uniform   (MLS_SIDES), the same for every layer
  */
-const size_t *mls_rank_plan_at(const void *plan, size_t l, const size_t *uniform);
+const size_t *mls_layer_ranks_at(const void *prepared, size_t l, const size_t *uniform);
 
 /**
  * What ranks are chosen from: eigenvalues of G of whole layers (all heads together).
@@ -201,16 +201,16 @@ typedef struct mls_spectra {
 } mls_spectra;
 
 /**
- * A plan by a rule that looks at the spectra of all layers that the setting converts.
+ * Ranks by a rule that looks at the spectra of all layers that the setting converts.
  *
- * @param[out] plan  release with mls_rank_plan_free(); NULL on error
+ * @param[out] prepared  release with mls_layer_ranks_free(); NULL on error
  * @param arg        handed to the rule
  * @return MLS_OK, MLS_E_INPUT (no model, no statistics), MLS_E_NOMEM, MLS_E_NUMERIC, or
  *         what the rule returns
  */
-mls_status mls_rank_plan_make(void **plan, const mls_parsed *p,
-                              const mls_method_input *in, mls_rank_rule *rule,
-                              const void *arg, mls_err *err);
+mls_status mls_layer_ranks_make(void **prepared, const mls_parsed *p,
+                                const mls_method_input *in, mls_rank_rule *rule,
+                                const void *arg, mls_err *err);
 
 /**
  * Whole ranks near `want` that add up to `total`: floors within min..most, what is

@@ -95,12 +95,12 @@ mls_status mls_projection_sized(const mls_config *config, const mls_parsed *pars
 }
 
 mls_status mls_projection_shape(mls_latent_form *f, const mls_config *config,
-                                const mls_parsed *parsed, const void *plan, size_t l,
-                                mls_err *err)
+                                const mls_parsed *parsed, const void *prepared,
+                                size_t l, mls_err *err)
 {
     const mls_projection *p = parsed->params;
     const size_t n = mls_projection_groups(p, config);
-    const size_t *rank = mls_rank_plan_at(plan, l, p->rank);
+    const size_t *rank = mls_layer_ranks_at(prepared, l, p->rank);
     size_t share[MLS_HEADS_MAX];
     mls_status st = mls_project_shape(f, config, l, MLS_SIDES * n, err);
 
@@ -117,7 +117,7 @@ mls_status mls_projection_shape(mls_latent_form *f, const mls_config *config,
 }
 
 mls_status mls_projection_build(const mls_method_input *in, const mls_parsed *parsed,
-                                const void *plan, const mls_layer *layer,
+                                const void *prepared, const mls_layer *layer,
                                 const mls_layer_stats *stats, mls_latent_form *f,
                                 mls_err *err)
 {
@@ -125,7 +125,7 @@ mls_status mls_projection_build(const mls_method_input *in, const mls_parsed *pa
     const size_t n = mls_projection_groups(p, in->config);
     mls_status st = MLS_OK;
 
-    (void)plan; /* its ranks are in the shape */
+    (void)prepared; /* its ranks are in the shape */
     if (p->metric.kind != MLS_METRIC_WEIGHTS)
         st = mls_needs_capture(parsed->method->name, stats, err);
     if (!st)

@@ -15,7 +15,7 @@ struct mls_ready_scheme {
     const mls_scheme *scheme;
     const mls_method_input *in;
     mls_parsed *parsed; /* (n_settings) */
-    void **plan;        /* (n_settings), NULL where the method makes none */
+    void **prepared;    /* (n_settings), NULL where the method makes none */
 };
 
 void mls_scheme_free(mls_scheme *s)
@@ -104,12 +104,12 @@ void mls_ready_scheme_free(mls_ready_scheme *r)
 {
     if (!r)
         return;
-    for (size_t i = 0; r->plan && r->parsed && i < r->scheme->n_settings; i++) {
-        if (r->plan[i])
-            r->parsed[i].method->release(r->plan[i]);
+    for (size_t i = 0; r->prepared && r->parsed && i < r->scheme->n_settings; i++) {
+        if (r->prepared[i])
+            r->parsed[i].method->release(r->prepared[i]);
         mls_parsed_free(&r->parsed[i]);
     }
-    free(r->plan);
+    free(r->prepared);
     free(r->parsed);
     free(r);
 }
@@ -125,9 +125,9 @@ mls_status mls_scheme_prepare(mls_ready_scheme **out, const mls_scheme *s,
         r->scheme = s;
         r->in = in;
         r->parsed = mls_calloc3(s->n_settings, 1, 1, sizeof *r->parsed);
-        r->plan = mls_calloc3(s->n_settings, 1, 1, sizeof *r->plan);
+        r->prepared = mls_calloc3(s->n_settings, 1, 1, sizeof *r->prepared);
     }
-    if (!r || !r->parsed || !r->plan) {
+    if (!r || !r->parsed || !r->prepared) {
         mls_ready_scheme_free(r);
         return mls_fail(err, MLS_E_NOMEM, "no memory to prepare %s", s->name);
     }
@@ -136,7 +136,7 @@ mls_status mls_scheme_prepare(mls_ready_scheme **out, const mls_scheme *s,
 
         st = mls_method_parse(p, in->config, &s->setting[i], err);
         if (!st && p->method->prepare)
-            st = p->method->prepare(in, p, &r->plan[i], err);
+            st = p->method->prepare(in, p, &r->prepared[i], err);
         if (st)
             mls_fail_in(err, st, "%s", s->name);
     }
@@ -154,7 +154,7 @@ mls_status mls_scheme_build(const mls_ready_scheme *r, const mls_layer *layer,
 {
     const size_t i = r->scheme->which[layer->index];
     const mls_status st =
-        mls_method_form(form, r->in, &r->parsed[i], r->plan[i], layer, stats, err);
+        mls_method_form(form, r->in, &r->parsed[i], r->prepared[i], layer, stats, err);
 
     return st ? mls_fail_in(err, st, "%s, layer %zu", r->scheme->name, layer->index)
               : MLS_OK;
@@ -172,7 +172,7 @@ const mls_model *mls_scheme_body(const mls_ready_scheme *r, size_t l)
     if (!r->parsed[i].method->body ||
         (l != SIZE_MAX && !r->parsed[i].common.converted[l]))
         return NULL;
-    return r->parsed[i].method->body(r->plan[i]);
+    return r->parsed[i].method->body(r->prepared[i]);
 }
 
 mls_status mls_scheme_shares(const mls_ready_scheme *r, int *share, mls_err *err)
@@ -184,7 +184,7 @@ mls_status mls_scheme_shares(const mls_ready_scheme *r, int *share, mls_err *err
 
         share[l] = MLS_NONE;
         if (r->parsed[i].common.converted[l] && r->parsed[i].method->shares)
-            share[l] = r->parsed[i].method->shares(r->plan[i], l);
+            share[l] = r->parsed[i].method->shares(r->prepared[i], l);
         if (share[l] >= (int)l)
             return mls_fail(err, MLS_E_INPUT, "%s: layer %zu cannot share layer %d",
                             s->name, l, share[l]);

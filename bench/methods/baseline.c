@@ -3,17 +3,18 @@
 #include "bench/frame/method.h"
 
 static mls_status shape(mls_latent_form *f, const mls_config *config,
-                        const mls_parsed *p, const void *plan, size_t l, mls_err *err)
+                        const mls_parsed *p, const void *prepared, size_t l,
+                        mls_err *err)
 {
-    (void)p, (void)plan;
+    (void)p, (void)prepared;
     return mls_latent_identity_shape(f, config, l, err);
 }
 
 static mls_status build(const mls_method_input *in, const mls_parsed *p,
-                        const void *plan, const mls_layer *layer,
+                        const void *prepared, const mls_layer *layer,
                         const mls_layer_stats *stats, mls_latent_form *f, mls_err *err)
 {
-    (void)p, (void)plan, (void)stats;
+    (void)p, (void)prepared, (void)stats;
     return mls_latent_identity_fill(f, in->config, layer, err);
 }
 

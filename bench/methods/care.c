@@ -19,7 +19,7 @@
 static const char *const alloc_words[] = {"uniform", "greedy", NULL};
 
 /* Ranks of one side by the greedy rule, `mean` on average, none above `rows`. */
-static void side_by_tail(mls_rank_plan *plan, size_t side, size_t mean,
+static void side_by_tail(mls_layer_ranks *prepared, size_t side, size_t mean,
                          const mls_spectra *spectra, size_t rows)
 {
     const size_t m = spectra->m, L = spectra->L;
@@ -33,7 +33,7 @@ static void side_by_tail(mls_rank_plan *plan, size_t side, size_t mean,
     for (size_t l = 0; l < L; l++) {
         if (!converted[l])
             continue;
-        plan->rank[l * MLS_SIDES + side] = least;
+        prepared->rank[l * MLS_SIDES + side] = least;
         sum += least;
         total += mean;
         tail[l] = 0.0;
@@ -45,7 +45,7 @@ static void side_by_tail(mls_rank_plan *plan, size_t side, size_t mean,
         double top = -1.0;
 
         for (size_t l = 0; l < L; l++) {
-            const size_t r = plan->rank[l * MLS_SIDES + side];
+            const size_t r = prepared->rank[l * MLS_SIDES + side];
 
             if (!converted[l] || r >= most)
                 continue;
@@ -61,14 +61,14 @@ static void side_by_tail(mls_rank_plan *plan, size_t side, size_t mean,
         }
         if (best == L)
             return;
-        const size_t r = plan->rank[best * MLS_SIDES + side]++;
+        const size_t r = prepared->rank[best * MLS_SIDES + side]++;
 
         tail[best] -= values[(best * MLS_SIDES + side) * m + r];
         sum++;
     }
 }
 
-static mls_status ranks_by_tail(mls_rank_plan *plan, const mls_spectra *spectra,
+static mls_status ranks_by_tail(mls_layer_ranks *prepared, const mls_spectra *spectra,
                                 const mls_method_input *in, const void *arg,
                                 mls_err *err)
 {
@@ -77,17 +77,18 @@ static mls_status ranks_by_tail(mls_rank_plan *plan, const mls_spectra *spectra,
 
     (void)err;
     for (size_t side = 0; side < MLS_SIDES; side++)
-        side_by_tail(plan, side, p->rank[side], spectra, rows);
+        side_by_tail(prepared, side, p->rank[side], spectra, rows);
     return MLS_OK;
 }
 
 static mls_status prepare(const mls_method_input *in, const mls_parsed *parsed,
-                          void **plan, mls_err *err)
+                          void **prepared, mls_err *err)
 {
     const mls_projection *p = parsed->params;
 
-    return p->by_data ? mls_rank_plan_make(plan, parsed, in, ranks_by_tail, p, err)
-                      : MLS_OK;
+    return p->by_data
+               ? mls_layer_ranks_make(prepared, parsed, in, ranks_by_tail, p, err)
+               : MLS_OK;
 }
 
 static const mls_key keys[] = {
@@ -138,6 +139,6 @@ const mls_method mls_method_care = {
     .fit = mls_projection_fit,
     .fit_data = fit_data,
     .prepare = prepare,
-    .release = mls_rank_plan_free,
+    .release = mls_layer_ranks_free,
     .build = mls_projection_build,
 };

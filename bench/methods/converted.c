@@ -40,9 +40,9 @@ static void forget(void *params)
     mls_checkpoint_close(d->checkpoint);
 }
 
-static void release(void *plan)
+static void release(void *prepared)
 {
-    reading *r = plan;
+    reading *r = prepared;
 
     mls_model_close(r->body);
     free(r);
@@ -138,11 +138,12 @@ static mls_status read_form(const folder *d, const mls_config *config, size_t l,
 
 /* The shape is in the files; its numbers come with it. */
 static mls_status shape(mls_latent_form *f, const mls_config *config,
-                        const mls_parsed *p, const void *plan, size_t l, mls_err *err)
+                        const mls_parsed *p, const void *prepared, size_t l,
+                        mls_err *err)
 {
     mls_latent_origin origin;
 
-    (void)plan;
+    (void)prepared;
     return read_form(p->params, config, l, f, &origin, err);
 }
 
@@ -159,15 +160,15 @@ static mls_status same_model(const char *path, const char *made_from, const char
 }
 
 /* Read everything once, so that a damaged folder is refused before the work starts. */
-static mls_status prepare(const mls_method_input *in, const mls_parsed *p, void **plan,
-                          mls_err *err)
+static mls_status prepare(const mls_method_input *in, const mls_parsed *p,
+                          void **prepared, mls_err *err)
 {
     const folder *d = p->params;
     char sha256[65] = "";
     reading *r;
     mls_status st = MLS_OK;
 
-    *plan = NULL;
+    *prepared = NULL;
     if (!in->model)
         return mls_fail(err, MLS_E_INPUT, "converted: needs the original's weights");
     r = calloc(1, sizeof *r);
@@ -194,20 +195,20 @@ static mls_status prepare(const mls_method_input *in, const mls_parsed *p, void 
         release(r);
         return st;
     }
-    *plan = r;
+    *prepared = r;
     return MLS_OK;
 }
 
-static const mls_model *body(const void *plan)
+static const mls_model *body(const void *prepared)
 {
-    const reading *r = plan;
+    const reading *r = prepared;
 
     return r->body;
 }
 
-static int shares(const void *plan, size_t l)
+static int shares(const void *prepared, size_t l)
 {
-    const reading *r = plan;
+    const reading *r = prepared;
 
     return r->share[l];
 }

@@ -28,9 +28,9 @@ typedef struct params {
     double budget, threshold;
 } params;
 
-typedef struct plan {
+typedef struct prepared {
     double budget[MLS_LAYERS_MAX];
-} plan;
+} prepared;
 
 static const char *no_budget(const void *v)
 {
@@ -76,7 +76,7 @@ static mls_status shape(mls_latent_form *f, const mls_config *c,
                         mls_err *err)
 {
     const params *p = parsed->params;
-    const plan *made = all;
+    const prepared *made = all;
     const mls_status st = mls_latent_identity_shape(f, c, l, err);
 
     if (!st)
@@ -160,7 +160,7 @@ static mls_status prepare(const mls_method_input *in, const mls_parsed *parsed,
                         "%s measures attention; it needs --capture RUN.h5 with "
                         "windows, written by mlascope capture",
                         parsed->method->name);
-    plan *made = calloc(1, sizeof *made);
+    prepared *made = calloc(1, sizeof *made);
 
     if (!made)
         return mls_fail(err, MLS_E_NOMEM, "no memory for the budgets of layers");

@@ -47,12 +47,12 @@ static mls_status sized(const mls_config *c, const mls_parsed *parsed, mls_err *
 }
 
 static mls_status shape(mls_latent_form *f, const mls_config *c,
-                        const mls_parsed *parsed, const void *plan, size_t l,
+                        const mls_parsed *parsed, const void *prepared, size_t l,
                         mls_err *err)
 {
     const params *p = parsed->params;
 
-    (void)plan;
+    (void)prepared;
     return mls_head_shape(f, c, l, &p->rank, false, 0, err);
 }
 
@@ -128,7 +128,7 @@ static mls_status reshape(mls_latent_form *f, const mls_config *c, double energy
 }
 
 static mls_status build(const mls_method_input *in, const mls_parsed *parsed,
-                        const void *plan, const mls_layer *layer,
+                        const void *prepared, const mls_layer *layer,
                         const mls_layer_stats *stats, mls_latent_form *f, mls_err *err)
 {
     const params *p = parsed->params;
@@ -138,7 +138,7 @@ static mls_status build(const mls_method_input *in, const mls_parsed *parsed,
     double *second = NULL, *vectors = NULL, *values = NULL;
     mls_status st = mls_needs_capture(parsed->method->name, stats, err);
 
-    (void)plan;
+    (void)prepared;
     if (st)
         return st;
     /* First the keys' matrix, then those of values. */

@@ -7,11 +7,11 @@
 #include "bench/frame/project.h"
 
 static mls_status shape(mls_latent_form *f, const mls_config *c, const mls_parsed *p,
-                        const void *plan, size_t l, mls_err *err)
+                        const void *prepared, size_t l, mls_err *err)
 {
     const mls_status st = mls_project_shape(f, c, l, MLS_SIDES, err);
 
-    (void)p, (void)plan;
+    (void)p, (void)prepared;
     for (size_t i = 0; !st && i < MLS_SIDES; i++) {
         const mls_rows all = {i == MLS_KEYS ? MLS_KEYS : MLS_VALUES, 0, c->G};
 
@@ -24,7 +24,7 @@ static mls_status shape(mls_latent_form *f, const mls_config *c, const mls_parse
 }
 
 static mls_status build(const mls_method_input *in, const mls_parsed *p,
-                        const void *plan, const mls_layer *layer,
+                        const void *prepared, const mls_layer *layer,
                         const mls_layer_stats *stats, mls_latent_form *f, mls_err *err)
 {
     const mls_config *c = in->config;
@@ -33,7 +33,7 @@ static mls_status build(const mls_method_input *in, const mls_parsed *p,
     const mls_affine values = mls_latent_values(c, layer);
     const mls_status st = mls_project_start(f, c, layer, err);
 
-    (void)p, (void)plan, (void)stats;
+    (void)p, (void)prepared, (void)stats;
     if (st)
         return st;
     mls_affine_put(&f->latent[MLS_KEYS].down, 0, &keys, NULL, GD);

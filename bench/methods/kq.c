@@ -163,7 +163,7 @@ static mls_kq_shared shared_of(const params *p)
 }
 
 static mls_status shape(mls_latent_form *f, const mls_config *c,
-                        const mls_parsed *parsed, const void *plan, size_t l,
+                        const mls_parsed *parsed, const void *prepared, size_t l,
                         mls_err *err)
 {
     const params *p = parsed->params;
@@ -172,7 +172,7 @@ static mls_status shape(mls_latent_form *f, const mls_config *c,
     size_t count[MLS_HEADS_MAX];
     mls_status st;
 
-    (void)plan;
+    (void)prepared;
     if (p->shared && rotates) {
         const mls_kq_shared how = shared_of(p);
 
@@ -273,7 +273,7 @@ static mls_status fill(mls_latent_form *f, const mls_config *c, const mls_layer 
 }
 
 static mls_status build(const mls_method_input *in, const mls_parsed *parsed,
-                        const void *plan, const mls_layer *layer,
+                        const void *prepared, const mls_layer *layer,
                         const mls_layer_stats *stats, mls_latent_form *f, mls_err *err)
 {
     const params *p = parsed->params;
@@ -283,7 +283,7 @@ static mls_status build(const mls_method_input *in, const mls_parsed *parsed,
     const mls_sensitivity *weight = &own;
     mls_status st;
 
-    (void)plan;
+    (void)prepared;
     if (!stats || !in->capture)
         return mls_needs_capture(parsed->method->name, NULL, err);
     st = p->weight == WEIGHT_OUTPUT

@@ -23,9 +23,9 @@ static const double weight_floor = 1e-6;
 static const mls_key keys[] = {MLS_HEAD_KEYS(NULL), MLS_KEYS_END};
 
 static mls_status shape(mls_latent_form *f, const mls_config *c, const mls_parsed *p,
-                        const void *plan, size_t l, mls_err *err)
+                        const void *prepared, size_t l, mls_err *err)
 {
-    (void)plan;
+    (void)prepared;
     return mls_head_shape(f, c, l, p->params, true, c->D + 1, err);
 }
 
@@ -85,7 +85,7 @@ done:
 }
 
 static mls_status build(const mls_method_input *in, const mls_parsed *p,
-                        const void *plan, const mls_layer *layer,
+                        const void *prepared, const mls_layer *layer,
                         const mls_layer_stats *stats, mls_latent_form *f, mls_err *err)
 {
     const mls_config *c = in->config;
@@ -95,7 +95,7 @@ static mls_status build(const mls_method_input *in, const mls_parsed *p,
     double *all;
     mls_status st;
 
-    (void)plan;
+    (void)prepared;
     if ((st = mls_needs_capture(p->method->name, stats, err)) ||
         (st = mls_project_start(f, c, layer, err)))
         return st;

@@ -33,9 +33,9 @@ typedef struct params {
     size_t norm;
 } params;
 
-typedef struct plan {
+typedef struct prepared {
     int share[MLS_LAYERS_MAX];
-} plan;
+} prepared;
 
 static size_t quarter(const mls_config *c, const void *v)
 {
@@ -86,14 +86,14 @@ static mls_status sized(const mls_config *c, const mls_parsed *p, mls_err *err)
 
 /*
  * Which layers share follows from the data, but when all cache the same, not how much:
- * without a plan the last ones do.
+ * without it the last ones do.
  */
 static mls_status shape(mls_latent_form *f, const mls_config *c,
                         const mls_parsed *parsed, const void *all, size_t l,
                         mls_err *err)
 {
     const params *p = parsed->params;
-    const plan *made = all;
+    const prepared *made = all;
     const mls_status st = mls_latent_identity_shape(f, c, l, err);
     size_t later = 0;
 
@@ -288,7 +288,7 @@ static mls_status window_starts(mls_corpus *corpus, const mls_capture *capture,
 }
 
 /* Take pairs in order until enough layers share. */
-static mls_status choose(plan *made, const params *p, const mls_method_input *in,
+static mls_status choose(prepared *made, const params *p, const mls_method_input *in,
                          const pair *pairs, size_t n, mls_err *err)
 {
     const size_t L = in->config->L;
@@ -349,7 +349,7 @@ static mls_status prepare(const mls_method_input *in, const mls_parsed *parsed,
             "%s compares caches; it needs the model and a capture file with "
             "windows (mlascope capture)",
             parsed->method->name);
-    plan *made = calloc(1, sizeof *made);
+    prepared *made = calloc(1, sizeof *made);
     pair *pairs = mls_calloc3(L, L, 1, sizeof *pairs);
 
     if (!made || !pairs)
@@ -369,7 +369,7 @@ static mls_status prepare(const mls_method_input *in, const mls_parsed *parsed,
 
 static int shares(const void *all, size_t l)
 {
-    const plan *p = all;
+    const prepared *p = all;
 
     return p->share[l];
 }

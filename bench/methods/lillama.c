@@ -158,13 +158,13 @@ static mls_status settle(const mls_parsed *parsed, const mls_config *c, mls_err 
 }
 
 static mls_status shape(mls_latent_form *f, const mls_config *c,
-                        const mls_parsed *parsed, const void *plan, size_t l,
+                        const mls_parsed *parsed, const void *prepared, size_t l,
                         mls_err *err)
 {
     const params *p = parsed->params;
     mls_status st;
 
-    (void)plan;
+    (void)prepared;
     if (p->rank[l] == 0)
         return mls_latent_identity_shape(f, c, l, err);
     st = mls_project_shape(f, c, l, MLS_SIDES, err);
@@ -219,7 +219,7 @@ done:
 }
 
 static mls_status build(const mls_method_input *in, const mls_parsed *parsed,
-                        const void *plan, const mls_layer *layer,
+                        const void *prepared, const mls_layer *layer,
                         const mls_layer_stats *stats, mls_latent_form *f, mls_err *err)
 {
     const params *p = parsed->params;
@@ -228,7 +228,7 @@ static mls_status build(const mls_method_input *in, const mls_parsed *parsed,
         p->init == INIT_FEATURES ? MLS_METRIC_COVARIANCE : MLS_METRIC_WEIGHTS, 0, 0};
     mls_status st = MLS_OK;
 
-    (void)plan;
+    (void)prepared;
     if (p->rank[layer->index] == 0)
         return mls_latent_identity_fill(f, c, layer, err);
     if (p->init == INIT_FEATURES)

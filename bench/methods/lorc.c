@@ -35,7 +35,8 @@ static double log_condition(const double *values, size_t n)
  * share of its range over layers: 1 at the first layer that is converted, 0 at the
  * last.
  */
-static mls_status ranks_by_condition(mls_rank_plan *plan, const mls_spectra *spectra,
+static mls_status ranks_by_condition(mls_layer_ranks *prepared,
+                                     const mls_spectra *spectra,
                                      const mls_method_input *in, const void *arg,
                                      mls_err *err)
 {
@@ -63,18 +64,18 @@ static mls_status ranks_by_condition(mls_rank_plan *plan, const mls_spectra *spe
         const double rank = (double)p->most * (1.0 - gone * (1.0 - floor_share));
 
         for (size_t i = 0; i < MLS_SIDES; i++)
-            plan->rank[l * MLS_SIDES + i] = (size_t)lround(rank);
+            prepared->rank[l * MLS_SIDES + i] = (size_t)lround(rank);
     }
     return MLS_OK;
 }
 
 static mls_status prepare(const mls_method_input *in, const mls_parsed *parsed,
-                          void **plan, mls_err *err)
+                          void **prepared, mls_err *err)
 {
     const params *p = parsed->params;
 
     return p->projection.by_data
-               ? mls_rank_plan_make(plan, parsed, in, ranks_by_condition, p, err)
+               ? mls_layer_ranks_make(prepared, parsed, in, ranks_by_condition, p, err)
                : MLS_OK;
 }
 
@@ -146,7 +147,7 @@ typedef struct target {
     size_t total; /* of both sides of all layers; d_max comes out in p.most */
 } target;
 
-static mls_status find_most(mls_rank_plan *plan, const mls_spectra *spectra,
+static mls_status find_most(mls_layer_ranks *prepared, const mls_spectra *spectra,
                             const mls_method_input *in, const void *arg, mls_err *err)
 {
     target *const *t = arg;
@@ -157,9 +158,9 @@ static mls_status find_most(mls_rank_plan *plan, const mls_spectra *spectra,
         size_t sum = 0;
 
         p->least = (p->most + 1) / 2;
-        st = ranks_by_condition(plan, spectra, in, p, err);
+        st = ranks_by_condition(prepared, spectra, in, p, err);
         for (size_t i = 0; i < spectra->L * MLS_SIDES; i++)
-            sum += plan->rank[i];
+            sum += prepared->rank[i];
         if (sum <= (*t)->total)
             break;
     }
@@ -172,18 +173,18 @@ static mls_status fit_data(const mls_method_input *in, size_t elements, mls_fits
     target t = {.total = elements * in->config->L}, *const wanted = &t;
     mls_setting s;
     mls_parsed p = {0};
-    void *plan = NULL;
+    void *prepared = NULL;
     mls_status st = mls_setting_parse(&s, "lorc rule=cond-unverified", err);
 
     if (!st)
         st = mls_method_parse(&p, in->config, &s, err);
     if (!st) {
         t.p = *(const params *)p.params;
-        st = mls_rank_plan_make(&plan, &p, in, find_most, &wanted, err);
+        st = mls_layer_ranks_make(&prepared, &p, in, find_most, &wanted, err);
     }
     if (!st && t.p.most > 0)
         mls_fits_add(out, "rule=cond-unverified dmax=%zu", t.p.most);
-    mls_rank_plan_free(plan);
+    mls_layer_ranks_free(prepared);
     mls_parsed_free(&p);
     return st;
 }
@@ -204,6 +205,6 @@ const mls_method mls_method_lorc = {
     .fit = mls_projection_fit,
     .fit_data = fit_data,
     .prepare = prepare,
-    .release = mls_rank_plan_free,
+    .release = mls_layer_ranks_free,
     .build = mls_projection_build,
 };

@@ -29,9 +29,9 @@ typedef struct params {
     size_t alloc, step;
 } params;
 
-typedef struct plan {
+typedef struct prepared {
     size_t *rank; /* (L, MLS_SIDES, G) */
-} plan;
+} prepared;
 
 static const char *no_step(const void *v)
 {
@@ -70,7 +70,7 @@ static mls_status shape(mls_latent_form *f, const mls_config *c,
                         mls_err *err)
 {
     const params *p = parsed->params;
-    const plan *ranks = all;
+    const prepared *ranks = all;
     mls_head_rank rank = p->rank;
 
     for (size_t i = 0; ranks && i < MLS_SIDES * c->G; i++)
@@ -162,7 +162,7 @@ static void lower_ranks(size_t *rank, const double *tail, const bool *converted,
 
 static void release(void *all)
 {
-    plan *p = all;
+    prepared *p = all;
 
     if (p)
         free(p->rank);
@@ -187,7 +187,7 @@ static mls_status prepare(const mls_method_input *in, const mls_parsed *parsed,
         layers += converted[l];
     for (size_t i = 0; i < MLS_SIDES * c->G; i++)
         of_layer += p->rank.of[i / c->G][i % c->G];
-    plan *made = calloc(1, sizeof *made);
+    prepared *made = calloc(1, sizeof *made);
     double *tail = mls_calloc3(n, c->D + 1, 1, sizeof *tail);
 
     if (made)

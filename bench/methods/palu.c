@@ -134,7 +134,7 @@ static mls_status isolated_losses(double *kl, const params *p,
 }
 
 /* Keys and values of all layers share one total in proportion to sqrt(KL). */
-static mls_status ranks_by_loss(mls_rank_plan *plan, const params *p,
+static mls_status ranks_by_loss(mls_layer_ranks *prepared, const params *p,
                                 const mls_method_input *in, const bool *converted,
                                 mls_err *err)
 {
@@ -163,7 +163,7 @@ static mls_status ranks_by_loss(mls_rank_plan *plan, const params *p,
     m = 0;
     for (size_t i = 0; !st && i < n; i++)
         if (converted[i / MLS_SIDES])
-            plan->rank[i] = aligned(rank[m++], p, in->config);
+            prepared->rank[i] = aligned(rank[m++], p, in->config);
     free(rank);
     free(kl);
     return st;
@@ -173,21 +173,21 @@ static mls_status prepare(const mls_method_input *in, const mls_parsed *parsed,
                           void **out, mls_err *err)
 {
     const params *p = parsed->params;
-    mls_rank_plan *plan = NULL;
+    mls_layer_ranks *prepared = NULL;
     mls_status st;
 
     if (!p->projection.by_data)
         return MLS_OK;
     if (!in->model || !in->capture)
         return mls_needs_capture(parsed->method->name, NULL, err);
-    if ((st = mls_rank_plan_new(&plan, in->config->L, err)))
+    if ((st = mls_layer_ranks_new(&prepared, in->config->L, err)))
         return st;
-    st = ranks_by_loss(plan, p, in, parsed->common.converted, err);
+    st = ranks_by_loss(prepared, p, in, parsed->common.converted, err);
     if (st) {
-        mls_rank_plan_free(plan);
-        plan = NULL;
+        mls_layer_ranks_free(prepared);
+        prepared = NULL;
     }
-    *out = plan;
+    *out = prepared;
     return st;
 }
 
@@ -231,6 +231,6 @@ const mls_method mls_method_palu = {
     .fit = fit,
     .fit_data = fit_data,
     .prepare = prepare,
-    .release = mls_rank_plan_free,
+    .release = mls_layer_ranks_free,
     .build = mls_projection_build,
 };

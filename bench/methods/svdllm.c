@@ -15,7 +15,7 @@
 static const char *const alloc_words[] = {"uniform", "v2", NULL};
 
 /* Ranks of one side, none above `most`, from the losses over so many tokens. */
-static mls_status side_by_loss(mls_rank_plan *plan, const mls_projection *p,
+static mls_status side_by_loss(mls_layer_ranks *prepared, const mls_projection *p,
                                size_t side, const mls_spectra *spectra, size_t most,
                                double tokens, mls_err *err)
 {
@@ -49,11 +49,11 @@ static mls_status side_by_loss(mls_rank_plan *plan, const mls_projection *p,
         want[i] = (double)m * (1.0 - (double)n * removed * inverse[i] / sum);
     mls_share_ranks(rank, 1, want, n, n * p->rank[side], 1, most);
     for (size_t i = 0; i < n; i++)
-        plan->rank[at[i] * MLS_SIDES + side] = rank[i];
+        prepared->rank[at[i] * MLS_SIDES + side] = rank[i];
     return MLS_OK;
 }
 
-static mls_status ranks_by_loss(mls_rank_plan *plan, const mls_spectra *spectra,
+static mls_status ranks_by_loss(mls_layer_ranks *prepared, const mls_spectra *spectra,
                                 const mls_method_input *in, const void *arg,
                                 mls_err *err)
 {
@@ -63,18 +63,19 @@ static mls_status ranks_by_loss(mls_rank_plan *plan, const mls_spectra *spectra,
     mls_status st = mls_capture_stats(in->capture, 0, &stats, err);
 
     for (size_t side = 0; !st && side < MLS_SIDES; side++)
-        st = side_by_loss(plan, p, side, spectra, most, stats.n_tokens, err);
+        st = side_by_loss(prepared, p, side, spectra, most, stats.n_tokens, err);
     mls_layer_stats_free(&stats);
     return st;
 }
 
 static mls_status prepare(const mls_method_input *in, const mls_parsed *parsed,
-                          void **plan, mls_err *err)
+                          void **prepared, mls_err *err)
 {
     const mls_projection *p = parsed->params;
 
-    return p->by_data ? mls_rank_plan_make(plan, parsed, in, ranks_by_loss, p, err)
-                      : MLS_OK;
+    return p->by_data
+               ? mls_layer_ranks_make(prepared, parsed, in, ranks_by_loss, p, err)
+               : MLS_OK;
 }
 
 static const mls_key keys[] = {{"alloc", MLS_KEY_WORD,
@@ -99,7 +100,7 @@ static mls_status fit_data(const mls_method_input *in, size_t elements, mls_fits
     char text[64];
     mls_setting s;
     mls_parsed p;
-    void *plan = NULL;
+    void *prepared = NULL;
     mls_err why = {0};
     mls_status st;
 
@@ -109,8 +110,8 @@ static mls_status fit_data(const mls_method_input *in, size_t elements, mls_fits
     if ((st = mls_setting_parse(&s, text, err)) ||
         (st = mls_method_parse(&p, in->config, &s, err)))
         return st;
-    st = prepare(in, &p, &plan, &why);
-    mls_rank_plan_free(plan);
+    st = prepare(in, &p, &prepared, &why);
+    mls_layer_ranks_free(prepared);
     mls_parsed_free(&p);
     if (st == MLS_E_INPUT)
         return MLS_OK;
@@ -137,6 +138,6 @@ const mls_method mls_method_svdllm = {
     .fit = mls_projection_fit,
     .fit_data = fit_data,
     .prepare = prepare,
-    .release = mls_rank_plan_free,
+    .release = mls_layer_ranks_free,
     .build = mls_projection_build,
 };

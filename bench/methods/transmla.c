@@ -151,9 +151,9 @@ static mls_status settle(const mls_parsed *parsed, const mls_config *c, mls_err 
 }
 
 static mls_status shape(mls_latent_form *f, const mls_config *c, const mls_parsed *p,
-                        const void *plan, size_t l, mls_err *err)
+                        const void *prepared, size_t l, mls_err *err)
 {
-    (void)plan;
+    (void)prepared;
     return mls_transmla_shape(f, c, p->params, l, err);
 }
 
@@ -269,14 +269,14 @@ static mls_status choose_fold(const mls_method_input *in, const mls_transmla *p,
 }
 
 /* What is settled for all layers: only what the setting leaves open. */
-typedef struct plan {
+typedef struct prepared {
     size_t fold, L;
     mls_layer_stats *reduced; /* (L) with pass=2 */
-} plan;
+} prepared;
 
 static void release(void *all)
 {
-    plan *p = all;
+    prepared *p = all;
 
     if (p)
         mls_transmla_pass_free(p->reduced, p->L);
@@ -288,7 +288,7 @@ static mls_status prepare(const mls_method_input *in, const mls_parsed *parsed,
 {
     mls_transmla p = *(const mls_transmla *)parsed->params;
     mls_status st = MLS_OK;
-    plan *made;
+    prepared *made;
 
     *out = NULL;
     if (p.freqfold && p.pass == 1)
@@ -298,8 +298,8 @@ static mls_status prepare(const mls_method_input *in, const mls_parsed *parsed,
                         parsed->method->name, p.freqfold ? "pass=2" : "freqfold=auto");
     made = calloc(1, sizeof *made);
     if (!made)
-        return mls_fail(err, MLS_E_NOMEM, "no memory for a plan");
-    *made = (plan){.fold = p.freqfold, .L = in->config->L};
+        return mls_fail(err, MLS_E_NOMEM, "no memory for a fold and its moments");
+    *made = (prepared){.fold = p.freqfold, .L = in->config->L};
     if (!p.freqfold)
         st = choose_fold(in, &p, &made->fold, err);
     p.freqfold = made->fold;
@@ -317,7 +317,7 @@ static mls_status build(const mls_method_input *in, const mls_parsed *parsed,
                         const void *all, const mls_layer *layer,
                         const mls_layer_stats *stats, mls_latent_form *f, mls_err *err)
 {
-    const plan *made = all;
+    const prepared *made = all;
     mls_transmla p = *(const mls_transmla *)parsed->params;
 
     if (made)

@@ -194,11 +194,11 @@ typedef struct ranks {
 } ranks;
 
 static mls_status shape(mls_latent_form *f, const mls_config *c,
-                        const mls_parsed *parsed, const void *plan, size_t l,
+                        const mls_parsed *parsed, const void *prepared, size_t l,
                         mls_err *err)
 {
     const params *p = parsed->params;
-    const ranks *r = plan;
+    const ranks *r = prepared;
     const bool rotates = !c->layer[l].no_rope;
     const size_t n_rope = rotates ? p->rope_dim : 0;
     const size_t n_nope = p->init == INIT_PAIRED ? c->D - n_rope
@@ -378,13 +378,13 @@ done:
 }
 
 static mls_status prepare(const mls_method_input *in, const mls_parsed *parsed,
-                          void **plan, mls_err *err)
+                          void **prepared, mls_err *err)
 {
     const params *p = parsed->params;
     const size_t L = in->config->L;
     mls_status st = MLS_OK;
 
-    *plan = NULL;
+    *prepared = NULL;
     if (p->rest == REST_MAMBA)
         return mls_fail(
             err, MLS_E_INPUT,
@@ -411,7 +411,7 @@ static mls_status prepare(const mls_method_input *in, const mls_parsed *parsed,
         free(r);
         return st;
     }
-    *plan = r;
+    *prepared = r;
     return MLS_OK;
 }
 
@@ -519,14 +519,14 @@ done:
 }
 
 static mls_status build(const mls_method_input *in, const mls_parsed *parsed,
-                        const void *plan, const mls_layer *layer,
+                        const void *prepared, const mls_layer *layer,
                         const mls_layer_stats *stats, mls_latent_form *f, mls_err *err)
 {
     const params *p = parsed->params;
     heads y;
     mls_status st = mls_partial_absorbs(layer, err);
 
-    (void)plan;
+    (void)prepared;
     if (!st && p->init == INIT_PAIRED)
         st = split_paired(&y, p, in, layer, stats, err);
     else

@@ -1,7 +1,7 @@
 #include "tests/support/expect.h"
 
 #include "analysis/frequency/agreement.h"
-#include "analysis/frequency/certainty.h"
+#include "analysis/frequency/bootstrap.h"
 #include "common/numbers/rng.h"
 
 enum { C = 6, UNITS = 40 };

@@ -6,9 +6,9 @@
 #include "bench/frame/project.h"
 #include "common/base/checked.h"
 
-mls_status mls_rank_plan_new(mls_rank_plan **out, size_t L, mls_err *err)
+mls_status mls_layer_ranks_new(mls_layer_ranks **out, size_t L, mls_err *err)
 {
-    mls_rank_plan *p = calloc(1, sizeof *p);
+    mls_layer_ranks *p = calloc(1, sizeof *p);
 
     *out = NULL;
     if (p) {
@@ -23,18 +23,18 @@ mls_status mls_rank_plan_new(mls_rank_plan **out, size_t L, mls_err *err)
     return MLS_OK;
 }
 
-void mls_rank_plan_free(void *plan)
+void mls_layer_ranks_free(void *prepared)
 {
-    mls_rank_plan *p = plan;
+    mls_layer_ranks *p = prepared;
 
     if (p)
         free(p->rank);
     free(p);
 }
 
-const size_t *mls_rank_plan_at(const void *plan, size_t l, const size_t *uniform)
+const size_t *mls_layer_ranks_at(const void *prepared, size_t l, const size_t *uniform)
 {
-    const mls_rank_plan *p = plan;
+    const mls_layer_ranks *p = prepared;
 
     return p ? p->rank + l * MLS_SIDES : uniform;
 }
@@ -99,29 +99,29 @@ static mls_status all_spectra(double **out, const mls_parsed *parsed,
     return st;
 }
 
-mls_status mls_rank_plan_make(void **out, const mls_parsed *p,
-                              const mls_method_input *in, mls_rank_rule *rule,
-                              const void *arg, mls_err *err)
+mls_status mls_layer_ranks_make(void **out, const mls_parsed *p,
+                                const mls_method_input *in, mls_rank_rule *rule,
+                                const void *arg, mls_err *err)
 {
     const mls_config *c = in->config;
-    mls_rank_plan *plan = NULL;
+    mls_layer_ranks *prepared = NULL;
     double *values = NULL;
     mls_status st;
 
     *out = NULL;
     if ((st = all_spectra(&values, p, in, err)) ||
-        (st = mls_rank_plan_new(&plan, c->L, err)))
+        (st = mls_layer_ranks_new(&prepared, c->L, err)))
         goto done;
     const mls_spectra spectra = {values, p->common.converted, c->L, c->G * c->D};
 
-    st = rule(plan, &spectra, in, arg, err);
+    st = rule(prepared, &spectra, in, arg, err);
     if (st)
         goto done;
-    *out = plan;
-    plan = NULL;
+    *out = prepared;
+    prepared = NULL;
 
 done:
-    mls_rank_plan_free(plan);
+    mls_layer_ranks_free(prepared);
     free(values);
     return st;
 }

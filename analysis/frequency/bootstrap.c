@@ -1,4 +1,4 @@
-#include "analysis/frequency/certainty.h"
+#include "analysis/frequency/bootstrap.h"
 
 #include <stdlib.h>
 

@@ -2,8 +2,8 @@
  * How sure a ranking of chunks is: intervals, chances, and whether more text would
  * help.
  */
-#ifndef MLS_CERTAINTY_H
-#define MLS_CERTAINTY_H
+#ifndef MLS_BOOTSTRAP_H
+#define MLS_BOOTSTRAP_H
 
 #include <stddef.h>
 #include <stdint.h>
