@@ -210,4 +210,10 @@ mls_status mls_latent_runner_set(mls_latent_runner *r, const mls_latent_form *f,
 mls_status mls_latent_attention(void *arg, size_t sequence, size_t worker,
                                 const float *x, size_t T, float *out, mls_err *err);
 
+/** Dims of all heads' outputs together: the columns of wo. */
+size_t mls_latent_output_dims(const mls_latent_form *f);
+/** The same without the output projection: out (T, mls_latent_output_dims()). */
+mls_status mls_latent_heads(mls_latent_runner *r, size_t sequence, size_t worker,
+                            const float *x, size_t T, float *out, mls_err *err);
+
 #endif

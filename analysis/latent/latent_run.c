@@ -576,10 +576,24 @@ static void latent_keys(const pass *p, const mls_read_head *h)
         copy_rows(p->k + r, r + n, rope_rows(p, h->rope_key), n, n, p->T);
 }
 
-mls_status mls_latent_attention(void *arg, size_t sequence, size_t worker,
-                                const float *x, size_t T, float *out, mls_err *err)
+size_t mls_latent_output_dims(const mls_latent_form *f)
 {
-    mls_latent_runner *r = arg;
+    size_t n = 0;
+
+    for (size_t g = 0; g < f->G; g++)
+        n += f->H / f->G * f->head[g].n_value;
+    return n;
+}
+
+/* Where a worker's scratch has room for the outputs of all heads, per token. */
+static size_t heads_offset(const mls_latent_runner *r)
+{
+    return r->cache_dims + r->q_dims + r->form->q_rank + 4 * r->head_dims;
+}
+
+mls_status mls_latent_heads(mls_latent_runner *r, size_t sequence, size_t worker,
+                            const float *x, size_t T, float *out, mls_err *err)
+{
     const mls_latent_form *f = r->form;
     float *s = r->scratch[worker];
     pass p = {.r = r, .f = f, .T = T, .sequence = sequence, .x = x};
@@ -593,8 +607,8 @@ mls_status mls_latent_attention(void *arg, size_t sequence, size_t worker,
     p.v = p.k + T * r->head_dims;
     p.q_head = p.v + T * r->head_dims;
     p.o_head = p.q_head + T * r->head_dims;
-    p.o = p.o_head + T * r->head_dims;
-    p.scores = p.o + T * r->out_dims;
+    p.o = out;
+    p.scores = s + T * (heads_offset(r) + r->out_dims);
 
     if (f->share_layer < 0)
         st = fill_cache(&p, err);
@@ -622,6 +636,19 @@ mls_status mls_latent_attention(void *arg, size_t sequence, size_t worker,
         first_k += dk;
         first_v += h->n_value;
     }
-    linear(&p, out, p.o, f->output.w, f->output.b, f->E, r->out_dims);
     return MLS_OK;
+}
+
+mls_status mls_latent_attention(void *arg, size_t sequence, size_t worker,
+                                const float *x, size_t T, float *out, mls_err *err)
+{
+    mls_latent_runner *r = arg;
+    const mls_latent_form *f = r->form;
+    float *o = r->scratch[worker] + T * heads_offset(r);
+    const mls_status st = mls_latent_heads(r, sequence, worker, x, T, o, err);
+
+    if (!st)
+        mls_packed_linear(r->packed, out, f->E, o, f->output.w, f->output.b, T, f->E,
+                          r->out_dims);
+    return st;
 }

@@ -224,6 +224,42 @@ done:
     return st;
 }
 
+mls_status mls_cholesky(double *a, size_t n, mls_err *err)
+{
+    mls_status st = refuse_not_finite(a, n, n, "Cholesky factor", err);
+
+    if (st || n == 0)
+        return st;
+    /* Row-major lower is column-major upper: the same numbers, no transposition. */
+    const int info = LAPACKE_dpotrf(LAPACK_COL_MAJOR, 'U', (int)n, a, (int)n);
+    if (info != 0)
+        return mls_fail(err, MLS_E_NUMERIC,
+                        "Cholesky factor of a %zu x %zu matrix: not positive definite "
+                        "at row %d",
+                        n, n, info);
+    return MLS_OK;
+}
+
+void mls_cholesky_solve_columns(const double *factor, size_t n, double *b, size_t m)
+{
+    if (n == 0 || m == 0)
+        return;
+    cblas_dtrsm(CblasRowMajor, CblasLeft, CblasLower, CblasNoTrans, CblasNonUnit,
+                (int)n, (int)m, 1.0, factor, (int)n, b, (int)m);
+    cblas_dtrsm(CblasRowMajor, CblasLeft, CblasLower, CblasTrans, CblasNonUnit, (int)n,
+                (int)m, 1.0, factor, (int)n, b, (int)m);
+}
+
+void mls_cholesky_solve_rows(const double *factor, size_t n, double *b, size_t m)
+{
+    if (n == 0 || m == 0)
+        return;
+    cblas_dtrsm(CblasRowMajor, CblasRight, CblasLower, CblasTrans, CblasNonUnit, (int)m,
+                (int)n, 1.0, factor, (int)n, b, (int)n);
+    cblas_dtrsm(CblasRowMajor, CblasRight, CblasLower, CblasNoTrans, CblasNonUnit,
+                (int)m, (int)n, 1.0, factor, (int)n, b, (int)n);
+}
+
 double mls_trace_product(const double *a, const double *b, size_t n)
 {
     double sum = 0.0;

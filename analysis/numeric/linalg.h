@@ -56,6 +56,18 @@ mls_status mls_svd(const double *a, size_t m, size_t n, double *u, double *sigma
 mls_status mls_sqrt_psd(const double *a, size_t n, double floor, double *root,
                         double *inverse, mls_err *err);
 
+/**
+ * Cholesky factor of a symmetric positive definite matrix, in place.
+ *
+ * @param[in,out] a  (n, n): its lower triangle; L of a = L L^T afterwards
+ * @return MLS_OK or MLS_E_NUMERIC (not positive definite, not finite)
+ */
+mls_status mls_cholesky(double *a, size_t n, mls_err *err);
+
+/** b (n, m) = a^-1 b and b (m, n) = b a^-1, with the factor of a. */
+void mls_cholesky_solve_columns(const double *factor, size_t n, double *b, size_t m);
+void mls_cholesky_solve_rows(const double *factor, size_t n, double *b, size_t m);
+
 /** trace(a b) for symmetric (n, n) matrices. */
 double mls_trace_product(const double *a, const double *b, size_t n);
 

@@ -18,6 +18,7 @@
 #include <string.h>
 
 #include "analysis/frequency/shared_results.h"
+#include "analysis/latent/refit.h"
 #include "bench/frame/common_keys.h"
 #include "bench/frame/fit.h"
 #include "bench/frame/method.h"
@@ -27,12 +28,15 @@
 
 enum { WEIGHT_OUTPUT, WEIGHT_QUERY };
 static const char *const weight_words[] = {"output", "query", NULL};
+enum { REFIT_NONE, REFIT_QUERIES, REFIT_ALL };
+static const char *const refit_words[] = {"none", "queries", "all", NULL};
+enum { REFIT_WINDOWS = 128, REFIT_STEPS = 10 };
 
 typedef struct params {
     char rope[MLS_SETTING_WORD]; /* after, shared, or the rule that chooses chunks */
     bool after;                  /* rope=after: all keys rotated after reading */
     bool shared;                 /* rope=shared: one rope key for all heads */
-    size_t chunks, rank, weight;
+    size_t chunks, rank, weight, refit;
     size_t rope_dim, fold; /* of the shared rope key */
     double balance;
 } params;
@@ -53,6 +57,15 @@ static const char *not_shared(const void *v)
     return strcmp(p->rope, "shared") == 0
                ? NULL
                : "rope_dim and freqfold belong to rope=shared";
+}
+
+static const char *not_absorbed(const void *v)
+{
+    const params *p = v;
+
+    return strcmp(p->rope, "after") == 0 ? "refit belongs to keys that a decoder "
+                                           "absorbs: rope=shared or rope=RULE"
+                                         : NULL;
 }
 
 static size_t usual_chunks(const mls_config *c, const void *v)
@@ -120,6 +133,10 @@ static const mls_key keys[] = {
     {"balance", MLS_KEY_REAL, offsetof(params, balance), .hint = "X",
      .help = "factor of what errors in values cost", .usual = 1, .least = 1e-6,
      .most = 1e6},
+    {"refit", MLS_KEY_WORD, offsetof(params, refit), .words = refit_words,
+     .help = "fitted by least squares to what is cached: nothing, the queries, or the "
+             "output projection too",
+     .refuse = not_absorbed},
     MLS_KEYS_END};
 
 static mls_status settle(const mls_parsed *parsed, const mls_config *c, mls_err *err)
@@ -272,6 +289,22 @@ static mls_status fill(mls_latent_form *f, const mls_config *c, const mls_layer 
     return st;
 }
 
+/* What reads the cache, by least squares on the captured windows. */
+static mls_status refit(mls_latent_form *f, const mls_method_input *in,
+                        const mls_layer *layer, size_t what, mls_err *err)
+{
+    mls_latent_form original = {0};
+    mls_status st =
+        mls_refit_queries(f, in->capture, REFIT_WINDOWS, REFIT_STEPS, in->pool, err);
+
+    if (!st && what == REFIT_ALL)
+        st = mls_latent_identity(&original, in->config, layer, err);
+    if (!st && what == REFIT_ALL)
+        st = mls_refit_output(f, &original, in->capture, REFIT_WINDOWS, in->pool, err);
+    mls_latent_free(&original);
+    return st;
+}
+
 static mls_status build(const mls_method_input *in, const mls_parsed *parsed,
                         const void *prepared, const mls_layer *layer,
                         const mls_layer_stats *stats, mls_latent_form *f, mls_err *err)
@@ -306,6 +339,8 @@ static mls_status build(const mls_method_input *in, const mls_parsed *parsed,
         if (!st)
             st = fill(f, c, layer, stats, &chosen, weight, p, err);
     }
+    if (!st && p->refit != REFIT_NONE)
+        st = refit(f, in, layer, p->refit, err);
     mls_sensitivity_free(&own);
     mls_selection_free(&chosen);
     return st;
@@ -319,7 +354,8 @@ static void fit(const mls_config *c, size_t elements, mls_fits *out)
         mls_fits_add(out, "rank=%zu", elements);
     for (size_t d_r = c->D; d_r >= 8; d_r /= 2)
         if (c->D % d_r == 0 && elements > d_r)
-            mls_fits_add(out, "rope=shared rope_dim=%zu rank=%zu", d_r, elements - d_r);
+            mls_fits_add(out, "rope=shared rope_dim=%zu rank=%zu refit=all", d_r,
+                         elements - d_r);
     for (size_t i = 0; i < sizeof share / sizeof share[0]; i++) {
         const size_t chunks = C / share[i];
 

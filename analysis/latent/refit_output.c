@@ -1,0 +1,171 @@
+/*
+ * The output projection of a form by ridge regression: with z the outputs of its heads
+ * on the captured windows and y the model's attention output, the W that makes least
+ * |y - W z|^2 + ridge |W - W_O|^2. One solution in closed form for each strength of the
+ * ridge; that with the least error on the held-out windows is taken, and none when all
+ * are worse there than W_O itself.
+ */
+#include <cblas.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "analysis/latent/refit.h"
+#include "analysis/numeric/linalg.h"
+#include "common/base/checked.h"
+
+enum { HELD_OUT = 8 };
+static const double ridges[] = {1e-4, 1e-3, 1e-2, 1e-1, 1.0};
+
+typedef struct {
+    size_t n, T, E, O;
+    float *x, *z, *y; /* (n, T, E), (n, T, O), (n, T, E) */
+    mls_latent_runner *form, *original;
+    double *gram, *cross;           /* (O, O), (O, E) of the training windows */
+    double *held_gram, *held_cross; /* the same of the others */
+} job;
+
+static mls_status run_window(void *arg, size_t window, size_t worker, mls_err *err)
+{
+    const job *j = arg;
+    const float *x = j->x + window * j->T * j->E;
+    mls_status st = mls_latent_heads(j->form, window, worker, x, j->T,
+                                     j->z + window * j->T * j->O, err);
+
+    return st ? st
+              : mls_latent_attention(j->original, window, worker, x, j->T,
+                                     j->y + window * j->T * j->E, err);
+}
+
+/* gram += z^T z, cross += z^T (y - W_O z - b) of one window. */
+static mls_status add_window(const job *j, const mls_latent_form *f, size_t window,
+                             double *gram, double *cross, mls_err *err)
+{
+    const size_t T = j->T, E = j->E, O = j->O;
+    const float *z = j->z + window * T * O;
+    float *y = j->y + window * T * E;
+    double *wide = mls_calloc3(T, O + E, 1, sizeof *wide), *rest = wide + T * O;
+
+    if (!wide)
+        return mls_fail(err, MLS_E_NOMEM, "no memory to fit the output of layer %zu",
+                        f->layer);
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)T, (int)E, (int)O, -1.0F,
+                z, (int)O, f->output.w, (int)O, 1.0F, y, (int)E);
+    for (size_t i = 0; i < T * O; i++)
+        wide[i] = (double)z[i];
+    for (size_t i = 0; i < T * E; i++)
+        rest[i] = (double)y[i] - (f->output.b ? (double)f->output.b[i % E] : 0.0);
+    cblas_dsyrk(CblasRowMajor, CblasLower, CblasTrans, (int)O, (int)T, 1.0, wide,
+                (int)O, 1.0, gram, (int)O);
+    cblas_dgemm(CblasRowMajor, CblasTrans, CblasNoTrans, (int)O, (int)E, (int)T, 1.0,
+                wide, (int)O, rest, (int)E, 1.0, cross, (int)E);
+    free(wide);
+    return MLS_OK;
+}
+
+/* What a change d (O, E) of W_O^T adds to the squared error of the held-out windows. */
+static double held_change(const job *j, const double *d, double *product)
+{
+    double sum = 0;
+
+    cblas_dsymm(CblasRowMajor, CblasLeft, CblasLower, (int)j->O, (int)j->E, 1.0,
+                j->held_gram, (int)j->O, d, (int)j->E, 0.0, product, (int)j->E);
+    for (size_t i = 0; i < j->O * j->E; i++)
+        sum += d[i] * (product[i] - 2 * j->held_cross[i]);
+    return sum;
+}
+
+/* best (O, E): the change of W_O^T that helps the held-out windows most; 0: none. */
+static mls_status solve(const job *j, double *best, mls_err *err)
+{
+    const size_t O = j->O, E = j->E;
+    double *factor = mls_calloc3(O, O, 1, sizeof *factor);
+    double *d = mls_calloc3(O, 2 * E, 1, sizeof *d), *product = d + O * E;
+    double mean = 0, least = 0;
+    mls_status st = MLS_OK;
+
+    if (!factor || !d)
+        st = mls_fail(err, MLS_E_NOMEM, "no memory to fit an output projection");
+    for (size_t i = 0; i < O; i++)
+        mean += j->gram[i * O + i] / (double)O;
+    for (size_t k = 0; !st && mean > 0 && k < sizeof ridges / sizeof ridges[0]; k++) {
+        memcpy(factor, j->gram, O * O * sizeof *factor);
+        for (size_t i = 0; i < O; i++)
+            factor[i * O + i] += ridges[k] * mean;
+        st = mls_cholesky(factor, O, err);
+        if (st)
+            break;
+        memcpy(d, j->cross, O * E * sizeof *d);
+        mls_cholesky_solve_columns(factor, O, d, E);
+        const double change = held_change(j, d, product);
+        if (change < least) {
+            least = change;
+            memcpy(best, d, O * E * sizeof *best);
+        }
+    }
+    free(factor);
+    free(d);
+    return st;
+}
+
+mls_status mls_refit_output(mls_latent_form *f, const mls_latent_form *original,
+                            mls_capture *capture, size_t n_windows, mls_pool *pool,
+                            mls_err *err)
+{
+    const size_t all = mls_capture_windows(capture), E = f->E;
+    const size_t T = mls_capture_window_length(capture);
+    const size_t O = mls_latent_output_dims(f), threads = mls_pool_threads(pool);
+    job j = {
+        .n = n_windows && n_windows < all ? n_windows : all, .T = T, .E = E, .O = O};
+    double *best = mls_calloc3(O, E, 1, sizeof *best);
+    mls_status st = MLS_OK;
+
+    if (j.n < 2)
+        st =
+            mls_fail(err, MLS_E_INPUT,
+                     "%s holds %zu windows; an output projection is fitted on some and "
+                     "tried on others",
+                     mls_capture_path(capture), all);
+    j.x = mls_calloc3(j.n, T, E, sizeof *j.x);
+    j.y = mls_calloc3(j.n, T, E, sizeof *j.y);
+    j.z = mls_calloc3(j.n, T, O, sizeof *j.z);
+    j.gram = mls_calloc3(2 * O, O + E, 1, sizeof *j.gram);
+    if (!st && (!best || !j.x || !j.y || !j.z || !j.gram))
+        st = mls_fail(err, MLS_E_NOMEM, "no memory to fit the output of layer %zu",
+                      f->layer);
+    for (size_t i = 0; !st && i < j.n; i++)
+        st = mls_capture_window(capture, f->layer, i * all / j.n, MLS_WINDOW_X,
+                                j.x + i * T * E, err);
+    if (!st)
+        st = mls_latent_runner_new(&j.form, T, threads, false, err);
+    if (!st)
+        st = mls_latent_runner_new(&j.original, T, threads, false, err);
+    if (!st)
+        st = mls_latent_runner_set(j.form, f, NULL, err);
+    if (!st)
+        st = mls_latent_runner_set(j.original, original, NULL, err);
+    if (!st) {
+        j.cross = j.gram + O * O;
+        j.held_gram = j.cross + O * E;
+        j.held_cross = j.held_gram + O * O;
+        st = mls_pool_run(pool, j.n, run_window, &j, err);
+    }
+    for (size_t i = 0; !st && i < j.n; i++) {
+        const bool held = i % HELD_OUT == (j.n < HELD_OUT ? j.n : HELD_OUT) - 1;
+
+        st = add_window(&j, f, i, held ? j.held_gram : j.gram,
+                        held ? j.held_cross : j.cross, err);
+    }
+    if (!st)
+        st = solve(&j, best, err);
+    for (size_t e = 0; !st && e < E; e++)
+        for (size_t o = 0; o < O; o++)
+            f->output.w[e * O + o] += (float)best[o * E + e];
+    mls_latent_runner_free(j.form);
+    mls_latent_runner_free(j.original);
+    free(best);
+    free(j.x);
+    free(j.y);
+    free(j.z);
+    free(j.gram);
+    return st;
+}
