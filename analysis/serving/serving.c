@@ -29,7 +29,7 @@ static const char *const words[] = {"mla",        "mha2mla", "elitekv", "x-ecoml
 static const char *const targets[] = {
     "deepseek --norm linear", "mha2mla", "elitekv", "x-ecomla", "latent", NULL};
 static const char *const meanings[] = {
-    "MLA code: DeepSeek's classes in transformers, vLLM, SGLang; MLA kernels",
+    "MLA code: transformers, vLLM, SGLang",
     "MHA2MLA's own code",
     "EliteKV's own code",
     "X-EcoMLA's own code",

@@ -142,6 +142,36 @@ bool mls_kernels_take(const mls_kernels *k, const char *name,
     return false;
 }
 
+static bool takes(const mls_kernel *k, size_t rank, size_t rope)
+{
+    return (!k->rank || k->rank == rank) && (!k->rope || k->rope == rope);
+}
+
+void mls_kernels_say(mls_buf *b, const mls_kernels *k, size_t rank, size_t rope)
+{
+    const char *comma = "";
+
+    for (size_t i = 0; i < k->n; i++)
+        if (takes(&k->item[i], rank, rope)) {
+            mls_buf_printf(b, "%s%s (%s)", comma, k->item[i].name, k->item[i].release);
+            comma = ", ";
+        }
+    comma = comma[0] ? "; not " : "none; not ";
+    for (size_t i = 0; i < k->n; i++) {
+        bool any = false, before = false;
+
+        for (size_t j = 0; j < k->n; j++)
+            if (strcmp(k->item[j].name, k->item[i].name) == 0) {
+                any |= takes(&k->item[j], rank, rope);
+                before |= j < i;
+            }
+        if (any || before)
+            continue;
+        mls_buf_printf(b, "%s%s", comma, k->item[i].name);
+        comma = ", ";
+    }
+}
+
 /* --- Engines --- */
 
 static void read_engine(reader *r, mls_engine *e)

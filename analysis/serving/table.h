@@ -3,6 +3,7 @@
 #define MLS_SERVING_TABLE_H
 
 #include "analysis/latent/size.h"
+#include "common/base/buf.h"
 #include "common/base/status.h"
 
 /** A kernel and a shape that it takes; one row each. */
@@ -25,6 +26,12 @@ mls_status mls_kernels_find(const mls_kernels *k, const char *name, mls_err *err
 /** Does the kernel of this name take what the layer caches? */
 bool mls_kernels_take(const mls_kernels *k, const char *name,
                       const mls_cache_layer *layer);
+
+/**
+ * "transformers 5.24, triton (vLLM after PR 41119); not flashmla, cutlass": who takes a
+ * latent and a rope key of these sizes, and in which release.
+ */
+void mls_kernels_say(mls_buf *b, const mls_kernels *k, size_t rank, size_t rope);
 
 /** How an engine lays out a cache of one type. */
 typedef struct mls_engine {

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "analysis/serving/table.h"
 #include "bench/frame/scheme.h"
 #include "common/base/status.h"
 #include "common/system/progress.h"
@@ -35,6 +36,7 @@ typedef struct mls_export {
     mls_export_norm norm; /* deepseek */
     double norm_eps;      /* deepseek: what the reading code adds in that norm; 0: the
                              model's rms_norm_eps */
+    const mls_kernels *kernels; /* deepseek: whom the shape is held against; or NULL */
     const mls_progress *progress;
 } mls_export;
 

@@ -320,6 +320,28 @@ static mls_status write_tokenizer(writing *k, const mls_gguf *f, mls_err *err)
     return st;
 }
 
+/* Which kernels take this shape, in the file and to whoever is watching. */
+static void say_kernels(const writing *k)
+{
+    const mls_export *job = k->w->job;
+    mls_buf text = {0};
+
+    if (!job->kernels)
+        return;
+    mls_kernels_say(&text, job->kernels, k->shape.rank, k->shape.rope);
+    if (text.data) {
+        mls_buf_printf(&k->w->known,
+                       "- Kernels that take %zu + %zu numbers "
+                       "(datasets/serving/kernels.csv, checked %s): %s.\n",
+                       k->shape.rank, k->shape.rope, job->kernels->item[0].checked,
+                       text.data);
+        if (job->progress)
+            mls_progress_note(job->progress, "%zu + %zu is taken by %s", k->shape.rank,
+                              k->shape.rope, text.data);
+    }
+    mls_buf_free(&text);
+}
+
 static mls_status copy_files(writing *k, mls_err *err)
 {
     const mls_gguf *gguf = mls_checkpoint_gguf(k->source);
@@ -413,6 +435,7 @@ static void say_next(const writing *k)
     mls_buf *next = &k->w->next;
 
     mls_buf_puts(&k->w->known, readers[k->w->job->norm]);
+    say_kernels(k);
     if (k->w->job->norm == MLS_NORM_NONE)
         say_transmla(k, next);
     else

@@ -78,10 +78,6 @@ static void add_command(mls_buf *b, const mls_report *r, const answer *a, size_t
     char text[SETTING_TEXT];
     mls_buf out = {0};
 
-    if (!mls_serve_target(serve)) {
-        mls_buf_puts(b, "your server's option for its cache");
-        return;
-    }
     mls_buf_puts(b, "mlascope export ");
     mls_buf_shell(b, r->model_name);
     mls_buf_puts(b, " -s ");
@@ -94,6 +90,7 @@ static void add_command(mls_buf *b, const mls_report *r, const answer *a, size_t
     mls_buf_printf(&out, "%s-%s-%s", r->folder, mls_serve_word(serve),
                    a->setting[i].method);
     mls_buf_shell(b, out.data ? out.data : "");
+    mls_buf_puts(b, "\n");
     b->failed = b->failed || out.failed;
     mls_buf_free(&out);
 }
@@ -119,13 +116,11 @@ static size_t rows_of(size_t *which, const answer *a)
     return n;
 }
 
-/* The terminal has the commands below its table. */
-static mls_table *make_table(const mls_report *r, const answer *a, bool commands)
+static mls_table *make_table(const answer *a)
 {
     size_t which[MLS_SERVE_CLASSES + SHOWN_OF_MLA];
     const size_t n = rows_of(which, a);
     mls_table *t = mls_table_new(NULL);
-    mls_buf command = {0};
     char text[SETTING_TEXT];
 
     mls_table_column(t, "served_by", "served by", "", 0);
@@ -134,13 +129,9 @@ static mls_table *make_table(const mls_report *r, const answer *a, bool commands
     mls_table_column(t, "kl", "KL", "nat", 3);
     mls_table_column(t, "kl_half", "±", "nat", 3);
     mls_table_column(t, "perplexity", "perplexity", "", 2);
-    if (commands)
-        mls_table_column(t, "next", "next command", "", 0);
     for (size_t i = 0; i < n; i++) {
         const mls_compared *row = &a->m.row[which[i]];
 
-        command.len = 0;
-        add_command(&command, r, a, which[i]);
         mls_table_row(t);
         mls_table_text(t, i > 0 && a->m.row[which[i - 1]].serve == row->serve
                               ? ""
@@ -150,10 +141,7 @@ static mls_table *make_table(const mls_report *r, const answer *a, bool commands
         mls_table_real(t, row->kl.mean);
         mls_table_real(t, row->kl.half);
         mls_table_real(t, exp(row->nll.mean));
-        if (commands)
-            mls_table_text(t, command.data ? command.data : "");
     }
-    mls_buf_free(&command);
     return t;
 }
 
@@ -258,20 +246,30 @@ static void say_fit(mls_buf *b, const mls_report *r, const answer *a)
                     a->m.row[mla].bytes);
 }
 
+/* One line for each row that is exported; a server's cache has its own option. */
+static void say_commands(mls_buf *b, const mls_report *r, const answer *a)
+{
+    size_t which[MLS_SERVE_CLASSES + SHOWN_OF_MLA];
+    const size_t n = rows_of(which, a);
+
+    for (size_t i = 0; i < n; i++)
+        if (mls_serve_target(a->m.row[which[i]].serve))
+            add_command(b, r, a, which[i]);
+}
+
 /* The same words on the page and in the terminal. */
 static mls_status show(const mls_report *r, const answer *a, mls_page *page,
                        mls_buf *summary, mls_err *err)
 {
     const mls_config *c = mls_model_config(r->model);
-    size_t which[MLS_SERVE_CLASSES + SHOWN_OF_MLA];
-    const size_t n = rows_of(which, a);
-    mls_table *t = make_table(r, a, true), *brief = make_table(r, a, false);
+    mls_table *t = make_table(a);
     mls_buf verdict = {0}, fit = {0}, impossible = {0}, commands = {0};
     mls_status st;
 
     say_verdict(&verdict, a, c);
     say_fit(&fit, r, a);
     say_impossible(&impossible, a, c);
+    say_commands(&commands, r, a);
     mls_page_section(page, "answer", "The answer");
     mls_page_text(page,
                   "%zu layers, %s %zu × %zu, %.0f bytes of cache per token. Perplexity "
@@ -288,6 +286,8 @@ static mls_status show(const mls_report *r, const answer *a, mls_page *page,
     if (impossible.len)
         mls_page_text(page, "Not possible here: %s.", impossible.data);
     mls_page_code(page, fit.data ? fit.data : "");
+    mls_page_text(page, "Next, one of:");
+    mls_page_code(page, commands.data ? commands.data : "");
 
     mls_buf_printf(summary,
                    "%s: what converting to MLA would cost\n"
@@ -299,19 +299,12 @@ static mls_status show(const mls_report *r, const answer *a, mls_page *page,
                                 : "GQA",
                    c->G, c->D, a->m.row[0].bytes, exp(a->m.original.mean),
                    100 * MLS_REPORT_KEEP);
-    st = mls_table_print(brief, MLS_FORMAT_TABLE, summary, err);
+    st = mls_table_print(t, MLS_FORMAT_TABLE, summary, err);
     mls_buf_printf(summary, "%s\n", verdict.data ? verdict.data : "");
     if (impossible.len)
         mls_buf_printf(summary, "Not possible here: %s.\n", impossible.data);
-    mls_buf_printf(summary, "%sNext:\n", fit.data ? fit.data : "");
-    for (size_t i = 0; i < n; i++) {
-        if (!mls_serve_target(a->m.row[which[i]].serve))
-            continue;
-        commands.len = 0;
-        add_command(&commands, r, a, which[i]);
-        mls_buf_printf(summary, "  %s\n", commands.data ? commands.data : "");
-    }
-    mls_buf_puts(summary, "\n");
+    mls_buf_printf(summary, "%sNext:\n%s\n", fit.data ? fit.data : "",
+                   commands.data ? commands.data : "");
     if (!st && (verdict.failed || fit.failed || impossible.failed || commands.failed))
         st = mls_fail(err, MLS_E_NOMEM, "no memory for a report");
     mls_buf_free(&verdict);
@@ -319,7 +312,6 @@ static mls_status show(const mls_report *r, const answer *a, mls_page *page,
     mls_buf_free(&impossible);
     mls_buf_free(&commands);
     mls_table_free(t);
-    mls_table_free(brief);
     return st;
 }
 

@@ -27,3 +27,14 @@ mls_status mls_tool_data(char **path, const char *name, mls_err *err)
                     "%s: not found; set MLASCOPE_DATA to the folder that holds it",
                     name);
 }
+
+mls_status mls_tool_kernels(mls_kernels *out, mls_err *err)
+{
+    char *path = NULL;
+    mls_status st = mls_tool_data(&path, "datasets/serving/kernels.csv", err);
+
+    if (!st)
+        st = mls_kernels_read(out, path, err);
+    free(path);
+    return st;
+}

@@ -2,6 +2,7 @@
 #ifndef MLS_TOOL_DATA_H
 #define MLS_TOOL_DATA_H
 
+#include "analysis/serving/table.h"
 #include "common/base/status.h"
 
 /**
@@ -13,5 +14,8 @@
  * @return MLS_OK, MLS_E_INPUT (in none of them) or MLS_E_NOMEM
  */
 mls_status mls_tool_data(char **path, const char *name, mls_err *err);
+
+/** The dated table of kernels. @param[out] out  release with mls_kernels_free() */
+mls_status mls_tool_kernels(mls_kernels *out, mls_err *err);
 
 #endif

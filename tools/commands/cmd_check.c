@@ -17,6 +17,7 @@
 #include "datasets/checkpoint/checkpoint.h"
 #include "datasets/checkpoint/tensors.h"
 #include "tools/base/command.h"
+#include "tools/base/data.h"
 #include "tools/base/options.h"
 
 extern const mls_command cmd_check;
@@ -175,6 +176,20 @@ static void report_cache(report *r, const mls_config *c)
     }
 }
 
+/* Whose kernels read a latent of this size; without the table nothing is said. */
+static void report_kernels(report *r, const mls_config *c)
+{
+    mls_kernels kernels = {0};
+    mls_buf text = {0};
+
+    if (c->mla_kv_lora_rank && !mls_tool_kernels(&kernels, NULL)) {
+        mls_kernels_say(&text, &kernels, c->mla_kv_lora_rank, c->mla_rope_dim);
+        row_text(r, "MLA kernels", "%s", text.data ? text.data : "");
+    }
+    mls_buf_free(&text);
+    mls_kernels_free(&kernels);
+}
+
 static void report_config(report *r, const mls_config *c)
 {
     row_text(r, "family", "%s%s%s%s", c->model_type, c->architecture[0] ? " (" : "",
@@ -182,6 +197,7 @@ static void report_config(report *r, const mls_config *c)
     row_text(r, "shape", "%zu layer%s, hidden %zu, intermediate %zu, vocabulary %zu",
              c->L, mls_plural(c->L), c->E, c->F, c->V);
     report_cache(r, c);
+    report_kernels(r, c);
     report_rope(r, c);
     row_text(r, "embeddings", "%s", c->tied_embeddings ? "tied" : "untied");
     row_text(r, "biases", "%s",

@@ -8,6 +8,7 @@
 #include "common/system/files.h"
 #include "reports/export/export.h"
 #include "tools/base/command.h"
+#include "tools/base/data.h"
 #include "tools/base/inputs.h"
 #include "tools/base/options.h"
 
@@ -123,6 +124,7 @@ static int run(int argc, char **argv)
     mls_capture *capture = NULL;
     mls_pool *pool = NULL;
     mls_scheme scheme = {0};
+    mls_kernels kernels = {0};
     mls_setting setting = {.method = "converted"};
 
     if (!mls_options_parse(&cmd_export, argc, argv, options, &folder, 1, 1, &n,
@@ -166,6 +168,9 @@ static int run(int argc, char **argv)
                                  .capture = capture,
                                  .pool = pool,
                                  .isolated_kl = mls_isolated_kl_of_model};
+    if (mls_tool_kernels(&kernels, &err))
+        goto done;
+
     const mls_export job = {.target = target,
                             .folder = output,
                             .model_name = folder,
@@ -176,6 +181,7 @@ static int run(int argc, char **argv)
                             .first_release = first_release,
                             .norm = norm,
                             .norm_eps = norm_eps,
+                            .kernels = kernels.n ? &kernels : NULL,
                             .progress = mls_tool_progress()};
     if (!mls_export_write(&job, &err))
         mls_progress_note(job.progress,
@@ -183,6 +189,7 @@ static int run(int argc, char **argv)
                           output);
 
 done:
+    mls_kernels_free(&kernels);
     mls_scheme_free(&scheme);
     mls_pool_free(pool);
     mls_capture_close(capture);

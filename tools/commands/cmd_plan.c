@@ -88,12 +88,8 @@ typedef struct {
 /* The table of kernels, with this one in it. */
 static mls_status read_kernels(mls_kernels *out, const char *name, mls_err *err)
 {
-    char *path = NULL;
-    mls_status st = mls_tool_data(&path, "datasets/serving/kernels.csv", err);
+    const mls_status st = mls_tool_kernels(out, err);
 
-    if (!st)
-        st = mls_kernels_read(out, path, err);
-    free(path);
     return st ? st : mls_kernels_find(out, name, err);
 }
 
