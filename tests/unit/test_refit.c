@@ -283,14 +283,19 @@ static void queries_over_the_own_keys_stay_as_they_are(void **state)
     mls_latent_form f = form_of("kq rope=2-norm chunks=32 rank=128");
     const size_t n = f.H * 64 * f.E;
     float *before = malloc(n * sizeof *before);
+    double moved = 0, size = 0;
 
     (void)state;
     assert_non_null(before);
     memcpy(before, f.query.w, n * sizeof *before);
     assert_ok(mls_refit_queries(&f, d.capture, 0, 10, d.pool, &err));
-    for (size_t i = 0; i < n; i++)
-        assert_close((double)f.query.w[i], (double)before[i],
-                     3e-4); /* of f16 windows */
+    for (size_t i = 0; i < n; i++) {
+        const double change = (double)f.query.w[i] - (double)before[i];
+
+        moved += change * change;
+        size += (double)before[i] * (double)before[i];
+    }
+    assert_true(moved < 1e-4 * size); /* windows are halves: scores are right to 1e-3 */
     free(before);
     mls_latent_free(&f);
 }
