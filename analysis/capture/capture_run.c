@@ -338,7 +338,7 @@ static mls_status do_layer(capture_run *r, mls_err *err)
     mls_status st = mls_model_layer(r->model, r->layer, &layer, err);
 
     if (!st)
-        st = mls_moments_x(r->record.stats.x_second, r->states.h,
+        st = mls_moments_x(r->record.stats.x_second, &r->states.room, r->states.h,
                            r->head.start[r->head.N], c->E, layer.attn_norm, c->rms_eps,
                            r->pool, err);
     for (size_t i = 0; i < r->n_jobs; i++) {

@@ -206,8 +206,9 @@ static mls_status add_tile(void *arg, size_t job, size_t worker, mls_err *err)
     return MLS_OK;
 }
 
-mls_status mls_moments_x(double *second, const float *h, size_t n, size_t E,
-                         const float *gain, double eps, mls_pool *pool, mls_err *err)
+mls_status mls_moments_x(double *second, const mls_spill *room, const float *h,
+                         size_t n, size_t E, const float *gain, double eps,
+                         mls_pool *pool, mls_err *err)
 {
     const size_t side = (E + TILE - 1) / TILE;
     mls_status st = MLS_OK;
@@ -227,6 +228,7 @@ mls_status mls_moments_x(double *second, const float *h, size_t n, size_t E,
                           err);
         if (!st)
             st = mls_pool_run(pool, side * (side + 1) / 2, add_tile, &w, err);
+        mls_spill_leave(room, w.h, w.n * E * sizeof *w.h);
     }
     for (size_t i = 0; i < E * E; i++)
         second[i] /= (double)n;

@@ -13,6 +13,7 @@
 #include "analysis/model/stats.h"
 #include "common/base/status.h"
 #include "common/system/pool.h"
+#include "common/system/spill.h"
 
 /** Doubles of scratch that mls_moments_add() needs for sequences up to T tokens. */
 size_t mls_moments_scratch(size_t T, size_t D);
@@ -39,12 +40,13 @@ void mls_moments_finish(mls_layer_stats *s, const mls_layer_stats *sum);
 /**
  * Second moment of x = norm(h) over all n rows of h, exactly what the attention sees.
  *
- * @param h       (n, E) hidden states
+ * @param h       (n, E) hidden states, in room or not
  * @param gain    (E) of the RMS norm
  * @param second  (E, E) out
  */
-mls_status mls_moments_x(double *second, const float *h, size_t n, size_t E,
-                         const float *gain, double eps, mls_pool *pool, mls_err *err);
+mls_status mls_moments_x(double *second, const mls_spill *room, const float *h,
+                         size_t n, size_t E, const float *gain, double eps,
+                         mls_pool *pool, mls_err *err);
 
 /**
  * Mean over all tokens from means per sequence: each (N, n), start (N + 1), mean (n).

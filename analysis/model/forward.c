@@ -26,9 +26,12 @@ static size_t even_rows(size_t T, size_t max)
 }
 
 static mls_status states_new(mls_states *s, size_t N, size_t E, const size_t *start,
-                             mls_err *err)
+                             uint64_t ram, mls_err *err)
 {
-    *s = (mls_states){.N = N, .E = E, .start = start, .per_job = 1};
+    size_t bytes;
+    mls_status st;
+
+    *s = (mls_states){.N = N, .E = E, .start = start, .ram = ram, .per_job = 1};
     for (size_t n = 0; n < N; n++)
         if (start[n + 1] - start[n] > s->T_max)
             s->T_max = start[n + 1] - start[n];
@@ -36,19 +39,24 @@ static mls_status states_new(mls_states *s, size_t N, size_t E, const size_t *st
         return mls_fail(err, MLS_E_INPUT,
                         "a sequence of %zu tokens is longer than BLAS can count",
                         s->T_max);
-    s->h = mls_calloc3(start[N], E, 1, sizeof *s->h);
-    if (!s->h)
+    if (!mls_mul_size(&bytes, start[N], E) ||
+        !mls_mul_size(&bytes, bytes, sizeof *s->h))
         return mls_fail(err, MLS_E_NOMEM,
                         "no memory for the hidden states of %zu tokens x %zu", start[N],
                         E);
+    /* Two states, of the original and of a form, are there at a time. */
+    st = mls_spill_new(&s->room, bytes, ram / 2, err);
+    if (st)
+        return mls_fail_in(err, st, "hidden states of %zu tokens x %zu", start[N], E);
+    s->h = s->room.data;
     return MLS_OK;
 }
 
 mls_status mls_states_embed(mls_states *s, const mls_model *m, const mls_corpus *corpus,
                             mls_err *err)
 {
-    mls_status st =
-        states_new(s, corpus->N, mls_model_config(m)->E, corpus->start, err);
+    mls_status st = states_new(s, corpus->N, mls_model_config(m)->E, corpus->start,
+                               mls_model_ram(m), err);
 
     if (!st)
         st = mls_model_embed(m, corpus->ids, corpus->start[corpus->N], s->h, err);
@@ -59,7 +67,7 @@ mls_status mls_states_embed(mls_states *s, const mls_model *m, const mls_corpus 
 
 mls_status mls_states_copy(mls_states *to, const mls_states *from, mls_err *err)
 {
-    const mls_status st = states_new(to, from->N, from->E, from->start, err);
+    const mls_status st = states_new(to, from->N, from->E, from->start, from->ram, err);
 
     if (st)
         return st;
@@ -70,7 +78,7 @@ mls_status mls_states_copy(mls_states *to, const mls_states *from, mls_err *err)
 
 void mls_states_free(mls_states *s)
 {
-    free(s->h);
+    mls_spill_free(&s->room);
     *s = (mls_states){0};
 }
 
@@ -105,6 +113,7 @@ static mls_status attend_sequences(void *arg, size_t job, size_t worker, mls_err
         if (st)
             return st;
         mls_add(h, out, T * E);
+        mls_spill_leave(&s->room, h, T * E * sizeof *h);
     }
     return MLS_OK;
 }
@@ -145,6 +154,7 @@ static mls_status mlp_piece(void *arg, size_t job, size_t worker, mls_err *err)
     mls_add(h, x, n * E);
     if (!mls_all_finite(h, n * E))
         return refuse_not_finite(p, first, n, err);
+    mls_spill_leave(&p->s->room, h, n * E * sizeof *h);
     return MLS_OK;
 }
 
@@ -254,6 +264,12 @@ static mls_status show_sequence(void *arg, size_t job, size_t worker, mls_err *e
                                 .n = to - first < rows ? to - first : rows};
 
         st = show_block(p, &view, err);
+    }
+    for (size_t i = 0; i < p->v->n; i++) {
+        const mls_states *s = p->v->s[i];
+
+        mls_spill_leave(&s->room, s->h + start[job] * s->E,
+                        (start[job + 1] - start[job]) * s->E * sizeof *s->h);
     }
     return st;
 }

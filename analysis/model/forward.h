@@ -13,15 +13,18 @@
 #include "common/base/status.h"
 #include "common/system/pool.h"
 #include "common/system/progress.h"
+#include "common/system/spill.h"
 #include "datasets/text/corpus.h"
 
 /** Hidden states of all sequences of a corpus. */
 typedef struct mls_states {
     size_t N, E;
     const size_t *start; /* (N + 1), borrowed from the corpus */
-    float *h;            /* (start[N], E) */
-    size_t T_max;        /* longest sequence */
-    size_t per_job;      /* consecutive sequences done by one job, in order; 1 at first,
+    float *h;            /* (start[N], E), in room */
+    mls_spill room;
+    uint64_t ram;   /* mls_model_ram() */
+    size_t T_max;   /* longest sequence */
+    size_t per_job; /* consecutive sequences done by one job, in order; 1 at first,
                             the caller may raise it (sums in a fixed order) */
 } mls_states;
 

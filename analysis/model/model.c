@@ -35,6 +35,7 @@ struct mls_model {
     const mls_config *config; /* borrowed from the checkpoint, or body_config */
     mls_config body_config;
     mls_compute compute;
+    uint64_t ram;
 };
 
 static float **slot(mls_layer *layer, size_t role)
@@ -87,6 +88,16 @@ mls_status mls_model_set_compute(mls_model *m, mls_compute compute, mls_err *err
         return mls_fail(err, MLS_E_ARG, "no products in bfloat16: %s", how);
     m->compute = compute;
     return MLS_OK;
+}
+
+void mls_model_set_ram(mls_model *m, uint64_t bytes)
+{
+    m->ram = bytes;
+}
+
+uint64_t mls_model_ram(const mls_model *m)
+{
+    return m->ram;
 }
 
 mls_compute mls_model_compute(const mls_model *m)

@@ -46,6 +46,13 @@ mls_compute mls_model_compute(const mls_model *m);
 /** The same in words, for the record: library and instructions. */
 const char *mls_model_arithmetic(const mls_model *m);
 
+/**
+ * Bytes that the hidden states of one pass over this model may take in memory; more
+ * go to disk (common/system/spill.h). 0, at first: any number.
+ */
+void mls_model_set_ram(mls_model *m, uint64_t bytes);
+uint64_t mls_model_ram(const mls_model *m);
+
 /** Its config and the files behind it; borrowed until mls_model_close(). */
 const mls_config *mls_model_config(const mls_model *m);
 const mls_checkpoint *mls_model_checkpoint(const mls_model *m);

@@ -54,7 +54,9 @@ mls_status mls_evaluate(mls_evaluation *out, const mls_method_input *in,
         (mls_evaluation){.n = n, .variant = mls_calloc3(n, 1, 1, sizeof *out->variant)};
     if (!out->variant)
         return mls_fail(err, MLS_E_NOMEM, "no memory to evaluate %zu settings", n);
+    const uint64_t ram = mls_model_ram(in->model);
     const uint64_t limit = options->states_bytes ? options->states_bytes
+                           : ram                 ? ram
                                                  : (uint64_t)DEFAULT_STATES_GIB << 30;
     const uint64_t each =
         (uint64_t)corpus->start[corpus->N] * config->E * sizeof(float);

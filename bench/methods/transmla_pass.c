@@ -54,8 +54,8 @@ static mls_status measure(mls_layer_stats *s, const mls_states *h, const mls_con
             s->x_mean[i % E] += (double)x[i] / (double)n;
     }
     free(x);
-    return mls_moments_x(s->x_second, h->h, n, E, layer->attn_norm, c->rms_eps, pool,
-                         err);
+    return mls_moments_x(s->x_second, &h->room, h->h, n, E, layer->attn_norm,
+                         c->rms_eps, pool, err);
 }
 
 /* One layer as it is, or with its rotations reduced. */

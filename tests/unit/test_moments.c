@@ -188,7 +188,8 @@ the_moment_of_x_is_right_and_the_same_for_any_number_of_threads(void **state)
         mls_pool *pool;
 
         assert_ok(mls_pool_new(&pool, threads, &err));
-        assert_ok(mls_moments_x(second, h, N, E, gain, 1e-5, pool, &err));
+        assert_ok(
+            mls_moments_x(second, &(mls_spill){0}, h, N, E, gain, 1e-5, pool, &err));
         if (threads == 1)
             memcpy(first, second, E * E * sizeof *first);
         assert_memory_equal(second, first, E * E * sizeof *first);

@@ -39,10 +39,11 @@ mls_status mls_tool_plan(mls_scheme *out, const char *path, const mls_model *mod
     return st;
 }
 
-void mls_tool_compute(mls_model *model, mls_compute compute)
+void mls_tool_compute(mls_model *model, mls_compute compute, double ram)
 {
     mls_err err = {0};
 
+    mls_model_set_ram(model, (uint64_t)(ram * 1024 * 1024 * 1024));
     if (mls_model_set_compute(model, compute, &err))
         mls_progress_note(mls_tool_progress(), "--compute %s: %s; f32 is used",
                           mls_compute_name(compute), err.text);

@@ -49,9 +49,9 @@ void mls_tool_close(mls_tool_subject *s);
 
 /**
  * What --compute asked for, or float with a remark where this machine has no such
- * products.
+ * products; and what --ram allows, in GiB (0: anything).
  */
-void mls_tool_compute(mls_model *model, mls_compute compute);
+void mls_tool_compute(mls_model *model, mls_compute compute, double ram);
 /** What is recorded of it in a table: nothing for float. */
 void mls_tool_record_compute(mls_table *t, const mls_model *model);
 

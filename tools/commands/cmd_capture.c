@@ -41,6 +41,8 @@ static const char usage[] =
     "      --compute HOW      f32, or bf16: products with weights in bfloat16, where "
     "the\n"
     "                         CPU has them (see docs/methods/bf16.md) [f32]\n"
+    "      --ram GIB          memory for hidden states; more lie on disk, in TMPDIR "
+    "[any]\n"
     "  -t, --threads N        [all CPUs]\n"
     "      --format FORMAT    of the summary: table, md, csv, json, jsonl, html "
     "[table]\n"
@@ -57,6 +59,7 @@ typedef struct {
     double save_every;
     mls_format format;
     mls_compute compute;
+    double ram;
 } arguments;
 
 /*
@@ -172,6 +175,7 @@ static int run(int argc, char **argv)
         {"--windows-mb", 0, MLS_OPT_SIZE, &a.windows_mb, 1, 1 << 24},
         {"--save-every", 0, MLS_OPT_REAL, &a.save_every, 0, 1e6},
         MLS_COMPUTE_OPTION(&a.compute),
+        {"--ram", 0, MLS_OPT_REAL, &a.ram, 1e-6, 1e6},
         MLS_THREADS_OPTION(&a.threads),
         {"--format", 0, MLS_OPT_FORMAT, &a.format, 0, 0},
         {0}};
@@ -199,7 +203,7 @@ static int run(int argc, char **argv)
         read_text(&corpus, &a, tok, mls_model_config(model), &err) ||
         mls_pool_new(&pool, a.threads, &err))
         goto done;
-    mls_tool_compute(model, a.compute);
+    mls_tool_compute(model, a.compute, a.ram);
     settled_command(&command, &names, &a);
     if (command.failed || names.failed) {
         mls_fail(&err, MLS_E_NOMEM, "no memory for the record of the command");

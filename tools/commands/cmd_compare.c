@@ -74,6 +74,8 @@ static const char usage[] =
     "      --compute HOW     f32, or bf16: products with weights in bfloat16, where "
     "the\n"
     "                        CPU has them (see docs/methods/bf16.md) [f32]\n"
+    "      --ram GIB         memory for hidden states; more lie on disk, in TMPDIR "
+    "[any]\n"
     "  -t, --threads N       [all CPUs]\n"
     "      --format FORMAT   table, md, csv, json, jsonl [as OUTPUT ends, or table]\n"
     "  -o, --output FILE     file; the table is then shown as well [-]\n"
@@ -88,6 +90,7 @@ typedef struct {
     size_t heal, heal_steps;
     bool second_half, absorbed, descending;
     mls_compute compute;
+    double ram;
 } arguments;
 
 /* --- Settings --- */
@@ -641,6 +644,7 @@ static int run(int argc, char **argv)
         {"--descending", 0, MLS_OPT_FLAG, &a.descending, 0, 0},
         {"--rows", 0, MLS_OPT_TEXT, &a.rows, 0, 0},
         MLS_COMPUTE_OPTION(&a.compute),
+        {"--ram", 0, MLS_OPT_REAL, &a.ram, 1e-6, 1e6},
         MLS_THREADS_OPTION(&a.threads),
         {"--format", 0, MLS_OPT_TEXT, &a.format, 0, 0},
         {"--output", 'o', MLS_OPT_TEXT, &a.output, 0, 0},
@@ -691,7 +695,7 @@ static int run(int argc, char **argv)
         (to_file && mls_file_writable(a.output, &err)) ||
         mls_tool_model(&s.model, folder, &err))
         goto done;
-    mls_tool_compute(s.model, a.compute);
+    mls_tool_compute(s.model, a.compute, a.ram);
     mls_tool_record_compute(t, s.model);
     if (read_settings(&list, &a, mls_model_config(s.model), t, &err) ||
         mls_tool_read(

@@ -46,6 +46,8 @@ static const char usage[] =
     "      --compute HOW     f32, or bf16: products with weights in bfloat16, where "
     "the\n"
     "                        CPU has them (see docs/methods/bf16.md) [f32]\n"
+    "      --ram GIB         memory for hidden states; more lie on disk, in TMPDIR "
+    "[any]\n"
     "  -t, --threads N       [all CPUs]\n"
     "      --format FORMAT   table, md, csv, json, jsonl, html [table]\n"
     "  -o, --output FILE     [-, standard output]\n"
@@ -60,6 +62,7 @@ typedef struct {
     bool second_half, per_layer, absorbed, percentiles;
     mls_format format;
     mls_compute compute;
+    double ram;
 } arguments;
 
 /* All settings as schemes, and the variants to run; owned together. */
@@ -265,6 +268,7 @@ static int run(int argc, char **argv)
         {"--absorbed", 0, MLS_OPT_FLAG, &a.absorbed, 0, 0},
         {"--percentiles", 0, MLS_OPT_FLAG, &a.percentiles, 0, 0},
         MLS_COMPUTE_OPTION(&a.compute),
+        {"--ram", 0, MLS_OPT_REAL, &a.ram, 1e-6, 1e6},
         MLS_THREADS_OPTION(&a.threads),
         {"--format", 0, MLS_OPT_FORMAT, &a.format, 0, 0},
         {"--output", 'o', MLS_OPT_TEXT, &a.output, 0, 0},
@@ -293,7 +297,7 @@ static int run(int argc, char **argv)
         goto done;
     if (mls_tool_model(&s.model, folder, &err))
         goto done;
-    mls_tool_compute(s.model, a.compute);
+    mls_tool_compute(s.model, a.compute, a.ram);
     if (mls_tool_read(
             &s,
             &(mls_tool_windows){&a.texts, a.length, a.sequences, a.capture, a.threads},

@@ -65,6 +65,8 @@ static const char usage[] =
     "      --compute HOW     f32, or bf16: products with weights in bfloat16, where "
     "the\n"
     "                        CPU has them (see docs/methods/bf16.md) [f32]\n"
+    "      --ram GIB         memory for hidden states; more lie on disk, in TMPDIR "
+    "[any]\n"
     "  -t, --threads N       [all CPUs]\n"
     "      --format FORMAT   of what is shown: table, md, csv, json, jsonl, html\n"
     "                        [table]\n"
@@ -83,6 +85,7 @@ typedef struct {
     bool projects, per_head;
     mls_format format;
     mls_compute compute;
+    double ram;
 } arguments;
 
 /* The table of kernels, with this one in it. */
@@ -269,6 +272,7 @@ static int run(int argc, char **argv)
         {"--batch", 0, MLS_OPT_SIZE, &a.batch, 1, 1 << 20},
         {"--weights", 0, MLS_OPT_REAL, &a.weights, 0, 1e9},
         MLS_COMPUTE_OPTION(&a.compute),
+        {"--ram", 0, MLS_OPT_REAL, &a.ram, 1e-6, 1e6},
         MLS_THREADS_OPTION(&a.threads),
         {"--format", 0, MLS_OPT_FORMAT, &a.format, 0, 0},
         {"--output", 'o', MLS_OPT_TEXT, &a.output, 0, 0},
@@ -306,7 +310,7 @@ static int run(int argc, char **argv)
          read_methods(&methods, &n_methods, &a.methods, &err)) ||
         mls_file_writable(a.output, &err) || mls_tool_model(&s.model, folder, &err))
         goto done;
-    mls_tool_compute(s.model, a.compute);
+    mls_tool_compute(s.model, a.compute, a.ram);
     if (mls_size_own(&own, mls_model_config(s.model), a.context, &err) ||
         find_room(&room, &a, mls_model_config(s.model), &err) ||
         (!methods &&

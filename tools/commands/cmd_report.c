@@ -53,6 +53,8 @@ static const char usage[] =
     "      --compute HOW      f32, or bf16: products with weights in bfloat16, where "
     "the\n"
     "                         CPU has them (see docs/methods/bf16.md) [f32]\n"
+    "      --ram GIB          memory for hidden states; more lie on disk, in TMPDIR "
+    "[any]\n"
     "  -t, --threads N        [all CPUs]\n"
     "\n"
     "Example: mlascope report datasets/demo -o out/demo\n";
@@ -63,6 +65,7 @@ typedef struct {
     size_t sequences, length, eval_sequences, context, batch, threads;
     bool no_quality, no_plots, replace;
     mls_compute compute;
+    double ram;
 } arguments;
 
 /* The last n sequences of a corpus become one of their own; the first keep the rest. */
@@ -237,6 +240,7 @@ static int run(int argc, char **argv)
         {"--length", 'T', MLS_OPT_SIZE, &a.length, 2, 1 << 20},
         {"--eval-sequences", 0, MLS_OPT_SIZE, &a.eval_sequences, 1, 1 << 24},
         MLS_COMPUTE_OPTION(&a.compute),
+        {"--ram", 0, MLS_OPT_REAL, &a.ram, 1e-6, 1e6},
         MLS_THREADS_OPTION(&a.threads),
         {0}};
     const char *folder;
@@ -267,7 +271,7 @@ static int run(int argc, char **argv)
         goto done;
     if (mls_tool_model(&model, folder, &err))
         goto done;
-    mls_tool_compute(model, a.compute);
+    mls_tool_compute(model, a.compute, a.ram);
     if (a.texts.n == 0) {
         status = mls_usage_error(
             &cmd_report, "%s ships no text of its own: give --text FILE", folder);
