@@ -14,6 +14,7 @@
 
 #include "analysis/model/rope.h"
 #include "common/base/checked.h"
+#include "datasets/checkpoint/tensors.h"
 
 static mls_status no_memory(size_t l, mls_err *err)
 {
@@ -125,10 +126,18 @@ static mls_status check_head(const mls_latent_form *f, size_t g, mls_err *err)
     return MLS_OK;
 }
 
+static mls_status no_form(const mls_config *c, size_t l, mls_err *err)
+{
+    return mls_fail(err, MLS_E_INPUT, "layer %zu has %s, which has no latent form", l,
+                    mls_latent_other(c, l));
+}
+
 mls_status mls_latent_check(const mls_latent_form *f, mls_err *err)
 {
     mls_status st = MLS_OK;
 
+    if (f->own)
+        return no_form(f->own, f->layer, err);
     if (!f->G || !f->H || f->H % f->G || !f->E || !f->head || !f->numbers ||
         (f->n_latents && !f->latent) || (f->n_rope_keys && !f->rope_key))
         return mls_fail(err, MLS_E_INPUT,
@@ -311,6 +320,64 @@ mls_status mls_latent_allocate(mls_latent_form *f, mls_err *err)
 
 /* --- Making one --- */
 
+static bool depends_on_length(const mls_rope_config *rope)
+{
+    return rope->type == MLS_ROPE_LONGROPE || rope->type == MLS_ROPE_DYNAMIC;
+}
+
+/* Whether all layers have heads of one number and width. */
+static bool are_alike(const mls_config *c)
+{
+    const mls_layer_shape *first = &c->layer[0];
+
+    for (size_t l = 1; l < c->L; l++) {
+        const mls_layer_shape *s = &c->layer[l];
+
+        if (s->H != first->H || s->G != first->G || s->K != first->K ||
+            s->V != first->V)
+            return false;
+    }
+    return true;
+}
+
+const char *mls_latent_other(const mls_config *c, size_t l)
+{
+    const mls_net *n = &c->net;
+    const mls_layer_shape *s = &c->layer[l];
+
+    if (s->kind == MLS_LAYER_MLA)
+        return "kv_lora_rank: the model caches a latent already";
+    if (s->kind != MLS_LAYER_ATTENTION)
+        return "a layer without keys and values";
+    if (!are_alike(c) || s->K != s->V)
+        return "heads whose number or width is not that of all keys and values";
+    if (n->qk == MLS_QK_WIDTH)
+        return "QK-norm over all heads together";
+    if (n->qk == MLS_QK_HEAD_TURNED)
+        return "QK-norm after RoPE";
+    if (c->qk_norm && s->no_rope)
+        return "QK-norm without RoPE";
+    if (n->qk == MLS_QK_LAYER || n->qk == MLS_QK_LAYER_EACH)
+        return "QK-norm by LayerNorm";
+    if (n->score_cap > 0)
+        return "attn_logit_softcapping: scores are soft-capped";
+    if (n->sinks)
+        return "attention sinks";
+    if (n->alibi)
+        return "ALiBi: scores fall with the distance";
+    if (n->out_gate)
+        return "a gate on what the heads read";
+    if (n->clip > 0)
+        return "clip_qkv: queries, keys and values are clipped";
+    if (n->query_beta > 0)
+        return "llama_4_scaling_beta: queries grow with their place";
+    if (s->chunk)
+        return "attention_chunk_size: chunked attention";
+    if (!s->no_rope && depends_on_length(mls_config_layer_rope(c, l)))
+        return "rope_type longrope or dynamic: RoPE depends on the length of the text";
+    return NULL;
+}
+
 mls_status mls_latent_begin(mls_latent_form *f, const mls_config *c, size_t l,
                             size_t n_latents, size_t n_rope_keys, mls_err *err)
 {
@@ -370,15 +437,13 @@ mls_status mls_latent_start(mls_latent_form *f, const mls_config *c,
     const mls_affine output = mls_affine_of(layer->wo, layer->bo, c->E, c->H * c->D);
     mls_status st;
 
-    if (layer->k_norm && c->layer[layer->index].no_rope)
-        return mls_fail(err, MLS_E_INPUT,
-                        "layer %zu has QK-norm without RoPE, which has no latent form",
-                        layer->index);
+    if (mls_latent_other(c, layer->index))
+        return no_form(c, layer->index, err);
     st = mls_latent_allocate(f, err);
     if (st)
         return st;
     mls_affine_put(&f->output, 0, &output, NULL, c->E);
-    mls_rope_frequencies(f->inv_freq, &c->rope, c->D);
+    mls_rope_frequencies(f->inv_freq, mls_config_layer_rope(c, layer->index), c->D);
     put_norm(&f->q_norm, layer->q_norm);
     put_norm(&f->k_norm, layer->k_norm);
     return MLS_OK;
@@ -386,7 +451,7 @@ mls_status mls_latent_start(mls_latent_form *f, const mls_config *c,
 
 mls_status mls_latent_end(mls_latent_form *f, mls_status st, mls_err *err)
 {
-    if (!st)
+    if (!st && !f->own)
         st = mls_latent_check(f, err);
     if (st)
         mls_latent_free(f);
@@ -394,6 +459,22 @@ mls_status mls_latent_end(mls_latent_form *f, mls_status st, mls_err *err)
 }
 
 /* --- The model's own layer --- */
+
+/* Only what the layer caches. */
+static void own_shape(mls_latent_form *f, const mls_config *c, size_t l)
+{
+    const mls_layer_shape *s = &c->layer[l];
+
+    *f = (mls_latent_form){.layer = l,
+                           .E = c->E,
+                           .H = s->H,
+                           .G = s->G,
+                           .D = s->K,
+                           .own = c,
+                           .sliding_window = s->window ? s->window : s->chunk,
+                           .share_layer = MLS_NONE,
+                           .token_budget = 1.0};
+}
 
 /*
  * Full rotated keys of every head: a rope key of all D dims where the projection is
@@ -407,6 +488,10 @@ mls_status mls_latent_identity_shape(mls_latent_form *f, const mls_config *c, si
     const mls_affine own = mls_affine_shape(D, c->E, c->qkv_bias);
     mls_status st;
 
+    if (mls_latent_other(c, l)) {
+        own_shape(f, c, l);
+        return MLS_OK;
+    }
     st = mls_latent_begin(f, c, l, as_latents ? 2 * G : G, as_latents ? 0 : G, err);
     if (st)
         return st;
@@ -445,9 +530,9 @@ mls_status mls_latent_identity_fill(mls_latent_form *f, const mls_config *c,
     const size_t G = c->G, D = c->D;
     const mls_affine queries = mls_latent_queries(c, w), keys = mls_latent_keys(c, w);
     const mls_affine values = mls_latent_values(c, w);
-    const mls_status st = mls_latent_start(f, c, w, err);
+    const mls_status st = f->own ? MLS_OK : mls_latent_start(f, c, w, err);
 
-    if (st)
+    if (st || f->own)
         return st;
     mls_affine_put(&f->query, 0, &queries, NULL, c->H * D);
     if (f->key.cols)
@@ -459,7 +544,8 @@ mls_status mls_latent_identity_fill(mls_latent_form *f, const mls_config *c,
         mls_affine_put(&f->latent[g].down, 0, &value, NULL, D);
         if (f->n_rope_keys) {
             mls_affine_put(&f->rope_key[g].map, 0, &key, NULL, D);
-            mls_rope_frequencies(f->rope_key[g].inv_freq, &c->rope, D);
+            mls_rope_frequencies(f->rope_key[g].inv_freq,
+                                 mls_config_layer_rope(c, w->index), D);
         } else if (f->latent[G + g].down.cols) {
             mls_affine_put(&f->latent[G + g].down, 0, &key, NULL, D);
         }
@@ -512,6 +598,12 @@ mls_status mls_latent_layout(const mls_latent_form *f, mls_cache_layer *out,
 {
     mls_status st = MLS_OK;
 
+    if (f->own) {
+        *out = mls_size_layer(f->own, f->layer);
+        out->token_budget = f->token_budget;
+        out->shares_other |= f->share_layer >= 0;
+        return MLS_OK;
+    }
     *out = (mls_cache_layer){.window = f->sliding_window,
                              .shares_other = f->share_layer >= 0,
                              .token_budget = f->token_budget,
@@ -535,7 +627,7 @@ mls_status mls_latent_layout(const mls_latent_form *f, mls_cache_layer *out,
 
 size_t mls_latent_elements(const mls_latent_form *f)
 {
-    size_t n = 0;
+    size_t n = f->own ? (size_t)mls_layer_numbers(&f->own->layer[f->layer]) : 0;
 
     for (size_t i = 0; i < f->n_latents; i++)
         n += f->latent[i].r;
@@ -544,8 +636,25 @@ size_t mls_latent_elements(const mls_latent_form *f)
     return n;
 }
 
+/* Of the layer's own attention: what a conversion would replace. */
+static size_t own_parameters(const mls_latent_form *f)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < mls_tensor_layer_needs(f->own, f->layer); i++) {
+        const mls_tensor_need t = mls_tensor_layer_need_at(f->own, f->layer, i);
+
+        if (mls_tensor_is_projection(t.role))
+            n += t.rows * (t.cols ? t.cols : 1);
+    }
+    return n;
+}
+
 size_t mls_latent_parameters(const mls_latent_form *f)
 {
+    if (f->own)
+        return own_parameters(f);
+
     const size_t q_in = f->q_rank ? f->q_rank : f->E;
     size_t n = query_rows(f) * q_in + f->q_rank * f->E + f->E * output_columns(f);
 

@@ -101,10 +101,13 @@ typedef struct mls_latent_form {
     mls_norm q_norm, k_norm;   /* (D) QK-norm of full queries and keys, before their
                                   rotation */
     double norm_eps;           /* of every RMSNorm above */
-    size_t sliding_window;     /* tokens a query sees, 0: all */
-    int share_layer;           /* layer whose cache is used instead, or MLS_NONE */
-    double token_budget; /* kept share of tokens, 1: all; first tokens and newest */
-    void *numbers;       /* one block for all arrays of numbers; NULL: only a shape */
+    /* Not NULL, borrowed: the layer's own attention, which no form says. Only the
+       sizes are set, mls_plain_attention runs it. */
+    const mls_config *own;
+    size_t sliding_window; /* tokens a query sees, 0: all */
+    int share_layer;       /* layer whose cache is used instead, or MLS_NONE */
+    double token_budget;   /* kept share of tokens, 1: all; first tokens and newest */
+    void *numbers;         /* one block for all arrays of numbers; NULL: only a shape */
 } mls_latent_form;
 
 /** First tokens that a token budget never drops (attention sinks). */
@@ -114,6 +117,12 @@ void mls_latent_free(mls_latent_form *f); /* {0} is accepted */
 
 /** Every size, index and pointer consistent; MLS_E_INPUT with a sentence otherwise. */
 mls_status mls_latent_check(const mls_latent_form *f, mls_err *err);
+
+/**
+ * What of the attention of layer l no latent form can say, in words that name it; NULL:
+ * nothing, every method may convert the layer.
+ */
+const char *mls_latent_other(const mls_config *config, size_t l);
 
 /**
  * The shape of layer l with nothing cached yet: sizes, scale 1/sqrt(D), window, biases
@@ -132,7 +141,7 @@ mls_status mls_latent_allocate(mls_latent_form *f, mls_err *err);
 /**
  * The same, and the layer's output projection, frequencies and QK-norm are in their
  * places.
- * @return MLS_OK, MLS_E_INPUT (QK-norm on a layer without RoPE) or MLS_E_NOMEM
+ * @return MLS_OK, MLS_E_INPUT (what mls_latent_other() says) or MLS_E_NOMEM
  */
 mls_status mls_latent_start(mls_latent_form *f, const mls_config *config,
                             const mls_layer *layer, mls_err *err);
@@ -164,7 +173,10 @@ typedef struct mls_latent_array {
 mls_status mls_latent_arrays(mls_latent_form *f, mls_latent_array **out, size_t *n,
                              mls_err *err);
 
-/** The shape of the model's own layer: full keys and values, nothing lost. */
+/**
+ * The shape of the model's own layer: full keys and values, nothing lost. Where no form
+ * can say it, `own` is set.
+ */
 mls_status mls_latent_identity_shape(mls_latent_form *f, const mls_config *config,
                                      size_t l, mls_err *err);
 /** Fill that shape. */

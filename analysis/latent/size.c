@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "datasets/checkpoint/tensors.h"
+
 static bool same_quant(const mls_quant *a, const mls_quant *b)
 {
     return a->format == b->format && a->bits == b->bits && a->group == b->group &&
@@ -62,6 +64,11 @@ static mls_cache_layer own_cache(const mls_layer_shape *shape)
     layer.part[1] =
         (mls_cache_part){.kind = MLS_PART_VALUE, .n = shape->V, .count = shape->G};
     return layer;
+}
+
+mls_cache_layer mls_size_layer(const mls_config *config, size_t l)
+{
+    return own_cache(&config->layer[l]);
 }
 
 void mls_size_baseline(mls_cache_layout *layout, const mls_config *config)
@@ -374,18 +381,18 @@ size_t mls_size_max_batch(const mls_cache_layout *layout,
 
 bool mls_size_parameters(const mls_config *config, double *parameters, double *read)
 {
-    const double L = (double)config->L, E = (double)config->E, D = (double)config->D;
-    const double H = (double)config->H, G = (double)config->G, F = (double)config->F;
-    const double V = (double)config->V;
-    double layer = 2 * E * H * D + 2 * E * G * D + 3 * E * F + 2 * E;
+    const double embedding = (double)config->V * (double)config->E;
+    double n = 0;
 
-    if (config->unsupported[0])
+    /* Of experts only those are read that a token chooses. */
+    if (config->unsupported[0] || config->net.experts.n)
         return false;
-    layer += config->qkv_bias ? (H + 2 * G) * D : 0;
-    layer += config->o_bias ? E : 0;
-    layer += config->mlp_bias ? 2 * F + E : 0;
-    layer += config->qk_norm ? 2 * D : 0;
-    *read = L * layer + E + V * E;
-    *parameters = *read + (config->tied_embeddings ? 0 : V * E);
+    for (size_t i = 0; i < mls_tensor_needs(config); i++) {
+        const mls_tensor_need t = mls_tensor_need_at(config, i);
+
+        n += (double)t.rows * (double)(t.cols ? t.cols : 1);
+    }
+    *parameters = n;
+    *read = n - (config->tied_embeddings ? 0 : embedding);
     return true;
 }

@@ -58,6 +58,9 @@ mls_status mls_cache_add(mls_cache_layer *layer, mls_part_kind kind, size_t n,
 /** Numbers that the layer caches per token; 0 when it uses another layer's cache. */
 size_t mls_cache_elements(const mls_cache_layer *layer);
 
+/** Layer l of the unconverted model. */
+mls_cache_layer mls_size_layer(const mls_config *config, size_t l);
+
 /** The unconverted model: keys and values of G heads, or the native MLA cache. */
 void mls_size_baseline(mls_cache_layout *layout, const mls_config *config);
 

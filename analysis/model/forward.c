@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "analysis/model/block.h"
 #include "analysis/numeric/kernels.h"
 #include "common/base/checked.h"
 #include "common/numbers/finite.h"
@@ -58,8 +59,10 @@ mls_status mls_states_embed(mls_states *s, const mls_model *m, const mls_corpus 
     mls_status st = states_new(s, corpus->N, mls_model_config(m)->E, corpus->start,
                                mls_model_ram(m), err);
 
-    if (!st)
-        st = mls_model_embed(m, corpus->ids, corpus->start[corpus->N], s->h, err);
+    for (size_t n = 0; !st && n < corpus->N; n++)
+        st = mls_model_embed(m, corpus->ids + corpus->start[n],
+                             corpus->start[n + 1] - corpus->start[n],
+                             s->h + corpus->start[n] * s->E, err);
     if (st)
         mls_states_free(s);
     return st;
@@ -95,24 +98,51 @@ typedef struct {
     size_t n_pieces;
 } layer_pass;
 
+/* The MLP of rows (n, E), in pieces; beside: (n, E) of the normed input. */
+static void mlp_beside(const layer_pass *p, float *out, const float *beside, size_t n,
+                       float *scratch)
+{
+    const size_t E = p->s->E;
+
+    for (size_t first = 0; first < n; first += MLP_ROWS)
+        mls_block_mlp(p->config, p->layer, out + first * E, beside + first * E,
+                      n - first < MLP_ROWS ? n - first : MLP_ROWS, scratch);
+}
+
+static mls_status refuse_not_finite(const layer_pass *p, size_t first, size_t n,
+                                    mls_err *err);
+
 static mls_status attend_sequences(void *arg, size_t job, size_t worker, mls_err *err)
 {
     const layer_pass *p = arg;
     const mls_states *s = p->s;
+    const mls_layer *w = p->layer;
+    const mls_net *net = &p->config->net;
     const size_t E = s->E;
     float *x = p->scratch + worker * p->scratch_size; /* (T, E) */
     float *out = x + s->T_max * E;                    /* (T, E) */
+    float *made = out + s->T_max * E;                 /* (T, E), parallel blocks only */
     const size_t first = job * s->per_job;
 
     for (size_t n = first; n < s->N && n < first + s->per_job; n++) {
         const size_t T = s->start[n + 1] - s->start[n];
         float *h = s->h + s->start[n] * E; /* (T, E) */
 
-        mls_rmsnorm(x, h, p->layer->attn_norm, p->config->rms_eps, T, E);
+        mls_block_norm(p->config, x, h, w->attn_norm, w->attn_norm_bias, T);
         const mls_status st = p->attention(p->arg, n, worker, x, T, out, err);
         if (st)
             return st;
+        if (net->place != MLS_NORM_BEFORE)
+            mls_block_norm(p->config, out, out, w->attn_post_norm, NULL, T);
+        if (net->parallel) {
+            if (!net->one_norm)
+                mls_block_norm(p->config, x, h, w->mlp_norm, w->mlp_norm_bias, T);
+            mlp_beside(p, made, x, T, made + s->T_max * E);
+            mls_add(h, made, T * E);
+        }
         mls_add(h, out, T * E);
+        if (net->parallel && !mls_all_finite(h, T * E))
+            return refuse_not_finite(p, s->start[n], T, err);
         mls_spill_leave(&s->room, h, T * E * sizeof *h);
     }
     return MLS_OK;
@@ -139,18 +169,15 @@ static mls_status mlp_piece(void *arg, size_t job, size_t worker, mls_err *err)
 {
     const layer_pass *p = arg;
     const mls_layer *w = p->layer;
-    const size_t E = p->config->E, F = p->config->F;
+    const size_t E = p->config->E;
     const size_t first = p->piece[job], n = p->piece[job + 1] - first;
     float *h = p->s->h + first * E;                   /* (n, E) */
     float *x = p->scratch + worker * p->scratch_size; /* (n, E) */
-    float *gate = x + MLP_ROWS * E;                   /* (n, F) */
-    float *up = gate + MLP_ROWS * F;                  /* (n, F) */
 
-    mls_rmsnorm(x, h, w->mlp_norm, p->config->rms_eps, n, E);
-    mls_packed_linear(w->packed, gate, F, x, w->w_gate, w->b_gate, n, F, E);
-    mls_packed_linear(w->packed, up, F, x, w->w_up, w->b_up, n, F, E);
-    mls_silu_mul(gate, up, n * F);
-    mls_packed_linear(w->packed, x, E, gate, w->w_down, w->b_down, n, E, F);
+    mls_block_norm(p->config, x, h, w->mlp_norm, w->mlp_norm_bias, n);
+    mls_block_mlp(p->config, w, x, x, n, x + n * E);
+    if (p->config->net.place != MLS_NORM_BEFORE)
+        mls_block_norm(p->config, x, x, w->mlp_post_norm, NULL, n);
     mls_add(h, x, n * E);
     if (!mls_all_finite(h, n * E))
         return refuse_not_finite(p, first, n, err);
@@ -186,14 +213,17 @@ mls_status mls_layer_forward(const mls_config *config, const mls_layer *layer,
     const size_t per_job = s->per_job ? s->per_job : 1;
     layer_pass p = {
         .config = config, .layer = layer, .s = s, .attention = attention, .arg = arg};
-    size_t for_attention, for_mlp = config->E + 2 * config->F;
+    const bool parallel = config->net.parallel;
+    const size_t for_mlp = MLP_ROWS * config->E + mls_block_scratch(config, MLP_ROWS);
+    size_t for_attention;
     mls_status st;
 
-    if (!mls_mul_size(&for_attention, s->T_max, 2 * config->E) ||
-        !mls_mul_size(&for_mlp, for_mlp, MLP_ROWS))
+    if (!mls_mul_size(&for_attention, s->T_max, (parallel ? 3 : 2) * config->E))
         return mls_fail(err, MLS_E_NOMEM, "a sequence of %zu tokens is too long",
                         s->T_max);
-    p.scratch_size = for_attention > for_mlp ? for_attention : for_mlp;
+    p.scratch_size = parallel                  ? for_attention + for_mlp
+                     : for_attention > for_mlp ? for_attention
+                                               : for_mlp;
     p.scratch = mls_calloc3(mls_pool_threads(pool), p.scratch_size, 1, sizeof(float));
     if (!p.scratch) {
         st = mls_fail(err, MLS_E_NOMEM, "no memory for sequences of %zu tokens",
@@ -204,7 +234,7 @@ mls_status mls_layer_forward(const mls_config *config, const mls_layer *layer,
     if (!st)
         st = mls_pool_run(pool, (s->N + per_job - 1) / per_job, attend_sequences, &p,
                           err);
-    if (!st)
+    if (!st && !parallel)
         st = mls_pool_run(pool, p.n_pieces, mlp_piece, &p, err);
 
 done:
@@ -238,9 +268,8 @@ static mls_status show_block(const head_pass *p, mls_logits_view *view, mls_err 
     for (size_t i = 0; !st && i < v->n; i++) {
         float *logits = i == 0 ? reference : reference + p->rows * V;
 
-        mls_rmsnorm(x, v->s[i]->h + at * E, v->head[i].norm, v->config->rms_eps,
-                    view->n, E);
-        mls_linear(logits, x, v->head[i].head, NULL, view->n, V, E);
+        mls_head_logits(v->config, &v->head[i], logits, x, v->s[i]->h + at * E,
+                        view->n);
         view->variant = i;
         view->logits = logits;
         st = p->see(p->arg, view, err);
@@ -320,15 +349,14 @@ mls_status mls_head_forward(const mls_model *m, const mls_states *s,
                             mls_err *err)
 {
     single one = {.see = see, .arg = arg};
-    mls_output_head head = {0};
+    mls_head head = {0};
     const mls_head_variants v = {
         .config = mls_model_config(m), .n = 1, .s = &s, .head = &head};
-    mls_status st = mls_model_head(m, &head.norm, &head.head, err);
+    mls_status st = mls_model_head(m, &head, err);
 
     if (!st)
         st = mls_head_forward_variants(&v, see_single, &one, pool, err);
-    free(head.head);
-    free(head.norm);
+    mls_head_free(&head);
     return st;
 }
 

@@ -70,6 +70,15 @@ typedef struct mls_attention_view {
     const float *q_rot, *k_rot; /* the same after RoPE */
 } mls_attention_view;
 
+/** Cosines and sines of heads whose K dims turn as one of the two ropes says. */
+typedef struct mls_turn {
+    size_t K;   /* 0: not made yet */
+    bool local; /* rope_local */
+    float *cs;  /* (T_max, K / 2, 2) */
+} mls_turn;
+
+enum { MLS_TURNS = 4 };
+
 /**
  * The model's own attention. mls_plain_new() takes all memory once; before each layer
  * set `layer` (and, when somebody watches, `see`), then pass mls_plain_attention.
@@ -77,7 +86,7 @@ typedef struct mls_attention_view {
 typedef struct mls_plain {
     const mls_config *config;
     const mls_layer *layer;
-    float *cs; /* RoPE table (T_max, C, 2) */
+    mls_turn turn[MLS_TURNS]; /* each of the model's */
     size_t T_max;
     void (*see)(void *arg, const mls_attention_view *view); /* NULL: nobody watches */
     void *see_arg;
@@ -117,17 +126,12 @@ mls_status mls_head_forward(const mls_model *m, const mls_states *s,
                             mls_logits_seen see, void *arg, mls_pool *pool,
                             mls_err *err);
 
-/** Final norm (E) and output matrix (V, E). */
-typedef struct mls_output_head {
-    float *norm, *head;
-} mls_output_head;
-
 /** Variants of the states of one corpus, whose logits are to be seen side by side. */
 typedef struct mls_head_variants {
     const mls_config *config;
-    size_t n;                    /* at least 1; the first is what others stand beside */
-    const mls_states *const *s;  /* (n) */
-    const mls_output_head *head; /* (n), borrowed; they may be the same */
+    size_t n;                   /* at least 1; the first is what others stand beside */
+    const mls_states *const *s; /* (n) */
+    const mls_head *head;       /* (n), borrowed; they may be the same */
     const size_t *from, *to; /* (N) positions from[i] .. to[i] - 1 of sequence i; NULL:
                                 all of them */
     size_t rows;             /* most positions of a block; 0: about 32 MB of logits */

@@ -3,31 +3,72 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "analysis/model/block.h"
+#include "analysis/model/settle.h"
+#include "analysis/numeric/kernels.h"
 #include "common/base/checked.h"
 #include "datasets/checkpoint/tensors.h"
 
 /* Where a tensor of a layer goes: offsets of float pointers, by role. */
-static const size_t field_of[] = {
+static const size_t field_of[MLS_TENSOR_LAYER_ROLES] = {
     [MLS_TENSOR_ATTN_NORM] = offsetof(mls_layer, attn_norm),
+    [MLS_TENSOR_ATTN_NORM_BIAS] = offsetof(mls_layer, attn_norm_bias),
     [MLS_TENSOR_WQ] = offsetof(mls_layer, wq),
     [MLS_TENSOR_BQ] = offsetof(mls_layer, bq),
     [MLS_TENSOR_WK] = offsetof(mls_layer, wk),
     [MLS_TENSOR_BK] = offsetof(mls_layer, bk),
     [MLS_TENSOR_WV] = offsetof(mls_layer, wv),
     [MLS_TENSOR_BV] = offsetof(mls_layer, bv),
+    [MLS_TENSOR_QKV] = offsetof(mls_layer, qkv),
+    [MLS_TENSOR_QKV_BIAS] = offsetof(mls_layer, qkv_bias),
     [MLS_TENSOR_WO] = offsetof(mls_layer, wo),
     [MLS_TENSOR_BO] = offsetof(mls_layer, bo),
     [MLS_TENSOR_Q_NORM] = offsetof(mls_layer, q_norm),
+    [MLS_TENSOR_Q_NORM_BIAS] = offsetof(mls_layer, q_norm_bias),
     [MLS_TENSOR_K_NORM] = offsetof(mls_layer, k_norm),
+    [MLS_TENSOR_K_NORM_BIAS] = offsetof(mls_layer, k_norm_bias),
+    [MLS_TENSOR_SINKS] = offsetof(mls_layer, sinks),
+    [MLS_TENSOR_ATTN_GATE] = offsetof(mls_layer, w_attn_gate),
+    [MLS_TENSOR_Q_A] = offsetof(mls_layer, q_a),
+    [MLS_TENSOR_Q_A_NORM] = offsetof(mls_layer, q_a_norm),
+    [MLS_TENSOR_Q_B] = offsetof(mls_layer, q_b),
+    [MLS_TENSOR_KV_A] = offsetof(mls_layer, kv_a),
+    [MLS_TENSOR_KV_A_NORM] = offsetof(mls_layer, kv_a_norm),
+    [MLS_TENSOR_KV_B] = offsetof(mls_layer, kv_b),
+    [MLS_TENSOR_ATTN_POST_NORM] = offsetof(mls_layer, attn_post_norm),
     [MLS_TENSOR_MLP_NORM] = offsetof(mls_layer, mlp_norm),
+    [MLS_TENSOR_MLP_NORM_BIAS] = offsetof(mls_layer, mlp_norm_bias),
     [MLS_TENSOR_GATE] = offsetof(mls_layer, w_gate),
     [MLS_TENSOR_GATE_BIAS] = offsetof(mls_layer, b_gate),
     [MLS_TENSOR_UP] = offsetof(mls_layer, w_up),
     [MLS_TENSOR_UP_BIAS] = offsetof(mls_layer, b_up),
+    [MLS_TENSOR_GATE_UP] = offsetof(mls_layer, gate_up),
     [MLS_TENSOR_DOWN] = offsetof(mls_layer, w_down),
     [MLS_TENSOR_DOWN_BIAS] = offsetof(mls_layer, b_down),
+    [MLS_TENSOR_ALPHA_P] = offsetof(mls_layer, alpha_p),
+    [MLS_TENSOR_ALPHA_N] = offsetof(mls_layer, alpha_n),
+    [MLS_TENSOR_BETA] = offsetof(mls_layer, beta),
+    [MLS_TENSOR_EPS] = offsetof(mls_layer, eps),
+    [MLS_TENSOR_ROUTER] = offsetof(mls_layer, router),
+    [MLS_TENSOR_ROUTER_BIAS] = offsetof(mls_layer, router_bias),
+    [MLS_TENSOR_CORRECTION] = offsetof(mls_layer, correction),
+    [MLS_TENSOR_EXPERT_GATE] = offsetof(mls_layer, expert_gate),
+    [MLS_TENSOR_EXPERT_UP] = offsetof(mls_layer, expert_up),
+    [MLS_TENSOR_EXPERT_GATE_UP] = offsetof(mls_layer, expert_gate_up),
+    [MLS_TENSOR_EXPERT_GATE_UP_BIAS] = offsetof(mls_layer, expert_gate_up_bias),
+    [MLS_TENSOR_EXPERT_DOWN] = offsetof(mls_layer, expert_down),
+    [MLS_TENSOR_EXPERT_DOWN_BIAS] = offsetof(mls_layer, expert_down_bias),
+    [MLS_TENSOR_SHARED_GATE] = offsetof(mls_layer, shared_gate),
+    [MLS_TENSOR_SHARED_UP] = offsetof(mls_layer, shared_up),
+    [MLS_TENSOR_SHARED_GATE_UP] = offsetof(mls_layer, shared_gate_up),
+    [MLS_TENSOR_SHARED_DOWN] = offsetof(mls_layer, shared_down),
+    [MLS_TENSOR_SHARED_WEIGHT] = offsetof(mls_layer, shared_weight),
+    [MLS_TENSOR_MLP_POST_NORM] = offsetof(mls_layer, mlp_post_norm),
 };
-enum { N_FIELDS = sizeof field_of / sizeof field_of[0] };
+
+/* What only taking fused matrices apart fills in. */
+static const size_t derived[] = {offsetof(mls_layer, expert_gate_bias),
+                                 offsetof(mls_layer, expert_up_bias)};
 
 struct mls_model {
     mls_checkpoint *owned; /* NULL: the checkpoint is borrowed */
@@ -38,9 +79,14 @@ struct mls_model {
     uint64_t ram;
 };
 
+static float **slot_at(mls_layer *layer, size_t offset)
+{
+    return (float **)(void *)((char *)layer + offset);
+}
+
 static float **slot(mls_layer *layer, size_t role)
 {
-    return (float **)(void *)((char *)layer + field_of[role]);
+    return slot_at(layer, field_of[role]);
 }
 
 mls_status mls_model_open(mls_model **out, const char *folder, mls_err *err)
@@ -126,18 +172,24 @@ const mls_checkpoint *mls_model_checkpoint(const mls_model *m)
     return m->checkpoint;
 }
 
-/* A tensor in memory of its own; NULL on error. */
-static mls_status read_new(const mls_model *m, const mls_tensor_need *t, float **out,
-                           mls_err *err)
+/*
+ * A tensor in memory of its own, or its plane of all experts' where those lie apart;
+ * *out starts as NULL.
+ */
+static mls_status read_new(const mls_model *m, const mls_tensor_need *t, size_t copies,
+                           float **out, mls_err *err)
 {
     const size_t cols = t->cols ? t->cols : 1;
+    const size_t rows = t->rows;
     mls_status st;
 
-    *out = mls_calloc3(t->rows, cols, 1, sizeof **out);
     if (!*out)
-        return mls_fail(err, MLS_E_NOMEM, "no memory for %s, %zu x %zu numbers",
-                        t->name, t->rows, cols);
-    st = mls_checkpoint_read(m->checkpoint, t->name, t->rows, t->cols, *out, err);
+        *out = mls_calloc3(copies, rows, cols, sizeof **out);
+    if (!*out)
+        return mls_fail(err, MLS_E_NOMEM, "no memory for %s, %zu x %zu x %zu numbers",
+                        t->name, copies, rows, cols);
+    st = mls_checkpoint_read(m->checkpoint, t->name, rows, t->cols,
+                             *out + t->plane * rows * cols, err);
     if (st) {
         free(*out);
         *out = NULL;
@@ -145,9 +197,9 @@ static mls_status read_new(const mls_model *m, const mls_tensor_need *t, float *
     return st;
 }
 
-static bool is_projection(mls_tensor_role role)
+static bool is_ready(const mls_model *m)
 {
-    return role >= MLS_TENSOR_WQ && role <= MLS_TENSOR_K_NORM;
+    return mls_checkpoint_gguf(m->checkpoint) != NULL;
 }
 
 static bool any_role(mls_tensor_role role)
@@ -158,12 +210,12 @@ static bool any_role(mls_tensor_role role)
 
 static bool of_attention(mls_tensor_role role)
 {
-    return role <= MLS_TENSOR_K_NORM;
+    return role <= MLS_TENSOR_ATTN_POST_NORM;
 }
 
 static bool of_body(mls_tensor_role role)
 {
-    return !is_projection(role);
+    return !mls_tensor_is_projection(role);
 }
 
 /* The layer's tensors whose role is wanted. */
@@ -173,33 +225,41 @@ static mls_status read_layer(const mls_model *m, size_t l,
 {
     const mls_config *c = m->config;
 
+    const size_t n = l < c->L ? mls_tensor_layer_needs(c, l) : 0;
+    mls_status st = MLS_OK;
+
     *layer = (mls_layer){.index = l};
     if (l >= c->L)
         return mls_fail(err, MLS_E_ARG, "layer %zu of a model with %zu layers", l,
                         c->L);
-    for (size_t i = 0; i < mls_tensor_layer_needs(c); i++) {
+    for (size_t i = 0; !st && i < n; i++) {
         const mls_tensor_need t = mls_tensor_layer_need_at(c, l, i);
+        const bool apart = c->net.experts.layout == MLS_EXPERTS_APART &&
+                           t.role >= MLS_TENSOR_EXPERT_GATE &&
+                           t.role <= MLS_TENSOR_EXPERT_DOWN;
 
-        if (!wanted(t.role))
-            continue;
-        const mls_status st = read_new(m, &t, slot(layer, t.role), err);
-        if (st) {
-            mls_layer_free(layer);
-            return st;
-        }
+        if (wanted(t.role))
+            st =
+                read_new(m, &t, apart ? c->net.experts.n : 1, slot(layer, t.role), err);
     }
-    return MLS_OK;
+    if (!st)
+        st = mls_layer_settle(c, is_ready(m), layer, err);
+    if (st)
+        mls_layer_free(layer);
+    return st;
 }
 
 /* The layer's matrices for a forward pass. */
 static mls_status pack(const mls_model *m, mls_layer *w, mls_err *err)
 {
     const mls_config *c = m->config;
-    const size_t E = c->E, F = c->F, HD = c->H * c->D, GD = c->G * c->D;
+    const mls_layer_shape *s = &c->layer[w->index];
+    const size_t E = c->E, F = c->F, q = (size_t)s->H * s->K, k = (size_t)s->G * s->K;
+    const size_t v = (size_t)s->G * s->V, o = (size_t)s->H * s->V;
     const struct {
         const float *w;
         size_t n_out, n_in;
-    } matrix[] = {{w->wq, HD, E},    {w->wk, GD, E},  {w->wv, GD, E},   {w->wo, E, HD},
+    } matrix[] = {{w->wq, q, E},     {w->wk, k, E},   {w->wv, v, E},    {w->wo, E, o},
                   {w->w_gate, F, E}, {w->w_up, F, E}, {w->w_down, E, F}};
     mls_status st;
 
@@ -264,10 +324,47 @@ mls_status mls_model_of_body(mls_model **out, const mls_checkpoint *c,
 
 void mls_layer_free(mls_layer *layer)
 {
-    for (size_t role = 0; role < N_FIELDS; role++)
+    for (size_t role = 0; role < MLS_TENSOR_LAYER_ROLES; role++)
         free(*slot(layer, role));
     mls_packed_free(layer->packed);
+    for (size_t i = 0; i < sizeof derived / sizeof derived[0]; i++)
+        free(*slot_at(layer, derived[i]));
     *layer = (mls_layer){0};
+}
+
+/* A tensor outside of the layers, where the model has it. */
+static mls_status read_whole(const mls_model *m, mls_tensor_role role, float **out,
+                             mls_err *err)
+{
+    const mls_tensor_need t = mls_tensor_of(m->config, role);
+
+    *out = NULL;
+    if (role != MLS_TENSOR_HEAD && !mls_tensor_is_there(m->config, role))
+        return MLS_OK;
+    return read_new(m, &t, 1, out, err);
+}
+
+/* Position t of a sequence is row first_position + t. */
+static mls_status add_positions(const mls_model *m, size_t n, float *x, mls_err *err)
+{
+    const mls_config *c = m->config;
+    const mls_tensor_need t = mls_tensor_of(c, MLS_TENSOR_POSITIONS);
+    float *row;
+    mls_status st = MLS_OK;
+
+    if (n > c->max_position)
+        return mls_fail(err, MLS_E_INPUT,
+                        "a sequence of %zu tokens, but %s has %zu positions", n, t.name,
+                        c->max_position);
+    row = mls_calloc3(n, c->E, 1, sizeof *row);
+    if (!row)
+        return mls_fail(err, MLS_E_NOMEM, "no memory for %zu positions", n);
+    st = mls_checkpoint_read_rows(m->checkpoint, t.name, t.rows, t.cols,
+                                  c->net.first_position, n, row, err);
+    if (!st)
+        mls_add(x, row, n * c->E);
+    free(row);
+    return st;
 }
 
 mls_status mls_model_embed(const mls_model *m, const int32_t *ids, size_t n, float *x,
@@ -275,34 +372,69 @@ mls_status mls_model_embed(const mls_model *m, const int32_t *ids, size_t n, flo
 {
     const mls_config *c = m->config;
     const mls_tensor_need t = mls_tensor_embed(c);
+    const float by = (float)c->net.embed_scale;
+    float *norm = NULL, *bias = NULL;
+    mls_status st = MLS_OK;
 
     for (size_t i = 0; i < n; i++) {
         if (ids[i] < 0 || (size_t)ids[i] >= c->V)
             return mls_fail(err, MLS_E_INPUT,
                             "token %zu has id %d, the model's vocabulary has %zu", i,
                             (int)ids[i], c->V);
-        const mls_status st =
-            mls_checkpoint_read_rows(m->checkpoint, t.name, t.rows, t.cols,
-                                     (size_t)ids[i], 1, x + i * c->E, err);
+        st = mls_checkpoint_read_rows(m->checkpoint, t.name, t.rows, t.cols,
+                                      (size_t)ids[i], 1, x + i * c->E, err);
         if (st)
             return st;
     }
+    for (size_t i = 0; by != 0 && i < n * c->E; i++)
+        x[i] *= by;
+    if (c->net.positions)
+        st = add_positions(m, n, x, err);
+    if (!st && c->net.embed_norm &&
+        !(st = read_whole(m, MLS_TENSOR_EMBED_NORM, &norm, err)) &&
+        !(st = read_whole(m, MLS_TENSOR_EMBED_NORM_BIAS, &bias, err)))
+        mls_block_norm(c, x, x, norm, bias, n);
+    free(bias);
+    free(norm);
+    return st;
+}
+
+void mls_head_free(mls_head *head)
+{
+    free(head->norm);
+    free(head->norm_bias);
+    free(head->w);
+    free(head->bias);
+    *head = (mls_head){0};
+}
+
+mls_status mls_model_head(const mls_model *m, mls_head *head, mls_err *err)
+{
+    mls_status st;
+
+    *head = (mls_head){0};
+    if ((st = read_whole(m, MLS_TENSOR_NORM, &head->norm, err)) ||
+        (st = read_whole(m, MLS_TENSOR_NORM_BIAS, &head->norm_bias, err)) ||
+        (st = read_whole(m, MLS_TENSOR_HEAD, &head->w, err)) ||
+        (st = read_whole(m, MLS_TENSOR_HEAD_BIAS, &head->bias, err))) {
+        mls_head_free(head);
+        return st;
+    }
+    mls_gain_settle(m->config, is_ready(m), head->norm, m->config->E);
     return MLS_OK;
 }
 
-mls_status mls_model_head(const mls_model *m, float **norm, float **head, mls_err *err)
+void mls_head_logits(const mls_config *config, const mls_head *head, float *logits,
+                     float *x, const float *h, size_t n)
 {
-    const mls_tensor_need norm_t = mls_tensor_norm(m->config);
-    const mls_tensor_need head_t = mls_tensor_head(m->config);
-    mls_status st;
+    const double by = config->net.logit_scale, cap = config->net.logit_cap;
+    const size_t V = config->V;
 
-    *head = NULL;
-    st = read_new(m, &norm_t, norm, err);
-    if (!st)
-        st = read_new(m, &head_t, head, err);
-    if (st) {
-        free(*norm);
-        *norm = NULL;
-    }
-    return st;
+    mls_block_norm(config, x, h, head->norm, head->norm_bias, n);
+    mls_linear(logits, x, head->w, head->bias, n, V, config->E);
+    if (by != 0 && by != 1)
+        for (size_t i = 0; i < n * V; i++)
+            logits[i] = (float)((double)logits[i] * by);
+    if (cap > 0)
+        mls_soft_cap(logits, cap, n * V);
 }

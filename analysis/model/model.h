@@ -9,20 +9,45 @@
 #include "common/base/status.h"
 #include "datasets/checkpoint/checkpoint.h"
 
-/** One layer's weights, (out, in) row-major; NULL where the model has none. */
+/**
+ * One layer's weights, (out, in) row-major; NULL where the model has none. Whatever the
+ * family, they are read so that the layer is h + f(norm(h)) with scores q k / sqrt(K),
+ * RoPE half-split over a whole head, gains that multiply and matrices that lie apart:
+ * scales, orders and the 1 of 1 + w are in the weights (settle.c).
+ */
 typedef struct mls_layer {
     size_t index;
-    mls_packed *packed;     /* its matrices as mls_model_compute() says, or NULL */
-    float *attn_norm;       /* (E) */
-    float *wq, *bq;         /* (H D, E), (H D) */
-    float *wk, *bk;         /* (G D, E), (G D) */
-    float *wv, *bv;         /* (G D, E), (G D) */
-    float *wo, *bo;         /* (E, H D), (E) */
-    float *q_norm, *k_norm; /* (D) or NULL */
-    float *mlp_norm;        /* (E) */
-    float *w_gate, *b_gate; /* (F, E), (F) */
-    float *w_up, *b_up;     /* (F, E), (F) */
-    float *w_down, *b_down; /* (E, F), (E) */
+    mls_packed *packed; /* its matrices as mls_model_compute() says, or NULL */
+    float *attn_norm, *attn_norm_bias; /* (E) */
+    float *wq, *bq;                    /* (H K, E), (H K) */
+    float *wk, *bk;                    /* (G K, E), (G K) */
+    float *wv, *bv;                    /* (G V, E), (G V) */
+    float *wo, *bo;                    /* (E, H V), (E) */
+    float *q_norm, *k_norm;            /* by mls_net.qk, or NULL */
+    float *q_norm_bias, *k_norm_bias;
+    float *sinks;                          /* (H) */
+    float *w_attn_gate;                    /* (H V, E) */
+    float *q_a, *q_a_norm, *q_b;           /* latent attention: (r, E), (r), (H K, r) */
+    float *kv_a, *kv_a_norm, *kv_b;        /* (r + rope, E), (r), (H (nope + V), r) */
+    float *attn_post_norm;                 /* (E) */
+    float *mlp_norm, *mlp_norm_bias;       /* (E) */
+    float *w_gate, *b_gate;                /* (F, E), (F) */
+    float *w_up, *b_up;                    /* (F, E), (F) */
+    float *w_down, *b_down;                /* (E, F), (E) */
+    float *mlp_post_norm;                  /* (E) */
+    float *alpha_p, *alpha_n, *beta, *eps; /* (1) of xIELU */
+
+    float *router, *router_bias;           /* a mixture of n experts: (n, E), (n) */
+    float *correction;                     /* (n) */
+    float *expert_gate, *expert_gate_bias; /* (n, F, E), (n, F) */
+    float *expert_up, *expert_up_bias;     /* (n, F, E), (n, F) */
+    float *expert_down, *expert_down_bias; /* (n, E, F), (n, E) */
+    float *shared_gate, *shared_up, *shared_down; /* (F', E), (F', E), (E, F') */
+    float *shared_weight;                         /* (E) */
+
+    /* As the file has them, until they are taken apart. */
+    float *qkv, *qkv_bias, *gate_up;
+    float *expert_gate_up, *expert_gate_up_bias, *shared_gate_up;
 } mls_layer;
 
 /** An open model; reading is thread-safe. */
@@ -79,11 +104,26 @@ mls_status mls_model_of_body(mls_model **out, const mls_checkpoint *c,
 /** Layer l without wq, wk, wv, wo, their biases and norms, which stay NULL. */
 mls_status mls_model_body(const mls_model *m, size_t l, mls_layer *layer, mls_err *err);
 
-/** Embedding rows of n ids. @param[out] x (n, E). MLS_E_INPUT for an id >= V. */
+/**
+ * Embedding rows of the n ids of one sequence, with what the family adds to them.
+ * @param[out] x  (n, E)
+ * @return MLS_E_INPUT for an id >= V, or a sequence longer than learned positions
+ */
 mls_status mls_model_embed(const mls_model *m, const int32_t *ids, size_t n, float *x,
                            mls_err *err);
 
-/** Final norm (E) and output matrix (V, E); each released by the caller with free(). */
-mls_status mls_model_head(const mls_model *m, float **norm, float **head, mls_err *err);
+/** What makes logits of hidden states. */
+typedef struct mls_head {
+    float *norm, *norm_bias; /* (E); the bias or NULL */
+    float *w, *bias;         /* (V, E), (V) or NULL */
+} mls_head;
+
+/** @param[out] head  release with mls_head_free(); {0} on error */
+mls_status mls_model_head(const mls_model *m, mls_head *head, mls_err *err);
+void mls_head_free(mls_head *head); /* {0} is accepted */
+
+/** Logits (n, V) of hidden states h (n, E); x (n, E) is scratch. */
+void mls_head_logits(const mls_config *config, const mls_head *head, float *logits,
+                     float *x, const float *h, size_t n);
 
 #endif

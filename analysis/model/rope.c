@@ -1,6 +1,7 @@
 #include "analysis/model/rope.h"
 
 #include <math.h>
+#include <stdbool.h>
 
 #include "analysis/numeric/vector.h"
 
@@ -20,15 +21,77 @@ static double llama3_frequency(double f, const mls_rope_config *rope)
     return (1.0 - smooth) * f / rope->factor + smooth * f;
 }
 
+/* The chunk, counted in fractions, that turns n times in the original length. */
+static double chunk_of_turns(const mls_rope_config *rope, double n, size_t dims)
+{
+    return (double)dims * log(rope->original_max_position / (n * two_pi)) /
+           (2 * log(rope->theta));
+}
+
+/*
+ * YaRN: chunks faster than beta_fast turns stay, those slower than beta_slow are
+ * divided by the factor, a ramp lies between. _compute_yarn_parameters.
+ */
+static double yarn_frequency(double f, const mls_rope_config *rope, size_t c,
+                             size_t dims)
+{
+    double low = chunk_of_turns(rope, rope->beta_fast, dims);
+    double high = chunk_of_turns(rope, rope->beta_slow, dims);
+
+    if (rope->whole_chunks) {
+        low = floor(low);
+        high = ceil(high);
+    }
+    low = fmax(low, 0);
+    high = fmin(high, (double)dims - 1);
+    if (low == high)
+        high += 0.001;
+
+    const double ramp = fmin(fmax(((double)c - low) / (high - low), 0), 1);
+    return f / rope->factor * ramp + f * (1 - ramp);
+}
+
+/* A longer sequence turns with a larger base: _compute_dynamic_ntk_parameters. */
+static double dynamic_base(const mls_rope_config *rope, size_t dims)
+{
+    const double T = fmax((double)rope->length, rope->max_position);
+    const double by = rope->factor * T / rope->max_position - (rope->factor - 1);
+
+    return rope->theta * pow(by, (double)dims / ((double)dims - 2));
+}
+
+static double frequency(const mls_rope_config *rope, size_t c, size_t dims)
+{
+    const double base =
+        rope->type == MLS_ROPE_DYNAMIC ? dynamic_base(rope, dims) : rope->theta;
+    const double f = pow(base, -2.0 * (double)c / (double)dims);
+    const bool beyond = (double)rope->length > rope->original_max_position;
+
+    switch (rope->type) {
+    case MLS_ROPE_LLAMA3:
+        return llama3_frequency(f, rope);
+    case MLS_ROPE_LINEAR:
+        return f / rope->factor;
+    case MLS_ROPE_YARN:
+        return yarn_frequency(f, rope, c, dims);
+    case MLS_ROPE_LONGROPE:
+        return f / (double)(beyond ? rope->long_factor : rope->short_factor)[c];
+    case MLS_ROPE_PROPORTIONAL:
+        return c < (size_t)(rope->partial * (double)dims / 2) ? f / rope->factor : 0;
+    case MLS_ROPE_DEFAULT:
+    case MLS_ROPE_DYNAMIC:
+    case MLS_ROPE_OTHER:
+        break;
+    }
+    return f;
+}
+
 void mls_rope_frequencies(double *inv_freq, const mls_rope_config *rope, size_t D)
 {
-    for (size_t c = 0; c < D / 2; c++) {
-        const double f = pow(rope->theta, -2.0 * (double)c / (double)D);
+    const size_t dims = rope->dims && rope->dims < D ? rope->dims : D;
 
-        inv_freq[c] = rope->type == MLS_ROPE_LLAMA3   ? llama3_frequency(f, rope)
-                      : rope->type == MLS_ROPE_LINEAR ? f / rope->factor
-                                                      : f;
-    }
+    for (size_t c = 0; c < D / 2; c++)
+        inv_freq[c] = c < dims / 2 ? frequency(rope, c, dims) : 0;
 }
 
 void mls_rope_table(float *cs, const double *inv_freq, size_t n_chunks, size_t T)

@@ -6,7 +6,11 @@
 
 #include "datasets/checkpoint/config.h"
 
-/** Angle per token of each chunk. @param[out] inv_freq (D/2) in radians per token */
+/**
+ * Angle per token of each chunk: 0 for those that do not turn, which stand behind the
+ * others once a model is read.
+ * @param[out] inv_freq  (D/2) in radians per token
+ */
 void mls_rope_frequencies(double *inv_freq, const mls_rope_config *rope, size_t D);
 
 /**

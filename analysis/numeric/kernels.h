@@ -15,6 +15,13 @@ void mls_rmsnorm_rows(float *x, size_t stride, const float *gain, double eps, si
                       size_t D);
 
 /**
+ * y = (x - mean) / std * gain + bias, rows of D at stride; y may be x, gain and bias
+ * may be NULL; sums double.
+ */
+void mls_layernorm(float *y, size_t stride, const float *x, const float *gain,
+                   const float *bias, double eps, size_t T, size_t D);
+
+/**
  * y (T, out) = x (T, in) w^T + b; w (out, in), b (out) or NULL. Sizes are at most
  * INT_MAX, as BLAS counts.
  */
@@ -26,6 +33,12 @@ void mls_add(float *y, const float *x, size_t n);
 
 /** gate = silu(gate) * up, elementwise over n values; silu(z) = z / (1 + exp(-z)). */
 void mls_silu_mul(float *gate, const float *up, size_t n);
+
+/** x = silu(x), its gelu by tanh, y *= x, x = cap tanh(x / cap), over n values. */
+void mls_silu(float *x, size_t n);
+void mls_gelu_tanh(float *x, size_t n);
+void mls_multiply(float *y, const float *x, size_t n);
+void mls_soft_cap(float *x, double cap, size_t n);
 
 enum { MLS_ATTEND_ROWS = 64 }; /* query rows of a block */
 
@@ -44,6 +57,21 @@ enum { MLS_ATTEND_ROWS = 64 }; /* query rows of a block */
 void mls_attend(float *out, size_t ld_out, const float *q, size_t ld_q, const float *k,
                 size_t ld_k, const float *v, size_t ld_v, size_t T, size_t dk,
                 size_t dv, double scale, size_t window, float *scratch);
+
+/** What some families do to scores; {0}: plain causal attention. */
+typedef struct mls_attend_how {
+    double scale;
+    size_t window; /* 0, or the last keys that are seen */
+    size_t chunk;  /* 0, or keys are seen from the start of the token's chunk on */
+    double cap;    /* 0, or scores become cap tanh(score / cap) */
+    double slope;  /* ALiBi: minus slope times the distance is added */
+    double sink;   /* a score beside those of the keys; -INFINITY: none */
+} mls_attend_how;
+
+/** mls_attend() with all of that; scratch (MLS_ATTEND_ROWS, T). */
+void mls_attend_as(float *out, size_t ld_out, const float *q, size_t ld_q,
+                   const float *k, size_t ld_k, const float *v, size_t ld_v, size_t T,
+                   size_t dk, size_t dv, const mls_attend_how *how, float *scratch);
 
 /** y = exp(x - shift) over n values, double: relative error below 1e-14. */
 void mls_exp(double *y, const float *x, double shift, size_t n);

@@ -172,17 +172,15 @@ static void divide(mls_scores *s)
 
 /* What the head runs over; the model's own head serves all that have none. */
 typedef struct {
-    const mls_states **s;  /* (n + 1) */
-    mls_output_head *head; /* (n + 1) */
+    const mls_states **s; /* (n + 1) */
+    mls_head *head;       /* (n + 1) */
 } heads;
 
 static void heads_free(heads *h, size_t n)
 {
-    for (size_t i = 0; h->head && i <= n; i++)
-        if (i == 0 || h->head[i].head != h->head[0].head) {
-            free(h->head[i].norm);
-            free(h->head[i].head);
-        }
+    for (size_t i = n + 1; h->head && i-- > 0;)
+        if (i == 0 || h->head[i].w != h->head[0].w)
+            mls_head_free(&h->head[i]);
     free(h->head);
     free(h->s);
 }
@@ -195,7 +193,7 @@ static mls_status heads_read(heads *h, const mls_pass *p, mls_err *err)
                  mls_calloc3(p->n + 1, 1, 1, sizeof *h->head)};
     if (!h->s || !h->head)
         return mls_fail(err, MLS_E_NOMEM, "no memory to evaluate %zu settings", p->n);
-    st = mls_model_head(p->in->model, &h->head[0].norm, &h->head[0].head, err);
+    st = mls_model_head(p->in->model, &h->head[0], err);
     h->s[0] = &p->original;
     for (size_t i = 1; i <= p->n; i++) {
         h->s[i] = &p->run[i - 1].states;
@@ -206,7 +204,7 @@ static mls_status heads_read(heads *h, const mls_pass *p, mls_err *err)
         const mls_model *body = mls_scheme_body(p->run[run->scheme_of].ready, SIZE_MAX);
 
         if (body && p->variant[i - 1].only_layer < 0)
-            st = mls_model_head(body, &h->head[i].norm, &h->head[i].head, err);
+            st = mls_model_head(body, &h->head[i], err);
     }
     return st;
 }

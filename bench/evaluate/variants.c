@@ -147,7 +147,7 @@ static mls_status run_variant(mls_pass *p, size_t i, const mls_layer *layer,
 
     if (!is_converted(v, layer->index))
         form = plain_form;
-    if (form == plain_form && !keep)
+    if (form->own || (form == plain_form && !keep))
         return mls_layer_forward(p->config, layer, &p->run[i].states,
                                  mls_plain_attention, &p->plain, p->in->pool, err);
     st = mls_latent_runner_set(p->run[i].runner, form, keep ? &p->run[i].states : NULL,

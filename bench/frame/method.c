@@ -101,6 +101,21 @@ static mls_status set_quantizers(mls_latent_form *f, const mls_parsed *p,
     return MLS_OK;
 }
 
+/* The model's own attention, nothing else: what needs no form. */
+static bool runs_as_it_is(const mls_parsed *p)
+{
+    const mls_common_keys *k = &p->common;
+
+    return p->method == &mls_method_baseline && !k->key.format && !k->value.format;
+}
+
+/* The same of a layer that no form says: part by part. */
+static void quantize_parts(mls_cache_layer *layer, const mls_common_keys *k)
+{
+    for (size_t i = 0; i < layer->n_parts; i++)
+        layer->part[i].quant = layer->part[i].kind == MLS_PART_KEY ? k->key : k->value;
+}
+
 mls_status mls_method_form(mls_latent_form *f, const mls_method_input *in,
                            const mls_parsed *p, const void *prepared,
                            const mls_layer *layer, const mls_layer_stats *stats,
@@ -115,6 +130,11 @@ mls_status mls_method_form(mls_latent_form *f, const mls_method_input *in,
         st = p->method->shape(f, in->config, p, prepared, layer->index, err);
     if (!st && converted && p->method->build)
         st = p->method->build(in, p, prepared, layer, stats, f, err);
+    if (!st && converted && f->own && !runs_as_it_is(p))
+        st = mls_fail(err, MLS_E_INPUT, "layer %zu has %s, which %s cannot take",
+                      layer->index, mls_latent_other(in->config, layer->index),
+                      p->method == &mls_method_baseline ? "a quantizer"
+                                                        : p->method->name);
     if (!st)
         st = set_quantizers(f, p, converted, err);
     return mls_latent_end(f, st, err);
@@ -152,6 +172,8 @@ static mls_status layer_layout(mls_cache_layer *out, const mls_config *config,
         st = set_quantizers(&f, p, converted, err);
     if (!st)
         st = mls_latent_layout(&f, out, err);
+    if (!st && f.own)
+        quantize_parts(out, &p->common);
     mls_latent_free(&f);
     for (size_t i = 0; !st && i < out->n_parts; i++)
         if ((st = mls_quant_fits(&out->part[i].quant, out->part[i].n, err)))

@@ -20,6 +20,7 @@ enum {
     MLS_DIM_MAX = 1024,      /* head dimension */
     MLS_WIDTH_MAX = 1 << 18, /* hidden and intermediate size */
     MLS_VOCAB_MAX = 1 << 24,
+    MLS_EXPERTS_MAX = 1024,
 };
 
 #endif

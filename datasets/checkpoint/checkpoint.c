@@ -242,6 +242,15 @@ static bool is_readable(const mls_checkpoint_entry *e)
     return e->stored ? mls_gguf_reads(e->stored) : mls_dtype_is_float(e->info->dtype);
 }
 
+/* Rows of `cols` numbers, however many indices count the rows (experts, say). */
+static bool has_shape(const mls_tensor_info *t, size_t rows, size_t cols)
+{
+    const uint64_t last = t->n_dims ? t->shape[t->n_dims - 1] : 1;
+
+    return t->n_elements == (uint64_t)rows * (cols ? cols : 1) &&
+           (cols == 0 || last == cols);
+}
+
 /* The tensor of a name with the shape (rows, cols). */
 static mls_status find_shaped(const mls_checkpoint *c, const char *name, size_t rows,
                               size_t cols, const mls_checkpoint_entry **entry,
@@ -257,7 +266,7 @@ static mls_status find_shaped(const mls_checkpoint *c, const char *name, size_t 
         return mls_fail(err, MLS_E_INPUT, "%s: tensor \"%s\" is missing", c->folder,
                         name);
     info = (*entry)->info;
-    if (info->n_dims == n && memcmp(info->shape, want, n * sizeof *want) == 0)
+    if (has_shape(info, rows, cols))
         return MLS_OK;
     return mls_fail(err, MLS_E_INPUT, "%s: tensor \"%s\" has shape %s, expected %s",
                     c->shards[(*entry)->shard].path, name,

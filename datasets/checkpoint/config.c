@@ -108,12 +108,13 @@ static mls_status read_kind(mls_config_reader *r)
                        dtype ? dtype : mls_config_get(r, "dtype"), c->dtype,
                        sizeof c->dtype);
     r->family = mls_family_find(c->model_type);
-    if (!r->family)
-        mls_config_unsupported(c, "model_type \"%s\" is not a known family",
-                               c->model_type);
-    else if (r->family->unsupported)
+    r->net = mls_net_find(c->model_type);
+    if (!r->net && r->family && r->family->unsupported)
         mls_config_unsupported(c, "model_type \"%s\" is not computed (%s)",
                                c->model_type, r->family->unsupported);
+    else if (!r->net)
+        mls_config_unsupported(c, "model_type \"%s\" is not a known family",
+                               c->model_type);
     return st;
 }
 
@@ -335,32 +336,15 @@ static mls_status read_flags(mls_config_reader *r)
     mls_config *c = r->config;
     const mls_family *f = r->family;
     const json_t *eps = mls_config_get(r, "rms_norm_eps");
-    bool attention = false, mlp = false;
     mls_status st;
 
     c->rms_eps = 1e-6; /* of the classes, when the key is missing */
     if (eps && (st = mls_config_real(r, "rms_norm_eps", eps, 1e-30, 0.1, &c->rms_eps)))
         return st;
     if ((st = read_bool(r, "tie_word_embeddings", f && f->tied, &c->tied_embeddings)) ||
-        (st = read_bool(r, "attention_bias", false, &attention)) ||
-        (st = read_bool(r, "mlp_bias", false, &mlp)) ||
         (st = read_id(r, "bos_token_id", &c->bos_id)) ||
         (st = read_id(r, "eos_token_id", &c->eos_id)))
         return st;
-    if (f && attention && !f->attention_bias)
-        mls_config_unsupported(c,
-                               "attention_bias is true, but model_type \"%s\" is "
-                               "not known to read it",
-                               c->model_type);
-    if (f && mlp && !f->mlp_bias)
-        mls_config_unsupported(c,
-                               "mlp_bias is true, but model_type \"%s\" is not "
-                               "known to read it",
-                               c->model_type);
-    c->qkv_bias = attention || (f && f->qkv_bias);
-    c->o_bias = attention;
-    c->mlp_bias = mlp;
-    c->qk_norm = f && f->qk_norm;
     return MLS_OK;
 }
 
@@ -372,8 +356,9 @@ static mls_status read_all(mls_config_reader *r)
         return st;
     mls_config_uniform(r->config);
     if ((st = read_no_rope(r)) || (st = read_window(r)) || (st = read_flags(r)) ||
-        (st = mls_config_rope(r)))
+        (st = mls_config_net(r)) || (st = mls_config_rope(r)))
         return st;
+    mls_config_turn_layers(r);
     mls_config_judge_keys(r);
     return MLS_OK;
 }

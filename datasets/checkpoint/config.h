@@ -8,21 +8,35 @@
 
 #include "common/base/shape.h"
 #include "common/base/status.h"
+#include "datasets/checkpoint/net.h"
 #include "datasets/family/layer.h"
 
 typedef enum mls_rope_type {
-    MLS_ROPE_DEFAULT, /* theta^(-2c/D) */
-    MLS_ROPE_LINEAR,  /* divided by factor */
-    MLS_ROPE_LLAMA3,  /* low frequencies divided, a band between is blended */
-    MLS_ROPE_OTHER,   /* known to exist, sized but not computed: see `unsupported` */
+    MLS_ROPE_DEFAULT,      /* theta^(-2c/n), n dims turn */
+    MLS_ROPE_LINEAR,       /* divided by factor */
+    MLS_ROPE_LLAMA3,       /* low frequencies divided, a band between is blended */
+    MLS_ROPE_DYNAMIC,      /* a larger base for sequences beyond max_position */
+    MLS_ROPE_YARN,         /* low frequencies divided, a ramp over chunks between */
+    MLS_ROPE_LONGROPE,     /* each chunk divided by its own factor */
+    MLS_ROPE_PROPORTIONAL, /* the first chunks of the whole head turn */
+    MLS_ROPE_OTHER, /* known to exist, sized but not computed: see `unsupported` */
 } mls_rope_type;
 
 typedef struct mls_rope_config {
     mls_rope_type type;
-    double theta; /* base, 10000 only where the file gives none */
+    double theta;   /* base; the class's own where the file gives none */
+    size_t dims;    /* of a head that turn, the first ones; 0: all */
+    double partial; /* proportional: share of the chunks that turn */
     double factor;
     double low_freq_factor, high_freq_factor; /* llama3 */
-    double original_max_position;             /* llama3, tokens */
+    double original_max_position;             /* llama3, yarn, longrope: tokens */
+    double max_position;                      /* dynamic: tokens */
+    double beta_fast, beta_slow; /* yarn: turns where the ramp begins, ends */
+    bool whole_chunks;           /* yarn: it does so at whole chunks */
+    double attention; /* what turns is multiplied by it, in q and in k; 0: 1 */
+    size_t length;    /* tokens of a sequence; 0: not beyond the original length */
+    float short_factor[MLS_DIM_MAX / 2]; /* longrope */
+    float long_factor[MLS_DIM_MAX / 2];
 } mls_rope_config;
 
 /** A plain value: copy it freely. */
@@ -37,6 +51,7 @@ typedef struct mls_config {
     bool tied_embeddings;
     bool qkv_bias, o_bias, mlp_bias;
     bool qk_norm;           /* RMSNorm over D on q and k, before RoPE (Qwen3) */
+    mls_net net;            /* what is computed beside that */
     char dtype[16];         /* as the config says: "bfloat16"; "" unknown */
     int64_t bos_id, eos_id; /* -1: none */
 

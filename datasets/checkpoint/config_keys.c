@@ -12,17 +12,19 @@
 static const char *const harmless[] = {
     /* read elsewhere */
     "architectures",
-    "attention_bias",
+    "activation",
+    "activation_function",
     "bos_token_id",
     "dtype",
     "eos_token_id",
     "head_dim",
+    "hidden_act",
+    "hidden_activation",
     "hidden_size",
     "intermediate_size",
     "layer_types",
     "max_position_embeddings",
     "max_window_layers",
-    "mlp_bias",
     "model_type",
     "num_attention_heads",
     "num_hidden_layers",
@@ -111,8 +113,6 @@ static const struct {
     const char *text; /* a string, or NULL: */
     double number;    /* a number or a boolean (0, 1) */
 } neutral[] = {
-    {"hidden_act", "silu", 0},
-    {"hidden_activation", "silu", 0},
     {"is_causal", NULL, 1},
     {"logit_scale", NULL, 1},
     {"logits_scaling", NULL, 1},
@@ -135,6 +135,7 @@ static const struct {
 /* Keys that other families use, and what they say is not computed unless it is off. */
 static const char *const changing[] = {
     "alibi",
+    "attention_bias",
     "attention_chunk_size",
     "attention_multiplier",
     "attention_out_bias",
@@ -147,6 +148,7 @@ static const char *const changing[] = {
     "kv_lora_rank",
     "layer_norm_eps",
     "lm_head_bias",
+    "mlp_bias",
     "no_rope_layers",
     "qk_layernorm",
     "quantization_config",
@@ -204,12 +206,13 @@ static bool changes(const char *key)
     return false;
 }
 
-static void judge(mls_config *config, const char *key, const json_t *value)
+static void judge(mls_config *config, const mls_net_family *f, const char *key,
+                  const json_t *value)
 {
     char shown[MLS_JSON_SHOW];
     bool same = true;
 
-    if (json_is_null(value) || is_harmless(key) ||
+    if (json_is_null(value) || is_harmless(key) || (f && mls_net_reads(f, key)) ||
         (is_neutral(key, value, &same) ? same : is_off(value)))
         return;
     mls_json_show(shown, value);
@@ -221,24 +224,16 @@ static void judge(mls_config *config, const char *key, const json_t *value)
             key, shown);
 }
 
-/* Keys that mls_family.no_rope stands for. */
-static bool says_no_rope(const char *key)
-{
-    return strcmp(key, "no_rope_layers") == 0 ||
-           strcmp(key, "no_rope_layer_interval") == 0;
-}
-
 void mls_config_judge_keys(mls_config_reader *r)
 {
     const char *key;
     json_t *value;
 
-    if (r->inner != r->outer)
+    if (r->inner != r->outer && !r->net)
         mls_config_unsupported(r->config,
                                "text_config: the text model sits inside another model");
     json_object_foreach(r->inner, key, value)
     {
-        if (!(r->family && r->family->no_rope && says_no_rope(key)))
-            judge(r->config, key, value);
+        judge(r->config, r->net, key, value);
     }
 }

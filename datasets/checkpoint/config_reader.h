@@ -5,6 +5,7 @@
 #include <jansson.h>
 
 #include "datasets/checkpoint/config.h"
+#include "datasets/checkpoint/net_families.h"
 
 /**
  * How a family chooses the layers with a sliding window when layer_types is not given.
@@ -43,8 +44,9 @@ const mls_family *mls_family_find(const char *model_type);
 /** Where values come from and errors go; every read names file and key. */
 typedef struct mls_config_reader {
     const char *path;
-    json_t *outer, *inner;    /* the file, its text_config (or the file again) */
-    const mls_family *family; /* NULL: unknown */
+    json_t *outer, *inner;     /* the file, its text_config (or the file again) */
+    const mls_family *family;  /* NULL: unknown */
+    const mls_net_family *net; /* NULL: not computed */
     mls_config *config;
     mls_err *err;
 } mls_config_reader;
@@ -62,7 +64,16 @@ void mls_config_unsupported(mls_config *config, const char *format, ...)
 mls_status mls_config_real(const mls_config_reader *r, const char *key,
                            const json_t *value, double min, double max, double *out);
 
-/** Fill config->rope from rope_theta, rope_scaling and rope_parameters. */
+/** Fill config->net and the flags of biases and norms, by the family's row. */
+mls_status mls_config_net(mls_config_reader *r);
+
+/** Which layers turn, and by which of the two ropes. */
+void mls_config_turn_layers(mls_config_reader *r);
+
+/**
+ * Fill config->rope and config->rope_local from rope_theta, rope_scaling and
+ * rope_parameters.
+ */
 mls_status mls_config_rope(mls_config_reader *r);
 
 /**

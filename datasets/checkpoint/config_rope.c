@@ -7,7 +7,21 @@
 #include "datasets/base/json.h"
 
 /* The numbers of a rope object, and their limits. */
-enum { THETA, FACTOR, LOW, HIGH, ORIGINAL, PARTIAL, N_NUMBERS };
+enum {
+    THETA,
+    FACTOR,
+    LOW,
+    HIGH,
+    ORIGINAL,
+    PARTIAL,
+    BETA_FAST,
+    BETA_SLOW,
+    MSCALE,
+    MSCALE_ALL,
+    ATTENTION,
+    QUERY_BETA,
+    N_NUMBERS
+};
 
 static const struct {
     const char *key;
@@ -19,6 +33,12 @@ static const struct {
     [HIGH] = {"high_freq_factor", 1e-6, 1e6},
     [ORIGINAL] = {"original_max_position_embeddings", 1, 1e12},
     [PARTIAL] = {"partial_rotary_factor", 0, 1},
+    [BETA_FAST] = {"beta_fast", 1e-6, 1e6},
+    [BETA_SLOW] = {"beta_slow", 1e-6, 1e6},
+    [MSCALE] = {"mscale", 0, 1e6},
+    [MSCALE_ALL] = {"mscale_all_dim", 0, 1e6},
+    [ATTENTION] = {"attention_factor", 1e-6, 1e6},
+    [QUERY_BETA] = {"llama_4_scaling_beta", 0, 1e6},
 };
 
 /*
@@ -29,20 +49,32 @@ static const struct {
 typedef struct dialect {
     char type[32];            /* "" when not given */
     double number[N_NUMBERS]; /* NaN when not given */
+    const json_t *factors[2]; /* short, long; borrowed */
+    bool by_fractions;        /* "truncate": false */
 } dialect;
 
-static const dialect plain = {"default", {NAN, NAN, NAN, NAN, NAN, NAN}};
-static const dialect nothing = {"", {NAN, NAN, NAN, NAN, NAN, NAN}};
+static const char *const factor_keys[2] = {"short_factor", "long_factor"};
+
+static dialect of_type(const char *type)
+{
+    dialect d = {{0}, {0}, {NULL, NULL}, false};
+
+    snprintf(d.type, sizeof d.type, "%s", type);
+    for (size_t i = 0; i < N_NUMBERS; i++)
+        d.number[i] = NAN;
+    return d;
+}
 
 /* Types of transformers' modeling_rope_utils, and older spellings of them. */
 static const struct {
     const char *name;
     mls_rope_type type;
 } types[] = {
-    {"default", MLS_ROPE_DEFAULT}, {"linear", MLS_ROPE_LINEAR},
-    {"llama3", MLS_ROPE_LLAMA3},   {"yarn", MLS_ROPE_OTHER},
-    {"longrope", MLS_ROPE_OTHER},  {"su", MLS_ROPE_OTHER},
-    {"dynamic", MLS_ROPE_OTHER},   {"mrope", MLS_ROPE_OTHER},
+    {"default", MLS_ROPE_DEFAULT},   {"linear", MLS_ROPE_LINEAR},
+    {"llama3", MLS_ROPE_LLAMA3},     {"yarn", MLS_ROPE_YARN},
+    {"longrope", MLS_ROPE_LONGROPE}, {"su", MLS_ROPE_LONGROPE},
+    {"dynamic", MLS_ROPE_DYNAMIC},   {"proportional", MLS_ROPE_PROPORTIONAL},
+    {"mrope", MLS_ROPE_OTHER},
 };
 
 static bool type_find(const char *name, mls_rope_type *type)
@@ -89,6 +121,32 @@ static bool is_number_key(const char *key)
     return false;
 }
 
+/* What is not a number. */
+static bool read_more(dialect *d, const char *key, const json_t *value)
+{
+    for (size_t i = 0; i < 2; i++)
+        if (strcmp(key, factor_keys[i]) == 0) {
+            d->factors[i] = value;
+            return true;
+        }
+    if (strcmp(key, "truncate") == 0 && json_is_boolean(value)) {
+        d->by_fractions = json_is_false(value);
+        return true;
+    }
+    /* Of the model, which its own key says too. */
+    return strcmp(key, "max_position_embeddings") == 0;
+}
+
+/* Numbers that only some types read. */
+static bool reads_number(const dialect *d, size_t i)
+{
+    mls_rope_type type = MLS_ROPE_DEFAULT;
+
+    type_find(d->type, &type);
+    return type == MLS_ROPE_YARN || type == MLS_ROPE_OTHER ||
+           (type == MLS_ROPE_LONGROPE && i == ATTENTION);
+}
+
 /* One rope object: its type, its numbers, and no key that we do not know. */
 static mls_status read_object(mls_config_reader *r, const char *name, json_t *object,
                               dialect *d)
@@ -110,12 +168,19 @@ static mls_status read_object(mls_config_reader *r, const char *name, json_t *ob
         if (st)
             return st;
     }
+    for (size_t i = BETA_FAST; i <= ATTENTION; i++)
+        if (!isnan(d->number[i]) && !reads_number(d, i))
+            mls_config_unsupported(r->config, "%s.%s is not known for RoPE type \"%s\"",
+                                   name, numbers[i].key,
+                                   d->type[0] ? d->type : "default");
     json_object_foreach(object, key, value)
     {
         mls_rope_type type = MLS_ROPE_DEFAULT;
 
         if (json_is_null(value) || strcmp(key, "type") == 0 ||
             strcmp(key, "rope_type") == 0 || is_number_key(key))
+            continue;
+        if (read_more(d, key, value))
             continue;
         if (!type_find(d->type, &type) || type != MLS_ROPE_OTHER)
             mls_config_unsupported(r->config,
@@ -149,15 +214,23 @@ static void fill(dialect *d, const dialect *from)
     for (size_t i = 0; i < N_NUMBERS; i++)
         if (isnan(d->number[i]))
             d->number[i] = from->number[i];
+    for (size_t i = 0; i < 2; i++)
+        if (!d->factors[i])
+            d->factors[i] = from->factors[i];
+    d->by_fractions |= from->by_fractions;
 }
 
-/* rope_parameters: flat, or {"full_attention": {...}, "sliding_attention": {...}}. */
+/*
+ * rope_parameters: flat, or {"full_attention": {...}, "sliding_attention": {...}}; the
+ * second then says what layers with a window do.
+ */
 static mls_status read_parameters(mls_config_reader *r, json_t *object,
-                                  const dialect *top, dialect *d)
+                                  const dialect *top, dialect *d, dialect *local)
 {
     json_t *full = json_object_get(object, "full_attention");
     json_t *sliding = json_object_get(object, "sliding_attention");
-    dialect f, s = nothing;
+    dialect f, s = of_type("");
+    const dialect plain = of_type("default");
     mls_status st;
 
     if (!json_is_object(full) && !json_is_object(sliding))
@@ -176,9 +249,10 @@ static mls_status read_parameters(mls_config_reader *r, json_t *object,
     f = *d;
     fill(&f, top);
     fill(&f, &plain);
+    *local = s;
     fill(&s, top);
     fill(&s, &plain);
-    if (first_difference(&f, &s))
+    if (first_difference(&f, &s) && !(r->net && r->net->local_rope))
         mls_config_unsupported(r->config,
                                "rope_parameters.sliding_attention.%s differs from that "
                                "of full_attention",
@@ -194,15 +268,29 @@ static mls_status contradiction(const mls_config_reader *r, const char *what,
                     old_key, what);
 }
 
+/* A key, or an older name of it that the family's class reads. */
+static const json_t *first_of(const mls_config_reader *r, const char *key,
+                              const char *older, const char *oldest)
+{
+    const json_t *v = mls_config_get(r, key);
+
+    if (!v && r->net && mls_net_reads(r->net, older))
+        v = mls_config_get(r, older);
+    if (!v && r->net && oldest && mls_net_reads(r->net, oldest))
+        v = mls_config_get(r, oldest);
+    return v;
+}
+
 /* Both dialects into one. */
-static mls_status read_dialects(mls_config_reader *r, dialect *d)
+static mls_status read_dialects(mls_config_reader *r, dialect *d, dialect *local)
 {
     json_t *scaling = mls_config_get(r, "rope_scaling");
     json_t *parameters = mls_config_get(r, "rope_parameters");
-    const json_t *theta = mls_config_get(r, "rope_theta");
-    const json_t *partial = mls_config_get(r, "partial_rotary_factor");
+    const json_t *theta = first_of(r, "rope_theta", "rotary_emb_base", NULL);
+    const json_t *partial =
+        first_of(r, "partial_rotary_factor", "rotary_pct", "rope_pct");
     char shown[MLS_JSON_SHOW];
-    dialect new = nothing;
+    dialect new = of_type("");
     const char *key;
     mls_status st = MLS_OK;
 
@@ -219,7 +307,7 @@ static mls_status read_dialects(mls_config_reader *r, dialect *d)
         st = mls_config_real(r, "partial_rotary_factor", partial, 0, 1,
                              &d->number[PARTIAL]);
     if (!st && scaling) {
-        dialect s = nothing;
+        dialect s = of_type("");
 
         st = read_object(r, "rope_scaling", scaling, &s);
         if (st)
@@ -236,7 +324,7 @@ static mls_status read_dialects(mls_config_reader *r, dialect *d)
     }
     if (st || !parameters)
         return st;
-    st = read_parameters(r, parameters, d, &new);
+    st = read_parameters(r, parameters, d, &new, local);
     if (st)
         return st;
     key = first_difference(d, &new);
@@ -262,22 +350,149 @@ static mls_status need(const mls_config_reader *r, const dialect *d, double valu
                     r->path, d->type, key);
 }
 
-mls_status mls_config_rope(mls_config_reader *r)
+static double or_else(double x, double fallback)
 {
-    mls_rope_config *rope = &r->config->rope;
-    dialect d = nothing;
-    mls_status st = read_dialects(r, &d);
+    return isnan(x) ? fallback : x;
+}
+
+/* What yarn multiplies by: modeling_rope_utils.py, get_mscale. */
+static double mscale(double factor, double by)
+{
+    return factor <= 1 ? 1 : 0.1 * by * log(factor) + 1;
+}
+
+/* Tokens that the model was trained on before RoPE was stretched; 0: not known. */
+static mls_status read_original(const mls_config_reader *r, const dialect *d,
+                                double *out)
+{
+    const json_t *top = mls_config_get(r, "original_max_position_embeddings");
+    mls_status st = MLS_OK;
+
+    *out = or_else(d->number[ORIGINAL], (double)r->config->max_position);
+    if (isnan(d->number[ORIGINAL]) && top)
+        st = mls_config_real(r, "original_max_position_embeddings", top, 1, 1e12, out);
+    if (!st && *out == 0)
+        mls_config_unsupported(r->config,
+                               "RoPE type \"%s\" without "
+                               "original_max_position_embeddings",
+                               d->type);
+    return st;
+}
+
+static mls_status read_yarn(const mls_config_reader *r, const dialect *d,
+                            mls_rope_config *rope)
+{
+    const double m = d->number[MSCALE], all = d->number[MSCALE_ALL];
+    const mls_status st = read_original(r, d, &rope->original_max_position);
 
     if (st)
         return st;
-    rope->type = MLS_ROPE_DEFAULT;
-    if (d.type[0])
-        type_find(d.type, &rope->type);
-    rope->theta = isnan(d.number[THETA]) ? 10000.0 : d.number[THETA];
-    rope->factor = isnan(d.number[FACTOR]) ? 1.0 : d.number[FACTOR];
-    if (!isnan(d.number[PARTIAL]) && d.number[PARTIAL] != 1.0)
+    if (isnan(d->number[FACTOR]))
+        rope->factor = (double)r->config->max_position / rope->original_max_position;
+    rope->beta_fast = or_else(d->number[BETA_FAST], 32);
+    rope->beta_slow = or_else(d->number[BETA_SLOW], 1);
+    rope->whole_chunks = !d->by_fractions;
+    rope->attention = d->number[ATTENTION];
+    if (isnan(rope->attention))
+        rope->attention = m > 0 && all > 0
+                              ? mscale(rope->factor, m) / mscale(rope->factor, all)
+                              : mscale(rope->factor, 1);
+    return MLS_OK;
+}
+
+/* One factor for each chunk; others are not computed. */
+static mls_status read_factors(const mls_config_reader *r, const dialect *d, size_t i,
+                               size_t C, float *out)
+{
+    if (json_array_size(d->factors[i]) != C) {
+        mls_config_unsupported(r->config,
+                               "%s has %zu numbers, expected one for each of the %zu "
+                               "chunks",
+                               factor_keys[i], json_array_size(d->factors[i]), C);
+        return MLS_OK;
+    }
+    for (size_t c = 0; c < C; c++) {
+        double x;
+        const mls_status st = mls_config_real(
+            r, factor_keys[i], json_array_get(d->factors[i], c), 1e-6, 1e6, &x);
+
+        if (st)
+            return st;
+        out[c] = (float)x;
+    }
+    return MLS_OK;
+}
+
+static mls_status read_longrope(const mls_config_reader *r, const dialect *d,
+                                mls_rope_config *rope)
+{
+    const size_t C = rope->dims / 2;
+    double original;
+    mls_status st;
+
+    if ((st = read_original(r, d, &original)) ||
+        (st = read_factors(r, d, 0, C, rope->short_factor)) ||
+        (st = read_factors(r, d, 1, C, rope->long_factor)))
+        return st;
+    rope->original_max_position = original;
+    if (isnan(d->number[FACTOR]))
+        rope->factor = (double)r->config->max_position / original;
+    rope->attention = d->number[ATTENTION];
+    if (isnan(rope->attention))
+        rope->attention =
+            rope->factor <= 1 ? 1 : sqrt(1 + log(rope->factor) / log(original));
+    return MLS_OK;
+}
+
+static mls_status read_llama3(const mls_config_reader *r, const dialect *d,
+                              mls_rope_config *rope)
+{
+    mls_status st;
+
+    if ((st = need(r, d, d->number[FACTOR], "factor")) ||
+        (st = need(r, d, d->number[LOW], "low_freq_factor")) ||
+        (st = need(r, d, d->number[HIGH], "high_freq_factor")) ||
+        (st = need(r, d, d->number[ORIGINAL], "original_max_position_embeddings")))
+        return st;
+    if (d->number[HIGH] <= d->number[LOW])
+        return mls_fail(r->err, MLS_E_INPUT,
+                        "%s: high_freq_factor is %g, expected more than "
+                        "low_freq_factor %g",
+                        r->path, d->number[HIGH], d->number[LOW]);
+    rope->low_freq_factor = d->number[LOW];
+    rope->high_freq_factor = d->number[HIGH];
+    rope->original_max_position = d->number[ORIGINAL];
+    return MLS_OK;
+}
+
+/* One set of parameters for heads whose D dims can turn. */
+static mls_status make_rope(mls_config_reader *r, const dialect *d, size_t D,
+                            double theta, mls_rope_config *rope)
+{
+    const double partial = or_else(d->number[PARTIAL],
+                                   r->net && r->net->partial > 0 ? r->net->partial : 1);
+    size_t rotary = 0;
+    mls_status st = MLS_OK;
+
+    *rope = (mls_rope_config){.type = MLS_ROPE_DEFAULT, .partial = partial};
+    if (d->type[0])
+        type_find(d->type, &rope->type);
+    rope->theta = or_else(d->number[THETA], theta);
+    rope->factor = or_else(d->number[FACTOR], 1);
+    rope->dims =
+        rope->type == MLS_ROPE_PROPORTIONAL ? D : (size_t)((double)D * partial);
+    if (r->net && mls_net_reads(r->net, "rotary_dim") &&
+        json_is_integer(mls_config_get(r, "rotary_dim"))) {
+        rotary = (size_t)json_integer_value(mls_config_get(r, "rotary_dim"));
+        rope->dims = rotary ? rotary : rope->dims;
+    }
+    if (rope->dims % 2 != 0 || rope->dims > D || rope->dims < 2)
+        mls_config_unsupported(r->config,
+                               "partial_rotary_factor: %zu of %zu dims of a head turn",
+                               rope->dims, D);
+    if (partial != 1 && !r->net)
         mls_config_unsupported(r->config, "partial_rotary_factor is %g, expected 1",
-                               d.number[PARTIAL]);
+                               partial);
     switch (rope->type) {
     case MLS_ROPE_DEFAULT:
         if (rope->factor != 1.0)
@@ -286,27 +501,65 @@ mls_status mls_config_rope(mls_config_reader *r)
                                    rope->factor);
         break;
     case MLS_ROPE_LINEAR:
-        st = need(r, &d, d.number[FACTOR], "factor");
+        st = need(r, d, d->number[FACTOR], "factor");
         break;
     case MLS_ROPE_LLAMA3:
-        if ((st = need(r, &d, d.number[FACTOR], "factor")) ||
-            (st = need(r, &d, d.number[LOW], "low_freq_factor")) ||
-            (st = need(r, &d, d.number[HIGH], "high_freq_factor")) ||
-            (st = need(r, &d, d.number[ORIGINAL], "original_max_position_embeddings")))
-            break;
-        if (d.number[HIGH] <= d.number[LOW])
-            st = mls_fail(r->err, MLS_E_INPUT,
-                          "%s: high_freq_factor is %g, expected more than "
-                          "low_freq_factor %g",
-                          r->path, d.number[HIGH], d.number[LOW]);
-        rope->low_freq_factor = d.number[LOW];
-        rope->high_freq_factor = d.number[HIGH];
-        rope->original_max_position = d.number[ORIGINAL];
+        st = read_llama3(r, d, rope);
+        break;
+    case MLS_ROPE_YARN:
+        st = read_yarn(r, d, rope);
+        break;
+    case MLS_ROPE_LONGROPE:
+        st = rope->dims > MLS_DIM_MAX ? MLS_OK : read_longrope(r, d, rope);
+        break;
+    case MLS_ROPE_DYNAMIC:
+        st = need(r, d, d->number[FACTOR], "factor");
+        rope->max_position = (double)r->config->max_position;
+        if (!st && rope->max_position == 0)
+            mls_config_unsupported(r->config, "rope_type \"dynamic\" without "
+                                              "max_position_embeddings");
+        break;
+    case MLS_ROPE_PROPORTIONAL:
         break;
     case MLS_ROPE_OTHER:
-        mls_config_unsupported(r->config, "rope_type \"%s\" is not computed", d.type);
+        mls_config_unsupported(r->config, "rope_type \"%s\" is not computed", d->type);
         break;
     }
-    r->config->rope_local = *rope;
     return st;
+}
+
+mls_status mls_config_rope(mls_config_reader *r)
+{
+    mls_config *c = r->config;
+    const mls_net_family *f = r->net;
+    const bool given =
+        mls_config_get(r, "rope_scaling") || mls_config_get(r, "rope_parameters");
+    const double theta = f && f->theta > 0 ? f->theta : 10000.0;
+    const size_t D = c->mla_kv_lora_rank ? c->mla_rope_dim : c->D;
+    dialect d = of_type(""), local = of_type("");
+    mls_status st = read_dialects(r, &d, &local);
+
+    if (st)
+        return st;
+    if (!given && f && f->rope.type != MLS_ROPE_DEFAULT) {
+        c->rope = f->rope;
+        c->rope.theta = or_else(d.number[THETA], theta);
+        c->rope.dims = D;
+    } else if ((st = make_rope(r, &d, D, theta, &c->rope))) {
+        return st;
+    }
+    if (!isnan(d.number[QUERY_BETA])) {
+        c->net.query_beta = d.number[QUERY_BETA];
+        c->net.query_period = c->rope.original_max_position;
+    }
+    c->rope_local = c->rope;
+    if (!f || !f->local_rope)
+        return MLS_OK;
+    if (isnan(local.number[THETA]) && mls_net_reads(f, "rope_local_base_freq") &&
+        mls_config_get(r, "rope_local_base_freq") &&
+        (st = mls_config_real(r, "rope_local_base_freq",
+                              mls_config_get(r, "rope_local_base_freq"), 1e-3, 1e15,
+                              &local.number[THETA])))
+        return st;
+    return make_rope(r, &local, D, f->local_theta, &c->rope_local);
 }

@@ -11,6 +11,7 @@
 #include "common/base/shape.h"
 #include "datasets/base/json.h"
 #include "datasets/checkpoint/gguf_names.h"
+#include "datasets/checkpoint/net_families.h"
 
 typedef struct writer {
     const mls_gguf_parts *p;
@@ -199,8 +200,16 @@ static mls_status put_heads(writer *w)
                         ", which is not known",
                         mls_gguf_path(w->f), key_length, value_length);
     put_whole(w, "head_dim", key_length);
-    if (w->rope_dims != w->D && w->D > 0)
-        put_real(w, "partial_rotary_factor", (double)w->rope_dims / (double)w->D);
+    if (w->rope_dims != w->D && w->D > 0) {
+        const mls_net_family *f =
+            w->family ? mls_net_find(w->family->model_type) : NULL;
+
+        /* llama.cpp turns a part of the head where Hugging Face's class does not. */
+        put_real(w,
+                 f && f->partial > 0 ? "partial_rotary_factor"
+                                     : key_of(w, "rope.dimension_count"),
+                 (double)w->rope_dims / (double)w->D);
+    }
     return MLS_OK;
 }
 
@@ -442,8 +451,10 @@ static mls_status put_flags(writer *w)
         return missing(w, eps_key);
     if (experts && strcmp(w->arch, "llama") == 0)
         put_text(w, "model_type", "mixtral");
-    if (experts)
+    if (experts) { /* sized: their tensors are not mapped */
         put_whole(w, "num_local_experts", experts);
+        put_whole(w, key_of(w, "expert_count"), experts);
+    }
     if (!causal)
         put_bool(w, "is_causal", false);
     put_bool(w, "tie_word_embeddings", !has_tensor(w, "output.weight"));
@@ -549,6 +560,8 @@ static mls_status put_kind(writer *w)
     if (w->family && w->family->architecture)
         json_object_set_new(w->out, "architectures",
                             json_pack("[s]", w->family->architecture));
+    else if (w->family) /* sized: its tensors have names that are not mapped */
+        put_text(w, "general.architecture", w->arch);
     put_text(w, "model_type", w->family ? w->family->model_type : w->arch);
     return MLS_OK;
 }

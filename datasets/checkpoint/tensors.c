@@ -1,134 +1,567 @@
 #include "datasets/checkpoint/tensors.h"
 
 #include <stdio.h>
+#include <string.h>
 
-/* Sizes by letter, as in common/base/shape.h; NONE: a vector has no columns. */
-typedef enum size_letter { NONE, SIZE_E, SIZE_F, SIZE_D, SIZE_HD, SIZE_GD } size_letter;
-
-/* When a model has a tensor. */
-typedef enum when { ALWAYS, QKV_BIAS, O_BIAS, MLP_BIAS, QK_NORM } when;
-
-/* One layer of the Llama layout, which all families that we compute share. */
-static const struct {
-    const char *name;
-    size_letter rows, cols;
-    when when;
-    mls_tensor_role role;
-} layer_tensors[] = {
-    {"input_layernorm.weight", SIZE_E, NONE, ALWAYS, MLS_TENSOR_ATTN_NORM},
-    {"self_attn.q_proj.weight", SIZE_HD, SIZE_E, ALWAYS, MLS_TENSOR_WQ},
-    {"self_attn.q_proj.bias", SIZE_HD, NONE, QKV_BIAS, MLS_TENSOR_BQ},
-    {"self_attn.k_proj.weight", SIZE_GD, SIZE_E, ALWAYS, MLS_TENSOR_WK},
-    {"self_attn.k_proj.bias", SIZE_GD, NONE, QKV_BIAS, MLS_TENSOR_BK},
-    {"self_attn.v_proj.weight", SIZE_GD, SIZE_E, ALWAYS, MLS_TENSOR_WV},
-    {"self_attn.v_proj.bias", SIZE_GD, NONE, QKV_BIAS, MLS_TENSOR_BV},
-    {"self_attn.o_proj.weight", SIZE_E, SIZE_HD, ALWAYS, MLS_TENSOR_WO},
-    {"self_attn.o_proj.bias", SIZE_E, NONE, O_BIAS, MLS_TENSOR_BO},
-    {"self_attn.q_norm.weight", SIZE_D, NONE, QK_NORM, MLS_TENSOR_Q_NORM},
-    {"self_attn.k_norm.weight", SIZE_D, NONE, QK_NORM, MLS_TENSOR_K_NORM},
-    {"post_attention_layernorm.weight", SIZE_E, NONE, ALWAYS, MLS_TENSOR_MLP_NORM},
-    {"mlp.gate_proj.weight", SIZE_F, SIZE_E, ALWAYS, MLS_TENSOR_GATE},
-    {"mlp.gate_proj.bias", SIZE_F, NONE, MLP_BIAS, MLS_TENSOR_GATE_BIAS},
-    {"mlp.up_proj.weight", SIZE_F, SIZE_E, ALWAYS, MLS_TENSOR_UP},
-    {"mlp.up_proj.bias", SIZE_F, NONE, MLP_BIAS, MLS_TENSOR_UP_BIAS},
-    {"mlp.down_proj.weight", SIZE_E, SIZE_F, ALWAYS, MLS_TENSOR_DOWN},
-    {"mlp.down_proj.bias", SIZE_E, NONE, MLP_BIAS, MLS_TENSOR_DOWN_BIAS},
+/* Names of the Llama layout, which most families share; their rows name the others. */
+static const char *const names[MLS_TENSOR_ROLES] = {
+    [MLS_TENSOR_ATTN_NORM] = "input_layernorm.weight",
+    [MLS_TENSOR_ATTN_NORM_BIAS] = "input_layernorm.bias",
+    [MLS_TENSOR_WQ] = "self_attn.q_proj.weight",
+    [MLS_TENSOR_BQ] = "self_attn.q_proj.bias",
+    [MLS_TENSOR_WK] = "self_attn.k_proj.weight",
+    [MLS_TENSOR_BK] = "self_attn.k_proj.bias",
+    [MLS_TENSOR_WV] = "self_attn.v_proj.weight",
+    [MLS_TENSOR_BV] = "self_attn.v_proj.bias",
+    [MLS_TENSOR_QKV] = "self_attn.qkv_proj.weight",
+    [MLS_TENSOR_QKV_BIAS] = "self_attn.qkv_proj.bias",
+    [MLS_TENSOR_WO] = "self_attn.o_proj.weight",
+    [MLS_TENSOR_BO] = "self_attn.o_proj.bias",
+    [MLS_TENSOR_Q_NORM] = "self_attn.q_norm.weight",
+    [MLS_TENSOR_Q_NORM_BIAS] = "self_attn.q_norm.bias",
+    [MLS_TENSOR_K_NORM] = "self_attn.k_norm.weight",
+    [MLS_TENSOR_K_NORM_BIAS] = "self_attn.k_norm.bias",
+    [MLS_TENSOR_SINKS] = "self_attn.sinks",
+    [MLS_TENSOR_ATTN_GATE] = "self_attn.gate_proj.weight",
+    [MLS_TENSOR_Q_A] = "self_attn.q_a_proj.weight",
+    [MLS_TENSOR_Q_A_NORM] = "self_attn.q_a_layernorm.weight",
+    [MLS_TENSOR_Q_B] = "self_attn.q_b_proj.weight",
+    [MLS_TENSOR_KV_A] = "self_attn.kv_a_proj_with_mqa.weight",
+    [MLS_TENSOR_KV_A_NORM] = "self_attn.kv_a_layernorm.weight",
+    [MLS_TENSOR_KV_B] = "self_attn.kv_b_proj.weight",
+    [MLS_TENSOR_ATTN_POST_NORM] = "post_self_attn_layernorm.weight",
+    [MLS_TENSOR_MLP_NORM] = "post_attention_layernorm.weight",
+    [MLS_TENSOR_MLP_NORM_BIAS] = "post_attention_layernorm.bias",
+    [MLS_TENSOR_GATE] = "mlp.gate_proj.weight",
+    [MLS_TENSOR_GATE_BIAS] = "mlp.gate_proj.bias",
+    [MLS_TENSOR_UP] = "mlp.up_proj.weight",
+    [MLS_TENSOR_UP_BIAS] = "mlp.up_proj.bias",
+    [MLS_TENSOR_GATE_UP] = "mlp.gate_up_proj.weight",
+    [MLS_TENSOR_DOWN] = "mlp.down_proj.weight",
+    [MLS_TENSOR_DOWN_BIAS] = "mlp.down_proj.bias",
+    [MLS_TENSOR_ALPHA_P] = "mlp.act_fn.alpha_p",
+    [MLS_TENSOR_ALPHA_N] = "mlp.act_fn.alpha_n",
+    [MLS_TENSOR_BETA] = "mlp.act_fn.beta",
+    [MLS_TENSOR_EPS] = "mlp.act_fn.eps",
+    [MLS_TENSOR_ROUTER] = "mlp.gate.weight",
+    [MLS_TENSOR_ROUTER_BIAS] = "mlp.gate.bias",
+    [MLS_TENSOR_CORRECTION] = "mlp.gate.e_score_correction_bias",
+    [MLS_TENSOR_EXPERT_GATE] = "mlp.experts.%zu.gate_proj.weight",
+    [MLS_TENSOR_EXPERT_UP] = "mlp.experts.%zu.up_proj.weight",
+    [MLS_TENSOR_EXPERT_GATE_UP] = "mlp.experts.gate_up_proj",
+    [MLS_TENSOR_EXPERT_GATE_UP_BIAS] = "mlp.experts.gate_up_proj_bias",
+    [MLS_TENSOR_EXPERT_DOWN] = "mlp.experts.%zu.down_proj.weight",
+    [MLS_TENSOR_EXPERT_DOWN_BIAS] = "mlp.experts.down_proj_bias",
+    [MLS_TENSOR_SHARED_GATE] = "mlp.shared_experts.gate_proj.weight",
+    [MLS_TENSOR_SHARED_UP] = "mlp.shared_experts.up_proj.weight",
+    [MLS_TENSOR_SHARED_GATE_UP] = "mlp.shared_experts.gate_up_proj.weight",
+    [MLS_TENSOR_SHARED_DOWN] = "mlp.shared_experts.down_proj.weight",
+    [MLS_TENSOR_SHARED_WEIGHT] = "mlp.shared_expert_gate.weight",
+    [MLS_TENSOR_MLP_POST_NORM] = "post_mlp_layernorm.weight",
+    [MLS_TENSOR_EMBED] = "model.embed_tokens.weight",
+    [MLS_TENSOR_POSITIONS] = "model.embed_positions.weight",
+    [MLS_TENSOR_EMBED_NORM] = "model.embed_norm.weight",
+    [MLS_TENSOR_EMBED_NORM_BIAS] = "model.embed_norm.bias",
+    [MLS_TENSOR_NORM] = "model.norm.weight",
+    [MLS_TENSOR_NORM_BIAS] = "model.norm.bias",
+    [MLS_TENSOR_HEAD] = "lm_head.weight",
+    [MLS_TENSOR_HEAD_BIAS] = "lm_head.bias",
 };
 
-enum { LAYER_TENSORS = sizeof layer_tensors / sizeof layer_tensors[0] };
-
-static bool is_there(const mls_config *c, when w)
+static const char *name_of(const mls_config *c, mls_tensor_role role)
 {
-    switch (w) {
-    case QKV_BIAS:
-        return c->qkv_bias;
-    case O_BIAS:
-        return c->o_bias;
-    case MLP_BIAS:
-        return c->mlp_bias;
-    case QK_NORM:
-        return c->qk_norm;
-    case ALWAYS:
-        break;
-    }
-    return true;
+    for (const mls_tensor_name *n = c->net.names; n && n->name; n++)
+        if (n->role == role)
+            return n->name;
+    return names[role];
 }
 
-static size_t size_of(const mls_config *c, size_letter letter)
+bool mls_tensor_is_projection(mls_tensor_role role)
 {
-    switch (letter) {
-    case SIZE_E:
-        return c->E;
-    case SIZE_F:
-        return c->F;
-    case SIZE_D:
-        return c->D;
-    case SIZE_HD:
-        return c->H * c->D;
-    case SIZE_GD:
-        return c->G * c->D;
-    case NONE:
-        break;
-    }
-    return 0;
+    return role >= MLS_TENSOR_WQ && role <= MLS_TENSOR_KV_B;
 }
 
-size_t mls_tensor_layer_needs(const mls_config *config)
+/* ---- attention ---- */
+
+/* Rows of all of q, or of all of k. */
+static void attention_shape(const mls_config *c, const mls_layer_shape *s,
+                            mls_tensor_need *need)
+{
+    const mls_net *n = &c->net;
+    const size_t q = (size_t)s->H * s->K, k = (size_t)s->G * s->K;
+    const size_t v = (size_t)s->G * s->V, o = (size_t)s->H * s->V;
+    const bool apart = n->qkv == MLS_QKV_APART;
+    const bool wide = n->qk == MLS_QK_WIDTH, each = n->qk == MLS_QK_LAYER_EACH;
+
+    switch (need->role) {
+    case MLS_TENSOR_WQ:
+    case MLS_TENSOR_BQ:
+        need->rows = apart ? q * (n->q_gate ? 2 : 1) : 0;
+        break;
+    case MLS_TENSOR_WK:
+    case MLS_TENSOR_BK:
+        need->rows = apart ? k : 0;
+        break;
+    case MLS_TENSOR_WV:
+    case MLS_TENSOR_BV:
+        need->rows = apart ? v : 0;
+        break;
+    case MLS_TENSOR_QKV:
+    case MLS_TENSOR_QKV_BIAS:
+        need->rows = apart ? 0 : q + k + v;
+        break;
+    case MLS_TENSOR_WO:
+        need->rows = c->E;
+        need->cols = o;
+        return;
+    case MLS_TENSOR_BO:
+        need->rows = c->o_bias ? c->E : 0;
+        return;
+    case MLS_TENSOR_Q_NORM:
+    case MLS_TENSOR_Q_NORM_BIAS:
+        need->rows = wide ? q : each ? s->H : n->qk ? s->K : 0;
+        need->cols = each ? s->K : 0;
+        break;
+    case MLS_TENSOR_K_NORM:
+    case MLS_TENSOR_K_NORM_BIAS:
+        need->rows = wide ? k : each ? s->G : n->qk ? s->K : 0;
+        need->cols = each ? s->K : 0;
+        break;
+    case MLS_TENSOR_SINKS:
+        need->rows = n->sinks ? s->H : 0;
+        return;
+    case MLS_TENSOR_ATTN_GATE:
+        need->rows = n->out_gate && !n->q_gate ? o : 0;
+        break;
+    default:
+        return;
+    }
+    switch (need->role) {
+    case MLS_TENSOR_BQ:
+    case MLS_TENSOR_BK:
+    case MLS_TENSOR_BV:
+    case MLS_TENSOR_QKV_BIAS:
+        need->rows = c->qkv_bias ? need->rows : 0;
+        break;
+    case MLS_TENSOR_Q_NORM_BIAS:
+    case MLS_TENSOR_K_NORM_BIAS:
+        need->rows = n->qk == MLS_QK_LAYER ? need->rows : 0;
+        break;
+    case MLS_TENSOR_Q_NORM:
+    case MLS_TENSOR_K_NORM:
+        break;
+    default:
+        need->cols = c->E;
+    }
+}
+
+/* DeepSeek's: K is what a head computes with, rope_dims of it rotate. */
+static void latent_shape(const mls_config *c, const mls_layer_shape *s,
+                         mls_tensor_need *need)
+{
+    const size_t rank = c->mla_q_lora_rank, q = (size_t)s->H * s->K;
+
+    switch (need->role) {
+    case MLS_TENSOR_WQ:
+        need->rows = rank ? 0 : q;
+        need->cols = c->E;
+        break;
+    case MLS_TENSOR_Q_A:
+        need->rows = rank;
+        need->cols = c->E;
+        break;
+    case MLS_TENSOR_Q_A_NORM:
+        need->rows = rank;
+        break;
+    case MLS_TENSOR_Q_B:
+        need->rows = rank ? q : 0;
+        need->cols = rank;
+        break;
+    case MLS_TENSOR_KV_A:
+        need->rows = c->mla_kv_lora_rank + c->mla_rope_dim;
+        need->cols = c->E;
+        break;
+    case MLS_TENSOR_KV_A_NORM:
+        need->rows = c->mla_kv_lora_rank;
+        break;
+    case MLS_TENSOR_KV_B:
+        need->rows = s->H * (c->mla_nope_dim + c->mla_value_dim);
+        need->cols = c->mla_kv_lora_rank;
+        break;
+    case MLS_TENSOR_WO:
+        need->rows = c->E;
+        need->cols = s->H * c->mla_value_dim;
+        break;
+    case MLS_TENSOR_BO:
+        need->rows = c->o_bias ? c->E : 0;
+        break;
+    default:
+        break;
+    }
+}
+
+/* ---- MLP, experts, norms ---- */
+
+static void mlp_shape(const mls_config *c, mls_tensor_need *need)
+{
+    const mls_net *n = &c->net;
+    const bool apart = !n->gate_up;
+
+    switch (need->role) {
+    case MLS_TENSOR_GATE:
+        need->rows = !n->plain_mlp && apart ? c->F : 0;
+        need->cols = c->E;
+        break;
+    case MLS_TENSOR_GATE_BIAS:
+        need->rows = !n->plain_mlp && apart && c->mlp_bias ? c->F : 0;
+        break;
+    case MLS_TENSOR_UP:
+        need->rows = apart ? c->F : 0;
+        need->cols = c->E;
+        break;
+    case MLS_TENSOR_UP_BIAS:
+        need->rows = apart && c->mlp_bias ? c->F : 0;
+        break;
+    case MLS_TENSOR_GATE_UP:
+        need->rows = apart ? 0 : 2 * c->F;
+        need->cols = c->E;
+        break;
+    case MLS_TENSOR_DOWN:
+        need->rows = c->E;
+        need->cols = c->F;
+        break;
+    case MLS_TENSOR_DOWN_BIAS:
+        need->rows = c->mlp_bias ? c->E : 0;
+        break;
+    case MLS_TENSOR_ALPHA_P:
+    case MLS_TENSOR_ALPHA_N:
+    case MLS_TENSOR_BETA:
+    case MLS_TENSOR_EPS:
+        need->rows = n->act == MLS_ACT_XIELU;
+        break;
+    default:
+        break;
+    }
+}
+
+static void expert_shape(const mls_config *c, mls_tensor_need *need)
+{
+    const mls_experts *x = &c->net.experts;
+    const bool apart = x->layout == MLS_EXPERTS_APART;
+    const bool in_out =
+        x->layout == MLS_EXPERTS_TRANSPOSED || x->layout == MLS_EXPERTS_ZIPPED;
+    const bool both = !apart && x->layout != MLS_EXPERTS_SPLIT;
+    const size_t F = x->F, E = c->E;
+
+    const size_t planes = apart ? 1 : x->n;
+
+    switch (need->role) {
+    case MLS_TENSOR_EXPERT_GATE:
+    case MLS_TENSOR_EXPERT_UP:
+        need->rows = both ? 0 : planes * F;
+        need->cols = E;
+        break;
+    case MLS_TENSOR_EXPERT_GATE_UP:
+        need->rows = planes * (!both ? 0 : in_out ? E : 2 * F);
+        need->cols = in_out ? 2 * F : E;
+        break;
+    case MLS_TENSOR_EXPERT_DOWN:
+        need->rows = planes * (in_out ? F : E);
+        need->cols = in_out ? E : F;
+        break;
+    case MLS_TENSOR_EXPERT_GATE_UP_BIAS:
+        need->rows = both && x->bias ? x->n : 0;
+        need->cols = 2 * F;
+        break;
+    case MLS_TENSOR_EXPERT_DOWN_BIAS:
+        need->rows = both && x->bias ? x->n : 0;
+        need->cols = E;
+        break;
+    default:
+        break;
+    }
+}
+
+static void routing_shape(const mls_config *c, mls_tensor_need *need)
+{
+    const mls_experts *x = &c->net.experts;
+    const bool both = x->layout == MLS_EXPERTS_STACKED;
+
+    switch (need->role) {
+    case MLS_TENSOR_ROUTER:
+        need->rows = x->n;
+        need->cols = c->E;
+        break;
+    case MLS_TENSOR_ROUTER_BIAS:
+        need->rows = x->bias ? x->n : 0;
+        break;
+    case MLS_TENSOR_CORRECTION:
+        need->rows = x->correction ? x->n : 0;
+        break;
+    case MLS_TENSOR_SHARED_GATE:
+    case MLS_TENSOR_SHARED_UP:
+        need->rows = both ? 0 : x->shared_F;
+        need->cols = c->E;
+        break;
+    case MLS_TENSOR_SHARED_GATE_UP:
+        need->rows = both ? 2 * x->shared_F : 0;
+        need->cols = c->E;
+        break;
+    case MLS_TENSOR_SHARED_DOWN:
+        need->rows = x->shared_F ? c->E : 0;
+        need->cols = x->shared_F;
+        break;
+    case MLS_TENSOR_SHARED_WEIGHT:
+        need->rows = x->shared_F && x->shared_gate;
+        need->cols = c->E;
+        break;
+    default:
+        break;
+    }
+}
+
+static void norm_shape(const mls_config *c, mls_tensor_need *need)
+{
+    const mls_net *n = &c->net;
+    const bool before = n->place != MLS_NORM_AFTER && !n->norm_free;
+    const bool after = n->place != MLS_NORM_BEFORE && !n->norm_free;
+    const bool second = before && !(n->parallel && n->one_norm);
+    bool there = false;
+
+    switch (need->role) {
+    case MLS_TENSOR_ATTN_NORM:
+        there = before;
+        break;
+    case MLS_TENSOR_ATTN_NORM_BIAS:
+        there = before && n->norm_bias;
+        break;
+    case MLS_TENSOR_MLP_NORM:
+        there = second;
+        break;
+    case MLS_TENSOR_MLP_NORM_BIAS:
+        there = second && n->norm_bias;
+        break;
+    case MLS_TENSOR_ATTN_POST_NORM:
+    case MLS_TENSOR_MLP_POST_NORM:
+        there = after;
+        break;
+    default:
+        break;
+    }
+    need->rows = there ? c->E : 0;
+}
+
+/* GPT-2's matrices are (in, out). */
+static void transpose(mls_tensor_need *need)
+{
+    const size_t rows = need->rows;
+
+    if (need->cols) {
+        need->rows = need->cols;
+        need->cols = rows;
+    }
+}
+
+/* rows = 0: the layer has no such tensor. */
+static mls_tensor_need describe(const mls_config *c, size_t l, mls_tensor_role role)
+{
+    const mls_layer_shape *s = &c->layer[l];
+    mls_tensor_need need = {.role = role};
+
+    if (mls_tensor_is_projection(role)) {
+        if (s->kind == MLS_LAYER_MLA)
+            latent_shape(c, s, &need);
+        else
+            attention_shape(c, s, &need);
+        if (c->net.transposed && need.rows)
+            transpose(&need);
+        return need;
+    }
+    switch (role) {
+    case MLS_TENSOR_ATTN_NORM:
+    case MLS_TENSOR_ATTN_NORM_BIAS:
+    case MLS_TENSOR_MLP_NORM:
+    case MLS_TENSOR_MLP_NORM_BIAS:
+    case MLS_TENSOR_ATTN_POST_NORM:
+    case MLS_TENSOR_MLP_POST_NORM:
+        norm_shape(c, &need);
+        return need;
+    default:
+        break;
+    }
+    if (!c->net.sparse[l])
+        mlp_shape(c, &need);
+    else if (role >= MLS_TENSOR_EXPERT_GATE && role <= MLS_TENSOR_EXPERT_DOWN_BIAS)
+        expert_shape(c, &need);
+    else
+        routing_shape(c, &need);
+    if (c->net.transposed && need.rows)
+        transpose(&need);
+    return need;
+}
+
+/* How many tensors of one role a layer has: one for each expert, where they lie apart.
+ */
+static size_t how_many(const mls_config *c, const mls_tensor_need *need)
+{
+    if (need->rows == 0)
+        return 0;
+    return need->role >= MLS_TENSOR_EXPERT_GATE &&
+                   need->role <= MLS_TENSOR_EXPERT_DOWN &&
+                   c->net.experts.layout == MLS_EXPERTS_APART
+               ? c->net.experts.n
+               : 1;
+}
+
+/* ---- names ---- */
+
+/* text with %zu replaced by a number: names are our own, with one at most. */
+static void put_number(char out[96], const char *text, size_t number)
+{
+    const char *at = strstr(text, "%zu");
+
+    if (at)
+        snprintf(out, 96, "%.*s%zu%s", (int)(at - text), text, number, at + 3);
+    else
+        snprintf(out, 96, "%s", text);
+}
+
+static void name_layer(const mls_config *c, size_t l, mls_tensor_need *need)
+{
+    char prefix[96], rest[96];
+
+    put_number(prefix, c->net.prefix ? c->net.prefix : "model.layers.%zu.", l);
+    put_number(rest, name_of(c, need->role), need->plane);
+    if (snprintf(need->name, sizeof need->name, "%s%s", prefix, rest) >=
+        (int)sizeof need->name)
+        need->name[0] = '\0'; /* longer than any name of the table */
+}
+
+size_t mls_tensor_layer_needs(const mls_config *config, size_t l)
 {
     size_t n = 0;
 
-    for (size_t k = 0; k < LAYER_TENSORS; k++)
-        n += is_there(config, layer_tensors[k].when);
-    return n;
-}
+    for (int role = 0; role < MLS_TENSOR_LAYER_ROLES; role++) {
+        const mls_tensor_need need = describe(config, l, (mls_tensor_role)role);
 
-size_t mls_tensor_needs(const mls_config *config)
-{
-    return (config->tied_embeddings ? 2 : 3) +
-           config->L * mls_tensor_layer_needs(config);
+        n += how_many(config, &need);
+    }
+    return n;
 }
 
 mls_tensor_need mls_tensor_layer_need_at(const mls_config *config, size_t l, size_t i)
 {
     mls_tensor_need need = {0};
-    size_t k = 0;
 
-    while (!is_there(config, layer_tensors[k].when) || i-- > 0)
-        k++;
-    snprintf(need.name, sizeof need.name, "model.layers.%zu.%s", l,
-             layer_tensors[k].name);
-    need.rows = size_of(config, layer_tensors[k].rows);
-    need.cols = size_of(config, layer_tensors[k].cols);
-    need.role = layer_tensors[k].role;
+    for (int role = 0; role < MLS_TENSOR_LAYER_ROLES; role++) {
+        need = describe(config, l, (mls_tensor_role)role);
+        const size_t n = how_many(config, &need);
+
+        if (i < n) {
+            need.plane = i;
+            break;
+        }
+        i -= n;
+    }
+    name_layer(config, l, &need);
+    return need;
+}
+
+bool mls_tensor_is_there(const mls_config *config, mls_tensor_role role)
+{
+    const mls_net *n = &config->net;
+
+    switch (role) {
+    case MLS_TENSOR_EMBED:
+        return true;
+    case MLS_TENSOR_POSITIONS:
+        return n->positions;
+    case MLS_TENSOR_EMBED_NORM:
+        return n->embed_norm;
+    case MLS_TENSOR_EMBED_NORM_BIAS:
+        return n->embed_norm && n->norm_bias;
+    case MLS_TENSOR_NORM:
+        return !n->norm_free;
+    case MLS_TENSOR_NORM_BIAS:
+        return !n->norm_free && n->norm_bias;
+    case MLS_TENSOR_HEAD:
+        return !config->tied_embeddings;
+    case MLS_TENSOR_HEAD_BIAS:
+        return n->head_bias;
+    default:
+        return false;
+    }
+}
+
+mls_tensor_need mls_tensor_of(const mls_config *config, mls_tensor_role role)
+{
+    const bool tied = role == MLS_TENSOR_HEAD && config->tied_embeddings;
+    mls_tensor_need need = {.rows = config->E, .role = tied ? MLS_TENSOR_EMBED : role};
+
+    if (role == MLS_TENSOR_EMBED || role == MLS_TENSOR_HEAD) {
+        need.rows = config->V;
+        need.cols = config->E;
+    } else if (role == MLS_TENSOR_POSITIONS) {
+        need.rows = config->max_position + config->net.first_position;
+        need.cols = config->E;
+    } else if (role == MLS_TENSOR_HEAD_BIAS) {
+        need.rows = config->V;
+    }
+    snprintf(need.name, sizeof need.name, "%s", name_of(config, need.role));
     return need;
 }
 
 mls_tensor_need mls_tensor_embed(const mls_config *config)
 {
-    return (mls_tensor_need){"model.embed_tokens.weight", config->V, config->E,
-                             MLS_TENSOR_EMBED};
+    return mls_tensor_of(config, MLS_TENSOR_EMBED);
 }
 
 mls_tensor_need mls_tensor_norm(const mls_config *config)
 {
-    return (mls_tensor_need){"model.norm.weight", config->E, 0, MLS_TENSOR_NORM};
+    return mls_tensor_of(config, MLS_TENSOR_NORM);
 }
 
 mls_tensor_need mls_tensor_head(const mls_config *config)
 {
-    if (config->tied_embeddings)
-        return mls_tensor_embed(config);
-    return (mls_tensor_need){"lm_head.weight", config->V, config->E, MLS_TENSOR_HEAD};
+    return mls_tensor_of(config, MLS_TENSOR_HEAD);
+}
+
+/* The i-th tensor outside of the layers whose role is in from .. to - 1. */
+static bool whole_at(const mls_config *c, mls_tensor_role from, mls_tensor_role to,
+                     size_t *i, mls_tensor_need *need)
+{
+    for (int role = (int)from; role < (int)to; role++)
+        if (mls_tensor_is_there(c, (mls_tensor_role)role) && (*i)-- == 0) {
+            *need = mls_tensor_of(c, (mls_tensor_role)role);
+            return true;
+        }
+    return false;
+}
+
+size_t mls_tensor_needs(const mls_config *config)
+{
+    size_t n = 0;
+
+    for (int role = MLS_TENSOR_EMBED; role < MLS_TENSOR_ROLES; role++)
+        n += mls_tensor_is_there(config, (mls_tensor_role)role);
+    for (size_t l = 0; l < config->L; l++)
+        n += mls_tensor_layer_needs(config, l);
+    return n;
 }
 
 mls_tensor_need mls_tensor_need_at(const mls_config *config, size_t i)
 {
-    const size_t per_layer = mls_tensor_layer_needs(config);
+    mls_tensor_need need = {0};
 
-    if (i == 0)
-        return mls_tensor_embed(config);
-    const size_t l = (i - 1) / per_layer, k = (i - 1) % per_layer;
-    if (l < config->L)
-        return mls_tensor_layer_need_at(config, l, k);
-    return k == 0 ? mls_tensor_norm(config) : mls_tensor_head(config);
+    if (whole_at(config, MLS_TENSOR_EMBED, MLS_TENSOR_NORM, &i, &need))
+        return need;
+    for (size_t l = 0; l < config->L; l++) {
+        const size_t n = mls_tensor_layer_needs(config, l);
+
+        if (i < n)
+            return mls_tensor_layer_need_at(config, l, i);
+        i -= n;
+    }
+    whole_at(config, MLS_TENSOR_NORM, MLS_TENSOR_ROLES, &i, &need);
+    return need;
 }

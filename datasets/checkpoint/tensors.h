@@ -9,33 +9,88 @@
 /** What a tensor is for. Those of a layer's attention come first, then its MLP's. */
 typedef enum mls_tensor_role {
     MLS_TENSOR_ATTN_NORM,
+    MLS_TENSOR_ATTN_NORM_BIAS,
+    /* projections: what a converted checkpoint replaces */
     MLS_TENSOR_WQ,
     MLS_TENSOR_BQ,
     MLS_TENSOR_WK,
     MLS_TENSOR_BK,
     MLS_TENSOR_WV,
     MLS_TENSOR_BV,
+    MLS_TENSOR_QKV, /* all three, see mls_qkv */
+    MLS_TENSOR_QKV_BIAS,
     MLS_TENSOR_WO,
     MLS_TENSOR_BO,
     MLS_TENSOR_Q_NORM,
+    MLS_TENSOR_Q_NORM_BIAS,
     MLS_TENSOR_K_NORM,
+    MLS_TENSOR_K_NORM_BIAS,
+    MLS_TENSOR_SINKS,
+    MLS_TENSOR_ATTN_GATE,
+    MLS_TENSOR_Q_A, /* latent attention */
+    MLS_TENSOR_Q_A_NORM,
+    MLS_TENSOR_Q_B,
+    MLS_TENSOR_KV_A,
+    MLS_TENSOR_KV_A_NORM,
+    MLS_TENSOR_KV_B,
+    /* end of the projections */
+    MLS_TENSOR_ATTN_POST_NORM,
     MLS_TENSOR_MLP_NORM,
+    MLS_TENSOR_MLP_NORM_BIAS,
     MLS_TENSOR_GATE,
     MLS_TENSOR_GATE_BIAS,
     MLS_TENSOR_UP,
     MLS_TENSOR_UP_BIAS,
+    MLS_TENSOR_GATE_UP, /* both, gate first */
     MLS_TENSOR_DOWN,
     MLS_TENSOR_DOWN_BIAS,
-    MLS_TENSOR_EMBED,
+    MLS_TENSOR_ALPHA_P, /* of xIELU */
+    MLS_TENSOR_ALPHA_N,
+    MLS_TENSOR_BETA,
+    MLS_TENSOR_EPS,
+    MLS_TENSOR_ROUTER, /* a mixture of experts */
+    MLS_TENSOR_ROUTER_BIAS,
+    MLS_TENSOR_CORRECTION,
+    MLS_TENSOR_EXPERT_GATE,
+    MLS_TENSOR_EXPERT_UP,
+    MLS_TENSOR_EXPERT_GATE_UP, /* both, see mls_expert_layout */
+    MLS_TENSOR_EXPERT_GATE_UP_BIAS,
+    MLS_TENSOR_EXPERT_DOWN,
+    MLS_TENSOR_EXPERT_DOWN_BIAS,
+    MLS_TENSOR_SHARED_GATE,
+    MLS_TENSOR_SHARED_UP,
+    MLS_TENSOR_SHARED_GATE_UP,
+    MLS_TENSOR_SHARED_DOWN,
+    MLS_TENSOR_SHARED_WEIGHT,
+    MLS_TENSOR_MLP_POST_NORM,
+    MLS_TENSOR_LAYER_ROLES, /* how many a layer has */
+
+    MLS_TENSOR_EMBED = MLS_TENSOR_LAYER_ROLES,
+    MLS_TENSOR_POSITIONS,
+    MLS_TENSOR_EMBED_NORM,
+    MLS_TENSOR_EMBED_NORM_BIAS,
     MLS_TENSOR_NORM,
+    MLS_TENSOR_NORM_BIAS,
     MLS_TENSOR_HEAD,
+    MLS_TENSOR_HEAD_BIAS,
+    MLS_TENSOR_ROLES,
 } mls_tensor_role;
+
+/** A tensor whose name is not that of Llama's layout. */
+typedef struct mls_tensor_name {
+    const char *name; /* of a layer's: behind the prefix; NULL ends a list */
+    mls_tensor_role role;
+} mls_tensor_name;
 
 typedef struct mls_tensor_need {
     char name[96];     /* "model.layers.3.self_attn.q_proj.weight" */
-    size_t rows, cols; /* cols = 0: a vector of `rows` */
+    size_t rows, cols; /* rows of all experts; cols = 0: a vector of `rows` */
+    size_t plane;      /* of the role's tensors, which this one is: an expert */
     mls_tensor_role role;
 } mls_tensor_need;
+
+/** q, k, v, o and what belongs to them: a converted checkpoint has others. */
+bool mls_tensor_is_projection(mls_tensor_role role);
 
 /** How many tensors a model of a runnable config has. */
 size_t mls_tensor_needs(const mls_config *config);
@@ -46,8 +101,13 @@ mls_tensor_need mls_tensor_need_at(const mls_config *config, size_t i);
 /**
  * The same for one layer: how many tensors, and the i-th, in the order of the roles.
  */
-size_t mls_tensor_layer_needs(const mls_config *config);
+size_t mls_tensor_layer_needs(const mls_config *config, size_t l);
 mls_tensor_need mls_tensor_layer_need_at(const mls_config *config, size_t l, size_t i);
+
+/** Whether the model has a tensor of the role outside of its layers. */
+bool mls_tensor_is_there(const mls_config *config, mls_tensor_role role);
+/** It, by role: the output matrix is the embedding's where the two are tied. */
+mls_tensor_need mls_tensor_of(const mls_config *config, mls_tensor_role role);
 
 /** The output matrix: the embedding's where the two are tied. */
 mls_tensor_need mls_tensor_head(const mls_config *config);

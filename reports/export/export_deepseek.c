@@ -178,11 +178,6 @@ done:
     return st;
 }
 
-static bool is_attention(mls_tensor_role role)
-{
-    return role >= MLS_TENSOR_WQ && role <= MLS_TENSOR_K_NORM;
-}
-
 static mls_status write_layer(void *arg, const mls_latent_form *f, mls_err *err)
 {
     writing *k = arg;
@@ -204,9 +199,10 @@ static mls_status write_layer(void *arg, const mls_latent_form *f, mls_err *err)
         st = mls_deepseek_norms(&norms, k->w->job, f, err);
     if (!st)
         st = mls_deepseek_make(&layer, &shape, &norms, f, err);
-    for (size_t i = 0; !st && i < mls_tensor_layer_needs(c) && n < TENSORS_MAX; i++) {
+    for (size_t i = 0;
+         !st && i < mls_tensor_layer_needs(c, f->layer) && n < TENSORS_MAX; i++) {
         keep[n] = mls_tensor_layer_need_at(c, f->layer, i);
-        n += !is_attention(keep[n].role);
+        n += !mls_tensor_is_projection(keep[n].role);
     }
     if (!st)
         st = write_shard(k, f->layer + 1, keep, n, &layer, f->layer, err);

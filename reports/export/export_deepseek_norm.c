@@ -18,7 +18,7 @@ static mls_status input_norm(float **out, const mls_export *job, size_t l, mls_e
     *out = mls_calloc3(c->E, 1, 1, sizeof **out);
     if (!*out)
         return mls_fail(err, MLS_E_NOMEM, "no memory for the norm of layer %zu", l);
-    for (size_t i = 0; i < mls_tensor_layer_needs(c) && !st; i++) {
+    for (size_t i = 0; i < mls_tensor_layer_needs(c, l) && !st; i++) {
         const mls_tensor_need t = mls_tensor_layer_need_at(c, l, i);
 
         if (t.role == MLS_TENSOR_ATTN_NORM)

@@ -1,12 +1,12 @@
 # --heal adds what healing makes of the best of each class and size; a second run takes
 # the healed forms as they are.
 demo=$ROOT/datasets/demo
-mlascope capture "$demo" -f "$demo/calibration.txt" -T 64 -N 12 -o run.h5 >/dev/null
+mlascope capture "$demo" -f "$demo/calibration.txt" -T 64 -N 12 -o run.h5 >/dev/null 2>&1
 compare()
 {
     mlascope compare "$demo" -f "$demo/evaluation.txt" -N 2 -T 64 --capture run.h5 \
         -s 'mha2mla rope=high chunks=4,8 rank=16' -s 'mha2mla rope=low chunks=8 rank=16' \
-        --heal-steps 2 -o "$@" >/dev/null
+        --heal-steps 2 -o "$@" >/dev/null 2>times.txt
 }
 columns()
 {

@@ -166,10 +166,10 @@ static void sliding_windows_fall_on_the_layers_of_the_family(void **state)
          "\"use_sliding_window\": true, \"layer_types\": [\"sliding_attention\", "
          "\"full_attention\", \"sliding_attention\", \"full_attention\"]}",
          "sfsf", true},
-        {"{\"model_type\": \"gemma2\", \"sliding_window\": 16}", "sfsf", false},
+        {"{\"model_type\": \"gemma2\", \"sliding_window\": 16}", "sfsf", true},
         {"{\"model_type\": \"gemma3_text\", \"sliding_window\": 16, "
          "\"sliding_window_pattern\": 3}",
-         "ssfs", false},
+         "ssfs", true},
     };
 
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -218,7 +218,9 @@ static void deepseek_is_sized_from_its_latent(void **state)
     assert_int_equal(c.mla_value_dim, 128);
     assert_int_equal(c.mla_q_lora_rank, 1536);
     assert_int_equal(c.D, 192);
-    assert_refused(mls_config_runnable(&c, &err), MLS_E_INPUT, "kv_lora_rank");
+    assert_ok(mls_config_runnable(&c, &err));
+    assert_int_equal(c.net.experts.n, 256);
+    assert_true(!c.net.sparse[2] && c.net.sparse[3]);
 }
 
 static void a_text_config_is_sized_with_its_own_defaults(void **state)
@@ -243,7 +245,12 @@ static void a_text_config_is_sized_with_its_own_defaults(void **state)
     assert_true(c.layer[4].window == 1024 && !c.layer[5].window);
     assert_int_equal(c.layer[33].window, 1024);
     assert_string_equal(c.dtype, "bfloat16");
-    assert_refused(mls_config_runnable(&c, &err), MLS_E_INPUT, "gemma3_text");
+    assert_ok(mls_config_runnable(&c, &err));
+    assert_int_equal(c.rope.type, MLS_ROPE_LINEAR);
+    assert_close(c.rope.theta, 1e6, 0);
+    assert_int_equal(c.rope_local.type, MLS_ROPE_DEFAULT);
+    assert_close(c.rope_local.theta, 1e4, 0);
+    assert_true(c.layer[4].local_rope && !c.layer[5].local_rope);
 }
 
 /*

@@ -11,7 +11,7 @@ static void what_changes_the_computation_is_named(void **state)
     static const struct {
         const char *patch, *part;
     } cases[] = {
-        {"{\"hidden_act\": \"gelu\"}", "hidden_act is \"gelu\""},
+        {"{\"hidden_act\": \"tanh\"}", "hidden_act is \"tanh\""},
         {"{\"hidden_act\": false}", "hidden_act is false"},
         {"{\"attention_multiplier\": 0.0078125}", "attention_multiplier is 0.0078125"},
         {"{\"logit_scale\": 0.0625}", "logit_scale is 0.0625"},
@@ -20,9 +20,6 @@ static void what_changes_the_computation_is_named(void **state)
         {"{\"embedding_multiplier\": 12.0}", "embedding_multiplier is 12"},
         {"{\"attn_logit_softcapping\": 50.0}", "attn_logit_softcapping is 50"},
         {"{\"final_logit_softcapping\": 30.0}", "final_logit_softcapping is 30"},
-        {"{\"partial_rotary_factor\": 0.5}", "partial_rotary_factor is 0.5"},
-        {"{\"rope_parameters\": {\"partial_rotary_factor\": 0.25}}",
-         "partial_rotary_factor is 0.25"},
         {"{\"clip_qkv\": 8.0}", "clip_qkv is 8"},
         {"{\"query_pre_attn_scalar\": 256}", "query_pre_attn_scalar is 256"},
         {"{\"quantization_config\": {\"bits\": 4}}", "quantization_config is"},
@@ -41,21 +38,9 @@ static void what_changes_the_computation_is_named(void **state)
         {"{\"model_type\": \"mistral\", \"attention_bias\": true}", "attention_bias"},
         {"{\"model_type\": \"qwen3\", \"mlp_bias\": true}", "mlp_bias"},
         {"{\"model_type\": \"newmodel\"}", "\"newmodel\" is not a known family"},
-        {"{\"model_type\": \"gemma\"}", "norms of 1 + w"},
-        {"{\"model_type\": \"gemma2\"}", "attn_logit_softcapping"},
-        {"{\"model_type\": \"phi3\"}", "fused qkv_proj"},
-        {"{\"model_type\": \"mixtral\"}", "num_local_experts"},
-        {"{\"model_type\": \"granite\"}", "attention_multiplier"},
-        {"{\"model_type\": \"cohere\"}", "logit_scale"},
-        {"{\"model_type\": \"stablelm\"}", "partial_rotary_factor"},
-        {"{\"rope_scaling\": {\"type\": \"yarn\", \"factor\": 4, "
-         "\"original_max_position_embeddings\": 32768}}",
-         "rope_type \"yarn\" is not computed"},
-        {"{\"rope_scaling\": {\"type\": \"dynamic\", \"factor\": 2}}",
-         "rope_type \"dynamic\" is not computed"},
         {"{\"rope_scaling\": {\"rope_type\": \"longrope\", \"short_factor\": [1.0], "
          "\"long_factor\": [2.0]}}",
-         "rope_type \"longrope\" is not computed"},
+         "short_factor has 1 numbers"},
         {"{\"rope_scaling\": {\"rope_type\": \"default\", \"type\": \"mrope\", "
          "\"mrope_section\": [16, 24, 24]}}",
          "rope_type \"mrope\" is not computed"},
@@ -226,7 +211,6 @@ static void what_is_not_json_is_refused_with_its_line(void **state)
         {"{\"a\": 01}", "line 1"},
         {"{\"a\": 1} x", "end of file expected"},
         {"{\"a\": \"\xff\"}", "unable to decode byte 0xff"},
-        {"{\"a\": NaN}", "line 1"},
         {"{\"a\": 18446744073709551616}", "too big integer"},
         {"{\"a\": 1e999}", "real number overflow"},
         {"{'a': 1}", "line 1"},

@@ -147,7 +147,7 @@ static void variants_side_by_side_equal_each_alone(void **state)
     size_t start[] = {0, 270, 300};
     const mls_corpus corpus = {.ids = ids, .n_ids = 300, .start = start, .N = 2};
     seen pair = {.start = start, .V = V};
-    mls_output_head head[2];
+    mls_head head[2];
     mls_states a, b;
     mls_pool *pool;
 
@@ -165,7 +165,7 @@ static void variants_side_by_side_equal_each_alone(void **state)
         pair.logits[i] = malloc(bytes);
         assert_non_null(pair.logits[i]);
     }
-    assert_ok(mls_model_head(m, &head[0].norm, &head[0].head, &err));
+    assert_ok(mls_model_head(m, &head[0], &err));
     head[1] = head[0];
     mls_head_variants v = {
         .config = mls_model_config(m), .n = 2, .s = both, .head = head};
@@ -183,8 +183,7 @@ static void variants_side_by_side_equal_each_alone(void **state)
         free(alone.logits[0]);
         free(pair.logits[i]);
     }
-    free(head[0].norm);
-    free(head[0].head);
+    mls_head_free(&head[0]);
     mls_states_free(&a);
     mls_states_free(&b);
     mls_pool_free(pool);

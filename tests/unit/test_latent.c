@@ -176,6 +176,7 @@ static void a_shared_cache_is_the_other_layers_keys_and_values(void **state)
     (void)state;
     make(&s, 4, 2, 8, false, false);
     s.config.L = 2;
+    mls_config_uniform(&s.config);
     assert_ok(mls_latent_identity(&first, &s.config, &s.layer, &err));
     s.layer.index = 1;
     assert_ok(mls_latent_identity(&second, &s.config, &s.layer, &err));

@@ -206,7 +206,7 @@ static void lengths_that_do_not_fit_the_file_are_refused(void **state)
         {"\1\341\365\5\0\0\0\0{}", 10, "is 100000001, expected at most 100000000"},
         {"\0\0\0\0\0\0\0\0", 8, "offset 8: the text ends, expected '{'"},
         {"PK\3\4\0\0\0\0", 8, "the header ends at offset"}, /* a zip */
-        {"version https://git-lfs.github.com/spec/v1\n", 43, "not a safetensors file"},
+        {"version https://git-lfs.github.com/spec/v1\n", 43, "is a git-lfs pointer"},
     };
     const char *path = test_scratch("lengths.safetensors");
     mls_safetensors *f;

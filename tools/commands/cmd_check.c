@@ -105,7 +105,8 @@ static double wavelength(double inv_freq)
 static void report_rope(report *r, const mls_config *c)
 {
     const mls_rope_config *rope = &c->rope;
-    const size_t C = (c->mla_rope_dim ? c->mla_rope_dim : c->D) / 2;
+    const size_t D = c->mla_rope_dim ? c->mla_rope_dim : c->D;
+    const size_t C = (rope->dims ? rope->dims : D) / 2;
     double inv_freq[MLS_DIM_MAX / 2];
     size_t longer = 0;
 
@@ -122,6 +123,24 @@ static void report_rope(report *r, const mls_config *c)
                  rope->theta, rope->factor, rope->low_freq_factor,
                  rope->high_freq_factor, rope->original_max_position);
         break;
+    case MLS_ROPE_DYNAMIC:
+        row_text(r, "rope", "dynamic, base %g, factor %g beyond %.0f tokens",
+                 rope->theta, rope->factor, rope->max_position);
+        break;
+    case MLS_ROPE_YARN:
+        row_text(r, "rope",
+                 "yarn, base %g, factor %g, ramp from %g to %g turns in %.0f tokens",
+                 rope->theta, rope->factor, rope->beta_fast, rope->beta_slow,
+                 rope->original_max_position);
+        break;
+    case MLS_ROPE_LONGROPE:
+        row_text(r, "rope", "longrope, base %g, other factors beyond %.0f tokens",
+                 rope->theta, rope->original_max_position);
+        break;
+    case MLS_ROPE_PROPORTIONAL:
+        row_text(r, "rope", "proportional, base %g, %g of the chunks turn", rope->theta,
+                 rope->partial);
+        return;
     case MLS_ROPE_OTHER:
         row_text(r, "rope", "of a type that is not computed, base %g", rope->theta);
         return;

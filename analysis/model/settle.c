@@ -1,0 +1,322 @@
+/*
+ * Families write the same computation in many ways. Read into one form, every method
+ * and every statistic works on all of them:
+ *
+ *   - fused projections are taken apart, transposed matrices turned;
+ *   - gains of 1 + w become gains (float sums, as llama.cpp's converter stores them);
+ *   - the rows of q and k are put in the order in which RoPE is half-split over the
+ *     whole head: pairs (c, c + D/2), those that do not turn at last. Scores are sums
+ *     over dims, so one order for q and k changes nothing;
+ *   - a scale of the scores other than 1 / sqrt(K), and the factor by which YaRN and
+ *     LongRoPE multiply what turns, go into q (or into its norm's gain);
+ *   - a multiplier of what a block adds goes into wo and w_down.
+ */
+#include "analysis/model/settle.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/checked.h"
+
+static mls_status no_memory(const mls_layer *w, mls_err *err)
+{
+    return mls_fail(err, MLS_E_NOMEM, "no memory for the weights of layer %zu",
+                    w->index);
+}
+
+static void scale(float *x, size_t n, double by)
+{
+    for (size_t i = 0; x && i < n; i++)
+        x[i] = (float)((double)x[i] * by);
+}
+
+void mls_gain_settle(const mls_config *config, bool ready, float *gain, size_t n)
+{
+    for (size_t i = 0; gain && config->net.unit_offset && !ready && i < n; i++)
+        gain[i] += 1.0f;
+}
+
+/* x (rows, cols) becomes (cols, rows). */
+static bool transpose(float **x, size_t rows, size_t cols)
+{
+    float *out;
+
+    if (!*x)
+        return true;
+    out = mls_calloc3(rows, cols, 1, sizeof *out);
+    if (!out)
+        return false;
+    for (size_t i = 0; i < rows; i++)
+        for (size_t j = 0; j < cols; j++)
+            out[j * rows + i] = (*x)[i * cols + j];
+    free(*x);
+    *x = out;
+    return true;
+}
+
+/* ---- fused matrices ---- */
+
+/* q, k and v of `width` numbers a row (1 for biases) out of one matrix. */
+static bool split_qkv(const mls_config *c, const mls_layer_shape *s, float **fused,
+                      float **q, float **k, float **v, size_t width)
+{
+    const size_t H = s->H, G = s->G, K = s->K, V = s->V;
+    /* Runs of rows that belong together: all heads, one head, one KV head. */
+    const size_t runs = c->net.qkv == MLS_QKV_STACKED   ? 1
+                        : c->net.qkv == MLS_QKV_BY_HEAD ? H
+                                                        : G;
+    const size_t nq = H / runs * K * width, nk = G / runs * K * width;
+    const size_t nv = G / runs * V * width;
+    const float *from = *fused;
+
+    if (!from)
+        return true;
+    *q = mls_calloc3(H, K, width, sizeof **q);
+    *k = mls_calloc3(G, K, width, sizeof **k);
+    *v = mls_calloc3(G, V, width, sizeof **v);
+    if (!*q || !*k || !*v)
+        return false;
+    for (size_t i = 0; i < runs; i++) {
+        memcpy(*q + i * nq, from, nq * sizeof *from);
+        memcpy(*k + i * nk, from + nq, nk * sizeof *from);
+        memcpy(*v + i * nv, from + nq + nk, nv * sizeof *from);
+        from += nq + nk + nv;
+    }
+    free(*fused);
+    *fused = NULL;
+    return true;
+}
+
+/* wq holds q and gate of head 0, then of head 1 ... */
+static bool split_gate(const mls_layer_shape *s, size_t E, mls_layer *w)
+{
+    const size_t n = (size_t)s->K * E;
+    float *q = mls_calloc3(s->H, n, 1, sizeof *q);
+
+    w->w_attn_gate = mls_calloc3(s->H, n, 1, sizeof *q);
+    if (!q || !w->w_attn_gate) {
+        free(q);
+        return false;
+    }
+    for (size_t h = 0; h < s->H; h++) {
+        memcpy(q + h * n, w->wq + 2 * h * n, n * sizeof *q);
+        memcpy(w->w_attn_gate + h * n, w->wq + (2 * h + 1) * n, n * sizeof *q);
+    }
+    free(w->wq);
+    w->wq = q;
+    return true;
+}
+
+/* n times (gate; up) of F * width numbers each. */
+static bool split_halves(float **fused, float **gate, float **up, size_t n, size_t half)
+{
+    if (!*fused)
+        return true;
+    *gate = mls_calloc3(n, half, 1, sizeof **gate);
+    *up = mls_calloc3(n, half, 1, sizeof **up);
+    if (!*gate || !*up)
+        return false;
+    for (size_t i = 0; i < n; i++) {
+        memcpy(*gate + i * half, *fused + 2 * i * half, half * sizeof **gate);
+        memcpy(*up + i * half, *fused + (2 * i + 1) * half, half * sizeof **up);
+    }
+    free(*fused);
+    *fused = NULL;
+    return true;
+}
+
+/* n planes (rows, cols) each become (cols, rows). */
+static bool turn_planes(float **x, size_t n, size_t rows, size_t cols)
+{
+    float *out;
+
+    if (!*x)
+        return true;
+    out = mls_calloc3(n, rows, cols, sizeof *out);
+    if (!out)
+        return false;
+    for (size_t p = 0; p < n; p++)
+        for (size_t i = 0; i < rows; i++)
+            for (size_t j = 0; j < cols; j++)
+                out[(p * cols + j) * rows + i] = (*x)[(p * rows + i) * cols + j];
+    free(*x);
+    *x = out;
+    return true;
+}
+
+/* Rows gate, up, gate, up ... of n planes become all of gate, then all of up. */
+static bool unzip(float **x, size_t n, size_t F, size_t width)
+{
+    float *out;
+
+    if (!*x)
+        return true;
+    out = mls_calloc3(n, 2 * F, width, sizeof *out);
+    if (!out)
+        return false;
+    for (size_t p = 0; p < n; p++)
+        for (size_t i = 0; i < 2 * F; i++)
+            memcpy(out + (p * 2 * F + i % 2 * F + i / 2) * width,
+                   *x + (p * 2 * F + i) * width, width * sizeof *out);
+    free(*x);
+    *x = out;
+    return true;
+}
+
+static bool settle_experts(const mls_config *c, mls_layer *w)
+{
+    const mls_experts *x = &c->net.experts;
+    const size_t n = x->n, F = x->F, E = c->E;
+    bool done = true;
+
+    if (x->layout == MLS_EXPERTS_TRANSPOSED || x->layout == MLS_EXPERTS_ZIPPED)
+        done = turn_planes(&w->expert_gate_up, n, E, 2 * F) &&
+               turn_planes(&w->expert_down, n, F, E);
+    if (x->layout == MLS_EXPERTS_ZIPPED)
+        done = done && unzip(&w->expert_gate_up, n, F, E) &&
+               unzip(&w->expert_gate_up_bias, n, F, 1);
+    return done &&
+           split_halves(&w->expert_gate_up, &w->expert_gate, &w->expert_up, n, F * E) &&
+           split_halves(&w->expert_gate_up_bias, &w->expert_gate_bias,
+                        &w->expert_up_bias, n, F) &&
+           split_halves(&w->shared_gate_up, &w->shared_gate, &w->shared_up, 1,
+                        x->shared_F * E);
+}
+
+static bool settle_matrices(const mls_config *c, const mls_layer_shape *s, mls_layer *w)
+{
+    const size_t E = c->E, F = c->F;
+    const size_t rows = (size_t)s->H * s->K + (size_t)s->G * (s->K + s->V);
+
+    if (c->net.transposed &&
+        !(transpose(&w->qkv, E, rows) && transpose(&w->wo, (size_t)s->H * s->V, E) &&
+          transpose(&w->w_up, E, F) && transpose(&w->w_down, F, E)))
+        return false;
+    return split_qkv(c, s, &w->qkv, &w->wq, &w->wk, &w->wv, E) &&
+           split_qkv(c, s, &w->qkv_bias, &w->bq, &w->bk, &w->bv, 1) &&
+           (!c->net.q_gate || !w->wq || split_gate(s, E, w)) &&
+           split_halves(&w->gate_up, &w->w_gate, &w->w_up, 1, F * E) &&
+           settle_experts(c, w);
+}
+
+/* ---- the order of dims, and scales ---- */
+
+/* Where dim i of the settled order is in the file's. */
+static size_t source_of(size_t i, size_t D, size_t dims, bool interleaved)
+{
+    const size_t c = i % (D / 2), turning = dims / 2, upper = i >= D / 2;
+
+    if (c < turning)
+        return interleaved ? 2 * c + upper : c + upper * turning;
+    return dims + (c - turning) + upper * (D / 2 - turning);
+}
+
+/* Put the rows of n heads (width numbers each) in the settled order. */
+static bool order_rows(float *x, size_t n, size_t D, size_t dims, bool interleaved,
+                       size_t width)
+{
+    float *head = x ? mls_calloc3(D, width, 1, sizeof *head) : NULL;
+
+    if (!x)
+        return true;
+    if (!head)
+        return false;
+    for (size_t h = 0; h < n; h++) {
+        float *rows = x + h * D * width;
+
+        memcpy(head, rows, D * width * sizeof *head);
+        for (size_t i = 0; i < D; i++)
+            memcpy(rows + i * width, head + source_of(i, D, dims, interleaved) * width,
+                   width * sizeof *head);
+    }
+    free(head);
+    return true;
+}
+
+/* Multiply dims of n heads in the settled order: those that turn by more. */
+static void scale_heads(float *x, size_t n, size_t D, size_t dims, size_t width,
+                        double all, double turning)
+{
+    for (size_t i = 0; x && i < n * D; i++)
+        scale(x + i * width, width, i % D % (D / 2) < dims / 2 ? all * turning : all);
+}
+
+static bool settle_heads(const mls_config *c, const mls_layer_shape *s, mls_layer *w)
+{
+    const mls_rope_config *rope = mls_config_layer_rope(c, w->index);
+    const size_t D = s->K, E = c->E, H = s->H, G = s->G;
+    const size_t dims = rope->dims && rope->dims < D ? rope->dims : D;
+    const mls_qk_norm qk = c->net.qk;
+    const bool one_gain =
+        qk == MLS_QK_HEAD || qk == MLS_QK_HEAD_TURNED || qk == MLS_QK_LAYER;
+    const double m = rope->attention > 0 && !s->no_rope ? rope->attention : 1;
+    const double all =
+        c->net.score_scale > 0 ? c->net.score_scale * sqrt((double)D) : 1;
+
+    if (!s->no_rope && !c->net.positions && !c->net.alibi &&
+        (dims < D || c->net.interleaved)) {
+        const bool inter = c->net.interleaved;
+
+        if (!(order_rows(w->wq, H, D, dims, inter, E) &&
+              order_rows(w->bq, H, D, dims, inter, 1) &&
+              order_rows(w->wk, G, D, dims, inter, E) &&
+              order_rows(w->bk, G, D, dims, inter, 1) &&
+              order_rows(w->q_norm, one_gain ? 1 : H, D, dims, inter, 1) &&
+              order_rows(w->k_norm, one_gain ? 1 : G, D, dims, inter, 1) &&
+              order_rows(w->q_norm_bias, 1, D, dims, inter, 1) &&
+              order_rows(w->k_norm_bias, 1, D, dims, inter, 1)))
+            return false;
+    }
+    if (all == 1 && m == 1)
+        return true;
+    if (qk) {
+        scale_heads(w->q_norm, one_gain ? 1 : H, D, dims, 1, all, m * m);
+        scale_heads(w->q_norm_bias, 1, D, dims, 1, all, m * m);
+    } else {
+        scale_heads(w->wq, H, D, dims, E, all, m * m);
+        scale_heads(w->bq, H, D, dims, 1, all, m * m);
+    }
+    return true;
+}
+
+static void settle_residual(const mls_config *c, const mls_layer_shape *s, mls_layer *w)
+{
+    const double r = c->net.residual_scale;
+    const mls_experts *x = &c->net.experts;
+
+    if (r == 0 || r == 1)
+        return;
+    scale(w->wo, c->E * s->H * s->V, r);
+    scale(w->bo, c->E, r);
+    scale(w->w_down, c->E * c->F, r);
+    scale(w->b_down, c->E, r);
+    scale(w->expert_down, x->n * c->E * x->F, r);
+    scale(w->expert_down_bias, x->n * c->E, r);
+    scale(w->shared_down, c->E * x->shared_F, r);
+}
+
+static void settle_gains(const mls_config *c, const mls_layer_shape *s, bool ready,
+                         mls_layer *w)
+{
+    float *const wide[] = {w->attn_norm, w->attn_post_norm, w->mlp_norm,
+                           w->mlp_post_norm};
+
+    for (size_t i = 0; i < sizeof wide / sizeof wide[0]; i++)
+        mls_gain_settle(c, ready, wide[i], c->E);
+    mls_gain_settle(c, ready, w->q_norm, s->K);
+    mls_gain_settle(c, ready, w->k_norm, s->K);
+}
+
+mls_status mls_layer_settle(const mls_config *config, bool ready, mls_layer *layer,
+                            mls_err *err)
+{
+    const mls_layer_shape *s = &config->layer[layer->index];
+
+    settle_gains(config, s, ready, layer);
+    if (!settle_matrices(config, s, layer) ||
+        (s->kind == MLS_LAYER_ATTENTION && !settle_heads(config, s, layer)))
+        return no_memory(layer, err);
+    settle_residual(config, s, layer);
+    return MLS_OK;
+}

@@ -1,0 +1,415 @@
+/* What the network computes: the family's row, then what config.json says otherwise. */
+#include <math.h>
+#include <string.h>
+
+#include "datasets/base/json.h"
+#include "datasets/checkpoint/config_reader.h"
+#include "datasets/checkpoint/net_families.h"
+
+static const struct {
+    const char *name;
+    mls_act act;
+} acts[] = {
+    {"silu", MLS_ACT_SILU},
+    {"swish", MLS_ACT_SILU},
+    {"swiglu", MLS_ACT_SILU},
+    {"gelu", MLS_ACT_GELU},
+    {"gelu_new", MLS_ACT_GELU_TANH},
+    {"gelu_fast", MLS_ACT_GELU_TANH},
+    {"gelu_pytorch_tanh", MLS_ACT_GELU_TANH},
+    {"relu", MLS_ACT_RELU},
+    {"relu2", MLS_ACT_RELU2},
+    {"xielu", MLS_ACT_XIELU},
+};
+
+/* The value of a key that the family's class reads; NULL otherwise. */
+static const json_t *get(const mls_config_reader *r, const char *key)
+{
+    return mls_net_reads(r->net, key) ? mls_config_get(r, key) : NULL;
+}
+
+static mls_status get_real(const mls_config_reader *r, const char *key, double *out)
+{
+    const json_t *v = get(r, key);
+
+    return v ? mls_config_real(r, key, v, -1e12, 1e12, out) : MLS_OK;
+}
+
+static mls_status get_bool(const mls_config_reader *r, const char *key, bool *out)
+{
+    const json_t *v = get(r, key);
+    char shown[MLS_JSON_SHOW];
+
+    if (v && !json_is_boolean(v))
+        return mls_fail(r->err, MLS_E_INPUT, "%s: %s is %s, expected true or false",
+                        r->path, key, mls_json_show(shown, v));
+    if (v)
+        *out = json_is_true(v);
+    return MLS_OK;
+}
+
+static mls_status get_size(const mls_config_reader *r, const char *key, size_t *out)
+{
+    double x = (double)*out;
+    const json_t *v = get(r, key);
+    mls_status st;
+
+    if (!v)
+        return MLS_OK;
+    st = mls_config_real(r, key, v, 0, 1e9, &x);
+    if (!st && x != floor(x))
+        st = mls_fail(r->err, MLS_E_INPUT, "%s: %s is %g, expected a whole number",
+                      r->path, key, x);
+    *out = (size_t)x;
+    return st;
+}
+
+/* A number under the first of several names that the class reads. */
+static mls_status get_first(const mls_config_reader *r, const char *const *keys,
+                            size_t *out)
+{
+    for (; *keys; keys++)
+        if (get(r, *keys))
+            return get_size(r, *keys, out);
+    return MLS_OK;
+}
+
+static void refuse(mls_config_reader *r, const char *key, const char *why)
+{
+    mls_config_unsupported(r->config, "%s: %s", key, why);
+}
+
+static mls_status read_act(mls_config_reader *r)
+{
+    static const char *const keys[] = {"hidden_activation", "hidden_act",
+                                       "activation_function", "activation"};
+    mls_config *c = r->config;
+
+    if (c->net.act == MLS_ACT_OAI) /* the key says silu */
+        return MLS_OK;
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+        const json_t *v = mls_config_get(r, keys[i]);
+
+        for (size_t k = 0; v && k < sizeof acts / sizeof acts[0]; k++)
+            if (json_is_string(v) && strcmp(json_string_value(v), acts[k].name) == 0) {
+                c->net.act = acts[k].act;
+                return MLS_OK;
+            }
+        if (v) {
+            char shown[MLS_JSON_SHOW];
+
+            mls_config_unsupported(c, "%s is %s, which is not computed", keys[i],
+                                   mls_json_show(shown, v));
+            return MLS_OK;
+        }
+    }
+    return MLS_OK;
+}
+
+static mls_status read_norms(mls_config_reader *r)
+{
+    static const char *const keys[] = {"layer_norm_eps", "layer_norm_epsilon",
+                                       "norm_eps", "norm_epsilon"};
+    mls_config *c = r->config;
+    mls_status st = MLS_OK;
+
+    if (r->net->eps > 0 && !mls_config_get(r, "rms_norm_eps"))
+        c->rms_eps = r->net->eps;
+    for (size_t i = 0; !st && i < sizeof keys / sizeof keys[0]; i++)
+        st = get_real(r, keys[i], &c->rms_eps);
+    return st;
+}
+
+static mls_status read_biases(mls_config_reader *r)
+{
+    mls_config *c = r->config;
+    bool all = false;
+    mls_status st;
+
+    c->qkv_bias = r->net->qkv_bias;
+    c->o_bias = r->net->o_bias;
+    c->mlp_bias = r->net->mlp_bias;
+    if (get(r, "use_bias") || get(r, "bias")) {
+        if ((st = get_bool(r, "use_bias", &all)) || (st = get_bool(r, "bias", &all)))
+            return st;
+        c->qkv_bias = c->o_bias = c->mlp_bias = all;
+    }
+    if (get(r, "attention_bias")) {
+        if ((st = get_bool(r, "attention_bias", &all)))
+            return st;
+        c->qkv_bias = all;
+        /* GLM's and Seed's output projection has none. */
+        if (strncmp(c->model_type, "glm", 3) != 0 &&
+            !mls_net_reads(r->net, "attention_out_bias"))
+            c->o_bias = all;
+    }
+    if ((st = get_bool(r, "qkv_bias", &c->qkv_bias)) ||
+        (st = get_bool(r, "use_qkv_bias", &c->qkv_bias)) ||
+        (st = get_bool(r, "attention_out_bias", &c->o_bias)))
+        return st;
+    return get_bool(r, "mlp_bias", &c->mlp_bias);
+}
+
+static mls_status read_scales(mls_config_reader *r)
+{
+    mls_net *n = &r->config->net;
+    double query = 0, over = 0, depth = 0, base = 0;
+    bool scaled = true, by_layer = false, root = true;
+    mls_status st;
+
+    if ((st = get_real(r, "attention_multiplier", &n->score_scale)) ||
+        (st = get_real(r, "query_pre_attn_scalar", &query)) ||
+        (st = get_bool(r, "scale_attn_weights", &scaled)) ||
+        (st = get_bool(r, "scale_attn_by_inverse_layer_idx", &by_layer)) ||
+        (st = get_real(r, "embedding_multiplier", &n->embed_scale)) ||
+        (st = get_real(r, "scale_emb", &n->embed_scale)) ||
+        (st = get_bool(r, "scale_embedding", &root)) ||
+        (st = get_real(r, "residual_multiplier", &n->residual_scale)) ||
+        (st = get_real(r, "scale_depth", &depth)) ||
+        (st = get_real(r, "logit_scale", &n->logit_scale)) ||
+        (st = get_real(r, "logits_scaling", &over)) ||
+        (st = get_real(r, "dim_model_base", &base)) ||
+        (st = get_real(r, "clip_qkv", &n->clip)))
+        return st;
+    if (query > 0)
+        n->score_scale = 1 / sqrt(query);
+    if (!scaled)
+        n->score_scale = 1;
+    if (by_layer)
+        refuse(r, "scale_attn_by_inverse_layer_idx", "each layer has its own scale");
+    if (n->unit_offset && n->norm == MLS_NORM_RMS) /* Gemma rounds it like a weight */
+        n->embed_scale = (double)(float)sqrt((double)r->config->E);
+    if (mls_net_reads(r->net, "scale_embedding") && root)
+        n->embed_scale = sqrt((double)r->config->E);
+    if (depth > 0)
+        n->residual_scale = depth / sqrt((double)r->config->L);
+    if (over > 0)
+        n->logit_scale = 1 / over;
+    if (base > 0)
+        n->logit_scale = base / (double)r->config->E;
+    /* null switches the caps off; a missing key leaves the class's own. */
+    if (mls_net_reads(r->net, "attn_logit_softcapping") &&
+        json_is_null(json_object_get(r->inner, "attn_logit_softcapping")))
+        n->score_cap = 0;
+    if (mls_net_reads(r->net, "final_logit_softcapping") &&
+        json_is_null(json_object_get(r->inner, "final_logit_softcapping")))
+        n->logit_cap = 0;
+    st = get_real(r, "attn_logit_softcapping", &n->score_cap);
+    return st ? st : get_real(r, "final_logit_softcapping", &n->logit_cap);
+}
+
+static mls_status read_blocks(mls_config_reader *r)
+{
+    static const mls_tensor_name two_norms[] = {
+        {"transformer.word_embeddings.weight", MLS_TENSOR_EMBED},
+        {"transformer.ln_f.weight", MLS_TENSOR_NORM},
+        {"transformer.ln_f.bias", MLS_TENSOR_NORM_BIAS},
+        {"self_attention.query_key_value.weight", MLS_TENSOR_QKV},
+        {"self_attention.query_key_value.bias", MLS_TENSOR_QKV_BIAS},
+        {"self_attention.dense.weight", MLS_TENSOR_WO},
+        {"self_attention.dense.bias", MLS_TENSOR_BO},
+        {"mlp.dense_h_to_4h.weight", MLS_TENSOR_UP},
+        {"mlp.dense_h_to_4h.bias", MLS_TENSOR_UP_BIAS},
+        {"mlp.dense_4h_to_h.weight", MLS_TENSOR_DOWN},
+        {"mlp.dense_4h_to_h.bias", MLS_TENSOR_DOWN_BIAS},
+        {"ln_attn.weight", MLS_TENSOR_ATTN_NORM},
+        {"ln_attn.bias", MLS_TENSOR_ATTN_NORM_BIAS},
+        {"ln_mlp.weight", MLS_TENSOR_MLP_NORM},
+        {"ln_mlp.bias", MLS_TENSOR_MLP_NORM_BIAS},
+        {NULL, 0}};
+    mls_net *n = &r->config->net;
+    bool alibi = false, new = false, qk = n->qk != MLS_QK_NONE, post = true;
+    bool before = true;
+    size_t lns = 0, projected = r->config->E;
+    mls_status st;
+
+    if ((st = get_bool(r, "use_parallel_residual", &n->parallel)) ||
+        (st = get_bool(r, "parallel_attn", &n->parallel)) ||
+        (st = get_bool(r, "alibi", &alibi)) ||
+        (st = get_bool(r, "new_decoder_architecture", &new)) ||
+        (st = get_size(r, "num_ln_in_parallel_attn", &lns)) ||
+        (st = get_bool(r, "use_qk_norm", &qk)) || (st = get_bool(r, "qk_norm", &qk)) ||
+        (st = get_bool(r, "qk_layernorm", &qk)) ||
+        (st = get_bool(r, "rope_interleave", &n->interleaved)) ||
+        (st = get_bool(r, "use_post_norm", &post)) ||
+        (st = get_bool(r, "do_layer_norm_before", &before)) ||
+        (st = get_size(r, "word_embed_proj_dim", &projected)))
+        return st;
+    if (alibi)
+        refuse(r, "alibi", "a slope per head is not computed for this model_type");
+    if (new &&lns != 1) {
+        n->one_norm = false;
+        n->names = two_norms;
+        n->parallel = true;
+    }
+    if (!before)
+        refuse(r, "do_layer_norm_before", "false is not computed");
+    if (projected != r->config->E)
+        refuse(r, "word_embed_proj_dim", "embeddings of another width than the layers");
+    if (!post)
+        n->place = MLS_NORM_BEFORE;
+    if (!qk)
+        n->qk = MLS_QK_NONE;
+    else if (n->qk == MLS_QK_NONE && strcmp(r->config->model_type, "cohere") == 0)
+        n->qk = MLS_QK_LAYER_EACH;
+    else if (n->qk == MLS_QK_NONE && strcmp(r->config->model_type, "phi") == 0)
+        n->qk = MLS_QK_LAYER;
+    else if (n->qk == MLS_QK_NONE && strcmp(r->config->model_type, "glm4_moe") == 0)
+        n->qk = MLS_QK_HEAD;
+    else if (n->qk == MLS_QK_NONE)
+        refuse(r, "qk_layernorm", "true is not computed for this model_type");
+    return MLS_OK;
+}
+
+/* ---- experts ---- */
+
+/* Which layers have experts. */
+static mls_status read_sparse(mls_config_reader *r, size_t first)
+{
+    mls_config *c = r->config;
+    const json_t *types = get(r, "mlp_layer_types");
+    const json_t *dense = get(r, "mlp_only_layers");
+    size_t start = first, end = c->L, step = 1;
+    const json_t *last = get(r, "moe_layer_end_index");
+    const bool interval = mls_net_reads(r->net, "moe_layer_interval");
+    mls_status st;
+
+    if ((st = get_size(r, "first_k_dense_replace", &start)) ||
+        (st = get_size(r, "num_dense_layers", &start)) ||
+        (st = get_size(r, "moe_layer_start_index", &start)) ||
+        (st = get_size(r, "decoder_sparse_step", &step)) ||
+        (st = get_size(r, "moe_layer_freq", &step)) ||
+        (st = get_size(r, "moe_layer_interval", &step)))
+        return st;
+    if (json_is_integer(last) && json_integer_value(last) >= 0)
+        end = (size_t)json_integer_value(last) + 1;
+    if (step == 0)
+        return mls_fail(r->err, MLS_E_INPUT,
+                        "%s: the step between layers with experts is 0", r->path);
+    for (size_t l = 0; l < c->L; l++) {
+        /* Qwen counts layers from 1, Ernie from 1 too; DeepSeek from 0. */
+        const bool at = interval || mls_net_reads(r->net, "decoder_sparse_step")
+                            ? (l + 1) % step == 0
+                            : l % step == 0;
+
+        c->net.sparse[l] = l >= start && l < end && at;
+        if (types) {
+            const json_t *t = json_array_get(types, l);
+
+            c->net.sparse[l] =
+                json_is_string(t) && strcmp(json_string_value(t), "sparse") == 0;
+        }
+    }
+    for (size_t i = 0; i < json_array_size(dense); i++) {
+        const json_int_t l = json_integer_value(json_array_get(dense, i));
+
+        if (l >= 0 && (size_t)l < c->L)
+            c->net.sparse[l] = false;
+    }
+    return MLS_OK;
+}
+
+static mls_status read_experts(mls_config_reader *r)
+{
+    static const char *const numbers[] = {"num_local_experts", "num_experts",
+                                          "n_routed_experts", "moe_num_experts", NULL};
+    static const char *const chosen[] = {"num_experts_per_tok", "moe_k", "moe_topk",
+                                         "experts_per_token", NULL};
+    static const char *const copies[] = {"n_shared_experts", "moe_num_shared_experts",
+                                         "num_shared_experts", NULL};
+    static const char *const widths[] = {"shared_expert_intermediate_size",
+                                         "shared_intermediate_size", NULL};
+    static const char *const scales[] = {"routed_scaling_factor", "route_scale",
+                                         "router_scaling_factor"};
+    mls_config *c = r->config;
+    mls_experts *x = &c->net.experts;
+    size_t shared = 0;
+    const json_t *method = get(r, "topk_method");
+    mls_status st;
+
+    if (x->n == 0)
+        return MLS_OK;
+    if (x->F == 0)
+        x->F = c->F;
+    if (x->scale == 0)
+        x->scale = 1;
+    if ((st = get_first(r, numbers, &x->n)) || (st = get_first(r, chosen, &x->top_k)) ||
+        (st = get_size(r, "moe_intermediate_size", &x->F)))
+        return st;
+    for (size_t i = 0; copies[i]; i++)
+        if (mls_net_reads(r->net, copies[i])) {
+            shared = strcmp(copies[i], "moe_num_shared_experts") == 0 ||
+                             strcmp(c->model_type, "deepseek_v2") == 0
+                         ? 2
+                         : 1; /* of the classes */
+            if (strcmp(copies[i], "num_shared_experts") == 0 &&
+                strcmp(c->model_type, "afmoe") == 0)
+                shared = 2;
+        }
+    if ((st = get_first(r, copies, &shared)))
+        return st;
+    if (shared)
+        x->shared_F = shared * x->F;
+    if ((st = get_first(r, widths, &x->shared_F)) ||
+        (st = get_bool(r, "norm_topk_prob", &x->normalize)) ||
+        (st = get_size(r, "n_group", &x->groups)) ||
+        (st = get_size(r, "topk_group", &x->top_groups)))
+        return st;
+    for (size_t i = 0; i < sizeof scales / sizeof scales[0]; i++)
+        if ((st = get_real(r, scales[i], &x->scale)))
+            return st;
+    if (mls_net_reads(r->net, "topk_method") && !x->best_two &&
+        !(json_is_string(method) &&
+          strcmp(json_string_value(method), "group_limited_greedy") == 0))
+        x->groups = 0;
+    if (x->groups <= 1)
+        x->groups = x->top_groups = 0;
+    if (x->n == 0) { /* a family with experts, a model without */
+        memset(x, 0, sizeof *x);
+        return MLS_OK;
+    }
+    if (x->top_k == 0 || x->top_k > x->n || x->n > MLS_EXPERTS_MAX || x->F == 0 ||
+        (x->groups && (x->n % x->groups || x->top_groups > x->groups)))
+        return mls_fail(r->err, MLS_E_INPUT,
+                        "%s: %zu of %zu experts of width %zu in %zu groups are chosen",
+                        r->path, x->top_k, x->n, x->F, x->groups);
+    return read_sparse(r, x->first_dense);
+}
+
+mls_status mls_config_net(mls_config_reader *r)
+{
+    mls_config *c = r->config;
+    bool both_ways = false;
+    mls_status st;
+
+    if (!r->net)
+        return MLS_OK;
+    c->net = r->net->net;
+    c->net.prefix = r->net->prefix;
+    c->net.names = r->net->names;
+    if ((st = read_act(r)) || (st = read_norms(r)) || (st = read_biases(r)) ||
+        (st = read_scales(r)) || (st = read_blocks(r)) || (st = read_experts(r)) ||
+        (st = get_bool(r, "use_bidirectional_attention", &both_ways)))
+        return st;
+    if (both_ways)
+        refuse(r, "use_bidirectional_attention", "tokens see later ones");
+    c->qk_norm = c->net.qk == MLS_QK_HEAD;
+    c->net.latent_eps = 1e-6; /* whatever rms_norm_eps says */
+    return MLS_OK;
+}
+
+void mls_config_turn_layers(mls_config_reader *r)
+{
+    mls_config *c = r->config;
+    const bool by_place = c->net.positions || c->net.alibi;
+    bool slides = false;
+
+    for (size_t l = 0; l < c->L; l++)
+        slides |= c->layer[l].window > 0;
+    for (size_t l = 0; r->net && l < c->L; l++) {
+        mls_layer_shape *s = &c->layer[l];
+
+        s->local_rope = r->net->local_rope && s->window;
+        s->no_rope |= by_place || (r->net->still_full && slides && !s->window);
+    }
+}

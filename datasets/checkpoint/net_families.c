@@ -1,0 +1,726 @@
+#include "datasets/checkpoint/net_families.h"
+
+#include <string.h>
+
+#define NAMES(...)                                                                     \
+    .names = (const mls_tensor_name[])                                                 \
+    {                                                                                  \
+        __VA_ARGS__,                                                                   \
+        {                                                                              \
+            NULL, 0                                                                    \
+        }                                                                              \
+    }
+
+/* Names that several families share. */
+#define FC_MLP                                                                         \
+    {"mlp.fc1.weight", MLS_TENSOR_UP}, {"mlp.fc1.bias", MLS_TENSOR_UP_BIAS},           \
+        {"mlp.fc2.weight", MLS_TENSOR_DOWN},                                           \
+    {                                                                                  \
+        "mlp.fc2.bias", MLS_TENSOR_DOWN_BIAS                                           \
+    }
+#define C_MLP                                                                          \
+    {"mlp.c_fc.weight", MLS_TENSOR_UP}, {"mlp.c_fc.bias", MLS_TENSOR_UP_BIAS},         \
+        {"mlp.c_proj.weight", MLS_TENSOR_DOWN},                                        \
+    {                                                                                  \
+        "mlp.c_proj.bias", MLS_TENSOR_DOWN_BIAS                                        \
+    }
+#define H_MLP                                                                          \
+    {"mlp.dense_h_to_4h.weight", MLS_TENSOR_UP},                                       \
+        {"mlp.dense_h_to_4h.bias", MLS_TENSOR_UP_BIAS},                                \
+        {"mlp.dense_4h_to_h.weight", MLS_TENSOR_DOWN},                                 \
+    {                                                                                  \
+        "mlp.dense_4h_to_h.bias", MLS_TENSOR_DOWN_BIAS                                 \
+    }
+#define GPT2_NORMS                                                                     \
+    {"ln_1.weight", MLS_TENSOR_ATTN_NORM}, {"ln_1.bias", MLS_TENSOR_ATTN_NORM_BIAS},   \
+        {"ln_2.weight", MLS_TENSOR_MLP_NORM},                                          \
+    {                                                                                  \
+        "ln_2.bias", MLS_TENSOR_MLP_NORM_BIAS                                          \
+    }
+#define GPT2_WHOLE                                                                     \
+    {"transformer.wte.weight", MLS_TENSOR_EMBED},                                      \
+        {"transformer.wpe.weight", MLS_TENSOR_POSITIONS},                              \
+        {"transformer.ln_f.weight", MLS_TENSOR_NORM},                                  \
+    {                                                                                  \
+        "transformer.ln_f.bias", MLS_TENSOR_NORM_BIAS                                  \
+    }
+#define BLOOM_WHOLE                                                                    \
+    {"transformer.word_embeddings.weight", MLS_TENSOR_EMBED},                          \
+        {"transformer.ln_f.weight", MLS_TENSOR_NORM},                                  \
+    {                                                                                  \
+        "transformer.ln_f.bias", MLS_TENSOR_NORM_BIAS                                  \
+    }
+#define BLOOM_ATTENTION                                                                \
+    {"self_attention.query_key_value.weight", MLS_TENSOR_QKV},                         \
+        {"self_attention.query_key_value.bias", MLS_TENSOR_QKV_BIAS},                  \
+        {"self_attention.dense.weight", MLS_TENSOR_WO},                                \
+    {                                                                                  \
+        "self_attention.dense.bias", MLS_TENSOR_BO                                     \
+    }
+#define OUT_PROJ(p)                                                                    \
+    {p "q_proj.weight", MLS_TENSOR_WQ}, {p "k_proj.weight", MLS_TENSOR_WK},            \
+        {p "v_proj.weight", MLS_TENSOR_WV}, {p "out_proj.weight", MLS_TENSOR_WO},      \
+        {p "q_proj.bias", MLS_TENSOR_BQ}, {p "k_proj.bias", MLS_TENSOR_BK},            \
+        {p "v_proj.bias", MLS_TENSOR_BV},                                              \
+    {                                                                                  \
+        p "out_proj.bias", MLS_TENSOR_BO                                               \
+    }
+#define OPT_LAYER                                                                      \
+    OUT_PROJ("self_attn."), {"self_attn_layer_norm.weight", MLS_TENSOR_ATTN_NORM},     \
+        {"self_attn_layer_norm.bias", MLS_TENSOR_ATTN_NORM_BIAS},                      \
+        {"final_layer_norm.weight", MLS_TENSOR_MLP_NORM},                              \
+        {"final_layer_norm.bias", MLS_TENSOR_MLP_NORM_BIAS},                           \
+        {"fc1.weight", MLS_TENSOR_UP}, {"fc1.bias", MLS_TENSOR_UP_BIAS},               \
+        {"fc2.weight", MLS_TENSOR_DOWN},                                               \
+    {                                                                                  \
+        "fc2.bias", MLS_TENSOR_DOWN_BIAS                                               \
+    }
+#define AFTER_NORMS                                                                    \
+    {"post_attention_layernorm.weight", MLS_TENSOR_ATTN_POST_NORM},                    \
+    {                                                                                  \
+        "post_feedforward_layernorm.weight", MLS_TENSOR_MLP_POST_NORM                  \
+    }
+#define GEMMA_NORMS                                                                    \
+    AFTER_NORMS,                                                                       \
+    {                                                                                  \
+        "pre_feedforward_layernorm.weight", MLS_TENSOR_MLP_NORM                        \
+    }
+#define MIXTRAL_EXPERTS                                                                \
+    {"block_sparse_moe.gate.weight", MLS_TENSOR_ROUTER},                               \
+        {"block_sparse_moe.experts.%zu.w1.weight", MLS_TENSOR_EXPERT_GATE},            \
+        {"block_sparse_moe.experts.%zu.w3.weight", MLS_TENSOR_EXPERT_UP},              \
+    {                                                                                  \
+        "block_sparse_moe.experts.%zu.w2.weight", MLS_TENSOR_EXPERT_DOWN               \
+    }
+#define GRANITE_EXPERTS                                                                \
+    {"block_sparse_moe.router.layer.weight", MLS_TENSOR_ROUTER},                       \
+        {"block_sparse_moe.input_linear.weight", MLS_TENSOR_EXPERT_GATE_UP},           \
+        {"block_sparse_moe.output_linear.weight", MLS_TENSOR_EXPERT_DOWN},             \
+        {"shared_mlp.input_linear.weight", MLS_TENSOR_SHARED_GATE_UP},                 \
+    {                                                                                  \
+        "shared_mlp.output_linear.weight", MLS_TENSOR_SHARED_DOWN                      \
+    }
+#define QWEN_SHARED                                                                    \
+    {"mlp.shared_expert.gate_proj.weight", MLS_TENSOR_SHARED_GATE},                    \
+        {"mlp.shared_expert.up_proj.weight", MLS_TENSOR_SHARED_UP},                    \
+    {                                                                                  \
+        "mlp.shared_expert.down_proj.weight", MLS_TENSOR_SHARED_DOWN                   \
+    }
+#define MLA_KEYS                                                                       \
+    "kv_lora_rank q_lora_rank qk_rope_head_dim qk_nope_head_dim v_head_dim "           \
+    "qk_head_dim attention_bias "
+#define GRANITE_KEYS                                                                   \
+    "attention_bias mlp_bias attention_multiplier embedding_multiplier "               \
+    "residual_multiplier logits_scaling "
+#define EXPERT_KEYS                                                                    \
+    "num_experts_per_tok moe_intermediate_size norm_topk_prob output_router_logits "   \
+    "router_aux_loss_coef router_jitter_noise "
+#define GROUP_KEYS                                                                     \
+    EXPERT_KEYS "n_routed_experts n_shared_experts routed_scaling_factor n_group "     \
+                "topk_group first_k_dense_replace num_nextn_predict_layers "           \
+                "mlp_layer_types moe_layer_freq "
+#define QWEN_MOE_KEYS                                                                  \
+    EXPERT_KEYS "num_experts num_local_experts shared_expert_intermediate_size "       \
+                "decoder_sparse_step mlp_only_layers "
+#define LN .norm = MLS_NORM_LAYER
+#define LN_BIAS LN, .norm_bias = true
+
+/* In the order of config_families.c; each against its class in transformers 5.24. */
+static const mls_net_family families[] = {
+    {.model_type = "llama", .keys = "attention_bias mlp_bias"},
+    {.model_type = "mistral"},
+    {.model_type = "ministral3", .theta = 1e6, .eps = 1e-5},
+    {.model_type = "qwen2", .qkv_bias = true},
+    {.model_type = "qwen3", .keys = "attention_bias", .net = {.qk = MLS_QK_HEAD}},
+    {.model_type = "smollm3",
+     .keys = "attention_bias mlp_bias no_rope_layers no_rope_layer_interval",
+     .theta = 2e6},
+    {.model_type = "arcee",
+     .keys = "attention_bias mlp_bias",
+     .eps = 1e-5,
+     .net = {.act = MLS_ACT_RELU2, .plain_mlp = true}},
+    {.model_type = "seed_oss",
+     .keys = "attention_bias attention_out_bias mlp_bias",
+     .qkv_bias = true},
+    {.model_type = "internlm3", .keys = "attention_bias mlp_bias", .eps = 1e-5},
+    {.model_type = "iquestcoder", .keys = "attention_bias mlp_bias", .eps = 1e-5},
+    {.model_type = "exaone",
+     .prefix = "transformer.h.%zu.",
+     .keys = "attention_bias mlp_bias",
+     NAMES(GPT2_NORMS, GPT2_WHOLE, OUT_PROJ("attn.attention."),
+           {"mlp.c_fc_0.weight", MLS_TENSOR_GATE}, {"mlp.c_fc_1.weight", MLS_TENSOR_UP},
+           {"mlp.c_proj.weight", MLS_TENSOR_DOWN}),
+     .theta = 5e5,
+     .eps = 1e-5},
+    {.model_type = "exaone4",
+     .keys = "sliding_window_pattern",
+     NAMES(AFTER_NORMS),
+     .eps = 1e-5,
+     .still_full = true,
+     .net = {.place = MLS_NORM_AFTER, .qk = MLS_QK_HEAD}},
+    {.model_type = "hunyuan_v1_dense",
+     .keys = "attention_bias use_qk_norm attention_head_dim eod_token_id",
+     NAMES({"self_attn.query_layernorm.weight", MLS_TENSOR_Q_NORM},
+           {"self_attn.key_layernorm.weight", MLS_TENSOR_K_NORM}),
+     .eps = 1e-5,
+     .net = {.qk = MLS_QK_HEAD_TURNED}},
+    {.model_type = "ernie4_5",
+     .keys = "use_bias",
+     .theta = 5e5,
+     .eps = 1e-5,
+     .net = {.interleaved = true}},
+    {.model_type = "apertus",
+     .keys = "attention_bias qk_norm",
+     NAMES({"attention_layernorm.weight", MLS_TENSOR_ATTN_NORM},
+           {"feedforward_layernorm.weight", MLS_TENSOR_MLP_NORM}),
+     .theta = 12e6,
+     .rope = {.type = MLS_ROPE_LLAMA3,
+              .factor = 8,
+              .low_freq_factor = 1,
+              .high_freq_factor = 4,
+              .original_max_position = 8192},
+     .eps = 1e-5,
+     .net = {.qk = MLS_QK_HEAD, .act = MLS_ACT_XIELU, .plain_mlp = true}},
+
+    /* Gemma */
+    {.model_type = "gemma",
+     .keys = "attention_bias use_bidirectional_attention",
+     .net = {.unit_offset = true, .act = MLS_ACT_GELU_TANH}},
+    {.model_type = "gemma2",
+     .keys = "attention_bias query_pre_attn_scalar attn_logit_softcapping "
+             "final_logit_softcapping use_bidirectional_attention cache_implementation "
+             "sliding_window_pattern",
+     NAMES(GEMMA_NORMS),
+     .net = {.unit_offset = true,
+             .place = MLS_NORM_AROUND,
+             .act = MLS_ACT_GELU_TANH,
+             .score_scale = 0.0625,
+             .score_cap = 50,
+             .logit_cap = 30}},
+    {.model_type = "gemma3_text",
+     .keys = "attention_bias query_pre_attn_scalar attn_logit_softcapping "
+             "final_logit_softcapping use_bidirectional_attention cache_implementation "
+             "sliding_window_pattern _sliding_window_pattern rope_local_base_freq",
+     NAMES(GEMMA_NORMS),
+     .theta = 1e6,
+     .local_theta = 1e4,
+     .local_rope = true,
+     .net = {.unit_offset = true,
+             .place = MLS_NORM_AROUND,
+             .act = MLS_ACT_GELU_TANH,
+             .score_scale = 0.0625,
+             .qk = MLS_QK_HEAD}},
+
+    /* fused projections, LayerNorm, parallel blocks */
+    {.model_type = "phi3",
+     .keys = "embd_pdrop resid_pdrop",
+     NAMES({"self_attn.qkv_proj.weight", MLS_TENSOR_QKV},
+           {"mlp.gate_up_proj.weight", MLS_TENSOR_GATE_UP}),
+     .partial = 1,
+     .eps = 1e-5,
+     .net = {.qkv = MLS_QKV_STACKED, .gate_up = true}},
+    {.model_type = "phi",
+     .keys = "layer_norm_eps qk_layernorm embd_pdrop resid_pdrop",
+     NAMES(FC_MLP, {"self_attn.dense.weight", MLS_TENSOR_WO},
+           {"self_attn.dense.bias", MLS_TENSOR_BO},
+           {"self_attn.q_layernorm.weight", MLS_TENSOR_Q_NORM},
+           {"self_attn.k_layernorm.weight", MLS_TENSOR_K_NORM},
+           {"self_attn.q_layernorm.bias", MLS_TENSOR_Q_NORM_BIAS},
+           {"self_attn.k_layernorm.bias", MLS_TENSOR_K_NORM_BIAS},
+           {"model.final_layernorm.weight", MLS_TENSOR_NORM},
+           {"model.final_layernorm.bias", MLS_TENSOR_NORM_BIAS}),
+     .partial = 0.5,
+     .eps = 1e-5,
+     .qkv_bias = true,
+     .o_bias = true,
+     .mlp_bias = true,
+     .net = {LN_BIAS, .parallel = true, .one_norm = true, .act = MLS_ACT_GELU_TANH,
+             .plain_mlp = true, .head_bias = true}},
+    {.model_type = "olmo",
+     .keys = "attention_bias clip_qkv",
+     .eps = 1e-5,
+     .net = {LN, .norm_free = true}},
+    {.model_type = "olmo2",
+     .keys = "attention_bias clip_qkv",
+     NAMES(AFTER_NORMS),
+     .eps = 1e-5,
+     .net = {.place = MLS_NORM_AFTER, .qk = MLS_QK_WIDTH}},
+    {.model_type = "olmo3",
+     .keys = "attention_bias clip_qkv",
+     NAMES(AFTER_NORMS),
+     .theta = 5e5,
+     .local_theta = 5e5,
+     .eps = 1e-5,
+     .local_rope = true,
+     .net = {.place = MLS_NORM_AFTER, .qk = MLS_QK_WIDTH}},
+    {.model_type = "starcoder2",
+     .keys = "norm_epsilon use_bias embedding_dropout norm_type mlp_type",
+     NAMES(C_MLP),
+     .eps = 1e-5,
+     .qkv_bias = true,
+     .o_bias = true,
+     .mlp_bias = true,
+     .net = {LN_BIAS, .act = MLS_ACT_GELU_TANH, .plain_mlp = true}},
+    {.model_type = "stablelm",
+     .keys = "layer_norm_eps use_qkv_bias qk_layernorm use_parallel_residual rope_pct "
+             "norm_eps",
+     .partial = 0.25,
+     .eps = 1e-5,
+     .net = {LN_BIAS}},
+    {.model_type = "gpt_neox",
+     .keys = "layer_norm_eps use_parallel_residual attention_bias rotary_pct "
+             "rotary_emb_base classifier_dropout",
+     .prefix = "gpt_neox.layers.%zu.",
+     NAMES(H_MLP, {"attention.query_key_value.weight", MLS_TENSOR_QKV},
+           {"attention.query_key_value.bias", MLS_TENSOR_QKV_BIAS},
+           {"attention.dense.weight", MLS_TENSOR_WO},
+           {"attention.dense.bias", MLS_TENSOR_BO},
+           {"gpt_neox.embed_in.weight", MLS_TENSOR_EMBED},
+           {"gpt_neox.final_layer_norm.weight", MLS_TENSOR_NORM},
+           {"gpt_neox.final_layer_norm.bias", MLS_TENSOR_NORM_BIAS},
+           {"embed_out.weight", MLS_TENSOR_HEAD}),
+     .partial = 0.25,
+     .eps = 1e-5,
+     .qkv_bias = true,
+     .o_bias = true,
+     .mlp_bias = true,
+     .net = {LN_BIAS, .parallel = true, .act = MLS_ACT_GELU, .plain_mlp = true,
+             .qkv = MLS_QKV_BY_HEAD}},
+    {.model_type = "persimmon",
+     .keys = "layer_norm_eps qk_layernorm",
+     NAMES(H_MLP, {"self_attn.query_key_value.weight", MLS_TENSOR_QKV},
+           {"self_attn.query_key_value.bias", MLS_TENSOR_QKV_BIAS},
+           {"self_attn.dense.weight", MLS_TENSOR_WO},
+           {"self_attn.dense.bias", MLS_TENSOR_BO},
+           {"self_attn.q_layernorm.weight", MLS_TENSOR_Q_NORM},
+           {"self_attn.k_layernorm.weight", MLS_TENSOR_K_NORM},
+           {"self_attn.q_layernorm.bias", MLS_TENSOR_Q_NORM_BIAS},
+           {"self_attn.k_layernorm.bias", MLS_TENSOR_K_NORM_BIAS},
+           {"model.final_layernorm.weight", MLS_TENSOR_NORM},
+           {"model.final_layernorm.bias", MLS_TENSOR_NORM_BIAS}),
+     .partial = 0.5,
+     .eps = 1e-5,
+     .qkv_bias = true,
+     .o_bias = true,
+     .mlp_bias = true,
+     .net = {LN_BIAS, .qk = MLS_QK_LAYER, .act = MLS_ACT_RELU2, .plain_mlp = true,
+             .qkv = MLS_QKV_BY_HEAD}},
+    {.model_type = "nemotron",
+     .keys = "norm_eps attention_bias mlp_bias",
+     .partial = 0.5,
+     .eps = 1e-5,
+     .net = {LN_BIAS, .unit_offset = true, .act = MLS_ACT_RELU2, .plain_mlp = true}},
+    {.model_type = "jais2",
+     .keys = "layer_norm_eps attention_bias mlp_bias",
+     .eps = 1e-5,
+     .qkv_bias = true,
+     .o_bias = true,
+     .mlp_bias = true,
+     .net = {LN_BIAS, .act = MLS_ACT_RELU2, .plain_mlp = true}},
+    {.model_type = "cohere",
+     .keys = "layer_norm_eps logit_scale attention_bias use_qk_norm",
+     .theta = 5e5,
+     .eps = 1e-5,
+     .net = {LN, .parallel = true, .one_norm = true, .interleaved = true,
+             .logit_scale = 0.0625}},
+    {.model_type = "cohere2",
+     .keys = "layer_norm_eps logit_scale attention_bias use_qk_norm "
+             "sliding_window_pattern _sliding_window_pattern cache_implementation "
+             "rotary_pct use_embedding_sharing use_gated_activation "
+             "use_parallel_block use_parallel_embedding order_of_interleaved_layers "
+             "position_embedding_type",
+     .eps = 1e-5,
+     .still_full = true,
+     .net = {LN, .parallel = true, .one_norm = true, .interleaved = true,
+             .logit_scale = 0.0625}},
+    {.model_type = "granite", .keys = GRANITE_KEYS, .net = {.score_scale = 1}},
+    {.model_type = "hyperclovax",
+     .keys = GRANITE_KEYS "use_post_norm",
+     NAMES({"post_norm1.weight", MLS_TENSOR_ATTN_POST_NORM},
+           {"post_norm2.weight", MLS_TENSOR_MLP_POST_NORM}),
+     .net = {.place = MLS_NORM_AROUND, .score_scale = 0.08838834764831845}},
+    {.model_type = "glm",
+     .keys = "attention_bias",
+     NAMES({"mlp.gate_up_proj.weight", MLS_TENSOR_GATE_UP}),
+     .partial = 0.5,
+     .eps = 1.5625e-07,
+     .qkv_bias = true,
+     .net = {.interleaved = true, .gate_up = true}},
+    {.model_type = "glm4",
+     .keys = "attention_bias",
+     NAMES({"mlp.gate_up_proj.weight", MLS_TENSOR_GATE_UP},
+           {"post_self_attn_layernorm.weight", MLS_TENSOR_ATTN_POST_NORM},
+           {"post_mlp_layernorm.weight", MLS_TENSOR_MLP_POST_NORM}),
+     .partial = 0.5,
+     .eps = 1.5625e-07,
+     .qkv_bias = true,
+     .net = {.place = MLS_NORM_AROUND, .interleaved = true, .gate_up = true}},
+
+    /* GPT-2 and its kin: positions are learned, or slopes */
+    {.model_type = "gpt2",
+     .keys = "n_positions n_ctx n_embd n_layer n_head n_inner layer_norm_epsilon "
+             "scale_attn_weights scale_attn_by_inverse_layer_idx embd_pdrop "
+             "resid_pdrop attn_pdrop reorder_and_upcast_attn summary_type "
+             "summary_use_proj summary_proj_to_labels summary_first_dropout "
+             "summary_activation",
+     .prefix = "transformer.h.%zu.",
+     NAMES(GPT2_NORMS, GPT2_WHOLE, C_MLP, {"attn.c_attn.weight", MLS_TENSOR_QKV},
+           {"attn.c_attn.bias", MLS_TENSOR_QKV_BIAS},
+           {"attn.c_proj.weight", MLS_TENSOR_WO}, {"attn.c_proj.bias", MLS_TENSOR_BO}),
+     .eps = 1e-5,
+     .qkv_bias = true,
+     .o_bias = true,
+     .mlp_bias = true,
+     .net = {LN_BIAS, .positions = true, .act = MLS_ACT_GELU_TANH, .plain_mlp = true,
+             .qkv = MLS_QKV_STACKED, .transposed = true}},
+    {.model_type = "gpt_bigcode",
+     .keys = "n_positions n_embd n_layer n_head n_inner layer_norm_epsilon "
+             "scale_attn_weights multi_query embd_pdrop resid_pdrop attn_pdrop "
+             "attention_softmax_in_fp32 scale_attention_softmax_in_fp32 "
+             "inference_runner validate_runner_input pre_allocate_kv_cache "
+             "max_sequence_length max_batch_size pad_key_length summary_type "
+             "summary_use_proj summary_proj_to_labels summary_first_dropout "
+             "summary_activation",
+     .prefix = "transformer.h.%zu.",
+     NAMES(GPT2_NORMS, GPT2_WHOLE, C_MLP, {"attn.c_attn.weight", MLS_TENSOR_QKV},
+           {"attn.c_attn.bias", MLS_TENSOR_QKV_BIAS},
+           {"attn.c_proj.weight", MLS_TENSOR_WO}, {"attn.c_proj.bias", MLS_TENSOR_BO}),
+     .eps = 1e-5,
+     .qkv_bias = true,
+     .o_bias = true,
+     .mlp_bias = true,
+     .net = {LN_BIAS, .positions = true, .act = MLS_ACT_GELU_TANH, .plain_mlp = true,
+             .qkv = MLS_QKV_STACKED}},
+    {.model_type = "gpt_neo",
+     .keys = "num_layers num_heads attention_types attention_layers window_size "
+             "layer_norm_epsilon embed_dropout resid_dropout classifier_dropout "
+             "summary_type summary_use_proj summary_proj_to_labels "
+             "summary_first_dropout summary_activation",
+     .prefix = "transformer.h.%zu.",
+     NAMES(GPT2_NORMS, GPT2_WHOLE, C_MLP, OUT_PROJ("attn.attention.")),
+     .eps = 1e-5,
+     .o_bias = true,
+     .mlp_bias = true,
+     .net = {LN_BIAS, .positions = true, .score_scale = 1, .act = MLS_ACT_GELU_TANH,
+             .plain_mlp = true}},
+    {.model_type = "gptj",
+     .keys = "n_positions n_embd n_layer n_head n_inner layer_norm_epsilon rotary_dim "
+             "rotary embd_pdrop resid_pdrop attn_pdrop scale_attn_weights "
+             "summary_type summary_use_proj summary_proj_to_labels "
+             "summary_first_dropout summary_activation",
+     .prefix = "transformer.h.%zu.",
+     NAMES(GPT2_NORMS, GPT2_WHOLE, OUT_PROJ("attn."),
+           {"mlp.fc_in.weight", MLS_TENSOR_UP}, {"mlp.fc_in.bias", MLS_TENSOR_UP_BIAS},
+           {"mlp.fc_out.weight", MLS_TENSOR_DOWN},
+           {"mlp.fc_out.bias", MLS_TENSOR_DOWN_BIAS}),
+     .eps = 1e-5,
+     .mlp_bias = true,
+     .net = {LN_BIAS, .parallel = true, .one_norm = true, .interleaved = true,
+             .act = MLS_ACT_GELU_TANH, .plain_mlp = true, .head_bias = true}},
+    {.model_type = "opt",
+     .keys = "ffn_dim word_embed_proj_dim do_layer_norm_before enable_bias "
+             "layer_norm_elementwise_affine _remove_final_layer_norm dropout "
+             "layerdrop init_std",
+     .prefix = "model.decoder.layers.%zu.",
+     NAMES(OPT_LAYER, {"model.decoder.embed_tokens.weight", MLS_TENSOR_EMBED},
+           {"model.decoder.embed_positions.weight", MLS_TENSOR_POSITIONS},
+           {"model.decoder.final_layer_norm.weight", MLS_TENSOR_NORM},
+           {"model.decoder.final_layer_norm.bias", MLS_TENSOR_NORM_BIAS}),
+     .eps = 1e-5,
+     .qkv_bias = true,
+     .o_bias = true,
+     .mlp_bias = true,
+     .net = {LN_BIAS, .positions = true, .first_position = 2, .act = MLS_ACT_RELU,
+             .plain_mlp = true}},
+    {.model_type = "biogpt",
+     .keys = "layer_norm_eps scale_embedding hidden_dropout_prob "
+             "attention_probs_dropout_prob layerdrop activation_dropout",
+     .prefix = "biogpt.layers.%zu.",
+     NAMES(OPT_LAYER, {"biogpt.embed_tokens.weight", MLS_TENSOR_EMBED},
+           {"biogpt.embed_positions.weight", MLS_TENSOR_POSITIONS},
+           {"biogpt.layer_norm.weight", MLS_TENSOR_NORM},
+           {"biogpt.layer_norm.bias", MLS_TENSOR_NORM_BIAS},
+           {"output_projection.weight", MLS_TENSOR_HEAD}),
+     .eps = 1e-5,
+     .qkv_bias = true,
+     .o_bias = true,
+     .mlp_bias = true,
+     .net = {LN_BIAS, .positions = true, .first_position = 2, .act = MLS_ACT_GELU,
+             .plain_mlp = true}},
+    {.model_type = "bloom",
+     .keys = "n_embed n_layer n_head layer_norm_epsilon hidden_dropout "
+             "apply_residual_connection_post_layernorm slow_but_exact "
+             "attention_softmax_in_fp32 bias_dropout_fusion masked_softmax_fusion "
+             "offset_alibi skip_bias_add skip_bias_add_qkv seq_length "
+             "num_attention_heads",
+     .prefix = "transformer.h.%zu.",
+     NAMES(BLOOM_WHOLE, BLOOM_ATTENTION, H_MLP,
+           {"transformer.word_embeddings_layernorm.weight", MLS_TENSOR_EMBED_NORM},
+           {"transformer.word_embeddings_layernorm.bias", MLS_TENSOR_EMBED_NORM_BIAS}),
+     .eps = 1e-5,
+     .qkv_bias = true,
+     .o_bias = true,
+     .mlp_bias = true,
+     .net = {LN_BIAS, .embed_norm = true, .alibi = true, .act = MLS_ACT_GELU_TANH,
+             .plain_mlp = true, .qkv = MLS_QKV_BY_HEAD}},
+    {.model_type = "falcon",
+     .keys = "layer_norm_epsilon num_kv_heads alibi new_decoder_architecture "
+             "multi_query parallel_attn bias ffn_hidden_size num_ln_in_parallel_attn "
+             "hidden_dropout n_head n_layer n_head_kv rope_theta",
+     .prefix = "transformer.h.%zu.",
+     NAMES(BLOOM_WHOLE, BLOOM_ATTENTION, H_MLP),
+     .eps = 1e-5,
+     .net = {LN_BIAS, .parallel = true, .one_norm = true, .act = MLS_ACT_GELU,
+             .plain_mlp = true, .qkv = MLS_QKV_BY_GROUP}},
+    {.model_type = "mpt",
+     .keys = "d_model n_heads n_layers expansion_ratio max_seq_len layer_norm_epsilon "
+             "emb_pdrop resid_pdrop learned_pos_emb attn_config init_device no_bias "
+             "embedding_fraction norm_type verbose ffn_config init_config fc_type",
+     .prefix = "transformer.blocks.%zu.",
+     NAMES({"transformer.wte.weight", MLS_TENSOR_EMBED},
+           {"transformer.norm_f.weight", MLS_TENSOR_NORM},
+           {"norm_1.weight", MLS_TENSOR_ATTN_NORM},
+           {"norm_2.weight", MLS_TENSOR_MLP_NORM}, {"attn.Wqkv.weight", MLS_TENSOR_QKV},
+           {"attn.out_proj.weight", MLS_TENSOR_WO},
+           {"ffn.up_proj.weight", MLS_TENSOR_UP},
+           {"ffn.down_proj.weight", MLS_TENSOR_DOWN}),
+     .eps = 1e-5,
+     .net = {LN, .alibi = true, .act = MLS_ACT_GELU, .plain_mlp = true,
+             .qkv = MLS_QKV_STACKED}},
+
+    /* mixtures of experts */
+    {.model_type = "mixtral",
+     .keys = EXPERT_KEYS "num_local_experts",
+     NAMES(MIXTRAL_EXPERTS),
+     .theta = 1e6,
+     .eps = 1e-5,
+     .net = {.experts = {.n = 8, .top_k = 2, .normalize = true}}},
+    {.model_type = "qwen2_moe",
+     .keys = QWEN_MOE_KEYS "qkv_bias",
+     NAMES(QWEN_SHARED),
+     .qkv_bias = true,
+     .net = {.experts = {.n = 60,
+                         .top_k = 4,
+                         .F = 1408,
+                         .shared_F = 5632,
+                         .shared_gate = true}}},
+    {.model_type = "qwen3_moe",
+     .keys = QWEN_MOE_KEYS "attention_bias",
+     .net = {.qk = MLS_QK_HEAD, .experts = {.n = 128, .top_k = 8, .F = 768}}},
+    {.model_type = "olmoe",
+     .keys = EXPERT_KEYS "num_experts attention_bias clip_qkv",
+     .eps = 1e-5,
+     .net = {.qk = MLS_QK_WIDTH, .experts = {.n = 64, .top_k = 8}}},
+    {.model_type = "granitemoe",
+     .keys = GRANITE_KEYS EXPERT_KEYS "num_local_experts",
+     NAMES(GRANITE_EXPERTS),
+     .net = {.score_scale = 1,
+             .experts = {.n = 8,
+                         .top_k = 2,
+                         .normalize = true,
+                         .layout = MLS_EXPERTS_STACKED}}},
+    {.model_type = "granitemoeshared",
+     .keys = GRANITE_KEYS EXPERT_KEYS "num_local_experts shared_intermediate_size",
+     NAMES(GRANITE_EXPERTS),
+     .net = {.score_scale = 1,
+             .experts = {.n = 8,
+                         .top_k = 2,
+                         .normalize = true,
+                         .layout = MLS_EXPERTS_STACKED}}},
+    {.model_type = "gpt_oss",
+     .keys =
+         EXPERT_KEYS "num_local_experts attention_bias swiglu_limit swiglu_alpha "
+                     "experts_per_token initial_context_length output_router_logits "
+                     "router_aux_loss_coef sliding_window_pattern",
+     NAMES({"mlp.router.weight", MLS_TENSOR_ROUTER},
+           {"mlp.router.bias", MLS_TENSOR_ROUTER_BIAS},
+           {"mlp.experts.gate_up_proj", MLS_TENSOR_EXPERT_GATE_UP},
+           {"mlp.experts.gate_up_proj_bias", MLS_TENSOR_EXPERT_GATE_UP_BIAS},
+           {"mlp.experts.down_proj", MLS_TENSOR_EXPERT_DOWN},
+           {"mlp.experts.down_proj_bias", MLS_TENSOR_EXPERT_DOWN_BIAS}),
+     .theta = 150000,
+     .rope = {.type = MLS_ROPE_YARN,
+              .factor = 32,
+              .original_max_position = 4096,
+              .beta_fast = 32,
+              .beta_slow = 1,
+              .attention = 1.3465735902799727},
+     .eps = 1e-5,
+     .qkv_bias = true,
+     .o_bias = true,
+     .net = {.sinks = true,
+             .act = MLS_ACT_OAI,
+             .experts = {.n = 128,
+                         .top_k = 4,
+                         .normalize = true,
+                         .bias = true,
+                         .layout = MLS_EXPERTS_ZIPPED}}},
+    {.model_type = "aria_text",
+     .keys = "attention_bias mlp_bias moe_num_experts moe_topk moe_num_shared_experts",
+     NAMES({"mlp.router.weight", MLS_TENSOR_ROUTER},
+           {"mlp.experts.fc1.weight", MLS_TENSOR_EXPERT_GATE_UP},
+           {"mlp.experts.fc2.weight", MLS_TENSOR_EXPERT_DOWN}),
+     .net = {.experts = {.n = 8,
+                         .top_k = 2,
+                         .normalize = true,
+                         .layout = MLS_EXPERTS_TRANSPOSED}}},
+    {.model_type = "minimax_m2",
+     .keys = EXPERT_KEYS "num_local_experts router_jitter_noise rotary_dim use_qk_norm "
+                         "qk_norm_type scoring_func use_routing_bias "
+                         "shared_intermediate_size router_aux_loss_coef "
+                         "output_router_logits",
+     NAMES(MIXTRAL_EXPERTS,
+           {"block_sparse_moe.e_score_correction_bias", MLS_TENSOR_CORRECTION}),
+     .theta = 5e6,
+     .net = {.qk = MLS_QK_WIDTH,
+             .experts = {.n = 256,
+                         .top_k = 8,
+                         .routing = MLS_ROUTE_SIGMOID,
+                         .normalize = true,
+                         .correction = true}}},
+    {.model_type = "glm4_moe",
+     .keys = GROUP_KEYS "attention_bias use_qk_norm",
+     .partial = 0.5,
+     .eps = 1e-5,
+     .net = {.experts = {.first_dense = 1,
+                         .n = 128,
+                         .top_k = 8,
+                         .F = 1408,
+                         .routing = MLS_ROUTE_SIGMOID,
+                         .normalize = true,
+                         .correction = true,
+                         .best_two = true}}},
+    {.model_type = "solar_open",
+     .keys = GROUP_KEYS "attention_bias use_qk_norm",
+     .theta = 1e6,
+     .eps = 1e-5,
+     .net = {.experts = {.n = 128,
+                         .top_k = 8,
+                         .F = 1280,
+                         .routing = MLS_ROUTE_SIGMOID,
+                         .normalize = true,
+                         .correction = true,
+                         .best_two = true}}},
+    {.model_type = "sarvam_moe",
+     .keys = GROUP_KEYS "attention_bias use_qk_norm",
+     NAMES({"attention.query_key_value.weight", MLS_TENSOR_QKV},
+           {"attention.dense.weight", MLS_TENSOR_WO},
+           {"attention.query_layernorm.weight", MLS_TENSOR_Q_NORM},
+           {"attention.key_layernorm.weight", MLS_TENSOR_K_NORM},
+           {"mlp.gate.expert_bias", MLS_TENSOR_CORRECTION},
+           {"model.word_embeddings.weight", MLS_TENSOR_EMBED}),
+     .theta = 8e6,
+     .partial = 1,
+     .net = {.qk = MLS_QK_HEAD,
+             .qkv = MLS_QKV_STACKED,
+             .experts = {.first_dense = 1,
+                         .n = 128,
+                         .top_k = 6,
+                         .F = 1024,
+                         .routing = MLS_ROUTE_SIGMOID,
+                         .normalize = true,
+                         .scale = 2.5,
+                         .correction = true,
+                         .best_two = true}}},
+    {.model_type = "hy_v3",
+     .keys = EXPERT_KEYS "num_experts num_shared_experts attention_bias mlp_bias "
+                         "router_scaling_factor enable_moe_fp32_combine "
+                         "mlp_layer_types",
+     NAMES({"mlp.router.gate.weight", MLS_TENSOR_ROUTER},
+           {"mlp.expert_bias", MLS_TENSOR_CORRECTION},
+           {"mlp.shared_mlp.gate_proj.weight", MLS_TENSOR_SHARED_GATE},
+           {"mlp.shared_mlp.up_proj.weight", MLS_TENSOR_SHARED_UP},
+           {"mlp.shared_mlp.down_proj.weight", MLS_TENSOR_SHARED_DOWN}),
+     .theta = 11158840,
+     .eps = 1e-5,
+     .net = {.qk = MLS_QK_HEAD,
+             .experts = {.first_dense = 1,
+                         .n = 192,
+                         .top_k = 8,
+                         .F = 1536,
+                         .routing = MLS_ROUTE_SIGMOID,
+                         .normalize = true,
+                         .scale = 2.826,
+                         .correction = true}}},
+    {.model_type = "afmoe",
+     .keys = EXPERT_KEYS "num_experts num_shared_experts num_dense_layers route_scale "
+                         "attention_bias global_attn_every_n_layers mup_enabled "
+                         "route_norm score_func n_group topk_group load_balance_coeff "
+                         "num_expert_groups num_limited_groups",
+     NAMES({"post_attention_layernorm.weight", MLS_TENSOR_ATTN_POST_NORM},
+           {"pre_mlp_layernorm.weight", MLS_TENSOR_MLP_NORM},
+           {"post_mlp_layernorm.weight", MLS_TENSOR_MLP_POST_NORM},
+           {"self_attn.gate_proj.weight", MLS_TENSOR_ATTN_GATE},
+           {"mlp.router.gate.weight", MLS_TENSOR_ROUTER},
+           {"mlp.expert_bias", MLS_TENSOR_CORRECTION}),
+     .eps = 1e-5,
+     .still_full = true,
+     .net = {.place = MLS_NORM_AROUND,
+             .qk = MLS_QK_HEAD,
+             .out_gate = true,
+             .experts = {.first_dense = 1,
+                         .n = 64,
+                         .top_k = 6,
+                         .F = 1408,
+                         .routing = MLS_ROUTE_SIGMOID,
+                         .normalize = true,
+                         .correction = true}}},
+    {.model_type = "ernie4_5_moe",
+     .keys = "use_bias moe_intermediate_size moe_k moe_num_experts "
+             "moe_num_shared_experts moe_layer_start_index moe_layer_end_index "
+             "moe_layer_interval moe_norm_min router_aux_loss_coef",
+     NAMES({"mlp.moe_statics.e_score_correction_bias", MLS_TENSOR_CORRECTION}),
+     .theta = 5e5,
+     .eps = 1e-5,
+     .net = {.interleaved = true,
+             .experts = {.first_dense = 1,
+                         .n = 64,
+                         .top_k = 6,
+                         .F = 1536,
+                         .normalize = true,
+                         .correction = true}}},
+
+    /* latent attention */
+    {.model_type = "deepseek_v2",
+     .keys = MLA_KEYS GROUP_KEYS "topk_method mlp_bias scoring_func aux_loss_alpha "
+                                 "seq_aux ep_size rope_interleave",
+     .net = {.interleaved = true, .experts = {.n = 64, .top_k = 2, .F = 1407}}},
+    {.model_type = "deepseek_v3",
+     .keys = MLA_KEYS GROUP_KEYS "topk_method scoring_func aux_loss_alpha seq_aux "
+                                 "ep_size rope_interleave",
+     .net = {.interleaved = true,
+             .experts = {.first_dense = 3,
+                         .n = 256,
+                         .top_k = 8,
+                         .F = 2048,
+                         .routing = MLS_ROUTE_SIGMOID,
+                         .normalize = true,
+                         .scale = 2.5,
+                         .correction = true,
+                         .groups = 8,
+                         .top_groups = 4,
+                         .best_two = true}}},
+    {.model_type = "minicpm3",
+     .keys = MLA_KEYS "mlp_bias scale_emb scale_depth dim_model_base rope_interleave",
+     .eps = 1e-5},
+};
+
+const mls_net_family *mls_net_find(const char *model_type)
+{
+    for (size_t i = 0; i < sizeof families / sizeof families[0]; i++)
+        if (strcmp(families[i].model_type, model_type) == 0)
+            return &families[i];
+    return NULL;
+}
+
+bool mls_net_reads(const mls_net_family *f, const char *key)
+{
+    const size_t n = strlen(key);
+
+    for (const char *at = f->keys; at; at = strchr(at, ' ')) {
+        at += *at == ' ';
+        if (strncmp(at, key, n) == 0 && (at[n] == ' ' || at[n] == '\0'))
+            return true;
+    }
+    return false;
+}
