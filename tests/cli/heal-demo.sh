@@ -14,7 +14,7 @@ done
 heal -o healed
 echo "exit $?"
 mlascope evaluate "$demo" -f "$demo/evaluation.txt" -T 64 -N 4 --against healed \
-    -s 'mha2mla rope=high chunks=4 rank=16' --format csv | awk -F, 'NR > 2 && !/^#/ { kl[++n] = $7 }
+    -s 'mha2mla rope=high chunks=4 rank=16' --format csv | awk -F, 'NR > 2 && !/^#/ { kl[++n] = $8 }
     END { print n, kl[2] < kl[1] ? "closer than before" : "not closer" }'
 mlascope export "$demo" --from healed --for latent -o exported
 grep 'better start' exported/README.md
