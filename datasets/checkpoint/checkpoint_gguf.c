@@ -32,6 +32,14 @@ static mls_status rename_tensors(mls_checkpoint *c, mls_err *err)
 {
     size_t k = 0;
 
+    char *arch = NULL;
+    const mls_status st =
+        mls_gguf_text(c->gguf.part[0], "general.architecture", &arch, err);
+    const bool around = arch && strcmp(arch, "gemma3") == 0;
+
+    free(arch);
+    if (st)
+        return st;
     c->renamed = mls_calloc3(c->n_tensors, 1, 1, sizeof *c->renamed);
     if (!c->renamed)
         return mls_checkpoint_no_memory(c, err);
@@ -42,7 +50,7 @@ static mls_status rename_tensors(mls_checkpoint *c, mls_err *err)
             mls_checkpoint_renamed *r = &c->renamed[k];
 
             r->info = h->tensor[j];
-            mls_gguf_tensor_name(h->tensor[j].name, r->name);
+            mls_gguf_tensor_name(h->tensor[j].name, around, r->name);
             r->info.name = r->name;
         }
     }

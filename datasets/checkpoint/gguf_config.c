@@ -200,6 +200,8 @@ static mls_status put_heads(writer *w)
                         ", which is not known",
                         mls_gguf_path(w->f), key_length, value_length);
     put_whole(w, "head_dim", key_length);
+    if (strcmp(w->arch, "gemma3") == 0) /* 27B scales by another width */
+        put_whole(w, "query_pre_attn_scalar", w->L == 62 ? w->E / w->H : key_length);
     if (w->rope_dims != w->D && w->D > 0) {
         const mls_net_family *f =
             w->family ? mls_net_find(w->family->model_type) : NULL;
@@ -399,7 +401,8 @@ static mls_status put_window(writer *w)
         put_text(w, "model_type", "mistral");
         json_object_set_new(w->out, "architectures",
                             json_pack("[s]", "MistralForCausalLM"));
-    } else if (w->family && w->family->architecture && window) {
+    } else if (w->family && w->family->architecture && window &&
+               strcmp(w->arch, "gemma3") != 0) {
         /* Which of its layers have the window is in no key. */
         key_of(w, "attention.sliding_window");
         put_whole(w, w->key, window);

@@ -15,7 +15,7 @@ static const mls_gguf_family families[] = {
     {"smollm3", "smollm3", "SmolLM3ForCausalLM", true},
     {"gemma", "gemma", NULL, false},
     {"gemma2", "gemma2", NULL, false},
-    {"gemma3", "gemma3_text", NULL, false},
+    {"gemma3", "gemma3_text", "Gemma3ForCausalLM", false},
     {"phi3", "phi3", NULL, false},
     {"phi2", "phi", NULL, false},
     {"qwen2moe", "qwen2_moe", NULL, false},
@@ -50,13 +50,19 @@ static const struct {
         {"output_norm.weight", "model.norm.weight"},
         {"output.weight", "lm_head.weight"},
 },
-  in_layer[] = {
-      {"attn_norm", "input_layernorm"},    {"attn_q", "self_attn.q_proj"},
-      {"attn_k", "self_attn.k_proj"},      {"attn_v", "self_attn.v_proj"},
-      {"attn_output", "self_attn.o_proj"}, {"attn_q_norm", "self_attn.q_norm"},
-      {"attn_k_norm", "self_attn.k_norm"}, {"ffn_norm", "post_attention_layernorm"},
-      {"ffn_gate", "mlp.gate_proj"},       {"ffn_up", "mlp.up_proj"},
-      {"ffn_down", "mlp.down_proj"},
+  in_layer[] =
+      {
+          {"attn_norm", "input_layernorm"},    {"attn_q", "self_attn.q_proj"},
+          {"attn_k", "self_attn.k_proj"},      {"attn_v", "self_attn.v_proj"},
+          {"attn_output", "self_attn.o_proj"}, {"attn_q_norm", "self_attn.q_norm"},
+          {"attn_k_norm", "self_attn.k_norm"}, {"ffn_norm", "post_attention_layernorm"},
+          {"ffn_gate", "mlp.gate_proj"},       {"ffn_up", "mlp.up_proj"},
+          {"ffn_down", "mlp.down_proj"},
+},
+  in_gemma_layer[] = {
+      {"ffn_norm", "pre_feedforward_layernorm"},
+      {"post_attention_norm", "post_attention_layernorm"},
+      {"post_ffw_norm", "post_feedforward_layernorm"},
 };
 
 /* The number of a layer as a converter writes it: no sign, no leading zero. */
@@ -71,7 +77,7 @@ static bool layer_number(const char *text, unsigned long *l, const char **end)
     return *after == '.' && after - text <= 6;
 }
 
-bool mls_gguf_tensor_name(const char *name, char out[96])
+bool mls_gguf_tensor_name(const char *name, bool around, char out[96])
 {
     const char *rest, *dot;
     unsigned long l;
@@ -88,6 +94,13 @@ bool mls_gguf_tensor_name(const char *name, char out[96])
     dot = strchr(rest, '.');
     if (!dot || (strcmp(dot, ".weight") != 0 && strcmp(dot, ".bias") != 0))
         return false;
+    for (size_t i = 0; around && i < sizeof in_gemma_layer / sizeof in_gemma_layer[0];
+         i++)
+        if (strlen(in_gemma_layer[i].gguf) == (size_t)(dot - rest) &&
+            strncmp(rest, in_gemma_layer[i].gguf, (size_t)(dot - rest)) == 0) {
+            snprintf(out, 96, "model.layers.%lu.%s%s", l, in_gemma_layer[i].hf, dot);
+            return true;
+        }
     for (size_t i = 0; i < sizeof in_layer / sizeof in_layer[0]; i++)
         if (strlen(in_layer[i].gguf) == (size_t)(dot - rest) &&
             strncmp(rest, in_layer[i].gguf, (size_t)(dot - rest)) == 0) {

@@ -18,7 +18,7 @@ typedef struct mls_gguf_family {
 const mls_gguf_family *mls_gguf_family_find(const char *architecture);
 
 /** "blk.3.attn_q.weight" to "model.layers.3.self_attn.q_proj.weight"; false: not known,
-    and out is the name as it is. */
-bool mls_gguf_tensor_name(const char *name, char out[96]);
+    and out is the name as it is. around: norms stand around blocks (Gemma 3). */
+bool mls_gguf_tensor_name(const char *name, bool around, char out[96]);
 
 #endif

@@ -56,7 +56,7 @@ static inline void stored_name(const char *hf, char out[96])
                 snprintf(out, 96, "%s", names[i]);
             else
                 snprintf(out, 96, "blk.%zu.%s.weight", l, names[i]);
-            if (mls_gguf_tensor_name(out, back) && strcmp(back, hf) == 0)
+            if (mls_gguf_tensor_name(out, false, back) && strcmp(back, hf) == 0)
                 return;
         }
     fail_msg("no name for %s", hf);

@@ -605,17 +605,19 @@ static void tensor_names_map_both_ways(void **state)
     (void)state;
     char out[96];
 
-    assert_true(mls_gguf_tensor_name("blk.17.ffn_down.bias", out));
+    assert_true(mls_gguf_tensor_name("blk.17.ffn_down.bias", false, out));
     assert_string_equal(out, "model.layers.17.mlp.down_proj.bias");
-    assert_true(mls_gguf_tensor_name("output_norm.weight", out));
+    assert_true(mls_gguf_tensor_name("output_norm.weight", false, out));
     assert_string_equal(out, "model.norm.weight");
+    assert_true(mls_gguf_tensor_name("blk.0.ffn_norm.weight", true, out));
+    assert_string_equal(out, "model.layers.0.pre_feedforward_layernorm.weight");
     static const char *const unknown[] = {
         "blk.01.attn_q.weight", "blk..attn_q.weight", "blk.1.attn_q",
         "blk.1.attn_q.scale",   "blk.-1.attn_q.bias", "blk.1.attn_qkv.weight",
         "blk.1.attn.weight",    "rope_freqs.weight",  "blk.9999999.attn_q.weight"};
 
     for (size_t i = 0; i < sizeof unknown / sizeof unknown[0]; i++) {
-        assert_false(mls_gguf_tensor_name(unknown[i], out));
+        assert_false(mls_gguf_tensor_name(unknown[i], false, out));
         assert_string_equal(out, unknown[i]);
     }
 }
