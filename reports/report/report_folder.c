@@ -151,6 +151,22 @@ bool mls_report_is(const char *folder)
     return is;
 }
 
+void mls_report_unclaim(const char *folder)
+{
+    DIR *d = opendir(folder);
+    char *path = own_path(folder);
+    bool alone = d && path;
+
+    for (const struct dirent *e; alone && (e = readdir(d));)
+        alone = strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0 ||
+                strcmp(e->d_name, own_name) == 0;
+    if (alone)
+        unlink(path);
+    if (d)
+        closedir(d);
+    free(path);
+}
+
 static mls_status write_own(const char *folder, const json_t *o, mls_err *err)
 {
     char *path = own_path(folder);

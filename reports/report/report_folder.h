@@ -27,6 +27,9 @@ typedef struct mls_report_fact {
 mls_status mls_report_claim(const char *folder, const mls_report_fact *fact, size_t n,
                             bool replace, mls_err *err);
 
+/** Nothing came of it: remove a report.json that stands alone in its folder. */
+void mls_report_unclaim(const char *folder);
+
 /** The report is finished: write the SHA-256 of every file into report.json. */
 mls_status mls_report_seal(const char *folder, mls_err *err);
 

@@ -330,8 +330,10 @@ done:
     mls_tool_stopped(&err, "the same command goes on from what is finished");
     status = mls_exit_status(&err);
 release:
-    if (status)
+    if (status) {
+        mls_report_unclaim(a.output);
         mls_folder_undo(a.output, known); /* stays when it holds anything */
+    }
     mls_buf_free(&command);
     mls_buf_free(&summary);
     mls_pool_free(pool);
