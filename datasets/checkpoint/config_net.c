@@ -391,6 +391,9 @@ mls_status mls_config_net(mls_config_reader *r)
         (st = read_scales(r)) || (st = read_blocks(r)) || (st = read_experts(r)) ||
         (st = get_bool(r, "use_bidirectional_attention", &both_ways)))
         return st;
+    if (strcmp(c->model_type, "qwen3_moe") == 0 &&
+        json_is_true(mls_config_get(r, "use_sliding_window")))
+        refuse(r, "use_sliding_window", "which layers have the window is not computed");
     if (both_ways)
         refuse(r, "use_bidirectional_attention", "tokens see later ones");
     c->qk_norm = c->net.qk == MLS_QK_HEAD;

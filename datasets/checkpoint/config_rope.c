@@ -469,8 +469,11 @@ static mls_status read_llama3(const mls_config_reader *r, const dialect *d,
 static mls_status make_rope(mls_config_reader *r, const dialect *d, size_t D,
                             double theta, mls_rope_config *rope)
 {
-    const double partial = or_else(d->number[PARTIAL],
-                                   r->net && r->net->partial > 0 ? r->net->partial : 1);
+    /* Classes that do not know the key turn whole heads, unless RoPE is of a type. */
+    const double own = r->net && r->net->partial > 0 ? r->net->partial : 1;
+    const bool reads = !r->net || r->net->partial > 0 ||
+                       (d->type[0] && strcmp(d->type, "default") != 0);
+    const double partial = reads ? or_else(d->number[PARTIAL], own) : 1;
     size_t rotary = 0;
     mls_status st = MLS_OK;
 
