@@ -40,29 +40,52 @@ size_t mls_cache_elements(const mls_cache_layer *layer)
 {
     size_t n = 0;
 
-    for (size_t i = 0; i < layer->n_parts && !layer->shares_other; i++)
+    if (layer->shares_other)
+        return 0;
+    for (size_t i = 0; i < layer->n_parts; i++)
         n += layer->part[i].n * layer->part[i].count;
+    if (layer->index.n)
+        n += layer->index.n / layer->index.ratio;
+    if (layer->compressed.n)
+        n += layer->compressed.n / layer->compressed.ratio;
     return n;
 }
 
-/* What one layer of the unconverted model caches. */
+static mls_layer_extra several(mls_layer_extra one, size_t copies)
+{
+    const uint32_t n = (uint32_t)copies;
+
+    return (mls_layer_extra){one.n * n, one.ratio, one.pending * n, one.kept * n};
+}
+
 static mls_cache_layer own_cache(const mls_layer_shape *shape)
 {
-    mls_cache_layer layer = {.n_parts = 2, .window = shape->window, .token_budget = 1};
+    const size_t copies = shape->copies;
+    mls_cache_layer layer = {.window = shape->window ? shape->window : shape->chunk,
+                             .shares_other = shape->reads_other,
+                             .index = several(shape->index, copies),
+                             .compressed = several(shape->compressed, copies),
+                             .conv_numbers = shape->conv_numbers * copies,
+                             .state_numbers = shape->state_numbers * copies,
+                             .token_budget = 1};
 
     if (shape->kind == MLS_LAYER_MLA) {
         layer.part[0] = (mls_cache_part){.kind = MLS_PART_ROPE_KEY,
                                          .n = shape->rope_dims,
-                                         .count = 1,
+                                         .count = copies,
                                          .shared = true};
+        layer.part[1] = (mls_cache_part){.kind = MLS_PART_LATENT,
+                                         .n = shape->latent,
+                                         .count = copies,
+                                         .shared = true};
+        layer.n_parts = 2;
+    } else if (shape->kind == MLS_LAYER_ATTENTION) {
+        layer.part[0] = (mls_cache_part){
+            .kind = MLS_PART_KEY, .n = shape->K, .count = shape->G * copies};
         layer.part[1] = (mls_cache_part){
-            .kind = MLS_PART_LATENT, .n = shape->latent, .count = 1, .shared = true};
-        return layer;
+            .kind = MLS_PART_VALUE, .n = shape->V, .count = shape->G * copies};
+        layer.n_parts = shape->V ? 2 : 1; /* the value may be the key */
     }
-    layer.part[0] =
-        (mls_cache_part){.kind = MLS_PART_KEY, .n = shape->K, .count = shape->G};
-    layer.part[1] =
-        (mls_cache_part){.kind = MLS_PART_VALUE, .n = shape->V, .count = shape->G};
     return layer;
 }
 
@@ -75,7 +98,7 @@ void mls_size_baseline(mls_cache_layout *layout, const mls_config *config)
 {
     layout->L = config->L;
     for (size_t l = 0; l < config->L; l++)
-        layout->layer[l] = own_cache(&config->layer[l]);
+        layout->layer[l] = mls_size_layer(config, l);
 }
 
 /* --- Layers that cost the same are counted once --- */
@@ -86,10 +109,19 @@ typedef struct {
     double times[MLS_LAYERS_MAX];
 } distinct_layers;
 
+static bool same_extra(const mls_layer_extra *a, const mls_layer_extra *b)
+{
+    return a->n == b->n && a->ratio == b->ratio && a->pending == b->pending &&
+           a->kept == b->kept;
+}
+
 static bool same_layer(const mls_cache_layer *a, const mls_cache_layer *b)
 {
     if (a->n_parts != b->n_parts || a->window != b->window ||
-        a->shares_other != b->shares_other || a->token_budget != b->token_budget)
+        a->shares_other != b->shares_other || a->token_budget != b->token_budget ||
+        a->conv_numbers != b->conv_numbers || a->state_numbers != b->state_numbers ||
+        !same_extra(&a->index, &b->index) ||
+        !same_extra(&a->compressed, &b->compressed))
         return false;
     for (size_t i = 0; i < a->n_parts; i++) {
         const mls_cache_part *p = &a->part[i], *q = &b->part[i];
@@ -163,6 +195,24 @@ static double total(const mls_quant_cost *cost)
     return cost->payload + cost->metadata + cost->window;
 }
 
+/* Bytes beside the parts after T tokens: what an indexer and blocks of tokens keep. */
+static double other_bytes(const mls_cache_layer *layer, size_t T,
+                          const mls_size_request *r)
+{
+    if (layer->shares_other)
+        return 0;
+    return (double)r->dtype_bits / 8 *
+           (mls_layer_extra_numbers(&layer->index, T) +
+            mls_layer_extra_numbers(&layer->compressed, T));
+}
+
+/* Bytes of states; a layer that reads another's keys may have one of its own. */
+static double state_bytes(const mls_cache_layer *layer, const mls_size_request *r)
+{
+    return (double)r->dtype_bits / 8 *
+           ((double)layer->conv_numbers + (double)layer->state_numbers);
+}
+
 /* One GPU's share: bytes of one sequence of T tokens, and of what is there once. */
 typedef struct {
     double sequence, constant;
@@ -176,6 +226,10 @@ static share gpu_share(const distinct_layers *d, const mls_size_request *r, size
         const mls_cache_layer *layer = d->layer[l];
         const size_t pages = whole_pages(held(layer, T), r->block);
 
+        /* Every GPU has all keys of an indexer, and the states of its own heads. */
+        s.sequence +=
+            d->times[l] * (other_bytes(layer, T, r) +
+                           state_bytes(layer, r) / (double)r->tensor_parallel);
         for (size_t i = 0; i < layer->n_parts && !layer->shares_other; i++) {
             const mls_cache_part *p = &layer->part[i];
             const mls_quant_cost cost = part_bits(p, pages, r->dtype_bits);
@@ -200,12 +254,49 @@ static double payload_bits(const mls_cache_part *p, size_t dtype_bits)
     return part_bits(&plain, 1 << 16, dtype_bits).payload / (1 << 16);
 }
 
+/* Bits that a token adds to a vector's cache in the long run, metadata included. */
+static double growth_bits(const mls_cache_part *p, size_t dtype_bits)
+{
+    const size_t far = 1 << 16;
+    const mls_quant_cost at = part_bits(p, far, dtype_bits);
+    const mls_quant_cost later = part_bits(p, 2 * far, dtype_bits);
+
+    return (total(&later) - total(&at)) / (double)far;
+}
+
+/* What is not in parts. */
+static void add_beside(mls_size_result *out, const mls_cache_layer *layer, double times,
+                       const mls_size_request *r)
+{
+    const mls_layer_extra *const extra[] = {&layer->index, &layer->compressed};
+    const double bytes = times * other_bytes(layer, r->tokens, r);
+    const double state = times * state_bytes(layer, r);
+
+    for (size_t i = 0; i < 2 && !layer->shares_other; i++) {
+        const double n =
+            extra[i]->n ? times * (double)extra[i]->n / (double)extra[i]->ratio : 0;
+
+        out->elements_per_token += n;
+        out->payload_bytes_per_token += n * (double)r->dtype_bits / 8;
+        out->growing_bytes_per_token += n * (double)r->dtype_bits / 8;
+    }
+    out->other += bytes / (double)r->tokens;
+    out->state += state / (double)r->tokens;
+    out->payload += (bytes + state) / (double)r->tokens;
+    out->state_bytes += state;
+    out->recurrent_bytes +=
+        times * (double)r->dtype_bits / 8 * (double)layer->state_numbers;
+    out->sequence_bytes += bytes + state;
+}
+
 static void add_layer(mls_size_result *out, const mls_cache_layer *layer, double times,
                       const mls_size_request *r)
 {
     const size_t T = held(layer, r->tokens);
     const size_t pages = whole_pages(T, r->block);
+    const bool full = layer->window && layer->window <= r->tokens;
 
+    add_beside(out, layer, times, r);
     for (size_t i = 0; i < layer->n_parts && !layer->shares_other; i++) {
         const mls_cache_part *p = &layer->part[i];
         const double vectors = times * (double)p->count;
@@ -228,6 +319,9 @@ static void add_layer(mls_size_result *out, const mls_cache_layer *layer, double
         out->elements_per_token += vectors * (double)p->n;
         out->payload_bytes_per_token +=
             layer->token_budget * vectors * payload_bits(p, r->dtype_bits) / 8;
+        if (!full)
+            out->growing_bytes_per_token +=
+                layer->token_budget * vectors * growth_bits(p, r->dtype_bits) / 8;
         out->sequence_bytes += vectors * total(&paged) / 8;
         out->constant_bytes += vectors * paged.constant / 8;
         out->payload += per_token * cost.payload;
@@ -250,6 +344,9 @@ void mls_size(mls_size_result *result, const mls_cache_layout *layout,
     for (size_t l = 0; l < d.n; l++)
         add_layer(result, d.layer[l], d.times[l], request);
     result->bytes_per_token = result->payload + result->metadata + result->window;
+    result->fixed_bytes =
+        fmax(0.0, (result->bytes_per_token - result->growing_bytes_per_token) *
+                      (double)request->tokens);
 
     const share s = gpu_share(&d, request, request->tokens);
     result->gpu_bytes = batch * s.sequence + s.constant;
@@ -281,7 +378,8 @@ mls_status mls_size_own(mls_size_result *result, const mls_config *config,
 
 static bool divides_heads(const mls_config *c, size_t n)
 {
-    return c->H % n == 0 && (c->mla_kv_lora_rank || c->G % n == 0 || n % c->G == 0);
+    return c->H % n == 0 &&
+           (c->mla_kv_lora_rank || c->G == 0 || c->G % n == 0 || n % c->G == 0);
 }
 
 mls_status mls_size_parallel(const mls_config *config, size_t n, mls_err *err)

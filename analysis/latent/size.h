@@ -35,7 +35,9 @@ enum { MLS_PARTS_MAX = 24 };
 typedef struct mls_cache_layer {
     mls_cache_part part[MLS_PARTS_MAX];
     size_t n_parts;
-    size_t window;       /* sliding window in tokens, 0: all tokens */
+    size_t window; /* sliding window or chunk in tokens, 0: all tokens */
+    mls_layer_extra index, compressed;    /* beside the parts, never quantized */
+    uint64_t conv_numbers, state_numbers; /* of a sequence, however long */
     bool shares_other;   /* another layer's cache is used: 0 bytes here */
     double token_budget; /* kept share of tokens, 1 when nothing is dropped */
     size_t parameters;   /* of the attention block, where a form was there to count */
@@ -55,7 +57,10 @@ mls_status mls_cache_add(mls_cache_layer *layer, mls_part_kind kind, size_t n,
                          size_t count, bool shared, const mls_quant *quant,
                          mls_err *err);
 
-/** Numbers that the layer caches per token; 0 when it uses another layer's cache. */
+/**
+ * Numbers that the layer caches per token, index keys among them; 0 when it uses
+ * another layer's cache.
+ */
 size_t mls_cache_elements(const mls_cache_layer *layer);
 
 /** Layer l of the unconverted model. */
@@ -91,6 +96,15 @@ typedef struct mls_size_result {
     /* bytes_per_token split, three times; window: tokens kept unquantized */
     double payload, metadata, window;
     double key, value, latent, rope_key; /* with their metadata and window */
+    double other;                        /* keys of indexers, and tokens in blocks */
+    double state;                        /* recurrent and convolution states */
+    /*
+     * The same sequence once more: what each token adds to it from here on, and what
+     * does not grow (states, full windows, what a quantizer keeps in full precision).
+     */
+    double growing_bytes_per_token, fixed_bytes;
+    double state_bytes;     /* of the fixed ones, those of convolutions and states */
+    double recurrent_bytes; /* of these, of states alone: runtimes may keep 32 bits */
     double key_codes, value_codes, latent_codes, rope_key_codes; /* payload alone */
 } mls_size_result;
 

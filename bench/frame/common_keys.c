@@ -41,6 +41,8 @@ mls_status mls_common_keys_read(mls_common_keys *k, const mls_config *config,
     *k = (mls_common_keys){0};
     if ((st = mls_setting_layers(s, config->L, k->converted, err)))
         return st;
+    for (size_t l = 0; l < config->L; l++)
+        k->converted[l] = k->converted[l] && mls_layer_is_attention(&config->layer[l]);
     if (mls_setting_get(s, "bits") && mls_setting_get(s, "quant"))
         return mls_fail(err, MLS_E_ARG, "%s: bits and quant exclude each other",
                         s->method);

@@ -51,6 +51,12 @@ mls_status mls_method_parse(mls_parsed *p, const mls_config *config,
                         p->method->name, config->model_type, config->mla_kv_lora_rank);
     if (p->method->own_quantizers && (st = no_quantizers(s, err)))
         return st;
+    if (p->method != &mls_method_baseline &&
+        mls_layers_count(config->layer, config->L, mls_layer_is_attention) == 0)
+        return mls_fail(err, MLS_E_INPUT,
+                        "%s: no layer of the model (%s) caches keys and values of its "
+                        "own; only baseline applies",
+                        p->method->name, config->model_type);
     if (!p->method->params_size)
         return MLS_OK;
     p->params = calloc(1, p->method->params_size);
@@ -155,26 +161,51 @@ static mls_status native_layout(mls_cache_layout *out, const mls_config *config,
     return MLS_OK;
 }
 
+/* A method's ranks and dims hold for all layers that it converts. */
+static mls_status like_the_others(const mls_layer_shape *shape, size_t l,
+                                  const mls_config *config, const mls_parsed *p,
+                                  mls_err *err)
+{
+    const bool more = shape->index.n || shape->compressed.n || shape->copies > 1;
+
+    if (shape->G == config->G && shape->K == config->D && shape->V == config->D &&
+        !more)
+        return MLS_OK;
+    return mls_fail(
+        err, MLS_E_INPUT,
+        "%s: layer %zu caches %u x (%u + %u) numbers a token%s and the "
+        "largest layers %zu x (%zu + %zu); a setting is for layers that are "
+        "alike, which layers=LIST chooses",
+        p->method->name, l, shape->G, shape->K, shape->V,
+        more ? " and more beside them" : "", config->G, config->D, config->D);
+}
+
 static mls_status layer_layout(mls_cache_layer *out, const mls_config *config,
                                const mls_parsed *p, size_t l, mls_err *err)
 {
-    const bool converted = p->common.converted[l];
+    const bool converted = p->common.converted[l] && p->method != &mls_method_baseline;
+    const mls_cache_layer own = mls_size_layer(config, l);
     mls_latent_form f = {0};
-    mls_status st;
+    mls_status st = MLS_OK;
 
-    *out = (mls_cache_layer){.token_budget = 1.0};
-    if (!converted && p->method->drops_rest && p->method->drops_rest(p))
+    *out = own;
+    if (!converted && p->method->drops_rest && p->method->drops_rest(p)) {
+        *out = (mls_cache_layer){.token_budget = 1.0};
         return MLS_OK;
-    st = converted ? p->method->shape(&f, config, p, NULL, l, err)
-                   : mls_latent_identity_shape(&f, config, l, err);
-
-    if (!st)
-        st = set_quantizers(&f, p, converted, err);
-    if (!st)
-        st = mls_latent_layout(&f, out, err);
-    if (!st && f.own)
+    }
+    if (!converted)
         quantize_parts(out, &p->common);
-    mls_latent_free(&f);
+    else if (!(st = like_the_others(&config->layer[l], l, config, p, err))) {
+        st = p->method->shape(&f, config, p, NULL, l, err);
+        if (!st)
+            st = set_quantizers(&f, p, converted, err);
+        if (!st)
+            st = mls_latent_layout(&f, out, err);
+        mls_latent_free(&f);
+        out->window = own.window;
+        out->conv_numbers = own.conv_numbers; /* beside the attention */
+        out->state_numbers = own.state_numbers;
+    }
     for (size_t i = 0; !st && i < out->n_parts; i++)
         if ((st = mls_quant_fits(&out->part[i].quant, out->part[i].n, err)))
             mls_fail_in(err, st, "%s: layer %zu", p->method->name, l);

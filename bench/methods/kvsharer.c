@@ -75,7 +75,8 @@ static mls_status settle(const mls_parsed *parsed, const mls_config *c, mls_err 
 static mls_status sized(const mls_config *c, const mls_parsed *p, mls_err *err)
 {
     for (size_t l = 1; l < c->L; l++)
-        if (c->layer[l].window != c->layer[0].window)
+        if (c->layer[l].window != c->layer[0].window ||
+            mls_layer_numbers(&c->layer[l]) != mls_layer_numbers(&c->layer[0]))
             return mls_fail(err, MLS_E_INPUT,
                             "%s: layers %d and %zu cache different numbers of tokens, "
                             "so the size follows from which layers share: it needs the "

@@ -8,6 +8,7 @@
 #include "common/system/files.h"
 #include "datasets/base/json.h"
 #include "datasets/checkpoint/config_reader.h"
+#include "datasets/family/layers.h"
 
 enum { CONFIG_BYTES_MAX = 1 << 24 };
 
@@ -90,19 +91,14 @@ static mls_status read_kind(mls_config_reader *r)
     mls_config *c = r->config;
     const json_t *architectures = mls_config_get(r, "architectures");
     const json_t *dtype = mls_config_get(r, "torch_dtype");
-    json_t *type = mls_config_get(r, "model_type");
     char shown[MLS_JSON_SHOW];
     mls_status st;
 
-    if (!type)
-        return mls_fail(r->err, MLS_E_INPUT, "%s: model_type is missing", r->path);
     if (architectures && !json_is_array(architectures))
         return mls_fail(r->err, MLS_E_INPUT, "%s: architectures is %s, expected [...]",
                         r->path, mls_json_show(shown, architectures));
-    st = read_name(r, "model_type", type, c->model_type, sizeof c->model_type);
-    if (!st)
-        st = read_name(r, "architectures[0]", json_array_get(architectures, 0),
-                       c->architecture, sizeof c->architecture);
+    st = read_name(r, "architectures[0]", json_array_get(architectures, 0),
+                   c->architecture, sizeof c->architecture);
     if (!st)
         st = read_name(r, dtype ? "torch_dtype" : "dtype",
                        dtype ? dtype : mls_config_get(r, "dtype"), c->dtype,
@@ -118,217 +114,89 @@ static mls_status read_kind(mls_config_reader *r)
     return st;
 }
 
-/*
- * Keys that change what a layer caches in a way that this struct cannot say: a model
- * that has them would get a wrong size, so it is refused.
- */
-static mls_status refuse_other_caches(const mls_config_reader *r)
-{
-    static const char *const keys[] = {
-        "attention_chunk_size",    "attn_layer_period",       "cross_attention_layers",
-        "full_attention_interval", "hybrid_override_pattern", "layers_block_type",
-        "linear_num_key_heads",    "mamba_d_state",           "num_kv_shared_layers",
-        "ssm_state_size",
-    };
-
-    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
-        if (mls_config_get(r, keys[i]))
-            return mls_fail(r->err, MLS_E_INPUT,
-                            "%s: %s: layers that cache something else than keys and "
-                            "values of every head are not known",
-                            r->path, keys[i]);
-    return MLS_OK;
-}
-
-static mls_status read_mla(mls_config_reader *r)
+/* Layers, heads and dims; what they cannot say goes into c->doubt. */
+static mls_status read_layers(mls_config_reader *r)
 {
     mls_config *c = r->config;
+    mls_layers *layers = malloc(sizeof *layers);
     mls_status st;
 
-    if (!mls_config_get(r, "kv_lora_rank"))
-        return MLS_OK;
-    if ((st = read_size(r, "kv_lora_rank", MLS_WIDTH_MAX, 0, &c->mla_kv_lora_rank)) ||
-        (st = read_size(r, "qk_rope_head_dim", MLS_DIM_MAX, 0, &c->mla_rope_dim)) ||
-        (st = read_size(r, "qk_nope_head_dim", MLS_DIM_MAX, 0, &c->mla_nope_dim)) ||
-        (st = read_size(r, "v_head_dim", MLS_DIM_MAX, 0, &c->mla_value_dim)))
-        return st;
-    if (mls_config_get(r, "q_lora_rank"))
-        st = read_size(r, "q_lora_rank", MLS_WIDTH_MAX, 0, &c->mla_q_lora_rank);
-    c->D = c->mla_nope_dim + c->mla_rope_dim;
+    if (!layers)
+        return mls_fail(r->err, MLS_E_NOMEM, "no memory for the layers of %s", r->path);
+    st = mls_layers_read(layers, &r->keys, c->model_type, r->inner == r->outer);
+    if (!st) {
+        c->L = layers->L;
+        c->E = layers->E;
+        c->H = layers->H;
+        c->G = layers->G;
+        c->D = layers->D;
+        c->mla_kv_lora_rank = layers->latent;
+        c->mla_rope_dim = layers->rope_dim;
+        c->mla_nope_dim = layers->nope_dim;
+        c->mla_value_dim = layers->value_dim;
+        c->mla_q_lora_rank = layers->q_latent;
+        memcpy(c->layer, layers->layer, sizeof c->layer);
+        memcpy(c->doubt, layers->doubt, sizeof c->doubt);
+    }
+    free(layers);
     return st;
 }
 
-/* Head dim: the key, the family's own, or E / H. */
-static mls_status read_head_dim(mls_config_reader *r, size_t fallback)
+/* The first layer that the forward pass has no computation for. */
+static void judge_layers(mls_config *c)
 {
-    mls_config *c = r->config;
+    for (size_t l = 0; l < c->L; l++) {
+        const mls_layer_shape *s = &c->layer[l];
+        const bool alike = s->H == c->H && s->G == c->G && s->K == c->D &&
+                           (s->V == s->K || s->kind == MLS_LAYER_MLA);
 
-    if (c->mla_kv_lora_rank)
-        return MLS_OK;
-    if (!fallback && !mls_config_get(r, "head_dim")) {
-        if (c->E % c->H != 0)
-            return mls_fail(r->err, MLS_E_INPUT,
-                            "%s: hidden_size %zu is not a multiple of "
-                            "num_attention_heads %zu, and head_dim is not given",
-                            r->path, c->E, c->H);
-        fallback = c->E / c->H;
+        if (s->kind == MLS_LAYER_RECURRENT || s->kind == MLS_LAYER_NONE)
+            mls_config_unsupported(c, "layer %zu has no attention", l);
+        else if (!alike)
+            mls_config_unsupported(c,
+                                   "layer %zu has %u KV heads of %u and %u dims, which "
+                                   "other layers have not",
+                                   l, s->G, s->K, s->V);
+        else if (s->reads_other || s->copies != 1 || s->chunk || s->index.n ||
+                 s->compressed.n || s->conv_numbers || s->state_numbers)
+            mls_config_unsupported(c,
+                                   "layer %zu keeps more or less than its keys and "
+                                   "values",
+                                   l);
     }
-    return read_size(r, "head_dim", MLS_DIM_MAX, fallback, &c->D);
+    if (c->D % 2 != 0)
+        mls_config_unsupported(c, "head_dim is %zu, expected an even number", c->D);
 }
 
 static mls_status read_shape(mls_config_reader *r)
 {
-    static const mls_family no_defaults = {0};
-    const mls_family *f = r->family ? r->family : &no_defaults;
     mls_config *c = r->config;
+    const json_t *F = mls_config_get(r, "intermediate_size");
+    int64_t n = 0;
     mls_status st;
 
-    if ((st = read_size(r, "num_hidden_layers", MLS_LAYERS_MAX, 0, &c->L)) ||
-        (st = read_size(r, "hidden_size", MLS_WIDTH_MAX, 0, &c->E)) ||
-        (st = read_size(r, "intermediate_size", MLS_WIDTH_MAX, 0, &c->F)) ||
-        (st = read_size(r, "vocab_size", MLS_VOCAB_MAX, f->V, &c->V)) ||
-        (st = read_size(r, "num_attention_heads", MLS_HEADS_MAX, f->H, &c->H)))
+    if ((st = read_layers(r)))
         return st;
-    /* Other classes have other defaults, so that H would be a guess. */
-    if (!r->family && !mls_config_get(r, "num_key_value_heads"))
-        return mls_fail(r->err, MLS_E_INPUT,
-                        "%s: num_key_value_heads is missing, and model_type \"%s\" is "
-                        "not a known family",
-                        r->path, c->model_type);
-    if ((st = read_size(r, "num_key_value_heads", MLS_HEADS_MAX, f->G ? f->G : c->H,
-                        &c->G)) ||
-        (st = read_mla(r)) || (st = read_head_dim(r, f->D)))
+    /* Sizes that no byte of the cache depends on. */
+    if (json_is_array(F)) /* one for each layer, or for each kind of them */
+        F = json_array_get(F, 0);
+    if (F && (st = whole(r, "intermediate_size", F, 0, MLS_WIDTH_MAX, &n)))
         return st;
-    if (c->H % c->G != 0)
-        return mls_fail(r->err, MLS_E_INPUT,
-                        "%s: num_attention_heads %zu is not a multiple of "
-                        "num_key_value_heads %zu",
-                        r->path, c->H, c->G);
-    if (c->D % 2 != 0 || c->D > MLS_DIM_MAX)
-        return mls_fail(r->err, MLS_E_INPUT,
-                        "%s: head_dim is %zu, expected an even number up to %d",
-                        r->path, c->D, MLS_DIM_MAX);
+    c->F = (size_t)n;
+    if (!c->F)
+        mls_config_unsupported(c, "intermediate_size is missing");
+    n = 0;
+    if (mls_config_get(r, "vocab_size") &&
+        (st = whole(r, "vocab_size", mls_config_get(r, "vocab_size"), 1, MLS_VOCAB_MAX,
+                    &n)))
+        return st;
+    c->V = (size_t)n;
+    if (!c->V)
+        mls_config_unsupported(c, "vocab_size is missing");
     if (mls_config_get(r, "max_position_embeddings"))
         st = read_size(r, "max_position_embeddings", (size_t)1 << 40, 0,
                        &c->max_position);
     return st;
-}
-
-/* "full_attention" or "sliding_attention" for every layer. */
-static mls_status read_layer_types(mls_config_reader *r, const json_t *types,
-                                   size_t window)
-{
-    mls_config *c = r->config;
-    char shown[MLS_JSON_SHOW];
-
-    if (!json_is_array(types) || json_array_size(types) != c->L)
-        return mls_fail(r->err, MLS_E_INPUT,
-                        "%s: layer_types has %zu items, expected num_hidden_layers %zu",
-                        r->path, json_array_size(types), c->L);
-    for (size_t l = 0; l < c->L; l++) {
-        const json_t *v = json_array_get(types, l);
-        const char *name = json_is_string(v) ? json_string_value(v) : "";
-
-        const bool slides = strcmp(name, "sliding_attention") == 0;
-
-        if (!slides && strcmp(name, "full_attention") != 0)
-            return mls_fail(r->err, MLS_E_INPUT,
-                            "%s: layer_types[%zu] is %s, expected full_attention or "
-                            "sliding_attention",
-                            r->path, l, mls_json_show(shown, v));
-        if (slides && !window)
-            return mls_fail(r->err, MLS_E_INPUT,
-                            "%s: layer_types[%zu] is sliding_attention, but "
-                            "sliding_window is off",
-                            r->path, l);
-        c->layer[l].window = slides ? window : 0;
-    }
-    return MLS_OK;
-}
-
-/* Which layers see only a window, and how long it is. */
-static mls_status read_window(mls_config_reader *r)
-{
-    mls_config *c = r->config;
-    const mls_window_rule rule = r->family ? r->family->window : MLS_WINDOW_NONE;
-    const json_t *types = mls_config_get(r, "layer_types");
-    const json_t *given = mls_config_get(r, "sliding_window");
-    /* null switches the window off; a missing key means the family's default. */
-    const bool missing = !json_object_get(r->inner, "sliding_window");
-    const size_t fallback = missing && r->family ? r->family->window_default : 0;
-    size_t window = 0, from = 0, pattern = 0;
-    bool use = true;
-    mls_status st = MLS_OK;
-
-    if (rule == MLS_WINDOW_QWEN || rule == MLS_WINDOW_NOPE)
-        st = read_bool(r, "use_sliding_window", false, &use);
-    if (!st && use && (given || fallback))
-        st = read_size(r, "sliding_window", (size_t)1 << 40, fallback, &window);
-    if (st)
-        return st;
-    if (types && (rule == MLS_WINDOW_ALL || (r->family && rule == MLS_WINDOW_NONE)))
-        mls_config_unsupported(c,
-                               "layer_types is given, but model_type \"%s\" is "
-                               "not known to read it",
-                               c->model_type);
-    if (types)
-        return read_layer_types(r, types, window);
-    if (rule == MLS_WINDOW_NONE) {
-        if (window)
-            mls_config_unsupported(c,
-                                   "sliding_window is %zu, but model_type \"%s\" is "
-                                   "not known to have one",
-                                   window, c->model_type);
-        return MLS_OK;
-    }
-    if (rule == MLS_WINDOW_QWEN && window) {
-        int64_t n = 28; /* of the class, when the key is missing */
-
-        if (mls_config_get(r, "max_window_layers"))
-            st = whole(r, "max_window_layers", mls_config_get(r, "max_window_layers"),
-                       0, INT32_MAX, &n);
-        from = (size_t)n;
-    }
-    if (!st && rule == MLS_WINDOW_ALTERNATE)
-        st = read_size(r, "sliding_window_pattern", MLS_LAYERS_MAX,
-                       r->family->pattern_default, &pattern);
-    for (size_t l = 0; !st && window && l < c->L; l++)
-        if (l >= from && !(pattern && (l + 1) % pattern == 0) &&
-            (rule != MLS_WINDOW_NOPE || c->layer[l].no_rope))
-            c->layer[l].window = window;
-    return st;
-}
-
-/* SmolLM3: a 1 in no_rope_layers means that the layer does rotate. */
-static mls_status read_no_rope(mls_config_reader *r)
-{
-    mls_config *c = r->config;
-    const json_t *layers = mls_config_get(r, "no_rope_layers");
-    size_t interval = 0;
-    mls_status st;
-
-    if (!r->family || !r->family->no_rope)
-        return MLS_OK;
-    if (!layers) {
-        st = read_size(r, "no_rope_layer_interval", MLS_LAYERS_MAX, 4, &interval);
-        for (size_t l = 0; !st && l < c->L; l++)
-            c->layer[l].no_rope = (l + 1) % interval == 0;
-        return st;
-    }
-    if (json_array_size(layers) != c->L)
-        return mls_fail(r->err, MLS_E_INPUT,
-                        "%s: no_rope_layers has %zu items, expected num_hidden_layers "
-                        "%zu",
-                        r->path, json_array_size(layers), c->L);
-    for (size_t l = 0; l < c->L; l++) {
-        int64_t rotates;
-
-        st = whole(r, "no_rope_layers[]", json_array_get(layers, l), 0, 1, &rotates);
-        if (st)
-            return st;
-        c->layer[l].no_rope = !rotates;
-    }
-    return MLS_OK;
 }
 
 static mls_status read_flags(mls_config_reader *r)
@@ -352,32 +220,74 @@ static mls_status read_all(mls_config_reader *r)
 {
     mls_status st;
 
-    if ((st = read_kind(r)) || (st = refuse_other_caches(r)) || (st = read_shape(r)))
-        return st;
-    mls_config_uniform(r->config);
-    if ((st = read_no_rope(r)) || (st = read_window(r)) || (st = read_flags(r)) ||
+    if ((st = read_kind(r)) || (st = read_shape(r)) || (st = read_flags(r)) ||
         (st = mls_config_net(r)) || (st = mls_config_rope(r)))
         return st;
     mls_config_turn_layers(r);
     mls_config_judge_keys(r);
+    judge_layers(r->config);
+    if (r->config->doubt[0])
+        mls_config_unsupported(r->config, "%s", r->config->doubt);
     return MLS_OK;
+}
+
+/*
+ * The text model inside a file of several models. A file that says its own layers is a
+ * text model, whatever else it holds.
+ */
+static json_t *text_model(json_t *file)
+{
+    static const char *const inside[] = {"text_config",     "llm_config",
+                                         "language_config", "thinker_config",
+                                         "llama_config",    "decoder_config"};
+
+    for (size_t i = 0; i < sizeof inside / sizeof inside[0]; i++) {
+        json_t *inner = json_object_get(file, inside[i]);
+
+        if (json_is_object(inner) && !json_object_get(file, "hidden_size"))
+            return text_model(inner);
+    }
+    return file;
+}
+
+/* model_type of the text model: its own word, or what the class of the file holds. */
+static mls_status read_type(mls_config_reader *r)
+{
+    mls_config *c = r->config;
+    const json_t *own = json_object_get(r->inner, "model_type");
+    const json_t *outer = json_object_get(r->outer, "model_type");
+    const json_t *type = own && !json_is_null(own) ? own : outer;
+    const mls_class *class;
+    mls_status st;
+
+    if (!type || json_is_null(type))
+        return mls_fail(r->err, MLS_E_INPUT, "%s: model_type is missing", r->path);
+    st = read_name(r, "model_type", type, c->model_type, sizeof c->model_type);
+    class = st ? NULL : mls_class_find(c->model_type);
+    if (class && class->text)
+        snprintf(c->model_type, sizeof c->model_type, "%s", class->text);
+    return st;
 }
 
 /* From a parsed file, whose reference is given up. */
 static mls_status read_object(mls_config *config, json_t *file, const char *path,
                               mls_err *err)
 {
-    json_t *text = json_object_get(file, "text_config");
-    const bool nested = json_is_object(text) && !json_object_get(file, "hidden_size");
     mls_config_reader r = {
         .path = path,
         .outer = file,
-        .inner = nested ? text : file,
+        .inner = text_model(file),
         .config = config,
         .err = err,
     };
-    const mls_status st = read_all(&r);
+    mls_status st = read_type(&r);
 
+    if (!st)
+        st = mls_facts_init(&r.keys, path, r.inner, mls_family_like(config->model_type),
+                            err);
+    if (!st)
+        st = read_all(&r);
+    mls_facts_free(&r.keys);
     json_decref(file);
     return st;
 }

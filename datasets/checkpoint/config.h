@@ -71,6 +71,12 @@ typedef struct mls_config {
      */
     char unsupported[256];
 
+    /*
+     * Empty when the layers say what the model caches. Otherwise one sentence naming a
+     * key or the model_type that is not understood: the cache is at most what they say.
+     */
+    char doubt[256];
+
     char sha256[65]; /* of the config file's bytes, hex */
 } mls_config;
 

@@ -4,14 +4,28 @@
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "datasets/base/json.h"
 
+/* Keys that the file of a whole model says for the text model inside, too. */
+static bool is_outer(const char *key)
+{
+    static const char *const outer[] = {"architectures", "torch_dtype",
+                                        "dtype",         "tie_word_embeddings",
+                                        "bos_token_id",  "eos_token_id"};
+
+    for (size_t i = 0; i < sizeof outer / sizeof outer[0]; i++)
+        if (strcmp(key, outer[i]) == 0)
+            return true;
+    return false;
+}
+
 json_t *mls_config_get(const mls_config_reader *r, const char *key)
 {
-    json_t *v = json_object_get(r->inner, key);
+    json_t *v = mls_fact(&r->keys, key);
 
-    if ((!v || json_is_null(v)) && r->inner != r->outer)
+    if (!v && r->inner != r->outer && is_outer(key))
         v = json_object_get(r->outer, key);
     return v && !json_is_null(v) ? v : NULL;
 }

@@ -6,17 +6,7 @@
 
 #include "datasets/checkpoint/config.h"
 #include "datasets/checkpoint/net_families.h"
-
-/**
- * How a family chooses the layers with a sliding window when layer_types is not given.
- */
-typedef enum mls_window_rule {
-    MLS_WINDOW_NONE,      /* the family has no sliding window */
-    MLS_WINDOW_ALL,       /* every layer */
-    MLS_WINDOW_QWEN,      /* use_sliding_window, layers from max_window_layers on */
-    MLS_WINDOW_NOPE,      /* use_sliding_window, only layers that do not rotate */
-    MLS_WINDOW_ALTERNATE, /* every layer but each sliding_window_pattern-th */
-} mls_window_rule;
+#include "datasets/family/facts.h"
 
 /**
  * One family of models: what its config.json leaves unsaid, as the model's class in
@@ -31,11 +21,6 @@ typedef struct mls_family {
     bool qk_norm;            /* RMSNorm over D on q and k */
     bool no_rope;            /* no_rope_layers, no_rope_layer_interval are honoured */
     bool tied;               /* tie_word_embeddings when the key is missing */
-    size_t H, G, D, V;       /* when the key is missing; 0: must be given (H, V), is H
-                                (G), is E / H (D) */
-    mls_window_rule window;
-    size_t window_default;  /* sliding_window when the key is missing */
-    size_t pattern_default; /* sliding_window_pattern when the key is missing */
 } mls_family;
 
 /** NULL when the family is not in the table. */
@@ -45,13 +30,14 @@ const mls_family *mls_family_find(const char *model_type);
 typedef struct mls_config_reader {
     const char *path;
     json_t *outer, *inner;     /* the file, its text_config (or the file again) */
+    mls_facts keys;            /* of the text model, with the defaults of its class */
     const mls_family *family;  /* NULL: unknown */
     const mls_net_family *net; /* NULL: not computed */
     mls_config *config;
     mls_err *err;
 } mls_config_reader;
 
-/** The value of a key of text_config or the file; NULL when missing or null. */
+/** The text model's value of a key, or its class's; NULL when missing or null. */
 json_t *mls_config_get(const mls_config_reader *r, const char *key);
 
 /**

@@ -531,13 +531,21 @@ static mls_status make_rope(mls_config_reader *r, const dialect *d, size_t D,
     return st;
 }
 
-mls_status mls_config_rope(mls_config_reader *r)
+/* A number that the class has where the file says nothing. */
+static double class_number(const mls_config_reader *r, const char *key, double fallback)
+{
+    const json_t *v = mls_fact(&r->keys, key);
+
+    return json_is_number(v) ? json_number_value(v) : fallback;
+}
+
+static mls_status read_rope(mls_config_reader *r)
 {
     mls_config *c = r->config;
     const mls_net_family *f = r->net;
     const bool given =
         mls_config_get(r, "rope_scaling") || mls_config_get(r, "rope_parameters");
-    const double theta = f && f->theta > 0 ? f->theta : 10000.0;
+    const double theta = f && f->theta > 0 ? f->theta : class_number(r, "default_rope_theta", 10000.0);
     const size_t D = c->mla_kv_lora_rank ? c->mla_rope_dim : c->D;
     dialect d = of_type(""), local = of_type("");
     mls_status st = read_dialects(r, &d, &local);
@@ -565,4 +573,24 @@ mls_status mls_config_rope(mls_config_reader *r)
                               &local.number[THETA])))
         return st;
     return make_rope(r, &local, D, f->local_theta, &c->rope_local);
+}
+
+/* How keys turn changes no byte of the cache: what is wrong here stops no `size`. */
+mls_status mls_config_rope(mls_config_reader *r)
+{
+    mls_err *const outer = r->err;
+    const size_t path = strlen(r->path) + 2;
+    mls_err e = {0};
+    mls_status st;
+
+    r->err = &e;
+    st = read_rope(r);
+    r->err = outer;
+    if (st != MLS_E_INPUT)
+        return st;
+    mls_config_unsupported(r->config, "%s",
+                           strlen(e.text) > path ? e.text + path : e.text);
+    r->config->rope = r->config->rope_local =
+        (mls_rope_config){.type = MLS_ROPE_OTHER, .theta = 10000, .factor = 1};
+    return MLS_OK;
 }

@@ -20,6 +20,7 @@ typedef struct writer {
     const mls_gguf_family *family; /* NULL: unknown */
     json_t *out;
     uint64_t L, E, H, D; /* as far as they are read */
+    uint64_t nextn;      /* blocks behind the L that predict further tokens */
     uint64_t rope_dims;
     char key[128]; /* of the last key_of() */
     mls_err *err;
@@ -59,64 +60,93 @@ static void put_text(writer *w, const char *key, const char *x)
     json_object_set_new(w->out, key, json_string(x));
 }
 
-/* A whole number per model, or an array with the same number for every layer. */
-static mls_status read_uniform(writer *w, const char *name, uint64_t *out, bool *found)
+/* A whole number per model, or the first of an array with one for every layer. */
+static mls_status read_first(writer *w, const char *name, uint64_t *out, bool *found)
 {
     const mls_gguf_value *v =
         mls_gguf_header_value(mls_gguf_head(w->f), key_of(w, name));
-    mls_status st = MLS_OK;
 
     *found = v != NULL;
-    if (!v || !v->is_array)
-        return mls_gguf_whole(w->f, w->key, out, w->err);
-    if (v->n != w->L)
+    return v && v->is_array ? mls_gguf_whole_at(w->f, w->key, 0, out, w->err)
+                            : mls_gguf_whole(w->f, w->key, out, w->err);
+}
+
+/*
+ * Heads: a number, or one for every layer, which goes into the config as a list when
+ * they differ. *most is the largest. Blocks that only predict further tokens come last
+ * and are left out.
+ */
+static mls_status read_heads(writer *w, const char *name, const char *hf,
+                             uint64_t *most)
+{
+    const mls_gguf_value *v =
+        mls_gguf_header_value(mls_gguf_head(w->f), key_of(w, name));
+    bool alike = true;
+    json_t *list;
+    mls_status st = MLS_OK;
+
+    if (!v || !v->is_array) {
+        st = mls_gguf_whole(w->f, w->key, most, w->err);
+        put_whole(w, hf, *most);
+        return st;
+    }
+    if (v->n != w->L + w->nextn)
         return mls_fail(w->err, MLS_E_INPUT,
                         "%s: key \"%s\" has %" PRIu64
                         " items, expected one for each of "
                         "the %" PRIu64 " layers",
-                        mls_gguf_path(w->f), w->key, v->n, w->L);
-    for (uint64_t i = 0; !st && i < v->n; i++) {
+                        mls_gguf_path(w->f), w->key, v->n, w->L + w->nextn);
+    list = json_array();
+    *most = 0;
+    for (uint64_t i = 0; !st && i < w->L; i++) {
         uint64_t x = 0;
 
         st = mls_gguf_whole_at(w->f, w->key, i, &x, w->err);
-        if (!st && i > 0 && x != *out)
-            return mls_fail(w->err, MLS_E_INPUT,
-                            "%s: key \"%s\" is %" PRIu64 " for layer 0 but %" PRIu64
-                            " for layer %" PRIu64 ": layers of different shapes are "
-                            "not known",
-                            mls_gguf_path(w->f), w->key, *out, x, i);
-        *out = x;
+        json_array_append_new(list, json_integer((json_int_t)x));
+        alike = alike && (i == 0 || x == *most);
+        *most = x > *most ? x : *most;
     }
+    if (alike) {
+        json_decref(list);
+        put_whole(w, hf, *most);
+    } else
+        json_object_set_new(w->out, hf, list);
     return st;
 }
 
-static mls_status need_uniform(writer *w, const char *name, uint64_t *out)
+static mls_status need(writer *w, const char *name, uint64_t *out)
 {
     bool found;
-    const mls_status st = read_uniform(w, name, out, &found);
+    const mls_status st = read_first(w, name, out, &found);
 
     return st || found ? st : missing(w, name);
 }
 
 /* ---- shape ---- */
 
-/* Layers that cache other things are refused by the reader of configs, by this key. */
-static void say_other_caches(writer *w)
+/* Keys that say what else layers keep, in the words of config.json. */
+static mls_status put_other_caches(writer *w)
 {
     static const struct {
         const char *gguf, *hf;
     } keys[] = {
-        {"ssm.state_size", "ssm_state_size"},
-        {"wkv.head_size", "ssm_state_size"},
-        {"shortconv.l_cache", "ssm_state_size"},
         {"full_attention_interval", "full_attention_interval"},
         {"attention.shared_kv_layers", "num_kv_shared_layers"},
         {"attention.chunk_size", "attention_chunk_size"},
+        {"attention.indexer.key_length", "index_head_dim"},
+        {"shortconv.l_cache", "conv_L_cache"},
     };
 
-    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
-        if (mls_gguf_has(w->f, key_of(w, keys[i].gguf)))
-            put_bool(w, keys[i].hf, true);
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+        uint64_t x = 0;
+        const mls_status st = mls_gguf_whole(w->f, key_of(w, keys[i].gguf), &x, w->err);
+
+        if (st)
+            return st;
+        if (x)
+            put_whole(w, keys[i].hf, x);
+    }
+    return MLS_OK;
 }
 
 static mls_status put_vocabulary(writer *w)
@@ -170,17 +200,18 @@ static mls_status put_heads(writer *w)
 {
     const bool mla = mls_gguf_has(w->f, key_of(w, "attention.kv_lora_rank"));
     uint64_t G, key_length, value_length;
-    bool found;
     mls_status st;
 
-    if ((st = need_uniform(w, "attention.head_count", &w->H)))
+    if (!mls_gguf_has(w->f, key_of(w, "attention.head_count")))
+        return missing(w, "attention.head_count");
+    if ((st = read_heads(w, "attention.head_count", "num_attention_heads", &w->H)))
         return st;
     G = w->H;
     if (w->H == 0)
         return mls_fail(w->err, MLS_E_INPUT, "%s: key \"%s\" is 0, expected 1 or more",
                         mls_gguf_path(w->f), w->key);
     key_length = value_length = w->E / w->H;
-    if ((st = read_uniform(w, "attention.head_count_kv", &G, &found)) ||
+    if ((st = read_heads(w, "attention.head_count_kv", "num_key_value_heads", &G)) ||
         (st = mls_gguf_whole(w->f, key_of(w, "attention.key_length"), &key_length,
                              w->err)) ||
         (st = mls_gguf_whole(w->f, key_of(w, "attention.value_length"), &value_length,
@@ -190,15 +221,10 @@ static mls_status put_heads(writer *w)
     if ((st = mls_gguf_whole(w->f, key_of(w, "rope.dimension_count"), &w->rope_dims,
                              w->err)))
         return st;
-    put_whole(w, "num_attention_heads", w->H);
-    put_whole(w, "num_key_value_heads", G);
     if (mla)
         return put_mla(w, key_length, value_length);
     if (key_length != value_length)
-        return mls_fail(w->err, MLS_E_INPUT,
-                        "%s: keys have %" PRIu64 " dims and values %" PRIu64
-                        ", which is not known",
-                        mls_gguf_path(w->f), key_length, value_length);
+        put_whole(w, "v_head_dim", value_length);
     put_whole(w, "head_dim", key_length);
     if (strcmp(w->arch, "gemma3") == 0) /* 27B scales by another width */
         put_whole(w, "query_pre_attn_scalar", w->L == 62 ? w->E / w->H : key_length);
@@ -221,12 +247,20 @@ static mls_status put_shape(writer *w)
     bool found;
     mls_status st;
 
-    if ((st = need_uniform(w, "block_count", &w->L)) ||
-        (st = need_uniform(w, "embedding_length", &w->E)) ||
-        (st = read_uniform(w, "feed_forward_length", &F, &found)) ||
-        (!found && (st = need_uniform(w, "expert_feed_forward_length", &F))) ||
+    if ((st = need(w, "block_count", &w->L)) ||
+        (st = need(w, "embedding_length", &w->E)) ||
+        (st = read_first(w, "feed_forward_length", &F, &found)) ||
+        (!found && (st = need(w, "expert_feed_forward_length", &F))) ||
         (st = mls_gguf_whole(w->f, key_of(w, "context_length"), &context, w->err)))
         return st;
+    if ((st = mls_gguf_whole(w->f, key_of(w, "nextn_predict_layers"), &w->nextn,
+                             w->err)))
+        return st;
+    if (w->nextn >= w->L)
+        return mls_fail(w->err, MLS_E_INPUT,
+                        "%s: key \"%s\" is %" PRIu64 ", of %" PRIu64 " layers",
+                        mls_gguf_path(w->f), w->key, w->nextn, w->L);
+    w->L -= w->nextn;
     put_whole(w, "num_hidden_layers", w->L);
     put_whole(w, "hidden_size", w->E);
     put_whole(w, "intermediate_size", F);
@@ -420,7 +454,7 @@ static mls_status put_window(writer *w)
         put_whole(w, "sliding_window_pattern", pattern);
         return MLS_OK;
     }
-    if (v->type != MLS_GGUF_BOOL || v->n != w->L)
+    if (v->type != MLS_GGUF_BOOL || v->n != w->L + w->nextn)
         return mls_fail(w->err, MLS_E_INPUT,
                         "%s: key \"%s\" is an array of %" PRIu64
                         " %s, expected a bool for each of the %" PRIu64 " layers",
@@ -428,7 +462,7 @@ static mls_status put_window(writer *w)
                         w->L);
     json_t *types = json_array();
 
-    for (uint64_t i = 0; i < v->n; i++)
+    for (uint64_t i = 0; i < w->L; i++)
         json_array_append_new(
             types, json_string(v->data[i] ? "sliding_attention" : "full_attention"));
     json_object_set_new(w->out, "layer_types", types);
@@ -495,6 +529,7 @@ static void put_unknown(writer *w)
         "attention.chunk_size",
         "attention.head_count",
         "attention.head_count_kv",
+        "attention.indexer.key_length",
         "attention.key_length",
         "attention.key_length_mla",
         "attention.kv_lora_rank",
@@ -513,6 +548,7 @@ static void put_unknown(writer *w)
         "expert_used_count",
         "feed_forward_length",
         "full_attention_interval",
+        "nextn_predict_layers",
         "rope.dimension_count",
         "rope.freq_base",
         "rope.scale_linear",
@@ -521,10 +557,8 @@ static void put_unknown(writer *w)
         "rope.scaling.original_context_length",
         "rope.scaling.type",
         "shortconv.l_cache",
-        "ssm.state_size",
         "tensor_data_layout", /* says in words that q and k are interleaved */
         "vocab_size",
-        "wkv.head_size",
     };
     const mls_gguf_header *h = mls_gguf_head(w->f);
     const size_t n = strlen(w->arch);
@@ -581,8 +615,9 @@ mls_status mls_gguf_config(const mls_gguf_parts *p, char **json, size_t *len,
     if (!(st = put_kind(&w)) && !(st = put_shape(&w)) && !(st = put_rope(&w)) &&
         !(st = put_window(&w)))
         st = put_flags(&w);
+    if (!st)
+        st = put_other_caches(&w);
     if (!st) {
-        say_other_caches(&w);
         put_unknown(&w);
         *json = json_dumps(w.out, JSON_INDENT(2));
         if (!*json)

@@ -8,6 +8,15 @@ size_t mls_layer_held(const mls_layer_shape *layer, size_t T)
     return most && most < T ? most : T;
 }
 
+double mls_layer_extra_numbers(const mls_layer_extra *extra, size_t T)
+{
+    if (!extra->n)
+        return 0;
+    return (double)extra->n * (double)(T / extra->ratio) +
+           (double)extra->pending * (double)(T % extra->ratio) +
+           (T >= extra->ratio ? extra->kept : 0);
+}
+
 double mls_layer_numbers(const mls_layer_shape *layer)
 {
     double n = 0;

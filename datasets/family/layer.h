@@ -23,8 +23,10 @@ typedef enum mls_layer_kind {
 
 /** `n` numbers for every `ratio` tokens, beside keys and values. */
 typedef struct mls_layer_extra {
-    uint32_t n;     /* 0: nothing */
-    uint32_t ratio; /* tokens that one vector stands for, at least 1 */
+    uint32_t n;       /* 0: nothing */
+    uint32_t ratio;   /* tokens that one vector stands for, at least 1 */
+    uint32_t pending; /* numbers for each token of a block that is not full yet */
+    uint32_t kept;    /* numbers beside them once a block has been full */
 } mls_layer_extra;
 
 /** A plain value. What a kind has no use for is 0. */
@@ -56,6 +58,9 @@ typedef struct mls_layer_shape {
 
 /** Tokens that a layer keeps of T: min(T, window or chunk). */
 size_t mls_layer_held(const mls_layer_shape *layer, size_t T);
+
+/** Numbers of an extra cache after T tokens. */
+double mls_layer_extra_numbers(const mls_layer_extra *extra, size_t T);
 
 /** Numbers for one more token, while the window is not full, of all copies. */
 double mls_layer_numbers(const mls_layer_shape *layer);

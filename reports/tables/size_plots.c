@@ -147,7 +147,7 @@ static mls_status write_one(const char *folder, bool draw, const char *name,
                             const mls_table *data, const char *commands, mls_err *err)
 {
     mls_buf script = {0};
-    char shape[128];
+    char shape[192];
     mls_status st;
 
     mls_buf_printf(&script, "set title \"%s\\n%s\"\n%s%s", title,

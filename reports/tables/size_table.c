@@ -27,18 +27,39 @@ typedef struct {
 
 const char *mls_size_describe(const mls_config *config, char *out, size_t size)
 {
-    if (config->mla_kv_lora_rank)
-        snprintf(out, size, "MLA, latent of %zu and rope key of %zu, %zu layer%s",
-                 config->mla_kv_lora_rank, config->mla_rope_dim, config->L,
-                 mls_plural(config->L));
+    const size_t L = config->L;
+    size_t kept = 0, sliding = 0, still = 0;
+    int used;
+
+    for (size_t l = 0; l < L; l++) {
+        const mls_layer_shape *s = &config->layer[l];
+
+        kept += mls_layer_numbers(s) > 0;
+        sliding += mls_layer_numbers(s) > 0 && mls_layer_slides(s);
+        still += s->conv_numbers || s->state_numbers;
+    }
+    if (kept == 0)
+        used = snprintf(out, size, "no attention, %zu layer%s", L, mls_plural(L));
+    else if (config->mla_kv_lora_rank)
+        used =
+            snprintf(out, size, "MLA, latent of %zu and rope key of %zu, %zu layer%s",
+                     config->mla_kv_lora_rank, config->mla_rope_dim, L, mls_plural(L));
     else
-        snprintf(out, size,
-                 "%s, %zu KV head%s of %zu for %zu query head%s, %zu layer%s",
-                 config->G == config->H ? "MHA"
-                 : config->G == 1       ? "MQA"
-                                        : "GQA",
-                 config->G, mls_plural(config->G), config->D, config->H,
-                 mls_plural(config->H), config->L, mls_plural(config->L));
+        used = snprintf(out, size,
+                        "%s, %zu KV head%s of %zu for %zu query head%s, %zu layer%s",
+                        config->G == config->H ? "MHA"
+                        : config->G == 1       ? "MQA"
+                                               : "GQA",
+                        config->G, mls_plural(config->G), config->D, config->H,
+                        mls_plural(config->H), L, mls_plural(L));
+    if (kept && kept < L && (size_t)used < size)
+        used +=
+            snprintf(out + used, size - (size_t)used, ", %zu of them with keys", kept);
+    if (sliding && (size_t)used < size)
+        used +=
+            snprintf(out + used, size - (size_t)used, ", %zu with a window", sliding);
+    if (still && (size_t)used < size)
+        snprintf(out + used, size - (size_t)used, ", %zu with a state", still);
     return out;
 }
 
@@ -50,6 +71,16 @@ static const char *const kind_words[] = {
     [MLS_PART_ROPE_KEY] = "rope key",
 };
 
+static void write_extra(mls_buf *b, const mls_layer_extra *extra, const char *word)
+{
+    if (!extra->n)
+        return;
+    mls_buf_printf(b, " + %u (%s", extra->n, word);
+    if (extra->ratio > 1)
+        mls_buf_printf(b, " for %u tokens", extra->ratio);
+    mls_buf_puts(b, ")");
+}
+
 /* "32 x 16 (rope key) + 2048 (latent, int4/64+128) = 2560" */
 static void write_layer(mls_buf *b, const mls_cache_layer *layer)
 {
@@ -59,6 +90,8 @@ static void write_layer(mls_buf *b, const mls_cache_layer *layer)
         mls_buf_puts(b, "another layer's cache = 0");
         return;
     }
+    if (layer->n_parts == 0)
+        mls_buf_puts(b, "nothing for a token");
     for (size_t i = 0; i < layer->n_parts; i++) {
         const mls_cache_part *p = &layer->part[i];
 
@@ -70,7 +103,13 @@ static void write_layer(mls_buf *b, const mls_cache_layer *layer)
             mls_buf_printf(b, ", %s", mls_quant_name(&p->quant, quant, sizeof quant));
         mls_buf_puts(b, ")");
     }
+    write_extra(b, &layer->index, "index key");
+    write_extra(b, &layer->compressed, "compressed tokens");
     mls_buf_printf(b, " = %zu", mls_cache_elements(layer));
+    if (layer->conv_numbers || layer->state_numbers)
+        mls_buf_printf(
+            b, ", state of %llu numbers",
+            (unsigned long long)(layer->conv_numbers + layer->state_numbers));
     if (layer->window)
         mls_buf_printf(b, ", window of %zu tokens", layer->window);
     if (layer->token_budget < 1)
@@ -130,6 +169,19 @@ static mls_status write_formula(writer *w, const mls_method *method,
 
 /* --- Columns --- */
 
+/* Some layer holds bytes that do not grow: apart from the others, then. */
+static bool has_fixed(const writer *w)
+{
+    for (size_t l = 0; l < w->config->L; l++) {
+        const mls_layer_shape *s = &w->config->layer[l];
+
+        if (mls_layer_slides(s) || s->conv_numbers || s->state_numbers ||
+            s->compressed.n)
+            return true;
+    }
+    return false;
+}
+
 /* A swept option has a column for people; for machines there is always one. */
 static bool shown(const writer *w, const mls_sizes *s)
 {
@@ -182,6 +234,10 @@ static void add_columns(const writer *w)
     mls_table_column(t, "bytes_per_token", "cache", "B/token", 1);
     mls_table_column(t, "kept_percent", "kept", "%", 5);
     mls_table_column(t, "reduction_percent", "reduction", "%", 5);
+    if (!w->people || has_fixed(w)) {
+        mls_table_column(t, "growing_bytes_per_token", "grows", "B/token", 1);
+        mls_table_column(t, "fixed_bytes", "fixed", "B", 0);
+    }
     if (w->people) {
         mls_table_column(t, "sequence", "sequence", "MiB", 2);
         if (has_copies(s)) {
@@ -197,11 +253,14 @@ static void add_columns(const writer *w)
         mls_table_column(t, "value_part", "values", "B/token", 1);
         mls_table_column(t, "latent_part", "latents", "B/token", 1);
         mls_table_column(t, "rope_key_part", "rope keys", "B/token", 1);
+        mls_table_column(t, "other_part", "others", "B/token", 1);
+        mls_table_column(t, "state_part", "states", "B/token", 1);
         mls_table_column(t, "sequence_bytes", "sequence", "B", 0);
         mls_table_column(t, "batch_bytes", "all", "B", 0);
         mls_table_column(t, "gpu_bytes", "per GPU", "B", 0);
         mls_table_column(t, "gpu_kept_percent", "kept per GPU", "%", 2);
         mls_table_column(t, "constant_bytes", "constants", "B", 0);
+        mls_table_column(t, "bound", "bound", "", 0);
     }
     if (s->n_devices > 1 || (s->n_devices && !w->people))
         mls_table_column(t, "device", "device", "", 0);
@@ -282,7 +341,10 @@ static size_t rope_dims(const writer *w, const mls_method *method)
 static void put_bytes(const writer *w, const mls_size_result *r,
                       const mls_size_result *base)
 {
-    const double paper = r->payload_bytes_per_token / base->payload_bytes_per_token;
+    const double paper =
+        base->payload_bytes_per_token > 0
+            ? r->payload_bytes_per_token / base->payload_bytes_per_token
+            : 1;
     const double kept = r->bytes_per_token / base->bytes_per_token;
     mls_table *t = w->t;
 
@@ -293,6 +355,10 @@ static void put_bytes(const writer *w, const mls_size_result *r,
     put_number(t, r->bytes_per_token);
     mls_table_real(t, 100 * kept);
     mls_table_real(t, 100 * (1 - kept));
+    if (!w->people || has_fixed(w)) {
+        put_number(t, r->growing_bytes_per_token);
+        put_number(t, round(r->fixed_bytes));
+    }
     if (w->people) {
         mls_table_real(t, r->sequence_bytes / MIB);
         if (has_copies(w->sweep)) {
@@ -309,11 +375,14 @@ static void put_bytes(const writer *w, const mls_size_result *r,
     put_number(t, r->value);
     put_number(t, r->latent);
     put_number(t, r->rope_key);
+    put_number(t, r->other);
+    put_number(t, r->state);
     put_number(t, r->sequence_bytes);
     put_number(t, r->batch_bytes);
     put_number(t, r->gpu_bytes);
     mls_table_real(t, 100 * r->gpu_bytes / base->gpu_bytes);
     put_number(t, r->constant_bytes);
+    mls_table_text(t, w->config->doubt[0] ? "at most" : "exact");
 }
 
 /* A latent is on every GPU, where heads are divided. */
@@ -431,7 +500,7 @@ static mls_status put_setting(writer *w, const mls_setting *s, mls_err *err)
 /* What the kept fractions are fractions of. */
 static void put_baseline(const writer *w)
 {
-    char text[LINE], shape[128];
+    char text[LINE], shape[192];
 
     snprintf(
         text, sizeof text,
@@ -441,6 +510,31 @@ static void put_baseline(const writer *w)
         mls_table_note(w->t, text);
     else
         mls_table_meta(w->t, "baseline", text);
+}
+
+/* What figures leave open: the first for everybody, the second for hybrids. */
+static void put_doubts(const writer *w)
+{
+    static const mls_size_request once = {1, 1, 1, 1, 16};
+    mls_size_result r;
+    char text[LINE];
+
+    if (w->config->doubt[0]) {
+        snprintf(text, sizeof text, "figures are at most: %s", w->config->doubt);
+        if (w->people)
+            mls_table_note(w->t, text);
+        else
+            mls_table_meta(w->t, "doubt", text);
+    }
+    mls_size(&r, w->baseline, &once);
+    if (r.recurrent_bytes <= 0 || !w->people)
+        return;
+    snprintf(
+        text, sizeof text,
+        "states: %.0f B of a sequence, counted at the number width; a runtime that "
+        "keeps the recurrent part in 32 bits instead of 16 needs %.0f B more",
+        r.state_bytes, r.recurrent_bytes);
+    mls_table_note(w->t, text);
 }
 
 mls_status mls_size_table(mls_table **out, const mls_config *config,
@@ -460,6 +554,7 @@ mls_status mls_size_table(mls_table **out, const mls_config *config,
     mls_size_baseline(w.baseline, config);
     add_columns(&w);
     put_baseline(&w);
+    put_doubts(&w);
     for (size_t i = 0; i < sweep->n_settings && !st; i++)
         st = put_setting(&w, &sweep->setting[i], err);
 

@@ -17,8 +17,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     }
     if (c.L < 1 || c.L > MLS_LAYERS_MAX || c.H < 1 || c.H > MLS_HEADS_MAX || c.G < 1 ||
-        c.H % c.G || c.D < 2 || c.D % 2 || c.D > MLS_DIM_MAX || c.V < 1 ||
-        c.V > MLS_VOCAB_MAX || c.E < 1 || c.E > MLS_WIDTH_MAX || !(c.rope.theta > 0))
+        c.D < 1 || c.D > MLS_DIM_MAX || c.V > MLS_VOCAB_MAX ||
+        (!c.unsupported[0] && (c.H % c.G || c.D % 2 || c.V < 1)) || c.E < 1 ||
+        c.E > MLS_WIDTH_MAX || !(c.rope.theta > 0))
         abort();
     return 0;
 }

@@ -163,13 +163,19 @@ static void report_cache(report *r, const mls_config *c)
     const size_t sliding = mls_layers_count(c->layer, c->L, mls_layer_slides);
     const size_t still = mls_layers_count(c->layer, c->L, mls_layer_is_still);
     mls_size_result size;
-    size_t elements = 0, window = 0;
+    size_t elements = 0, window = 0, states = 0, with_state = 0;
 
     mls_size_baseline(&layout, c);
     for (size_t l = 0; l < c->L; l++)
         elements += mls_cache_elements(&layout.layer[l]);
     for (size_t l = 0; l < c->L; l++)
         window = c->layer[l].window > window ? c->layer[l].window : window;
+    for (size_t l = 0; l < c->L; l++) {
+        const size_t n = layout.layer[l].conv_numbers + layout.layer[l].state_numbers;
+
+        states += n;
+        with_state += n > 0;
+    }
     if (c->mla_kv_lora_rank)
         row_text(r, "attention",
                  "MLA: latent %zu and %zu RoPE dims shared by %zu heads",
@@ -187,7 +193,17 @@ static void report_cache(report *r, const mls_config *c)
                  sliding, c->L);
     if (still)
         row_text(r, "layers without rope", "%zu of %zu", still, c->L);
-    row_count(r, "16-bit cache bytes per token", 2 * elements);
+    row_count(r,
+              c->doubt[0] ? "16-bit cache bytes per token, at most"
+                          : "16-bit cache bytes per token",
+              2 * elements);
+    if (c->doubt[0])
+        row_text(r, "cache in doubt", "%s", c->doubt);
+    if (states)
+        row_text(r, "16-bit states of a sequence",
+                 "%zu bytes that do not grow, in %zu "
+                 "layers",
+                 2 * states, with_state);
     if (c->max_position) {
         mls_size(&size, &layout, &request);
         row_text(r, "16-bit cache at full context", "%.0f bytes for %zu tokens",

@@ -9,6 +9,8 @@
 #include "common/base/words.h"
 #include "common/system/files.h"
 #include "datasets/checkpoint/checkpoint.h"
+#include "datasets/family/class.h"
+#include "datasets/family/rules.h"
 #include "reports/page/plot.h"
 #include "reports/tables/engine_table.h"
 #include "reports/tables/size_plots.h"
@@ -230,10 +232,19 @@ static void describe(mls_table *t, const request *r, const mls_config *config,
                      const char *model)
 {
     const mls_size_sweep *s = &r->sweep;
-    char text[256], shape[128];
+    char text[256], shape[192];
 
     mls_table_meta(t, "model", model);
     mls_table_meta(t, "attention", mls_size_describe(config, shape, sizeof shape));
+    if (config->doubt[0])
+        mls_table_meta(t, "at most", config->doubt);
+    else if (!mls_class_find(mls_family_like(config->model_type))) {
+        snprintf(text, sizeof text,
+                 "model_type \"%s\" is in no list; counted from its keys, all of which "
+                 "are understood",
+                 config->model_type);
+        mls_table_meta(t, "family", text);
+    }
     snprintf(text, sizeof text,
              "T = %s, batch %s, pages of %s tokens, %s GPU%s, %s bits", r->tokens,
              r->batch, r->block, r->tp, strcmp(r->tp, "1") ? "s" : "", r->dtype_bits);
@@ -371,6 +382,10 @@ static mls_status run_request(request *r, const char *model, mls_err *err)
         st = draw(r, &config, model, err);
     if (!st && r->plots)
         mls_tool_pictures(r->plots);
+    /* Every figure is out; the exit status says that nobody stands for it. */
+    if (!st && config.doubt[0])
+        st = mls_fail(err, MLS_E_INPUT, "%s: the cache is at most what is shown: %s",
+                      model, config.doubt);
     return st;
 }
 

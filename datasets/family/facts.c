@@ -1,0 +1,341 @@
+/*
+ * One object from three: the class's defaults, the file's keys over them, and older
+ * names turned into the one that the class reads. transformers does the same when it
+ * builds a config object: a key that the file has counts, null included, and only a key
+ * that is missing takes the class's default (configuration_utils.py).
+ */
+#include "datasets/family/facts.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "datasets/base/json.h"
+
+/* Spellings that configs outside transformers use for the same. */
+static const char any_names[] =
+    "n_layer=num_hidden_layers n_layers=num_hidden_layers num_layers=num_hidden_layers "
+    "n_head=num_attention_heads n_heads=num_attention_heads "
+    "num_heads=num_attention_heads n_embd=hidden_size d_model=hidden_size "
+    "model_dim=hidden_size n_kv_heads=num_key_value_heads "
+    "num_kv_heads=num_key_value_heads multi_query_group_num=num_key_value_heads "
+    "kv_channels=head_dim attention_head_dim=head_dim attention_head_size=head_dim";
+
+const mls_class *mls_class_find(const char *model_type)
+{
+    for (size_t i = 0; i < mls_classes_n; i++)
+        if (strcmp(mls_classes[i].model_type, model_type) == 0)
+            return &mls_classes[i];
+    return NULL;
+}
+
+/* The row's JSON, written with ' for ". */
+static json_t *class_defaults(const mls_class *class)
+{
+    char *text = strdup(class->defaults);
+    json_t *out;
+
+    if (!text)
+        return NULL;
+    for (char *p = text; *p; p++)
+        *p = *p == '\'' ? '"' : *p;
+    out = json_loads(text, 0, NULL);
+    free(text);
+    return out;
+}
+
+/* Calls out with every pair "old=new" of names; stops at false. */
+static void each_name(const char *names, json_t *object)
+{
+    while (names && *names) {
+        const size_t n = strcspn(names, " ");
+        const size_t eq = strcspn(names, "=");
+        char old[64], new[64];
+        json_t *value;
+
+        snprintf(old, sizeof old, "%.*s", (int)eq, names);
+        snprintf(new, sizeof new, "%.*s", (int)(n - eq - 1), names + eq + 1);
+        value = json_object_get(object, old);
+        if (value && !json_object_get(object, new))
+            json_object_set(object, new, value);
+        names += n + (names[n] == ' ');
+    }
+}
+
+/* Old names become new ones; a key that is there under both keeps the new one. */
+static mls_status fill(mls_facts *k)
+{
+    json_t *defaults = k->class && k->class->defaults ? class_defaults(k->class) : NULL;
+    json_t *file = json_copy(k->file);
+
+    k->full = json_object();
+    k->asked = json_object();
+    if (!file || !k->full || !k->asked ||
+        (k->class && k->class->defaults && !defaults)) {
+        json_decref(defaults);
+        json_decref(file);
+        return mls_fail(k->err, MLS_E_NOMEM, "no memory for the keys of %s", k->path);
+    }
+    each_name(k->class ? k->class->names : NULL, file);
+    each_name(k->class ? k->class->names : NULL, defaults);
+    if (!k->class)
+        each_name(any_names, file);
+    if (defaults)
+        json_object_update(k->full, defaults);
+    json_object_update(k->full, file);
+    json_decref(defaults);
+    json_decref(file);
+    return MLS_OK;
+}
+
+mls_status mls_facts_init(mls_facts *k, const char *path, json_t *file,
+                          const char *model_type, mls_err *err)
+{
+    *k = (mls_facts){
+        .path = path, .file = file, .class = mls_class_find(model_type), .err = err};
+    return fill(k);
+}
+
+void mls_facts_free(mls_facts *k)
+{
+    json_decref(k->full);
+    json_decref(k->asked);
+    *k = (mls_facts){0};
+}
+
+json_t *mls_fact_peek(const mls_facts *k, const char *name)
+{
+    json_t *v = json_object_get(k->full, name);
+
+    return v && !json_is_null(v) ? v : NULL;
+}
+
+json_t *mls_fact(const mls_facts *k, const char *name)
+{
+    json_object_set_new(k->asked, name, json_true());
+    return mls_fact_peek(k, name);
+}
+
+/* Whether names has "old=name" for an `old` that the object has. */
+static bool has_old_name(const char *names, const char *name, const json_t *object)
+{
+    while (names && *names) {
+        const size_t n = strcspn(names, " ");
+        const size_t eq = strcspn(names, "=");
+        char old[64];
+
+        snprintf(old, sizeof old, "%.*s", (int)eq, names);
+        if (n - eq - 1 == strlen(name) &&
+            memcmp(names + eq + 1, name, n - eq - 1) == 0 &&
+            json_object_get(object, old))
+            return true;
+        names += n + (names[n] == ' ');
+    }
+    return false;
+}
+
+bool mls_fact_given(const mls_facts *k, const char *name)
+{
+    return json_object_get(k->file, name) != NULL ||
+           has_old_name(k->class ? k->class->names : any_names, name, k->file);
+}
+
+bool mls_fact_belongs(const mls_facts *k, const char *name)
+{
+    json_t *defaults;
+    bool has;
+
+    if (!k->class || !k->class->defaults)
+        return true;
+    defaults = class_defaults(k->class);
+    has = json_object_get(defaults, name) ||
+          has_old_name(k->class->names, name, defaults);
+    json_decref(defaults);
+    return has;
+}
+
+mls_status mls_fact_whole_of(const mls_facts *k, const char *name, const json_t *value,
+                             size_t min, size_t max, size_t *out)
+{
+    char shown[MLS_JSON_SHOW];
+
+    if (!json_is_integer(value) || json_integer_value(value) < (json_int_t)min ||
+        json_integer_value(value) > (json_int_t)max)
+        return mls_fail(k->err, MLS_E_INPUT,
+                        "%s: %s is %s, expected a whole number from %zu to %zu",
+                        k->path, name, mls_json_show(shown, value), min, max);
+    *out = (size_t)json_integer_value(value);
+    return MLS_OK;
+}
+
+mls_status mls_fact_whole(const mls_facts *k, const char *name, size_t min, size_t max,
+                          size_t *out)
+{
+    const json_t *v = mls_fact(k, name);
+
+    return v ? mls_fact_whole_of(k, name, v, min, max, out) : MLS_OK;
+}
+
+mls_status mls_fact_flag(const mls_facts *k, const char *name, bool *out)
+{
+    const json_t *v = mls_fact(k, name);
+    char shown[MLS_JSON_SHOW];
+
+    if (!v)
+        return MLS_OK;
+    if (!json_is_boolean(v))
+        return mls_fail(k->err, MLS_E_INPUT, "%s: %s is %s, expected true or false",
+                        k->path, name, mls_json_show(shown, v));
+    *out = json_is_true(v);
+    return MLS_OK;
+}
+
+/* ---- what nobody understood ---- */
+
+/* Parts of names of keys that change what is cached. */
+static const char *const telling[] = {
+    "linear_",
+    "ssm",
+    "conv",
+    "indexer",
+    "index_",
+    "sparse",
+    "share",
+    "swa",
+    "window",
+    "interval",
+    "pattern",
+    "loop",
+    "mamba",
+    "recurrent",
+    "kda",
+    "delta",
+    "gdn",
+    "rwkv",
+    "wkv",
+    "layer_types",
+    "block_type",
+    "chunk_size",
+    "local_att",
+    "global_att",
+    "full_att",
+    "cross_att",
+    "kv_",
+    "_kv",
+    "compress",
+    "_ut_",
+    "lightning",
+    "retention",
+    "hybrid",
+    "cla_",
+    "layer_group",
+    "attn_type",
+    "attention_type",
+    "key_value",
+    "state_size",
+    "d_state",
+    "num_memory",
+    "per_layer",
+    "head_dim",
+    "value_dim",
+    "key_dim",
+    "dilat",
+    "eviction",
+    "depth_recur",
+};
+
+/* Parts of names that such a key may have, too, and then changes no byte. */
+static const char *const soothing[] = {
+    "bias",
+    "norm",
+    "alpha",
+    "beta",
+    "dropout",
+    "_act",
+    "expert",
+    "moe_",
+    "theta",
+    "rope_s",
+    "topk",
+    "top_k",
+    "_init",
+    "initializ",
+    "scal",
+    "_eps",
+    "mlp",
+    "chunk_size_feed",
+    "_intermediate_size",
+    "interleave",
+};
+
+/* Whole names of the same kind. */
+static const char *const innocent[] = {
+    "activation_sparsity_pattern",
+    "decoder_sparse_step",
+    "hidden_size_per_layer_input",
+    "kv_cache_scheme",
+    "mamba_chunk_size",
+    "vocab_size_per_layer_input",
+    "share_expert_dim",
+    "chunk_size",
+    "mtp_transformer_layers",
+};
+
+static bool is_off(const json_t *value)
+{
+    return json_is_null(value) || json_is_false(value) ||
+           (json_is_integer(value) && json_integer_value(value) == 0) ||
+           (json_is_object(value) && json_object_size(value) == 0) ||
+           (json_is_array(value) && json_array_size(value) == 0);
+}
+
+/* In any case of letters, and with dots and dashes as the file has them. */
+static bool tells(const char *key)
+{
+    char low[128];
+    size_t n = 0;
+
+    for (; key[n] && n + 1 < sizeof low; n++)
+        low[n] = (char)tolower((unsigned char)key[n]);
+    low[n] = '\0';
+    for (size_t i = 0; i < sizeof innocent / sizeof innocent[0]; i++)
+        if (strcmp(low, innocent[i]) == 0)
+            return false;
+    for (size_t i = 0; i < sizeof soothing / sizeof soothing[0]; i++)
+        if (strstr(low, soothing[i]))
+            return false;
+    for (size_t i = 0; i < sizeof telling / sizeof telling[0]; i++)
+        if (strstr(low, telling[i]))
+            return true;
+    return false;
+}
+
+/* Whether a list of words with one space between has the word. */
+static bool has_word(const char *words, const char *word)
+{
+    const size_t n = strlen(word);
+
+    while (words && *words) {
+        const size_t m = strcspn(words, " ");
+
+        if (m == n && memcmp(words, word, n) == 0)
+            return true;
+        words += m + (words[m] == ' ');
+    }
+    return false;
+}
+
+const char *mls_facts_doubtful(const mls_facts *k)
+{
+    const char *key;
+    json_t *value;
+
+    json_object_foreach(k->file, key, value)
+    {
+        if (!is_off(value) && tells(key) && !json_object_get(k->asked, key) &&
+            !(k->class && (mls_fact_belongs(k, key) || has_word(k->class->knows, key))))
+            return key;
+    }
+    return NULL;
+}

@@ -1,0 +1,498 @@
+/*
+ * Heads and dims of every layer: what the model says for all of them, then what it says
+ * for those with a window, for full ones, and for single layers.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "datasets/base/json.h"
+#include "datasets/family/layers_inner.h"
+
+/* What a layer's attention may be given apart from the others. */
+typedef struct heads {
+    size_t H, G, K, V;
+    size_t latent, nope, rope; /* MLA */
+} heads;
+
+/* A key's value: a number for all layers, or a list with one for each. */
+static mls_status one_or_list(const mls_layers_reader *r, const char *key, size_t l,
+                              size_t min, size_t max, size_t *out)
+{
+    const json_t *v = mls_fact(r->k, key);
+
+    if (!v)
+        return MLS_OK;
+    if (json_is_array(v)) {
+        if (json_array_size(v) != r->out->L)
+            return mls_fail(r->k->err, MLS_E_INPUT,
+                            "%s: %s has %zu items, expected num_hidden_layers %zu",
+                            r->k->path, key, json_array_size(v), r->out->L);
+        v = json_array_get(v, l);
+        if (json_is_null(v))
+            return MLS_OK;
+        min = 0; /* a layer may have no attention */
+    }
+    return mls_fact_whole_of(r->k, key, v, min, max, out);
+}
+
+/* Query heads: JetMoE's follow from its experts. */
+static mls_status read_queries(const mls_layers_reader *r, size_t *H)
+{
+    size_t experts = 0;
+    mls_status st;
+
+    if (strcmp(r->model_type, "jetmoe") != 0)
+        return one_or_list(r, "num_attention_heads", 0, 1, MLS_HEADS_MAX, H);
+    if ((st = mls_fact_whole(r->k, "num_key_value_heads", 1, MLS_HEADS_MAX, H)) ||
+        (st = mls_fact_whole(r->k, "num_experts_per_tok", 1, MLS_HEADS_MAX, &experts)))
+        return st;
+    *H *= experts ? experts : 2;
+    return MLS_OK;
+}
+
+/* Falcon, GPT-BigCode and DBRX say the KV heads in their own words. */
+static mls_status read_own_groups(mls_layers_reader *r, size_t H, size_t *G, bool *own)
+{
+    bool multi = true, new_decoder = false;
+    mls_status st;
+
+    *own = true;
+    *G = H;
+    if (strcmp(r->model_type, "dbrx") == 0) {
+        const json_t *v = json_object_get(mls_fact(r->k, "attn_config"), "kv_n_heads");
+
+        *G = 1;
+        return v ? mls_fact_whole_of(r->k, "attn_config.kv_n_heads", v, 1,
+                                     MLS_HEADS_MAX, G)
+                 : MLS_OK;
+    }
+    if (strcmp(r->model_type, "gpt_bigcode") == 0) {
+        if ((st = mls_fact_flag(r->k, "multi_query", &multi)))
+            return st;
+        *G = multi ? 1 : H;
+        return MLS_OK;
+    }
+    if (strcmp(r->model_type, "falcon") != 0) {
+        *own = false;
+        return MLS_OK;
+    }
+    if ((st = mls_fact_flag(r->k, "multi_query", &multi)) ||
+        (st = mls_fact_flag(r->k, "new_decoder_architecture", &new_decoder)) ||
+        (st = mls_fact_whole(r->k, "num_kv_heads", 1, MLS_HEADS_MAX, G)))
+        return st;
+    if (!new_decoder)
+        *G = multi ? 1 : H;
+    else if (*G != H) {
+        mls_layers_doubt(r->out,
+                         "new_decoder_architecture: transformers keeps a copy of the "
+                         "%zu KV heads for each of the %zu query heads; a server keeps "
+                         "%zu of them",
+                         *G, H, *G);
+        *G = H;
+    }
+    return MLS_OK;
+}
+
+static mls_status read_groups(mls_layers_reader *r, size_t H, size_t *G)
+{
+    bool own;
+    mls_status st = read_own_groups(r, H, G, &own);
+
+    if (st || own)
+        return st;
+    if (!mls_layers_has(r, "num_key_value_heads") ||
+        (mls_fact_given(r->k, "num_key_value_heads") &&
+         !mls_fact_peek(r->k, "num_key_value_heads"))) {
+        *G = H; /* a class without the key, or null */
+        return MLS_OK;
+    }
+    /* Other classes have other defaults, so that H would be a guess. */
+    if (!r->k->class && !mls_fact_peek(r->k, "num_key_value_heads"))
+        return mls_fail(r->k->err, MLS_E_INPUT,
+                        "%s: num_key_value_heads is missing, and model_type \"%s\" is "
+                        "not a known family",
+                        r->k->path, r->model_type);
+    return one_or_list(r, "num_key_value_heads", 0, 1, MLS_HEADS_MAX, G);
+}
+
+/* Dims of a key: the key, or what the class derives from the hidden size. */
+static mls_status read_dim(mls_layers_reader *r, size_t H, size_t *K)
+{
+    const size_t E = r->out->E;
+    const bool zamba = strncmp(r->model_type, "zamba", 5) == 0;
+
+    if (mls_fact_peek(r->k, "head_dim") && strcmp(r->model_type, "zamba2") != 0)
+        return mls_fact_whole(r->k, "head_dim", 1, MLS_DIM_MAX, K);
+    *K = (zamba ? 2 * E : E) / H;
+    if (E % H != 0 || *K == 0)
+        return mls_fail(r->k->err, MLS_E_INPUT,
+                        "%s: hidden_size %zu is not a multiple of num_attention_heads "
+                        "%zu, and head_dim is not given",
+                        r->k->path, E, H);
+    if (!r->k->class)
+        mls_layers_doubt(r->out,
+                         "head_dim is missing: %zu = hidden_size / num_attention_heads "
+                         "is a guess for model_type \"%.60s\"",
+                         *K, r->model_type);
+    return MLS_OK;
+}
+
+static mls_status need(const mls_layers_reader *r, const char *key, size_t max,
+                       size_t *out)
+{
+    if (!mls_fact_peek(r->k, key))
+        return mls_fail(r->k->err, MLS_E_INPUT, "%s: %s is missing", r->k->path, key);
+    return mls_fact_whole(r->k, key, 0, max, out);
+}
+
+/* Multi-head latent attention: a key of v_head_dim that is null is MiniCPM3's. */
+static mls_status read_mla(mls_layers_reader *r, heads *h)
+{
+    mls_layers *out = r->out;
+    bool use = true;
+    mls_status st;
+
+    if (mls_fact_peek(r->k, "use_mla") && (st = mls_fact_flag(r->k, "use_mla", &use)))
+        return st;
+    if (!use || !mls_fact_peek(r->k, "kv_lora_rank"))
+        return MLS_OK;
+    out->value_dim = out->E / h->H;
+    if ((st = mls_fact_whole(r->k, "kv_lora_rank", 1, MLS_WIDTH_MAX, &h->latent)) ||
+        (st = need(r, "qk_rope_head_dim", MLS_DIM_MAX, &h->rope)) ||
+        (st = need(r, "qk_nope_head_dim", MLS_DIM_MAX, &h->nope)) ||
+        (strcmp(r->model_type, "minicpm3") != 0 &&
+         (st = need(r, "v_head_dim", MLS_DIM_MAX, &out->value_dim))) ||
+        (st = mls_fact_whole(r->k, "v_head_dim", 1, MLS_DIM_MAX, &out->value_dim)) ||
+        (st = mls_fact_whole(r->k, "q_lora_rank", 1, MLS_WIDTH_MAX, &out->q_latent)))
+        return st;
+    mls_fact(r->k, "head_dim"); /* what these say follows from the others */
+    mls_fact(r->k, "qk_head_dim");
+    out->latent = h->latent;
+    out->rope_dim = h->rope;
+    out->nope_dim = h->nope;
+    h->K = h->nope + h->rope;
+    h->V = out->value_dim;
+    return MLS_OK;
+}
+
+/* A second word for a number that is understood is understood, too. */
+static void same_word(const mls_layers_reader *r, const char *key, size_t n)
+{
+    const json_t *v = mls_fact_peek(r->k, key);
+
+    if (json_is_integer(v) && json_integer_value(v) == (json_int_t)n)
+        mls_fact(r->k, key);
+}
+
+/* What all layers have where nothing else is said. */
+static mls_status read_common(mls_layers_reader *r, heads *h)
+{
+    mls_status st;
+
+    *h = (heads){0};
+    if ((st = read_queries(r, &h->H)) || (st = read_groups(r, h->H, &h->G)) ||
+        (st = read_mla(r, h)))
+        return st;
+    if (h->latent)
+        return MLS_OK;
+    if ((st = read_dim(r, h->H, &h->K)))
+        return st;
+    h->V = h->K;
+    same_word(r, "attention_head_dim", h->K);
+    return mls_fact_whole(r->k, "v_head_dim", 1, MLS_DIM_MAX, &h->V);
+}
+
+/* A number from whichever of two keys is there. */
+static mls_status either(const mls_layers_reader *r, const char *a, const char *b,
+                         size_t max, size_t *out)
+{
+    return mls_fact_whole(r->k, mls_fact_peek(r->k, a) ? a : b, 1, max, out);
+}
+
+/* Layers with a window may have heads of their own. */
+static mls_status sliding_heads(const mls_layers_reader *r, heads *h)
+{
+    mls_status st;
+
+    if (strcmp(r->model_type, "mimo_v2_flash") == 0 &&
+        !mls_fact_peek(r->k, "swa_num_key_value_heads") &&
+        !mls_fact_peek(r->k, "per_layer_config"))
+        h->G *= 2;
+    if (strcmp(r->model_type, "dots3_note_text") == 0 &&
+        !mls_fact_peek(r->k, "per_layer_config")) { /* of the class */
+        *h = (heads){
+            .H = 64, .G = 64, .V = 128, .latent = 1024, .nope = 192, .rope = 64};
+        if ((st = mls_fact_whole(r->k, "swa_kv_lora_rank", 1, MLS_WIDTH_MAX,
+                                 &h->latent)))
+            return st;
+    }
+    if ((st = either(r, "swa_num_attention_heads", "num_swa_attention_heads",
+                     MLS_HEADS_MAX, &h->H)) ||
+        (st = either(r, "swa_num_key_value_heads", "num_swa_key_value_heads",
+                     MLS_HEADS_MAX, &h->G)) ||
+        (st = mls_fact_whole(r->k, "num_sliding_attention_heads", 1, MLS_HEADS_MAX,
+                             &h->H)))
+        return st;
+    if (h->latent)
+        return MLS_OK;
+    st = mls_fact_whole(r->k, "swa_head_dim", 1, MLS_DIM_MAX, &h->K);
+    if (!st && mls_fact_peek(r->k, "swa_head_dim") &&
+        !mls_fact_peek(r->k, "v_head_dim"))
+        h->V = h->K;
+    return st ? st : mls_fact_whole(r->k, "swa_v_head_dim", 1, MLS_DIM_MAX, &h->V);
+}
+
+/* Gemma 4: full layers have longer and fewer heads. */
+static mls_status full_heads(const mls_layers_reader *r, heads *h)
+{
+    const bool unified = strcmp(r->model_type, "gemma4_unified_text") == 0;
+    bool shared = unified;
+    mls_status st;
+
+    if (!unified && strcmp(r->model_type, "gemma4_text") != 0)
+        return MLS_OK;
+    if (mls_fact_peek(r->k, "per_layer_config"))
+        return MLS_OK;
+    h->K = 512;
+    if ((st = mls_fact_whole(r->k, "global_head_dim", 1, MLS_DIM_MAX, &h->K)) ||
+        (st = mls_fact_flag(r->k, "attention_k_eq_v", &shared)))
+        return st;
+    h->V = h->K;
+    if (unified)
+        h->G = 1;
+    return shared ? mls_fact_whole(r->k, "num_global_key_value_heads", 1, MLS_HEADS_MAX,
+                                   &h->G)
+                  : MLS_OK;
+}
+
+/* A member of an object that says one layer; *out stays when it is missing or null. */
+static mls_status member(const mls_layers_reader *r, const json_t *object,
+                         const char *name, size_t min, size_t max, size_t *out)
+{
+    const json_t *v = json_object_get(object, name);
+
+    return v && !json_is_null(v) ? mls_fact_whole_of(r->k, name, v, min, max, out)
+                                 : MLS_OK;
+}
+
+/* per_layer_config: {"5": {"head_dim": 512}} of transformers 5. */
+static mls_status per_layer(const mls_layers_reader *r, size_t l, heads *h)
+{
+    const json_t *all = mls_fact(r->k, "per_layer_config"), *one;
+    const size_t K = h->K;
+    char name[24];
+    mls_status st;
+
+    snprintf(name, sizeof name, "%zu", l);
+    one = json_object_get(all, name);
+    if (!one) {
+        snprintf(name, sizeof name, "%02zu", l);
+        one = json_object_get(all, name);
+    }
+    if ((st = member(r, one, "num_attention_heads", 1, MLS_HEADS_MAX, &h->H)) ||
+        (st = member(r, one, "num_key_value_heads", 1, MLS_HEADS_MAX, &h->G)) ||
+        (st = member(r, one, "kv_lora_rank", 1, MLS_WIDTH_MAX, &h->latent)) ||
+        (st = member(r, one, "qk_nope_head_dim", 0, MLS_DIM_MAX, &h->nope)) ||
+        (st = member(r, one, "qk_rope_head_dim", 0, MLS_DIM_MAX, &h->rope)) ||
+        (!h->latent && (st = member(r, one, "head_dim", 1, MLS_DIM_MAX, &h->K))))
+        return st;
+    if (!h->latent && h->K != K)
+        h->V = h->K;
+    return member(r, one, "v_head_dim", 1, MLS_DIM_MAX, &h->V);
+}
+
+/* Nemotron-NAS: block_configs[l].attention, which may be left out or replaced. */
+static mls_status block_config(mls_layers_reader *r, size_t l, heads *h)
+{
+    const json_t *blocks = mls_fact(r->k, "block_configs"), *one;
+    size_t in_group = 0;
+    mls_status st;
+
+    if (!blocks)
+        return MLS_OK;
+    if (json_array_size(blocks) != r->out->L)
+        return mls_fail(r->k->err, MLS_E_INPUT,
+                        "%s: block_configs has %zu items, expected num_hidden_layers "
+                        "%zu",
+                        r->k->path, json_array_size(blocks), r->out->L);
+    one = json_object_get(json_array_get(blocks, l), "attention");
+    if (json_is_true(json_object_get(one, "no_op")) ||
+        json_is_true(json_object_get(one, "replace_with_linear"))) {
+        r->letter[l] = MLS_EMPTY;
+        return MLS_OK;
+    }
+    if ((st = member(r, one, "n_heads_in_group", 1, MLS_HEADS_MAX, &in_group)) ||
+        (st = member(r, one, "num_key_value_heads", 1, MLS_HEADS_MAX, &h->G)))
+        return st;
+    if (in_group)
+        h->G = h->H / in_group;
+    return MLS_OK;
+}
+
+/* Lists with a number for every layer: OpenELM, DeciLM, Laguna, GGUF. */
+static mls_status listed_heads(const mls_layers_reader *r, size_t l, heads *h)
+{
+    static const char *const queries[] = {"num_attention_heads", "num_query_heads",
+                                          "num_attention_heads_per_layer"};
+    static const char *const groups[] = {"num_key_value_heads", "num_kv_heads",
+                                         "num_key_value_heads_per_layer"};
+    mls_status st = MLS_OK;
+
+    for (size_t i = 0; !st && i < sizeof queries / sizeof queries[0]; i++)
+        if (json_is_array(mls_fact_peek(r->k, queries[i])))
+            st = one_or_list(r, queries[i], l, 0, MLS_HEADS_MAX, &h->H);
+    for (size_t i = 0; !st && i < sizeof groups / sizeof groups[0]; i++)
+        if (json_is_array(mls_fact_peek(r->k, groups[i])))
+            st = one_or_list(r, groups[i], l, 0, MLS_HEADS_MAX, &h->G);
+    return st;
+}
+
+/* How many tokens one vector stands for, by the kind of layer. */
+static mls_status block_tokens(const mls_layers_reader *r, bool heavy, size_t *ratio)
+{
+    const char *name =
+        heavy ? "heavily_compressed_attention" : "compressed_sparse_attention";
+    const json_t *v = json_object_get(mls_fact(r->k, "compress_rates"), name);
+
+    *ratio = heavy ? 128 : 4;
+    return v ? mls_fact_whole_of(r->k, name, v, 1, 1 << 20, ratio) : MLS_OK;
+}
+
+/*
+ * DeepSeek-V4: the window has one head whose key is its value, too; beside it one
+ * vector for every block, and the tokens (with their gates) of a block not full yet.
+ */
+static mls_status compressed(const mls_layers_reader *r, mls_layer_shape *s, bool heavy)
+{
+    size_t ratio, index = 128;
+    mls_status st;
+
+    if ((st = block_tokens(r, heavy, &ratio)) ||
+        (st = mls_fact_whole(r->k, "index_head_dim", 1, MLS_DIM_MAX, &index)))
+        return st;
+    s->V = 0;
+    s->compressed = (mls_layer_extra){.n = s->K,
+                                      .ratio = (uint32_t)ratio,
+                                      .pending = (heavy ? 2 : 4) * s->K,
+                                      .kept = heavy ? 0 : 2 * (uint32_t)ratio * s->K};
+    if (!heavy)
+        s->index = (mls_layer_extra){.n = (uint32_t)index,
+                                     .ratio = (uint32_t)ratio,
+                                     .pending = 4 * (uint32_t)index,
+                                     .kept = 2 * (uint32_t)(ratio * index)};
+    return MLS_OK;
+}
+
+/* Keys of the indexer that chooses the tokens: one for all heads. */
+static mls_status indexed(const mls_layers_reader *r, mls_layer_shape *s)
+{
+    const json_t *sparse = mls_fact(r->k, "sparse_attention_config");
+    size_t dim = 0, heads_of = 1;
+    mls_status st;
+
+    if (strcmp(r->model_type, "qwen4_exp_text") == 0) {
+        dim = 128;
+        if ((st = mls_fact_whole(r->k, "indexer_head_dim", 1, MLS_DIM_MAX, &dim)) ||
+            (st =
+                 mls_fact_whole(r->k, "indexer_kv_heads", 1, MLS_HEADS_MAX, &heads_of)))
+            return st;
+    } else if ((st = mls_fact_whole(r->k, "index_head_dim", 1, MLS_DIM_MAX, &dim)) ||
+               (st = member(r, sparse, "sparse_index_dim", 1, MLS_DIM_MAX, &dim)))
+        return st;
+    s->index = (mls_layer_extra){.n = (uint32_t)(dim * heads_of), .ratio = 1};
+    return MLS_OK;
+}
+
+static mls_status shape_of(mls_layers_reader *r, size_t l, heads *h)
+{
+    const char letter = r->letter[l];
+    const bool slides = letter == MLS_SLIDING || letter == MLS_HYBRID_SLIDING;
+    mls_layer_shape *s = &r->out->layer[l];
+    mls_status st = MLS_OK;
+
+    if (slides)
+        st = sliding_heads(r, h);
+    else if (letter == MLS_FULL)
+        st = full_heads(r, h);
+    if (st || (st = listed_heads(r, l, h)) || (st = per_layer(r, l, h)) ||
+        (st = block_config(r, l, h)))
+        return st;
+    *s = (mls_layer_shape){.copies = 1};
+    if (r->letter[l] == MLS_EMPTY || r->letter[l] == MLS_LINEAR ||
+        r->letter[l] == MLS_CONV) {
+        s->kind = r->letter[l] == MLS_EMPTY ? MLS_LAYER_NONE : MLS_LAYER_RECURRENT;
+        return MLS_OK;
+    }
+    if (h->G == 0 || h->H == 0) { /* a list has a 0 here: no attention */
+        s->kind = r->rule->state ? MLS_LAYER_RECURRENT : MLS_LAYER_NONE;
+        r->letter[l] = r->rule->state ? MLS_LINEAR : MLS_EMPTY;
+        return MLS_OK;
+    }
+    s->kind = h->latent ? MLS_LAYER_MLA : MLS_LAYER_ATTENTION;
+    s->H = (uint32_t)h->H;
+    s->G = (uint32_t)h->G;
+    s->K = (uint32_t)(h->latent ? h->nope + h->rope : h->K);
+    s->V = (uint32_t)h->V;
+    s->latent = (uint32_t)h->latent;
+    s->rope_dims = h->latent ? (uint32_t)h->rope : s->K;
+    s->window =
+        slides || letter == MLS_COMPRESSED || letter == MLS_HEAVY ? r->window : 0;
+    s->chunk = letter == MLS_CHUNKED ? r->chunk : 0;
+    s->no_rope = !r->moves[l];
+    if (letter == MLS_COMPRESSED || letter == MLS_HEAVY)
+        return compressed(r, s, letter == MLS_HEAVY);
+    return letter == MLS_INDEXED ? indexed(r, s) : MLS_OK;
+}
+
+/* As many query heads to each KV head, and dims that fit our arrays. */
+static mls_status check(const mls_layers_reader *r, size_t l)
+{
+    const mls_layer_shape *s = &r->out->layer[l];
+
+    if (s->kind == MLS_LAYER_ATTENTION && s->H % s->G != 0)
+        return mls_fail(r->k->err, MLS_E_INPUT,
+                        "%s: num_attention_heads %u is not a multiple of "
+                        "num_key_value_heads %u",
+                        r->k->path, s->H, s->G);
+    if (s->K > MLS_DIM_MAX || s->V > MLS_DIM_MAX)
+        return mls_fail(r->k->err, MLS_E_INPUT, "%s: head_dim is %u, expected up to %d",
+                        r->k->path, s->K > s->V ? s->K : s->V, MLS_DIM_MAX);
+    return MLS_OK;
+}
+
+/* Whether any layer has attention. */
+static bool has_heads(const mls_layers_reader *r)
+{
+    for (size_t l = 0; l < r->out->L; l++)
+        if (r->letter[l] != MLS_LINEAR && r->letter[l] != MLS_CONV &&
+            r->letter[l] != MLS_EMPTY)
+            return true;
+    return false;
+}
+
+mls_status mls_layers_heads(mls_layers_reader *r)
+{
+    mls_layers *out = r->out;
+    heads common = {.H = 1, .G = 1, .K = 2, .V = 2}; /* where no layer has heads */
+    mls_status st = has_heads(r) ? read_common(r, &common) : MLS_OK;
+
+    for (size_t l = 0; !st && l < out->L; l++) {
+        heads h = common;
+
+        st = shape_of(r, l, &h);
+        if (!st)
+            st = check(r, l);
+        if (!st && out->layer[l].H > out->H)
+            out->H = out->layer[l].H;
+        if (!st && out->layer[l].G > out->G)
+            out->G = out->layer[l].G;
+        if (!st && out->layer[l].K > out->D)
+            out->D = out->layer[l].K;
+    }
+    if (!st && out->H == 0) { /* no layer has attention */
+        out->H = common.H;
+        out->G = common.G;
+        out->D = common.K;
+    }
+    return st;
+}

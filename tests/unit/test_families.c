@@ -1,0 +1,100 @@
+/*
+ * Configs of every family that is known, with the bytes that transformers' own cache
+ * holds (tests/families/fixtures.py), and of published models with published bytes.
+ */
+#include "tests/support/expect.h"
+
+#include <math.h>
+
+#include "analysis/latent/size.h"
+#include "common/system/files.h"
+#include "datasets/base/json.h"
+
+enum { BYTES_MAX = 1 << 24, PUBLISHED_TOKENS = 32768 };
+
+/* Bytes of one sequence of T tokens, not rounded to pages. */
+static double bytes_of(const mls_config *c, size_t T, mls_size_result *r)
+{
+    static mls_cache_layout layout;
+    const mls_size_request request = {T, 1, 1, 1, 16};
+
+    mls_size_baseline(&layout, c);
+    mls_size(r, &layout, &request);
+    return r->sequence_bytes;
+}
+
+static void check_tiny(const mls_config *c, const char *family, const json_t *rows)
+{
+    mls_size_result r;
+    const json_t *row;
+    size_t i;
+
+    json_array_foreach(rows, i, row)
+    {
+        const size_t T = (size_t)json_integer_value(json_array_get(row, 0));
+        const double want = json_number_value(json_array_get(row, 1));
+        const double found = bytes_of(c, T, &r);
+
+        if (found != want)
+            fail_msg("%s: %.0f bytes for %zu tokens, expected %.0f", family, found, T,
+                     want);
+        /* Apart, the fixed and the growing bytes are the same bytes. */
+        assert_close(r.fixed_bytes + r.growing_bytes_per_token * (double)T, found,
+                     1e-6);
+    }
+}
+
+static void check_published(const mls_config *c, const char *family, double want)
+{
+    mls_size_result r;
+
+    bytes_of(c, PUBLISHED_TOKENS, &r);
+    /* What grows, or the mean where windows count. */
+    if (r.growing_bytes_per_token != want && r.bytes_per_token != want)
+        fail_msg("%s: %.0f bytes a token grow, %.0f in the mean, expected %.0f", family,
+                 r.growing_bytes_per_token, r.bytes_per_token, want);
+}
+
+static void every_family_caches_what_transformers_caches(void **state)
+{
+    (void)state;
+    char *data = NULL, *next = NULL;
+    size_t len, n = 0, doubted = 0;
+
+    assert_ok(mls_file_read(test_source("tests/data/families.jsonl"), BYTES_MAX, &data,
+                            &len, &err));
+    for (char *line = strtok_r(data, "\n", &next); line;
+         line = strtok_r(NULL, "\n", &next)) {
+        json_t *row;
+        char *config;
+        mls_config c;
+        mls_err e = {0};
+
+        assert_ok(mls_json_parse(&row, line, strlen(line), "families.jsonl", &err));
+        const char *family = json_string_value(json_object_get(row, "family"));
+        config = json_dumps(json_object_get(row, "config"), 0);
+        if (mls_config_parse(&c, config, strlen(config), family, &e))
+            fail_msg("%s", e.text);
+        doubted += c.doubt[0] != '\0';
+        if (json_object_get(row, "bytes"))
+            check_tiny(&c, family, json_object_get(row, "bytes"));
+        else
+            check_published(&c, family,
+                            json_number_value(json_object_get(row, "per_token")));
+        free(config);
+        json_decref(row);
+        n++;
+    }
+    assert_true(n >= 200);
+    assert_in_range(doubted, 0, 2); /* Falcon's copies of its KV heads */
+    free(data);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_family_caches_what_transformers_caches),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
