@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/base/words.h"
+#include "tools/base/hub.h"
 #include "tools/base/overwrite.h"
 
 static const mls_option *find_long(const mls_option *options, const char *name,
@@ -237,7 +238,11 @@ bool mls_options_parse(const mls_command *c, int argc, char **argv,
             *exit_status = mls_usage_error(c, "\"%s\" is one operand too many", word);
             return false;
         } else {
-            operands[n++] = word;
+            char kind[64];
+            const bool model =
+                n == 0 && strncmp(first_operand(c, kind, sizeof kind), "MODEL", 5) == 0;
+
+            operands[n++] = model ? mls_hub_model(word) : word;
         }
     }
     if (n < operands_min) {
