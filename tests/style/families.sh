@@ -1,0 +1,47 @@
+#!/bin/sh
+# docs/FAMILIES.md says of every family what the tables in the source say.
+# Usage: families.sh SOURCE_ROOT; UPDATE=1 writes the file.
+cd "$1" || exit 99
+tmp=$(mktemp) || exit 99
+trap 'rm -f "$tmp"' EXIT
+# model_types that config_families.c has without a reason why they are not computed
+computed=$(tr -d '\n' <datasets/checkpoint/config_families.c | sed 's/{\.model_type/\n&/g' |
+    sed -n '/unsupported/!s/^{\.model_type = "\([^"]*\)".*/\1/p')
+compared=$(sed 's/.*"model_type":"\([^"]*\)".*/\1/' tests/data/families.jsonl)
+{
+    cat <<'J'
+# Families
+
+Written by `UPDATE=1 sh tests/style/families.sh .` from the tables in the source; `meson test families-table` compares.
+A family is a `model_type`. **Sized**: `size` counts its cache; "compared" where a tiny model's bytes are compared with
+those that transformers' own cache holds (`meson test families`), "by its class" where only the class's defaults and layer
+rules are read. **Computed**: `capture`, `evaluate`, `report` and every method run; others are refused there by the key that
+is not computed. On families that are only sized, `size` counts the layouts of all methods for layers with keys and values
+that are alike, and only `baseline` for latents (MLA).
+
+| model_type | sized | computed | methods |
+| --- | --- | --- | --- |
+J
+    awk -F'"' -v computed="$computed" -v compared="$compared" '
+        BEGIN {
+            n = split(computed, list, "[ \n]+"); for (i = 1; i <= n; i++) runs[list[i]] = 1
+            n = split(compared, list, "[ \n]+"); for (i = 1; i <= n; i++) same[list[i]] = 1
+        }
+        function row() {
+            if (type == "") return
+            if (text != "")
+                print "| " type " | its text model | no | as " text " |"
+            else
+                print "| " type " | " (type in same ? "compared" : "by its class") " | " \
+                    (type in runs ? "yes | all" : "no | " (mla ? "baseline" : "sizes")) " |"
+        }
+        /^    \{\.model_type = / { row(); type = $2; text = ""; mla = 0 }
+        /^ *\.text = / { text = $2 }
+        /kv_lora_rank/ { mla = 1 }
+        END { row() }' datasets/family/classes.c
+} >"$tmp"
+if [ "${UPDATE:-0}" = 1 ]; then
+    cp "$tmp" docs/FAMILIES.md
+    exit 0
+fi
+diff -u docs/FAMILIES.md "$tmp"
