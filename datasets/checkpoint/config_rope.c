@@ -545,7 +545,8 @@ static mls_status read_rope(mls_config_reader *r)
     const mls_net_family *f = r->net;
     const bool given =
         mls_config_get(r, "rope_scaling") || mls_config_get(r, "rope_parameters");
-    const double theta = f && f->theta > 0 ? f->theta : class_number(r, "default_rope_theta", 10000.0);
+    const double theta =
+        f && f->theta > 0 ? f->theta : class_number(r, "default_rope_theta", 10000.0);
     const size_t D = c->mla_kv_lora_rank ? c->mla_rope_dim : c->D;
     dialect d = of_type(""), local = of_type("");
     mls_status st = read_dialects(r, &d, &local);

