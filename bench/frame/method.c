@@ -193,9 +193,12 @@ static mls_status layer_layout(mls_cache_layer *out, const mls_config *config,
         *out = (mls_cache_layer){.token_budget = 1.0};
         return MLS_OK;
     }
-    if (!converted)
+    if (!converted) {
         quantize_parts(out, &p->common);
-    else if (!(st = like_the_others(&config->layer[l], l, config, p, err))) {
+        if (own.n_parts && !mls_latent_identity_shape(&f, config, l, NULL))
+            out->parameters = mls_latent_parameters(&f);
+        mls_latent_free(&f);
+    } else if (!(st = like_the_others(&config->layer[l], l, config, p, err))) {
         st = p->method->shape(&f, config, p, NULL, l, err);
         if (!st)
             st = set_quantizers(&f, p, converted, err);

@@ -45,8 +45,8 @@ static json_t *class_defaults(const mls_class *class)
     return out;
 }
 
-/* Calls out with every pair "old=new" of names; stops at false. */
-static void each_name(const char *names, json_t *object)
+/* Gives values under old names new ones ("old=new ..."); false: no memory. */
+static bool rename_keys(const char *names, json_t *object)
 {
     while (names && *names) {
         const size_t n = strcspn(names, " ");
@@ -57,36 +57,35 @@ static void each_name(const char *names, json_t *object)
         snprintf(old, sizeof old, "%.*s", (int)eq, names);
         snprintf(new, sizeof new, "%.*s", (int)(n - eq - 1), names + eq + 1);
         value = json_object_get(object, old);
-        if (value && !json_object_get(object, new))
-            json_object_set(object, new, value);
+        if (value && !json_object_get(object, new) &&
+            json_object_set(object, new, value))
+            return false;
         names += n + (names[n] == ' ');
     }
+    return true;
 }
 
 /* Old names become new ones; a key that is there under both keeps the new one. */
 static mls_status fill(mls_facts *k)
 {
     json_t *defaults = k->class && k->class->defaults ? class_defaults(k->class) : NULL;
-    json_t *file = json_copy(k->file);
+    json_t *file = json_object(); /* json_copy() loses keys without memory */
 
     k->full = json_object();
     k->asked = json_object();
-    if (!file || !k->full || !k->asked ||
-        (k->class && k->class->defaults && !defaults)) {
-        json_decref(defaults);
-        json_decref(file);
-        return mls_fail(k->err, MLS_E_NOMEM, "no memory for the keys of %s", k->path);
-    }
-    each_name(k->class ? k->class->names : NULL, file);
-    each_name(k->class ? k->class->names : NULL, defaults);
-    if (!k->class)
-        each_name(any_names, file);
-    if (defaults)
-        json_object_update(k->full, defaults);
-    json_object_update(k->full, file);
+    const bool made = file && k->full && k->asked &&
+                      !json_object_update(file, k->file) &&
+                      (defaults || !k->class || !k->class->defaults) &&
+                      rename_keys(k->class ? k->class->names : any_names, file) &&
+                      (!defaults || (rename_keys(k->class->names, defaults) &&
+                                     !json_object_update(k->full, defaults))) &&
+                      !json_object_update(k->full, file);
+
     json_decref(defaults);
     json_decref(file);
-    return MLS_OK;
+    return made
+               ? MLS_OK
+               : mls_fail(k->err, MLS_E_NOMEM, "no memory for the keys of %s", k->path);
 }
 
 mls_status mls_facts_init(mls_facts *k, const char *path, json_t *file,
