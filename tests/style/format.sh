@@ -3,7 +3,7 @@
 # not look at. Usage: format.sh SOURCE_ROOT
 cd "$1" || exit 99
 files() {
-    find common datasets analysis bench reports tools tests -name '*.[ch]' -print0
+    find common datasets analysis bench reports tools tests library examples -name '*.[ch]' -print0
 }
 long=$(files | LC_ALL=C.UTF-8 xargs -0 grep -nE '^.{89}')
 if [ -n "$long" ]; then
