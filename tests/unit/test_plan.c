@@ -278,6 +278,15 @@ static char *small_plan(const char *path, size_t *len)
 }
 
 /* Every change of a value is found; white space is no value. */
+/* The number around text[i]. */
+static double number_at(const char *text, size_t i)
+{
+    while (i > 0 && strchr("0123456789.eE+-", text[i - 1]))
+        i--;
+    return strtod(text + i, NULL);
+}
+
+/* A last digit can change and the number stay: 0.29999999999999998 is 0.3 either way. */
 static void a_changed_plan_is_not_what_was_written(void **state)
 {
     const char *path = test_scratch("verified.json"), *other = test_scratch("other");
@@ -289,10 +298,15 @@ static void a_changed_plan_is_not_what_was_written(void **state)
     assert_ok(mls_plan_verify(path, &err));
     for (size_t i = 0; i < len; i++) {
         const char old = text[i];
+        const double before = number_at(text, i);
 
         if (old < '0' || old > '9')
             continue;
         text[i] = old == '9' ? '8' : (char)(old + 1);
+        if (text[i - 1] != '"' && number_at(text, i) == before && before != 0) {
+            text[i] = old;
+            continue;
+        }
         assert_ok(mls_file_write(path, text, len, &err));
         tried++;
         found += mls_plan_verify(path, NULL) == MLS_E_INPUT;
