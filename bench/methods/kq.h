@@ -26,7 +26,8 @@ void mls_kq_stack_free(mls_kq_stack *y); /* {0} is accepted */
 
 /**
  * Rows at .. at+n-1 cost `weight` (n, n), symmetric; 1e-4 of its mean eigenvalue is
- * added, so that a direction nobody asked about in the windows is cheap, not free.
+ * added, so that a direction nobody asked about in the windows is cheap, not free. A
+ * weight of zero is taken for the identity.
  */
 mls_status mls_kq_stack_weigh(mls_kq_stack *y, size_t at, const double *weight,
                               size_t n, mls_err *err);

@@ -52,8 +52,9 @@ mls_status mls_kq_stack_weigh(mls_kq_stack *y, size_t at, const double *weight,
     memcpy(block, weight, n * n * sizeof *block);
     for (size_t i = 0; i < n; i++)
         trace += block[i * n + i];
+    /* Where no error costs anything, all cost the same. */
     for (size_t i = 0; i < n; i++)
-        block[i * n + i] += 1e-4 * trace / (double)n + 1e-300;
+        block[i * n + i] += trace > 0 ? 1e-4 * trace / (double)n : 1;
     st = mls_sqrt_psd(block, n, 1e-10, root, inverse, err);
     for (size_t i = 0; !st && i < n; i++) {
         memcpy(y->root + (at + i) * y->m + at, root + i * n, n * sizeof *root);

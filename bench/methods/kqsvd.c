@@ -6,7 +6,8 @@
  *   c = U S k       k_hat = S^-1 U^T c
  *
  * and values alike with S^2 = sum over the group's heads of W_O,h^T W_O,h. The one
- * oblique projection of the family.
+ * oblique projection of the family. A group whose errors cost nothing (queries or W_O
+ * of zero) is weighed by the identity.
  */
 #include <stdlib.h>
 
@@ -48,6 +49,12 @@ static void weigh(double *weight, mls_side side, const mls_config *c,
                     weight[i * D + j] += (double)row[i] * (double)row[j];
         }
     }
+    double trace = 0;
+
+    for (size_t i = 0; i < D; i++)
+        trace += weight[i * D + i];
+    for (size_t i = 0; trace == 0 && i < D; i++)
+        weight[i * D + i] = 1;
 }
 
 /*

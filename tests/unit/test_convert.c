@@ -5,6 +5,7 @@
 #include "analysis/numeric/blas.h"
 #include "analysis/numeric/linalg.h"
 #include "bench/frame/scheme.h"
+#include "bench/methods/kq.h"
 
 static void make(random_layer *s, size_t H, size_t G, size_t D, bool biases,
                  bool qk_norm)
@@ -541,9 +542,48 @@ static void data_is_asked_for_where_it_is_needed(void **state)
     random_layer_free(&s);
 }
 
+/* Output projections of zero: of the first KV group, then of the whole layer. */
+static void what_costs_nothing_is_weighed_alike(void **state)
+{
+    enum { H = 4, G = 2, D = 12 };
+    const double zero[D * D] = {0};
+    mls_kq_stack y = {0};
+    random_layer s;
+
+    (void)state;
+    make(&s, H, G, D, false, false);
+    for (size_t dead = 1; dead <= G; dead++) {
+        static const char *const settings[] = {"kqsvd rank=12", "kqsvd rank=3"};
+
+        for (size_t e = 0; e < E; e++)
+            for (size_t i = 0; i < dead * H / G * D; i++)
+                s.layer.wo[e * H * D + i] = 0;
+        plain_attention(&s, s.want);
+        /* Exact at full rank, and at any rank where the layer adds nothing. */
+        for (size_t k = 0; k < dead; k++) {
+            mls_latent_form f;
+
+            assert_ok(build(&f, &s, settings[k], &err));
+            latent_attention(&f, &s, false, s.got);
+            for (size_t i = 0; i < T * E; i++)
+                assert_close(s.got[i], s.want[i], 1e-4);
+            mls_latent_free(&f);
+        }
+    }
+    random_layer_free(&s);
+    assert_ok(mls_kq_stack_new(&y, D, E, &err));
+    assert_ok(mls_kq_stack_weigh(&y, 0, zero, D, &err));
+    for (size_t i = 0; i < D * D; i++) {
+        assert_close(y.root[i], i % (D + 1) == 0, 1e-12);
+        assert_close(y.inverse[i], i % (D + 1) == 0, 1e-12);
+    }
+    mls_kq_stack_free(&y);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_costs_nothing_is_weighed_alike),
         cmocka_unit_test(full_rank_and_all_chunks_are_the_original_attention),
         cmocka_unit_test(with_one_kv_head_the_paired_x_ecomla_is_exact_too),
         cmocka_unit_test(qk_norm_passes_where_whole_keys_are_read_back),
