@@ -2,7 +2,7 @@
 """Gradients of latent forms by PyTorch's autograd, in float64.
 
 Writes what tests/unit/test_heal_gradient.c reads, from the source root:
-/work/venv/bin/python tests/reference/heal.py > tests/reference/heal.txt
+python3 tests/reference/heal.py > tests/reference/heal.txt
 Needs torch. The forms are those of tests/support/heal_fixture.h, their numbers by the
 same formulas; the loss is sum(out * d_out).
 
