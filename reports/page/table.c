@@ -249,7 +249,9 @@ static const char *show(const cell *c, int decimals, char number[NUMBER_SIZE])
         if (decimals < 0)
             snprintf(number, NUMBER_SIZE, "%.4g", c->real);
         else
-            snprintf(number, NUMBER_SIZE, "%.*f", decimals, c->real);
+            /* Six digits are enough: a perplexity of 2497.85, not 2497.851. */
+            snprintf(number, NUMBER_SIZE, "%.*f",
+                     decimals > 2 && fabs(c->real) >= 1000 ? 2 : decimals, c->real);
         if (number[0] == '-' && !number[1 + strspn(number + 1, "0.")])
             return number + 1; /* what rounds to nothing has no sign */
         break;
