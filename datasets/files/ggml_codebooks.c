@@ -106,11 +106,13 @@ void mls_ggml_decode_iq3_s(const uint8_t *block, float *x)
     const float d = mls_ggml_half(block);
 
     for (size_t i = 0; i < 64; i++) {
-        const unsigned entry = block[2 + i] | (block[66 + i / 8] >> i % 8 & 1U) << 8;
+        const unsigned entry =
+            block[2 + i] | ((unsigned)block[66 + i / 8] >> i % 8 & 1U) << 8;
         const unsigned s = block[106 + i / 16] >> 4 * (i / 8 % 2) & 15;
 
         put_four(x + 4 * i, d * (float)(1 + 2 * s), magnitude,
-                 mls_ggml_grid_iq3_s[entry], block[74 + i / 2] >> 4 * (i % 2));
+                 mls_ggml_grid_iq3_s[entry],
+                 (unsigned)block[74 + i / 2] >> 4 * (i % 2));
     }
 }
 

@@ -286,7 +286,7 @@ static double number_at(const char *text, size_t i)
     return strtod(text + i, NULL);
 }
 
-/* A last digit can change and the number stay: 0.29999999999999998 is 0.3 either way. */
+/* A last digit can change and the number stay: 0.29999999999999998 is 0.3. */
 static void a_changed_plan_is_not_what_was_written(void **state)
 {
     const char *path = test_scratch("verified.json"), *other = test_scratch("other");

@@ -168,8 +168,8 @@ static void forget_folder(char *text, size_t *len, const char *folder)
 }
 
 /*
- * Every file of a is in b, to the last byte but for the names of their folders; how many
- * these are.
+ * Every file of a is in b, to the last byte but for the names of their folders; how
+ * many these are.
  */
 static size_t count_same(const char *a, const char *b, const char *root_a,
                          const char *root_b)
