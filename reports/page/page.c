@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/system/files.h"
+#include "reports/page/embedded.h"
 #include "reports/page/html.h"
 #include "reports/page/plot.h"
 
@@ -17,53 +18,6 @@ struct mls_page {
     bool in_section, in_tiles;
     bool undrawn; /* figures are captions */
 };
-
-static const char css[] =
-    ":root{--ink:#1b2733;--soft:#5a6876;--line:#dfe4e9;--wash:#f6f8fa;--key:#0072b2}\n"
-    "*{box-sizing:border-box}\n"
-    "body{margin:0;color:var(--ink);background:#fff;font:16px/1.55 system-ui,"
-    "-apple-system,\"Segoe UI\",\"DejaVu Sans\",sans-serif}\n"
-    "header{padding:2rem 1.5rem 1rem;border-bottom:1px solid var(--line)}\n"
-    "header,main,footer{max-width:72rem;margin:0 auto}\n"
-    "main{padding:0 1.5rem 3rem}\n"
-    "h1{font-size:1.7rem;margin:0 0 .3rem;line-height:1.2}\n"
-    "h2{font-size:1.3rem;margin:2.6rem 0 .6rem;padding-top:.6rem;"
-    "border-top:1px solid var(--line)}\n"
-    "h3{font-size:1.05rem;margin:1.6rem 0 .4rem}\n"
-    "p{max-width:46rem;margin:.5rem 0}\n"
-    "nav ul{list-style:none;display:flex;flex-wrap:wrap;gap:.2rem 1.1rem;padding:0;"
-    "margin:.8rem 0 0}\n"
-    "a{color:var(--key)}\n"
-    ".tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(10rem,1fr));"
-    "gap:.8rem;margin:1.2rem 0}\n"
-    ".tile{background:var(--wash);border:1px solid var(--line);border-radius:6px;"
-    "padding:.7rem .9rem}\n"
-    ".tile b{display:block;font-size:1.35rem;line-height:1.25;"
-    "font-variant-numeric:tabular-nums}\n"
-    ".tile span{color:var(--soft);font-size:.88rem}\n"
-    ".wide{overflow-x:auto;margin:.8rem 0}\n"
-    "table{border-collapse:collapse;font-size:.9rem;"
-    "font-variant-numeric:tabular-nums}\n"
-    "caption{text-align:left;font-weight:600;padding:.3rem 0}\n"
-    "th,td{padding:.28rem .7rem;text-align:right;white-space:nowrap;"
-    "border-bottom:1px solid var(--line)}\n"
-    "th{background:var(--wash);font-weight:600;position:sticky;top:0}\n"
-    "th.text,td.text{text-align:left}\n"
-    "tbody tr:hover{background:var(--wash)}\n"
-    "figure{margin:1.2rem 0}\n"
-    "figure .wide{margin:0 0 .4rem}\n"
-    "figure img{display:block;max-width:100%;height:auto;"
-    "border:1px solid var(--line);border-radius:6px}\n"
-    "figcaption,.note{color:var(--soft);font-size:.9rem;max-width:52rem}\n"
-    "pre{background:var(--wash);border:1px solid var(--line);border-radius:6px;"
-    "padding:.7rem .9rem;white-space:pre-wrap;overflow-wrap:anywhere;"
-    "font-size:.87rem}\n"
-    "details{margin:.8rem 0}summary{cursor:pointer;color:var(--key)}\n"
-    "footer{padding:1rem 1.5rem 3rem;color:var(--soft);font-size:.85rem}\n"
-    "@media(max-width:40rem){header,main,footer{padding-left:1rem;padding-right:1rem}"
-    "h1{font-size:1.4rem}figure img{max-width:none;width:46rem}"
-    "td.text{white-space:normal;overflow-wrap:anywhere;min-width:8.5rem}}\n"
-    "@media print{nav{display:none}.wide{overflow:visible}}\n";
 
 mls_page *mls_page_new(const char *title)
 {
@@ -252,7 +206,7 @@ mls_status mls_page_write(const mls_page *p, const char *path, mls_err *err)
                        "initial-scale=1\">\n<title>");
     mls_html_escape(&out, p->title);
     mls_buf_printf(&out, "</title>\n<style>\n%s</style>\n</head>\n<body>\n<header><h1>",
-                   css);
+                   mls_page_css);
     mls_html_escape(&out, p->title);
     mls_buf_printf(&out, "</h1>\n<nav><ul>\n%s</ul></nav></header>\n<main>\n",
                    p->contents.data ? p->contents.data : "");

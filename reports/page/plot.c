@@ -11,52 +11,9 @@
 #include <unistd.h>
 
 #include "common/system/files.h"
+#include "reports/page/embedded.h"
 
 extern char **environ;
-
-/*
- * One look for all pictures. Line colours are Okabe and Ito's, told apart with every
- * common kind of colour blindness; the second eight are dashed and have other points.
- * The map is cividis, even in lightness.
- */
-static const char style[] =
-    "set encoding utf8\n"
-    "set datafile separator comma\n"
-    "set datafile missing \"\"\n"
-    "set border 3 linewidth 1 linecolor rgb \"#555555\"\n"
-    "set tics nomirror textcolor rgb \"#333333\"\n"
-    "set xlabel textcolor rgb \"#333333\"\n"
-    "set ylabel textcolor rgb \"#333333\"\n"
-    "set grid linewidth 0.5 linecolor rgb \"#dddddd\"\n"
-    "set key outside right top vertical Left reverse noenhanced samplen 3 spacing 1.1\n"
-    "set linetype 1 linewidth 2 pointtype 7 pointsize 0.7 linecolor rgb \"#0072b2\"\n"
-    "set linetype 2 linewidth 2 pointtype 5 pointsize 0.7 linecolor rgb \"#d55e00\"\n"
-    "set linetype 3 linewidth 2 pointtype 9 pointsize 0.8 linecolor rgb \"#009e73\"\n"
-    "set linetype 4 linewidth 2 pointtype 13 pointsize 0.8 linecolor rgb \"#cc79a7\"\n"
-    "set linetype 5 linewidth 2 pointtype 11 pointsize 0.8 linecolor rgb \"#e69f00\"\n"
-    "set linetype 6 linewidth 2 pointtype 6 pointsize 0.8 linecolor rgb \"#56b4e9\"\n"
-    "set linetype 7 linewidth 2 pointtype 4 pointsize 0.8 linecolor rgb \"#000000\"\n"
-    "set linetype 8 linewidth 2 pointtype 8 pointsize 0.8 linecolor rgb \"#8a6d00\"\n"
-    "set linetype 9 linewidth 2 dashtype 2 pointtype 2 pointsize 0.9 linecolor "
-    "rgb \"#0072b2\"\n"
-    "set linetype 10 linewidth 2 dashtype 2 pointtype 6 pointsize 0.9 linecolor "
-    "rgb \"#d55e00\"\n"
-    "set linetype 11 linewidth 2 dashtype 2 pointtype 12 pointsize 0.9 linecolor "
-    "rgb \"#009e73\"\n"
-    "set linetype 12 linewidth 2 dashtype 2 pointtype 8 pointsize 0.9 linecolor "
-    "rgb \"#cc79a7\"\n"
-    "set linetype 13 linewidth 2 dashtype 2 pointtype 4 pointsize 0.9 linecolor "
-    "rgb \"#e69f00\"\n"
-    "set linetype 14 linewidth 2 dashtype 2 pointtype 10 pointsize 0.9 linecolor "
-    "rgb \"#56b4e9\"\n"
-    "set linetype 15 linewidth 2 dashtype 2 pointtype 3 pointsize 0.9 linecolor "
-    "rgb \"#000000\"\n"
-    "set linetype 16 linewidth 2 dashtype 2 pointtype 15 pointsize 0.9 linecolor "
-    "rgb \"#8a6d00\"\n"
-    "set linetype cycle 16\n"
-    "set palette defined (0 \"#00224e\", 1 \"#123570\", 2 \"#3b496c\", 3 \"#575d6d\", "
-    "4 \"#707173\", 5 \"#8a8678\", 6 \"#a59c74\", 7 \"#c3b369\", 8 \"#e1cc55\", "
-    "9 \"#fee838\")\n";
 
 /*
  * The environment of gnuplot: of the user's, only what finding programs and libraries
@@ -179,7 +136,7 @@ mls_status mls_plot_write(const char *folder, const mls_plot *p, mls_err *err)
         st = write_data(folder, p, err);
     mls_buf_printf(&script,
                    "# Makes %s.svg and %s.png from ../data/%s.csv: gnuplot %s.gp\n%s",
-                   p->name, p->name, p->name, p->name, style);
+                   p->name, p->name, p->name, p->name, mls_style_gp);
     mls_buf_printf(&script,
                    "set terminal svg noenhanced size %u,%u dynamic font "
                    "\"DejaVu Sans,13\" background rgb \"white\"\n"

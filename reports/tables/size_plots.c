@@ -8,6 +8,7 @@
 #include "analysis/latent/size.h"
 #include "bench/frame/method.h"
 #include "reports/page/plot.h"
+#include "reports/tables/embedded.h"
 #include "reports/tables/size_table.h"
 
 #define GIB 1073741824.0
@@ -25,30 +26,6 @@ static const struct {
 } parts[PARTS] = {{"key_codes", "keys", 1},       {"value_codes", "values", 6},
                   {"latent_codes", "latents", 3}, {"rope_key_codes", "rope keys", 5},
                   {"metadata", "metadata", 2},    {"window", "16-bit window", 7}};
-
-static const char bars[] = "set style data histograms\n"
-                           "set style fill solid 0.9 noborder\n"
-                           "set boxwidth 0.8\n"
-                           "set xtics rotate by -40 noenhanced\n";
-
-static const char bytes_script[] = "set ylabel \"bytes per token\"\n"
-                                   "set format y \"%.0f\"\n"
-                                   "set yrange [0:*]\n"
-                                   "set style histogram rowstacked\n";
-
-static const char kept_script[] = "set ylabel \"kept (%)\"\n"
-                                  "set yrange [0:*]\n"
-                                  "set style histogram clustered gap 1\n"
-                                  "f = \"../data/size-kept.csv\"\n"
-                                  "plot f using \"payload_kept_percent\":xtic(1) title "
-                                  "\"payload, as in print\" lt 6, "
-                                  "f using \"kept_percent\" title \"true\" lt 1\n";
-
-static const char context_script[] = "set ylabel \"tokens\"\n"
-                                     "set format y \"%.0s %c\"\n"
-                                     "set logscale y\n"
-                                     "set yrange [1000:*]\n"
-                                     "set style histogram clustered gap 1\n";
 
 /* The three tables while they are filled. */
 typedef struct {
@@ -151,7 +128,8 @@ static mls_status write_one(const char *folder, bool draw, const char *name,
     mls_status st;
 
     mls_buf_printf(&script, "set title \"%s\\n%s\"\n%s%s", title,
-                   mls_size_describe(config, shape, sizeof shape), bars, commands);
+                   mls_size_describe(config, shape, sizeof shape), mls_size_bars_gp,
+                   commands);
     if (script.failed)
         st = mls_fail(err, MLS_E_NOMEM, "no memory for a plot");
     else
@@ -181,7 +159,7 @@ static mls_status write_bytes(const char *folder, const mls_config *config,
     if (t->use.dtype_bits != 16)
         snprintf(title + at, sizeof title - (size_t)at, ", %zu bits where unquantized",
                  t->use.dtype_bits);
-    mls_buf_puts(&commands, bytes_script);
+    mls_buf_puts(&commands, mls_size_bytes_gp);
     for (size_t i = 0; i < PARTS; i++)
         if (t->part[i])
             mls_buf_printf(&commands,
@@ -197,7 +175,7 @@ static mls_status write_bytes(const char *folder, const mls_config *config,
     return st;
 }
 
-/* gnuplot refuses bars without any value, so memories without one are left out. */
+/* gnuplot refuses mls_size_bars_gp without any value, so memories without one are left out. */
 static mls_status write_context(const char *folder, const mls_config *config,
                                 const tables *t, mls_err *err)
 {
@@ -214,7 +192,7 @@ static mls_status write_context(const char *folder, const mls_config *config,
     if (t->use.tensor_parallel > 1)
         snprintf(title + at, sizeof title - (size_t)at, ", %zu GPUs",
                  t->use.tensor_parallel);
-    mls_buf_puts(&commands, context_script);
+    mls_buf_puts(&commands, mls_size_context_gp);
     for (size_t i = 0; i < t->n_devices; i++)
         if (t->any[i])
             mls_buf_printf(&commands,
@@ -266,7 +244,7 @@ mls_status mls_size_plots(const char *folder, bool draw, const mls_config *confi
     st = write_bytes(folder, config, &t, err);
     if (!st)
         st = write_one(folder, draw, "size-kept", "Kept of the model's own cache",
-                       config, t.kept, kept_script, err);
+                       config, t.kept, mls_size_kept_gp, err);
     if (!st)
         st = write_context(folder, config, &t, err);
 
