@@ -1,3 +1,9 @@
+/*
+ * A report is mailed as one file and read on any screen and on paper. So everything is
+ * inside: pictures as images of their own, because ids inside one drawing must not meet
+ * another's, numbers behind links that are data themselves. Nothing needs the script,
+ * which sorts, filters, picks and explains.
+ */
 #include "reports/page/page.h"
 
 #include <openssl/evp.h>
@@ -10,13 +16,31 @@
 #include "reports/page/embedded.h"
 #include "reports/page/html.h"
 #include "reports/page/plot.h"
+#include "reports/page/table_html.h"
+#include "reports/page/terms.h"
+
+enum {
+    TEXT = 4096,
+    FILE_MAX = 64 << 20,
+    SVG_MAX = 96 << 10, /* bytes; of more parts, a picture of dots is smaller */
+    CSV_MAX = 256 << 10 /* bytes; what is longer stays beside the page */
+};
+
+typedef struct {
+    char *id, *title;
+    mls_buf body;
+    mls_terms_seen seen;
+    size_t n_tables;
+} section;
 
 struct mls_page {
     char *title;
-    mls_buf contents; /* list of sections */
-    mls_buf body;
-    bool in_section, in_tiles;
+    section *section; /* (n), in their order on the page */
+    size_t n, now;
+    enum { IN_TEXT, IN_TILES, IN_FIGURES } inside;
     bool undrawn; /* figures are captions */
+    mls_buf alt, choice;
+    bool failed; /* memory ran out */
 };
 
 mls_page *mls_page_new(const char *title)
@@ -34,103 +58,211 @@ void mls_page_free(mls_page *p)
 {
     if (!p)
         return;
+    for (size_t i = 0; i < p->n; i++) {
+        free(p->section[i].id);
+        free(p->section[i].title);
+        mls_buf_free(&p->section[i].body);
+    }
+    free(p->section);
     free(p->title);
-    mls_buf_free(&p->contents);
-    mls_buf_free(&p->body);
+    mls_buf_free(&p->alt);
+    mls_buf_free(&p->choice);
     free(p);
 }
 
-/* Tiles stand in one grid: whatever else comes ends it. */
-static void end_tiles(mls_page *p)
+/* The section that is written, NULL when memory was short for it. */
+static section *current(mls_page *p)
 {
-    if (p->in_tiles)
-        mls_buf_puts(&p->body, "</div>\n");
-    p->in_tiles = false;
+    return p->now < p->n ? &p->section[p->now] : NULL;
+}
+
+static void put(mls_page *p, const char *html)
+{
+    section *s = current(p);
+
+    if (s)
+        mls_buf_puts(&s->body, html);
+}
+
+static void put_text(mls_page *p, const char *text)
+{
+    section *s = current(p);
+
+    if (s)
+        mls_html_escape(&s->body, text);
+}
+
+static void put_prose(mls_page *p, const char *text)
+{
+    section *s = current(p);
+
+    if (s)
+        mls_terms_mark(&s->body, text, &s->seen);
+}
+
+/* Tiles stand in one grid, figures in another: whatever else comes ends it. */
+static void enter(mls_page *p, int inside)
+{
+    if ((int)p->inside == inside)
+        return;
+    if (p->inside != IN_TEXT)
+        put(p, "</div>\n");
+    p->inside = inside;
+    if (inside == IN_TILES)
+        put(p, "<div class=\"tiles\">\n");
+    else if (inside == IN_FIGURES)
+        put(p, "<div class=\"figures\">\n");
 }
 
 void mls_page_section(mls_page *p, const char *id, const char *title)
 {
-    end_tiles(p);
-    if (p->in_section)
-        mls_buf_puts(&p->body, "</section>\n");
-    p->in_section = true;
-    mls_buf_printf(&p->contents, "<li><a href=\"#%s\">", id);
-    mls_html_escape(&p->contents, title);
-    mls_buf_puts(&p->contents, "</a></li>\n");
-    mls_buf_printf(&p->body, "<section id=\"%s\">\n<h2>", id);
-    mls_html_escape(&p->body, title);
-    mls_buf_puts(&p->body, "</h2>\n");
+    section *more;
+
+    enter(p, IN_TEXT);
+    for (p->now = 0; p->now < p->n; p->now++)
+        if (strcmp(p->section[p->now].id, id) == 0)
+            return;
+    more = realloc(p->section, (p->n + 1) * sizeof *more);
+    if (!more) {
+        p->failed = true;
+        return;
+    }
+    p->section = more;
+    more[p->n] = (section){.id = strdup(id), .title = strdup(title)};
+    p->failed |= !more[p->n].id || !more[p->n].title;
+    if (p->failed) {
+        free(more[p->n].id);
+        free(more[p->n].title);
+        return;
+    }
+    p->n++;
 }
 
-void mls_page_heading(mls_page *p, const char *title)
+/* One element with text that may have terms. */
+static void put_paragraph(mls_page *p, const char *open, const char *close,
+                          const char *format, va_list args)
 {
-    end_tiles(p);
-    mls_buf_puts(&p->body, "<h3>");
-    mls_html_escape(&p->body, title);
-    mls_buf_puts(&p->body, "</h3>\n");
+    char text[TEXT];
+
+    enter(p, IN_TEXT);
+    vsnprintf(text, sizeof text, format, args);
+    put(p, open);
+    put_prose(p, text);
+    put(p, close);
+}
+
+void mls_page_lead(mls_page *p, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    put_paragraph(p, "<p class=\"lead\">", "</p>\n", format, args);
+    va_end(args);
 }
 
 void mls_page_text(mls_page *p, const char *format, ...)
 {
-    char text[4096];
     va_list args;
 
-    end_tiles(p);
     va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
+    put_paragraph(p, "<p>", "</p>\n", format, args);
     va_end(args);
-    mls_buf_puts(&p->body, "<p>");
-    mls_html_escape(&p->body, text);
-    mls_buf_puts(&p->body, "</p>\n");
+}
+
+void mls_page_heading(mls_page *p, const char *title)
+{
+    enter(p, IN_TEXT);
+    put(p, "<h3>");
+    put_text(p, title);
+    put(p, "</h3>\n");
 }
 
 void mls_page_tile(mls_page *p, const char *value, const char *label)
 {
-    if (!p->in_tiles)
-        mls_buf_puts(&p->body, "<div class=\"tiles\">\n");
-    p->in_tiles = true;
-    mls_buf_puts(&p->body, "<div class=\"tile\"><b>");
-    mls_html_escape(&p->body, value);
-    mls_buf_puts(&p->body, "</b><span>");
-    mls_html_escape(&p->body, label);
-    mls_buf_puts(&p->body, "</span></div>\n");
+    enter(p, IN_TILES);
+    put(p, "<div class=\"tile\"><b>");
+    put_text(p, value);
+    put(p, "</b><span>");
+    put_prose(p, label);
+    put(p, "</span></div>\n");
 }
 
 void mls_page_code(mls_page *p, const char *text)
 {
-    end_tiles(p);
-    mls_buf_puts(&p->body, "<pre>");
-    mls_html_escape(&p->body, text);
-    mls_buf_puts(&p->body, "</pre>\n");
+    enter(p, IN_TEXT);
+    put(p, "<pre>");
+    put_text(p, text);
+    put(p, "</pre>\n");
 }
 
-static void put_table(mls_page *p, const mls_table *t)
+static void put_base64(mls_page *p, const char *data, size_t len)
 {
-    mls_buf html = {0};
+    unsigned char *base64 = malloc(4 * (len / 3 + 1) + 1);
 
-    mls_buf_puts(&p->body, "<div class=\"wide\">\n");
-    if (mls_table_print(t, MLS_FORMAT_HTML, &html, NULL))
-        p->body.failed = true;
-    else
-        mls_buf_add(&p->body, html.data, html.len);
-    mls_buf_puts(&p->body, "</div>\n");
-    mls_buf_free(&html);
+    if (!base64) {
+        p->failed = true;
+        return;
+    }
+    EVP_EncodeBlock(base64, (const unsigned char *)data, (int)len);
+    put(p, (const char *)base64);
+    free(base64);
+}
+
+/* A link that is the file. @param name  of the file, with its ending */
+static void put_download(mls_page *p, const char *name, const char *csv, size_t len)
+{
+    put(p, "<a class=\"get\" download=\"");
+    put_text(p, name);
+    put(p, "\" href=\"data:text/csv;base64,");
+    put_base64(p, csv, len);
+    put(p, "\">CSV</a>");
+}
+
+static void put_table(mls_page *p, const char *label, const mls_table *t)
+{
+    section *s = current(p);
+    mls_buf csv = {0}, name = {0};
+
+    if (!s)
+        return;
+    s->n_tables++;
+    mls_buf_puts(&s->body,
+                 "<div class=\"wide\" tabindex=\"0\" role=\"group\" aria-label=\"");
+    mls_html_escape(&s->body, label);
+    mls_buf_puts(&s->body, "\">\n");
+    if (!t || mls_table_print(t, MLS_FORMAT_CSV, &csv, NULL)) {
+        p->failed = true;
+    } else {
+        mls_table_html(t, true, &s->body);
+        mls_buf_printf(&name, "%s-%zu.csv", s->id, s->n_tables);
+    }
+    mls_buf_puts(&s->body, "</div>\n");
+    if (csv.len && csv.len <= CSV_MAX) {
+        mls_buf_puts(&s->body, "<p class=\"note\">");
+        put_download(p, name.data ? name.data : "", csv.data, csv.len);
+        mls_buf_puts(&s->body, "</p>\n");
+    }
+    p->failed |= csv.failed || name.failed;
+    mls_buf_free(&csv);
+    mls_buf_free(&name);
 }
 
 void mls_page_table(mls_page *p, const mls_table *t)
 {
-    end_tiles(p);
-    put_table(p, t);
+    const section *s = current(p);
+
+    enter(p, IN_TEXT);
+    put_table(p, s ? s->title : "", t);
 }
 
 void mls_page_details(mls_page *p, const char *summary, const mls_table *t)
 {
-    end_tiles(p);
-    mls_buf_puts(&p->body, "<details><summary>");
-    mls_html_escape(&p->body, summary);
-    mls_buf_puts(&p->body, "</summary>\n");
-    put_table(p, t);
-    mls_buf_puts(&p->body, "</details>\n");
+    enter(p, IN_TEXT);
+    put(p, "<details open><summary>");
+    put_text(p, summary);
+    put(p, "</summary>\n");
+    put_table(p, summary, t);
+    put(p, "</details>\n");
 }
 
 void mls_page_without_pictures(mls_page *p)
@@ -138,85 +270,170 @@ void mls_page_without_pictures(mls_page *p)
     p->undrawn = true;
 }
 
-/* The drawing inside the page; as an image of its own, ids inside one drawing cannot
-   meet another's. */
-static mls_status put_picture(mls_page *p, const char *folder, const char *name,
-                              const char *caption, mls_err *err)
+void mls_page_alt(mls_page *p, const char *format, ...)
+{
+    char text[TEXT];
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    mls_buf_free(&p->alt);
+    mls_buf_puts(&p->alt, text);
+}
+
+void mls_page_choice(mls_page *p, const char *what, const char *value)
+{
+    mls_buf_free(&p->choice);
+    mls_buf_puts(&p->choice, " data-choice=\"");
+    mls_html_escape(&p->choice, what);
+    mls_buf_puts(&p->choice, "\" data-value=\"");
+    mls_html_escape(&p->choice, value);
+    mls_buf_puts(&p->choice, "\"");
+}
+
+/* <folder>/<middle>/<name><end>, read whole. @param[out] data  released with free() */
+static mls_status read_part(const char *folder, const char *middle, const char *name,
+                            const char *end, char **data, size_t *len, mls_err *err)
 {
     mls_buf path = {0};
-    char *svg = NULL;
-    unsigned char *base64 = NULL;
+    mls_status st = MLS_OK;
+
+    mls_buf_printf(&path, "%s/%s/%s%s", folder, middle, name, end);
+    if (path.failed)
+        st = mls_fail(err, MLS_E_NOMEM, "no memory for a figure");
+    else
+        st = mls_file_read(path.data, FILE_MAX, data, len, err);
+    mls_buf_free(&path);
+    return st;
+}
+
+/* The drawing inside the page, as lines or, where these are many, as dots. */
+static mls_status put_picture(mls_page *p, const char *folder, const char *name,
+                              const char *alt, mls_err *err)
+{
+    char *data = NULL;
     size_t len;
+    bool dots = false;
     mls_status st = mls_plot_draw(folder, name, err);
 
-    mls_buf_printf(&path, "%s/plots/%s.svg", folder, name);
-    if (!st && path.failed)
-        st = mls_fail(err, MLS_E_NOMEM, "no memory for a figure");
     if (!st)
-        st = mls_file_read(path.data, 64u << 20, &svg, &len, err);
-    if (!st && !(base64 = malloc(4 * (len / 3 + 1) + 1)))
-        st = mls_fail(err, MLS_E_NOMEM, "no memory for a figure");
-    if (!st) {
-        EVP_EncodeBlock(base64, (const unsigned char *)svg, (int)len);
-        mls_buf_puts(&p->body, "<div class=\"wide\"><img alt=\"");
-        mls_html_escape(&p->body, caption);
-        mls_buf_puts(&p->body, "\" src=\"data:image/svg+xml;base64,");
-        mls_buf_puts(&p->body, (const char *)base64);
-        mls_buf_puts(&p->body, "\"></div>\n");
+        st = read_part(folder, "plots", name, ".svg", &data, &len, err);
+    if (!st && len > SVG_MAX) {
+        free(data);
+        data = NULL;
+        dots = true;
+        st = read_part(folder, "plots", name, ".png", &data, &len, err);
     }
-    free(base64);
-    free(svg);
-    mls_buf_free(&path);
+    if (!st) {
+        put(p, dots ? "<img class=\"dots\" alt=\"" : "<img alt=\"");
+        put_text(p, alt);
+        put(p, dots ? "\" src=\"data:image/png;base64,"
+                    : "\" src=\"data:image/svg+xml;base64,");
+        put_base64(p, data, len);
+        put(p, "\">\n");
+    }
+    free(data);
     return st;
 }
 
 mls_status mls_page_figure(mls_page *p, const char *folder, const char *name,
                            const char *caption, mls_err *err)
 {
+    char *csv = NULL, file[TEXT];
+    size_t len = 0;
     mls_status st = MLS_OK;
 
-    end_tiles(p);
-    mls_buf_puts(&p->body, "<figure>");
+    enter(p, IN_FIGURES);
+    put(p, "<figure");
+    put(p, p->choice.data ? p->choice.data : "");
+    put(p, ">");
     if (!p->undrawn)
-        st = put_picture(p, folder, name, caption, err);
-    mls_buf_puts(&p->body, "<figcaption>");
-    mls_html_escape(&p->body, caption);
-    if (p->undrawn)
-        mls_buf_puts(&p->body, " Not drawn (");
-    else
-        mls_buf_printf(&p->body,
-                       " (<a href=\"plots/%s.png\">PNG</a>, "
-                       "<a href=\"plots/%s.svg\">SVG</a>, ",
-                       name, name);
-    mls_buf_printf(&p->body,
-                   "<a href=\"data/%s.csv\">numbers</a>, "
-                   "<a href=\"plots/%s.gp\">script</a>)</figcaption></figure>\n",
-                   name, name);
+        st = put_picture(p, folder, name, p->alt.data ? p->alt.data : caption, err);
+    if (!st)
+        st = read_part(folder, "data", name, ".csv", &csv, &len, err);
+    put(p, "<figcaption>");
+    put_prose(p, caption);
+    if (p->undrawn && p->alt.data) {
+        put(p, " ");
+        put_text(p, p->alt.data);
+    }
+    put(p, " ");
+    snprintf(file, sizeof file, "%s.csv", name);
+    if (!st && len <= CSV_MAX) {
+        put_download(p, file, csv, len);
+    } else if (!st) {
+        put(p, "Numbers: data/");
+        put_text(p, file);
+        put(p, " in the report's folder.");
+    }
+    put(p, "</figcaption></figure>\n");
+    p->failed |= p->alt.failed || p->choice.failed;
+    mls_buf_free(&p->alt);
+    mls_buf_free(&p->choice);
+    free(csv);
     return st;
+}
+
+/* The list of sections; it follows the first, which is the answer. */
+static void put_contents(mls_buf *out, const mls_page *p)
+{
+    mls_buf_puts(out, "<nav aria-label=\"Sections\"><ul>\n");
+    for (size_t i = 0; i < p->n; i++)
+        if (p->section[i].body.len) {
+            mls_buf_printf(out, "<li><a href=\"#%s\">", p->section[i].id);
+            mls_html_escape(out, p->section[i].title);
+            mls_buf_puts(out, "</a></li>\n");
+        }
+    mls_buf_puts(out, "<li><a href=\"#terms\">Terms and formulas</a></li>\n"
+                      "</ul></nav>\n");
+}
+
+static void put_section(mls_buf *out, const mls_page *p, size_t i)
+{
+    const section *s = &p->section[i];
+
+    mls_buf_printf(out, "<section id=\"%s\">\n<h2>", s->id);
+    mls_html_escape(out, s->title);
+    mls_buf_puts(out, "</h2>\n");
+    mls_buf_add(out, s->body.data, s->body.len);
+    mls_buf_printf(out, "%s</section>\n",
+                   i == p->now && p->inside != IN_TEXT ? "</div>\n" : "");
 }
 
 mls_status mls_page_write(const mls_page *p, const char *path, mls_err *err)
 {
     mls_buf out = {0};
+    bool failed = p->failed, first = true;
     mls_status st;
 
     mls_buf_puts(&out, "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n"
                        "<meta charset=\"utf-8\">\n"
                        "<meta name=\"viewport\" content=\"width=device-width, "
-                       "initial-scale=1\">\n<title>");
+                       "initial-scale=1\">\n"
+                       "<meta name=\"color-scheme\" content=\"light dark\">\n"
+                       "<link rel=\"icon\" href=\"data:,\">\n<title>");
     mls_html_escape(&out, p->title);
     mls_buf_printf(&out, "</title>\n<style>\n%s</style>\n</head>\n<body>\n<header><h1>",
                    mls_page_css);
     mls_html_escape(&out, p->title);
-    mls_buf_printf(&out, "</h1>\n<nav><ul>\n%s</ul></nav></header>\n<main>\n",
-                   p->contents.data ? p->contents.data : "");
-    if (p->body.data)
-        mls_buf_add(&out, p->body.data, p->body.len);
+    mls_buf_puts(&out, "</h1></header>\n<main>\n");
+    for (size_t i = 0; i < p->n; i++) {
+        failed |= p->section[i].body.failed;
+        if (!p->section[i].body.len)
+            continue;
+        put_section(&out, p, i);
+        if (first)
+            put_contents(&out, p);
+        first = false;
+    }
+    mls_buf_puts(&out, "<section id=\"terms\">\n<h2>Terms and formulas</h2>\n");
+    mls_terms_glossary(&out);
     mls_buf_printf(&out,
-                   "%s%s</main>\n<footer>mlascope " MLS_VERSION "</footer>\n"
-                   "</body>\n</html>\n",
-                   p->in_tiles ? "</div>\n" : "", p->in_section ? "</section>\n" : "");
-    if (out.failed || p->body.failed || p->contents.failed)
+                   "</section>\n</main>\n<footer>mlascope " MLS_VERSION "</footer>\n"
+                   "<script>\n%s</script>\n</body>\n</html>\n",
+                   mls_page_js);
+    if (out.failed || failed)
         st = mls_fail(err, MLS_E_NOMEM, "no memory for %s", path);
     else
         st = mls_file_write(path, out.data, out.len, err);

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "reports/page/html.h"
+#include "reports/page/table_html.h"
 
 typedef enum { CELL_EMPTY, CELL_TEXT, CELL_REAL, CELL_COUNT } cell_type;
 
@@ -232,10 +232,8 @@ static const cell *at(const mls_table *t, size_t row, size_t col)
     return i < t->n_cells ? &t->cells[i] : &empty;
 }
 
-enum { NUMBER_SIZE = 400 }; /* holds DBL_MAX with 17 decimals */
-
 /* A cell for people: its own text, or a number written into `number`. */
-static const char *show(const cell *c, int decimals, char number[NUMBER_SIZE])
+static const char *show(const cell *c, int decimals, char number[MLS_TABLE_TEXT])
 {
     switch (c->type) {
     case CELL_EMPTY:
@@ -243,14 +241,14 @@ static const char *show(const cell *c, int decimals, char number[NUMBER_SIZE])
     case CELL_TEXT:
         return c->text;
     case CELL_COUNT:
-        snprintf(number, NUMBER_SIZE, "%lld", c->count);
+        snprintf(number, MLS_TABLE_TEXT, "%lld", c->count);
         break;
     case CELL_REAL:
         if (decimals < 0)
-            snprintf(number, NUMBER_SIZE, "%.4g", c->real);
+            snprintf(number, MLS_TABLE_TEXT, "%.4g", c->real);
         else
             /* Six digits are enough: a perplexity of 2497.85, not 2497.851. */
-            snprintf(number, NUMBER_SIZE, "%.*f",
+            snprintf(number, MLS_TABLE_TEXT, "%.*f",
                      decimals > 2 && fabs(c->real) >= 1000 ? 2 : decimals, c->real);
         if (number[0] == '-' && !number[1 + strspn(number + 1, "0.")])
             return number + 1; /* what rounds to nothing has no sign */
@@ -259,14 +257,12 @@ static const char *show(const cell *c, int decimals, char number[NUMBER_SIZE])
     return number;
 }
 
-enum { HEADING_SIZE = 256 };
-
-static void heading(const column *c, char out[HEADING_SIZE])
+static void heading(const column *c, char out[MLS_TABLE_TEXT])
 {
     if (c->unit[0])
-        snprintf(out, HEADING_SIZE, "%s (%s)", c->heading, c->unit);
+        snprintf(out, MLS_TABLE_TEXT, "%s (%s)", c->heading, c->unit);
     else
-        snprintf(out, HEADING_SIZE, "%s", c->heading);
+        snprintf(out, MLS_TABLE_TEXT, "%s", c->heading);
 }
 
 /* Code points that put_line() writes, so that UTF-8 text lines up. */
@@ -319,7 +315,7 @@ static bool is_text_column(const mls_table *t, size_t col)
 
 static size_t column_width(const mls_table *t, size_t col, bool markdown)
 {
-    char text[HEADING_SIZE], number[NUMBER_SIZE];
+    char text[MLS_TABLE_TEXT], number[MLS_TABLE_TEXT];
     size_t width;
 
     heading(&t->columns[col], text);
@@ -354,7 +350,7 @@ static void print_text(const mls_table *t, mls_buf *out, bool markdown)
     const char *after = markdown ? " |\n" : "\n";
     size_t *width = calloc(2 * t->n_columns + 1, sizeof *width);
     size_t *shown = width ? width + t->n_columns : NULL, n = 0; /* indices of columns */
-    char text[HEADING_SIZE], number[NUMBER_SIZE];
+    char text[MLS_TABLE_TEXT], number[MLS_TABLE_TEXT];
 
     if (!width) {
         out->failed = true;
@@ -409,13 +405,13 @@ static void print_text(const mls_table *t, mls_buf *out, bool markdown)
 }
 
 /* A cell with all its digits; empty stays empty. */
-static const char *full_text(const cell *c, char number[NUMBER_SIZE])
+static const char *full_text(const cell *c, char number[MLS_TABLE_TEXT])
 {
     if (c->type == CELL_EMPTY)
         return "";
     if (c->type != CELL_REAL)
         return show(c, -1, number);
-    snprintf(number, NUMBER_SIZE, "%.17g", c->real);
+    snprintf(number, MLS_TABLE_TEXT, "%.17g", c->real);
     return number;
 }
 
@@ -452,7 +448,7 @@ static void put_csv(mls_buf *out, const char *text, bool first)
 
 static void print_csv(const mls_table *t, mls_buf *out)
 {
-    char number[NUMBER_SIZE];
+    char number[MLS_TABLE_TEXT];
 
     for (size_t c = 0; c < t->n_columns; c++)
         put_csv(out, t->columns[c].key, c == 0);
@@ -491,7 +487,7 @@ static void put_json_string(mls_buf *out, const char *s)
 
 static void put_json_row(const mls_table *t, size_t r, mls_buf *out)
 {
-    char number[NUMBER_SIZE];
+    char number[MLS_TABLE_TEXT];
 
     mls_buf_puts(out, "{");
     for (size_t c = 0; c < t->n_columns; c++) {
@@ -552,41 +548,6 @@ static void print_jsonl(const mls_table *t, mls_buf *out)
     }
 }
 
-static void print_html(const mls_table *t, mls_buf *out)
-{
-    char text[HEADING_SIZE], number[NUMBER_SIZE];
-
-    mls_buf_puts(out, "<table>\n");
-    if (t->title) {
-        mls_buf_puts(out, "<caption>");
-        mls_html_escape(out, t->title);
-        mls_buf_puts(out, "</caption>\n");
-    }
-    mls_buf_puts(out, "<thead><tr>");
-    for (size_t c = 0; c < t->n_columns; c++) {
-        heading(&t->columns[c], text);
-        mls_buf_puts(out, is_text_column(t, c) ? "<th class=\"text\">" : "<th>");
-        mls_html_escape(out, text);
-        mls_buf_puts(out, "</th>");
-    }
-    mls_buf_puts(out, "</tr></thead>\n<tbody>\n");
-    for (size_t r = 0; r < rows(t); r++) {
-        mls_buf_puts(out, "<tr>");
-        for (size_t c = 0; c < t->n_columns; c++) {
-            mls_buf_puts(out, is_text_column(t, c) ? "<td class=\"text\">" : "<td>");
-            mls_html_escape(out, show(at(t, r, c), t->columns[c].decimals, number));
-            mls_buf_puts(out, "</td>");
-        }
-        mls_buf_puts(out, "</tr>\n");
-    }
-    mls_buf_puts(out, "</tbody>\n</table>\n");
-    for (size_t i = 0; i < t->n_notes; i++) {
-        mls_buf_puts(out, "<p class=\"note\">");
-        mls_html_escape(out, t->notes[i]);
-        mls_buf_puts(out, "</p>\n");
-    }
-}
-
 mls_status mls_table_print(const mls_table *t, mls_format format, mls_buf *out,
                            mls_err *err)
 {
@@ -608,11 +569,52 @@ mls_status mls_table_print(const mls_table *t, mls_format format, mls_buf *out,
             print_jsonl(t, out);
             break;
         case MLS_FORMAT_HTML:
-            print_html(t, out);
+            mls_table_html(t, false, out);
             break;
         }
     }
     if (!t || t->failed || out->failed)
         return mls_fail(err, MLS_E_NOMEM, "no memory for a table");
     return MLS_OK;
+}
+
+size_t mls_table_columns(const mls_table *t)
+{
+    return t->n_columns;
+}
+
+size_t mls_table_rows(const mls_table *t)
+{
+    return rows(t);
+}
+
+const char *mls_table_title(const mls_table *t)
+{
+    return t->title;
+}
+
+const char *mls_table_key(const mls_table *t, size_t col)
+{
+    return t->columns[col].key;
+}
+
+void mls_table_heading(const mls_table *t, size_t col, char out[MLS_TABLE_TEXT])
+{
+    heading(&t->columns[col], out);
+}
+
+bool mls_table_is_text(const mls_table *t, size_t col)
+{
+    return is_text_column(t, col);
+}
+
+const char *mls_table_shown(const mls_table *t, size_t row, size_t col,
+                            char number[MLS_TABLE_TEXT])
+{
+    return show(at(t, row, col), t->columns[col].decimals, number);
+}
+
+const char *mls_table_note_at(const mls_table *t, size_t i)
+{
+    return i < t->n_notes ? t->notes[i] : NULL;
 }

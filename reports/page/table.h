@@ -61,4 +61,20 @@ void mls_table_meta(mls_table *t, const char *key, const char *value);
 mls_status mls_table_print(const mls_table *t, mls_format format, mls_buf *out,
                            mls_err *err);
 
+/* --- What people see of it, cell by cell --- */
+
+enum { MLS_TABLE_TEXT = 400 }; /* holds DBL_MAX with 17 decimals */
+
+size_t mls_table_rows(const mls_table *t);
+size_t mls_table_columns(const mls_table *t);
+const char *mls_table_title(const mls_table *t); /* NULL: none */
+const char *mls_table_key(const mls_table *t, size_t col);
+/** Heading and unit, cut at the size. */
+void mls_table_heading(const mls_table *t, size_t col, char out[MLS_TABLE_TEXT]);
+bool mls_table_is_text(const mls_table *t, size_t col); /* of any row */
+/** @return the cell's own text, or its number in `number`; "-": empty */
+const char *mls_table_shown(const mls_table *t, size_t row, size_t col,
+                            char number[MLS_TABLE_TEXT]);
+const char *mls_table_note_at(const mls_table *t, size_t i); /* NULL: no more */
+
 #endif

@@ -24,6 +24,25 @@ static const struct {
 };
 enum { SECTIONS = sizeof sections / sizeof sections[0] };
 
+/*
+ * The page's order, one idea a section; who measures writes into one or more of them,
+ * in whatever order. A section in which nothing is written is not on the page.
+ */
+static const struct {
+    const char *id, *title;
+} page_order[] = {
+    {"answer", "The answer"},
+    {"quality", "Who serves what, at which loss"},
+    {"frequency", "Which chunks matter"},
+    {"spectrum", "How low the rank is"},
+    {"size", "Does it fit"},
+    {"quantizers", "Fewer bits instead"},
+    {"plan", "A plan"},
+    {"sure", "How sure this is"},
+    {"model", "The model"},
+    {"made", "How it was made"},
+};
+
 /* The caller's progress with the section's name before every phrase. */
 typedef struct {
     const mls_progress *outer;
@@ -62,7 +81,7 @@ static void provenance(const mls_report *r, mls_page *page)
     mls_table *t = mls_table_new(NULL);
     char text[64];
 
-    mls_page_section(page, "provenance", "Provenance");
+    mls_page_section(page, "made", "How it was made");
     mls_page_code(page, r->command);
     mls_table_column(t, "what", "what", "", 0);
     mls_table_column(t, "value", "value", "", 0);
@@ -90,8 +109,10 @@ static void provenance(const mls_report *r, mls_page *page)
     mls_table_text(t, text);
     mls_page_table(page, t);
     mls_table_free(t);
-    mls_page_text(page, "Every picture has its numbers as CSV and its gnuplot script "
-                        "beside it; run.h5 holds the statistics (h5py, HDFView).");
+    mls_page_text(page,
+                  "The folder of the report holds data/ (every picture's numbers as "
+                  "CSV), plots/ (gnuplot scripts, SVG, PNG) and run.h5, the "
+                  "statistics (h5py, HDFView).");
 }
 
 mls_status mls_report_write(const mls_report *r, mls_buf *summary, mls_err *err)
@@ -112,6 +133,8 @@ mls_status mls_report_write(const mls_report *r, mls_buf *summary, mls_err *err)
         st = mls_fail(err, MLS_E_NOMEM, "no memory for a report");
     else if (r->without_pictures)
         mls_page_without_pictures(page);
+    for (size_t i = 0; page && i < sizeof page_order / sizeof page_order[0]; i++)
+        mls_page_section(page, page_order[i].id, page_order[i].title);
     if (r->progress)
         own.progress = &progress;
     for (; !st && section.section < SECTIONS; section.section++)

@@ -175,7 +175,7 @@ static mls_status write_bytes(const char *folder, const mls_config *config,
     return st;
 }
 
-/* gnuplot refuses mls_size_bars_gp without any value, so memories without one are left out. */
+/* gnuplot refuses bars without any value, so memories without one are left out. */
 static mls_status write_context(const char *folder, const mls_config *config,
                                 const tables *t, mls_err *err)
 {

@@ -28,11 +28,15 @@ static size_t count(const char *text, const char *part)
  */
 static void assert_well_formed(const char *html)
 {
-    static const char *const voids[] = {"meta", "img", "!DOCTYPE"};
+    static const char *const voids[] = {"meta", "img", "link", "!DOCTYPE"};
     char open[64][16];
     size_t depth = 0;
 
     for (const char *p = strchr(html, '<'); p; p = strchr(p, '<')) {
+        if (strncmp(p, "<script>", 8) == 0) /* ours: looked at by the browser's tests */
+            p = strstr(p, "</script>") + 9;
+        if (!(p = strchr(p, '<')))
+            break;
         const bool closing = p[1] == '/';
         const char *name = p + 1 + closing;
         const size_t n = strcspn(name, " >");
@@ -91,11 +95,11 @@ static void text_of_strangers_is_shown_and_never_obeyed(void **state)
     char *html = read_whole(path);
 
     assert_well_formed(html);
-    assert_int_equal(count(html, "<script"), 0);
+    assert_int_equal(count(html, "<script"), 1);
     assert_int_equal(count(html, "<img"), 0);
-    assert_int_equal(count(html, "&lt;script&gt;"), 20);
-    assert_int_equal(count(html, "<section"), 2);
-    assert_int_equal(count(html, "<li><a href=\"#"), 2);
+    assert_int_equal(count(html, "alert(2)"), count(html, "&lt;script&gt;"));
+    assert_int_equal(count(html, "<section"), 3);
+    assert_int_equal(count(html, "<li><a href=\"#"), 3);
     free(html);
     mls_table_free(t);
     mls_page_free(p);
@@ -132,29 +136,94 @@ static void a_page_loads_nothing_from_outside(void **state)
     assert_int_equal(count(html, "src=\""), 1);
     assert_int_equal(count(html, "http"), 0);
     assert_int_equal(count(html, "url("), 0);
-    assert_int_equal(count(html, "href=\"data/line.csv\""), 1);
+    assert_int_equal(count(html, "download=\"line.csv\" href=\"data:text/csv;base64,"),
+                     1);
+    assert_int_equal(count(html, "href=\"plots"), 0);
     free(html);
     mls_table_free(t);
     mls_page_free(p);
 }
 
-static void a_figure_not_drawn_still_links_its_numbers_and_script(void **state)
+static void sections_stand_in_the_order_in_which_they_were_begun(void **state)
 {
-    const char *path = test_scratch("undrawn.html");
+    const char *path = test_scratch("order.html");
     mls_page *p = mls_page_new("t");
 
     (void)state;
+    mls_page_section(p, "first", "First");
+    mls_page_section(p, "never", "Nothing in it");
+    mls_page_section(p, "last", "Last");
+    mls_page_text(p, "zwei");
+    mls_page_tile(p, "3", "drei");
+    mls_page_section(p, "first", "another title");
+    mls_page_text(p, "eins");
+    assert_ok(mls_page_write(p, path, &err));
+    char *html = read_whole(path);
+
+    assert_well_formed(html);
+    assert_true(strstr(html, "<h2>First</h2>\n<p>eins</p>") < strstr(html, "zwei"));
+    assert_int_equal(count(html, "First"), 2);
+    assert_null(strstr(html, "never"));
+    assert_null(strstr(html, "another title"));
+    free(html);
+    mls_page_free(p);
+}
+
+static void a_term_is_explained_where_it_first_stands(void **state)
+{
+    const char *path = test_scratch("terms.html");
+    mls_page *p = mls_page_new("t");
+
+    (void)state;
+    mls_page_section(p, "s", "S");
+    mls_page_text(p, "At rank=64 the rank is a rank; low-rank, ranked <KL>.");
+    mls_page_text(p, "KL again");
+    mls_page_section(p, "other", "O");
+    mls_page_text(p, "KL");
+    assert_ok(mls_page_write(p, path, &err));
+    char *html = read_whole(path);
+
+    assert_well_formed(html);
+    assert_non_null(strstr(
+        html,
+        "At rank=64 the <a class=\"term\" href=\"#term-rank\">rank</a> is a rank; "
+        "low-rank, ranked &lt;<a class=\"term\" href=\"#term-kl\">KL</a>&gt;."));
+    assert_non_null(strstr(html, "<p>KL again</p>"));
+    assert_int_equal(count(html, "href=\"#term-kl\""), 2);
+    assert_int_equal(count(html, "<dt id=\"term-kl\">"), 1);
+    free(html);
+    mls_page_free(p);
+}
+
+static void a_figure_not_drawn_has_its_numbers_and_its_words(void **state)
+{
+    const char *folder = test_scratch("undrawn");
+    char path[512];
+    mls_page *p = mls_page_new("t");
+    mls_table *t = mls_table_new(NULL);
+
+    (void)state;
+    mls_table_column(t, "x", "x", "", 0);
+    assert_ok(mls_folder_prepare(folder, &err));
+    const mls_plot plot = {.name = "line", .data = t, .script = "plot x\n"};
+
+    assert_ok(mls_plot_write(folder, &plot, &err));
+    mls_page_section(p, "s", "S");
     mls_page_without_pictures(p);
-    assert_ok(mls_page_figure(p, test_scratch("nowhere"), "line", "caption", &err));
+    mls_page_choice(p, "layer", "3");
+    mls_page_alt(p, "It %s.", "falls");
+    assert_ok(mls_page_figure(p, folder, "line", "A line.", &err));
+    snprintf(path, sizeof path, "%s/index.html", folder);
     assert_ok(mls_page_write(p, path, &err));
     char *html = read_whole(path);
 
     assert_well_formed(html);
     assert_int_equal(count(html, "<img"), 0);
-    assert_int_equal(count(html, "href=\"data/line.csv\""), 1);
-    assert_int_equal(count(html, "href=\"plots/line.gp\""), 1);
-    assert_int_equal(count(html, "href="), 2);
+    assert_non_null(strstr(html, "<figure data-choice=\"layer\" data-value=\"3\">"
+                                 "<figcaption>A line. It falls."));
+    assert_int_equal(count(html, "download=\"line.csv\""), 1);
     free(html);
+    mls_table_free(t);
     mls_page_free(p);
 }
 
@@ -188,7 +257,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(text_of_strangers_is_shown_and_never_obeyed),
         cmocka_unit_test(a_page_loads_nothing_from_outside),
-        cmocka_unit_test(a_figure_not_drawn_still_links_its_numbers_and_script),
+        cmocka_unit_test(a_figure_not_drawn_has_its_numbers_and_its_words),
+        cmocka_unit_test(sections_stand_in_the_order_in_which_they_were_begun),
+        cmocka_unit_test(a_term_is_explained_where_it_first_stands),
         cmocka_unit_test(an_empty_page_is_whole),
         cmocka_unit_test(a_page_that_cannot_be_written_is_said),
     };

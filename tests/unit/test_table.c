@@ -84,7 +84,8 @@ static void html_escapes_every_cell_and_note(void **state)
     assert_prints(
         sample(), MLS_FORMAT_HTML,
         "<table>\n<caption>Title</caption>\n"
-        "<thead><tr><th class=\"text\">näme</th><th>KL (nat)</th><th>n</th></tr>"
+        "<thead><tr><th scope=\"col\" class=\"text\">näme</th>"
+        "<th scope=\"col\">KL (nat)</th><th scope=\"col\">n</th></tr>"
         "</thead>\n<tbody>\n"
         "<tr><td class=\"text\">a,&quot;b&quot; | &lt;b&gt;&amp;&#39;\\ é</td>"
         "<td>0.33</td><td>-7</td></tr>\n"

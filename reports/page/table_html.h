@@ -1,0 +1,18 @@
+/* A table as HTML. */
+#ifndef MLS_TABLE_HTML_H
+#define MLS_TABLE_HTML_H
+
+#include <stdbool.h>
+
+#include "reports/page/table.h"
+
+/**
+ * Append <table> and its notes.
+ *
+ * @param in_page  with what the page's script and style need: keys of columns, headings
+ *                 linked to the glossary, in short tables headings in every cell for
+ *                 narrow screens
+ */
+void mls_table_html(const mls_table *t, bool in_page, mls_buf *out);
+
+#endif
