@@ -90,7 +90,7 @@ mls_status mls_output_error(double *error, const mls_output_windows *w,
         sum += d * d;
     }
     if (!st)
-        *error = sum / w->power;
+        *error = w->power > 0 ? sum / w->power : sum > 0 ? (double)NAN : 0;
     free(out);
     return st;
 }

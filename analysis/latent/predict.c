@@ -461,9 +461,10 @@ done:
     return st;
 }
 
+/* Of a part that is nothing, nothing is lost: where it is zero and stays so, 0. */
 static double ratio(const double x[2])
 {
-    return x[1] > 0 ? x[0] / x[1] : (double)NAN;
+    return x[1] > 0 ? x[0] / x[1] : x[0] > 0 || isnan(x[0]) ? (double)NAN : 0;
 }
 
 static mls_predicted of_sums(const sums *s, double heads)

@@ -39,7 +39,7 @@ static const char *const meanings[] = {
 
 const char *mls_serve_name(mls_serve s)
 {
-    return names[s];
+    return s < MLS_SERVE_CLASSES ? names[s] : "-";
 }
 
 const char *mls_serve_word(mls_serve s)

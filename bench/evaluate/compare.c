@@ -11,10 +11,16 @@
 
 enum { GROUP = 8, SETTING_TEXT = 2048 };
 
+static void row_free(mls_compared *r)
+{
+    free(r->seq_kl);
+    free(r->refused);
+}
+
 void mls_comparison_free(mls_comparison *c)
 {
     for (size_t i = 0; c->row && i < c->n; i++)
-        free(c->row[i].seq_kl);
+        row_free(&c->row[i]);
     free(c->row);
     *c = (mls_comparison){0};
 }
@@ -61,12 +67,33 @@ static mls_status make_key(char key[MLS_SHA256_HEX], const mls_compare_request *
     return st;
 }
 
+mls_compared mls_compared_refused(void)
+{
+    const mls_mean none = {NAN, NAN};
+
+    return (mls_compared){.bytes = NAN,
+                          .payload = NAN,
+                          .kept = NAN,
+                          .kept_payload = NAN,
+                          .serve = MLS_SERVE_CLASSES,
+                          .parameters = NAN,
+                          .predicted = mls_predicted_mean(NULL, 0),
+                          .law_kl = NAN,
+                          .nll = none,
+                          .kl = none,
+                          .top1 = none,
+                          .dnll = none,
+                          .seconds = NAN};
+}
+
 mls_compared mls_compared_of(const mls_quality *q, const mls_config *config,
                              const mls_size_result *own, size_t tokens)
 {
     const mls_size_request request = mls_size_one(tokens);
     mls_size_result size = *own;
 
+    if (q->refused)
+        return mls_compared_refused();
     if (q->layout)
         mls_size(&size, q->layout, &request);
     return (mls_compared){.bytes = size.bytes_per_token,
@@ -115,6 +142,7 @@ static mls_status do_group(work *w, const size_t *which, size_t n, bool forms_on
 
     how.predict = r->in.capture != NULL;
     how.forms_only = forms_only;
+    how.keep_going = true;
     if (!scheme || !variant || !key || !text || !row)
         st = mls_fail(err, MLS_E_NOMEM, "no memory to compare %zu settings", n);
     for (size_t i = 0; !st && i < n; i++) {
@@ -132,21 +160,26 @@ static mls_status do_group(work *w, const size_t *which, size_t n, bool forms_on
     for (size_t i = 0; !st && i < n; i++) {
         row[i] = mls_compared_of(&e.variant[i], r->in.config, &own, r->tokens);
         row[i].seq_kl = e.variant[i].seq_kl; /* the row's from here on */
+        row[i].refused = e.variant[i].refused;
         e.variant[i].seq_kl = NULL;
+        e.variant[i].refused = NULL;
     }
     if (!st && w->kept && !forms_only)
         st = mls_kept_rows_add(w->kept, key, text, row, n, e.original.nll,
                                e.original.n_scored, err);
-    if (!st && !forms_only) {
+    if (!st && e.original.seq_nll) {
         w->out->original = e.original.nll;
         w->out->n_scored = e.original.n_scored;
-        w->out->n_measured += n;
     }
-    for (size_t i = 0; row && i < n; i++)
-        if (st)
-            free(row[i].seq_kl);
-        else
-            w->out->row[which[i]] = row[i];
+    for (size_t i = 0; row && i < n; i++) {
+        if (st) {
+            row_free(&row[i]);
+            continue;
+        }
+        w->out->n_measured += row[i].measured;
+        row_free(&w->out->row[which[i]]);
+        w->out->row[which[i]] = row[i];
+    }
     for (size_t i = 0; scheme && i < n; i++)
         mls_scheme_free(&scheme[i]);
     mls_evaluation_free(&e);
@@ -192,6 +225,10 @@ static mls_status repeat_rows(work *w, mls_err *err)
         if (w->same[i] == i)
             continue;
         row[i] = *from;
+        row[i].refused = from->refused ? strdup(from->refused) : NULL;
+        row[i].seq_kl = NULL;
+        if (from->refused && !row[i].refused)
+            return mls_fail(err, MLS_E_NOMEM, "no memory for the results");
         if (!from->measured)
             continue;
         row[i].seq_kl = mls_calloc3(from->N, 1, 1, sizeof(double));
@@ -309,6 +346,14 @@ static mls_status apply_law(mls_comparison *c, mls_err *err)
     return MLS_OK;
 }
 
+mls_status mls_comparison_possible(const mls_comparison *c, mls_err *err)
+{
+    for (size_t i = 0; i < c->n; i++)
+        if (!c->row[i].refused)
+            return MLS_OK;
+    return c->n ? mls_fail(err, MLS_E_INPUT, "%s", c->row[0].refused) : MLS_OK;
+}
+
 mls_status mls_compare(mls_comparison *out, const mls_compare_request *r,
                        const mls_progress *progress, mls_err *err)
 {
@@ -319,8 +364,9 @@ mls_status mls_compare(mls_comparison *out, const mls_compare_request *r,
               .todo = mls_calloc3(r->n, 1, 1, sizeof *w.todo)};
     mls_status st = MLS_OK;
 
-    *out =
-        (mls_comparison){.n = r->n, .row = mls_calloc3(r->n, 1, 1, sizeof *out->row)};
+    *out = (mls_comparison){.n = r->n,
+                            .row = mls_calloc3(r->n, 1, 1, sizeof *out->row),
+                            .original = {NAN, NAN}};
     if (!w.key || !w.same || !w.todo || !out->row)
         st = mls_fail(err, MLS_E_NOMEM, "no memory to compare %zu settings", r->n);
     if (!st && r->rows_path)

@@ -20,7 +20,7 @@
 typedef struct mls_compared {
     double bytes, payload;     /* per token at the length asked */
     double kept, kept_payload; /* shares of the model's own 16-bit cache */
-    mls_serve serve;           /* who can serve it */
+    mls_serve serve;           /* who can serve it; MLS_SERVE_CLASSES: refused */
     double parameters;         /* of all attention blocks in this form */
     mls_predicted predicted;   /* mean over layers; NaN without a capture */
     double law_kl;             /* KL by the law of the other rows; NaN without one */
@@ -28,23 +28,27 @@ typedef struct mls_compared {
     mls_mean nll, kl, top1, dnll;
     size_t N;
     double *seq_kl; /* (N) means per sequence */
+    char *refused;  /* why this model has no such form; figures are NaN then */
     double seconds;
     bool kept_row; /* read from the file of finished rows */
     bool pareto;   /* no other setting is as small and as near the original */
 } mls_compared;
 
 /**
- * Without seq_kl, which stays the quality's.
+ * Without seq_kl and refused, which stay the quality's.
  * @param own  the model's own cache at `tokens`: mls_size_own()
  */
 mls_compared mls_compared_of(const mls_quality *q, const mls_config *config,
                              const mls_size_result *own, size_t tokens);
 
+/** A row without figures, of no class; its sentence is the caller's to set. */
+mls_compared mls_compared_refused(void);
+
 typedef struct mls_comparison {
     size_t n, n_measured; /* rows, and how many of them were measured now */
     mls_kl_law law;       /* of the measured rows; n = 0: too few */
     mls_compared *row;    /* (n), in the order of the settings */
-    mls_mean original;    /* its NLL */
+    mls_mean original;    /* its NLL; NaN where all settings are refused */
     size_t n_scored;
 } mls_comparison;
 
@@ -69,7 +73,7 @@ typedef struct mls_compare_request {
 
 /**
  * Measure what the file of finished rows does not hold, a group at a time, each group
- * appended and synced before the next begins. A row counts when model, text, tokens,
+ * appended and synced before the next begins. What the model refuses is a row, too. A row counts when model, text, tokens,
  * capture, options, version and the setting's text are the same; settings that name a
  * file are measured every time and not kept.
  *
@@ -81,6 +85,8 @@ typedef struct mls_compare_request {
 mls_status mls_compare(mls_comparison *out, const mls_compare_request *r,
                        const mls_progress *progress, mls_err *err);
 void mls_comparison_free(mls_comparison *c); /* {0} is accepted */
+/** Fails with the first reason when every setting is refused. */
+mls_status mls_comparison_possible(const mls_comparison *c, mls_err *err);
 
 /**
  * Mark what no other point beats in both: front[i] is false when some j has x[j] <=
@@ -95,7 +101,10 @@ typedef struct mls_kept_rows mls_kept_rows;
 /** Open or begin the file; a torn last line of a stopped run is cut off. */
 mls_status mls_kept_rows_open(mls_kept_rows **out, const char *path, mls_err *err);
 void mls_kept_rows_close(mls_kept_rows *k); /* NULL is accepted */
-/** The row of this key; false when there is none. row->seq_kl is the caller's. */
+/**
+ * The row of this key; false when there is none. row->seq_kl and row->refused are the
+ * caller's; *original and *n_scored stay as they are when the row was refused.
+ */
 bool mls_kept_rows_find(const mls_kept_rows *k, const char *key, mls_compared *row,
                         mls_mean *original, size_t *n_scored);
 /** Append n rows and sync; those whose key is NULL are left out. */

@@ -48,9 +48,25 @@ static double *number_of(mls_compared *row, const mls_quantity *q)
     return (double *)(void *)((char *)row + q->at);
 }
 
+/* What the model refused: the sentence stands for all figures. */
+static bool read_refused(const char *why, mls_compared *row, mls_mean *original,
+                         size_t *n_scored)
+{
+    *row = mls_compared_refused();
+    row->kept_row = true;
+    row->refused = strdup(why);
+    *original = (mls_mean){NAN, NAN};
+    *n_scored = 0;
+    return row->refused != NULL;
+}
+
 static bool read_row(const json_t *object, mls_compared *row, mls_mean *original,
                      size_t *n_scored)
 {
+    const char *why = json_string_value(json_object_get(object, "refused"));
+
+    if (why)
+        return read_refused(why, row, original, n_scored);
     const json_t *each = json_object_get(object, "kl_of_windows");
     const json_t *scored = json_object_get(object, "scored");
     bool ok = json_is_array(each) && json_array_size(each) >= 1 &&
@@ -107,6 +123,7 @@ static mls_status read_line(mls_kept_rows *k, const char *line, size_t len, size
                         k->path, n);
     }
     free(row.seq_kl);
+    free(row.refused);
     if (json_object_set_new(k->by_key, key, object))
         return mls_fail(err, MLS_E_NOMEM, "no memory for the rows of %s", k->path);
     return MLS_OK;
@@ -193,8 +210,16 @@ bool mls_kept_rows_find(const mls_kept_rows *k, const char *key, mls_compared *r
                         mls_mean *original, size_t *n_scored)
 {
     const json_t *object = json_object_get(k->by_key, key);
+    mls_mean nll;
+    size_t scored;
 
-    return object && read_row(object, row, original, n_scored);
+    if (!object || !read_row(object, row, &nll, &scored))
+        return false;
+    if (!row->refused) {
+        *original = nll;
+        *n_scored = scored;
+    }
+    return true;
 }
 
 /* One line; released with free(), NULL when memory is short. */
@@ -207,6 +232,10 @@ static char *row_line(const char *key, const char *setting, const mls_compared *
     int bad = json_object_set_new(object, "key", json_string(key));
 
     bad |= json_object_set_new(object, "setting", json_string(setting));
+    if (row->refused) {
+        bad |= json_object_set_new(object, "refused", json_string(row->refused));
+        goto done;
+    }
     bad |= json_object_set_new(object, "served_by",
                                json_string(mls_serve_name(row->serve)));
     for (const mls_quantity *q = mls_quantities; q->key; q++)
@@ -217,9 +246,11 @@ static char *row_line(const char *key, const char *setting, const mls_compared *
     bad |= json_object_set_new(object, "scored", json_integer((json_int_t)n_scored));
     for (size_t i = 0; i < row->N; i++)
         bad |= json_array_append_new(each, json_real(row->seq_kl[i]));
-    bad |= json_object_set_new(object, "kl_of_windows", each);
+    bad |= json_object_set(object, "kl_of_windows", each);
+done:
     if (!bad)
         line = json_dumps(object, JSON_COMPACT | JSON_REAL_PRECISION(17));
+    json_decref(each);
     json_decref(object);
     return line;
 }

@@ -19,11 +19,8 @@ static mls_status run_pass(mls_pass *p, mls_quality *original, mls_err *err)
         st = mls_pass_start(p, err);
     if (!st)
         st = mls_pass_layers(p, err);
-    if (p->options->forms_only) {
-        for (size_t i = 0; i < p->n; i++)
-            mls_quality_unmeasured(&p->quality[i]);
+    if (st || p->options->forms_only || mls_pass_is_over(p))
         goto done;
-    }
     if (!st)
         st = mls_progress_step(p->progress, "comparing logits", p->done, p->total, err);
     if (!st)
@@ -33,6 +30,9 @@ static mls_status run_pass(mls_pass *p, mls_quality *original, mls_err *err)
         st = mls_quality_of(original, p->quality, &s, err);
 
 done:
+    for (size_t i = 0; i < p->n; i++)
+        if (!p->quality[i].seq_nll)
+            mls_quality_unmeasured(&p->quality[i]);
     mls_scores_free(&s);
     mls_pass_free(p);
     return st;
@@ -47,7 +47,10 @@ mls_status mls_evaluate(mls_evaluation *out, const mls_method_input *in,
     const mls_config *config = mls_model_config(in->model);
     mls_status st = MLS_OK;
     double done = 0;
+    mls_err said = {0};
 
+    if (!err)
+        err = &said; /* what is refused needs its sentence */
     if (!options)
         options = &defaults;
     *out =
@@ -73,6 +76,7 @@ mls_status mls_evaluate(mls_evaluation *out, const mls_method_input *in,
                       .n = n - first < per_pass ? n - first : per_pass,
                       .options = options,
                       .progress = progress,
+                      .last = first + per_pass >= n || out->original.seq_nll,
                       .done = done,
                       .total = (double)n * (double)(config->L + 1),
                       .quality = out->variant + first};
@@ -82,7 +86,17 @@ mls_status mls_evaluate(mls_evaluation *out, const mls_method_input *in,
     }
     if (!st)
         st = mls_progress_step(progress, "evaluated", 1, 1, err);
+    if (!st && !out->original.seq_nll)
+        mls_quality_unmeasured(&out->original);
     if (st)
         mls_evaluation_free(out);
     return st;
+}
+
+mls_status mls_evaluation_possible(const mls_evaluation *e, mls_err *err)
+{
+    for (size_t i = 0; i < e->n; i++)
+        if (!e->variant[i].refused)
+            return MLS_OK;
+    return e->n ? mls_fail(err, MLS_E_INPUT, "%s", e->variant[0].refused) : MLS_OK;
 }

@@ -31,6 +31,7 @@ typedef struct mls_quality {
     mls_cache_layout *layout; /* what it caches */
     mls_serve serve;          /* who can serve that */
     mls_predicted *predicted; /* (L), with the option `predict`; else NULL */
+    char *refused;  /* why this model has no such form; figures are NaN then */
     bool trained;   /* its norms or MLPs are not the original's, beyond a rounding to
                      bfloat16: a conversion that was trained further */
     double seconds; /* making its forms and running its layers; a scheme's forms count
@@ -55,6 +56,8 @@ typedef struct mls_evaluate_options {
     bool
         forms_only; /* make the forms, their sizes and predicted errors, and run nothing
                         through the model: what is measured on the text stays NaN */
+    bool keep_going; /* what this model refuses does not end the others: their variants
+                        are `refused`, with the sentence */
     uint64_t states_bytes; /* variants beyond this share of memory go in a later pass
                               over the weights; default 4 GiB */
 } mls_evaluate_options;
@@ -71,13 +74,17 @@ typedef struct mls_evaluation {
  *
  * @param in        model and pool are needed; capture too when a method uses data
  * @param[out] out  release with mls_evaluation_free(); {0} on error
- * @return MLS_OK, what a method's prepare or build says, MLS_E_NUMERIC (NaN in logits:
- *         variant and sequence), MLS_E_STOPPED, MLS_E_NOMEM, MLS_E_IO
+ * @return MLS_OK (with `keep_going` also when all are refused: then the original may not
+ *         have been run and its figures are NaN), what a method's prepare or build says,
+ *         MLS_E_NUMERIC (NaN in logits: variant and sequence), MLS_E_STOPPED,
+ *         MLS_E_NOMEM, MLS_E_IO
  */
 mls_status mls_evaluate(mls_evaluation *out, const mls_method_input *in,
                         const mls_corpus *corpus, const mls_variant *variants, size_t n,
                         const mls_evaluate_options *options,
                         const mls_progress *progress, mls_err *err);
 void mls_evaluation_free(mls_evaluation *e); /* {0} is accepted */
+/** Fails with the first reason when every variant is refused. */
+mls_status mls_evaluation_possible(const mls_evaluation *e, mls_err *err);
 
 #endif

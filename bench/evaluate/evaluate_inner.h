@@ -30,6 +30,7 @@ typedef struct mls_pass {
     size_t n;
     const mls_evaluate_options *options;
     const mls_progress *progress;
+    bool last;          /* no variant of a later pass is held against the original */
     double done, total; /* units of work for the progress: layers times variants */
 
     mls_states original;
@@ -40,7 +41,12 @@ typedef struct mls_pass {
 
 /** Schemes made ready and states at the embedding; mls_pass_free() on error, too. */
 mls_status mls_pass_start(mls_pass *p, mls_err *err);
-/** Everything through every layer: final states, sizes, predicted errors. */
+/** Nothing is left to run: all variants are refused and the original is not wanted. */
+bool mls_pass_is_over(const mls_pass *p);
+/**
+ * Everything through every layer: final states, sizes, predicted errors; no further
+ * than to where the pass is over.
+ */
 mls_status mls_pass_layers(mls_pass *p, mls_err *err);
 void mls_pass_free(mls_pass *p);
 
@@ -58,7 +64,10 @@ typedef struct mls_scores {
 /** Which positions count; MLS_E_INPUT for a sequence that is too short. */
 mls_status mls_scores_new(mls_scores *s, const mls_corpus *corpus, mls_scored scored,
                           size_t n, mls_err *err);
-/** The output head over the states of a pass whose layers are done. */
+/**
+ * The output head over the states of a pass whose layers are done. A variant whose
+ * logits are not finite is refused, or ends the pass without `keep_going`.
+ */
 mls_status mls_score(mls_scores *s, const mls_pass *p, mls_err *err);
 void mls_scores_free(mls_scores *s); /* {0} is accepted */
 
@@ -72,6 +81,8 @@ void mls_scores_free(mls_scores *s); /* {0} is accepted */
  */
 mls_status mls_quality_of(mls_quality *original, mls_quality *variant, mls_scores *s,
                           mls_err *err);
+/** Keep why there is no such form; MLS_E_NOMEM without a sentence. */
+mls_status mls_quality_refuse(mls_quality *q, const char *why);
 /** What was not run on the text has NaN for figures. */
 void mls_quality_unmeasured(mls_quality *q);
 

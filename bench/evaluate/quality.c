@@ -17,6 +17,13 @@ static void quality_free(mls_quality *q)
     free(q->seq_kl);
     free(q->layout);
     free(q->predicted);
+    free(q->refused);
+}
+
+mls_status mls_quality_refuse(mls_quality *q, const char *why)
+{
+    q->refused = strdup(why);
+    return q->refused ? MLS_OK : MLS_E_NOMEM;
 }
 
 void mls_evaluation_free(mls_evaluation *e)
@@ -86,6 +93,10 @@ mls_status mls_quality_of(mls_quality *original, mls_quality *variant, mls_score
         original->top1 = (mls_mean){.mean = 1};
     }
     for (size_t i = 0; !st && i < s->n; i++) {
+        if (variant[i].refused) {
+            mls_quality_unmeasured(&variant[i]);
+            continue;
+        }
         st = fill(&variant[i], s, i + 1, err);
         fill_differences(&variant[i], s, i + 1);
     }
@@ -95,4 +106,5 @@ mls_status mls_quality_of(mls_quality *original, mls_quality *variant, mls_score
 void mls_quality_unmeasured(mls_quality *q)
 {
     q->nll = q->kl = q->top1 = q->dnll = (mls_mean){NAN, NAN};
+    q->kl_median = q->kl_90 = q->kl_95 = q->kl_99 = q->kl_999 = q->kl_max = NAN;
 }

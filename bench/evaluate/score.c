@@ -69,6 +69,7 @@ typedef struct {
     mls_scores *s;
     const mls_pass *p;
     distributions *original; /* per worker */
+    const size_t *row;       /* of the scores, for each variant that the head runs */
 } scoring;
 
 static size_t argmax(const float *x, size_t n)
@@ -130,7 +131,7 @@ static mls_status see(void *arg, const mls_logits_view *view, mls_err *err)
 {
     const scoring *w = arg;
     mls_scores *s = w->s;
-    const size_t V = w->p->config->V, i = view->variant, n = view->sequence;
+    const size_t V = w->p->config->V, i = w->row[view->variant], n = view->sequence;
     const size_t at = i * s->N + n;
     const int32_t *next = next_tokens(w->p, view);
     const distributions *d = &w->original[view->worker];
@@ -145,14 +146,36 @@ static mls_status see(void *arg, const mls_logits_view *view, mls_err *err)
             weighted_difference(d->prob + j * V, view->reference + j * V, row, V) -
             d->lse[j] + lse;
 
-        if (!isfinite(kl))
-            return mls_fail(err, MLS_E_NUMERIC,
-                            "%s: logits are not finite in sequence %zu at token %zu",
-                            w->p->variant[i - 1].scheme->name, n, view->first + j);
         kl_at[j] = (float)kl;
         s->kl[at] += kl;
         s->nll[at] += lse - (double)row[next[j]];
         s->top1[at] += argmax(row, V) == d->top[j];
+    }
+    return MLS_OK;
+}
+
+/* A variant with a distance that is no number is refused, or ends the pass. */
+static mls_status refuse_infinite(const mls_scores *s, const mls_pass *p, mls_err *err)
+{
+    for (size_t i = 1; i <= s->n; i++) {
+        const float *kl_at = s->kl_at + i * s->row[s->N];
+        mls_quality *q = &p->quality[i - 1];
+        mls_err why = {0};
+        size_t n = 0, at = 0;
+
+        while (n < s->N && (q->refused || isfinite(s->kl[i * s->N + n])))
+            n++;
+        if (n == s->N)
+            continue;
+        while (at + 1 < s->to[n] - s->from[n] && isfinite(kl_at[s->row[n] + at]))
+            at++;
+        mls_fail(&why, MLS_E_NUMERIC,
+                 "%s: logits are not finite in sequence %zu at token %zu",
+                 p->variant[i - 1].scheme->name, n, s->from[n] + at);
+        if (!p->options->keep_going)
+            return mls_fail(err, MLS_E_NUMERIC, "%s", why.text);
+        if (mls_quality_refuse(q, why.text))
+            return mls_fail(err, MLS_E_NOMEM, "no memory for what was refused");
     }
     return MLS_OK;
 }
@@ -170,41 +193,51 @@ static void divide(mls_scores *s)
         }
 }
 
-/* What the head runs over; the model's own head serves all that have none. */
+/*
+ * What the head runs over: the original and what was not refused; the model's own head
+ * serves all that have none.
+ */
 typedef struct {
-    const mls_states **s; /* (n + 1) */
-    mls_head *head;       /* (n + 1) */
+    size_t n;
+    const mls_states **s; /* (n) */
+    mls_head *head;       /* (n) */
+    size_t *row;          /* (n) of the scores */
 } heads;
 
-static void heads_free(heads *h, size_t n)
+static void heads_free(heads *h)
 {
-    for (size_t i = n + 1; h->head && i-- > 0;)
+    for (size_t i = h->n; h->head && i-- > 0;)
         if (i == 0 || h->head[i].w != h->head[0].w)
             mls_head_free(&h->head[i]);
     free(h->head);
     free(h->s);
+    free(h->row);
 }
 
 static mls_status heads_read(heads *h, const mls_pass *p, mls_err *err)
 {
     mls_status st;
 
-    *h = (heads){mls_calloc3(p->n + 1, 1, 1, sizeof *h->s),
-                 mls_calloc3(p->n + 1, 1, 1, sizeof *h->head)};
-    if (!h->s || !h->head)
+    *h = (heads){1, mls_calloc3(p->n + 1, 1, 1, sizeof *h->s),
+                 mls_calloc3(p->n + 1, 1, 1, sizeof *h->head),
+                 mls_calloc3(p->n + 1, 1, 1, sizeof *h->row)};
+    if (!h->s || !h->head || !h->row)
         return mls_fail(err, MLS_E_NOMEM, "no memory to evaluate %zu settings", p->n);
     st = mls_model_head(p->in->model, &h->head[0], err);
     h->s[0] = &p->original;
-    for (size_t i = 1; i <= p->n; i++) {
-        h->s[i] = &p->run[i - 1].states;
-        h->head[i] = h->head[0];
-    }
     for (size_t i = 1; !st && i <= p->n; i++) {
         const mls_run *run = &p->run[i - 1];
-        const mls_model *body = mls_scheme_body(p->run[run->scheme_of].ready, SIZE_MAX);
+        const mls_model *body = NULL;
 
-        if (body && p->variant[i - 1].only_layer < 0)
-            st = mls_model_head(body, &h->head[i], err);
+        if (p->quality[i - 1].refused)
+            continue;
+        if (p->variant[i - 1].only_layer < 0)
+            body = mls_scheme_body(p->run[run->scheme_of].ready, SIZE_MAX);
+        h->s[h->n] = &run->states;
+        h->row[h->n] = i;
+        h->head[h->n++] = h->head[0];
+        if (body)
+            st = mls_model_head(body, &h->head[h->n - 1], err);
     }
     return st;
 }
@@ -212,7 +245,7 @@ static mls_status heads_read(heads *h, const mls_pass *p, mls_err *err)
 mls_status mls_score(mls_scores *s, const mls_pass *p, mls_err *err)
 {
     const size_t workers = mls_pool_threads(p->in->pool), V = p->config->V;
-    scoring w = {s, p, mls_calloc3(workers, 1, 1, sizeof *w.original)};
+    scoring w = {s, p, mls_calloc3(workers, 1, 1, sizeof *w.original), NULL};
     heads h = {0};
     mls_status st = w.original ? heads_read(&h, p, err)
                                : mls_fail(err, MLS_E_NOMEM, "no memory for logits");
@@ -224,19 +257,22 @@ mls_status mls_score(mls_scores *s, const mls_pass *p, mls_err *err)
     }
     if (!st) {
         const mls_head_variants v = {.config = p->config,
-                                     .n = p->n + 1,
+                                     .n = h.n,
                                      .s = h.s,
                                      .head = h.head,
                                      .from = s->from,
                                      .to = s->to,
                                      .rows = BLOCK};
 
+        w.row = h.row;
         st = mls_head_forward_variants(&v, see, &w, p->in->pool, err);
     }
+    if (!st)
+        st = refuse_infinite(s, p, err);
     divide(s);
     for (size_t i = 0; w.original && i < workers; i++)
         free(w.original[i].prob);
     free(w.original);
-    heads_free(&h, p->n);
+    heads_free(&h);
     return st;
 }

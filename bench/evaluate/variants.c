@@ -44,6 +44,39 @@ static const mls_ready_scheme *scheme_of(const mls_pass *p, size_t i)
     return p->run[p->run[i].scheme_of].ready;
 }
 
+static bool is_refused(const mls_pass *p, size_t i)
+{
+    return p->quality[i].refused != NULL;
+}
+
+/*
+ * What this model refuses ends the variants of that scheme alone, where that was asked:
+ * they run no further, with the sentence as their reason. Other failures stay.
+ */
+static mls_status refuse_alone(mls_pass *p, size_t scheme, mls_status st, mls_err *err)
+{
+    if (!p->options->keep_going || (st != MLS_E_INPUT && st != MLS_E_NUMERIC))
+        return st;
+    for (size_t i = scheme; i < p->n; i++) {
+        if (p->run[i].scheme_of != scheme)
+            continue;
+        if (mls_quality_refuse(&p->quality[i], err->text))
+            return mls_fail(err, MLS_E_NOMEM, "no memory for what was refused");
+        mls_states_free(&p->run[i].states);
+    }
+    *err = (mls_err){0};
+    return MLS_OK;
+}
+
+bool mls_pass_is_over(const mls_pass *p)
+{
+    size_t refused = 0;
+
+    for (size_t i = 0; i < p->n; i++)
+        refused += is_refused(p, i);
+    return p->n > 0 && refused == p->n && p->last;
+}
+
 /* The embeddings that a variant begins with. */
 static mls_status begin_states(mls_pass *p, size_t i, mls_err *err)
 {
@@ -70,6 +103,8 @@ static mls_status find_kept_layers(mls_pass *p, mls_err *err)
         const int only = p->variant[i].only_layer;
         int share[MLS_LAYERS_MAX];
 
+        if (is_refused(p, i))
+            continue;
         st = mls_scheme_shares(scheme_of(p, i), share, err);
         for (size_t l = 0; !st && l < p->config->L; l++)
             if (share[l] >= 0 && is_converted(&p->variant[i], l))
@@ -91,21 +126,23 @@ mls_status mls_pass_start(mls_pass *p, mls_err *err)
     st = mls_states_embed(&p->original, p->in->model, p->corpus, err);
     if (!st)
         st = mls_plain_new(&p->plain, p->config, p->original.T_max, workers, err);
+    for (size_t i = 0; i < p->n; i++)
+        while (p->variant[p->run[i].scheme_of].scheme != p->variant[i].scheme)
+            p->run[i].scheme_of++;
     for (size_t i = 0; !st && i < p->n; i++) {
-        size_t j = 0;
+        const double start = seconds_now();
 
-        while (p->variant[j].scheme != p->variant[i].scheme)
-            j++;
-        p->run[i].scheme_of = j;
-        if (j == i) {
-            const double start = seconds_now();
-
-            st = mls_scheme_prepare(&p->run[i].ready, p->variant[i].scheme, p->in, err);
-            p->quality[i].seconds += seconds_now() - start;
-        }
-        if (!st)
-            st = mls_latent_runner_new(&p->run[i].runner, p->original.T_max, workers,
-                                       p->options->absorbed, err);
+        if (p->run[i].scheme_of != i)
+            continue;
+        st = mls_scheme_prepare(&p->run[i].ready, p->variant[i].scheme, p->in, err);
+        p->quality[i].seconds += seconds_now() - start;
+        st = refuse_alone(p, i, st, err);
+    }
+    for (size_t i = 0; !st && i < p->n; i++) {
+        if (is_refused(p, i))
+            continue;
+        st = mls_latent_runner_new(&p->run[i].runner, p->original.T_max, workers,
+                                   p->options->absorbed, err);
         if (!st)
             mls_latent_runner_compute(p->run[i].runner,
                                       mls_model_compute(p->in->model));
@@ -244,10 +281,10 @@ static mls_status run_layer(mls_pass *p, size_t l, mls_err *err)
     snprintf(what, sizeof what, "layer %zu of %zu", l + 1, L);
     for (size_t i = 0; !st && i < p->n; i++)
         if (p->variant[i].only_layer >= 0 && p->run[i].begins == l &&
-            !p->options->forms_only)
+            !is_refused(p, i) && !p->options->forms_only)
             st = mls_states_copy(&p->run[i].states, &p->original, err);
     for (size_t i = 0; !st && i < p->n; i++) {
-        if (p->run[i].scheme_of != i)
+        if (p->run[i].scheme_of != i || is_refused(p, i))
             continue;
         /* Build once, run every variant of this scheme. */
         double start = seconds_now();
@@ -257,20 +294,26 @@ static mls_status run_layer(mls_pass *p, size_t l, mls_err *err)
         p->quality[i].seconds += seconds_now() - start;
         if (!st && p->options->predict && p->in->capture)
             st = predict(p, i, &layer, &stats, &windows, &form, err);
+        if (st && form.head)
+            mls_fail_in(err, st, "%s, layer %zu", p->variant[i].scheme->name, l);
         if (!st)
             st = read_own(&own, p, i, &layer, err);
-        for (size_t j = i; !st && j < p->n; j++) {
+        st = refuse_alone(p, i, st, err);
+        for (size_t j = i; !st && !is_refused(p, i) && j < p->n; j++) {
             if (p->run[j].scheme_of != i || p->run[j].begins > l)
                 continue;
             st = mls_progress_step(p->progress, what, p->done, p->total, err);
             start = seconds_now();
             if (!st && !p->options->forms_only)
-                st = run_variant(p, j, &layer, own.attn_norm ? &own : &layer, &form,
-                                 &plain_form, err);
+                st = refuse_alone(p, i,
+                                  run_variant(p, j, &layer,
+                                              own.attn_norm ? &own : &layer, &form,
+                                              &plain_form, err),
+                                  err);
             p->quality[j].seconds += seconds_now() - start;
             p->done++;
         }
-        for (size_t j = i; !st && j < p->n; j++)
+        for (size_t j = i; !st && !is_refused(p, i) && j < p->n; j++)
             if (p->run[j].scheme_of == i)
                 st = add_to_quality(
                     &p->quality[j],
@@ -294,10 +337,11 @@ mls_status mls_pass_layers(mls_pass *p, mls_err *err)
 {
     mls_status st = MLS_OK;
 
-    for (size_t l = 0; !st && l < p->config->L; l++)
+    for (size_t l = 0; !st && l < p->config->L && !mls_pass_is_over(p); l++)
         st = run_layer(p, l, err);
     for (size_t i = 0; !st && i < p->n; i++)
-        p->quality[i].serve =
-            mls_scheme_serve(p->variant[i].scheme, p->config, p->quality[i].layout);
+        if (!is_refused(p, i))
+            p->quality[i].serve =
+                mls_scheme_serve(p->variant[i].scheme, p->config, p->quality[i].layout);
     return st;
 }

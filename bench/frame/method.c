@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench/frame/partial.h"
+
 void mls_parsed_free(mls_parsed *p)
 {
     if (p->params && p->method->forget)
@@ -37,6 +39,7 @@ static mls_status no_quantizers(const mls_setting *s, mls_err *err)
 mls_status mls_method_parse(mls_parsed *p, const mls_config *config,
                             const mls_setting *s, mls_err *err)
 {
+    const char *rope = mls_setting_get(s, "rope");
     mls_status st;
 
     *p = (mls_parsed){0};
@@ -64,6 +67,10 @@ mls_status mls_method_parse(mls_parsed *p, const mls_config *config,
                    : mls_fail(err, MLS_E_NOMEM, "no memory for a setting");
     if (!st && p->method->settle)
         st = p->method->settle(p, config, err);
+    /* A file that does not fit is said when it is named, not when it is used. */
+    if (!st && rope && strncmp(rope, "file:", 5) == 0 &&
+        (st = mls_partial_file_fits(rope + 5, config, err)))
+        mls_fail_in(err, st, "%s: rope", p->method->name);
     if (st)
         mls_parsed_free(p);
     return st;
@@ -231,5 +238,22 @@ mls_status mls_method_layout(mls_cache_layout *out, const mls_config *config,
     for (size_t l = 0; !st && !config->mla_kv_lora_rank && l < config->L; l++)
         st = layer_layout(&out->layer[l], config, &p, l, err);
     mls_parsed_free(&p);
+    return st;
+}
+
+mls_status mls_method_possible(const mls_config *config, const mls_setting *s,
+                               mls_err *err)
+{
+    mls_cache_layout *layout = calloc(1, sizeof *layout);
+    mls_parsed p;
+    mls_status st = mls_method_parse(&p, config, s, err);
+
+    mls_parsed_free(&p);
+    /* Ranks that follow from the data: the method says later what is wrong. */
+    if (!st && !layout)
+        st = mls_fail(err, MLS_E_NOMEM, "no memory for a cache layout");
+    if (!st && !mls_method_by_data(s))
+        st = mls_method_layout(layout, config, s, err);
+    free(layout);
     return st;
 }

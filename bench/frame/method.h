@@ -197,4 +197,11 @@ mls_status mls_method_form(mls_latent_form *f, const mls_method_input *in,
 mls_status mls_method_layout(mls_cache_layout *out, const mls_config *config,
                              const mls_setting *s, mls_err *err);
 
+/**
+ * What is known at once of a setting, before any work with it.
+ * @return MLS_OK, what mls_method_parse() says, or MLS_E_INPUT (no such cache)
+ */
+mls_status mls_method_possible(const mls_config *config, const mls_setting *s,
+                               mls_err *err);
+
 #endif

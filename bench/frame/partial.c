@@ -83,30 +83,33 @@ mls_status mls_partial_prepare(const mls_method_input *in, const mls_parsed *par
  * rope=file:PATH: the first chunks of each row of a rank file of MHA2MLA or EliteKV,
  * one row per KV head, or per query head where all of a group's are the same.
  */
-static mls_status select_from_file(mls_selection *out, const char *path,
-                                   const mls_config *c, size_t l, size_t chunks,
-                                   mls_err *err)
+static mls_status read_file(mls_rankfile *f, const char *path, const mls_config *c,
+                            mls_err *err)
+{
+    const mls_status st = mls_rankfile_read(f, path, err);
+
+    if (st ||
+        (f->L == c->L && f->C == c->D / 2 && (f->heads == c->G || f->heads == c->H)))
+        return st;
+    return mls_fail(err, MLS_E_INPUT,
+                    "%s has %zu layers, %zu heads and %zu chunks, but the model has "
+                    "%zu, %zu (KV) and %zu",
+                    path, f->L, f->heads, f->C, c->L, c->G, c->D / 2);
+}
+
+static mls_status select_from_file(mls_selection *out, const mls_rankfile *f,
+                                   const char *path, const mls_config *c, size_t l,
+                                   size_t chunks, mls_err *err)
 {
     const size_t G = c->G, C = c->D / 2;
-    mls_rankfile f;
-    mls_status st = mls_rankfile_read(&f, path, err);
+    mls_status st = mls_selection_new(out, G, C, err);
 
-    *out = (mls_selection){0};
-    if (st)
-        return st;
-    if (f.L != c->L || f.C != C || (f.heads != G && f.heads != c->H) || chunks > C)
-        st = mls_fail(err, MLS_E_INPUT,
-                      "%s has %zu layers, %zu heads and %zu chunks, but the model has "
-                      "%zu, %zu (KV) and %zu, of which %zu are asked for",
-                      path, f.L, f.heads, f.C, c->L, G, C, chunks);
-    if (!st)
-        st = mls_selection_new(out, G, C, err);
-    for (size_t h = 0; h < f.heads && !st; h++) {
-        const size_t g = h / (f.heads / G);
-        const uint16_t *row = f.order + (l * f.heads + h) * C;
+    for (size_t h = 0; h < f->heads && !st; h++) {
+        const size_t g = h / (f->heads / G);
+        const uint16_t *row = f->order + (l * f->heads + h) * C;
         uint16_t *to = out->order + g * C;
 
-        if (h % (f.heads / G) == 0)
+        if (h % (f->heads / G) == 0)
             memcpy(to, row, C * sizeof *to);
         else if (memcmp(to, row, C * sizeof *to) != 0)
             st = mls_fail(err, MLS_E_INPUT,
@@ -117,6 +120,19 @@ static mls_status select_from_file(mls_selection *out, const char *path,
     }
     if (st)
         mls_selection_free(out);
+    return st;
+}
+
+mls_status mls_partial_file_fits(const char *path, const mls_config *c, mls_err *err)
+{
+    mls_selection chosen;
+    mls_rankfile f = {0};
+    mls_status st = read_file(&f, path, c, err);
+
+    for (size_t l = 0; !st && l < c->L; l++) {
+        st = select_from_file(&chosen, &f, path, c, l, 0, err);
+        mls_selection_free(&chosen);
+    }
     mls_rankfile_free(&f);
     return st;
 }
@@ -133,13 +149,21 @@ mls_status mls_partial_select(mls_selection *out, const char *method,
         .capture = in->capture,
         .pool = in->pool,
     };
+    mls_rankfile f = {0};
     mls_status st;
 
+    *out = (mls_selection){0};
     if (in->config->layer[layer->index].no_rope)
         return mls_selection_new(out, in->config->G, in->config->D / 2, err);
-    st = strncmp(rule, "file:", 5) == 0
-             ? select_from_file(out, rule + 5, in->config, layer->index, chunks, err)
-             : mls_selection_by_rule(out, rule, &look, chunks, MLS_SCOPE_HEAD, err);
+    if (strncmp(rule, "file:", 5) != 0) {
+        st = mls_selection_by_rule(out, rule, &look, chunks, MLS_SCOPE_HEAD, err);
+    } else {
+        st = read_file(&f, rule + 5, in->config, err);
+        if (!st)
+            st = select_from_file(out, &f, rule + 5, in->config, layer->index, chunks,
+                                  err);
+        mls_rankfile_free(&f);
+    }
     return st ? mls_fail_in(err, st, "%s: rope", method) : MLS_OK;
 }
 

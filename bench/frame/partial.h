@@ -92,6 +92,9 @@ mls_status mls_partial_select(mls_selection *out, const char *method,
                               size_t chunks, const mls_layer *layer,
                               const mls_layer_stats *stats, mls_err *err);
 
+/** Does a rank file give every layer's heads the chunks that they keep? */
+mls_status mls_partial_file_fits(const char *path, const mls_config *c, mls_err *err);
+
 /** MLS_E_INPUT when QK-norm stands between the projections and the scores. */
 mls_status mls_partial_absorbs(const mls_layer *layer, mls_err *err);
 

@@ -87,7 +87,7 @@ mls_status mls_kq_query_weights(mls_sensitivity *w, const mls_config *c,
     }
     for (size_t g = 0; g < G; g++)
         turn_queries(w->key + g * D * D, w->key_plain + g * D * D, inv_freq, D, T);
-    /* Relative errors: keys and values have no common unit here. */
+    /* Relative errors, because keys and values have no common unit; of nothing, none. */
     for (size_t g = 0; g < G; g++) {
         key_energy +=
             mls_trace_product(w->key_plain + g * D * D, stats->k_second + g * D * D, D);
@@ -95,9 +95,9 @@ mls_status mls_kq_query_weights(mls_sensitivity *w, const mls_config *c,
             mls_trace_product(w->value + g * D * D, stats->v_second + g * D * D, D);
     }
     for (size_t i = 0; i < G * D * D; i++) {
-        w->key[i] /= key_energy;
-        w->key_plain[i] /= key_energy;
-        w->value[i] /= value_energy;
+        w->key[i] /= key_energy > 0 ? key_energy : 1;
+        w->key_plain[i] /= key_energy > 0 ? key_energy : 1;
+        w->value[i] /= value_energy > 0 ? value_energy : 1;
     }
 
 done:

@@ -202,7 +202,9 @@ static mls_status put_weights(mls_latent_form *f, const mls_config *c,
     if (!st)
         st = mls_eigen(G, m, values, down, err);
     for (size_t i = 0; !st && i < r; i++) {
-        const double sigma = sqrt(fmax(values[i], 1e-12 * values[0]));
+        /* A layer of zeros has no direction to scale. */
+        const double sigma =
+            values[0] > 0 ? sqrt(fmax(values[i], 1e-12 * values[0])) : 1;
 
         for (size_t j = 0; j < m; j++) {
             up[i * m + j] = down[i * m + j] * sqrt(sigma);

@@ -12,6 +12,9 @@
 #include "common/base/checked.h"
 #include "common/system/hash.h"
 
+/* What the model refuses is left out of what is measured beside the plan. */
+static const mls_evaluate_options keep_going = {.keep_going = true};
+
 enum { UNDER_ROUNDS = 8, VERIFIED_MAX = 32, FITS_EACH = 2 };
 
 /* Candidates as choices of the allocation: those that the constraints allow. */
@@ -286,9 +289,12 @@ static mls_status keep_the_best(problem *p, const mls_plan_request *r, size_t bu
         variant[i] = (mls_variant){.scheme = &scheme[i], .only_layer = MLS_NONE};
     }
     if (!st && n > 1)
-        st = mls_evaluate(&e, &r->in, r->search, variant, n, NULL, progress, err);
-    for (size_t i = 1; !st && i < n; i++)
-        if (e.variant[i].kl.mean < e.variant[best].kl.mean)
+        st =
+            mls_evaluate(&e, &r->in, r->search, variant, n, &keep_going, progress, err);
+    if (!st)
+        st = mls_evaluation_possible(&e, err);
+    for (size_t i = 1; !st && i < e.n; i++)
+        if (e.variant[best].refused || e.variant[i].kl.mean < e.variant[best].kl.mean)
             best = i;
     if (!st)
         memcpy(p->chosen, all + best * L, L * sizeof *all);
@@ -330,7 +336,8 @@ static mls_status add_families(verified *v, const problem *p, const mls_plan_req
         const size_t i = mls_plan_uniform(c, k / r->n_bits, k % r->n_bits, budget);
         double loss = 0;
 
-        if (i == c->n)
+        /* A method that was refused where losses were measured has none. */
+        if (i == c->n || (!isnan(scale) && isnan(c->loss[i * c->L])))
             continue;
         for (size_t l = 0; l < c->L; l++)
             loss += c->loss[i * c->L + l];
@@ -379,13 +386,21 @@ static mls_status verify(mls_plan *out, const problem *p, const mls_plan_request
     for (size_t i = 0; i < v.n; i++)
         variant[i] = (mls_variant){.scheme = &v.scheme[i], .only_layer = MLS_NONE};
     if (!st)
-        st = mls_evaluate(&e, &r->in, r->verify, variant, v.n, NULL, progress, err);
+        st = mls_evaluate(&e, &r->in, r->verify, variant, v.n, &keep_going, progress,
+                          err);
+    if (!st && e.variant[0].refused) /* without a plan there is nothing to say */
+        st = mls_fail(err, MLS_E_INPUT, "%s", e.variant[0].refused);
     if (!st && !(out->measured = mls_calloc3(v.n, 1, 1, sizeof *out->measured)))
         st = mls_fail(err, MLS_E_NOMEM, "no memory for the results");
     for (size_t i = 0; !st && i < v.n; i++) {
         const mls_quality *q = &e.variant[i], *plan = &e.variant[0];
-        mls_plan_quality *m = &out->measured[out->n_measured++];
         mls_size_result size;
+
+        if (q->refused) {
+            mls_progress_note(progress, "left out: %s", q->refused);
+            continue;
+        }
+        mls_plan_quality *m = &out->measured[out->n_measured++];
 
         mls_size(&size, q->layout, &request);
         *m = (mls_plan_quality){
@@ -416,6 +431,8 @@ static mls_status refuse_budget(const mls_plan_request *r, const problem *p,
 
     char with[64] = "";
 
+    if (least <= r->budget * (1 + 1e-12))
+        return MLS_OK;
     if (r->multiple > 1)
         snprintf(with, sizeof with, " with ranks in multiples of %zu", r->multiple);
     return mls_fail(
@@ -564,8 +581,7 @@ mls_status mls_plan_make(mls_plan *out, const mls_plan_request *r,
     if (!st)
         st = problem_new(&p, &costs, r, err);
     /* Impossible budgets are refused before anything is measured. */
-    if (!st && !(r->max_kl > 0) &&
-        (double)mls_choices_least(&p.c) > budget * T * (1 + 1e-12))
+    if (!st && !(r->max_kl > 0))
         st = refuse_budget(r, &p, err);
     /* One setting for all layers is measured whole: layers alone say nothing more. */
     const bool by_layers = !p.uniform || r->max_kl > 0;
@@ -577,6 +593,9 @@ mls_status mls_plan_make(mls_plan *out, const mls_plan_request *r,
     p = (problem){0};
     if (!st)
         st = problem_new(&p, &costs, r, err); /* now with losses */
+    if (!st && !(r->max_kl > 0))
+        st =
+            refuse_budget(r, &p, err); /* what was refused may have been the smallest */
     out->scale = costs.scale;
     if (!st && r->max_kl > 0) {
         st = stay_under(&p, &out->scale, r, progress, err);

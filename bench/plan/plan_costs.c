@@ -276,6 +276,7 @@ typedef struct {
     size_t *candidate; /* (n) */
     double *kl;        /* (n, L) isolated */
     double *whole;     /* (n) all layers, NaN when not measured */
+    bool *refused;     /* (n) */
 } measured;
 
 /* A candidate in every layer. */
@@ -320,8 +321,16 @@ static mls_status run_references(measured *m, const mls_plan_costs *c,
             variant[n++] = (mls_variant){.scheme = &scheme[i], .only_layer = MLS_NONE};
     }
     if (!st)
-        st = mls_evaluate(&e, &r->in, r->search, variant, n, NULL, progress, err);
+        st = mls_evaluate(&e, &r->in, r->search, variant, n,
+                          &(mls_evaluate_options){.keep_going = true}, progress, err);
+    if (!st)
+        st = mls_evaluation_possible(&e, err);
     for (size_t i = 0, at = 0; !st && i < m->n; i++) {
+        const char *why = e.variant[at].refused;
+
+        m->refused[i] = why;
+        if (why)
+            mls_progress_note(progress, "left out: %s", why);
         for (size_t l = 0; l < L; l++)
             m->kl[i * L + l] = fmax(e.variant[at++].kl.mean, 0);
         m->whole[i] = as_whole[i] ? e.variant[at++].kl.mean : (double)NAN;
@@ -436,7 +445,7 @@ static void spectra_free(spectra *s)
 
 static mls_status spectra_new(spectra *s, const mls_plan_costs *c,
                               const mls_plan_request *r, const family *families,
-                              mls_err *err)
+                              const bool *dropped, mls_err *err)
 {
     mls_status st = MLS_OK;
 
@@ -448,7 +457,7 @@ static mls_status spectra_new(spectra *s, const mls_plan_costs *c,
     for (size_t k = 0; !st && k < s->n; k++) {
         const family *base = &families[k * r->n_bits];
 
-        if (base->n < 2)
+        if (base->n < 2 || dropped[k * r->n_bits])
             continue;
         st = mls_scheme_uniform(&s->scheme[k], &c->candidate[base->first].setting, c->L,
                                 err);
@@ -482,10 +491,38 @@ static mls_status read_shape(double **shape, size_t *n, const mls_ready_scheme *
     return st;
 }
 
+/*
+ * What the model refuses at a reference is no candidate at any rank, nor is any
+ * quantizer on top of it.
+ */
+static mls_status drop_refused(mls_plan_costs *c, const family *families, bool *dropped,
+                               const measured *m, size_t n_bits, size_t n_families,
+                               mls_err *err)
+{
+    const size_t L = c->L;
+    size_t left = 0;
+
+    for (size_t k = 0; k < n_families; k++) {
+        const family *f = &families[k];
+
+        dropped[k] = dropped[k - k % n_bits];
+        for (size_t i = 0; i < m->n; i++)
+            dropped[k] = dropped[k] || (m->refused[i] && m->candidate[i] >= f->first &&
+                                        m->candidate[i] < f->first + f->n);
+        for (size_t i = f->first; dropped[k] && i < f->first + f->n; i++)
+            for (size_t l = 0; l < L; l++)
+                c->allowed[i * L + l] = false;
+        left += !dropped[k] && f->n;
+    }
+    return left ? MLS_OK
+                : mls_fail(err, MLS_E_INPUT, "the model can take none of the methods");
+}
+
 /* Base families of all methods in one layer, and the quantizers on top. */
 static mls_status draw_layer(mls_plan_costs *c, const mls_plan_request *r,
                              const measured *m, const family *families,
-                             const spectra *known, size_t l, mls_err *err)
+                             const bool *dropped, const spectra *known, size_t l,
+                             mls_err *err)
 {
     mls_layer layer = {0};
     mls_layer_stats stats = {0};
@@ -498,13 +535,16 @@ static mls_status draw_layer(mls_plan_costs *c, const mls_plan_request *r,
         double *shape = NULL;
         size_t n_shape = 0;
 
+        if (dropped[k * r->n_bits])
+            continue;
         st = read_shape(&shape, &n_shape, known->ready[k], &layer,
                         r->in.capture ? &stats : NULL, err);
         if (!st)
             draw_curve(c, base, m, l, shape, n_shape);
         free(shape);
         for (size_t b = 1; !st && b < r->n_bits; b++)
-            add_quantizer(c, &families[k * r->n_bits + b], base, m, l);
+            if (!dropped[k * r->n_bits + b])
+                add_quantizer(c, &families[k * r->n_bits + b], base, m, l);
     }
     mls_layer_stats_free(&stats);
     mls_layer_free(&layer);
@@ -520,13 +560,16 @@ mls_status mls_plan_measure(mls_plan_costs *c, const mls_plan_request *r, size_t
     measured m = {.candidate =
                       mls_calloc3(n_families, REFERENCES, 1, sizeof *m.candidate),
                   .kl = mls_calloc3(n_families * REFERENCES, c->L, 1, sizeof *m.kl),
-                  .whole = mls_calloc3(n_families, REFERENCES, 1, sizeof *m.whole)};
+                  .whole = mls_calloc3(n_families, REFERENCES, 1, sizeof *m.whole),
+                  .refused = mls_calloc3(n_families, REFERENCES, 1, sizeof(bool))};
+    bool *dropped = mls_calloc3(n_families, 1, 1, sizeof *dropped);
     spectra all = {0};
     double ratios = 0;
     size_t n_ratios = 0;
     mls_status st = MLS_OK;
 
-    if (!families || !as_whole || !m.candidate || !m.kl || !m.whole)
+    if (!families || !as_whole || !m.candidate || !m.kl || !m.whole || !m.refused ||
+        !dropped)
         st = mls_fail(err, MLS_E_NOMEM, "no memory for the costs");
     for (size_t k = 0; !st && k < n_families; k++) {
         family *f = &families[k];
@@ -542,9 +585,11 @@ mls_status mls_plan_measure(mls_plan_costs *c, const mls_plan_request *r, size_t
     if (!st)
         st = run_references(&m, c, r, as_whole, progress, err);
     if (!st)
-        st = spectra_new(&all, c, r, families, err);
+        st = drop_refused(c, families, dropped, &m, r->n_bits, n_families, err);
+    if (!st)
+        st = spectra_new(&all, c, r, families, dropped, err);
     for (size_t l = 0; !st && l < c->L; l++)
-        st = draw_layer(c, r, &m, families, &all, l, err);
+        st = draw_layer(c, r, &m, families, dropped, &all, l, err);
     /*
      * Geometric mean over methods; a whole conversion that loses nothing says nothing.
      */
@@ -553,7 +598,7 @@ mls_status mls_plan_measure(mls_plan_costs *c, const mls_plan_request *r, size_t
 
         for (size_t l = 0; l < c->L; l++)
             sum += m.kl[i * c->L + l];
-        if (as_whole[i] && sum > kl_floor && m.whole[i] > kl_floor) {
+        if (as_whole[i] && !m.refused[i] && sum > kl_floor && m.whole[i] > kl_floor) {
             ratios += log(m.whole[i] / sum);
             n_ratios++;
         }
@@ -566,5 +611,7 @@ mls_status mls_plan_measure(mls_plan_costs *c, const mls_plan_request *r, size_t
     free(m.candidate);
     free(m.kl);
     free(m.whole);
+    free(m.refused);
+    free(dropped);
     return st;
 }

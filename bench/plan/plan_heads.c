@@ -101,8 +101,15 @@ mls_status mls_plan_heads_new(mls_plan_heads **out, const mls_plan_costs *c,
         const mls_candidate *one = &c->candidate[i];
         const bool first = i == 0 || c->candidate[i - 1].method != one->method;
 
-        if (one->rank && first)
-            st = read_method(h, c, r, one->method, i, err);
+        if (!one->rank || !first)
+            continue;
+        mls_err why = {0};
+
+        st = read_method(h, c, r, one->method, i, &why);
+        if (st == MLS_E_INPUT || st == MLS_E_NUMERIC)
+            st = MLS_OK; /* not usable; measuring says why, or does without */
+        else if (st)
+            mls_fail(err, st, "%s", why.text);
     }
     for (size_t m = 0; !st && m < r->n_methods; m++)
         any = any || h->usable[m];

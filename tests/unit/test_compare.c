@@ -216,6 +216,51 @@ static void a_line_that_is_no_row_is_refused(void **state)
     }
 }
 
+/* A rank that no head has, a method without its data, and what can be measured. */
+static void what_is_refused_is_a_row_with_its_reason(void **state)
+{
+    const demo *d = *state;
+    static const char *const line[3] = {"mha2mla rank=1000", "kqsvd rank=4",
+                                        "mha2mla rope=uniform chunks=4 rank=32"};
+    const char *rows = test_scratch("refused.jsonl");
+    mls_setting setting[3];
+    mls_compare_request r = request(d, 3, rows);
+    mls_comparison c = {0};
+
+    r.setting = setting;
+    for (size_t i = 0; i < 3; i++)
+        assert_ok(mls_setting_parse(&setting[i], line[i], &err));
+    /* In one group and apart; measured and kept from before. */
+    for (size_t again = 0; again < 3; again++) {
+        r.group = again ? 1 : 3;
+        r.rows_path = again == 1 ? NULL : rows;
+        assert_ok(mls_compare(&c, &r, NULL, &err));
+        assert_int_equal(c.n_measured, again == 2 ? 0 : 1);
+        assert_ok(mls_comparison_possible(&c, &err));
+        assert_non_null(strstr(c.row[0].refused, "nearest possible is 120"));
+        assert_non_null(strstr(c.row[1].refused, "needs --capture"));
+        assert_null(c.row[2].refused);
+        for (size_t i = 0; i < 3; i++) {
+            const bool refused = i < 2;
+
+            assert_true(isnan(c.row[i].kl.mean) == refused);
+            assert_true(isnan(c.row[i].bytes) == refused);
+            assert_true(c.row[i].measured == !refused);
+            assert_true(c.row[i].pareto == !refused);
+            assert_true(c.row[i].kept_row == (again == 2));
+        }
+        assert_true(c.original.mean > 0 && c.n_scored == 2 * 23);
+        mls_comparison_free(&c);
+    }
+
+    r.n = 2; /* nothing is left: the first reason */
+    r.rows_path = NULL;
+    assert_ok(mls_compare(&c, &r, NULL, &err));
+    assert_true(isnan(c.original.mean));
+    assert_refused(mls_comparison_possible(&c, &err), MLS_E_INPUT, "possible is 120");
+    mls_comparison_free(&c);
+}
+
 static void the_front_is_what_nothing_beats(void **state)
 {
     const double x[] = {1, 2, 2, 3, 3, 1, NAN}, y[] = {5, 3, 3, 4, 1, 6, 0};
@@ -368,6 +413,7 @@ int main(void)
         cmocka_unit_test(settings_that_name_a_file_are_not_kept),
         cmocka_unit_test(a_line_that_is_no_row_is_refused),
         cmocka_unit_test(some_settings_are_run_and_the_others_predicted),
+        cmocka_unit_test(what_is_refused_is_a_row_with_its_reason),
         cmocka_unit_test(the_front_is_what_nothing_beats),
         cmocka_unit_test(words_in_braces_follow_the_shape),
         cmocka_unit_test(presets_give_the_published_ranks),

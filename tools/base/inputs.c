@@ -139,6 +139,39 @@ mls_status mls_tool_read(mls_tool_subject *s, const mls_tool_windows *w, bool ha
     return MLS_OK;
 }
 
+mls_status mls_tool_possible(mls_tool_known *k, const mls_config *config,
+                             const mls_setting *s, size_t row, mls_err *err)
+{
+    mls_err why = {0};
+    const mls_status st = mls_method_possible(config, s, &why);
+
+    k->possible += st == MLS_OK;
+    if (st && row)
+        mls_fail_in(&why, st, "row %zu", row);
+    if (st && st != MLS_E_INPUT)
+        return mls_fail(err, st, "%s", why.text);
+    if (st && !k->first.status)
+        k->first = why;
+    if (st)
+        mls_buf_add(&k->reasons, why.text, strlen(why.text) + 1);
+    return k->reasons.failed ? mls_fail(err, MLS_E_NOMEM, "no memory for a sentence")
+                             : MLS_OK;
+}
+
+mls_status mls_tool_say_known(mls_tool_known *k, bool others, mls_err *err)
+{
+    mls_status st = MLS_OK;
+
+    if (k->first.status && !k->possible && !others)
+        st = mls_fail(err, k->first.status, "%s", k->first.text);
+    for (size_t at = 0; !st && at < k->reasons.len;
+         at += strlen(k->reasons.data + at) + 1)
+        mls_progress_note(mls_tool_progress(), "not possible: %s",
+                          k->reasons.data + at);
+    mls_buf_free(&k->reasons);
+    return st;
+}
+
 void mls_tool_close(mls_tool_subject *s)
 {
     mls_pool_free(s->pool);

@@ -9,6 +9,7 @@
 #include "analysis/model/model.h"
 #include "bench/frame/method.h"
 #include "bench/frame/scheme.h"
+#include "common/base/buf.h"
 #include "common/base/status.h"
 #include "common/system/pool.h"
 #include "datasets/text/corpus.h"
@@ -46,6 +47,28 @@ mls_status mls_tool_model(mls_model **out, const char *folder, mls_err *err);
 mls_status mls_tool_read(mls_tool_subject *s, const mls_tool_windows *w, bool hash,
                          mls_err *err);
 void mls_tool_close(mls_tool_subject *s);
+
+/** What is known at once of the settings of a command. Starts as {0}. */
+typedef struct mls_tool_known {
+    size_t possible;
+    mls_err first;   /* the first reason */
+    mls_buf reasons; /* each with its 0 */
+} mls_tool_known;
+
+/**
+ * Look whether the model can take a setting. Where it cannot, that is a row without
+ * figures, said before the work.
+ *
+ * @param row  of the settings file, for the sentence; 0: none
+ * @return MLS_OK also for such a setting; MLS_E_ARG (no such method, key or word)
+ */
+mls_status mls_tool_possible(mls_tool_known *k, const mls_config *config,
+                             const mls_setting *s, size_t row, mls_err *err);
+/**
+ * Say what is not possible, or fail with the first reason where nothing is; releases k.
+ * @param others  there is more to do than these settings
+ */
+mls_status mls_tool_say_known(mls_tool_known *k, bool others, mls_err *err);
 
 /**
  * What --compute asked for, or float with a remark where this machine has no such

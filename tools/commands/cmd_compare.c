@@ -99,15 +99,14 @@ typedef struct {
 static void keep_possible(mls_listing *list, size_t first, const mls_config *config,
                           mls_table *notes)
 {
-    mls_cache_layout *layout = calloc(1, sizeof *layout);
     size_t n = first;
 
-    for (size_t i = first; layout && i < list->n; i++) {
+    for (size_t i = first; i < list->n; i++) {
         char text[512], note[1600];
         mls_err why = {0};
         const mls_setting *s = &list->item[i].setting;
 
-        if (mls_method_layout(layout, config, s, &why) && !mls_method_by_data(s)) {
+        if (mls_method_possible(config, s, &why)) {
             snprintf(note, sizeof note, "left out: %s (%s)",
                      mls_setting_text(s, text, sizeof text), why.text);
             mls_table_note(notes, note);
@@ -116,29 +115,21 @@ static void keep_possible(mls_listing *list, size_t first, const mls_config *con
         list->item[n++] = list->item[i];
     }
     list->n = n;
-    free(layout);
 }
 
-/* What the user named must be possible: said before anything is measured. */
-static mls_status all_possible(const mls_listing *list, const mls_config *config,
-                               mls_err *err)
+/* Said before anything is measured. */
+static mls_status say_impossible(const mls_listing *list, const mls_config *config,
+                                 mls_err *err)
 {
-    mls_cache_layout *layout = calloc(1, sizeof *layout);
+    mls_tool_known known = {0};
     mls_status st = MLS_OK;
 
-    if (!layout)
-        return mls_fail(err, MLS_E_NOMEM, "no memory for a cache layout");
-    for (size_t i = 0; !st && i < list->n; i++) {
-        const mls_listed *l = &list->item[i];
-
-        /* Ranks that follow from the data: the method says later what is wrong. */
-        if (mls_method_by_data(&l->setting))
-            continue;
-        st = mls_method_layout(layout, config, &l->setting, err);
-        if (st && l->row)
-            mls_fail_in(err, st, "row %zu", l->row);
-    }
-    free(layout);
+    for (size_t i = 0; !st && i < list->n; i++)
+        st = mls_tool_possible(&known, config, &list->item[i].setting,
+                               list->item[i].row, err);
+    if (!st)
+        return mls_tool_say_known(&known, false, err);
+    mls_buf_free(&known.reasons);
     return st;
 }
 
@@ -243,8 +234,6 @@ static mls_status read_settings(mls_listing *list, const arguments *a,
         st = add_keep(list, a->keeps.item[i], a->capture != NULL, config, err);
     if (!st && a->keeps.n && !a->capture)
         name_left_out(t);
-    if (!st)
-        st = all_possible(list, config, err);
     for (size_t i = 0; !st && i < a->presets.n; i++) {
         static const char *const names[] = {"mha2mla", "elitekv", "x-ecomla",
                                             "transmla", NULL};
@@ -268,6 +257,8 @@ static mls_status read_settings(mls_listing *list, const arguments *a,
         if (!st)
             keep_possible(list, first, config, t);
     }
+    if (!st)
+        st = say_impossible(list, config, err);
     if (!st && list->n == 0)
         st = mls_fail(err, MLS_E_INPUT, "the model can take none of the settings%s",
                       a->keeps.n ? ": no method goes as low as --keep asks" : "");
@@ -348,6 +339,8 @@ static void make_columns(mls_table *t, bool heal)
     mls_table_detail(t);
     mls_table_column(t, "source", "source", "", 0);
     mls_table_detail(t);
+    mls_table_column(t, "reason", "reason", "", 0);
+    mls_table_detail(t);
 }
 
 static void add_row(mls_table *t, const mls_listed *l, const mls_compared *r,
@@ -359,7 +352,10 @@ static void add_row(mls_table *t, const mls_listed *l, const mls_compared *r,
     mls_table_row(t);
     mls_table_text(t, r->pareto ? "*" : "");
     mls_table_text(t, mls_setting_text(&l->setting, text, sizeof text));
-    mls_table_text(t, mls_serve_name(r->serve));
+    if (r->refused)
+        mls_table_empty(t);
+    else
+        mls_table_text(t, mls_serve_name(r->serve));
     mls_table_text(t, l->label);
     mls_quantity_cells(t, quantities, r);
     if (healed) {
@@ -382,6 +378,7 @@ static void add_row(mls_table *t, const mls_listed *l, const mls_compared *r,
     mls_quantity_cells(t, last_quantities, r);
     mls_table_text(t, published);
     mls_table_text(t, l->source);
+    mls_table_text(t, r->refused ? r->refused : "");
 }
 
 /* How each predicted error ranks the settings, against how measured KL does. */
@@ -467,6 +464,8 @@ static mls_status fill(mls_table *t, const arguments *a, const mls_listing *list
             100 * r->kept_payload, rope_elements(&l->setting, config));
         add_row(t, l, r, i > 0 ? &c->row[order[i - 1]] : NULL,
                 healed ? &healed[order[i]] : NULL, text);
+        if (r->refused)
+            mls_table_note(t, r->refused);
     }
     add_correlations(t, c);
     if (c->law.n) {
@@ -571,17 +570,20 @@ static mls_status heal_rows(healed_row *out, const arguments *a, const char *fol
 
 static void say_what_was_done(const mls_comparison *c)
 {
-    size_t kept = 0, predicted = 0;
+    size_t kept = 0, predicted = 0, refused = 0;
 
     for (size_t i = 0; i < c->n; i++) {
-        kept += c->row[i].kept_row;
-        predicted += !c->row[i].measured;
+        const mls_compared *r = &c->row[i];
+
+        kept += r->kept_row;
+        predicted += !r->measured && !r->refused;
+        refused += r->refused != NULL;
     }
-    if (kept + predicted)
+    if (kept + predicted + refused)
         mls_progress_note(mls_tool_progress(),
                           "measured now: %zu, kept from before: %zu, only "
-                          "predicted: %zu",
-                          c->n_measured, kept, predicted);
+                          "predicted: %zu, refused: %zu",
+                          c->n_measured, kept, predicted, refused);
 }
 
 /* --format, or what the output's name ends with. */
@@ -735,7 +737,8 @@ static int run(int argc, char **argv)
         .model_id = s.model_sha256,
         .capture_id = capture_id};
 
-    if (mls_compare(&c, &request, mls_tool_progress(), &err))
+    if (mls_compare(&c, &request, mls_tool_progress(), &err) ||
+        mls_comparison_possible(&c, &err))
         goto done;
     say_what_was_done(&c);
     snprintf(folder_healed, strlen(a.output) + 16, "%s.healed", a.output);

@@ -123,6 +123,7 @@ static mls_status work_new(work *w, const arguments *a, const mls_model *model,
                            mls_err *err)
 {
     const mls_config *config = mls_model_config(model);
+    mls_tool_known known = {0};
     mls_status st = a->plan ? add_plan(w, a->plan, a->capture, model, err) : MLS_OK;
 
     for (size_t i = 0; !st && i < a->settings.n; i++) {
@@ -139,12 +140,19 @@ static mls_status work_new(work *w, const arguments *a, const mls_model *model,
                 w->scheme = more;
         }
         for (size_t j = 0; !st && j < n; j++) {
-            st = mls_scheme_uniform(&w->scheme[w->n_schemes], &s[j], config->L, err);
+            st = mls_tool_possible(&known, config, &s[j], 0, err);
+            if (!st)
+                st =
+                    mls_scheme_uniform(&w->scheme[w->n_schemes], &s[j], config->L, err);
             if (!st)
                 w->n_schemes++;
         }
         free(s);
     }
+    if (st)
+        mls_buf_free(&known.reasons);
+    else
+        st = mls_tool_say_known(&known, a->plan || a->against.n, err);
     for (size_t i = 0; !st && i < a->against.n; i++)
         st = add_converted(w, a->against.item[i], config->L, err);
     if (st)
@@ -185,6 +193,15 @@ static mls_compared original_row(const mls_evaluation *e, const mls_config *conf
     return r;
 }
 
+/* Why what was refused has no figures, once for each setting. */
+static void add_reasons(mls_table *t, const work *w, const mls_evaluation *e)
+{
+    for (size_t i = 0; i < w->n; i++)
+        if (e->variant[i].refused &&
+            (i == 0 || w->variant[i].scheme != w->variant[i - 1].scheme))
+            mls_table_note(t, e->variant[i].refused);
+}
+
 static mls_table *make_table(const arguments *a, const work *w, const mls_evaluation *e,
                              const mls_config *config, const mls_size_result *own,
                              size_t tokens, const mls_capture *capture)
@@ -205,6 +222,8 @@ static mls_table *make_table(const arguments *a, const work *w, const mls_evalua
         mls_table_column(t, "kl_999", "99.9 %", "nat", 5);
         mls_table_column(t, "kl_max", "max", "nat", 4);
     }
+    mls_table_column(t, "reason", "reason", "", 0);
+    mls_table_detail(t);
     mls_table_meta(t, "command", mls_tool_command_line());
     for (size_t i = 0; i <= w->n; i++) {
         const mls_quality *q = i == 0 ? &e->original : &e->variant[i - 1];
@@ -218,7 +237,10 @@ static mls_table *make_table(const arguments *a, const work *w, const mls_evalua
             mls_table_count(t, v->only_layer);
         else if (a->per_layer)
             mls_table_empty(t);
-        mls_table_text(t, v ? mls_serve_name(q->serve) : "");
+        if (q->refused)
+            mls_table_empty(t);
+        else
+            mls_table_text(t, v ? mls_serve_name(q->serve) : "");
         mls_quantity_cells(t, quantities, &r);
         if (a->percentiles) {
             const double kl[] = {q->kl_median, q->kl_90,  q->kl_95,
@@ -227,7 +249,9 @@ static mls_table *make_table(const arguments *a, const work *w, const mls_evalua
             for (size_t k = 0; k < sizeof kl / sizeof kl[0]; k++)
                 mls_table_real(t, v ? kl[k] : (double)NAN);
         }
+        mls_table_text(t, q->refused ? q->refused : "");
     }
+    add_reasons(t, w, e);
     snprintf(text, sizeof text,
              "%zu window%s of %zu tokens without overlap (%zu tokens, %zu scored%s), "
              "intervals 95 %% over windows, f32",
@@ -298,7 +322,8 @@ static int run(int argc, char **argv)
     if (mls_tool_model(&s.model, folder, &err))
         goto done;
     mls_tool_compute(s.model, a.compute, a.ram);
-    if (mls_tool_read(
+    if (work_new(&w, &a, s.model, &err) ||
+        mls_tool_read(
             &s,
             &(mls_tool_windows){&a.texts, a.length, a.sequences, a.capture, a.threads},
             false, &err))
@@ -306,12 +331,13 @@ static int run(int argc, char **argv)
 
     const mls_evaluate_options how = {.scored = a.second_half ? MLS_SCORE_SECOND_HALF
                                                               : MLS_SCORE_ALL,
-                                      .absorbed = a.absorbed};
+                                      .absorbed = a.absorbed,
+                                      .keep_going = true};
 
-    if (work_new(&w, &a, s.model, &err) ||
-        mls_size_own(&own, s.in.config, a.length, &err) ||
+    if (mls_size_own(&own, s.in.config, a.length, &err) ||
         mls_evaluate(&e, &s.in, &s.corpus, w.variant, w.n, &how, mls_tool_progress(),
-                     &err))
+                     &err) ||
+        mls_evaluation_possible(&e, &err))
         goto done;
     t = make_table(&a, &w, &e, s.in.config, &own, s.corpus.start[s.corpus.N],
                    s.capture);

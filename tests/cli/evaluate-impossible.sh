@@ -1,0 +1,35 @@
+# Layers of zeros and dead KV groups: what can be made is exact, what cannot is a row.
+demo=$ROOT/datasets/demo
+zero="sh $ROOT/tests/support/zero.sh model/model.safetensors model.layers"
+mkdir model
+cp $demo/config.json $demo/tokenizer*.json $demo/model.safetensors model
+$zero.1.self_attn.o_proj.weight # a layer that adds nothing
+$zero.2.self_attn.k_proj.weight 0 32768
+$zero.2.self_attn.v_proj.weight 0 32768 # KV head 0 of 2
+for part in q k v; do $zero.3.self_attn.${part}_proj.weight; done
+mlascope capture model -f $demo/calibration.txt -N 6 -T 48 -t 2 -o run.h5 >capture.out 2>&1 || cat capture.out
+
+echo "KL with layer 1 or 3 alone in few numbers:"
+mlascope evaluate model -f $demo/evaluation.txt -N 1 -T 24 -t 2 --capture run.h5 --per-layer --format csv \
+    -s "kq rank=2" -s "kqsvd rank=1" -s "kq rope=shared rope_dim=16 rank=2 refit=all" \
+    -s "kq rope=2-norm chunks=2 rank=2 refit=all" -s "kq rank=2 weight=query" \
+    -s "lillama skip=0 rank=8" -s "kqsvd rank=1000" >out.csv 2>err
+awk -F'","' '$2 == 1 || $2 == 3 { print $1 ":", $2, ($9 < 1e-6 && $9 > -1e-6 ? "none" : $9) }' out.csv
+cut -d, -f1-5,28- out.csv | grep "rank=1000" | head -1
+cat err
+echo "predicted errors where a layer adds nothing:"
+mlascope compare model -f $demo/evaluation.txt -N 1 -T 24 -t 2 --capture run.h5 --format csv \
+    -s "kq rank=256" -s "kqsvd rank=64" 2>/dev/null |
+    awk -F'","' 'NR > 1 { print $2, ($12 < 1e-4 ? "small" : $12) }'
+echo "every method at half of the cache, on three layers:"
+sed -i 's/"num_hidden_layers": 6/"num_hidden_layers": 3/' model/config.json
+mlascope capture model -f $demo/calibration.txt -N 6 -T 48 -t 2 -o three.h5 >capture.out 2>&1 || cat capture.out
+mlascope evaluate model -f $demo/evaluation.txt -N 1 -T 24 -t 2 --capture three.h5 --format csv \
+    -s "kvsharer layers_shared=2 gate=0.999" -s "kvsharer layers_shared=1 gate=0.1" 2>err |
+    awk -F'","' 'NR > 2 { print $1 ":", ($8 > 0 ? "measured" : $NF) }'
+cat err
+echo "nothing that is possible:"
+mlascope evaluate model -f $demo/evaluation.txt -N 1 -T 24 -s "kqsvd rank=1000" -s "mha2mla rank=1000"
+echo "exit $?"
+mlascope evaluate model -f $demo/evaluation.txt -N 1 -T 24 -s "kqsvd rank=4"
+echo "exit $?"
