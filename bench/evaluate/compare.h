@@ -73,9 +73,9 @@ typedef struct mls_compare_request {
 
 /**
  * Measure what the file of finished rows does not hold, a group at a time, each group
- * appended and synced before the next begins. What the model refuses is a row, too. A row counts when model, text, tokens,
- * capture, options, version and the setting's text are the same; settings that name a
- * file are measured every time and not kept.
+ * appended and synced before the next begins. What the model refuses is a row, too. A
+ * row counts when model, text, tokens, capture, options, version and the setting's text
+ * are the same; settings that name a file are measured every time and not kept.
  *
  * @param[out] out  release with mls_comparison_free(); {0} on error, rows stay in the
  *                  file

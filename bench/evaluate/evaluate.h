@@ -74,8 +74,8 @@ typedef struct mls_evaluation {
  *
  * @param in        model and pool are needed; capture too when a method uses data
  * @param[out] out  release with mls_evaluation_free(); {0} on error
- * @return MLS_OK (with `keep_going` also when all are refused: then the original may not
- *         have been run and its figures are NaN), what a method's prepare or build says,
+ * @return MLS_OK (with `keep_going` also when all are refused: the original may not
+ *         have been run then and has NaN), what a method's prepare or build says,
  *         MLS_E_NUMERIC (NaN in logits: variant and sequence), MLS_E_STOPPED,
  *         MLS_E_NOMEM, MLS_E_IO
  */

@@ -87,7 +87,7 @@ mls_status mls_kq_query_weights(mls_sensitivity *w, const mls_config *c,
     }
     for (size_t g = 0; g < G; g++)
         turn_queries(w->key + g * D * D, w->key_plain + g * D * D, inv_freq, D, T);
-    /* Relative errors, because keys and values have no common unit; of nothing, none. */
+    /* Relative errors: keys and values have no common unit here; of nothing, none. */
     for (size_t g = 0; g < G; g++) {
         key_energy +=
             mls_trace_product(w->key_plain + g * D * D, stats->k_second + g * D * D, D);

@@ -200,11 +200,15 @@ static void say_verdict(mls_buf *b, const answer *a, const mls_config *c)
         mls_buf_printf(b, "%s loses less (%.3f), but no released code runs it. ",
                        mls_setting_text(&a->setting[own], text, sizeof text),
                        a->m.row[own].kl.mean);
-    mls_buf_printf(b, "Without a conversion, a 4-bit cache keeps %.0f %% at KL %.3f%s.",
-                   100 * bits->kept, bits->kl.mean,
-                   mla < a->n && bits->kl.mean < a->m.row[mla].kl.mean
-                       ? ": if bytes are all you need, take that"
-                       : "");
+    if (bits->refused)
+        mls_buf_printf(b, "A 4-bit cache is not possible: %s.", bits->refused);
+    else
+        mls_buf_printf(
+            b, "Without a conversion, a 4-bit cache keeps %.0f %% at KL %.3f%s.",
+            100 * bits->kept, bits->kl.mean,
+            mla < a->n && bits->kl.mean < a->m.row[mla].kl.mean
+                ? ": if bytes are all you need, take that"
+                : "");
 }
 
 /* One line of what fits: weights, cache, yes or no. */
@@ -239,7 +243,8 @@ static void say_fit(mls_buf *b, const mls_report *r, const answer *a)
                    sequences, r->context, r->gpu, 100 * SHARE_OF_GPU,
                    SHARE_OF_GPU * r->memory / GIB);
     say_one_fit(b, r, "  as it is", a->weights, own->bytes);
-    say_one_fit(b, r, "  with a 4-bit cache", a->weights, a->m.row[1].bytes);
+    if (!a->m.row[1].refused)
+        say_one_fit(b, r, "  with a 4-bit cache", a->weights, a->m.row[1].bytes);
     if (mla < a->n)
         say_one_fit(b, r, "  converted",
                     a->weights + 2 * (a->m.row[mla].parameters - own->parameters),

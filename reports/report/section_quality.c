@@ -84,10 +84,14 @@ static mls_table *make_table(const mls_report *r, const point *p, size_t n,
     mls_quantity_columns(t, quantities);
     for (size_t i = 0; i < n; i++) {
         mls_table_row(t);
-        mls_table_text(t, mls_serve_name(m->row[i].serve));
+        if (m->row[i].refused)
+            mls_table_empty(t);
+        else
+            mls_table_text(t, mls_serve_name(m->row[i].serve));
         mls_table_text(t, p[i].name);
         mls_quantity_cells(t, quantities, &m->row[i]);
     }
+    mls_refused_notes(t, m->row, n);
     snprintf(note, sizeof note, "the original: perplexity %.3f (%.3f to %.3f)",
              exp(m->original.mean), exp(m->original.mean - m->original.half),
              exp(m->original.mean + m->original.half));

@@ -8,6 +8,7 @@
 #include "reports/page/plot.h"
 #include "reports/report/measured.h"
 #include "reports/report/sections.h"
+#include "reports/tables/quantity_columns.h"
 
 enum { SEQUENCES_MAX = 16 };
 
@@ -126,6 +127,7 @@ static mls_table *make_table(const mls_report *r, const point *p, size_t n,
         mls_table_real(t, 100 * q->top1.mean);
         mls_table_count(t, front[i]);
     }
+    mls_refused_notes(t, row, n);
     snprintf(note, sizeof note,
              "bits at %d tokens with scales, zero points and 16-bit windows; KL on %zu "
              "windows of %zu tokens, where a 16-bit window of 128 covers much: compare "

@@ -26,3 +26,10 @@ void mls_quantity_cells(mls_table *t, const char *const *keys, const mls_compare
     for (; *keys; keys++)
         mls_table_real(t, find(*keys)->get(r));
 }
+
+void mls_refused_notes(mls_table *t, const mls_compared *row, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (row[i].refused)
+            mls_table_note(t, row[i].refused);
+}

@@ -9,5 +9,7 @@
 void mls_quantity_columns(mls_table *t, const char *const *keys);
 /** Their cells of one setting. */
 void mls_quantity_cells(mls_table *t, const char *const *keys, const mls_compared *r);
+/** Why some of n settings have no figures, a note for each. */
+void mls_refused_notes(mls_table *t, const mls_compared *row, size_t n);
 
 #endif

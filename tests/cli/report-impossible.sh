@@ -1,0 +1,14 @@
+# A model with a layer that adds nothing, two layers in all: the report has its page.
+demo=$ROOT/datasets/demo
+mkdir model
+cp $demo/config.json $demo/tokenizer*.json $demo/model.safetensors model
+for part in self_attn.o mlp.down; do
+    sh $ROOT/tests/support/zero.sh model/model.safetensors model.layers.1.${part}_proj.weight
+done
+sed -i 's/"num_hidden_layers": 6/"num_hidden_layers": 2/' model/config.json
+mlascope report model -f $demo/calibration.txt --eval $demo/evaluation.txt -N 4 -T 16 -t 2 \
+    --eval-sequences 2 --no-plots -o out >said 2>notes
+echo "exit $?"
+[ -s out/index.html ] && echo page
+grep -q '[^a-z]nan[^a-zA-Z_]' out/index.html && echo "a figure that is none"
+true
