@@ -96,6 +96,42 @@ static int compare_need(const void *a, const void *b)
                   ((const mls_tensor_need *)b)->name);
 }
 
+/*
+ * Where the names of tensors that belong together end: behind a layer's number, or the
+ * first word that says which part of the model they are.
+ */
+static size_t group_length(const mls_config *config, const char *name)
+{
+    const char *prefix = config->net.prefix ? config->net.prefix : "model.layers.%zu.";
+    const char *number = strstr(prefix, "%zu"), *word = strchr(prefix, '.');
+    const size_t layers = number ? (size_t)(number - prefix) : 0;
+    const size_t root = word ? (size_t)(word - prefix) + 1 : 0;
+    const char *at = name;
+
+    if (layers && strncmp(name, prefix, layers) == 0)
+        at += layers;
+    else if (strncmp(name, prefix, root) == 0)
+        at += root;
+    at = strchr(at, '.');
+    return at ? (size_t)(at - name) + 1 : strlen(name);
+}
+
+/* n tensors from entry e on, by name, are of one group. */
+static void remark_group(mls_checkpoint *c, size_t n, const mls_checkpoint_entry *e,
+                         size_t length)
+{
+    const char *path = c->shards[e->shard].path, *name = e->info->name;
+
+    if (n == 1)
+        mls_checkpoint_warn(c, "%s: tensor \"%.200s\" is not used by the model", path,
+                            name);
+    else if (n > 1)
+        mls_checkpoint_warn(c,
+                            "%s: %zu tensors that begin with \"%.*s\" are not used by "
+                            "the model",
+                            path, n, length > 200 ? 200 : (int)length, name);
+}
+
 /* Tensors that nothing asks for; buffers that old files carry along do no harm. */
 static mls_status remark_unneeded(mls_checkpoint *c, mls_err *err)
 {
@@ -103,6 +139,8 @@ static mls_status remark_unneeded(mls_checkpoint *c, mls_err *err)
     static const char frequencies[] = "rope_freqs.weight"; /* read with the config */
     const size_t n = mls_tensor_needs(&c->config);
     mls_tensor_need *needs = mls_calloc3(n, 1, 1, sizeof *needs);
+    const mls_checkpoint_entry *group = NULL;
+    size_t in_group = 0, length = 0;
 
     if (!needs)
         return mls_checkpoint_no_memory(c, err);
@@ -110,17 +148,27 @@ static mls_status remark_unneeded(mls_checkpoint *c, mls_err *err)
         needs[i] = mls_tensor_need_at(&c->config, i);
     qsort(needs, n, sizeof *needs, compare_need);
     for (size_t i = 0; i < c->n_tensors; i++) {
-        const char *name = c->tensors[i].info->name;
+        const char *name = c->by_name[i]->info->name;
         mls_tensor_need key = {.rows = 0};
 
         snprintf(key.name, sizeof key.name, "%s", name);
-        if (strlen(name) < sizeof key.name &&
-            bsearch(&key, needs, n, sizeof *needs, compare_need))
+        if ((strlen(name) < sizeof key.name &&
+             bsearch(&key, needs, n, sizeof *needs, compare_need)) ||
+            strstr(name, buffer) || (c->gguf.n && strcmp(name, frequencies) == 0))
             continue;
-        if (!strstr(name, buffer) && !(c->renamed && strcmp(name, frequencies) == 0))
-            mls_checkpoint_warn(c, "%s: tensor \"%.200s\" is not used by the model",
-                                c->shards[c->tensors[i].shard].path, name);
+        if (group && length == group_length(&c->config, name) &&
+            strncmp(group->info->name, name, length) == 0) {
+            in_group++;
+            continue;
+        }
+        if (group)
+            remark_group(c, in_group, group, length);
+        group = c->by_name[i];
+        length = group_length(&c->config, name);
+        in_group = 1;
     }
+    if (group)
+        remark_group(c, in_group, group, length);
     free(needs);
     return MLS_OK;
 }
@@ -150,6 +198,9 @@ mls_status mls_checkpoint_open(mls_checkpoint **out, const char *folder, mls_err
     else
         st = mls_fail(err, MLS_E_INPUT, "the name of the model's folder is empty");
     if (st)
+        goto done;
+    if (!c->config.unsupported[0] && !c->gguf.n &&
+        (st = mls_checkpoint_find_root(c, err)))
         goto done;
     infer_config(c);
     if (!c->config.unsupported[0])
@@ -242,8 +293,7 @@ static bool is_readable(const mls_checkpoint_entry *e)
     return e->stored ? mls_gguf_reads(e->stored) : mls_dtype_is_float(e->info->dtype);
 }
 
-/* Rows of `cols` numbers, however many indices count the rows (experts, say). */
-static bool has_shape(const mls_tensor_info *t, size_t rows, size_t cols)
+bool mls_checkpoint_has_shape(const mls_tensor_info *t, size_t rows, size_t cols)
 {
     const uint64_t last = t->n_dims ? t->shape[t->n_dims - 1] : 1;
 
@@ -266,7 +316,7 @@ static mls_status find_shaped(const mls_checkpoint *c, const char *name, size_t 
         return mls_fail(err, MLS_E_INPUT, "%s: tensor \"%s\" is missing", c->folder,
                         name);
     info = (*entry)->info;
-    if (has_shape(info, rows, cols))
+    if (mls_checkpoint_has_shape(info, rows, cols))
         return MLS_OK;
     return mls_fail(err, MLS_E_INPUT, "%s: tensor \"%s\" has shape %s, expected %s",
                     c->shards[(*entry)->shard].path, name,

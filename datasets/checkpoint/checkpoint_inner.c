@@ -49,6 +49,20 @@ static size_t shard_count(const mls_checkpoint_shard_file *s)
     return s->gguf ? mls_gguf_head(s->gguf)->n_tensors : mls_safetensors_count(s->file);
 }
 
+mls_status mls_checkpoint_sort(mls_checkpoint *c, mls_err *err)
+{
+    for (size_t k = 0; k < c->n_tensors; k++)
+        c->by_name[k] = &c->tensors[k];
+    qsort(c->by_name, c->n_tensors, sizeof *c->by_name, compare_names);
+    for (size_t k = 1; k < c->n_tensors; k++)
+        if (compare_names(&c->by_name[k - 1], &c->by_name[k]) == 0)
+            return mls_fail(
+                err, MLS_E_INPUT, "%s: tensor \"%.200s\" is in %s and in %s", c->folder,
+                c->by_name[k]->info->name, c->shards[c->by_name[k - 1]->shard].name,
+                c->shards[c->by_name[k]->shard].name);
+    return MLS_OK;
+}
+
 /* A name may be in one file only. */
 mls_status mls_checkpoint_join(mls_checkpoint *c, mls_err *err)
 {
@@ -63,7 +77,7 @@ mls_status mls_checkpoint_join(mls_checkpoint *c, mls_err *err)
             mls_checkpoint_entry *e = &c->tensors[k];
 
             e->shard = i;
-            if (c->renamed) {
+            if (c->gguf.n) {
                 e->info = &c->renamed[k].info;
                 e->stored = &mls_gguf_head(c->shards[i].gguf)->tensor[j];
             } else {
@@ -72,16 +86,8 @@ mls_status mls_checkpoint_join(mls_checkpoint *c, mls_err *err)
             /* Each fits, because the files do; so do the sums of thousands. */
             c->bytes += e->info->n_bytes;
             c->parameters += e->info->n_elements;
-            c->by_name[k] = e;
         }
-    qsort(c->by_name, c->n_tensors, sizeof *c->by_name, compare_names);
-    for (k = 1; k < c->n_tensors; k++)
-        if (compare_names(&c->by_name[k - 1], &c->by_name[k]) == 0)
-            return mls_fail(
-                err, MLS_E_INPUT, "%s: tensor \"%.200s\" is in %s and in %s", c->folder,
-                c->by_name[k]->info->name, c->shards[c->by_name[k - 1]->shard].name,
-                c->shards[c->by_name[k]->shard].name);
-    return MLS_OK;
+    return mls_checkpoint_sort(c, err);
 }
 
 const mls_checkpoint_entry *mls_checkpoint_entry_of(const mls_checkpoint *c,

@@ -23,7 +23,7 @@ typedef struct mls_checkpoint_shard_file {
     const mls_gguf *gguf; /* of parts */
 } mls_checkpoint_shard_file;
 
-/** A tensor of a GGUF file under Hugging Face's name. */
+/** A tensor under the name that the config's family gives it. */
 typedef struct mls_checkpoint_renamed {
     mls_tensor_info info; /* info.name is name */
     char name[96];
@@ -37,7 +37,7 @@ struct mls_checkpoint {
     mls_checkpoint_shard_file *shards;
     size_t n_shards;
     mls_gguf_parts gguf;
-    mls_checkpoint_renamed *renamed; /* (n_tensors) of a GGUF model, or NULL */
+    mls_checkpoint_renamed *renamed; /* (n_tensors), or NULL: names are the files' */
     mls_checkpoint_entry *tensors;   /* (n_tensors), by file and place in it */
     const mls_checkpoint_entry **by_name;
     size_t n_tensors;
@@ -55,6 +55,15 @@ mls_status mls_checkpoint_no_memory(const mls_checkpoint *c, mls_err *err);
 
 /** Make c->tensors of the shards' tensors, and sort them. */
 mls_status mls_checkpoint_join(mls_checkpoint *c, mls_err *err);
+
+/** Sort c->tensors by their names; two of one name are refused. */
+mls_status mls_checkpoint_sort(mls_checkpoint *c, mls_err *err);
+
+/** Rows of `cols` numbers, however many indices count the rows (experts, say). */
+bool mls_checkpoint_has_shape(const mls_tensor_info *t, size_t rows, size_t cols);
+
+/** Give the tensors of a text model under another root the names of its family. */
+mls_status mls_checkpoint_find_root(mls_checkpoint *c, mls_err *err);
 
 /** NULL: no tensor of that name. */
 const mls_checkpoint_entry *mls_checkpoint_entry_of(const mls_checkpoint *c,

@@ -220,6 +220,7 @@ static mls_status read_all(mls_config_reader *r)
 {
     mls_status st;
 
+    r->config->nested = r->inner != r->outer;
     if ((st = read_kind(r)) || (st = read_shape(r)) || (st = read_flags(r)) ||
         (st = mls_config_net(r)) || (st = mls_config_rope(r)))
         return st;
@@ -229,6 +230,18 @@ static mls_status read_all(mls_config_reader *r)
     if (r->config->doubt[0])
         mls_config_unsupported(r->config, "%s", r->config->doubt);
     return MLS_OK;
+}
+
+/* Some files repeat the text model's width, but not its layers. */
+static bool says_layers(const json_t *file)
+{
+    static const char *const keys[] = {"num_hidden_layers", "num_layers", "n_layer",
+                                       "n_layers"};
+
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
+        if (json_object_get(file, keys[i]))
+            return true;
+    return false;
 }
 
 /*
@@ -244,7 +257,7 @@ static json_t *text_model(json_t *file)
     for (size_t i = 0; i < sizeof inside / sizeof inside[0]; i++) {
         json_t *inner = json_object_get(file, inside[i]);
 
-        if (json_is_object(inner) && !json_object_get(file, "hidden_size"))
+        if (json_is_object(inner) && !says_layers(file))
             return text_model(inner);
     }
     return file;

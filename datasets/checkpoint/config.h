@@ -48,6 +48,7 @@ typedef struct mls_config {
     double rms_eps;
     mls_rope_config rope;       /* of every layer that does not say otherwise */
     mls_rope_config rope_local; /* of layers with local_rope; like rope without one */
+    bool nested;                /* the text model inside another model's file */
     bool tied_embeddings;
     bool qkv_bias, o_bias, mlp_bias;
     bool qk_norm;           /* RMSNorm over D on q and k, before RoPE (Qwen3) */

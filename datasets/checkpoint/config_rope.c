@@ -70,11 +70,16 @@ static const struct {
     const char *name;
     mls_rope_type type;
 } types[] = {
-    {"default", MLS_ROPE_DEFAULT},   {"linear", MLS_ROPE_LINEAR},
-    {"llama3", MLS_ROPE_LLAMA3},     {"yarn", MLS_ROPE_YARN},
-    {"longrope", MLS_ROPE_LONGROPE}, {"su", MLS_ROPE_LONGROPE},
-    {"dynamic", MLS_ROPE_DYNAMIC},   {"proportional", MLS_ROPE_PROPORTIONAL},
-    {"mrope", MLS_ROPE_OTHER},
+    {"default", MLS_ROPE_DEFAULT},
+    {"linear", MLS_ROPE_LINEAR},
+    {"llama3", MLS_ROPE_LLAMA3},
+    {"yarn", MLS_ROPE_YARN},
+    {"longrope", MLS_ROPE_LONGROPE},
+    {"su", MLS_ROPE_LONGROPE},
+    {"dynamic", MLS_ROPE_DYNAMIC},
+    {"proportional", MLS_ROPE_PROPORTIONAL},
+    /* A section of the head a place in the picture: of text the three are the same. */
+    {"mrope", MLS_ROPE_DEFAULT},
 };
 
 static bool type_find(const char *name, mls_rope_type *type)
@@ -133,8 +138,9 @@ static bool read_more(dialect *d, const char *key, const json_t *value)
         d->by_fractions = json_is_false(value);
         return true;
     }
-    /* Of the model, which its own key says too. */
-    return strcmp(key, "max_position_embeddings") == 0;
+    /* Of pictures; of the model, which its own key says too. */
+    return strcmp(key, "mrope_section") == 0 || strcmp(key, "mrope_interleaved") == 0 ||
+           strcmp(key, "max_position_embeddings") == 0;
 }
 
 /* Numbers that only some types read. */

@@ -356,6 +356,23 @@ static const mls_net_family families[] = {
      .qkv_bias = true,
      .net = {.place = MLS_NORM_AROUND, .interleaved = true, .gate_up = true}},
 
+    /* text parts of models that see pictures */
+    {.model_type = "qwen2_vl_text", .theta = 1e6, .eps = 1e-5, .qkv_bias = true},
+    {.model_type = "qwen2_5_vl_text", .theta = 1e6, .eps = 1e-5, .qkv_bias = true},
+    {.model_type = "qwen3_vl_text",
+     .keys = "attention_bias",
+     .theta = 5e5,
+     .net = {.qk = MLS_QK_HEAD}},
+    {.model_type = "glm4v_text",
+     .keys = "attention_bias",
+     NAMES({"mlp.gate_up_proj.weight", MLS_TENSOR_GATE_UP},
+           {"post_self_attn_layernorm.weight", MLS_TENSOR_ATTN_POST_NORM},
+           {"post_mlp_layernorm.weight", MLS_TENSOR_MLP_POST_NORM}),
+     .partial = 1,
+     .eps = 1e-5,
+     .qkv_bias = true,
+     .net = {.place = MLS_NORM_AROUND, .interleaved = true, .gate_up = true}},
+
     /* GPT-2 and its kin: positions are learned, or slopes */
     {.model_type = "gpt2",
      .keys = "n_positions n_ctx n_embd n_layer n_head n_inner layer_norm_epsilon "

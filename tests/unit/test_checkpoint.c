@@ -407,6 +407,113 @@ static void weights_that_are_not_floats_are_refused(void **state)
     mls_checkpoint_close(c);
 }
 
+/*
+ * The tiny model's tensors under a root, its head under another, beside a tower with
+ * layers of the same names and other widths.
+ */
+static const char *under(const char *folder, const char *root, const char *head_root)
+{
+    mls_tensor_plan plan[TENSORS + 2];
+    char names[TENSORS][NAME], renamed[TENSORS][2 * NAME];
+
+    assert_int_equal(mkdir(test_scratch(folder), 0700), 0);
+    put_text(in(folder, "config.json"), tiny);
+    plan_tiny(plan, names, folder);
+    for (size_t i = 0; i < TENSORS; i++) {
+        const bool inside = strncmp(names[i], "model.", 6) == 0;
+
+        snprintf(renamed[i], sizeof renamed[i], "%s%.90s", inside ? root : head_root,
+                 names[i] + (inside ? 6 : 0));
+        plan[i].name = renamed[i];
+    }
+    plan[TENSORS] =
+        (mls_tensor_plan){"tower.layers.0.self_attn.q_proj.weight", "F32", 2, {3, 3}};
+    plan[TENSORS + 1] =
+        (mls_tensor_plan){"tower.layers.0.input_layernorm.weight", "F32", 1, {4}};
+    put_shard(in(folder, "model.safetensors"), plan, 0, TENSORS + 2);
+    return test_scratch(folder);
+}
+
+static void a_text_model_is_found_under_any_root(void **state)
+{
+    static const char *const cases[][3] = {
+        {"root-1", "language_model.model.", "language_model."},
+        {"root-2", "model.language_model.", ""},
+        {"root-3", "thinker.model.", "thinker."},
+        {"root-4", "", ""},
+        {"root-5", "whatever.body.", ""},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        mls_checkpoint *c;
+        char said[160];
+        float x[12];
+
+        assert_ok(mls_checkpoint_open(&c, under(cases[i][0], cases[i][1], cases[i][2]),
+                                      &err));
+        assert_ok(mls_checkpoint_complete(c, &err));
+        assert_ok(mls_checkpoint_read(c, "model.embed_tokens.weight", 3, 4, x, &err));
+        assert_close(x[11], 1, 0);
+        assert_ok(mls_checkpoint_read(c, "lm_head.weight", 3, 4, x, &err));
+        assert_close(x[11], TENSORS, 0);
+        snprintf(said, sizeof said, "tensors begin with \"%s\" in the file",
+                 cases[i][1]);
+        assert_int_equal(mls_checkpoint_warnings(c), 2);
+        assert_non_null(strstr(mls_checkpoint_warning(c, 0), said));
+        assert_non_null(strstr(mls_checkpoint_warning(c, 1),
+                               "2 tensors that begin with \"tower.\""));
+        mls_checkpoint_close(c);
+    }
+}
+
+/* Which of the two is meant is in no file. */
+static void two_models_of_the_same_shape_are_refused(void **state)
+{
+    mls_tensor_plan plan[2 * TENSORS];
+    char names[TENSORS][NAME], renamed[2 * TENSORS][2 * NAME];
+    mls_checkpoint *c;
+
+    (void)state;
+    assert_int_equal(mkdir(test_scratch("twins"), 0700), 0);
+    put_text(in("twins", "config.json"), tiny);
+    plan_tiny(plan, names, "twins");
+    for (size_t i = 0; i < 2 * TENSORS; i++) {
+        snprintf(renamed[i], sizeof renamed[i], "%s.%.90s", i < TENSORS ? "one" : "two",
+                 names[i % TENSORS]);
+        plan[i] = plan[i % TENSORS];
+        plan[i].name = renamed[i];
+    }
+    put_shard(in("twins", "model.safetensors"), plan, 0, 2 * TENSORS);
+    assert_refused(mls_checkpoint_open(&c, test_scratch("twins"), &err), MLS_E_INPUT,
+                   "two models have the text model's shape");
+}
+
+static void a_nested_model_without_a_head_is_tied(void **state)
+{
+    mls_tensor_plan plan[TENSORS];
+    char names[TENSORS][NAME];
+    mls_checkpoint *c;
+
+    (void)state;
+    assert_int_equal(mkdir(test_scratch("nested"), 0700), 0);
+    put_text(in("nested", "config.json"), tiny);
+    plan_tiny(plan, names, "nested");
+    put_text(in("nested", "config.json"), "{\"model_type\": \"llava\", ");
+    FILE *out = fopen(in("nested", "config.json"), "ab");
+
+    assert_non_null(out);
+    fprintf(out, "\"hidden_size\": 4, \"text_config\": %s}", tiny);
+    assert_int_equal(fclose(out), 0);
+    put_shard(in("nested", "model.safetensors"), plan, 0, TENSORS - 1);
+    assert_string_equal(names[TENSORS - 1], "lm_head.weight");
+    assert_ok(mls_checkpoint_open(&c, test_scratch("nested"), &err));
+    assert_true(mls_checkpoint_config(c)->tied_embeddings);
+    assert_non_null(strstr(mls_checkpoint_warning(c, 0), "no \"lm_head.weight\""));
+    assert_ok(mls_checkpoint_complete(c, &err));
+    mls_checkpoint_close(c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -422,6 +529,9 @@ int main(void)
         cmocka_unit_test(a_tensor_may_be_in_one_shard_only),
         cmocka_unit_test(one_file_goes_before_an_index),
         cmocka_unit_test(weights_that_are_not_floats_are_refused),
+        cmocka_unit_test(a_text_model_is_found_under_any_root),
+        cmocka_unit_test(two_models_of_the_same_shape_are_refused),
+        cmocka_unit_test(a_nested_model_without_a_head_is_tied),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

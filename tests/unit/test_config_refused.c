@@ -38,9 +38,6 @@ static void what_changes_the_computation_is_named(void **state)
         {"{\"rope_scaling\": {\"rope_type\": \"longrope\", \"short_factor\": [1.0], "
          "\"long_factor\": [2.0]}}",
          "short_factor has 1 numbers"},
-        {"{\"rope_scaling\": {\"rope_type\": \"default\", \"type\": \"mrope\", "
-         "\"mrope_section\": [16, 24, 24]}}",
-         "rope_type \"mrope\" is not computed"},
         {"{\"rope_scaling\": {\"rope_type\": \"default\", \"factor\": 2}}",
          "factor 2 with RoPE type \"default\""},
         {"{\"rope_scaling\": {\"rope_type\": \"linear\", \"factor\": 2, "

@@ -394,8 +394,6 @@ static void keys_that_change_the_model_are_named(void **state)
         {"qwen2", "qwen2.attention.sliding_window", MLS_GGUF_U32, 64, NULL, NULL,
          false},
         {"llama", "other.key", MLS_GGUF_U32, 1, NULL, NULL, false},
-        {"llama", "llama.rope.scaling.type", MLS_GGUF_STRING, 0, "mrope",
-         "rope_type \"mrope\" is not computed", true},
         {"llama", "llama.logit_scale", MLS_GGUF_F32, 2, NULL,
          "the key llama.logit_scale is not known", true},
         {"llama", "llama.attention.causal", MLS_GGUF_BOOL, 0, NULL,
