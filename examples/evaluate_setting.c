@@ -20,7 +20,7 @@ static mls_status read_text(mls_corpus *corpus, const char *model, const char *t
     mls_status st = mls_tokenizer_open(&tokenizer, model, err);
 
     if (!st)
-        st = mls_corpus_read(corpus, tokenizer, &text, 1, LENGTH, WINDOWS, false, err);
+        st = mls_corpus_read(corpus, tokenizer, &text, 1, LENGTH, WINDOWS, 0, err);
     mls_tokenizer_close(tokenizer);
     return st;
 }

@@ -67,8 +67,10 @@ const char *mls_capture_path(const mls_capture *c);
 void **mls_capture_kept(mls_capture *c, void (*release)(void *kept));
 const mls_config *mls_capture_config(const mls_capture *c);
 size_t mls_capture_sequences(const mls_capture *c); /* N */
-size_t mls_capture_length(const mls_capture *c);    /* tokens of the longest sequence */
-size_t mls_capture_windows(const mls_capture *c);   /* W */
+size_t mls_capture_length(const mls_capture *c);    /* ids of the longest sequence */
+/** How many of them, at the head of every sequence, are not of the text: BOS. */
+size_t mls_capture_lead(const mls_capture *c);
+size_t mls_capture_windows(const mls_capture *c); /* W */
 /** Tokens of every window, the first of its sequence. */
 size_t mls_capture_window_length(const mls_capture *c);
 /**

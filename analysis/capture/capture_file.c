@@ -92,7 +92,7 @@ static mls_status read_vector(mls_capture *c, const char *path, mls_store_type t
 static mls_status read_sequences(mls_capture *c, mls_err *err)
 {
     mls_capture_head *h = &c->head;
-    uint64_t N = 0, W = 0, T = 0, window_T = 0, *n_tokens = NULL;
+    uint64_t N = 0, W = 0, T = 0, window_T = 0, lead = 0, *n_tokens = NULL;
     mls_status st = mls_store_get_count(c->store, "/sequences", "count", &N, err);
 
     if (!st)
@@ -101,6 +101,8 @@ static mls_status read_sequences(mls_capture *c, mls_err *err)
         st = mls_store_get_count(c->store, "/sequences", "length", &T, err);
     if (!st)
         st = mls_store_get_count(c->store, "/windows", "length", &window_T, err);
+    if (mls_store_get_count(c->store, "/sequences", "bos", &lead, NULL))
+        lead = 0; /* files of schema 2.0 have none */
     if (st)
         return st;
     if (N == 0 || N > TOKENS_MAX)
@@ -111,8 +113,13 @@ static mls_status read_sequences(mls_capture *c, mls_err *err)
         return refuse_count(c, "tokens in a window", window_T, T, err);
     if (W > N)
         return refuse_count(c, "windows", W, N, err);
+    if (lead > T)
+        return mls_fail(
+            err, MLS_E_INPUT, "%s: %llu ids before the text in sequences of %llu",
+            mls_store_path(c->store), (unsigned long long)lead, (unsigned long long)T);
     h->N = N;
     h->W = W;
+    h->lead = lead;
     h->T = T;
     h->window_T = window_T;
     st = read_vector(c, "/sequences/n_tokens", MLS_STORE_U64, N, 8, &n_tokens, err);
@@ -124,7 +131,7 @@ static mls_status read_sequences(mls_capture *c, mls_err *err)
         goto done;
     }
     for (size_t n = 0; n < N; n++) {
-        if (n_tokens[n] < 2 || n_tokens[n] > T ||
+        if (n_tokens[n] < lead + 2 || n_tokens[n] > T ||
             c->start[n] + n_tokens[n] > TOKENS_MAX) {
             st = refuse_count(c, "tokens in a sequence", n_tokens[n], T, err);
             goto done;
@@ -290,6 +297,11 @@ size_t mls_capture_length(const mls_capture *c)
     return c->head.T;
 }
 
+size_t mls_capture_lead(const mls_capture *c)
+{
+    return c->head.lead;
+}
+
 size_t mls_capture_windows(const mls_capture *c)
 {
     return c->head.W;
@@ -325,7 +337,8 @@ double mls_capture_nll(const mls_capture *c)
     double sum = 0, n_predicted = 0;
 
     for (size_t n = 0; n < c->head.N; n++) {
-        const double predicted = (double)(c->start[n + 1] - c->start[n]) - 1;
+        const double predicted =
+            (double)(c->start[n + 1] - c->start[n] - 1 - c->head.lead);
 
         sum += predicted * c->nll[n];
         n_predicted += predicted;

@@ -17,7 +17,8 @@ typedef struct mls_capture_head {
     size_t N;
     const size_t *start;       /* (N + 1) */
     const int32_t *ids;        /* (start[N]) */
-    size_t T;                  /* tokens of the longest sequence */
+    size_t T;                  /* ids of the longest sequence */
+    size_t lead;               /* of them not of the text, at the head of each: BOS */
     size_t W;                  /* windows */
     size_t window_T;           /* tokens of a window, the first of its sequence */
     uint64_t *window_sequence; /* (W) */

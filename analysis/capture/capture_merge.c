@@ -48,6 +48,11 @@ static mls_status check_alike(mls_capture *const *from, size_t n, mls_err *err)
             snprintf(expected, sizeof expected, "%zu", a->T);
             return refuse(from, i, "has sequences of", found, expected, err);
         }
+        if (a->lead != b->lead) {
+            snprintf(found, sizeof found, "%zu ids", b->lead);
+            snprintf(expected, sizeof expected, "%zu", a->lead);
+            return refuse(from, i, "begins sequences with", found, expected, err);
+        }
         if (a->window_T != b->window_T) {
             snprintf(found, sizeof found, "%zu tokens", b->window_T);
             snprintf(expected, sizeof expected, "%zu", a->window_T);

@@ -135,11 +135,12 @@ static mls_status see_logits(void *arg, size_t sequence, size_t worker, size_t f
     const size_t V = r->head.config.V;
 
     for (size_t i = 0; i < n && first + i + 1 < T; i++)
-        r->nll[sequence] +=
-            mls_nll(logits + i * V, V, r->head.ids[start[sequence] + first + i + 1]);
+        if (first + i >= r->head.lead)
+            r->nll[sequence] += mls_nll(logits + i * V, V,
+                                        r->head.ids[start[sequence] + first + i + 1]);
     if (first + n < T)
         return MLS_OK;
-    r->nll[sequence] /= (double)T - 1;
+    r->nll[sequence] /= (double)(T - 1 - r->head.lead);
     atomic_fetch_add(&r->sequences_done, 1);
     return worker == 0 ? report(r, err) : MLS_OK;
 }
@@ -239,10 +240,11 @@ static mls_status make_head(capture_run *r, mls_err *err)
     h->N = corpus->N;
     h->start = corpus->start;
     h->ids = corpus->ids;
+    h->lead = corpus->lead;
     for (size_t n = 0; n < h->N; n++)
         if (h->start[n + 1] - h->start[n] > h->T)
             h->T = h->start[n + 1] - h->start[n];
-    if (h->T < 2)
+    if (h->T < h->lead + 2)
         return mls_fail(
             err, MLS_E_INPUT,
             "the text gives a single token, a capture needs two: the first of "
@@ -266,9 +268,9 @@ static mls_status run_key(const capture_run *r, uint64_t *key, mls_err *err)
     const mls_capture_head *h = &r->head;
     mls_buf b = {0};
 
-    mls_buf_printf(&b, "%s %s %s %s %s %zu %zu %zu %zu\n", MLS_CAPTURE_KIND,
+    mls_buf_printf(&b, "%s %s %s %s %s %zu %zu %zu %zu %zu\n", MLS_CAPTURE_KIND,
                    MLS_VERSION, mls_blas_core(), h->arithmetic, h->model_sha256, h->N,
-                   h->T, h->W, h->window_T);
+                   h->T, h->lead, h->W, h->window_T);
     mls_buf_add(&b, (const char *)h->start, (h->N + 1) * sizeof *h->start);
     mls_buf_add(&b, (const char *)h->ids, h->start[h->N] * sizeof *h->ids);
     if (b.failed) {

@@ -172,6 +172,7 @@ static mls_status add_counts(mls_store *s, const mls_capture_head *head,
     } counts[] = {
         {"/sequences", "count", head->N},
         {"/sequences", "length", head->T},
+        {"/sequences", "bos", head->lead},
         {"/windows", "count", head->W},
         {"/windows", "length", head->window_T},
         /* as the tensors show, which the config does not always say */
@@ -208,7 +209,7 @@ static void list_texts(text_attribute out[TEXTS], const mls_capture_head *head,
     const text_attribute texts[TEXTS] = {
         {"/", "Conventions", "mlascope-1.0"},
         {"/", "title", "Statistics of a model's attention on a text"},
-        {"/", "schema_version", "2.0"},
+        {"/", "schema_version", "2.1"},
         {"/provenance", "program", "mlascope " MLS_VERSION},
         {"/provenance", "command_line", or_empty(options->command)},
         {"/provenance", "sampling", or_empty(options->sampling)},
@@ -337,8 +338,8 @@ bool mls_capture_is_finished(const char *path, const mls_capture_head *head,
     if (same) {
         const mls_capture_head *h = mls_capture_head_of(c);
 
-        same = h->N == head->N && h->T == head->T && h->W == head->W &&
-               h->window_T == head->window_T &&
+        same = h->N == head->N && h->T == head->T && h->lead == head->lead &&
+               h->W == head->W && h->window_T == head->window_T &&
                memcmp(h->start, head->start, (h->N + 1) * sizeof *h->start) == 0 &&
                memcmp(h->ids, head->ids, h->start[h->N] * sizeof *h->ids) == 0 &&
                (h->W == 0 || memcmp(h->window_sequence, head->window_sequence,

@@ -45,9 +45,9 @@ static mls_status make_key(char key[MLS_SHA256_HEX], const mls_compare_request *
 
     if (st)
         return st;
-    mls_buf_printf(&b, "mlascope %s\nmodel %s\n%s\ntext %s\nN %zu\n", MLS_VERSION,
+    mls_buf_printf(&b, "mlascope %s\nmodel %s\n%s\ntext %s\nN %zu, %zu\n", MLS_VERSION,
                    r->model_id, mls_model_arithmetic(r->in.model), r->corpus->sha256,
-                   r->corpus->N);
+                   r->corpus->N, r->corpus->lead);
     for (size_t i = 0; i <= r->corpus->N; i++)
         mls_buf_printf(&b, "%zu ", r->corpus->start[i]);
     /* Another tokenizer makes other tokens of the same text. */

@@ -22,6 +22,7 @@ static mls_status first_sequences(mls_corpus *corpus, const mls_capture *capture
 
     *corpus = (mls_corpus){.N = N,
                            .n_ids = start[N],
+                           .lead = mls_capture_lead(capture),
                            .ids = mls_calloc3(start[N], 1, 1, sizeof *corpus->ids),
                            .start = mls_calloc3(N + 1, 1, 1, sizeof *corpus->start)};
     if (!corpus->ids || !corpus->start)

@@ -32,9 +32,13 @@ mls_status mls_scores_new(mls_scores *s, const mls_corpus *corpus, mls_scored sc
     for (size_t i = 0; i < N; i++) {
         const size_t T = corpus->start[i + 1] - corpus->start[i];
 
-        s->from[i] = scored == MLS_SCORE_SECOND_HALF ? T / 2 : 0;
-        s->to[i] = T - 1; /* the last token has no next one */
-        if (T == 0 || s->to[i] <= s->from[i])
+        if (T > corpus->lead + 1) {
+            s->from[i] = corpus->lead;
+            if (scored == MLS_SCORE_SECOND_HALF)
+                s->from[i] += (T - corpus->lead) / 2;
+            s->to[i] = T - 1; /* the last token has no next one */
+        }
+        if (s->to[i] <= s->from[i])
             return mls_fail(err, MLS_E_INPUT,
                             "sequence %zu has %zu tokens, too few to score", i, T);
         s->row[i + 1] = s->row[i] + s->to[i] - s->from[i];

@@ -273,6 +273,7 @@ static mls_status window_starts(mls_corpus *corpus, const mls_capture *capture,
     const size_t *start = mls_capture_start(capture);
 
     *corpus = (mls_corpus){.N = W,
+                           .lead = mls_capture_lead(capture),
                            .n_ids = W * P,
                            .ids = mls_calloc3(W, P, 1, sizeof *corpus->ids),
                            .start = mls_calloc3(W + 1, 1, 1, sizeof *corpus->start)};

@@ -573,7 +573,7 @@ mls_status mls_plan_make(mls_plan *out, const mls_plan_request *r,
     *out = (mls_plan){.tokens = r->tokens,
                       .search_windows = r->search->N,
                       .verify_windows = r->verify->N,
-                      .length = r->search->start[1] - r->search->start[0]};
+                      .length = mls_corpus_length(r->search)};
     snprintf(out->model_sha256, sizeof out->model_sha256, "%s", r->model_sha256);
     snprintf(out->text_sha256, sizeof out->text_sha256, "%s", r->search->sha256);
     if (!st && r->in.capture)

@@ -11,7 +11,8 @@
 typedef struct stream {
     mls_tokenizer *tok;
     mls_ids ids;
-    size_t wanted; /* ids that suffice; SIZE_MAX: all */
+    size_t wanted;      /* ids that suffice; SIZE_MAX: all */
+    bool without_first; /* what the tokenizer puts before a text is left out */
 } stream;
 
 /*
@@ -50,64 +51,93 @@ static mls_status add_document(void *arg, const char *text, size_t len, mls_err 
 {
     stream *s = arg;
     int32_t *ids = NULL;
-    size_t n = 0;
+    size_t n = 0, n_first;
     mls_status st;
 
+    mls_tokenizer_first(s->tok, &n_first);
+    if (!s->without_first)
+        n_first = 0;
     if (s->ids.n >= s->wanted)
         return MLS_OK;
     st = encode_first(s, text, len, s->wanted - s->ids.n, &ids, &n, err);
     if (!st)
-        st = mls_ids_join(&s->ids, ids, n, err);
+        st = mls_ids_join(&s->ids, ids + n_first, n - n_first, err);
     free(ids);
     return st;
 }
 
-/* Cut the stream of n ids at multiples of length. */
-static mls_status cut(mls_corpus *corpus, size_t n, size_t length, size_t max_sequences,
-                      bool keep_tail, mls_err *err)
+/* Does the stream go on with these ids at i? */
+static bool goes_on(const mls_ids *s, size_t i, const int32_t *id, size_t n)
 {
-    const size_t tail = n % length;
-    size_t N = n / length;
+    return n > 0 && s->n - i >= n && memcmp(s->id + i, id, n * sizeof *id) == 0;
+}
 
-    if (tail > 0 && (N == 0 || (keep_tail && tail >= 2)))
-        N++;
-    if (max_sequences > 0 && N > max_sequences)
-        N = max_sequences;
-    corpus->start = mls_calloc3(N + 1, 1, 1, sizeof *corpus->start);
-    if (!corpus->start)
-        return mls_fail(err, MLS_E_NOMEM, "no memory for %zu sequences", N);
-    for (size_t i = 1; i <= N; i++)
-        corpus->start[i] = i * length < n ? i * length : n;
+/*
+ * Cut the stream into sequences of `length` ids, each behind the `lead` ids of first,
+ * which are not repeated where a document begins at the cut.
+ */
+static mls_status cut(mls_corpus *corpus, const mls_ids *s, size_t length,
+                      const int32_t *first, size_t max_sequences, bool keep_tail,
+                      mls_err *err)
+{
+    const size_t lead = corpus->lead, N_max = s->n / length + 1;
+    size_t N = 0, end = 0, i = 0;
+
+    corpus->ids = mls_calloc3(s->n + N_max * lead, 1, 1, sizeof *corpus->ids);
+    corpus->start = mls_calloc3(N_max + 1, 1, 1, sizeof *corpus->start);
+    if (!corpus->ids || !corpus->start) {
+        mls_corpus_free(corpus);
+        return mls_fail(err, MLS_E_NOMEM, "no memory for %zu sequences", N_max);
+    }
+    while (i < s->n && (max_sequences == 0 || N < max_sequences)) {
+        if (goes_on(s, i, first, lead))
+            i += lead;
+        const size_t n = s->n - i < length ? s->n - i : length;
+
+        if (n == 0 || (n < length && N > 0 && !(keep_tail && n >= 2)))
+            break;
+        for (size_t j = 0; j < lead; j++)
+            corpus->ids[end++] = first[j];
+        memcpy(corpus->ids + end, s->id + i, n * sizeof *s->id);
+        end += n;
+        i += n;
+        corpus->start[++N] = end;
+    }
     corpus->N = N;
-    corpus->n_ids = corpus->start[N];
-    corpus->tokens_available = n;
+    corpus->n_ids = end;
+    corpus->tokens_available = s->n;
     return MLS_OK;
 }
 
 mls_status mls_corpus_read(mls_corpus *corpus, mls_tokenizer *tok,
                            const char *const *paths, size_t n_paths, size_t length,
-                           size_t max_sequences, bool keep_tail, mls_err *err)
+                           size_t max_sequences, unsigned how, mls_err *err)
 {
-    stream s = {.tok = tok, .wanted = SIZE_MAX};
+    stream s = {
+        .tok = tok, .wanted = SIZE_MAX, .without_first = how & MLS_CORPUS_NO_BOS};
+    size_t n_first, room;
+    const int32_t *first = mls_tokenizer_first(tok, &n_first);
     mls_status st;
 
-    *corpus = (mls_corpus){0};
+    *corpus = (mls_corpus){.lead = how & MLS_CORPUS_BOS ? n_first : 0};
     if (n_paths == 0 || length == 0)
         return mls_fail(err, MLS_E_ARG, "a corpus needs a file and a length");
-    if (max_sequences > 0 && !mls_mul_size(&s.wanted, max_sequences, length))
+    /* Each sequence may begin with a document, whose first ids are not repeated. */
+    if (max_sequences > 0 && (!mls_add_size(&room, length, corpus->lead) ||
+                              !mls_mul_size(&s.wanted, max_sequences, room)))
         s.wanted = SIZE_MAX;
     st = mls_documents_read(paths, n_paths, add_document, &s, corpus->sha256, err);
     if (!st && s.ids.n == 0)
         st = mls_fail(err, MLS_E_INPUT, "%s: the text has no tokens", paths[0]);
     if (!st)
-        st = cut(corpus, s.ids.n, length, max_sequences, keep_tail, err);
-    if (st) {
-        mls_ids_free(&s.ids);
-        *corpus = (mls_corpus){0};
-        return st;
-    }
-    corpus->ids = s.ids.id;
-    return MLS_OK;
+        st = cut(corpus, &s.ids, length, first, max_sequences,
+                 how & MLS_CORPUS_KEEP_TAIL, err);
+    if (!st && corpus->N == 0)
+        st = mls_fail(err, MLS_E_INPUT, "%s: the text has no tokens", paths[0]);
+    mls_ids_free(&s.ids);
+    if (st)
+        mls_corpus_free(corpus);
+    return st;
 }
 
 void mls_corpus_free(mls_corpus *corpus)
@@ -115,6 +145,11 @@ void mls_corpus_free(mls_corpus *corpus)
     free(corpus->ids);
     free(corpus->start);
     *corpus = (mls_corpus){0};
+}
+
+size_t mls_corpus_length(const mls_corpus *corpus)
+{
+    return corpus->start[1] - corpus->start[0] - corpus->lead;
 }
 
 mls_status mls_corpus_part(mls_corpus *part, const mls_corpus *all, size_t first,

@@ -17,8 +17,19 @@ typedef struct mls_corpus {
     size_t N;
     size_t tokens_available; /* in the text as far as it was tokenized: all of it, but
                                 for what follows the last sequence asked for */
-    char sha256[65];         /* of the bytes of all files, in order */
+    size_t lead; /* ids at the head of every sequence that are not of the text (BOS):
+                         they and the first token behind them are not scored */
+    char sha256[65]; /* of the bytes of all files, in order */
 } mls_corpus;
+
+/** How sequences are cut; 0: documents as the tokenizer gives them, no tail. */
+enum {
+    MLS_CORPUS_KEEP_TAIL = 1, /* a shorter last piece of two tokens or more counts */
+    MLS_CORPUS_BOS = 2,    /* every sequence begins with the ids that the tokenizer puts
+                                 before a text, beside its `length` tokens; a document
+                                 that begins there does not repeat them */
+    MLS_CORPUS_NO_BOS = 4, /* these ids are left out everywhere */
+};
 
 /**
  * Read text files (.txt: the whole file is one document; .jsonl: the "text" field of
@@ -26,17 +37,19 @@ typedef struct mls_corpus {
  *
  * Documents are tokenized each by itself (with the post-processor, as the model saw
  * them) and joined; the stream is cut into consecutive sequences of `length` tokens.
- * A shorter last piece is kept only when `keep_tail` is set and it has >= 2 tokens, or
- * when it is all there is.
+ * A shorter last piece is left out, unless it is all there is.
  *
  * @param max_sequences  0: all that the text gives
+ * @param how            the flags above
  * @return MLS_OK, MLS_E_INPUT (missing, not UTF-8: file and offset; empty: the file),
  *         MLS_E_IO or MLS_E_NOMEM; on error *corpus is {0}
  */
 mls_status mls_corpus_read(mls_corpus *corpus, mls_tokenizer *tok,
                            const char *const *paths, size_t n_paths, size_t length,
-                           size_t max_sequences, bool keep_tail, mls_err *err);
+                           size_t max_sequences, unsigned how, mls_err *err);
 void mls_corpus_free(mls_corpus *corpus); /* {0} is accepted */
+/** Tokens of the text in the first sequence. */
+size_t mls_corpus_length(const mls_corpus *corpus);
 
 /**
  * Sequences first .. first+n-1 as a corpus of their own, with sha256 and

@@ -198,6 +198,12 @@ const char *mls_tokenizer_sha256(const mls_tokenizer *tok)
     return tok->sha256;
 }
 
+const int32_t *mls_tokenizer_first(const mls_tokenizer *tok, size_t *n)
+{
+    *n = tok->post.before.n;
+    return tok->post.before.id;
+}
+
 const char *mls_tokenizer_token(const mls_tokenizer *tok, int32_t id)
 {
     const char *token = mls_bpe_token(tok->bpe, id);

@@ -38,6 +38,9 @@ const char *mls_tokenizer_sha256(const mls_tokenizer *tok);
 mls_status mls_tokenizer_encode(mls_tokenizer *tok, const char *text, size_t len,
                                 bool special, int32_t **ids, size_t *n, mls_err *err);
 
+/** What the post-processor puts before a text, as BOS (n ids, often 0). Borrowed. */
+const int32_t *mls_tokenizer_first(const mls_tokenizer *tok, size_t *n);
+
 /** The vocabulary's own spelling of an id; NULL when no token has it. Borrowed. */
 const char *mls_tokenizer_token(const mls_tokenizer *tok, int32_t id);
 

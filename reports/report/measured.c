@@ -108,7 +108,7 @@ static mls_status plan_key(char key[MLS_SHA256_HEX], const mls_report *r,
     for (size_t i = 0; i < 2; i++) {
         const mls_corpus *t = texts[i];
 
-        mls_buf_printf(&b, "text %s %zu\n", t->sha256, t->N);
+        mls_buf_printf(&b, "text %s %zu %zu\n", t->sha256, t->N, t->lead);
         mls_buf_add(&b, (const char *)t->start, (t->N + 1) * sizeof *t->start);
         mls_buf_add(&b, (const char *)(t->ids + t->start[0]),
                     (t->start[t->N] - t->start[0]) * sizeof *t->ids);

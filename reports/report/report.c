@@ -102,8 +102,10 @@ static void provenance(const mls_report *r, mls_page *page)
         mls_table_text(t, rows[i][0]);
         mls_table_text(t, rows[i][1]);
     }
-    snprintf(text, sizeof text, "%zu of %zu tokens", mls_capture_sequences(r->capture),
-             mls_capture_length(r->capture));
+    snprintf(text, sizeof text, "%zu of %zu tokens%s",
+             mls_capture_sequences(r->capture),
+             mls_capture_length(r->capture) - mls_capture_lead(r->capture),
+             mls_capture_lead(r->capture) ? ", BOS before each" : "");
     mls_table_row(t);
     mls_table_text(t, "calibration sequences");
     mls_table_text(t, text);

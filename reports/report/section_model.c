@@ -17,8 +17,9 @@ mls_status mls_section_model(const mls_report *r, mls_page *page, mls_buf *summa
     const mls_checkpoint *checkpoint = mls_model_checkpoint(r->model);
     const double parameters = (double)mls_checkpoint_parameters(checkpoint);
     const double nll = mls_capture_nll(r->capture);
-    const size_t tokens =
-        mls_capture_sequences(r->capture) * mls_capture_length(r->capture);
+    const size_t lead = mls_capture_lead(r->capture);
+    const size_t T = mls_capture_length(r->capture) - lead;
+    const size_t tokens = mls_capture_sequences(r->capture) * T;
     double *inv_freq = calloc(c->D / 2, sizeof *inv_freq);
     mls_size_result size;
     char text[128];
@@ -49,14 +50,15 @@ mls_status mls_section_model(const mls_report *r, mls_page *page, mls_buf *summa
         page,
         "%s: %s attention, hidden size %zu, %zu chunks (RoPE frequencies) per "
         "head with wavelengths from %.2f to %.0f tokens, vocabulary %zu. The "
-        "statistics come from %zu tokens: %zu sequence%s of %zu.",
+        "statistics come from %zu tokens: %zu sequence%s of %zu%s.",
         c->architecture,
         c->G == c->H ? "multi-head"
         : c->G == 1  ? "multi-query"
                      : "grouped-query",
         c->E, c->D / 2, 2 * M_PI / inv_freq[0], 2 * M_PI / inv_freq[c->D / 2 - 1], c->V,
         tokens, mls_capture_sequences(r->capture),
-        mls_plural(mls_capture_sequences(r->capture)), mls_capture_length(r->capture));
+        mls_plural(mls_capture_sequences(r->capture)), T,
+        lead ? ", each behind the token that the tokenizer puts first" : "");
 
     mls_buf_printf(
         summary,
@@ -64,7 +66,7 @@ mls_status mls_section_model(const mls_report *r, mls_page *page, mls_buf *summa
         "of cache per token\n"
         "calibration: %zu sequences of %zu tokens, perplexity %.3f\n",
         r->model_name, c->L, c->H, c->G, c->D, size.bytes_per_token,
-        mls_capture_sequences(r->capture), mls_capture_length(r->capture), exp(nll));
+        mls_capture_sequences(r->capture), T, exp(nll));
     free(inv_freq);
     return MLS_OK;
 }

@@ -103,7 +103,7 @@ mls_status mls_section_plan(const mls_report *r, mls_page *page, mls_buf *summar
         .bits = &bits,
         .n_bits = 1,
         .multiple = MULTIPLE,
-        .tokens = search.start ? search.start[1] - search.start[0] : 0,
+        .tokens = search.start ? mls_corpus_length(&search) : 0,
         .budget = MLS_REPORT_KEEP * (double)(2 * c->L * c->G * c->D) * 2};
     if (!st)
         st = mls_measured_plan(&plan, r, &request, &why);

@@ -101,7 +101,7 @@ static mls_table *make_table(const mls_report *r, const point *p, size_t n,
         "%zu window%s of %zu tokens of held-out text, without overlap, every position "
         "with a next token scored; intervals 95 %% over windows",
         r->evaluation->N, mls_plural(r->evaluation->N),
-        r->evaluation->start[1] - r->evaluation->start[0]);
+        mls_corpus_length(r->evaluation));
     mls_table_note(t, note);
     return t;
 }

@@ -132,7 +132,7 @@ static mls_table *make_table(const mls_report *r, const point *p, size_t n,
              "bits at %d tokens with scales, zero points and 16-bit windows; KL on %zu "
              "windows of %zu tokens, where a 16-bit window of 128 covers much: compare "
              "formats of equal windows",
-             MLS_MEASURED_TOKENS, text->N, text->start[1] - text->start[0]);
+             MLS_MEASURED_TOKENS, text->N, mls_corpus_length(text));
     mls_table_note(t, note);
     return t;
 }

@@ -4,7 +4,7 @@ mkdir model
 for file in model.safetensors tokenizer.json tokenizer_config.json; do
     ln -s "$ROOT/datasets/demo/$file" model/$file
 done
-sed 's/"LlamaForCausalLM"/"SmolLM3ForCausalLM"/; s/"llama"/"smollm3"/
+sed 's/"MistralForCausalLM"/"SmolLM3ForCausalLM"/; s/"mistral"/"smollm3"/
      s/"hidden_act"/"no_rope_layers": [1, 0, 1, 1, 0, 1], "hidden_act"/' \
     "$ROOT/datasets/demo/config.json" >model/config.json
 mlascope capture model -f "$ROOT/datasets/demo/calibration.txt" \

@@ -371,9 +371,33 @@ static void numbers_that_are_not_finite_are_refused_with_their_place(void **stat
     mls_corpus_free(&corpus);
 }
 
+/* -log p of tokens 1 and 2, and of 2 alone where token 0 is not of the text. */
+static void what_stands_before_a_text_is_not_scored(void **state)
+{
+    const char *path[] = {test_scratch("two.h5"), test_scratch("three.h5"),
+                          test_scratch("lead.h5")};
+    double nll[3];
+
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        mls_corpus corpus = demo_tokens(1, i == 0 ? 2 : 3);
+        mls_capture *c;
+
+        corpus.lead = i == 2;
+        assert_ok(capture(&corpus, path[i], 2, NULL, &err));
+        assert_ok(mls_capture_open(&c, path[i], &err));
+        nll[i] = mls_capture_nll(c);
+        assert_int_equal(mls_capture_lead(c), corpus.lead);
+        mls_capture_close(c);
+        mls_corpus_free(&corpus);
+    }
+    assert_close(2 * nll[1] - nll[0], nll[2], 1e-6);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_stands_before_a_text_is_not_scored),
         cmocka_unit_test(a_capture_of_the_demo_agrees_with_numpy),
         cmocka_unit_test(the_moments_of_keys_and_values_follow_from_those_of_x),
         cmocka_unit_test(windows_show_the_sequences_they_name),

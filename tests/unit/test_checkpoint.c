@@ -131,11 +131,11 @@ static void the_hash_of_a_model_is_that_of_the_list_of_its_files(void **state)
     assert_string_equal(
         shards[0], "0c4b0a43ae1eb802cf18ca270161361889111efaa55395d9ddad0775994fa3b9");
     assert_string_equal(
-        hex, "1985374d17a52d4b9f3d0e6f3fbb18a3f9b378ae2d5ceb18d68a960cf8ec921a");
+        hex, "a1829e3a1cbfae662fe069f9df00f96bd69955576b5f863df1afdc1b820d1bbd");
     memset(hex, 0, sizeof hex);
     assert_ok(mls_checkpoint_sha256(c, hex, NULL, &err));
     assert_string_equal(
-        hex, "1985374d17a52d4b9f3d0e6f3fbb18a3f9b378ae2d5ceb18d68a960cf8ec921a");
+        hex, "a1829e3a1cbfae662fe069f9df00f96bd69955576b5f863df1afdc1b820d1bbd");
     mls_checkpoint_close(c);
 }
 

@@ -28,7 +28,7 @@ static int setup(void **state)
 
     assert_ok(mls_model_open(&d.model, folder, &err));
     assert_ok(mls_tokenizer_open(&d.tok, folder, &err));
-    assert_ok(mls_corpus_read(&d.corpus, d.tok, &text, 1, 24, 2, false, &err));
+    assert_ok(mls_corpus_read(&d.corpus, d.tok, &text, 1, 24, 2, 0, &err));
     assert_ok(mls_pool_new(&d.pool, 2, &err));
     for (size_t i = 0; i < 3; i++)
         assert_ok(mls_setting_parse(&d.setting[i], line[i], &err));

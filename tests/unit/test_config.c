@@ -3,14 +3,14 @@
 
 #include "common/system/files.h"
 
-static void the_demo_is_a_runnable_llama(void **state)
+static void the_demo_is_a_runnable_mistral(void **state)
 {
     (void)state;
     mls_config c;
 
     assert_ok(mls_config_read(&c, test_source("datasets/demo"), &err));
-    assert_string_equal(c.model_type, "llama");
-    assert_string_equal(c.architecture, "LlamaForCausalLM");
+    assert_string_equal(c.model_type, "mistral");
+    assert_string_equal(c.architecture, "MistralForCausalLM");
     assert_string_equal(c.dtype, "bfloat16");
     assert_int_equal(c.L, 6);
     assert_int_equal(c.E, 256);
@@ -19,7 +19,7 @@ static void the_demo_is_a_runnable_llama(void **state)
     assert_int_equal(c.D, 64);
     assert_int_equal(c.F, 768);
     assert_int_equal(c.V, 2048);
-    assert_int_equal(c.max_position, 1024);
+    assert_int_equal(c.max_position, 256);
     assert_close(c.rms_eps, 1e-5, 0);
     assert_int_equal(c.rope.type, MLS_ROPE_DEFAULT);
     assert_close(c.rope.theta, 10000, 0);
@@ -29,7 +29,7 @@ static void the_demo_is_a_runnable_llama(void **state)
     assert_ok(mls_config_runnable(&c, &err));
     /* sha256sum datasets/demo/config.json */
     assert_string_equal(
-        c.sha256, "0d81863ff3873bdcabbb5a544c6f0f6c10dda0a61ec14090cba2f03359bc853e");
+        c.sha256, "bd1dd166ad2b4dd49c7477110e0876b8f190df18279ecf56479b9904282150e6");
 }
 
 /* Nemotron-H's configs have "time_step_limit": [0.0, Infinity]. */
@@ -357,7 +357,7 @@ static void configs_as_they_are_published_are_computed(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_demo_is_a_runnable_llama),
+        cmocka_unit_test(the_demo_is_a_runnable_mistral),
         cmocka_unit_test(numbers_that_only_python_writes_are_no_numbers),
         cmocka_unit_test(missing_keys_take_the_defaults_of_the_family),
         cmocka_unit_test(attention_bias_means_all_four_projections),

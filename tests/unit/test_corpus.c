@@ -32,7 +32,7 @@ static const char *file(const char *name, const char *text)
 }
 
 /* The corpus as text: ids as digits, a bar before each sequence's end. */
-static void assert_corpus(const char *path, size_t length, size_t max, bool keep_tail,
+static void assert_corpus(const char *path, size_t length, size_t max, unsigned how,
                           const char *want)
 {
     mls_tokenizer *tok = letters();
@@ -40,7 +40,7 @@ static void assert_corpus(const char *path, size_t length, size_t max, bool keep
     char got[64];
     size_t n = 0;
 
-    assert_ok(mls_corpus_read(&c, tok, &path, 1, length, max, keep_tail, &err));
+    assert_ok(mls_corpus_read(&c, tok, &path, 1, length, max, how, &err));
     assert_int_equal(c.start[0], 0);
     assert_int_equal(c.start[c.N], c.n_ids);
     for (size_t s = 0; s < c.N; s++) {
@@ -59,23 +59,24 @@ static void a_text_is_cut_into_sequences_of_one_length(void **state)
     const char *path = file("abc.txt", "abcdef");
 
     (void)state;
-    assert_corpus(path, 3, 0, false, "901|234|");
-    assert_corpus(path, 3, 1, false, "901|");
-    assert_corpus(path, 3, 5, false, "901|234|");
+    assert_corpus(path, 3, 0, 0, "901|234|");
+    assert_corpus(path, 3, 1, 0, "901|");
+    assert_corpus(path, 3, 5, 0, "901|234|");
 }
 
 static void a_tail_is_kept_on_request_when_it_has_two_tokens(void **state)
 {
     (void)state;
-    assert_corpus(file("tail1.txt", "abcdef"), 3, 0, true, "901|234|");
-    assert_corpus(file("tail2.txt", "abcdefa"), 3, 0, true, "901|234|50|");
-    assert_corpus(file("tail3.txt", "abcdefa"), 3, 2, true, "901|234|");
+    assert_corpus(file("tail1.txt", "abcdef"), 3, 0, MLS_CORPUS_KEEP_TAIL, "901|234|");
+    assert_corpus(file("tail2.txt", "abcdefa"), 3, 0, MLS_CORPUS_KEEP_TAIL,
+                  "901|234|50|");
+    assert_corpus(file("tail3.txt", "abcdefa"), 3, 2, MLS_CORPUS_KEEP_TAIL, "901|234|");
 }
 
 static void a_tail_that_is_all_there_is_is_kept(void **state)
 {
     (void)state;
-    assert_corpus(file("short.txt", "ab"), 100, 0, false, "901|");
+    assert_corpus(file("short.txt", "ab"), 100, 0, 0, "901|");
 }
 
 static void each_line_of_a_jsonl_file_is_a_document(void **state)
@@ -84,7 +85,41 @@ static void each_line_of_a_jsonl_file_is_a_document(void **state)
                                          "{\"id\": 1, \"text\": \"\\u0063d\"}");
 
     (void)state;
-    assert_corpus(path, 6, 0, false, "901923|");
+    assert_corpus(path, 6, 0, 0, "901923|");
+}
+
+static void windows_begin_with_the_bos_that_a_document_has(void **state)
+{
+    const char *text = file("bos.txt", "abcdefa");
+    const char *two = file("bos.jsonl", "{\"text\": \"abc\"}\n{\"text\": \"de\"}");
+
+    (void)state;
+    assert_corpus(text, 3, 0, MLS_CORPUS_BOS, "9012|9345|");
+    assert_corpus(text, 3, 2, MLS_CORPUS_BOS, "9012|9345|");
+    assert_corpus(text, 5, 0, MLS_CORPUS_BOS | MLS_CORPUS_KEEP_TAIL, "901234|950|");
+    assert_corpus(text, 3, 0, MLS_CORPUS_NO_BOS, "012|345|");
+    /* Inside of a window the one of a document stays, at a cut there is one. */
+    assert_corpus(two, 2, 0, MLS_CORPUS_BOS, "901|929|934|");
+    assert_corpus(two, 3, 0, MLS_CORPUS_BOS | MLS_CORPUS_KEEP_TAIL, "9012|934|");
+    assert_corpus(two, 5, 0, MLS_CORPUS_NO_BOS, "01234|");
+}
+
+static void what_is_not_of_the_text_is_counted_as_such(void **state)
+{
+    mls_tokenizer *tok = letters();
+    const char *path = file("lead.txt", "abcdef");
+    mls_corpus c, part;
+
+    (void)state;
+    assert_ok(mls_corpus_read(&c, tok, &path, 1, 3, 0, MLS_CORPUS_BOS, &err));
+    assert_int_equal(c.lead, 1);
+    assert_int_equal(mls_corpus_length(&c), 3);
+    assert_ok(mls_corpus_part(&part, &c, 1, 1, &err));
+    assert_int_equal(part.lead, 1);
+    assert_int_equal(part.ids[0], 9);
+    mls_corpus_free(&part);
+    mls_corpus_free(&c);
+    mls_tokenizer_close(tok);
 }
 
 static void all_tokens_are_counted_and_all_bytes_are_hashed(void **state)
@@ -94,7 +129,7 @@ static void all_tokens_are_counted_and_all_bytes_are_hashed(void **state)
     mls_corpus c;
 
     (void)state;
-    assert_ok(mls_corpus_read(&c, tok, paths, 2, 2, 2, false, &err));
+    assert_ok(mls_corpus_read(&c, tok, paths, 2, 2, 2, 0, &err));
     assert_int_equal(c.tokens_available, 5);
     assert_int_equal(c.n_ids, 4);
     /* SHA-256 of "abc", from FIPS 180-2. */
@@ -120,8 +155,8 @@ static void the_first_sequences_of_a_long_text_are_those_of_the_whole(void **sta
     text[LEN] = '\0';
     path = file("long.txt", text);
     free(text);
-    assert_ok(mls_corpus_read(&all, tok, &path, 1, 16, 0, false, &err));
-    assert_ok(mls_corpus_read(&few, tok, &path, 1, 16, 3, false, &err));
+    assert_ok(mls_corpus_read(&all, tok, &path, 1, 16, 0, 0, &err));
+    assert_ok(mls_corpus_read(&few, tok, &path, 1, 16, 3, 0, &err));
     assert_int_equal(few.N, 3);
     assert_int_equal(few.n_ids, 48);
     assert_memory_equal(few.ids, all.ids, 48 * sizeof *few.ids);
@@ -139,7 +174,7 @@ static void a_part_holds_its_sequences_and_outlives_the_whole(void **state)
     mls_corpus all, part;
 
     (void)state;
-    assert_ok(mls_corpus_read(&all, tok, &path, 1, 3, 0, true, &err));
+    assert_ok(mls_corpus_read(&all, tok, &path, 1, 3, 0, MLS_CORPUS_KEEP_TAIL, &err));
     assert_int_equal(all.N, 3); /* 901|234|50| */
     assert_ok(mls_corpus_part(&part, &all, 1, 2, &err));
     assert_string_equal(part.sha256, all.sha256);
@@ -159,7 +194,7 @@ static void refuses(mls_tokenizer *tok, const char *path, const char *part)
 {
     mls_corpus c;
 
-    assert_refused(mls_corpus_read(&c, tok, &path, 1, 4, 0, false, &err), MLS_E_INPUT,
+    assert_refused(mls_corpus_read(&c, tok, &path, 1, 4, 0, 0, &err), MLS_E_INPUT,
                    part);
     assert_null(c.ids);
 }
@@ -196,6 +231,8 @@ int main(void)
         cmocka_unit_test(a_tail_is_kept_on_request_when_it_has_two_tokens),
         cmocka_unit_test(a_tail_that_is_all_there_is_is_kept),
         cmocka_unit_test(each_line_of_a_jsonl_file_is_a_document),
+        cmocka_unit_test(windows_begin_with_the_bos_that_a_document_has),
+        cmocka_unit_test(what_is_not_of_the_text_is_counted_as_such),
         cmocka_unit_test(all_tokens_are_counted_and_all_bytes_are_hashed),
         cmocka_unit_test(the_first_sequences_of_a_long_text_are_those_of_the_whole),
         cmocka_unit_test(a_part_holds_its_sequences_and_outlives_the_whole),

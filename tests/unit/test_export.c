@@ -45,7 +45,7 @@ static void capture(setup *s)
     mls_corpus corpus;
 
     assert_ok(mls_tokenizer_open(&tok, s->folder, &err));
-    assert_ok(mls_corpus_read(&corpus, tok, &text, 1, 128, 16, false, &err));
+    assert_ok(mls_corpus_read(&corpus, tok, &text, 1, 128, 16, 0, &err));
     assert_ok(
         mls_capture_run(s->model, &corpus, path, &options, s->in.pool, NULL, &err));
     assert_ok(mls_capture_open(&s->in.capture, path, &err));

@@ -127,7 +127,7 @@ static void open_demo(bench *b)
         const char *path = test_source(texts[i]);
 
         assert_ok(mls_corpus_read(i ? &b->measured : &b->calibration, tokenizer, &path,
-                                  1, T, i ? MEASURED : CALIBRATION, false, &err));
+                                  1, T, i ? MEASURED : CALIBRATION, 0, &err));
     }
     mls_tokenizer_close(tokenizer);
     open_model(b, test_source("datasets/demo"), test_scratch("identity.h5"));

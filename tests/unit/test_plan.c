@@ -32,8 +32,8 @@ static int setup(void **state)
 
     assert_ok(mls_model_open(&d.model, folder, &err));
     assert_ok(mls_tokenizer_open(&d.tok, folder, &err));
-    assert_ok(mls_corpus_read(&d.search, d.tok, &text, 1, 24, 2, false, &err));
-    assert_ok(mls_corpus_read(&d.verify, d.tok, &other, 1, 24, 2, false, &err));
+    assert_ok(mls_corpus_read(&d.search, d.tok, &text, 1, 24, 2, 0, &err));
+    assert_ok(mls_corpus_read(&d.verify, d.tok, &other, 1, 24, 2, 0, &err));
     assert_ok(mls_pool_new(&d.pool, 2, &err));
     assert_ok(mls_setting_parse(&d.method[0], "mha2mla rope=uniform chunks=8", &err));
     assert_ok(mls_setting_parse(&d.method[1], "baseline", &err));

@@ -1,5 +1,6 @@
 #include "tools/base/inputs.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "bench/evaluate/isolated.h"
@@ -55,6 +56,55 @@ void mls_tool_record_compute(mls_table *t, const mls_model *model)
         mls_table_meta(t, "products of weights", mls_model_arithmetic(model));
 }
 
+unsigned mls_tool_bos(bool no_bos)
+{
+    return no_bos ? MLS_CORPUS_NO_BOS : MLS_CORPUS_BOS;
+}
+
+void mls_tool_before(char *out, size_t size, const mls_tokenizer *tok, bool no_bos)
+{
+    size_t n, end = 0;
+    const int32_t *first = mls_tokenizer_first(tok, &n);
+
+    *out = '\0';
+    if (n > 0 && no_bos)
+        snprintf(out, size, "nothing");
+    for (size_t i = 0; i < n && !no_bos && end + 1 < size; i++)
+        end += (size_t)snprintf(out + end, size - end, "%s",
+                                mls_tokenizer_token(tok, first[i]));
+}
+
+void mls_tool_record_before(mls_table *t, const char *before)
+{
+    char text[256];
+
+    if (!*before)
+        return;
+    mls_table_meta(t, "windows begin with", before);
+    if (strcmp(before, "nothing") == 0)
+        snprintf(text, sizeof text,
+                 "windows do not begin with the BOS that the tokenizer adds");
+    else
+        snprintf(
+            text, sizeof text,
+            "%s stands before the tokens of a window; it is not scored, nor is the "
+            "token behind it",
+            before);
+    mls_table_note(t, text);
+}
+
+/* Calibration and measurement should begin their windows alike. */
+static void remark_on_bos(const mls_capture *capture, const mls_corpus *corpus)
+{
+    const char *with[] = {"without", "with"};
+
+    if (mls_capture_lead(capture) != corpus->lead)
+        mls_progress_note(mls_tool_progress(),
+                          "the capture's sequences begin %s the tokenizer's BOS, the "
+                          "windows measured %s it: what heads hear differs",
+                          with[mls_capture_lead(capture) > 0], with[corpus->lead > 0]);
+}
+
 /* A capture must be of this model. */
 static mls_status same_model(const mls_capture *capture, const char *path,
                              const mls_model *model, const char *sha256, mls_err *err)
@@ -94,6 +144,7 @@ mls_status mls_tool_captured_text(mls_corpus *out, const mls_capture *capture,
     const size_t *start = mls_capture_start(capture);
 
     all.N = N;
+    all.lead = mls_capture_lead(capture);
     all.n_ids = all.tokens_available = start[N];
     memcpy(all.sha256, mls_capture_text_sha256(capture), sizeof all.sha256);
     /* mls_corpus_part() only reads it. */
@@ -113,7 +164,9 @@ mls_status mls_tool_read(mls_tool_subject *s, const mls_tool_windows *w, bool ha
 
     if (!st)
         st = mls_corpus_read(&s->corpus, tokenizer, w->texts->item, w->texts->n,
-                             w->length, w->sequences, false, err);
+                             w->length, w->sequences, mls_tool_bos(w->no_bos), err);
+    if (!st)
+        mls_tool_before(s->before, sizeof s->before, tokenizer, w->no_bos);
     mls_tokenizer_close(tokenizer);
     if (!st)
         st = mls_pool_new(&s->pool, w->threads, err);
@@ -126,6 +179,8 @@ mls_status mls_tool_read(mls_tool_subject *s, const mls_tool_windows *w, bool ha
         st = same_model(s->capture, w->capture, s->model, s->model_sha256, err);
     if (st)
         return st;
+    if (s->capture)
+        remark_on_bos(s->capture, &s->corpus);
     if (s->capture &&
         strcmp(mls_capture_text_sha256(s->capture), s->corpus.sha256) == 0)
         mls_progress_note(mls_tool_progress(),

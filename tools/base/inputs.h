@@ -13,6 +13,7 @@
 #include "common/base/status.h"
 #include "common/system/pool.h"
 #include "datasets/text/corpus.h"
+#include "datasets/tokenizer/tokenizer.h"
 #include "tools/base/options.h"
 
 /** A model and what it is measured on. Starts as {0}. */
@@ -20,7 +21,8 @@ typedef struct mls_tool_subject {
     mls_model *model;
     char model_sha256[65]; /* "" when nobody needed it */
     mls_corpus corpus;     /* windows of the text */
-    mls_capture *capture;  /* NULL: none was given */
+    char before[128];     /* what they begin with, for the record; "": nothing to say */
+    mls_capture *capture; /* NULL: none was given */
     mls_pool *pool;
     mls_method_input in; /* all of these */
 } mls_tool_subject;
@@ -31,6 +33,7 @@ typedef struct mls_tool_windows {
     size_t length, sequences; /* tokens of a window; at most so many, 0: all */
     const char *capture;      /* path, or NULL */
     size_t threads;           /* 0: all CPUs */
+    bool no_bos;              /* windows do not begin with the tokenizer's BOS */
 } mls_tool_windows;
 
 /** mls_model_open() for a command that computes: says what changes every figure. */
@@ -77,6 +80,13 @@ mls_status mls_tool_say_known(mls_tool_known *k, bool others, mls_err *err);
 void mls_tool_compute(mls_model *model, mls_compute compute, double ram);
 /** What is recorded of it in a table: nothing for float. */
 void mls_tool_record_compute(mls_table *t, const mls_model *model);
+
+/** How mls_corpus_read() treats the ids that the tokenizer puts before a text. */
+unsigned mls_tool_bos(bool no_bos);
+/** What windows begin with: "<bos>", "nothing", or "" where there is no such token. */
+void mls_tool_before(char *out, size_t size, const mls_tokenizer *tok, bool no_bos);
+/** That as a note and in the record of a table; nothing for "". */
+void mls_tool_record_before(mls_table *t, const char *before);
 
 /**
  * The scheme of a plan.json that was made for this model, and with the capture of this

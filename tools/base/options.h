@@ -42,6 +42,12 @@ typedef struct mls_option {
         "--threads", 't', MLS_OPT_SIZE, value, 0, 256                                  \
     }
 
+/** Leave out what the tokenizer puts before a text: value is a bool *. */
+#define MLS_NO_BOS_OPTION(value)                                                       \
+    {                                                                                  \
+        "--no-bos", 0, MLS_OPT_FLAG, value, 0, 0                                       \
+    }
+
 /** How forward passes multiply: value is an mls_compute *. */
 #define MLS_COMPUTE_OPTION(value)                                                      \
     {                                                                                  \

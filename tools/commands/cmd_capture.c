@@ -31,6 +31,7 @@ static const char usage[] =
     "  -o, --output RUN.h5    the capture file\n"
     "  -N, --sequences N      [128]; less text means fewer\n"
     "  -T, --length TOKENS    tokens of a sequence [256]\n"
+    "      --no-bos           windows without the BOS that the tokenizer adds\n"
     "      --seed S           draw the sequences at random from the whole text; "
     "without\n"
     "                         it the first ones are taken\n"
@@ -60,6 +61,7 @@ typedef struct {
     mls_format format;
     mls_compute compute;
     double ram;
+    bool no_bos;
 } arguments;
 
 /*
@@ -79,6 +81,8 @@ static void settled_command(mls_buf *command, mls_buf *names, const arguments *a
                    a->length, a->windows);
     if (a->compute == MLS_COMPUTE_BF16)
         mls_buf_puts(command, " --compute bf16");
+    if (a->no_bos)
+        mls_buf_puts(command, " --no-bos");
     if (a->seed != no_seed)
         mls_buf_printf(command, " --seed %zu", a->seed);
 }
@@ -91,7 +95,7 @@ static mls_status read_text(mls_corpus *corpus, const arguments *a, mls_tokenize
     const mls_progress *p = mls_tool_progress();
     const mls_status st =
         mls_corpus_read(corpus, tok, a->texts.item, a->texts.n, a->length,
-                        random ? 0 : a->sequences, false, err);
+                        random ? 0 : a->sequences, mls_tool_bos(a->no_bos), err);
 
     if (st)
         return st;
@@ -102,12 +106,12 @@ static mls_status read_text(mls_corpus *corpus, const arguments *a, mls_tokenize
                           "sequences: %zu instead of %zu, the text gives %zu tokens, "
                           "%zu per sequence",
                           corpus->N, a->sequences, corpus->tokens_available, a->length);
-    if (config->max_position && a->length > config->max_position)
+    if (config->max_position && a->length + corpus->lead > config->max_position)
         mls_progress_note(
             p,
             "sequences of %zu tokens are longer than the %zu positions of "
             "the model: what lies beyond is not what it was trained for",
-            a->length, config->max_position);
+            a->length + corpus->lead, config->max_position);
     return MLS_OK;
 }
 
@@ -119,10 +123,11 @@ static double now(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-static mls_table *summary(const mls_capture *c, const char *path)
+static mls_table *summary(const mls_capture *c, const char *path, const char *before)
 {
     mls_table *t = mls_table_new(NULL);
-    const size_t N = mls_capture_sequences(c), tokens = mls_capture_start(c)[N];
+    const size_t N = mls_capture_sequences(c),
+                 tokens = mls_capture_start(c)[N] - N * mls_capture_lead(c);
     const double nll = mls_capture_nll(c);
     const mls_mean spread = mls_mean_of(mls_capture_nll_each(c), N);
     struct stat s = {0};
@@ -152,8 +157,9 @@ static mls_table *summary(const mls_capture *c, const char *path)
         text, sizeof text,
         "sequences of %zu tokens, the first of each not predicted; intervals 95 %% "
         "over sequences",
-        mls_capture_length(c));
+        mls_capture_length(c) - mls_capture_lead(c));
     mls_table_note(t, text);
+    mls_tool_record_before(t, before);
     return t;
 }
 
@@ -170,6 +176,7 @@ static int run(int argc, char **argv)
         {"--output", 'o', MLS_OPT_TEXT, &a.output, 0, 0},
         {"--sequences", 'N', MLS_OPT_SIZE, &a.sequences, 1, 1 << 20},
         {"--length", 'T', MLS_OPT_SIZE, &a.length, 2, 1 << 20},
+        MLS_NO_BOS_OPTION(&a.no_bos),
         {"--seed", 0, MLS_OPT_SIZE, &a.seed, 0, 1e15},
         {"--windows", 0, MLS_OPT_SIZE, &a.windows, 0, 1 << 20},
         {"--windows-mb", 0, MLS_OPT_SIZE, &a.windows_mb, 1, 1 << 24},
@@ -189,6 +196,7 @@ static int run(int argc, char **argv)
     mls_capture *capture = NULL;
     mls_table *t = NULL;
     mls_buf command = {0}, names = {0};
+    char before[128];
 
     if (!mls_options_parse(&cmd_capture, argc, argv, options, &a.folder, 1, 1, &n,
                            &status))
@@ -227,7 +235,8 @@ static int run(int argc, char **argv)
                       (double)corpus.start[corpus.N] / took);
     if (mls_capture_open(&capture, a.output, &err))
         goto done;
-    t = summary(capture, a.output);
+    mls_tool_before(before, sizeof before, tok, a.no_bos);
+    t = summary(capture, a.output, before);
     mls_tool_print(t, a.format, "-", &err);
 
 done:

@@ -50,6 +50,7 @@ static const char usage[] =
     "  -T, --length TOKENS   window length [256]\n"
     "  -N, --sequences N     at most so many windows; 0: all of the text [0]\n"
     "      --tokens N        context length of the bytes [the window length]\n"
+    "      --no-bos          windows without the BOS that the tokenizer adds\n"
     "      --second-half     score the second half of each window only\n"
     "      --absorbed        compute scores straight from the latents\n"
     "      --measure N       run only N of the settings through the model, chosen "
@@ -88,7 +89,7 @@ typedef struct {
     const char *capture, *output, *sort, *rows, *format;
     size_t length, sequences, tokens, measure, group, threads;
     size_t heal, heal_steps;
-    bool second_half, absorbed, descending;
+    bool no_bos, second_half, absorbed, descending;
     mls_compute compute;
     double ram;
 } arguments;
@@ -636,6 +637,7 @@ static int run(int argc, char **argv)
         {"--length", 'T', MLS_OPT_SIZE, &a.length, 2, 1 << 20},
         {"--sequences", 'N', MLS_OPT_SIZE, &a.sequences, 0, 0},
         {"--tokens", 0, MLS_OPT_SIZE, &a.tokens, 1, 1 << 30},
+        MLS_NO_BOS_OPTION(&a.no_bos),
         {"--second-half", 0, MLS_OPT_FLAG, &a.second_half, 0, 0},
         {"--absorbed", 0, MLS_OPT_FLAG, &a.absorbed, 0, 0},
         {"--measure", 0, MLS_OPT_SIZE, &a.measure, MLS_KL_LAW_MIN, 1 << 20},
@@ -700,10 +702,10 @@ static int run(int argc, char **argv)
     mls_tool_compute(s.model, a.compute, a.ram);
     mls_tool_record_compute(t, s.model);
     if (read_settings(&list, &a, mls_model_config(s.model), t, &err) ||
-        mls_tool_read(
-            &s,
-            &(mls_tool_windows){&a.texts, a.length, a.sequences, a.capture, a.threads},
-            true, &err) ||
+        mls_tool_read(&s,
+                      &(mls_tool_windows){&a.texts, a.length, a.sequences, a.capture,
+                                          a.threads, a.no_bos},
+                      true, &err) ||
         (a.capture && mls_sha256_file(a.capture, capture_id, &err)))
         goto done;
     if (s.capture && add_keep_data(&list, &a.keeps, &s.in, &err))

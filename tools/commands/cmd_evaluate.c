@@ -38,6 +38,7 @@ static const char usage[] =
     "                        methods that use data; never the text measured on\n"
     "  -T, --length TOKENS   window length [256]\n"
     "  -N, --sequences N     at most so many windows; 0: all of the text [0]\n"
+    "      --no-bos          windows without the BOS that the tokenizer adds\n"
     "      --second-half     score the second half of each window only, as\n"
     "                        llama-perplexity does; by default every position\n"
     "      --per-layer       also convert one layer at a time\n"
@@ -59,7 +60,7 @@ typedef struct {
     mls_texts texts, settings, against;
     const char *capture, *plan, *output;
     size_t length, sequences, threads;
-    bool second_half, per_layer, absorbed, percentiles;
+    bool no_bos, second_half, per_layer, absorbed, percentiles;
     mls_format format;
     mls_compute compute;
     double ram;
@@ -287,6 +288,7 @@ static int run(int argc, char **argv)
         {"--capture", 0, MLS_OPT_TEXT, &a.capture, 0, 0},
         {"--length", 'T', MLS_OPT_SIZE, &a.length, 2, 1 << 20},
         {"--sequences", 'N', MLS_OPT_SIZE, &a.sequences, 0, 0},
+        MLS_NO_BOS_OPTION(&a.no_bos),
         {"--second-half", 0, MLS_OPT_FLAG, &a.second_half, 0, 0},
         {"--per-layer", 0, MLS_OPT_FLAG, &a.per_layer, 0, 0},
         {"--absorbed", 0, MLS_OPT_FLAG, &a.absorbed, 0, 0},
@@ -323,10 +325,10 @@ static int run(int argc, char **argv)
         goto done;
     mls_tool_compute(s.model, a.compute, a.ram);
     if (work_new(&w, &a, s.model, &err) ||
-        mls_tool_read(
-            &s,
-            &(mls_tool_windows){&a.texts, a.length, a.sequences, a.capture, a.threads},
-            false, &err))
+        mls_tool_read(&s,
+                      &(mls_tool_windows){&a.texts, a.length, a.sequences, a.capture,
+                                          a.threads, a.no_bos},
+                      false, &err))
         goto done;
 
     const mls_evaluate_options how = {.scored = a.second_half ? MLS_SCORE_SECOND_HALF
@@ -339,10 +341,12 @@ static int run(int argc, char **argv)
                      &err) ||
         mls_evaluation_possible(&e, &err))
         goto done;
-    t = make_table(&a, &w, &e, s.in.config, &own, s.corpus.start[s.corpus.N],
-                   s.capture);
-    if (t)
+    t = make_table(&a, &w, &e, s.in.config, &own,
+                   s.corpus.n_ids - s.corpus.N * s.corpus.lead, s.capture);
+    if (t) {
         mls_tool_record_compute(t, s.model);
+        mls_tool_record_before(t, s.before);
+    }
     mls_tool_print(t, a.format, a.output, &err);
 
 done:

@@ -50,6 +50,7 @@ static const char usage[] =
     "      --damping X       how far directions of little power are trained like "
     "strong\n"
     "                        ones: 0.01 further, 10 less [1]\n"
+    "      --no-bos          windows without the BOS that the tokenizer adds\n"
     "  -t, --threads N       [all CPUs]\n"
     "      --format FORMAT   table, md, csv, json or jsonl [table]\n"
     "  -o, --output FOLDER   new or empty\n"
@@ -62,6 +63,7 @@ typedef struct {
     mls_texts texts;
     size_t length, windows, threads;
     mls_format format;
+    bool no_bos;
 } arguments;
 
 /*
@@ -70,8 +72,8 @@ typedef struct {
  */
 static mls_status read_text(mls_tool_subject *s, const arguments *a, mls_err *err)
 {
-    const mls_tool_windows windows = {&a->texts, a->length, a->windows, NULL,
-                                      a->threads};
+    const mls_tool_windows windows = {&a->texts, a->length,  a->windows,
+                                      NULL,      a->threads, a->no_bos};
     mls_status st = MLS_OK;
 
     if (a->texts.n > 0)
@@ -162,6 +164,7 @@ static int run(int argc, char **argv)
         {"--capture", 0, MLS_OPT_TEXT, &a.capture, 0, 0},
         {"--text", 'f', MLS_OPT_LIST, &a.texts, 0, 0},
         {"--length", 'T', MLS_OPT_SIZE, &a.length, 2, 1 << 20},
+        MLS_NO_BOS_OPTION(&a.no_bos),
         {"--windows", 0, MLS_OPT_SIZE, &a.windows, 2, 1 << 20},
         {"--held", 0, MLS_OPT_SIZE, &job.n_held, 1, 1 << 20},
         {"--steps", 0, MLS_OPT_SIZE, &job.steps, 0, 1 << 20},

@@ -62,6 +62,7 @@ static const char usage[] =
     "      --context TOKENS  context length of the bytes [the window length]\n"
     "      --batch N         sequences, with --gpu or --memory [1]\n"
     "      --weights GIB     of the model on the GPU [16-bit parameters]\n"
+    "      --no-bos          windows without the BOS that the tokenizer adds\n"
     "      --compute HOW     f32, or bf16: products with weights in bfloat16, where "
     "the\n"
     "                        CPU has them (see docs/methods/bf16.md) [f32]\n"
@@ -82,7 +83,7 @@ typedef struct {
     const char *capture, *bits, *gpu, *serve, *kernel, *output;
     double keep, bytes, memory, max_kl, weights;
     size_t length, search, verify, context, batch, multiple, first_last, cap, threads;
-    bool projects, per_head;
+    bool no_bos, projects, per_head;
     mls_format format;
     mls_compute compute;
     double ram;
@@ -266,6 +267,7 @@ static int run(int argc, char **argv)
         {"--per-head", 0, MLS_OPT_FLAG, &a.per_head, 0, 0},
         {"--projects", 0, MLS_OPT_FLAG, &a.projects, 0, 0},
         {"--length", 'T', MLS_OPT_SIZE, &a.length, 2, 1 << 20},
+        MLS_NO_BOS_OPTION(&a.no_bos),
         {"--search", 0, MLS_OPT_SIZE, &a.search, 1, 1 << 20},
         {"--verify", 0, MLS_OPT_SIZE, &a.verify, 1, 1 << 20},
         {"--context", 0, MLS_OPT_SIZE, &a.context, 1, 1 << 30},
@@ -320,7 +322,7 @@ static int run(int argc, char **argv)
              &err)) ||
         mls_tool_read(&s,
                       &(mls_tool_windows){&a.texts, a.length, a.search + a.verify,
-                                          a.capture, a.threads},
+                                          a.capture, a.threads, a.no_bos},
                       true, &err) ||
         part_text(&search, &verify, &s.corpus, a.search, &err))
         goto done;
@@ -350,8 +352,10 @@ static int run(int argc, char **argv)
         mls_plan_write(&plan, a.output, mls_tool_command_line(), &err))
         goto done;
     layers = mls_plan_layers_table(&plan, false);
-    if (layers)
+    if (layers) {
         mls_tool_record_compute(layers, s.model);
+        mls_tool_record_before(layers, s.before);
+    }
     quality = quality_table(&plan, own.bytes_per_token, room, a.batch);
     if (!mls_tool_print(layers, a.format, "-", &err))
         mls_tool_print(quality, a.format, "-", &err);

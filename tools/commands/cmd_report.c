@@ -50,6 +50,7 @@ static const char usage[] =
     "  -N, --sequences N      calibration sequences [128]\n"
     "  -T, --length TOKENS    of every sequence [256]\n"
     "      --eval-sequences N held-out sequences [32]\n"
+    "      --no-bos           windows without the BOS that the tokenizer adds\n"
     "      --compute HOW      f32, or bf16: products with weights in bfloat16, where "
     "the\n"
     "                         CPU has them (see docs/methods/bf16.md) [f32]\n"
@@ -63,7 +64,7 @@ typedef struct {
     mls_texts texts, evals;
     const char *output, *gpu, *serve;
     size_t sequences, length, eval_sequences, context, batch, threads;
-    bool no_quality, no_plots, replace;
+    bool no_bos, no_quality, no_plots, replace;
     mls_compute compute;
     double ram;
 } arguments;
@@ -99,13 +100,13 @@ static mls_status read_texts(const arguments *a, mls_tokenizer *tok, mls_corpus 
     const bool own = a->evals.n > 0;
     const size_t extra = own || a->no_quality ? 0 : a->eval_sequences;
     mls_status st = mls_corpus_read(corpus, tok, a->texts.item, a->texts.n, a->length,
-                                    a->sequences + extra, false, err);
+                                    a->sequences + extra, mls_tool_bos(a->no_bos), err);
 
     if (st || a->no_quality)
         return st;
     if (own)
         return mls_corpus_read(held, tok, a->evals.item, a->evals.n, a->length,
-                               a->eval_sequences, false, err);
+                               a->eval_sequences, mls_tool_bos(a->no_bos), err);
     const size_t n = corpus->N / 4 < extra ? corpus->N / 4 : extra;
 
     return n > 0 ? hold_out(corpus, held, n, err) : MLS_OK;
@@ -130,6 +131,8 @@ static void settled_command(mls_buf *command, const arguments *a, const char *fo
     mls_buf_printf(command, " --sequences %zu --length %zu", a->sequences, a->length);
     if (a->compute == MLS_COMPUTE_BF16)
         mls_buf_puts(command, " --compute bf16");
+    if (a->no_bos)
+        mls_buf_puts(command, " --no-bos");
     if (a->no_quality)
         mls_buf_puts(command, " --no-quality");
     else
@@ -207,7 +210,8 @@ static mls_status claim(const arguments *a, const char *name, const mls_model *m
                                                 mls_tool_progress(), err);
 
     snprintf(sequences, sizeof sequences, "%zu", corpus->N);
-    snprintf(length, sizeof length, "%zu", a->length);
+    snprintf(length, sizeof length, "%zu%s", a->length,
+             corpus->lead ? ", BOS before each" : "");
     snprintf(windows, sizeof windows, "%zu", held->N);
     snprintf(asked, sizeof asked, "%.40s, %zu tokens, %zu sequences, class %.20s",
              a->gpu, a->context, a->batch, a->serve);
@@ -238,6 +242,7 @@ static int run(int argc, char **argv)
         {"--no-plots", 0, MLS_OPT_FLAG, &a.no_plots, 0, 0},
         {"--sequences", 'N', MLS_OPT_SIZE, &a.sequences, 1, 1 << 24},
         {"--length", 'T', MLS_OPT_SIZE, &a.length, 2, 1 << 20},
+        MLS_NO_BOS_OPTION(&a.no_bos),
         {"--eval-sequences", 0, MLS_OPT_SIZE, &a.eval_sequences, 1, 1 << 24},
         MLS_COMPUTE_OPTION(&a.compute),
         {"--ram", 0, MLS_OPT_REAL, &a.ram, 1e-6, 1e6},
