@@ -156,6 +156,13 @@ static mls_status lock_and_read(mls_kept_rows *k, char **text, size_t *len,
     return mls_pread_all(k->fd, *text, *len, 0, k->path, err);
 }
 
+static bool is_torn_row(const char *line, size_t len)
+{
+    static const char front[] = "{\"key\":\"";
+
+    return memcmp(line, front, mls_least(len, sizeof front - 1)) == 0;
+}
+
 mls_status mls_kept_rows_open(mls_kept_rows **out, const char *path, mls_err *err)
 {
     mls_kept_rows *k = calloc(1, sizeof *k);
@@ -177,11 +184,14 @@ mls_status mls_kept_rows_open(mls_kept_rows **out, const char *path, mls_err *er
     while (!st && at < len) {
         const char *end = memchr(text + at, '\n', len - at);
 
-        if (!end) { /* torn by a stop */
+        /* Torn by a stop: a beginning of a row, and nothing else is cut off. */
+        if (!end && is_torn_row(text + at, len - at)) {
             if (ftruncate(k->fd, (off_t)at))
                 st = mls_fail(err, MLS_E_IO, "%s: %s", path, strerror(errno));
             break;
         }
+        if (!end)
+            end = text + len;
         st = read_line(k, text + at, (size_t)(end - text) - at, ++n, err);
         at = (size_t)(end - text) + 1;
     }

@@ -26,6 +26,7 @@
 #include "common/base/buf.h"
 #include "common/base/checked.h"
 #include "common/system/files.h"
+#include "common/system/sums.h"
 #include "datasets/base/csv.h"
 
 mls_heal_job mls_heal_defaults(void)
@@ -246,6 +247,8 @@ static mls_status end_folder(healing *k, mls_err *err)
                          : mls_fail(err, MLS_E_NOMEM, "no memory for a file name");
 
     free(path);
+    if (!st)
+        st = mls_sums_write(k->part, err);
     if (!st && rename(k->part, k->job->folder) != 0)
         st = mls_fail(err, MLS_E_IO, "%s: %s", k->job->folder, strerror(errno));
     return st;

@@ -10,6 +10,7 @@
 
 #include "common/base/words.h"
 #include "common/system/files.h"
+#include "common/system/sums.h"
 #include "reports/export/export_inner.h"
 
 static const mls_export_target *const targets[] = {
@@ -178,6 +179,8 @@ mls_status mls_export_write(const mls_export *job, mls_err *err)
         note_quantizers(&w);
         st = write_readme(&w, t, err);
     }
+    if (!st)
+        st = mls_sums_write(temp, err);
     /* An empty folder may be replaced by rename(). */
     if (!st && rename(temp, job->folder) != 0)
         st = mls_fail(err, MLS_E_IO, "%s: %s", job->folder, strerror(errno));

@@ -162,38 +162,60 @@ static int parse_one(const mls_command *c, int argc, char **argv, int *i,
     return store(c, o, value);
 }
 
-/* 2 when `output` would replace what text names, or a part of it. */
-static int refuse_overwriting(const mls_command *c, const char *output,
-                              const char *text)
+/* Options that name what is written: a file, or a folder of pictures and their data. */
+static bool is_output(const mls_option *o)
 {
-    char why[MLS_OVERWRITE_WHY];
-
-    return mls_overwrites(output, text, why)
-               ? mls_usage_error(c, "--output: %s; name another file", why)
-               : 0;
+    return strcmp(o->name, "--output") == 0 || strcmp(o->name, "--rows") == 0 ||
+           strcmp(o->name, "--plots") == 0;
 }
 
-/* No file is written over that the same command reads. */
-static int check_output(const mls_command *c, const mls_option *options,
-                        const char **operands, size_t n)
+/* 2 when what `output` names would replace what text names, or a part of it. */
+static int refuse_overwriting(const mls_command *c, const mls_option *output,
+                              const char *text)
 {
-    const mls_option *output = find_long(options, "--output", strlen("--output"));
-    const char *path = output ? *(const char **)output->value : NULL;
+    const char *path = *(const char **)output->value;
+    char why[MLS_OVERWRITE_WHY];
+    const bool does = strcmp(output->name, "--plots") == 0
+                          ? mls_plots_overwrite(path, text, why)
+                          : mls_overwrites(path, text, why);
+
+    return does ? mls_usage_error(c, "%s: %s; name another %s", output->name, why,
+                                  strcmp(output->name, "--plots") == 0 ? "folder"
+                                                                       : "file")
+                : 0;
+}
+
+static int check_output(const mls_command *c, const mls_option *options,
+                        const mls_option *output, const char **operands, size_t n)
+{
+    const char *path = *(const char **)output->value;
     int misuse = 0;
 
     if (!path || strcmp(path, "-") == 0)
         return 0;
     for (size_t i = 0; !misuse && i < n; i++)
-        misuse = refuse_overwriting(c, path, operands[i]);
+        misuse = refuse_overwriting(c, output, operands[i]);
     for (const mls_option *o = options; !misuse && o->name; o++) {
         const mls_texts *list = o->value;
         const char *text = o->type == MLS_OPT_TEXT ? *(const char **)o->value : NULL;
 
-        if (text && o != output)
-            misuse = refuse_overwriting(c, path, text);
+        if (text && !is_output(o))
+            misuse = refuse_overwriting(c, output, text);
         for (size_t i = 0; !misuse && o->type == MLS_OPT_LIST && i < list->n; i++)
-            misuse = refuse_overwriting(c, path, list->item[i]);
+            misuse = refuse_overwriting(c, output, list->item[i]);
     }
+    return misuse;
+}
+
+/* No file is written over that the same command reads. */
+static int check_outputs(const mls_command *c, const mls_option *options,
+                         const char **operands, size_t n)
+{
+    int misuse = 0;
+
+    for (const mls_option *o = options; !misuse && o->name; o++)
+        if (o->type == MLS_OPT_TEXT && is_output(o))
+            misuse = check_output(c, options, o, operands, n);
     return misuse;
 }
 
@@ -253,7 +275,7 @@ bool mls_options_parse(const mls_command *c, int argc, char **argv,
               : mls_usage_error(c, "no %s given", first_operand(c, name, sizeof name));
         return false;
     }
-    *exit_status = check_output(c, options, operands, n);
+    *exit_status = check_outputs(c, options, operands, n);
     if (*exit_status)
         return false;
     *n_operands = n;

@@ -187,3 +187,35 @@ bool mls_overwrites(const char *output, const char *input, char why[MLS_OVERWRIT
     free(words);
     return yes;
 }
+
+/* Files of one folder that plots write over, by the ends of their names. */
+static bool plots_overwrite_in(const char *folder, const char *input,
+                               char why[MLS_OVERWRITE_WHY])
+{
+    static const char *const ends[] = {".csv", ".gp", ".png", ".svg"};
+    DIR *d = opendir(folder);
+    bool yes = false;
+
+    for (struct dirent *e; d && !yes && (e = readdir(d));) {
+        char *path = mls_path_join(folder, e->d_name);
+
+        for (size_t i = 0; path && !yes && i < sizeof ends / sizeof ends[0]; i++)
+            yes = ends_in(e->d_name, ends[i]) && mls_overwrites(path, input, why);
+        free(path);
+    }
+    if (d)
+        closedir(d);
+    return yes;
+}
+
+bool mls_plots_overwrite(const char *folder, const char *input,
+                         char why[MLS_OVERWRITE_WHY])
+{
+    char *plots = mls_path_join(folder, "plots"), *data = mls_path_join(folder, "data");
+    const bool yes = (plots && plots_overwrite_in(plots, input, why)) ||
+                     (data && plots_overwrite_in(data, input, why));
+
+    free(plots);
+    free(data);
+    return yes;
+}

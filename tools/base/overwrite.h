@@ -18,4 +18,8 @@ enum { MLS_OVERWRITE_WHY = 1024 };
  */
 bool mls_overwrites(const char *output, const char *input, char why[MLS_OVERWRITE_WHY]);
 
+/** The same for FOLDER/plots and FOLDER/data, into which pictures are written. */
+bool mls_plots_overwrite(const char *folder, const char *input,
+                         char why[MLS_OVERWRITE_WHY]);
+
 #endif

@@ -7,6 +7,7 @@
 #include "analysis/frequency/frequency_file.h"
 #include "bench/plan/plan.h"
 #include "common/system/files.h"
+#include "common/system/sums.h"
 #include "reports/report/report_folder.h"
 #include "tools/base/command.h"
 #include "tools/base/options.h"
@@ -21,7 +22,8 @@ static const char usage[] =
     "Check capture files and results of mlascope frequency: every byte against the\n"
     "hash in front of the file, then every dataset, read through HDF5, against the\n"
     "manifest; a plan.json against the hash in it; every file of a report's folder\n"
-    "against its report.json. Exit status 3 when a file is not what was written, and\n"
+    "against its report.json, and of a folder of mlascope export or heal against its\n"
+    "SHA256SUMS. Exit status 3 when a file is not what was written, and\n"
     "the first thing found wrong on standard error.\n"
     "\n"
     "Example: mlascope verify run.h5\n";
@@ -68,6 +70,14 @@ static mls_status check(const char *path, size_t *n_datasets, uint64_t *n_bytes,
     }
     if (mls_folder_exists(path) && mls_report_is(path))
         return mls_report_verify(path, n_datasets, n_bytes, err);
+    if (mls_folder_exists(path) && mls_sums_are(path))
+        return mls_sums_verify(path, n_datasets, n_bytes, err);
+    if (mls_folder_exists(path))
+        return mls_fail(err, MLS_E_INPUT,
+                        "%s: neither report.json nor SHA256SUMS is in it: not a folder "
+                        "of mlascope report, export or heal, or not a finished one, or "
+                        "exported by a version before 0.2.0: export it again",
+                        path);
     if (is_json(path))
         return mls_plan_verify(path, err);
     st = mls_capture_open(&capture, path, err);
