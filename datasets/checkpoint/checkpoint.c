@@ -45,7 +45,8 @@ static bool same_bytes(const mls_checkpoint *c, size_t i, size_t j)
     enum { PIECE = 1 << 20 };
     const uint64_t n = c->tensors[i].info->n_bytes;
     char *a = malloc(2 * (size_t)PIECE), *b = a ? a + PIECE : NULL;
-    bool same = a && n == c->tensors[j].info->n_bytes &&
+    bool same = a && !c->tensors[i].packed && !c->tensors[j].packed &&
+                n == c->tensors[j].info->n_bytes &&
                 strcmp(c->tensors[i].info->dtype, c->tensors[j].info->dtype) == 0;
 
     for (uint64_t at = 0; same && at < n; at += PIECE) {
@@ -228,6 +229,8 @@ void mls_checkpoint_close(mls_checkpoint *c)
         free(c->warnings[i]);
     free(c->warnings);
     mls_gguf_parts_close(&c->gguf);
+    if (c->tensors)
+        mls_checkpoint_free_packed(c);
     free(c->renamed);
     free(c->by_name);
     free(c->tensors);
@@ -290,7 +293,9 @@ const char *mls_checkpoint_shard_name(const mls_checkpoint *c, size_t i)
 
 static bool is_readable(const mls_checkpoint_entry *e)
 {
-    return e->stored ? mls_gguf_reads(e->stored) : mls_dtype_is_float(e->info->dtype);
+    return e->packed   ? true
+           : e->stored ? mls_gguf_reads(e->stored)
+                       : mls_dtype_is_float(e->info->dtype);
 }
 
 bool mls_checkpoint_has_shape(const mls_tensor_info *t, size_t rows, size_t cols)
@@ -395,6 +400,12 @@ static mls_status read_elements(const mls_checkpoint *c, const mls_checkpoint_en
 {
     const mls_checkpoint_shard_file *s = &c->shards[e->shard];
 
+    if (e->packed && (first > e->info->n_elements || n > e->info->n_elements - first))
+        return mls_fail(err, MLS_E_ARG,
+                        "%s: tensor \"%s\": %zu elements from %llu were asked for",
+                        s->path, e->info->name, n, (unsigned long long)first);
+    if (e->packed)
+        return mls_packed_read(e->packed, first, n, out, err);
     if (!e->stored)
         return mls_safetensors_read_f32(s->file, e->info, first, n, out, err);
     if (!e->interleaved)
@@ -463,7 +474,8 @@ bool mls_checkpoint_copyable(const mls_checkpoint *c, size_t i)
 {
     const mls_checkpoint_entry *e = &c->tensors[i];
 
-    return !e->interleaved && (!e->stored || mls_dtype_is_float(e->info->dtype));
+    return !e->packed && !e->interleaved &&
+           (!e->stored || mls_dtype_is_float(e->info->dtype));
 }
 
 mls_status mls_checkpoint_read_raw(const mls_checkpoint *c, size_t i,
@@ -473,6 +485,9 @@ mls_status mls_checkpoint_read_raw(const mls_checkpoint *c, size_t i,
     const mls_checkpoint_entry *e = &c->tensors[i];
     const mls_checkpoint_shard_file *s = &c->shards[e->shard];
 
+    if (e->packed)
+        return mls_safetensors_read_raw(e->packed->code.file, e->packed->code.info,
+                                        first_byte, n, out, err);
     if (e->stored)
         return mls_gguf_read_raw(s->gguf, e->stored, first_byte, n, out, err);
     return mls_safetensors_read_raw(s->file, e->info, first_byte, n, out, err);

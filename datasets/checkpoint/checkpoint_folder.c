@@ -206,7 +206,9 @@ static mls_status read_config(mls_checkpoint *c, mls_err *err)
 
 mls_status mls_checkpoint_open_folder(mls_checkpoint *c, mls_err *err)
 {
-    const mls_status st = read_config(c, err);
+    mls_status st = read_config(c, err);
 
-    return st ? st : open_weights(c, err);
+    if (!st)
+        st = open_weights(c, err);
+    return st ? st : mls_checkpoint_find_packed(c, err);
 }

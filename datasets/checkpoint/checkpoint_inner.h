@@ -5,6 +5,7 @@
 #define MLS_CHECKPOINT_INNER_H
 
 #include "datasets/checkpoint/checkpoint.h"
+#include "datasets/checkpoint/packed.h"
 #include "datasets/files/gguf_parts.h"
 
 /** A tensor of the model and where it is. */
@@ -13,7 +14,8 @@ typedef struct mls_checkpoint_entry {
     const mls_tensor_info
         *stored; /* the same as the file has it; of a GGUF file only */
     size_t shard;
-    bool interleaved; /* rows 2c, 2c + 1 of a head are the dims c, c + D/2 */
+    mls_packed *packed; /* its numbers are codes; NULL: they are not */
+    bool interleaved;   /* rows 2c, 2c + 1 of a head are the dims c, c + D/2 */
 } mls_checkpoint_entry;
 
 /** One file; exactly one of the two readers is not NULL, once it is open. */
@@ -61,6 +63,10 @@ mls_status mls_checkpoint_sort(mls_checkpoint *c, mls_err *err);
 
 /** Rows of `cols` numbers, however many indices count the rows (experts, say). */
 bool mls_checkpoint_has_shape(const mls_tensor_info *t, size_t rows, size_t cols);
+
+/** Make one tensor of the parts of each quantized matrix of a folder. */
+mls_status mls_checkpoint_find_packed(mls_checkpoint *c, mls_err *err);
+void mls_checkpoint_free_packed(mls_checkpoint *c);
 
 /** Give the tensors of a text model under another root the names of its family. */
 mls_status mls_checkpoint_find_root(mls_checkpoint *c, mls_err *err);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "datasets/base/json.h"
+#include "datasets/checkpoint/quantization.h"
 
 /*
  * Keys of config.json that mls_config_read() reads, and keys that do not change what
@@ -30,6 +31,9 @@ static const char *const harmless[] = {
     "num_hidden_layers",
     "num_key_value_heads",
     "partial_rotary_factor",
+    "quantization",
+    "quantization_config",
+    "compression_config",
     "rms_norm_eps",
     "rope_parameters",
     "rope_scaling",
@@ -151,7 +155,6 @@ static const char *const changing[] = {
     "mlp_bias",
     "no_rope_layers",
     "qk_layernorm",
-    "quantization_config",
     "query_pre_attn_scalar",
     "rope_interleaved",
     "rope_local_base_freq",
@@ -226,9 +229,14 @@ static void judge(mls_config *config, const mls_net_family *f, const char *key,
 
 void mls_config_judge_keys(mls_config_reader *r)
 {
+    mls_quantization q;
+    char why[256];
     const char *key;
     json_t *value;
 
+    mls_quantization_read(&q, r->outer, r->inner, why, sizeof why);
+    if (why[0])
+        mls_config_unsupported(r->config, "%s", why);
     if (r->inner != r->outer && !r->net)
         mls_config_unsupported(r->config,
                                "text_config: the text model sits inside another model");

@@ -22,7 +22,7 @@ static void what_changes_the_computation_is_named(void **state)
         {"{\"final_logit_softcapping\": 30.0}", "final_logit_softcapping is 30"},
         {"{\"clip_qkv\": 8.0}", "clip_qkv is 8"},
         {"{\"query_pre_attn_scalar\": 256}", "query_pre_attn_scalar is 256"},
-        {"{\"quantization_config\": {\"bits\": 4}}", "quantization_config is"},
+        {"{\"quantization_config\": {\"bits\": 4}}", "quant_method is \"missing\""},
         {"{\"num_experts\": 8}", "num_experts is 8"},
         {"{\"num_local_experts\": 8}", "num_local_experts is 8"},
         {"{\"n_routed_experts\": 64}", "n_routed_experts is 64"},
