@@ -1,7 +1,8 @@
 /*
  * Preloaded: one call that writes, syncs, renames or opens for writing fails, and with
  * MLS_FAULT_KEEPS=1 all later ones, as on a full disk. MLS_FAULT_AT is its number, from
- * 1; the calls of a whole run are counted into the file MLS_FAULT_COUNT.
+ * 1; the calls of a whole run are counted into the file MLS_FAULT_COUNT. The error is
+ * ENOSPC, or EIO with MLS_FAULT_EIO=1; with MLS_FAULT_READS=1 reads fail and not these.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -45,15 +46,22 @@ static bool is_file(int fd)
            S_ISREG(s.st_mode); /* messages go on */
 }
 
-static bool fails(void)
+static bool call_fails(bool reads)
 {
+    if (reads != (getenv("MLS_FAULT_READS") != NULL))
+        return false;
     const char *at = getenv("MLS_FAULT_AT"), *keeps = getenv("MLS_FAULT_KEEPS");
     const long n = atomic_fetch_add(&n_calls, 1) + 1, target = at ? atol(at) : 0;
 
     if (target == 0 || (keeps ? n < target : n != target))
         return false;
-    errno = ENOSPC;
+    errno = getenv("MLS_FAULT_EIO") ? EIO : ENOSPC;
     return true;
+}
+
+static bool fails(void)
+{
+    return call_fails(false);
 }
 
 /* ISO C has no cast from what dlsym() gives to a function; GNU C does. */
@@ -72,6 +80,21 @@ ssize_t pwrite(int fd, const void *data, size_t n, off_t at)
 ssize_t pwrite64(int fd, const void *data, size_t n, off_t at)
 {
     return fails() ? -1 : REAL(pwrite64)(fd, data, n, at);
+}
+
+ssize_t read(int fd, void *data, size_t n)
+{
+    return is_file(fd) && call_fails(true) ? -1 : REAL(read)(fd, data, n);
+}
+
+ssize_t pread(int fd, void *data, size_t n, off_t at)
+{
+    return is_file(fd) && call_fails(true) ? -1 : REAL(pread)(fd, data, n, at);
+}
+
+ssize_t pread64(int fd, void *data, size_t n, off_t at)
+{
+    return is_file(fd) && call_fails(true) ? -1 : REAL(pread64)(fd, data, n, at);
 }
 
 int fsync(int fd)
