@@ -1,9 +1,9 @@
 /*
- * Preloaded: the power fails at one call that writes, syncs or renames, MLS_LOSS_AT, from
- * 1. What is on the disk then is what was synced: a file that was written since its last
- * fsync is cut off somewhere or empty or has zeros at its end, a rename whose folder was
- * not synced may be undone; which of these follows from MLS_LOSS_SEED. Then the process
- * is gone. The calls of a whole run are counted into the file MLS_LOSS_COUNT.
+ * Preloaded: the power fails at one call that writes, syncs or renames, MLS_LOSS_AT,
+ * from 1. What is on the disk then is what was synced: a file that was written since
+ * its last fsync is cut off somewhere or empty or has zeros at its end, a rename whose
+ * folder was not synced may be undone; which of these follows from MLS_LOSS_SEED. Then
+ * the process is gone. The calls of a whole run are counted into MLS_LOSS_COUNT.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>

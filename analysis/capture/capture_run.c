@@ -14,6 +14,7 @@
 #include "common/numbers/finite.h"
 #include "common/system/files.h"
 #include "common/system/hash.h"
+#include "common/system/room.h"
 
 /* Jobs of a layer, each with sums of its own: more threads than this would idle, fewer
    sums would take less memory. A part of the format: sums depend on it. */
@@ -412,6 +413,25 @@ static mls_status assemble(capture_run *r, const char *path, mls_err *err)
     return mls_capture_finish(file, r->nll, r->head.N, err);
 }
 
+/*
+ * What is still to be written: the records of layers, the same again in the file, ids
+ * and text of the config, and the states that are saved, old and new.
+ */
+static mls_status has_room(const capture_run *r, const char *path, mls_err *err)
+{
+    const mls_capture_head *h = &r->head;
+    const size_t L = h->config.L, left = L - mls_part_finished(r->part, h);
+    uint64_t layer = 0;
+
+    for (size_t i = 0; i < MLS_LAYOUTS; i++)
+        layer += mls_layout_bytes(&mls_layouts[i], h);
+    return mls_room_for(path,
+                        layer * (L + left) + h->start[h->N] * sizeof *h->ids +
+                            h->config_json_len +
+                            2 * (uint64_t)h->start[h->N] * h->config.E * sizeof(float),
+                        err);
+}
+
 mls_status mls_capture_run(const mls_model *m, const mls_corpus *corpus,
                            const char *path, const mls_capture_options *options,
                            mls_pool *pool, const mls_progress *progress, mls_err *err)
@@ -442,6 +462,11 @@ mls_status mls_capture_run(const mls_model *m, const mls_corpus *corpus,
             "%s.part is of another run (model, text, options or program): "
             "starting from the first layer",
             path);
+    if (!st && (st = has_room(&r, path, err)) &&
+        mls_part_finished(r.part, &r.head) == 0) {
+        mls_part_close(r.part, true);
+        r.part = NULL;
+    }
     if (!st)
         st = prepare(&r, err);
     if (!st)

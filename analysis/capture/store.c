@@ -195,6 +195,16 @@ static mls_status check_bytes(int fd, const char *path, const char *kind, mls_er
     if (got < (ssize_t)sizeof found || strncmp(found, "mlascope ", 9) != 0)
         return mls_fail(err, MLS_E_INPUT,
                         "%s: is not a capture or another HDF5 file of mlascope", path);
+    const size_t word = strcspn(kind, " "); /* the command that makes such files */
+
+    if (strncmp(found, expected_kind, strlen(expected_kind)) != 0 && kind[word] &&
+        strncmp(found + 9, kind, word + 1) == 0)
+        return mls_fail(err, MLS_E_INPUT,
+                        "%s: begins with \"%.*s\", expected \"mlascope %s\": another "
+                        "version wrote it; make it again with mlascope %.*s",
+                        path,
+                        (int)strcspn(found, "\n") < 40 ? (int)strcspn(found, "\n") : 40,
+                        found, kind, (int)word, kind);
     if (strncmp(found, expected_kind, strlen(expected_kind)) != 0)
         return mls_fail(
             err, MLS_E_INPUT, "%s: begins with \"%.*s\", expected \"mlascope %s\"",

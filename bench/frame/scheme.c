@@ -100,6 +100,19 @@ mls_serve mls_scheme_serve(const mls_scheme *s, const mls_config *config,
     return mls_serve_of(layout, config, project);
 }
 
+size_t mls_scheme_parameters(const mls_scheme *s, const mls_config *config)
+{
+    mls_cache_layout *layout = calloc(1, sizeof *layout);
+    size_t sum = 0;
+
+    for (size_t i = 0; layout && i < s->n_settings; i++)
+        if (!mls_method_layout(layout, config, &s->setting[i], NULL))
+            for (size_t l = 0; l < s->L; l++)
+                sum += s->which[l] == i ? layout->layer[l].parameters : 0;
+    free(layout);
+    return sum;
+}
+
 void mls_ready_scheme_free(mls_ready_scheme *r)
 {
     if (!r)

@@ -35,6 +35,12 @@ mls_serve mls_scheme_serve(const mls_scheme *s, const mls_config *config,
                            const mls_cache_layout *layout);
 
 /**
+ * Numbers of all attention blocks in the scheme's forms, as far as the config tells:
+ * layers whose ranks follow from the data count as nothing.
+ */
+size_t mls_scheme_parameters(const mls_scheme *s, const mls_config *config);
+
+/**
  * A scheme made ready on a model: methods found, model-wide decisions taken. Then layer
  * by layer its latent forms.
  */

@@ -26,6 +26,7 @@
 #include "common/base/buf.h"
 #include "common/base/checked.h"
 #include "common/system/files.h"
+#include "common/system/room.h"
 #include "common/system/sums.h"
 #include "datasets/base/csv.h"
 
@@ -213,8 +214,12 @@ static void add_record(healing *k, size_t l)
 static mls_status begin_folder(healing *k, mls_err *err)
 {
     mls_buf name = {0};
-    mls_status st = mls_folder_prepare(k->job->folder, err);
+    const uint64_t bytes =
+        sizeof(float) * (uint64_t)mls_scheme_parameters(k->job->scheme, k->config);
+    mls_status st = mls_room_for(k->job->folder, bytes, err);
 
+    if (!st)
+        st = mls_folder_prepare(k->job->folder, err);
     if (st)
         return st;
     if (rmdir(k->job->folder) != 0)

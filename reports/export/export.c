@@ -10,6 +10,7 @@
 
 #include "common/base/words.h"
 #include "common/system/files.h"
+#include "common/system/room.h"
 #include "common/system/sums.h"
 #include "reports/export/export_inner.h"
 
@@ -153,6 +154,27 @@ static void note_quantizers(mls_export_work *w)
     }
 }
 
+/* Said before the work: the weights that will be written, as far as is known. */
+static mls_status has_room(const mls_export_work *w, const mls_export_target *t,
+                           mls_err *err)
+{
+    const mls_export *job = w->job;
+    const mls_checkpoint *source = mls_model_checkpoint(job->in->model);
+    const bool halves = t->copies && strcmp(job->dtype, "F32") != 0;
+    uint64_t bytes = 0;
+
+    if (t->weights)
+        bytes =
+            (halves ? 2 : 4) * (uint64_t)mls_scheme_parameters(job->scheme, w->config);
+    for (size_t i = 0; t->copies && i < mls_checkpoint_tensors(source); i++) {
+        const mls_tensor_info *one = mls_checkpoint_tensor(source, i, NULL);
+
+        if (!strstr(one->name, ".self_attn."))
+            bytes += one->n_bytes;
+    }
+    return mls_room_for(job->folder, bytes, err);
+}
+
 mls_status mls_export_write(const mls_export *job, mls_err *err)
 {
     mls_export_work w = {.job = job, .config = job->in->config};
@@ -171,7 +193,9 @@ mls_status mls_export_write(const mls_export *job, mls_err *err)
                         mls_suggest(job->target, mls_export_names, suggestion));
     }
     made = !mls_folder_exists(job->folder);
-    st = begin_folder(job->folder, &temp, err);
+    st = has_room(&w, t, err);
+    if (!st)
+        st = begin_folder(job->folder, &temp, err);
     w.folder = temp;
     if (!st)
         st = t->write(&w, err);

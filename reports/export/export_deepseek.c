@@ -481,5 +481,6 @@ const mls_export_target mls_export_deepseek = {
     .title = "DeepSeek-V3's form",
     .known = known,
     .weights = true,
+    .copies = true,
     .write = write,
 };

@@ -25,6 +25,7 @@ typedef struct mls_export_target {
     const char *title; /* "MHA2MLA" */
     const char *known; /* what the project is known to get wrong; lines "- ..." */
     bool weights; /* it writes attention weights, not only what a converter reads */
+    bool copies;  /* and the rest of the checkpoint */
     mls_status (*write)(mls_export_work *w, mls_err *err);
 } mls_export_target;
 

@@ -188,7 +188,8 @@ static void a_file_of_another_format_is_refused(void **state)
     assert_ok(mls_store_finish(s, &err));
     assert_refused(
         mls_capture_open(&c, path, &err), MLS_E_INPUT,
-        "begins with \"mlascope capture 1\", expected \"mlascope capture 2\"");
+        "begins with \"mlascope capture 1\", expected \"mlascope capture 2\": another "
+        "version wrote it; make it again with mlascope capture");
     assert_ok(mls_store_create(&s, path, NULL, MLS_CAPTURE_KIND, &err));
     assert_ok(mls_store_finish(s, &err));
     assert_refused(mls_capture_open(&c, path, &err), MLS_E_INPUT,

@@ -1,0 +1,18 @@
+/* Is there room on the disk for what will be written? Said before the work. */
+#ifndef MLS_ROOM_H
+#define MLS_ROOM_H
+
+#include <stdint.h>
+
+#include "common/base/status.h"
+
+/**
+ * Ask whether the disk of a path, which need not exist, has so many bytes left for this
+ * user. Others write too and compression is not known, so this is an estimate: what
+ * passes may still fail later. A disk that does not say passes.
+ *
+ * @return MLS_OK or MLS_E_IO, with how much will be written and how much is left
+ */
+mls_status mls_room_for(const char *path, uint64_t bytes, mls_err *err);
+
+#endif
