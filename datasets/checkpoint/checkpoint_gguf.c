@@ -32,14 +32,6 @@ static mls_status rename_tensors(mls_checkpoint *c, mls_err *err)
 {
     size_t k = 0;
 
-    char *arch = NULL;
-    const mls_status st =
-        mls_gguf_text(c->gguf.part[0], "general.architecture", &arch, err);
-    const bool around = arch && strcmp(arch, "gemma3") == 0;
-
-    free(arch);
-    if (st)
-        return st;
     c->renamed = mls_calloc3(c->n_tensors, 1, 1, sizeof *c->renamed);
     if (!c->renamed)
         return mls_checkpoint_no_memory(c, err);
@@ -50,7 +42,7 @@ static mls_status rename_tensors(mls_checkpoint *c, mls_err *err)
             mls_checkpoint_renamed *r = &c->renamed[k];
 
             r->info = h->tensor[j];
-            mls_gguf_tensor_name(h->tensor[j].name, around, r->name);
+            mls_gguf_tensor_name(h->tensor[j].name, &c->config, r->name);
             r->info.name = r->name;
         }
     }
@@ -97,6 +89,15 @@ static mls_status read_config(mls_checkpoint *c, mls_err *err)
     return mls_config_parse(&c->config, c->config_json, c->config_json_len, name, err);
 }
 
+/* What the converter puts another way: experts in three stacks, all of q before k. */
+static void settle_layout(mls_config *config)
+{
+    if (config->net.experts.n)
+        config->net.experts.layout = MLS_EXPERTS_SPLIT;
+    if (config->net.qkv != MLS_QKV_APART)
+        config->net.qkv = MLS_QKV_STACKED;
+}
+
 static void remark_trailing(mls_checkpoint *c)
 {
     for (size_t i = 0; i < c->gguf.n; i++) {
@@ -118,8 +119,10 @@ mls_status mls_checkpoint_open_gguf(mls_checkpoint *c, mls_err *err)
     mls_status st;
 
     if ((st = mls_gguf_parts_open(&c->gguf, c->folder, err)) ||
-        (st = list_parts(c, err)) || (st = rename_tensors(c, err)) ||
-        (st = mls_checkpoint_join(c, err)) || (st = read_config(c, err)))
+        (st = list_parts(c, err)) || (st = read_config(c, err)))
+        return st;
+    settle_layout(&c->config);
+    if ((st = rename_tensors(c, err)) || (st = mls_checkpoint_join(c, err)))
         return st;
     remark_trailing(c);
     return mark_interleaved(c, err);

@@ -18,6 +18,7 @@ typedef struct writer {
     const mls_gguf *f; /* the first part */
     char *arch;
     const mls_gguf_family *family; /* NULL: unknown */
+    const char *model_type;        /* "" before it is known */
     json_t *out;
     uint64_t L, E, H, D; /* as far as they are read */
     uint64_t nextn;      /* blocks behind the L that predict further tokens */
@@ -217,6 +218,8 @@ static mls_status put_heads(writer *w)
         (st = mls_gguf_whole(w->f, key_of(w, "attention.value_length"), &value_length,
                              w->err)))
         return st;
+    if (G == w->H && strcmp(w->model_type, "gpt_neox") == 0)
+        json_object_del(w->out, "num_key_value_heads"); /* its class has no such key */
     w->D = w->rope_dims = key_length;
     if ((st = mls_gguf_whole(w->f, key_of(w, "rope.dimension_count"), &w->rope_dims,
                              w->err)))
@@ -226,12 +229,15 @@ static mls_status put_heads(writer *w)
     if (key_length != value_length)
         put_whole(w, "v_head_dim", value_length);
     put_whole(w, "head_dim", key_length);
-    if (strcmp(w->arch, "gemma3") == 0) /* 27B scales by another width */
-        put_whole(w, "query_pre_attn_scalar", w->L == 62 ? w->E / w->H : key_length);
-    if (w->rope_dims != w->D && w->D > 0) {
-        const mls_net_family *f =
-            w->family ? mls_net_find(w->family->model_type) : NULL;
+    if (strcmp(w->arch, "gemma3") == 0 || strcmp(w->arch, "gemma2") == 0) {
+        /* 27B of either scales by another width */
+        const uint64_t big = strcmp(w->arch, "gemma3") == 0 ? 62 : 46;
 
+        put_whole(w, "query_pre_attn_scalar", w->L == big ? w->E / w->H : key_length);
+    }
+    const mls_net_family *f = mls_net_find(w->model_type);
+
+    if (w->D > 0 && (w->rope_dims != w->D || (f && f->partial > 0))) {
         /* llama.cpp turns a part of the head where Hugging Face's class does not. */
         put_real(w,
                  f && f->partial > 0 ? "partial_rotary_factor"
@@ -418,6 +424,17 @@ static bool has_tensor(const writer *w, const char *name)
     return mls_gguf_parts_find(w->p, name, NULL) != NULL;
 }
 
+/* Families whose classes say which layers have the window. */
+static bool has_windows(const writer *w)
+{
+    static const char *const types[] = {"gemma2", "gemma3_text", "cohere2", "phi3"};
+
+    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++)
+        if (strcmp(w->model_type, types[i]) == 0)
+            return true;
+    return false;
+}
+
 /* Mistral's files have the architecture llama; a window tells them. */
 static mls_status put_window(writer *w)
 {
@@ -429,14 +446,13 @@ static mls_status put_window(writer *w)
                              w->err)) ||
         (st = mls_gguf_whole(w->f, key_of(w, "context_length"), &context, w->err)))
         return st;
-    if (window == 0 || window >= context)
+    if (window >= context && !has_windows(w))
         window = 0;
-    if (strcmp(w->arch, "llama") == 0 && window) {
+    if (strcmp(w->model_type, "llama") == 0 && window) {
         put_text(w, "model_type", "mistral");
         json_object_set_new(w->out, "architectures",
                             json_pack("[s]", "MistralForCausalLM"));
-    } else if (w->family && w->family->architecture && window &&
-               strcmp(w->arch, "gemma3") != 0) {
+    } else if (w->family && w->family->architecture && window && !has_windows(w)) {
         /* Which of its layers have the window is in no key. */
         key_of(w, "attention.sliding_window");
         put_whole(w, w->key, window);
@@ -469,8 +485,70 @@ static mls_status put_window(writer *w)
     return MLS_OK;
 }
 
+/* Keys in the words of the classes that read them. */
+static const struct {
+    const char *gguf, *hf, *older; /* hf, or older, whichever the class reads */
+} spelled[] = {
+    {"attention.layer_norm_epsilon", "layer_norm_eps", "norm_epsilon"},
+    {"attention.scale", "attention_multiplier", NULL},
+    {"attn_logit_softcapping", "attn_logit_softcapping", NULL},
+    {"embedding_scale", "embedding_multiplier", NULL},
+    {"expert_count", "num_local_experts", "num_experts"},
+    {"expert_feed_forward_length", "moe_intermediate_size", NULL},
+    {"expert_shared_feed_forward_length", "shared_expert_intermediate_size", NULL},
+    {"expert_used_count", "num_experts_per_tok", NULL},
+    {"final_logit_softcapping", "final_logit_softcapping", NULL},
+    {"logit_scale", "logits_scaling", "logit_scale"},
+    {"residual_scale", "residual_multiplier", NULL},
+    {"use_parallel_residual", "use_parallel_residual", NULL},
+};
+
+/* NULL: its class does not read the key. */
+static const char *spelling(const writer *w, size_t i)
+{
+    const mls_net_family *f =
+        w->family && w->family->architecture ? mls_net_find(w->model_type) : NULL;
+
+    return !f                                                       ? NULL
+           : mls_net_reads(f, spelled[i].hf)                        ? spelled[i].hf
+           : spelled[i].older && mls_net_reads(f, spelled[i].older) ? spelled[i].older
+                                                                    : NULL;
+}
+
+static mls_status put_spelled(writer *w)
+{
+    for (size_t i = 0; i < sizeof spelled / sizeof spelled[0]; i++) {
+        const char *hf = spelling(w, i);
+        const mls_gguf_value *v =
+            mls_gguf_header_value(mls_gguf_head(w->f), key_of(w, spelled[i].gguf));
+        uint64_t whole = 0;
+        bool flag = false;
+        double real = 0;
+        mls_status st;
+
+        if (!hf || !v)
+            continue;
+        if (v->type == MLS_GGUF_BOOL) {
+            st = mls_gguf_bool(w->f, w->key, &flag, w->err);
+            put_bool(w, hf, flag);
+        } else if (v->type == MLS_GGUF_F32) {
+            st = mls_gguf_real(w->f, w->key, &real, w->err);
+            put_real(w, hf, real);
+        } else {
+            st = mls_gguf_whole(w->f, w->key, &whole, w->err);
+            put_whole(w, hf, whole);
+        }
+        if (st)
+            return st;
+    }
+    if (strcmp(w->arch, "qwen3moe") == 0) /* the converter takes it for granted */
+        put_bool(w, "norm_topk_prob", true);
+    return MLS_OK;
+}
+
 static mls_status put_flags(writer *w)
 {
+    static const char layer_eps[] = "attention.layer_norm_epsilon";
     static const char eps_key[] = "attention.layer_norm_rms_epsilon";
     uint64_t experts = 0, id, type = UINT64_MAX;
     bool causal = true;
@@ -484,18 +562,25 @@ static mls_status put_flags(writer *w)
         return st;
     if (eps > 0)
         put_real(w, "rms_norm_eps", eps);
-    else if (w->family && w->family->architecture)
+    else if (w->family && w->family->architecture &&
+             !mls_gguf_has(w->f, key_of(w, layer_eps)))
         return missing(w, eps_key);
-    if (experts && strcmp(w->arch, "llama") == 0)
-        put_text(w, "model_type", "mixtral");
-    if (experts) { /* sized: their tensors are not mapped */
+    if ((st = put_spelled(w)))
+        return st;
+    if (experts && !json_object_get(w->out, "num_local_experts") &&
+        !json_object_get(w->out, "num_experts")) { /* sized: not computed */
         put_whole(w, "num_local_experts", experts);
         put_whole(w, key_of(w, "expert_count"), experts);
     }
+    if (has_tensor(w, "rope_factors_long.weight"))
+        put_text(w, "rope_factors_long.weight", "factors of LongRoPE");
     if (!causal)
         put_bool(w, "is_causal", false);
     put_bool(w, "tie_word_embeddings", !has_tensor(w, "output.weight"));
-    if (has_tensor(w, "blk.0.attn_q.bias") && has_tensor(w, "blk.0.attn_output.bias"))
+    const mls_net_family *f = mls_net_find(w->model_type);
+
+    if (has_tensor(w, "blk.0.attn_q.bias") && has_tensor(w, "blk.0.attn_output.bias") &&
+        !(f && f->qkv_bias && f->o_bias))
         put_bool(w, "attention_bias", true);
     if (has_tensor(w, "blk.0.ffn_gate.bias"))
         put_bool(w, "mlp_bias", true);
@@ -574,6 +659,9 @@ static void put_unknown(writer *w)
             is_known = is_known || strcmp(v->key + n + 1, known[k]) == 0;
         snprintf(shown, sizeof shown, "%s%s", v->is_array ? "array of " : "",
                  mls_gguf_type_name(v->type));
+        for (size_t k = 0; k < sizeof spelled / sizeof spelled[0]; k++)
+            is_known = is_known ||
+                       (strcmp(v->key + n + 1, spelled[k].gguf) == 0 && spelling(w, k));
         if (!is_known)
             put_text(w, v->key, shown);
     }
@@ -581,6 +669,7 @@ static void put_unknown(writer *w)
 
 static mls_status put_kind(writer *w)
 {
+    uint64_t experts = 0;
     mls_status st;
 
     if ((st = mls_gguf_text(w->f, "general.architecture", &w->arch, w->err)))
@@ -599,7 +688,15 @@ static mls_status put_kind(writer *w)
                             json_pack("[s]", w->family->architecture));
     else if (w->family) /* sized: its tensors have names that are not mapped */
         put_text(w, "general.architecture", w->arch);
-    put_text(w, "model_type", w->family ? w->family->model_type : w->arch);
+    w->model_type = w->family ? w->family->model_type : w->arch;
+    if ((st = mls_gguf_whole(w->f, key_of(w, "expert_count"), &experts, w->err)))
+        return st;
+    if (experts && strcmp(w->arch, "llama") == 0) { /* Mixtral's, too */
+        w->model_type = "mixtral";
+        json_object_set_new(w->out, "architectures",
+                            json_pack("[s]", "MixtralForCausalLM"));
+    }
+    put_text(w, "model_type", w->model_type);
     return MLS_OK;
 }
 

@@ -13,23 +13,25 @@ static const mls_gguf_family families[] = {
     {"qwen2", "qwen2", "Qwen2ForCausalLM", false},
     {"qwen3", "qwen3", "Qwen3ForCausalLM", false},
     {"smollm3", "smollm3", "SmolLM3ForCausalLM", true},
-    {"gemma", "gemma", NULL, false},
-    {"gemma2", "gemma2", NULL, false},
+    {"gemma", "gemma", "GemmaForCausalLM", false},
+    {"gemma2", "gemma2", "Gemma2ForCausalLM", false},
     {"gemma3", "gemma3_text", "Gemma3ForCausalLM", false},
-    {"phi3", "phi3", NULL, false},
-    {"phi2", "phi", NULL, false},
-    {"qwen2moe", "qwen2_moe", NULL, false},
-    {"qwen3moe", "qwen3_moe", NULL, false},
+    {"phi3", "phi3", "Phi3ForCausalLM", false},
+    {"phi2", "phi", "PhiForCausalLM", false},
+    {"qwen2moe", "qwen2_moe", "Qwen2MoeForCausalLM", false},
+    {"qwen3moe", "qwen3_moe", "Qwen3MoeForCausalLM", false},
+    {"granite", "granite", "GraniteForCausalLM", true},
+    {"command-r", "cohere", "CohereForCausalLM", false},
+    {"cohere2", "cohere2", "Cohere2ForCausalLM", false},
+    {"olmo2", "olmo2", "Olmo2ForCausalLM", false},
+    {"stablelm", "stablelm", "StableLmForCausalLM", false},
+    {"gptneox", "gpt_neox", "GPTNeoXForCausalLM", false},
+    {"starcoder2", "starcoder2", "Starcoder2ForCausalLM", false},
+    {"glm4", "glm4", "Glm4ForCausalLM", false},
+    /* sized */
     {"deepseek2", "deepseek_v2", NULL, false},
-    {"granite", "granite", NULL, true},
-    {"command-r", "cohere", NULL, false},
-    {"cohere2", "cohere2", NULL, false},
     {"olmo", "olmo", NULL, true},
-    {"olmo2", "olmo2", NULL, false},
-    {"stablelm", "stablelm", NULL, false},
     {"chatglm", "glm", NULL, false},
-    {"gptneox", "gpt_neox", NULL, false},
-    {"starcoder2", "starcoder2", NULL, false},
     {"gpt-oss", "gpt_oss", NULL, false},
 };
 
@@ -41,28 +43,41 @@ const mls_gguf_family *mls_gguf_family_find(const char *architecture)
     return NULL;
 }
 
-/* llama.cpp, gguf-py/gguf/tensor_mapping.py. */
+/*
+ * llama.cpp, gguf-py/gguf/constants.py: what a tensor is for, with a weight and with a
+ * bias. The family's row says how Hugging Face's class calls it.
+ */
 static const struct {
-    const char *gguf, *hf;
-} whole[] =
-    {
-        {"token_embd.weight", "model.embed_tokens.weight"},
-        {"output_norm.weight", "model.norm.weight"},
-        {"output.weight", "lm_head.weight"},
-},
-  in_layer[] =
-      {
-          {"attn_norm", "input_layernorm"},    {"attn_q", "self_attn.q_proj"},
-          {"attn_k", "self_attn.k_proj"},      {"attn_v", "self_attn.v_proj"},
-          {"attn_output", "self_attn.o_proj"}, {"attn_q_norm", "self_attn.q_norm"},
-          {"attn_k_norm", "self_attn.k_norm"}, {"ffn_norm", "post_attention_layernorm"},
-          {"ffn_gate", "mlp.gate_proj"},       {"ffn_up", "mlp.up_proj"},
-          {"ffn_down", "mlp.down_proj"},
-},
-  in_gemma_layer[] = {
-      {"ffn_norm", "pre_feedforward_layernorm"},
-      {"post_attention_norm", "post_attention_layernorm"},
-      {"post_ffw_norm", "post_feedforward_layernorm"},
+    const char *gguf;
+    mls_tensor_role weight, bias; /* MLS_TENSOR_ROLES: there is none */
+} roles[] = {
+    {"token_embd", MLS_TENSOR_EMBED, MLS_TENSOR_ROLES},
+    {"position_embd", MLS_TENSOR_POSITIONS, MLS_TENSOR_ROLES},
+    {"token_embd_norm", MLS_TENSOR_EMBED_NORM, MLS_TENSOR_EMBED_NORM_BIAS},
+    {"output_norm", MLS_TENSOR_NORM, MLS_TENSOR_NORM_BIAS},
+    {"output", MLS_TENSOR_HEAD, MLS_TENSOR_HEAD_BIAS},
+    {"attn_norm", MLS_TENSOR_ATTN_NORM, MLS_TENSOR_ATTN_NORM_BIAS},
+    {"attn_q", MLS_TENSOR_WQ, MLS_TENSOR_BQ},
+    {"attn_k", MLS_TENSOR_WK, MLS_TENSOR_BK},
+    {"attn_v", MLS_TENSOR_WV, MLS_TENSOR_BV},
+    {"attn_qkv", MLS_TENSOR_QKV, MLS_TENSOR_QKV_BIAS},
+    {"attn_output", MLS_TENSOR_WO, MLS_TENSOR_BO},
+    {"attn_q_norm", MLS_TENSOR_Q_NORM, MLS_TENSOR_Q_NORM_BIAS},
+    {"attn_k_norm", MLS_TENSOR_K_NORM, MLS_TENSOR_K_NORM_BIAS},
+    {"post_attention_norm", MLS_TENSOR_ATTN_POST_NORM, MLS_TENSOR_ROLES},
+    {"ffn_norm", MLS_TENSOR_MLP_NORM, MLS_TENSOR_MLP_NORM_BIAS},
+    {"post_ffw_norm", MLS_TENSOR_MLP_POST_NORM, MLS_TENSOR_ROLES},
+    {"ffn_gate", MLS_TENSOR_GATE, MLS_TENSOR_GATE_BIAS},
+    {"ffn_up", MLS_TENSOR_UP, MLS_TENSOR_UP_BIAS},
+    {"ffn_down", MLS_TENSOR_DOWN, MLS_TENSOR_DOWN_BIAS},
+    {"ffn_gate_inp", MLS_TENSOR_ROUTER, MLS_TENSOR_ROLES},
+    {"ffn_gate_exps", MLS_TENSOR_EXPERT_GATE, MLS_TENSOR_ROLES},
+    {"ffn_up_exps", MLS_TENSOR_EXPERT_UP, MLS_TENSOR_ROLES},
+    {"ffn_down_exps", MLS_TENSOR_EXPERT_DOWN, MLS_TENSOR_ROLES},
+    {"ffn_gate_inp_shexp", MLS_TENSOR_SHARED_WEIGHT, MLS_TENSOR_ROLES},
+    {"ffn_gate_shexp", MLS_TENSOR_SHARED_GATE, MLS_TENSOR_ROLES},
+    {"ffn_up_shexp", MLS_TENSOR_SHARED_UP, MLS_TENSOR_ROLES},
+    {"ffn_down_shexp", MLS_TENSOR_SHARED_DOWN, MLS_TENSOR_ROLES},
 };
 
 /* The number of a layer as a converter writes it: no sign, no leading zero. */
@@ -77,35 +92,30 @@ static bool layer_number(const char *text, unsigned long *l, const char **end)
     return *after == '.' && after - text <= 6;
 }
 
-bool mls_gguf_tensor_name(const char *name, bool around, char out[96])
+bool mls_gguf_tensor_name(const char *name, const mls_config *config, char out[96])
 {
-    const char *rest, *dot;
-    unsigned long l;
+    const char *rest = name, *dot;
+    unsigned long l = 0;
+    const bool in_layer = strncmp(name, "blk.", 4) == 0;
 
     snprintf(out, 96, "%s", name);
-    for (size_t i = 0; i < sizeof whole / sizeof whole[0]; i++)
-        if (strcmp(name, whole[i].gguf) == 0) {
-            snprintf(out, 96, "%s", whole[i].hf);
-            return true;
-        }
-    if (strncmp(name, "blk.", 4) != 0 || !layer_number(name + 4, &l, &rest))
+    if (in_layer && !layer_number(name + 4, &l, &rest))
         return false;
-    rest++;
+    rest += in_layer;
     dot = strchr(rest, '.');
     if (!dot || (strcmp(dot, ".weight") != 0 && strcmp(dot, ".bias") != 0))
         return false;
-    for (size_t i = 0; around && i < sizeof in_gemma_layer / sizeof in_gemma_layer[0];
-         i++)
-        if (strlen(in_gemma_layer[i].gguf) == (size_t)(dot - rest) &&
-            strncmp(rest, in_gemma_layer[i].gguf, (size_t)(dot - rest)) == 0) {
-            snprintf(out, 96, "model.layers.%lu.%s%s", l, in_gemma_layer[i].hf, dot);
-            return true;
-        }
-    for (size_t i = 0; i < sizeof in_layer / sizeof in_layer[0]; i++)
-        if (strlen(in_layer[i].gguf) == (size_t)(dot - rest) &&
-            strncmp(rest, in_layer[i].gguf, (size_t)(dot - rest)) == 0) {
-            snprintf(out, 96, "model.layers.%lu.%s%s", l, in_layer[i].hf, dot);
-            return true;
-        }
+    for (size_t i = 0; i < sizeof roles / sizeof roles[0]; i++) {
+        mls_tensor_role role = dot[1] == 'w' ? roles[i].weight : roles[i].bias;
+
+        if (strlen(roles[i].gguf) != (size_t)(dot - rest) ||
+            strncmp(rest, roles[i].gguf, (size_t)(dot - rest)) != 0 ||
+            role == MLS_TENSOR_ROLES || (role < MLS_TENSOR_LAYER_ROLES) != in_layer)
+            continue;
+        if (role == MLS_TENSOR_UP && config->net.gate_up)
+            role = MLS_TENSOR_GATE_UP;
+        mls_tensor_role_name(config, l, role, out);
+        return true;
+    }
     return false;
 }

@@ -5,6 +5,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "datasets/checkpoint/tensors.h"
+
 /** How the converter treats one architecture (llama.cpp, convert_hf_to_gguf.py). */
 typedef struct mls_gguf_family {
     const char *name;         /* general.architecture */
@@ -17,8 +19,10 @@ typedef struct mls_gguf_family {
 /** NULL when the architecture is not in the table. */
 const mls_gguf_family *mls_gguf_family_find(const char *architecture);
 
-/** "blk.3.attn_q.weight" to "model.layers.3.self_attn.q_proj.weight"; false: not known,
-    and out is the name as it is. around: norms stand around blocks (Gemma 3). */
-bool mls_gguf_tensor_name(const char *name, bool around, char out[96]);
+/**
+ * "blk.3.attn_q.weight" to the family's name of it: for a Llama
+ * "model.layers.3.self_attn.q_proj.weight". false: not known, out is the name as it is.
+ */
+bool mls_gguf_tensor_name(const char *name, const mls_config *config, char out[96]);
 
 #endif

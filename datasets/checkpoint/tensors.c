@@ -437,6 +437,18 @@ static void name_layer(const mls_config *c, size_t l, mls_tensor_need *need)
         need->name[0] = '\0'; /* longer than any name of the table */
 }
 
+void mls_tensor_role_name(const mls_config *config, size_t l, mls_tensor_role role,
+                          char out[96])
+{
+    mls_tensor_need need = {.role = role};
+
+    if (role < MLS_TENSOR_LAYER_ROLES)
+        name_layer(config, l, &need);
+    else
+        snprintf(need.name, sizeof need.name, "%s", name_of(config, role));
+    memcpy(out, need.name, sizeof need.name);
+}
+
 size_t mls_tensor_layer_needs(const mls_config *config, size_t l)
 {
     size_t n = 0;

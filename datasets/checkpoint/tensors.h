@@ -104,6 +104,10 @@ mls_tensor_need mls_tensor_need_at(const mls_config *config, size_t i);
 size_t mls_tensor_layer_needs(const mls_config *config, size_t l);
 mls_tensor_need mls_tensor_layer_need_at(const mls_config *config, size_t l, size_t i);
 
+/** The name of a role's tensor, of layer l where it is one of a layer's. */
+void mls_tensor_role_name(const mls_config *config, size_t l, mls_tensor_role role,
+                          char out[96]);
+
 /** Whether the model has a tensor of the role outside of its layers. */
 bool mls_tensor_is_there(const mls_config *config, mls_tensor_role role);
 /** It, by role: the output matrix is the embedding's where the two are tied. */

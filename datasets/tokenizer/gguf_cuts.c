@@ -16,7 +16,8 @@
 #define CASED_WORDS "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
 
 static const mls_gguf_cut cuts[] = {
-    {.names = {"llama-bpe", "llama3", "llama-v3"},
+    {.names = {"llama-bpe", "llama3", "llama-v3", "falcon3", "falcon-h1", "pixtral",
+               "lfm2"},
      .patterns = {LLAMA3},
      .ignore_merges = true,
      .add_bos = true},
@@ -34,7 +35,14 @@ static const mls_gguf_cut cuts[] = {
     {.names = {"qwen2", "deepseek-r1-qwen"},
      .patterns = {CONTRACTIONS "|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}" WORDS},
      .nfc = true},
-    {.names = {"smollm", "starcoder", "refact", "command-r"}, .digits = true},
+    {.names = {"qwen35"},
+     .patterns = {CONTRACTIONS
+                  "|[^\\r\\n\\p{L}\\p{N}]?[\\p{L}\\p{M}]+|\\p{N}| "
+                  "?[^\\s\\p{L}\\p{M}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"},
+     .nfc = true},
+    {.names = {"smollm", "starcoder", "refact", "command-r", "codeshell", "exaone",
+               "minerva-7b"},
+     .digits = true},
     {.names = {"gpt-2", "phi-2", "olmo", "mpt", "jais"}},
     {.names = {"default"},
      .patterns = {"[\\p{P}\\$\\+<=>\\^~\\|]+",

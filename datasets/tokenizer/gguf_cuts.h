@@ -10,7 +10,7 @@
  * One way of cutting; llama.cpp, llama-vocab.cpp, and the models' own tokenizer.json.
  */
 typedef struct mls_gguf_cut {
-    const char *names[6];    /* of tokenizer.ggml.pre */
+    const char *names[9];    /* of tokenizer.ggml.pre */
     const char *patterns[4]; /* one after the other; none: GPT-2's own */
     bool digits;             /* every digit is a word, before GPT-2's pattern */
     bool nfc;                /* text is normalized: Hugging Face does, llama.cpp not */

@@ -21,7 +21,7 @@ static inline void demo_keys(gguf_file *g)
 {
     gguf_text(g, "general.architecture", "llama");
     gguf_u32(g, "llama.block_count", 6);
-    gguf_u32(g, "llama.context_length", 1024);
+    gguf_u32(g, "llama.context_length", 256);
     gguf_u32(g, "llama.embedding_length", 256);
     gguf_u32(g, "llama.feed_forward_length", 768);
     gguf_u32(g, "llama.attention.head_count", 6);
@@ -48,6 +48,7 @@ static inline void stored_name(const char *hf, char out[96])
                                         "ffn_gate",
                                         "ffn_up",
                                         "ffn_down"};
+    const mls_config llama = {.L = 6};
     char back[96];
 
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
@@ -56,7 +57,7 @@ static inline void stored_name(const char *hf, char out[96])
                 snprintf(out, 96, "%s", names[i]);
             else
                 snprintf(out, 96, "blk.%zu.%s.weight", l, names[i]);
-            if (mls_gguf_tensor_name(out, false, back) && strcmp(back, hf) == 0)
+            if (mls_gguf_tensor_name(out, &llama, back) && strcmp(back, hf) == 0)
                 return;
         }
     fail_msg("no name for %s", hf);
