@@ -188,6 +188,7 @@ static mls_status check_bytes(int fd, const char *path, const char *kind, mls_er
 
     if (got < 0)
         return mls_fail(err, MLS_E_IO, "%s: %s", path, strerror(errno));
+    found[sizeof found - 1] = '\0';
     snprintf(expected_kind, sizeof expected_kind, "mlascope %s\n", kind);
     if (got >= 8 && memcmp(found, hdf5, 8) == 0)
         return mls_fail(err, MLS_E_INPUT,
@@ -211,7 +212,6 @@ static mls_status check_bytes(int fd, const char *path, const char *kind, mls_er
             path,
             (int)strnlen(found, strcspn(found, "\n") < 40 ? strcspn(found, "\n") : 40),
             found, kind);
-    found[sizeof found - 1] = '\0';
     if (sscanf(found + strlen(expected_kind), "XXH3 %16llx of the %llu bytes", &said,
                &said_bytes) != 2)
         return mls_fail(err, MLS_E_INPUT, "%s: its first %d bytes are damaged", path,
