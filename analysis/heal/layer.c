@@ -36,6 +36,11 @@ enum {
     MOMENT_TOKENS = 1 << 15, /* tokens that C is estimated from, at most about */
 };
 
+enum { WARM_STEPS = 5 }; /* over which the rate rises, at most */
+
+/* A batch whose loss has grown by so much says that steps are too large. */
+static const double worse = 1.1;
+
 /* One layer being healed. */
 typedef struct {
     const mls_heal_windows *w;
@@ -50,6 +55,7 @@ typedef struct {
     float *theta, *best;      /* (parameters) */
     float *gradient;          /* (SUMS, parameters) */
     double *loss;             /* (n) of each window */
+    double *at_start;         /* (n) loss of each window where Adam begins */
     double *power;            /* (n) of each window's target */
     size_t *order;            /* (n - n_held) of training windows */
     const size_t *batch;      /* windows of the job list that runs now */
@@ -78,6 +84,7 @@ static void healing_free(healing *k)
     free(k->best);
     free(k->gradient);
     free(k->loss);
+    free(k->at_start);
     free(k->power);
     free(k->order);
     free(k->normal);
@@ -109,12 +116,13 @@ static mls_status healing_new(healing *k, const mls_latent_form *f, mls_err *err
     k->best = mls_calloc3(k->p.n, 1, 1, sizeof *k->best);
     k->gradient = mls_calloc3(SUMS, k->p.n, 1, sizeof *k->gradient);
     k->loss = mls_calloc3(w->n, 1, 1, sizeof *k->loss);
+    k->at_start = mls_calloc3(w->n, 1, 1, sizeof *k->at_start);
     k->power = mls_calloc3(w->n, 1, 1, sizeof *k->power);
     k->order = mls_calloc3(w->n, 1, 1, sizeof *k->order);
     k->normal = mls_calloc3(SUMS, k->columns, k->columns + E, sizeof *k->normal);
     if (!k->pass || !k->out || !k->x || !k->target || !k->in || !k->in_back ||
-        !k->theta || !k->best || !k->gradient || !k->loss || !k->power || !k->order ||
-        !k->normal)
+        !k->theta || !k->best || !k->gradient || !k->loss || !k->at_start ||
+        !k->power || !k->order || !k->normal)
         return no_memory(f, err);
     for (size_t i = 0; !st && i < workers; i++) {
         st = mls_heal_pass_new(&k->pass[i], f, &k->p, w->T, err);
@@ -470,54 +478,124 @@ static void note_point(mls_healed *out, size_t step, double held)
     }
 }
 
-/* Adam; theta ends at its last step, k->best is the point of lowest held-out loss. */
+/* Loss of the batch's windows as a share of what they had where training began. */
+static double against_start(const healing *k)
+{
+    double now = 0, then = 0;
+
+    for (size_t i = 0; i < k->n_batch; i++) {
+        now += k->loss[k->batch[i]];
+        then += k->at_start[k->batch[i]];
+    }
+    return then > 0 ? now / then : 1;
+}
+
+/* The next batch: windows without return, shuffled anew each time round. */
+static void next_batch(healing *k, size_t batch, size_t *next, mls_rng *rng)
+{
+    const size_t n_train = k->w->n - k->w->n_held;
+
+    if (*next + batch > n_train) {
+        shuffle(k->order, n_train, rng);
+        *next = 0;
+    }
+    k->batch = k->order + *next;
+    k->n_batch = batch;
+    *next += batch;
+}
+
+/* Held-out loss on the way; the lowest point is kept in k->best. */
+static mls_status look(healing *k, mls_healed *out, mls_err *err)
+{
+    double held;
+    const mls_status st = held_loss(k, &held, err);
+
+    note_point(out, out->steps, held);
+    if (!st && held < out->held_after) {
+        memcpy(k->best, k->theta, k->p.n * sizeof *k->best);
+        out->held_after = held;
+        out->best = out->steps;
+    }
+    return st;
+}
+
+/*
+ * Adam; theta ends at its last step, k->best is the point of lowest held-out loss. How
+ * large steps may be depends on how far the inputs are from white even in the
+ * coordinates chosen: where a batch has become worse than it was at the start, training
+ * goes back to the best point and on with half the rate.
+ */
 static mls_status train(healing *k, mls_healed *out, mls_err *err)
 {
     const mls_heal_options *o = k->options;
     const size_t n_train = k->w->n - k->w->n_held, n = k->p.n;
     const size_t batch = o->batch < n_train ? o->batch : n_train;
     const size_t every = (o->steps + MLS_HEAL_POINTS - 2) / (MLS_HEAL_POINTS - 1);
-    size_t next = n_train;
-    double power = 0;
+    const double warm = fmin(WARM_STEPS, 1 + (double)o->steps / 10);
+    size_t next = n_train, since = 0;
+    double rate = o->rate;
     mls_rng rng;
     mls_adam adam;
     mls_status st = mls_adam_new(&adam, &k->p, k->theta, err);
 
     mls_rng_seed(&rng, 1, 0);
-    for (size_t i = 0; i < n_train; i++)
-        power += k->power[i] / (double)n_train;
     for (size_t step = 0; !st && step < o->steps; step++) {
-        if (next + batch > n_train) {
-            shuffle(k->order, n_train, &rng);
-            next = 0;
-        }
-        k->batch = k->order + next;
-        k->n_batch = batch;
-        next += batch;
+        const double falling =
+            0.5 * (1 + cos(3.14159265358979 * (double)step / (double)o->steps));
+
+        next_batch(k, batch, &next, &rng);
         if ((st = mls_pool_run(k->pool, SUMS, add_gradients, k, err)) ||
             (st = mls_pool_run(k->pool, (n + PIECE - 1) / PIECE, add_sums, k, err)))
             break;
-        mls_adam_step(
-            &adam, k->theta, k->gradient,
-            o->rate * 0.5 *
-                (1 + cos(3.14159265358979 * (double)step / (double)o->steps)));
         out->steps = step + 1;
-        if ((step + 1) % every == 0 || step + 1 == o->steps) {
-            double held;
-
-            st = held_loss(k, &held, err);
-            note_point(out, step + 1, held);
-            if (!st && held < out->held_after) {
-                memcpy(k->best, k->theta, n * sizeof *k->best);
-                out->held_after = held;
-                out->best = step + 1;
-            }
+        if (against_start(k) > worse) {
+            memcpy(k->theta, k->best, n * sizeof *k->theta);
+            mls_adam_restart(&adam);
+            rate /= 2;
+            since = 0;
+        } else {
+            mls_adam_step(&adam, k->theta, k->gradient,
+                          rate * fmin(1, (double)++since / warm) * falling);
         }
+        if ((step + 1) % every == 0 || step + 1 == o->steps)
+            st = look(k, out, err);
         if (!st)
             st = mls_progress_step(o->progress, o->what, o->before + (double)(step + 1),
                                    o->total, err);
     }
+    out->rate = rate;
     mls_adam_free(&adam);
+    return st;
+}
+
+/* W_O by least squares, where that is better on the held-out windows. */
+static mls_status start_closed(healing *k, mls_healed *out, mls_err *err)
+{
+    const size_t n_train = k->w->n - k->w->n_held;
+    float *start = mls_calloc3(k->p.n, 1, 1, sizeof *start);
+    mls_status st = start ? held_loss(k, &out->held_before, err)
+                          : mls_fail(err, MLS_E_NOMEM, "no memory to heal");
+
+    if (st)
+        goto done;
+    memcpy(start, k->theta, k->p.n * sizeof *start);
+    if ((st = fit_output(k, err)))
+        goto done;
+    out->train_before = relative_loss(k, 0, n_train);
+    if ((st = held_loss(k, &out->closed, err)))
+        goto done;
+    note_point(out, 0, out->closed);
+    out->held_after = fmin(out->closed, out->held_before);
+    memcpy(k->at_start, k->loss, n_train * sizeof *k->at_start);
+    if (!(out->closed < out->held_before))
+        memcpy(k->theta, start, k->p.n * sizeof *start);
+    else if (k->options->steps > 0 &&
+             !(st = mls_pool_run(k->pool, n_train, measure_window, k, err)))
+        memcpy(k->at_start, k->loss, n_train * sizeof *k->at_start);
+    memcpy(k->best, k->theta, k->p.n * sizeof *k->best);
+
+done:
+    free(start);
     return st;
 }
 
@@ -526,34 +604,14 @@ mls_status mls_heal_layer(mls_latent_form *f, const mls_heal_windows *w,
                           mls_healed *out, mls_err *err)
 {
     healing k = {.w = w, .options = options, .pool = pool};
-    float *start = NULL; /* theta before */
     double ignored;
     mls_status st = healing_new(&k, f, err);
 
     *out = (mls_healed){0};
-    if (st)
-        goto done;
-    for (size_t i = 0; i < w->n - w->n_held; i++)
+    for (size_t i = 0; !st && i < w->n - w->n_held; i++)
         k.order[i] = i;
-    start = mls_calloc3(k.p.n, 1, 1, sizeof *start);
-    st = start ? choose_coordinates(&k, f, err) : no_memory(f, err);
-    if (!st)
-        st = measure(&k, &out->train_before, &out->held_before, err);
-    if (st)
-        goto done;
-    memcpy(start, k.theta, k.p.n * sizeof *start);
-    memcpy(k.best, k.theta, k.p.n * sizeof *k.best);
-    out->held_after = out->held_before;
-    if ((st = fit_output(&k, err)) || (st = held_loss(&k, &out->closed, err)))
-        goto done;
-    note_point(out, 0, out->closed);
-    if (out->closed < out->held_after) {
-        memcpy(k.best, k.theta, k.p.n * sizeof *k.best);
-        out->held_after = out->closed;
-    } else {
-        memcpy(k.theta, start, k.p.n * sizeof *start);
-    }
-    if ((st = train(&k, out, err)))
+    if (st || (st = choose_coordinates(&k, f, err)) ||
+        (st = start_closed(&k, out, err)) || (st = train(&k, out, err)))
         goto done;
     memcpy(k.theta, k.best, k.p.n * sizeof *k.best);
     if ((st = measure(&k, &out->train_after, &ignored, err)))
@@ -570,7 +628,6 @@ mls_status mls_heal_layer(mls_latent_form *f, const mls_heal_windows *w,
         mls_parameters_scatter(&k.p, k.theta);
 
 done:
-    free(start);
     healing_free(&k);
     return st;
 }

@@ -28,7 +28,7 @@ typedef struct mls_heal_windows {
 typedef struct mls_heal_options {
     size_t steps;   /* of Adam; 0: closed form alone */
     size_t batch;   /* windows a step */
-    double rate;    /* of Adam, falling to 0 by a cosine */
+    double rate;    /* of Adam at most: rises at first, falls to 0 by a cosine */
     double damping; /* of the inputs' whitening, share of the mean eigenvalue */
     const mls_progress *progress;
     const char *what;     /* for the progress: "layer 3 of 30" */
@@ -42,6 +42,7 @@ typedef struct mls_healed {
     double train_before, train_after;
     double held_before, held_after;
     double closed; /* held-out loss after the closed form */
+    double rate;   /* in the end: halved whenever training got worse */
     size_t steps;  /* done, and after which of them the loss was lowest */
     size_t best;
     size_t n_points; /* held-out loss against steps */
