@@ -84,13 +84,16 @@ static mls_status rule_new(mls_frequency *f, mls_frequency_rule *r, const char *
 }
 
 /* Which windows choose and which measure. */
-static void split_windows(mls_frequency *f, const mls_capture *capture, bool costs)
+static void split_windows(mls_frequency *f, const mls_capture *capture,
+                          const mls_frequency_request *q)
 {
     const size_t W = mls_capture_windows(capture);
 
-    f->n_held = costs ? W / 2 : 0;
+    f->n_held = q->costs ? W / 2 : 0;
     f->n_windows = W - f->n_held;
     f->T = mls_capture_window_length(capture);
+    if (q->tokens && q->tokens < f->T)
+        f->T = q->tokens;
 }
 
 static mls_status frequency_new(mls_frequency *f, mls_capture *capture,
@@ -111,7 +114,7 @@ static mls_status frequency_new(mls_frequency *f, mls_capture *capture,
         .bootstrap = q->bootstrap,
         .seed = q->seed,
     };
-    split_windows(f, capture, q->costs);
+    split_windows(f, capture, q);
     for (size_t l = 0; l < f->L; l++)
         f->n_layers += !config->layer[l].no_rope;
     if (f->n_layers == 0)
@@ -209,7 +212,7 @@ static mls_status windows_load(mls_layer_windows *out, const mls_frequency *f,
         return mls_fail(err, MLS_E_NOMEM, "no memory for %zu windows", n);
     for (size_t i = 0; i < n; i++)
         which[i] = f->n_held ? 2 * i + held : i;
-    st = mls_layer_windows_load(out, capture, l, which, n, held, err);
+    st = mls_layer_windows_load(out, capture, l, which, n, held, f->T, err);
     out->set.per_query_head = f->scope == MLS_SCOPE_QUERY;
     free(which);
     return st;

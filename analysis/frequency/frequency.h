@@ -32,6 +32,7 @@ typedef struct mls_frequency_request {
      * costs all windows choose.
      */
     bool costs;
+    size_t tokens; /* windows are their first tokens only; 0, or too many: all */
     uint64_t seed;
 } mls_frequency_request;
 

@@ -7,7 +7,7 @@
 
 mls_status mls_layer_windows_load(mls_layer_windows *out, mls_capture *capture,
                                   size_t l, const size_t *which, size_t n,
-                                  bool with_values, mls_err *err)
+                                  bool with_values, size_t tokens, mls_err *err)
 {
     const mls_config *config = mls_capture_config(capture);
     const size_t T = mls_capture_window_length(capture);
@@ -36,7 +36,7 @@ mls_status mls_layer_windows_load(mls_layer_windows *out, mls_capture *capture,
         float *q = w.data + i * per_window, *k = q + T * H * D, *v = k + T * G * D;
 
         w.window[i] = (mls_chunk_window){
-            .T = T,
+            .T = tokens && tokens < T ? tokens : T,
             .H = H,
             .G = G,
             .D = D,

@@ -21,13 +21,14 @@ typedef struct mls_layer_windows {
  * only that; ask no layer without RoPE.
  *
  * @param which    (n) numbers of windows; NULL: the first n
+ * @param tokens   of each window only the first; 0: all
  * @param[out] out release with mls_layer_windows_free(); {0} on error
  * @return MLS_OK, MLS_E_INPUT (the capture holds fewer windows or none, D is odd),
  *         MLS_E_IO or MLS_E_NOMEM
  */
 mls_status mls_layer_windows_load(mls_layer_windows *out, mls_capture *capture,
                                   size_t l, const size_t *which, size_t n,
-                                  bool with_values, mls_err *err);
+                                  bool with_values, size_t tokens, mls_err *err);
 void mls_layer_windows_free(mls_layer_windows *w); /* {0} is accepted */
 
 #endif

@@ -153,7 +153,7 @@ static mls_status cached_scores(const mls_rule_scores **found, mls_rule_scores *
         return MLS_OK;
     if (cache)
         st = mls_layer_windows_load(&windows, in->capture, in->layer, NULL,
-                                    mls_capture_windows(in->capture), false, err);
+                                    mls_capture_windows(in->capture), false, 0, err);
     if (!st)
         st = layer_scores(own, rule, in, &windows, pool, progress, err);
     if (!st && cache)
@@ -281,7 +281,7 @@ static mls_status layer_losses(mls_selection *out, double *loss, const char *rul
         memcpy(loss, scores->loss, out->G * (out->C + 1) * sizeof *loss);
     } else if (!st) {
         st = mls_layer_windows_load(&windows, in->capture, in->layer, NULL,
-                                    mls_capture_windows(in->capture), false, err);
+                                    mls_capture_windows(in->capture), false, 0, err);
         if (!st)
             st = mls_rule_find(&l2, "ropelite-l2", err);
         if (!st)

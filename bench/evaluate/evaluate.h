@@ -14,6 +14,17 @@
 #include "common/system/progress.h"
 #include "datasets/text/corpus.h"
 
+enum { MLS_POSITION_BINS = 24 };
+
+/**
+ * Losses by the tokens before the predicted one: bin b has 2^b .. 2^(b+1) - 1 of them,
+ * BOS not counted. A bin that no position is in has NaN.
+ */
+typedef struct mls_by_position {
+    size_t n; /* bins up to the longest sequence */
+    mls_mean nll[MLS_POSITION_BINS], kl[MLS_POSITION_BINS];
+} mls_by_position;
+
 /**
  * What one variant of the model does on the text. Every mean is over scored positions,
  * its 95 % interval over sequences.
@@ -24,6 +35,7 @@ typedef struct mls_quality {
     mls_mean kl;   /* nat: KL(original || variant) of the next-token distribution */
     mls_mean top1; /* share of positions whose most likely token is the original's */
     mls_mean dnll; /* nll minus the original's, paired by sequence */
+    mls_by_position at;
     double kl_median, kl_90, kl_95, kl_99, kl_999, kl_max; /* over positions */
     double *seq_nll, *seq_kl;                              /* (N) means per sequence */
     size_t elements;          /* cached per token, all layers */

@@ -58,7 +58,9 @@ typedef struct mls_scores {
     size_t *row;             /* (N + 1) first scored position of each, counted on */
     size_t *from, *to;       /* (N) positions from .. to - 1 of a sequence are scored */
     double *nll, *kl, *top1; /* (n + 1, N) means per sequence */
-    float *kl_at;            /* (n + 1, row[N]) every position's KL */
+    double *bin_nll, *bin_kl; /* (n + 1, N, bins) sums by position; */
+    double *bin_n;            /* (N, bins) of so many */
+    float *kl_at;             /* (n + 1, row[N]) every position's KL */
 } mls_scores;
 
 /** Which positions count; MLS_E_INPUT for a sequence that is too short. */

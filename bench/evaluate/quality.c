@@ -51,6 +51,37 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+/* Means of every bin over the sequences that have it, each by its own positions. */
+static mls_status fill_bins(mls_by_position *at, const mls_scores *s, size_t i,
+                            mls_err *err)
+{
+    const size_t N = s->N;
+    double *nll = mls_calloc3(2 * N, 1, 1, sizeof *nll), *kl = nll + N;
+
+    if (!nll)
+        return mls_fail(err, MLS_E_NOMEM, "no memory for the results");
+    *at = (mls_by_position){0};
+    for (size_t b = 0; b < MLS_POSITION_BINS; b++) {
+        size_t n = 0;
+
+        for (size_t k = 0; k < N; k++) {
+            const double positions = s->bin_n[k * MLS_POSITION_BINS + b];
+            const size_t from = (i * N + k) * MLS_POSITION_BINS + b;
+
+            if (positions == 0)
+                continue;
+            nll[n] = s->bin_nll[from] / positions;
+            kl[n++] = s->bin_kl[from] / positions;
+        }
+        at->nll[b] = n ? mls_mean_of(nll, n) : (mls_mean){NAN, NAN};
+        at->kl[b] = n ? mls_mean_of(kl, n) : (mls_mean){NAN, NAN};
+        if (n)
+            at->n = b + 1;
+    }
+    free(nll);
+    return MLS_OK;
+}
+
 /* Row i of the scores; the original's own KL is 0 and its top-1 share 1. */
 static mls_status fill(mls_quality *q, const mls_scores *s, size_t i, mls_err *err)
 {
@@ -62,7 +93,7 @@ static mls_status fill(mls_quality *q, const mls_scores *s, size_t i, mls_err *e
     q->seq_nll = copy_doubles(s->nll + i * N, N);
     q->seq_kl = copy_doubles(s->kl + i * N, N);
     return q->seq_nll && q->seq_kl
-               ? MLS_OK
+               ? fill_bins(&q->at, s, i, err)
                : mls_fail(err, MLS_E_NOMEM, "no memory for the results");
 }
 

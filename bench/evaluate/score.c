@@ -19,15 +19,20 @@ mls_status mls_scores_new(mls_scores *s, const mls_corpus *corpus, mls_scored sc
 {
     const size_t N = corpus->N;
 
-    *s = (mls_scores){.n = n,
-                      .N = N,
-                      .row = mls_calloc3(N + 1, 1, 1, sizeof *s->row),
-                      .from = mls_calloc3(N, 1, 1, sizeof *s->from),
-                      .to = mls_calloc3(N, 1, 1, sizeof *s->to),
-                      .nll = mls_calloc3(n + 1, N, 1, sizeof *s->nll),
-                      .kl = mls_calloc3(n + 1, N, 1, sizeof *s->kl),
-                      .top1 = mls_calloc3(n + 1, N, 1, sizeof *s->top1)};
-    if (!s->row || !s->from || !s->to || !s->nll || !s->kl || !s->top1)
+    *s = (mls_scores){
+        .n = n,
+        .N = N,
+        .row = mls_calloc3(N + 1, 1, 1, sizeof *s->row),
+        .from = mls_calloc3(N, 1, 1, sizeof *s->from),
+        .to = mls_calloc3(N, 1, 1, sizeof *s->to),
+        .nll = mls_calloc3(n + 1, N, 1, sizeof *s->nll),
+        .kl = mls_calloc3(n + 1, N, 1, sizeof *s->kl),
+        .top1 = mls_calloc3(n + 1, N, 1, sizeof *s->top1),
+        .bin_nll = mls_calloc3(n + 1, N, MLS_POSITION_BINS, sizeof *s->bin_nll),
+        .bin_kl = mls_calloc3(n + 1, N, MLS_POSITION_BINS, sizeof *s->bin_kl),
+        .bin_n = mls_calloc3(N, MLS_POSITION_BINS, 1, sizeof *s->bin_n)};
+    if (!s->row || !s->from || !s->to || !s->nll || !s->kl || !s->top1 || !s->bin_nll ||
+        !s->bin_kl || !s->bin_n)
         return mls_fail(err, MLS_E_NOMEM, "no memory to evaluate %zu settings", n);
     for (size_t i = 0; i < N; i++) {
         const size_t T = corpus->start[i + 1] - corpus->start[i];
@@ -58,6 +63,9 @@ void mls_scores_free(mls_scores *s)
     free(s->nll);
     free(s->kl);
     free(s->top1);
+    free(s->bin_nll);
+    free(s->bin_kl);
+    free(s->bin_n);
     free(s->kl_at);
     *s = (mls_scores){0};
 }
@@ -108,6 +116,16 @@ static const int32_t *next_tokens(const mls_pass *p, const mls_logits_view *view
     return p->corpus->ids + p->corpus->start[view->sequence] + view->first + 1;
 }
 
+/* The bin of a position: how often the number of tokens so far can be halved. */
+static size_t bin_of(const scoring *w, const mls_logits_view *view, size_t j)
+{
+    size_t n = view->first + j + 1 - w->p->corpus->lead, bin = 0;
+
+    while (n >>= 1)
+        bin++;
+    return bin < MLS_POSITION_BINS ? bin : MLS_POSITION_BINS - 1;
+}
+
 static mls_status see_original(const scoring *w, const mls_logits_view *view,
                                mls_err *err)
 {
@@ -121,7 +139,12 @@ static mls_status see_original(const scoring *w, const mls_logits_view *view,
         d->lse[j] = mls_logsumexp(row, V);
         d->top[j] = argmax(row, V);
         mls_exp(d->prob + j * V, row, d->lse[j], V);
-        w->s->nll[view->sequence] += d->lse[j] - (double)row[next[j]];
+        const double nll = d->lse[j] - (double)row[next[j]];
+        const size_t bin = view->sequence * MLS_POSITION_BINS + bin_of(w, view, j);
+
+        w->s->nll[view->sequence] += nll;
+        w->s->bin_nll[bin] += nll;
+        w->s->bin_n[bin]++;
         if (!isfinite(d->lse[j]))
             return mls_fail(err, MLS_E_NUMERIC,
                             "the original's logits are not finite in sequence %zu at "
@@ -152,7 +175,12 @@ static mls_status see(void *arg, const mls_logits_view *view, mls_err *err)
 
         kl_at[j] = (float)kl;
         s->kl[at] += kl;
-        s->nll[at] += lse - (double)row[next[j]];
+        const double nll = lse - (double)row[next[j]];
+        const size_t bin = at * MLS_POSITION_BINS + bin_of(w, view, j);
+
+        s->bin_kl[bin] += kl;
+        s->bin_nll[bin] += nll;
+        s->nll[at] += nll;
         s->top1[at] += argmax(row, V) == d->top[j];
     }
     return MLS_OK;

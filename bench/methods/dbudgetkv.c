@@ -127,7 +127,7 @@ static mls_status layer_budget(double *budget, const mls_method_input *in, size_
 
     *budget = 0.0;
     for (size_t i = 0; !st && i < W; i++) {
-        st = mls_layer_windows_load(&w, in->capture, l, &i, 1, false, err);
+        st = mls_layer_windows_load(&w, in->capture, l, &i, 1, false, 0, err);
         for (size_t t = 0; !st && c->layer[l].no_rope && t < T * c->D; t++)
             w.turns[t] = 0.0; /* cos - 1 and sin of no angle */
         if (!st)

@@ -172,6 +172,39 @@ mls_status mls_corpus_part(mls_corpus *part, const mls_corpus *all, size_t first
     return MLS_OK;
 }
 
+mls_status mls_corpus_recut(mls_corpus *out, const mls_corpus *all, size_t length,
+                            mls_err *err)
+{
+    const size_t lead = all->lead;
+    size_t N = 0, end = 0;
+
+    *out = *all;
+    out->N = 0;
+    for (size_t n = 0; n < all->N; n++)
+        N += (all->start[n + 1] - all->start[n] - lead) / length;
+    out->ids = mls_calloc3(N, length + lead, 1, sizeof *out->ids);
+    out->start = mls_calloc3(N + 1, 1, 1, sizeof *out->start);
+    if (N == 0 || !out->ids || !out->start) {
+        mls_corpus_free(out);
+        return N == 0 ? mls_fail(err, MLS_E_INPUT,
+                                 "no window of the text holds %zu tokens", length)
+                      : mls_fail(err, MLS_E_NOMEM, "no memory for %zu sequences", N);
+    }
+    for (size_t n = 0; n < all->N; n++) {
+        const int32_t *ids = all->ids + all->start[n];
+        const size_t T = all->start[n + 1] - all->start[n] - lead;
+
+        for (size_t i = 0; i + length <= T; i += length) {
+            memcpy(out->ids + end, ids, lead * sizeof *ids);
+            memcpy(out->ids + end + lead, ids + lead + i, length * sizeof *ids);
+            end += lead + length;
+            out->start[++out->N] = end;
+        }
+    }
+    out->n_ids = end;
+    return MLS_OK;
+}
+
 void mls_corpus_sample(mls_corpus *corpus, size_t n, uint64_t seed)
 {
     const size_t N = corpus->N;

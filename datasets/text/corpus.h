@@ -63,6 +63,16 @@ mls_status mls_corpus_part(mls_corpus *part, const mls_corpus *all, size_t first
                            size_t n, mls_err *err);
 
 /**
+ * The same text in shorter sequences: each is cut into as many of `length` tokens as it
+ * holds, each behind what stood before the whole.
+ *
+ * @param[out] cut  released by the caller with mls_corpus_free(); {0} on error
+ * @return MLS_OK, MLS_E_INPUT (no sequence is that long) or MLS_E_NOMEM
+ */
+mls_status mls_corpus_recut(mls_corpus *cut, const mls_corpus *all, size_t length,
+                            mls_err *err);
+
+/**
  * Keep n of the sequences, drawn at random without return, in their order in the text
  * (Knuth, The Art of Computer Programming, vol. 2, algorithm 3.4.2 S).
  *

@@ -404,9 +404,37 @@ static void some_settings_are_run_and_the_others_predicted(void **state)
     mls_capture_close(some.in.capture);
 }
 
+/* Bins of positions hold every scored position once. */
+static void positions_make_up_the_mean(void **state)
+{
+    const demo *d = *state;
+    const mls_method_input in = {
+        .config = mls_model_config(d->model), .model = d->model, .pool = d->pool};
+    mls_scheme scheme;
+    mls_variant v = {.scheme = &scheme, .only_layer = MLS_NONE};
+    mls_evaluation e;
+    double kl = 0, nll = 0, n = 0;
+
+    assert_ok(mls_scheme_uniform(&scheme, &d->setting[0], in.config->L, &err));
+    assert_ok(mls_evaluate(&e, &in, &d->corpus, &v, 1, NULL, NULL, &err));
+    assert_int_equal(e.variant[0].at.n, 5); /* 1, 2-3, 4-7, 8-15, 16-23 */
+    for (size_t b = 0; b < 5; b++) {
+        const double positions = b < 4 ? 1 << b : 8;
+
+        kl += positions * e.variant[0].at.kl[b].mean;
+        nll += positions * e.original.at.nll[b].mean;
+        n += positions;
+    }
+    assert_close(kl / n, e.variant[0].kl.mean, 1e-9);
+    assert_close(nll / n, e.original.nll.mean, 1e-9);
+    mls_evaluation_free(&e);
+    mls_scheme_free(&scheme);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(positions_make_up_the_mean),
         cmocka_unit_test(an_added_row_costs_only_itself),
         cmocka_unit_test(a_stopped_run_goes_on_where_it_was),
         cmocka_unit_test(rows_of_other_inputs_do_not_count),

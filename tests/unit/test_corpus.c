@@ -122,6 +122,26 @@ static void what_is_not_of_the_text_is_counted_as_such(void **state)
     mls_tokenizer_close(tok);
 }
 
+static void windows_are_cut_into_shorter_ones_behind_the_same_bos(void **state)
+{
+    mls_tokenizer *tok = letters();
+    const char *path = file("recut.txt", "abcdefabcd");
+    const int32_t want[] = {9, 0, 1, 9, 2, 3, 9, 5, 0, 9, 1, 2};
+    mls_corpus c, cut;
+
+    (void)state;
+    assert_ok(mls_corpus_read(&c, tok, &path, 1, 5, 0, MLS_CORPUS_BOS, &err));
+    assert_ok(mls_corpus_recut(&cut, &c, 2, &err));
+    assert_int_equal(cut.N, 4);
+    assert_int_equal(mls_corpus_length(&cut), 2);
+    assert_memory_equal(cut.ids, want, sizeof want);
+    mls_corpus_free(&cut);
+    assert_refused(mls_corpus_recut(&cut, &c, 6, &err), MLS_E_INPUT,
+                   "no window of the text holds 6 tokens");
+    mls_corpus_free(&c);
+    mls_tokenizer_close(tok);
+}
+
 static void all_tokens_are_counted_and_all_bytes_are_hashed(void **state)
 {
     mls_tokenizer *tok = letters();
@@ -233,6 +253,7 @@ int main(void)
         cmocka_unit_test(each_line_of_a_jsonl_file_is_a_document),
         cmocka_unit_test(windows_begin_with_the_bos_that_a_document_has),
         cmocka_unit_test(what_is_not_of_the_text_is_counted_as_such),
+        cmocka_unit_test(windows_are_cut_into_shorter_ones_behind_the_same_bos),
         cmocka_unit_test(all_tokens_are_counted_and_all_bytes_are_hashed),
         cmocka_unit_test(the_first_sequences_of_a_long_text_are_those_of_the_whole),
         cmocka_unit_test(a_part_holds_its_sequences_and_outlives_the_whole),

@@ -56,6 +56,33 @@ void mls_tool_record_compute(mls_table *t, const mls_model *model)
         mls_table_meta(t, "products of weights", mls_model_arithmetic(model));
 }
 
+size_t mls_tool_length(const mls_model *model, const mls_tokenizer *tok, bool no_bos)
+{
+    const mls_config *c = mls_model_config(model);
+    const double weights =
+        2.0 * (double)mls_checkpoint_parameters(mls_model_checkpoint(model));
+    size_t first, T = 256;
+
+    mls_tokenizer_first(tok, &first);
+    if (no_bos)
+        first = 0;
+    /* A token's scores and outputs: 4 H D for each of T / 2 keys and every layer. */
+    while (T < 1024 && 2 * T + first <= c->max_position &&
+           2.0 * (double)(2 * T * c->L * c->H) * (double)c->D <= weights / 4)
+        T *= 2;
+    return T;
+}
+
+void mls_tool_length_note(const mls_model *model, size_t length)
+{
+    if (length != 256)
+        mls_progress_note(mls_tool_progress(),
+                          "windows of %zu tokens, because the model was trained at %zu "
+                          "and attention adds little at this length; -T 256 makes the "
+                          "usual ones",
+                          length, mls_model_config(model)->max_position);
+}
+
 unsigned mls_tool_bos(bool no_bos)
 {
     return no_bos ? MLS_CORPUS_NO_BOS : MLS_CORPUS_BOS;
@@ -162,9 +189,15 @@ mls_status mls_tool_read(mls_tool_subject *s, const mls_tool_windows *w, bool ha
     mls_status st =
         mls_tokenizer_open(&tokenizer, mls_checkpoint_folder(checkpoint), err);
 
+    s->length = w->length;
+    if (!st && !s->length) {
+        s->length =
+            w->sequences ? 256 : mls_tool_length(s->model, tokenizer, w->no_bos);
+        mls_tool_length_note(s->model, s->length);
+    }
     if (!st)
         st = mls_corpus_read(&s->corpus, tokenizer, w->texts->item, w->texts->n,
-                             w->length, w->sequences, mls_tool_bos(w->no_bos), err);
+                             s->length, w->sequences, mls_tool_bos(w->no_bos), err);
     if (!st)
         mls_tool_before(s->before, sizeof s->before, tokenizer, w->no_bos);
     mls_tokenizer_close(tokenizer);

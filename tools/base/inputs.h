@@ -21,6 +21,7 @@ typedef struct mls_tool_subject {
     mls_model *model;
     char model_sha256[65]; /* "" when nobody needed it */
     mls_corpus corpus;     /* windows of the text */
+    size_t length;         /* tokens of each */
     char before[128];     /* what they begin with, for the record; "": nothing to say */
     mls_capture *capture; /* NULL: none was given */
     mls_pool *pool;
@@ -30,10 +31,12 @@ typedef struct mls_tool_subject {
 /** The options that say what to measure on. */
 typedef struct mls_tool_windows {
     const mls_texts *texts;
-    size_t length, sequences; /* tokens of a window; at most so many, 0: all */
-    const char *capture;      /* path, or NULL */
-    size_t threads;           /* 0: all CPUs */
-    bool no_bos;              /* windows do not begin with the tokenizer's BOS */
+    size_t length; /* tokens of a window; 0: mls_tool_length(), or 256 where windows are
+                      counted */
+    size_t sequences;    /* at most so many, 0: all */
+    const char *capture; /* path, or NULL */
+    size_t threads;      /* 0: all CPUs */
+    bool no_bos;         /* windows do not begin with the tokenizer's BOS */
 } mls_tool_windows;
 
 /** mls_model_open() for a command that computes: says what changes every figure. */
@@ -80,6 +83,17 @@ mls_status mls_tool_say_known(mls_tool_known *k, bool others, mls_err *err);
 void mls_tool_compute(mls_model *model, mls_compute compute, double ram);
 /** What is recorded of it in a table: nothing for float. */
 void mls_tool_record_compute(mls_table *t, const mls_model *model);
+
+enum { MLS_TOOL_TOKENS = 128 * 256 }; /* of calibration text, where nothing is said */
+
+/**
+ * Tokens of a window where the user names none: the largest power of two up to 1,024,
+ * so that MLS_TOOL_TOKENS make 32 windows or more, that the model was trained at and
+ * whose attention adds at most a quarter to the time of its weights; at least 256.
+ */
+size_t mls_tool_length(const mls_model *model, const mls_tokenizer *tok, bool no_bos);
+/** Says so, when it is not 256. */
+void mls_tool_length_note(const mls_model *model, size_t length);
 
 /** How mls_corpus_read() treats the ids that the tokenizer puts before a text. */
 unsigned mls_tool_bos(bool no_bos);

@@ -29,8 +29,10 @@ static const char usage[] =
     "\n"
     "  -f, --text FILE        text or .jsonl to calibrate on; may be repeated\n"
     "  -o, --output RUN.h5    the capture file\n"
-    "  -N, --sequences N      [128]; less text means fewer\n"
-    "  -T, --length TOKENS    tokens of a sequence [256]\n"
+    "  -N, --sequences N      [128, or as many tokens]; less text means fewer\n"
+    "  -T, --length TOKENS    tokens of a sequence [256; without -N up to 1,024 where "
+    "the\n"
+    "                         model was trained at more]\n"
     "      --no-bos           windows without the BOS that the tokenizer adds\n"
     "      --seed S           draw the sequences at random from the whole text; "
     "without\n"
@@ -115,6 +117,22 @@ static mls_status read_text(mls_corpus *corpus, const arguments *a, mls_tokenize
     return MLS_OK;
 }
 
+/* Neither is given: longer windows of as many tokens, where the model allows them. */
+static void choose_length(arguments *a, const mls_model *model,
+                          const mls_tokenizer *tok)
+{
+    const bool default_length = !a->length && !a->sequences;
+
+    if (default_length) {
+        a->length = mls_tool_length(model, tok, a->no_bos);
+        mls_tool_length_note(model, a->length);
+    }
+    if (!a->length)
+        a->length = 256;
+    if (!a->sequences)
+        a->sequences = default_length ? MLS_TOOL_TOKENS / a->length : 128;
+}
+
 static double now(void)
 {
     struct timespec t;
@@ -165,9 +183,7 @@ static mls_table *summary(const mls_capture *c, const char *path, const char *be
 
 static int run(int argc, char **argv)
 {
-    arguments a = {.sequences = 128,
-                   .length = 256,
-                   .seed = no_seed,
+    arguments a = {.seed = no_seed,
                    .windows = 16,
 
                    .save_every = 20};
@@ -207,8 +223,10 @@ static int run(int argc, char **argv)
         return mls_usage_error(&cmd_capture, "no file to write: give -o RUN.h5");
     if (mls_file_replaceable(a.output, &err) ||
         mls_tool_model(&model, a.folder, &err) ||
-        mls_tokenizer_open(&tok, a.folder, &err) ||
-        read_text(&corpus, &a, tok, mls_model_config(model), &err) ||
+        mls_tokenizer_open(&tok, a.folder, &err))
+        goto done;
+    choose_length(&a, model, tok);
+    if (read_text(&corpus, &a, tok, mls_model_config(model), &err) ||
         mls_pool_new(&pool, a.threads, &err))
         goto done;
     mls_tool_compute(model, a.compute, a.ram);

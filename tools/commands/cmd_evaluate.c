@@ -11,6 +11,7 @@
 #include "common/base/checked.h"
 #include "common/base/words.h"
 #include "common/system/files.h"
+#include "reports/tables/length_tables.h"
 #include "reports/tables/quantity_columns.h"
 #include "tools/base/command.h"
 #include "tools/base/inputs.h"
@@ -36,13 +37,17 @@ static const char usage[] =
     "                        TransMLA or MHA2MLA; may be repeated\n"
     "      --capture FILE    statistics of calibration text (mlascope capture), for\n"
     "                        methods that use data; never the text measured on\n"
-    "  -T, --length TOKENS   window length [256]\n"
+    "  -T, --length TOKENS   window length [256; without -N up to 1,024 where the\n"
+    "                        model was trained at more]\n"
     "  -N, --sequences N     at most so many windows; 0: all of the text [0]\n"
     "      --no-bos          windows without the BOS that the tokenizer adds\n"
     "      --second-half     score the second half of each window only, as\n"
     "                        llama-perplexity does; by default every position\n"
     "      --per-layer       also convert one layer at a time\n"
     "      --absorbed        compute scores straight from the latents, as a decoder\n"
+    "      --lengths LIST    a table by window length instead: 64,128,256 tokens, the\n"
+    "                        same text at each; says when the order depends on it\n"
+    "      --positions       a table by position in the window instead\n"
     "      --percentiles     add the distribution of KL over positions\n"
     "      --compute HOW     f32, or bf16: products with weights in bfloat16, where "
     "the\n"
@@ -58,12 +63,13 @@ static const char usage[] =
 
 typedef struct {
     mls_texts texts, settings, against;
-    const char *capture, *plan, *output;
+    const char *capture, *plan, *lengths, *output;
     size_t length, sequences, threads;
-    bool no_bos, second_half, per_layer, absorbed, percentiles;
+    bool no_bos, second_half, per_layer, absorbed, positions, percentiles;
     mls_format format;
     mls_compute compute;
     double ram;
+    size_t *length_list, n_lengths; /* of --lengths, rising; the last is length */
 } arguments;
 
 /* All settings as schemes, and the variants to run; owned together. */
@@ -277,9 +283,70 @@ static mls_table *make_table(const arguments *a, const work *w, const mls_evalua
     return t;
 }
 
+/* The windows that are read are the longest. */
+static mls_status read_lengths(arguments *a, mls_err *err)
+{
+    const mls_status st = mls_size_list("--lengths", a->lengths, 2, 1 << 20,
+                                        &a->length_list, &a->n_lengths, err);
+
+    if (st)
+        return st;
+    a->length = 0;
+    for (size_t i = 0; i < a->n_lengths; i++)
+        if (a->length_list[i] > a->length)
+            a->length = a->length_list[i];
+    return MLS_OK;
+}
+
+/* (n) borrowed names of the variants; NULL when memory is short. */
+static const char **names_of(const work *w, mls_err *err)
+{
+    const char **name = mls_calloc3(w->n, 1, 1, sizeof(char *));
+
+    for (size_t i = 0; name && i < w->n; i++)
+        name[i] = w->variant[i].scheme->name;
+    if (!name)
+        mls_fail(err, MLS_E_NOMEM, "no memory for a table");
+    return name;
+}
+
+static mls_table *by_length(const arguments *a, const mls_tool_subject *s,
+                            const work *w, const mls_evaluate_options *how,
+                            mls_err *err)
+{
+    const char **name = names_of(w, err);
+    mls_lengths l = {0};
+    mls_table *t = NULL;
+
+    if (name &&
+        !mls_lengths_measure(&l, &s->in, &s->corpus, a->length_list, a->n_lengths,
+                             w->variant, w->n, how, mls_tool_progress(), err) &&
+        !mls_evaluation_possible(&l.e[0], err)) {
+        t = mls_length_table(&l, name);
+        add_reasons(t, w, &l.e[0]);
+        mls_table_meta(t, "command", mls_tool_command_line());
+    }
+    mls_lengths_free(&l);
+    free(name);
+    return t;
+}
+
+static mls_table *by_position(const work *w, const mls_evaluation *e, mls_err *err)
+{
+    const char **name = names_of(w, err);
+    mls_table *t = name ? mls_position_table(e, name) : NULL;
+
+    if (t) {
+        add_reasons(t, w, e);
+        mls_table_meta(t, "command", mls_tool_command_line());
+    }
+    free(name);
+    return t;
+}
+
 static int run(int argc, char **argv)
 {
-    arguments a = {.output = "-", .length = 256};
+    arguments a = {.output = "-"};
     const mls_option options[] = {
         {"--text", 'f', MLS_OPT_LIST, &a.texts, 0, 0},
         {"--setting", 's', MLS_OPT_LIST, &a.settings, 0, 0},
@@ -292,6 +359,8 @@ static int run(int argc, char **argv)
         {"--second-half", 0, MLS_OPT_FLAG, &a.second_half, 0, 0},
         {"--per-layer", 0, MLS_OPT_FLAG, &a.per_layer, 0, 0},
         {"--absorbed", 0, MLS_OPT_FLAG, &a.absorbed, 0, 0},
+        {"--lengths", 0, MLS_OPT_TEXT, &a.lengths, 0, 0},
+        {"--positions", 0, MLS_OPT_FLAG, &a.positions, 0, 0},
         {"--percentiles", 0, MLS_OPT_FLAG, &a.percentiles, 0, 0},
         MLS_COMPUTE_OPTION(&a.compute),
         {"--ram", 0, MLS_OPT_REAL, &a.ram, 1e-6, 1e6},
@@ -319,6 +388,12 @@ static int run(int argc, char **argv)
         return mls_usage_error(&cmd_evaluate,
                                "nothing to measure: give --setting TEXT, --against "
                                "FOLDER or --plan FILE");
+    if (a.lengths && (a.positions || a.per_layer))
+        return mls_usage_error(&cmd_evaluate,
+                               "--lengths is a table of its own: without --positions "
+                               "and --per-layer");
+    if (a.lengths && read_lengths(&a, &err))
+        goto done;
     if (strcmp(a.output, "-") != 0 && mls_file_writable(a.output, &err))
         goto done;
     if (mls_tool_model(&s.model, folder, &err))
@@ -330,19 +405,30 @@ static int run(int argc, char **argv)
                                           a.threads, a.no_bos},
                       false, &err))
         goto done;
+    a.length = s.length;
 
     const mls_evaluate_options how = {.scored = a.second_half ? MLS_SCORE_SECOND_HALF
                                                               : MLS_SCORE_ALL,
                                       .absorbed = a.absorbed,
                                       .keep_going = true};
 
+    if (a.length_list) {
+        t = by_length(&a, &s, &w, &how, &err);
+        if (!t)
+            goto done;
+        goto print;
+    }
     if (mls_size_own(&own, s.in.config, a.length, &err) ||
         mls_evaluate(&e, &s.in, &s.corpus, w.variant, w.n, &how, mls_tool_progress(),
                      &err) ||
         mls_evaluation_possible(&e, &err))
         goto done;
-    t = make_table(&a, &w, &e, s.in.config, &own,
-                   s.corpus.n_ids - s.corpus.N * s.corpus.lead, s.capture);
+    t = a.positions
+            ? by_position(&w, &e, &err)
+            : make_table(&a, &w, &e, s.in.config, &own,
+                         s.corpus.n_ids - s.corpus.N * s.corpus.lead, s.capture);
+
+print:
     if (t) {
         mls_tool_record_compute(t, s.model);
         mls_tool_record_before(t, s.before);
@@ -352,6 +438,7 @@ static int run(int argc, char **argv)
 done:
     mls_table_free(t);
     mls_evaluation_free(&e);
+    free(a.length_list);
     work_free(&w);
     mls_tool_close(&s);
     return mls_exit_status(&err);

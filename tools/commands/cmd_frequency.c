@@ -10,6 +10,7 @@
 #include "reports/page/plot.h"
 #include "reports/tables/frequency_plots.h"
 #include "reports/tables/frequency_tables.h"
+#include "reports/tables/length_tables.h"
 #include "tools/base/options.h"
 
 extern const mls_command cmd_frequency;
@@ -43,6 +44,8 @@ static const char usage[] =
     "      --chunk-use     wavelength of every chunk and how often rules keep it\n"
     "      --costs         costs per layer; with --heads per query head\n"
     "      --overlap       Jaccard index of every two rules; with --layers per layer\n"
+    "      --lengths LIST  what rules keep in the first 64,128,256 tokens of the "
+    "windows\n"
     "      --stability     agreement of independent samples by their size\n"
     "      --against FILE  agreement with a rank file of MHA2MLA (.pth) or EliteKV\n"
     "                      (.pkl); with --layers per layer\n"
@@ -75,7 +78,7 @@ typedef enum {
 } table_kind;
 
 typedef struct {
-    const char *rules, *chunks, *scope, *against, *output, *plots;
+    const char *rules, *chunks, *lengths, *scope, *against, *output, *plots;
     size_t bootstrap, seed, threads;
     bool selections, scores, chunk_use, costs, overlap, stability, rorope;
     bool heads, layers;
@@ -309,6 +312,70 @@ static mls_status survey_rorope(const request *q, const char *path, mls_err *err
     return st;
 }
 
+/* What rules keep in the first tokens of the windows, for every length of the list. */
+static mls_status survey_lengths(const request *q, const char *path, mls_err *err)
+{
+    mls_frequency_request r = {.seed = q->seed};
+    mls_frequency *f = NULL;
+    mls_capture *capture = NULL;
+    mls_pool *pool = NULL;
+    mls_table *t = NULL;
+    rule_names rules = {0};
+    size_t *chunks = NULL, *length = NULL, n = 0, usual, lead = 0;
+    mls_status st = mls_scope_parse(&r.scope, q->scope, err);
+
+    if (!st)
+        st = mls_capture_open(&capture, path, err);
+    if (!st) {
+        lead = mls_capture_lead(capture);
+        st = mls_size_list("--lengths", q->lengths, 2,
+                           mls_capture_window_length(capture) - lead, &length, &n, err);
+    }
+    if (!st)
+        st = choose_rules(&rules, q->rules, mls_capture_windows(capture), err);
+    if (!st && q->chunks)
+        st = mls_size_list("--chunks", q->chunks, 0, MLS_DIM_MAX / 2, &chunks,
+                           &r.n_chunks, err);
+    if (!st && !(f = calloc(n, sizeof *f)))
+        st = mls_fail(err, MLS_E_NOMEM, "no memory for %zu lengths", n);
+    if (!st)
+        st = mls_pool_new(&pool, q->threads, err);
+    if (st)
+        goto done;
+    usual =
+        mls_capture_config(capture)->D < 16 ? 1 : mls_capture_config(capture)->D / 16;
+    r.chunks = chunks ? chunks : &usual;
+    r.n_chunks = chunks ? r.n_chunks : 1;
+    r.rules = rules.name;
+    r.n_rules = rules.n;
+    for (size_t i = 0; !st && i < n; i++) {
+        if (i > 0 && length[i] <= length[i - 1])
+            st = mls_fail(err, MLS_E_ARG, "--lengths: %zu after %zu: they must rise",
+                          length[i], length[i - 1]);
+        r.tokens = length[i] + lead;
+        if (!st)
+            st = mls_frequency_run(&f[i], capture, &r, pool, mls_tool_progress(), err);
+    }
+    if (!st) {
+        t = mls_frequency_length_table(f, n);
+        mls_table_meta(t, "capture", path);
+        mls_table_meta(t, "model", mls_capture_model_sha256(capture));
+        st = mls_tool_print(t, q->format, q->output, err);
+    }
+
+done:
+    mls_table_free(t);
+    for (size_t i = 0; f && i < n; i++)
+        mls_frequency_free(&f[i]);
+    free(f);
+    free(length);
+    free(chunks);
+    rule_names_free(&rules);
+    mls_pool_free(pool);
+    mls_capture_close(capture);
+    return st;
+}
+
 static int run(int argc, char **argv)
 {
     request q = {
@@ -320,6 +387,7 @@ static int run(int argc, char **argv)
     const mls_option options[] = {
         {"--rules", 'r', MLS_OPT_TEXT, &q.rules, 0, 0},
         {"--chunks", 'c', MLS_OPT_TEXT, &q.chunks, 0, 0},
+        {"--lengths", 0, MLS_OPT_TEXT, &q.lengths, 0, 0},
         {"--scope", 0, MLS_OPT_TEXT, &q.scope, 0, 0},
         {"--bootstrap", 0, MLS_OPT_SIZE, &q.bootstrap, 0, 1e6},
         {"--seed", 0, MLS_OPT_SIZE, &q.seed, 0, 0},
@@ -351,8 +419,12 @@ static int run(int argc, char **argv)
     if (q.layers && q.kind != OVERLAP && q.kind != AGAINST && q.kind != ROROPE)
         return mls_usage_error(&cmd_frequency,
                                "--layers goes with --overlap, --against or --rorope");
+    if (q.lengths && (q.kind != SUMMARY || q.plots || is_hdf5_name(q.output)))
+        return mls_usage_error(&cmd_frequency, "--lengths is a table of its own");
     if (q.kind == ROROPE)
         survey_rorope(&q, path, &err);
+    else if (q.lengths)
+        survey_lengths(&q, path, &err);
     else
         analyse(&q, path, &err);
     return mls_exit_status(&err);
