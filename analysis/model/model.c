@@ -295,7 +295,7 @@ mls_status mls_model_body(const mls_model *m, size_t l, mls_layer *layer, mls_er
 }
 
 mls_status mls_model_of_body(mls_model **out, const mls_checkpoint *c,
-                             const mls_config *config, mls_err *err)
+                             const mls_config *config, double residual, mls_err *err)
 {
     mls_model *m = calloc(1, sizeof *m);
     mls_status st = MLS_OK;
@@ -308,6 +308,9 @@ mls_status mls_model_of_body(mls_model **out, const mls_checkpoint *c,
     m->body_config = *config;
     m->body_config.tied_embeddings = mls_checkpoint_config(c)->tied_embeddings;
     m->config = &m->body_config;
+    if (residual > 0)
+        m->body_config.net =
+            (mls_net){.embed_scale = 1 / residual, .residual_scale = 1 / residual};
     for (size_t i = 0; i < mls_tensor_needs(m->config) && !st; i++) {
         const mls_tensor_need t = mls_tensor_need_at(m->config, i);
 

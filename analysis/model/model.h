@@ -97,10 +97,12 @@ void mls_layer_free(mls_layer *layer); /* {0} is accepted */
  *
  * @param c        borrowed
  * @param config   of the original; tied embeddings as c's own config says
+ * @param residual above 0: its layers are written as Llama's, and its hidden states are
+ *                 the original's times this (mlascope export --for deepseek)
  * @param[out] out release with mls_model_close(); NULL on error
  */
 mls_status mls_model_of_body(mls_model **out, const mls_checkpoint *c,
-                             const mls_config *config, mls_err *err);
+                             const mls_config *config, double residual, mls_err *err);
 /** Layer l without wq, wk, wv, wo, their biases and norms, which stay NULL. */
 mls_status mls_model_body(const mls_model *m, size_t l, mls_layer *layer, mls_err *err);
 

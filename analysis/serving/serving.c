@@ -25,9 +25,8 @@ static const char *const names[] = {"mla",      "mha2mla",    "elitekv",
                                     "x-ecomla", "own kernel", "cache"};
 static const char *const words[] = {"mla",        "mha2mla", "elitekv", "x-ecomla",
                                     "own-kernel", "cache",   NULL};
-/* Code that serves MLA always normalizes the latent: `linear` changes nothing there. */
-static const char *const targets[] = {
-    "deepseek --norm linear", "mha2mla", "elitekv", "x-ecomla", "latent", NULL};
+static const char *const targets[] = {"deepseek", "mha2mla", "elitekv",
+                                      "x-ecomla", "latent",  NULL};
 static const char *const meanings[] = {
     "MLA code: transformers, vLLM, SGLang",
     "MHA2MLA's own code",

@@ -5,6 +5,7 @@
  */
 #include "bench/methods/converted.h"
 
+#include <math.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -70,6 +71,13 @@ static mls_status open_checkpoint(folder *d, const char *path, const mls_config 
                         "but the original has %zu of %zu, %zu and %zu",
                         path, of->L, of->E, of->H, of->V, config->L, config->E,
                         config->H, config->V);
+    const double k = d->how.residual;
+
+    if (k > 0 && fabs(of->rms_eps / (k * k * config->rms_eps) - 1) > 1e-3)
+        return mls_fail(err, MLS_E_INPUT,
+                        "%s: its norms add %g to hidden states that are times %g, the "
+                        "original's add %g",
+                        path, of->rms_eps, k, config->rms_eps);
     if (!d->how.is_mha2mla)
         return MLS_OK;
     d->chunks = mls_calloc3(config->L, 1, 1, sizeof *d->chunks);
@@ -179,7 +187,8 @@ static mls_status prepare(const mls_method_input *in, const mls_parsed *p,
     if (!st && d->how.model_sha256[0])
         st = same_model(d->path, d->how.model_sha256, sha256, err);
     if (!st && d->checkpoint)
-        st = mls_model_of_body(&r->body, d->checkpoint, in->config, err);
+        st = mls_model_of_body(&r->body, d->checkpoint, in->config, d->how.residual,
+                               err);
     for (size_t l = 0; l < in->config->L && !st; l++) {
         mls_latent_origin origin = {0};
         mls_latent_form f;

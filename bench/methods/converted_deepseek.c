@@ -142,6 +142,15 @@ static mls_status read_up(const layer *y, mls_err *err)
     return st;
 }
 
+/* What is added to the hidden states, as the original adds it. */
+static void unscale(mls_affine *a, double residual)
+{
+    for (size_t i = 0; i < a->rows * a->cols; i++)
+        a->w[i] = (float)((double)a->w[i] / residual);
+    for (size_t i = 0; a->b && i < a->rows; i++)
+        a->b[i] = (float)((double)a->b[i] / residual);
+}
+
 static mls_status refuse(const mls_checkpoint *c, size_t l, mls_err *err)
 {
     const mls_config *of = mls_checkpoint_config(c);
@@ -184,5 +193,7 @@ mls_status mls_converted_deepseek(mls_latent_form *f, const mls_checkpoint *c,
     if (!st && !(st = read_queries(&y, low, err)) && !(st = read_down(&y, err)) &&
         !(st = read_up(&y, err)))
         st = mls_converted_map(&f->output, c, l, "o_proj", err);
+    if (!st && how->residual > 0)
+        unscale(&f->output, how->residual);
     return mls_latent_end(f, st, err);
 }

@@ -99,7 +99,8 @@ mls_status mls_converted_config_read(mls_converted_config *c, const char *folder
         goto done;
     if ((st = read_positive(file, path, "query_pre_attn_scalar", &c->query_scalar,
                             err)) ||
-        (st = read_positive(file, path, "mlascope_norm_eps", &c->norm_eps, err)))
+        (st = read_positive(file, path, "mlascope_norm_eps", &c->norm_eps, err)) ||
+        (st = read_positive(file, path, "mlascope_residual_scale", &c->residual, err)))
         goto done;
     mha2mla = json_object_get(file, "mha2mla");
     if (!st && mha2mla && !json_is_null(mha2mla))

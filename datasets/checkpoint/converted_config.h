@@ -23,6 +23,8 @@ typedef struct mls_converted_config {
     bool rope_interleaved; /* rope_interleave: rows 2i, 2i + 1 are a pair; else
                              half-split */
     double norm_eps;     /* mlascope_norm_eps, of the latents' norms; 0: rms_norm_eps */
+    double residual;     /* mlascope_residual_scale: hidden states are times this; 0:
+                            not of ours, the layers are written as the original's */
     double query_scalar; /* query_pre_attn_scalar: scores / sqrt of it; 0: not given */
 
     char model_sha256[65]; /* mlascope_model: the original's hash; "" when not given */

@@ -160,7 +160,7 @@ static mls_status has_room(const mls_export_work *w, const mls_export_target *t,
 {
     const mls_export *job = w->job;
     const mls_checkpoint *source = mls_model_checkpoint(job->in->model);
-    const bool halves = t->copies && strcmp(job->dtype, "F32") != 0;
+    const bool halves = t->copies && !(job->dtype && strcmp(job->dtype, "F32") == 0);
     uint64_t bytes = 0;
 
     if (t->weights)

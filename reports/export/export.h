@@ -18,8 +18,8 @@
  * What stands where DeepSeek-V3 normalizes its latents (docs/format/export.md).
  */
 typedef enum mls_export_norm {
-    MLS_NORM_NONE,   /* nothing, as in TransMLA's checkpoints */
     MLS_NORM_LINEAR, /* a norm that changes nothing, for code that always has one */
+    MLS_NORM_NONE,   /* nothing, as in TransMLA's checkpoints */
     MLS_NORM_FITTED, /* a norm with one constant weight, for training in such code */
 } mls_export_norm;
 
@@ -31,11 +31,9 @@ typedef struct mls_export {
     const char *command;        /* the command line */
     const mls_method_input *in; /* config and model; capture where a method uses data */
     const mls_scheme *scheme;
-    const char *dtype;    /* of converted weights: "F32", "BF16" or "F16" */
-    bool first_release;   /* mha2mla: the float32 file of its first release */
-    mls_export_norm norm; /* deepseek */
-    double norm_eps;      /* deepseek: what the reading code adds in that norm; 0: the
-                             model's rms_norm_eps */
+    const char *dtype;  /* of the weights: "F32", "BF16" or "F16"; NULL: the model's */
+    bool first_release; /* mha2mla: the float32 file of its first release */
+    mls_export_norm norm;       /* deepseek */
     const mls_kernels *kernels; /* deepseek: whom the shape is held against; or NULL */
     const mls_progress *progress;
 } mls_export;

@@ -6,9 +6,10 @@
 #include <stddef.h>
 
 #include "analysis/latent/latent.h"
+#include "analysis/model/model.h"
 #include "common/base/status.h"
 #include "datasets/checkpoint/config.h"
-#include "reports/export/export.h"
+#include "reports/export/export_inner.h"
 
 /** What all layers of such a checkpoint share, because config.json says it once. */
 typedef struct mls_deepseek_shape {
@@ -20,14 +21,17 @@ typedef struct mls_deepseek_shape {
     double inv_freq[MLS_DIM_MAX / 2]; /* (rope / 2), fastest first */
 } mls_deepseek_shape;
 
-enum { MLS_DEEPSEEK_TENSORS = 12 };
+enum { MLS_DEEPSEEK_TENSORS = 16 };
+
+/** What transformers and DeepSeek's inference/model.py add in the norms of latents. */
+#define MLS_DEEPSEEK_EPS 1e-6
 
 /**
  * RMSNorm of a latent: all its weights are `weight`, what it reads is times `scale`.
  */
 typedef struct mls_deepseek_norm {
     bool used;
-    double scale, weight, eps;
+    double scale, weight;
 } mls_deepseek_norm;
 
 /** Of the latent of keys and values, and of the low-rank query. */
@@ -64,9 +68,13 @@ mls_status mls_deepseek_shape_of(mls_deepseek_shape *s, const mls_latent_form *f
  */
 mls_status mls_deepseek_biases(mls_deepseek_shape *s, const mls_latent_form *f,
                                bool stock, mls_err *err);
-/** Norms of a layer's latents as job->norm asks; MLS_E_INPUT without a capture. */
+/**
+ * Norms of a layer's latents as job->norm asks; MLS_E_INPUT without a capture.
+ * @param gain  (E) of the norm in front of the layer's attention
+ */
 mls_status mls_deepseek_norms(mls_deepseek_norms_of *out, const mls_export *job,
-                              const mls_latent_form *f, mls_err *err);
+                              const mls_latent_form *f, const float *gain,
+                              mls_err *err);
 /** MLS_E_INPUT when a layer's shape is not that of layer 0. */
 mls_status mls_deepseek_same(const mls_deepseek_shape *s, const mls_deepseek_shape *of,
                              size_t layer, mls_err *err);
@@ -80,15 +88,26 @@ mls_status mls_deepseek_rope(mls_rope_config *out, const mls_deepseek_shape *s,
                              const mls_config *config, mls_err *err);
 
 /**
+ * config.json; @param residual hidden states are times this @param model_sha256 of the
+ * original's weights
+ */
+mls_status mls_deepseek_config(mls_export_work *w, const mls_deepseek_shape *s,
+                               const mls_rope_config *rope, const char *dtype,
+                               double residual, const char *model_sha256, mls_err *err);
+
+/**
  * The layer's tensors: rope rows interleaved, pairs by frequency; the score scale times
  * sqrt(nope + rope) folded into the queries; value biases folded into o_proj's, key
  * biases left out, because softmax cancels them.
  *
- * @param[out] y  release with mls_deepseek_layer_free()
+ * @param body     norms and MLP of the layer
+ * @param residual what is added to the hidden states is times this
+ * @param[out] y   release with mls_deepseek_layer_free()
  */
 mls_status mls_deepseek_make(mls_deepseek_layer *y, const mls_deepseek_shape *s,
                              const mls_deepseek_norms_of *norms,
-                             const mls_latent_form *f, mls_err *err);
+                             const mls_latent_form *f, const mls_layer *body, size_t F,
+                             double residual, mls_err *err);
 void mls_deepseek_layer_free(mls_deepseek_layer *y); /* {0} is accepted */
 
 #endif

@@ -262,7 +262,7 @@ static void fill_up(float *w, const mls_deepseek_shape *s, const mls_latent_form
 
 /* A value's bias reaches the output whole, because probabilities sum to 1. */
 static void fill_output_bias(float *b, const mls_deepseek_shape *s,
-                             const mls_latent_form *f)
+                             const mls_latent_form *f, double residual)
 {
     const size_t columns = s->H * s->value;
 
@@ -276,7 +276,7 @@ static void fill_output_bias(float *b, const mls_deepseek_shape *s,
                 sum += (double)f->output.w[e * columns + h * s->value + i] *
                        (double)bias[i];
         }
-        b[e] = (float)sum;
+        b[e] = (float)(residual * sum);
     }
 }
 
@@ -291,12 +291,14 @@ static void add_norm(mls_deepseek_layer *y, const char *name, size_t n,
 
 mls_status mls_deepseek_make(mls_deepseek_layer *y, const mls_deepseek_shape *s,
                              const mls_deepseek_norms_of *norms,
-                             const mls_latent_form *f, mls_err *err)
+                             const mls_latent_form *f, const mls_layer *body, size_t F,
+                             double residual, mls_err *err)
 {
     const size_t width = s->nope + s->rope, E = s->E, H = s->H;
     const bool low = s->q_rank > 0;
     size_t pair[MLS_DIM_MAX / 2];
     float *q_down, *q_down_b, *q, *q_b, *down, *down_b, *up, *o, *o_b;
+    float *attn_norm, *mlp_norm, *w_gate, *w_up, *w_down;
 
     *y = (mls_deepseek_layer){0};
     q_down = low ? add(y, "self_attn.q_a_proj.weight", s->q_rank, E) : NULL;
@@ -315,6 +317,11 @@ mls_status mls_deepseek_make(mls_deepseek_layer *y, const mls_deepseek_shape *s,
     up = add(y, "self_attn.kv_b_proj.weight", H * (s->nope + s->value), s->rank);
     o = add(y, "self_attn.o_proj.weight", E, H * s->value);
     o_b = s->o_bias ? add(y, "self_attn.o_proj.bias", E, 0) : NULL;
+    attn_norm = add(y, "input_layernorm.weight", E, 0);
+    mlp_norm = add(y, "post_attention_layernorm.weight", E, 0);
+    w_gate = add(y, "mlp.gate_proj.weight", F, E);
+    w_up = add(y, "mlp.up_proj.weight", F, E);
+    w_down = add(y, "mlp.down_proj.weight", E, F);
     for (size_t i = 0; i < y->n; i++)
         if (!y->tensor[i].data) {
             mls_deepseek_layer_free(y);
@@ -327,8 +334,13 @@ mls_status mls_deepseek_make(mls_deepseek_layer *y, const mls_deepseek_shape *s,
     fill_queries(q, q_b, s, f, pair);
     fill_down(down, down_b, s, norms->kv.scale, f, pair);
     fill_up(up, s, f);
-    memcpy(o, f->output.w, E * H * s->value * sizeof *o);
+    scaled(o, f->output.w, E * H * s->value, residual);
     if (o_b)
-        fill_output_bias(o_b, s, f);
+        fill_output_bias(o_b, s, f, residual);
+    scaled(attn_norm, body->attn_norm, E, 1);
+    scaled(mlp_norm, body->mlp_norm, E, 1);
+    scaled(w_gate, body->w_gate, F * E, 1);
+    scaled(w_up, body->w_up, F * E, 1);
+    scaled(w_down, body->w_down, E * F, residual);
     return MLS_OK;
 }

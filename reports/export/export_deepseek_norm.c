@@ -3,30 +3,10 @@
 #include <stdlib.h>
 
 #include "common/base/checked.h"
-#include "datasets/checkpoint/tensors.h"
 #include "reports/export/export_deepseek.h"
 
 /* Largest share of eps that the mean square of a latent may reach. */
 static const double SMALL = 1e-6;
-
-/* Weights (E) of the norm in front of the layer's attention. */
-static mls_status input_norm(float **out, const mls_export *job, size_t l, mls_err *err)
-{
-    const mls_config *c = job->in->config;
-    mls_status st = MLS_OK;
-
-    *out = mls_calloc3(c->E, 1, 1, sizeof **out);
-    if (!*out)
-        return mls_fail(err, MLS_E_NOMEM, "no memory for the norm of layer %zu", l);
-    for (size_t i = 0; i < mls_tensor_layer_needs(c, l) && !st; i++) {
-        const mls_tensor_need t = mls_tensor_layer_need_at(c, l, i);
-
-        if (t.role == MLS_TENSOR_ATTN_NORM)
-            st = mls_checkpoint_read(mls_model_checkpoint(job->in->model), t.name,
-                                     t.rows, t.cols, *out, err);
-    }
-    return st;
-}
 
 /*
  * What the mean square of c = Down x + b never exceeds: x = g * u with |u|^2 <= E,
@@ -61,8 +41,7 @@ static mls_deepseek_norm linear_norm(double mean_square, double eps)
 {
     const double w = exp2(ceil(log2(sqrt(mean_square / SMALL))));
 
-    return (mls_deepseek_norm){
-        .scale = sqrt(eps) / w, .weight = w, .eps = eps, .used = true};
+    return (mls_deepseek_norm){.scale = sqrt(eps) / w, .weight = w, .used = true};
 }
 
 /* The constant that gives the latent of the calibration text its own size back. */
@@ -79,32 +58,29 @@ static mls_status fitted_norm(mls_deepseek_norm *n, const mls_layer_stats *stats
         trace += second[i * r + i];
     free(second);
     *n = (mls_deepseek_norm){
-        .scale = 1, .weight = sqrt(trace / (double)r + eps), .eps = eps, .used = true};
+        .scale = 1, .weight = sqrt(trace / (double)r + eps), .used = true};
     return st;
 }
 
 mls_status mls_deepseek_norms(mls_deepseek_norms_of *out, const mls_export *job,
-                              const mls_latent_form *f, mls_err *err)
+                              const mls_latent_form *f, const float *gain, mls_err *err)
 {
     const mls_latent_vector *v = &f->latent[0];
-    const double eps = job->norm_eps > 0 ? job->norm_eps : job->in->config->rms_eps;
+    const double eps = MLS_DEEPSEEK_EPS;
     mls_layer_stats stats = {0};
-    float *g = NULL;
     mls_status st = MLS_OK;
 
     *out = (mls_deepseek_norms_of){.kv = {.scale = 1}, .q = {.scale = 1}};
     if (job->norm == MLS_NORM_NONE)
         return MLS_OK;
     if (job->norm == MLS_NORM_LINEAR) {
-        st = input_norm(&g, job, f->layer, err);
-        if (!st)
-            out->kv = linear_norm(
-                largest_mean_square(v->down.w, v->down.b, g, v->r, f->E), eps);
-        if (!st && f->q_rank)
+        out->kv = linear_norm(
+            largest_mean_square(v->down.w, v->down.b, gain, v->r, f->E), eps);
+        if (f->q_rank)
             out->q = linear_norm(
-                largest_mean_square(f->q_down.w, f->q_down.b, g, f->q_rank, f->E), eps);
-        free(g);
-        return st;
+                largest_mean_square(f->q_down.w, f->q_down.b, gain, f->q_rank, f->E),
+                eps);
+        return MLS_OK;
     }
     if (!job->in->capture)
         return mls_fail(err, MLS_E_INPUT,

@@ -26,6 +26,25 @@ static mls_status one_setting(const mls_export_work *w, mls_err *err)
     return MLS_OK;
 }
 
+/* Each fold turns at one frequency, so their number says how long a fold is. */
+static mls_status fold_of(void *arg, const mls_latent_form *f, mls_err *err)
+{
+    const mls_rope_key *key = f->rope_key;
+    size_t *fold = arg, folds = 0;
+
+    (void)err;
+    for (size_t i = 0; f->layer == 0 && f->n_rope_keys && i < key->n / 2; i++) {
+        bool seen = false;
+
+        for (size_t j = 0; j < i; j++)
+            seen = seen || key->inv_freq[j] == key->inv_freq[i];
+        folds += !seen;
+    }
+    if (folds)
+        *fold = f->D / 2 / folds;
+    return MLS_OK;
+}
+
 static mls_status write(mls_export_work *w, mls_err *err)
 {
     const mls_setting *s = mls_export_setting(w, 0);
@@ -49,7 +68,15 @@ static mls_status write(mls_export_work *w, mls_err *err)
         (st = mls_export_layout(w, &layout, err)))
         return st;
 
-    const char *fold = mls_setting_get(s, "freqfold");
+    const char *given = mls_setting_get(s, "freqfold");
+    size_t fold = given ? strtoul(given, NULL, 10) : 0;
+
+    /* What was measured, not a choice that the converter would make anew. */
+    if (!fold && (st = mls_export_forms(w, fold_of, &fold, err))) {
+        free(layout);
+        return st;
+    }
+
     const char *balance = mls_setting_get(s, "balance");
     const char *q_rank = mls_setting_get(s, "qrank");
     const size_t rope = mls_export_numbers(&layout->layer[0], MLS_PART_ROPE_KEY);
@@ -65,10 +92,10 @@ static mls_status write(mls_export_work *w, mls_err *err)
                    "    --cal-dataset wikitext2 --cal-nsamples 128 --cal-batch-size 8 "
                    "\\\n"
                    "    --cal-max-seqlen 256 --seed 42 --ppl-eval-batch-size 2 \\\n"
-                   "    --freqfold %s --collapse %zu --qk-mqa-dim %zu \\\n"
+                   "    --freqfold %zu --collapse %zu --qk-mqa-dim %zu \\\n"
                    "    --kv-lora-rank %zu --balance-kv-ratio %s",
-                   rank, rope, fold ? fold : "auto", rope ? w->config->D / rope : 1,
-                   rope, rank, balance ? balance : "1");
+                   rank, rope, fold, rope ? w->config->D / rope : 1, rope, rank,
+                   balance ? balance : "1");
     mls_buf_printf(&b, q_rank ? " --q-lora-rank %s\n" : "\n", q_rank ? q_rank : "");
     st = mls_export_text(w, "convert.sh", &b, "the converter's flags", err);
     mls_buf_puts(&w->next, "# in a checkout of MuLabPKU/TransMLA, with the paths made "

@@ -6,8 +6,9 @@ export_to()
     mlascope export "$demo" -s "$setting" --for deepseek -o "$@"
     echo "exit $?"
 }
-export_to linear --norm linear --norm-eps 1e-6 --dtype bf16
-grep -A1 -E 'auto_map|architectures|layernorm|norm_eps' linear/config.json
+export_to linear
+export_to none --norm none
+grep -A1 -E 'auto_map|architectures|layernorm|norm_eps|dtype|residual' */config.json
 sed -n '/next/,$p' linear/README.md
 mlascope evaluate "$demo" -f "$demo/evaluation.txt" -T 64 -N 4 -s "$setting" \
     --against linear --format csv 2>/dev/null |
@@ -15,7 +16,6 @@ mlascope evaluate "$demo" -f "$demo/evaluation.txt" -T 64 -N 4 -s "$setting" \
 export_to other --norm linear --dtype f16
 export_to other --norm fitted
 export_to other --norm best
-export_to other --norm-eps 1e-6
 mlascope export "$demo" -s "$setting" --for latent --norm linear -o other
 echo "exit $?"
 ls

@@ -4,15 +4,17 @@
     M=build/tools/mlascope; D=datasets/demo; X=/tmp/exports
     $M capture $D -f $D/calibration.txt -T 128 -N 16 -o $X.h5
     $M export $D -s "transmla rank=64 rope_dim=32 freqfold=4" --capture $X.h5 \\
-        --for deepseek -o $X/transmla
-    $M export $D -s "x-ecomla init=theirs rank=96 rope_dim=32" --for deepseek -o $X/theirs
-    $M export $D -s "x-ecomla init=paired rank=96 rope_dim=32" --for deepseek -o $X/paired
+        --for deepseek --norm none --dtype f32 -o $X/transmla
+    $M export $D -s "x-ecomla init=theirs rank=96 rope_dim=32" --for deepseek \\
+        --norm none --dtype f32 -o $X/theirs
+    $M export $D -s "x-ecomla init=paired rank=96 rope_dim=32" --for deepseek \\
+        --norm none --dtype f32 -o $X/paired
     $M export $D -s "x-ecomla init=paired rope=low rank=96 rope_dim=16 qrank=128" \\
-        --for deepseek -o $X/low
+        --for deepseek --norm none --dtype f32 -o $X/low
     $M export $D -s "transmla rank=64 rope_dim=32 freqfold=4" --capture $X.h5 \\
-        --for deepseek --norm linear --norm-eps 1e-6 -o $X/linear
+        --for deepseek --dtype f32 -o $X/linear
     $M export $D -s "x-ecomla init=paired rope=low rank=96 rope_dim=16 qrank=128" \\
-        --for deepseek --norm linear --norm-eps 1e-6 -o $X/linear-q
+        --for deepseek --dtype f32 -o $X/linear-q
     $M export $D -s "mha2mla rope=low chunks=4 rank=16" --for mha2mla -o $X/mha2mla
     $M export $D -s "mha2mla rope=low chunks=4 rank=16" --first-release --for mha2mla \\
         -o $X/first
@@ -80,9 +82,12 @@ def attention(x, w, c):
     """DeepSeek-V2, equations 9-19, on (T, E); latents normalized where a norm is there."""
     H, nope, rope = c["num_attention_heads"], c["qk_nope_head_dim"], c["qk_rope_head_dim"]
     V, r, T = c["v_head_dim"], c["kv_lora_rank"], x.shape[0]
-    assert ("kv_a_layernorm.weight" in w) == c["qk_latent_layernorm"]
-    assert c["architectures"] == ["DeepseekV3ForCausalLM" if c["qk_latent_layernorm"] else
-                                  "LlamaMLAForCausalLM"] and not c["attention_bias"]
+    stock = "kv_a_layernorm.weight" in w
+    assert stock == c.get("qk_latent_layernorm", True) and not c["attention_bias"]
+    assert c["model_type"] == ("deepseek_v3" if stock else "llamamla")
+    assert c["architectures"] == [
+        "LlamaMLAForCausalLM" if not stock else "DeepseekV3ForCausalLMOfTransformers"
+        if c["rope_scaling"] else "DeepseekV3ForCausalLM"]
     freq = c["rope_theta"] ** (-2 * torch.arange(rope // 2) / rope)
     if c["rope_scaling"]:
         assert c["rope_scaling"]["rope_type"] == "linear"

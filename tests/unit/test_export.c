@@ -70,7 +70,7 @@ static void make_scheme(mls_scheme *scheme, const setup *s, const char *text)
 
 static mls_status export_as(const setup *s, const char *text, const char *target,
                             const char *folder, const char *dtype, mls_export_norm norm,
-                            double norm_eps, mls_err *err)
+                            mls_err *err)
 {
     mls_scheme scheme;
     mls_status st;
@@ -83,8 +83,7 @@ static mls_status export_as(const setup *s, const char *text, const char *target
                             .in = &s->in,
                             .scheme = &scheme,
                             .dtype = dtype,
-                            .norm = norm,
-                            .norm_eps = norm_eps};
+                            .norm = norm};
 
     st = mls_export_write(&job, err);
     mls_scheme_free(&scheme);
@@ -94,7 +93,7 @@ static mls_status export_as(const setup *s, const char *text, const char *target
 static mls_status export(const setup *s, const char *text, const char *target,
                          const char *folder, mls_err *err)
 {
-    return export_as(s, text, target, folder, "F32", MLS_NORM_NONE, 0, err);
+    return export_as(s, text, target, folder, "F32", MLS_NORM_NONE, err);
 }
 
 static mls_status keep_logits(void *arg, size_t sequence, size_t worker, size_t first,
@@ -295,36 +294,70 @@ static void a_norm_of_the_latents_is_written_as_asked(void **state)
     (void)state;
     static const char setting[] =
         "x-ecomla init=paired rope=low rank=96 rope_dim=16 qrank=128";
-    const char *linear = test_scratch("linear"), *other = test_scratch("linear-eps");
+    const char *linear = test_scratch("linear"), *other = test_scratch("linear-own");
     const char *fitted = test_scratch("fitted");
     setup s, biased;
+    mls_checkpoint *c;
     double difference;
 
     open_model(&s, test_source("datasets/demo"));
     assert_refused(
-        export_as(&s, setting, "deepseek", fitted, "F32", MLS_NORM_FITTED, 0, &err),
+        export_as(&s, setting, "deepseek", fitted, "F32", MLS_NORM_FITTED, &err),
         MLS_E_INPUT, "needs --capture RUN.h5");
     assert_refused(
-        export_as(&s, setting, "deepseek", fitted, "F16", MLS_NORM_LINEAR, 0, &err),
+        export_as(&s, setting, "deepseek", fitted, "F16", MLS_NORM_LINEAR, &err),
         MLS_E_INPUT, "--dtype bf16");
     capture(&s);
-    assert_ok(
-        export_as(&s, setting, "deepseek", linear, "F32", MLS_NORM_LINEAR, 0, &err));
+    assert_ok(export_as(&s, setting, "deepseek", linear, "F32", MLS_NORM_LINEAR, &err));
     assert_true(largest_difference(&s, setting, linear) < 1e-4);
-    assert_ok(
-        export_as(&s, setting, "deepseek", other, "F32", MLS_NORM_LINEAR, 1e-8, &err));
-    assert_true(largest_difference(&s, setting, other) < 1e-4);
-    assert_ok(
-        export_as(&s, setting, "deepseek", fitted, "F32", MLS_NORM_FITTED, 0, &err));
+    assert_ok(export_as(&s, setting, "deepseek", other, NULL, MLS_NORM_LINEAR, &err));
+    assert_true(largest_difference(&s, setting, other) < 0.1); /* bf16, as the model */
+    assert_ok(export_as(&s, setting, "deepseek", fitted, "F32", MLS_NORM_FITTED, &err));
     difference = largest_difference(&s, setting, fitted);
     assert_true(difference > 0.01); /* another function, as its README says */
     close_model(&s);
 
+    assert_ok(mls_checkpoint_open(&c, linear, &err));
+    assert_close(mls_checkpoint_config(c)->rms_eps, 1e-6, 0);
+    assert_false(mls_checkpoint_config(c)->tied_embeddings);
+    mls_checkpoint_close(c);
+    assert_ok(mls_checkpoint_open(&c, other, &err));
+    assert_string_equal(mls_checkpoint_find(c, "lm_head.weight", NULL)->dtype, "BF16");
+    mls_checkpoint_close(c);
+
     open_model(&biased, small_model("small-biased", 2));
     assert_refused(export_as(&biased, "x-ecomla rank=20 rope_dim=4", "deepseek",
-                             test_scratch("biased"), "F32", MLS_NORM_LINEAR, 0, &err),
+                             test_scratch("biased"), "F32", MLS_NORM_LINEAR, &err),
                    MLS_E_INPUT, "has a query bias, and DeepSeek-V3's q_proj has none");
     close_model(&biased);
+}
+
+/*
+ * Folders load by model_type: what DeepSeek's layers do not compute is written in their
+ * form (gains of 1 + w, scaled embeddings) or refused.
+ */
+static void a_model_that_deepseek_layers_do_not_compute_is_refused(void **state)
+{
+    (void)state;
+    setup s;
+    mls_config config;
+    const char *folder = test_scratch("unfit");
+
+    open_model(&s, small_model("small-unfit", 2));
+    config = *s.in.config;
+    s.in.config = &config;
+    config.net.act = MLS_ACT_GELU;
+    assert_refused(export(&s, "x-ecomla rank=20 rope_dim=4", "deepseek", folder, &err),
+                   MLS_E_INPUT, "no SiLU-gated MLP");
+    config.net.act = MLS_ACT_SILU;
+    config.net.parallel = true;
+    assert_refused(export(&s, "x-ecomla rank=20 rope_dim=4", "deepseek", folder, &err),
+                   MLS_E_INPUT, "side by side");
+    config.net.parallel = false;
+    config.net.logit_scale = 0.5;
+    assert_refused(export(&s, "x-ecomla rank=20 rope_dim=4", "deepseek", folder, &err),
+                   MLS_E_INPUT, "logits");
+    close_model(&s);
 }
 
 /*
@@ -643,6 +676,7 @@ int main(void)
         cmocka_unit_test(pytorch_gets_our_logits_from_the_exported_checkpoints),
         cmocka_unit_test(a_converted_checkpoint_gives_the_logits_of_its_setting),
         cmocka_unit_test(a_norm_of_the_latents_is_written_as_asked),
+        cmocka_unit_test(a_model_that_deepseek_layers_do_not_compute_is_refused),
         cmocka_unit_test(a_quantized_gguf_model_is_exported_as_what_it_computes),
         cmocka_unit_test(latent_files_give_back_every_form_exactly),
         cmocka_unit_test(a_latent_folder_of_every_method_is_measured_as_its_setting),

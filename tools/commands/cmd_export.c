@@ -39,13 +39,12 @@ static const char usage[] =
     "                                   safetensors (docs/format/export.md)\n"
     "      --capture FILE    statistics of calibration text (mlascope capture), for\n"
     "                        settings that use data\n"
-    "      --dtype TYPE      f32, bf16 or f16, of converted weights [f32]\n"
-    "      --norm NORM       deepseek: none, for TransMLA's code; linear, a norm that\n"
-    "                        changes nothing, for code that always has one\n"
-    "                        (transformers, vLLM); fitted, a constant norm to train\n"
-    "                        with [none]\n"
-    "      --norm-eps X      what that code adds in the norm of the latent: 1e-6 in\n"
-    "                        transformers, rms_norm_eps in vLLM [rms_norm_eps]\n"
+    "      --dtype TYPE      f32, bf16 or f16 [the model's; bf16 of a quantized one]\n"
+    "      --norm NORM       deepseek: linear, a norm that changes nothing, for code\n"
+    "                        that always has one (transformers, vLLM, SGLang); "
+    "fitted,\n"
+    "                        a constant norm to train with; none, for TransMLA's code\n"
+    "                        [linear]\n"
     "      --first-release   mha2mla: the float32 file and yaml of its first release\n"
     "  -t, --threads N       [all CPUs]\n"
     "  -o, --output FOLDER   where the files go\n"
@@ -100,9 +99,8 @@ static int run(int argc, char **argv)
 {
     const char *setting_text = NULL, *plan = NULL, *from = NULL, *target = NULL,
                *output = NULL, *capture_path = NULL;
-    const char *dtype = "f32", *norm_word = "none", *folder;
-    mls_export_norm norm;
-    double norm_eps = 0;
+    const char *dtype = NULL, *norm_word = NULL, *folder;
+    mls_export_norm norm = MLS_NORM_LINEAR;
     bool first_release = false;
     size_t threads = 0, n;
     const mls_option options[] = {
@@ -113,7 +111,6 @@ static int run(int argc, char **argv)
         {"--capture", 0, MLS_OPT_TEXT, &capture_path, 0, 0},
         {"--dtype", 0, MLS_OPT_TEXT, &dtype, 0, 0},
         {"--norm", 0, MLS_OPT_TEXT, &norm_word, 0, 0},
-        {"--norm-eps", 0, MLS_OPT_REAL, &norm_eps, 1e-12, 1e-3},
         {"--first-release", 0, MLS_OPT_FLAG, &first_release, 0, 0},
         MLS_THREADS_OPTION(&threads),
         {"--output", 'o', MLS_OPT_TEXT, &output, 0, 0},
@@ -140,17 +137,14 @@ static int run(int argc, char **argv)
     if (sources > 1)
         return mls_usage_error(&cmd_export,
                                "--setting, --plan and --from exclude each other");
-    if (!dtype_of(dtype))
+    if (dtype && !dtype_of(dtype))
         return mls_usage_error(&cmd_export, "--dtype takes f32, bf16 or f16, found %s",
                                dtype);
-    if (!norm_of(&norm, norm_word))
+    if (norm_word && !norm_of(&norm, norm_word))
         return mls_usage_error(
-            &cmd_export, "--norm takes none, linear or fitted, found %s", norm_word);
-    if ((norm != MLS_NORM_NONE || norm_eps > 0) && strcmp(target, "deepseek") != 0)
-        return mls_usage_error(&cmd_export,
-                               "--norm and --norm-eps belong to --for deepseek");
-    if (norm == MLS_NORM_NONE && norm_eps > 0)
-        return mls_usage_error(&cmd_export, "--norm-eps belongs to --norm linear");
+            &cmd_export, "--norm takes linear, fitted or none, found %s", norm_word);
+    if (norm_word && strcmp(target, "deepseek") != 0)
+        return mls_usage_error(&cmd_export, "--norm belongs to --for deepseek");
     if (first_release && strcmp(target, "mha2mla") != 0)
         return mls_usage_error(&cmd_export, "--first-release belongs to --for mha2mla");
     if ((setting_text && read_setting(&setting, setting_text, &err)) ||
@@ -177,10 +171,9 @@ static int run(int argc, char **argv)
                             .command = mls_tool_command_line(),
                             .in = &in,
                             .scheme = &scheme,
-                            .dtype = dtype_of(dtype),
+                            .dtype = dtype ? dtype_of(dtype) : NULL,
                             .first_release = first_release,
                             .norm = norm,
-                            .norm_eps = norm_eps,
                             .kernels = kernels.n ? &kernels : NULL,
                             .progress = mls_tool_progress()};
     if (!mls_export_write(&job, &err))
