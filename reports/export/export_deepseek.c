@@ -10,7 +10,6 @@
 #include "common/base/checked.h"
 #include "common/system/files.h"
 #include "datasets/checkpoint/tensors.h"
-#include "datasets/tokenizer/gguf_tokenizer.h"
 #include "reports/export/export_inner.h"
 
 static const char known[] =
@@ -40,18 +39,6 @@ static const char *const readers[] = {
         "the calibration text. That is not the same function: measure it with "
         "`--against` above. It is the form to train in DeepSeek-V3's code.\n",
 };
-
-/* Files of the tokenizer and of generation, copied when they are there. */
-static const char *const copied[] = {"tokenizer.json",
-                                     "tokenizer_config.json",
-                                     "special_tokens_map.json",
-                                     "added_tokens.json",
-                                     "vocab.json",
-                                     "merges.txt",
-                                     "tokenizer.model",
-                                     "chat_template.jinja",
-                                     "chat_template.json",
-                                     "generation_config.json"};
 
 /* The checkpoint under way. */
 typedef struct {
@@ -291,29 +278,6 @@ static mls_status write_config(writing *k, mls_err *err)
                                     sha256, err);
 }
 
-/* A GGUF file has its vocabulary inside; what is not done is said, not refused. */
-static mls_status write_tokenizer(writing *k, const mls_gguf *f, mls_err *err)
-{
-    char *json = NULL, *path = NULL;
-    mls_err why = {0};
-    size_t len = 0;
-    mls_status st = mls_gguf_tokenizer(f, &json, &len, &why);
-
-    if (st == MLS_E_INPUT) {
-        mls_buf_printf(&k->w->known, "- There is no tokenizer.json: %s.\n", why.text);
-        return MLS_OK;
-    }
-    if (st)
-        return mls_fail(err, st, "%s", why.text);
-    st = mls_export_path(k->w, "tokenizer.json", &path, err);
-    if (!st)
-        st = mls_file_write(path, json, len, err);
-    mls_export_listed(k->w, "tokenizer.json", "made of the GGUF file's vocabulary");
-    free(path);
-    free(json);
-    return st;
-}
-
 /* Which kernels take this shape, in the file and to whoever is watching. */
 static void say_kernels(const writing *k)
 {
@@ -334,34 +298,6 @@ static void say_kernels(const writing *k)
                               k->shape.rope, text.data);
     }
     mls_buf_free(&text);
-}
-
-static mls_status copy_files(writing *k, mls_err *err)
-{
-    const mls_gguf *gguf = mls_checkpoint_gguf(k->source);
-    mls_status st = MLS_OK;
-
-    if (gguf)
-        return write_tokenizer(k, gguf, err);
-
-    for (size_t i = 0; i < sizeof copied / sizeof copied[0] && !st; i++) {
-        char *from = mls_path_join(mls_checkpoint_folder(k->source), copied[i]);
-        char *to = mls_path_join(k->w->folder, copied[i]), *data = NULL;
-        size_t len;
-
-        if (!from || !to) {
-            st = mls_fail(err, MLS_E_NOMEM, "no memory for a file name");
-        } else if (mls_file_exists(from)) {
-            st = mls_file_read(from, (uint64_t)1 << 28, &data, &len, err);
-            if (!st)
-                st = mls_file_write(to, data, len, err);
-            mls_export_listed(k->w, copied[i], "copied");
-        }
-        free(data);
-        free(to);
-        free(from);
-    }
-    return st;
 }
 
 /* What to type when TransMLA's modeling code reads the folder. */
@@ -470,7 +406,7 @@ static mls_status write(mls_export_work *w, mls_err *err)
                       "weight_map", k.weights);
     if ((st = mls_export_json(w, "model.safetensors.index.json", index,
                               "which shard holds a tensor", err)) ||
-        (st = copy_files(&k, err)) || (st = write_config(&k, err)))
+        (st = mls_export_tokenizer(w, err)) || (st = write_config(&k, err)))
         goto done;
     say_next(&k);
 

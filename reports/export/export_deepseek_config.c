@@ -1,6 +1,7 @@
 /*
- * config.json of a checkpoint in DeepSeek-V3's names. Written anew, not the model's with
- * keys added: a key that stays from another family would mean something to a reader.
+ * config.json of a checkpoint in DeepSeek-V3's names. Written anew, not the model's
+ * with keys added: a key that stays from another family would mean something to a
+ * reader.
  */
 #include <string.h>
 

@@ -85,6 +85,11 @@ void mls_export_listed(mls_export_work *w, const char *name, const char *what);
 /** Path of a file of the export; released by the caller with free(). */
 mls_status mls_export_path(const mls_export_work *w, const char *name, char **path,
                            mls_err *err);
+/**
+ * tokenizer.json, tokenizer_config.json and generation_config.json: the model's files,
+ * or made of a GGUF file's keys.
+ */
+mls_status mls_export_tokenizer(mls_export_work *w, mls_err *err);
 /** The model's own config.json. @param[out] out  release: json_decref() */
 mls_status mls_export_config(const mls_export_work *w, json_t **out, mls_err *err);
 

@@ -1,0 +1,139 @@
+#!/usr/bin/env python3
+"""Exports, run in the code that they are for. Optional: needs torch, transformers and, for
+GGUF files, llama-cpp-python; says loudly what is skipped. Takes minutes.
+
+    python3 tests/exports/run.py build/tools/mlascope datasets/demo
+
+For every export: logits of the target against those that `mlascope evaluate --against` is
+made of (perplexity and KL, 1e-4), 64 greedy tokens with the target's cache against the same
+without one, bytes that its cache takes per token against the size that we print. A table
+goes to standard output; the exit status is 1 where one of them differs.
+"""
+import csv
+import io
+import json
+import math
+import os
+import subprocess
+import sys
+import tempfile
+
+try:
+    import torch
+    import transformers
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+except ImportError as e:
+    print(f"SKIPPED: {e}; nothing was run", file=sys.stderr)
+    sys.exit(77)
+
+torch.set_num_threads(1)
+T, N, NEW = 256, 8, 64
+failed = []
+
+
+def run(*command):
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(" ".join(command) + "\n" + done.stderr)
+    return done.stdout
+
+
+def ours(tool, model, folder, text):
+    """Perplexity, KL and bytes per token of a folder as we read it."""
+    out = run(tool, "evaluate", model, "-f", text, "-T", str(T), "-N", str(N), "-s",
+              "baseline", "--against", folder, "--format", "csv", "-t", "1")
+    row = list(csv.DictReader(io.StringIO("\n".join(
+        l for l in out.splitlines() if not l.startswith("#")))))[-1]
+    return float(row["perplexity"]), float(row["kl"])
+
+
+def windows(tokenizer, text):
+    ids = tokenizer(open(text).read()[: 40 * T * N], add_special_tokens=False).input_ids
+    return torch.tensor(ids[: T * N]).view(N, T)
+
+
+def log_probs(model, ids):
+    with torch.no_grad():
+        return torch.log_softmax(model(ids, use_cache=False).logits.double(), -1)
+
+
+def measure(model, original, ids):
+    a, b = log_probs(original, ids)[:, :-1], log_probs(model, ids)[:, :-1]
+    kl = (a.exp() * (a - b)).sum(-1).mean()
+    nll = -b.gather(-1, ids[:, 1:, None]).mean()
+    return math.exp(nll), float(kl)
+
+
+def greedy_agrees(model, ids):
+    """64 greedy tokens with the class's own cache and, one by one, without."""
+    prompt = ids[:1, :32]
+    with_cache = model.generate(prompt, attention_mask=torch.ones_like(prompt),
+                                max_new_tokens=NEW, min_new_tokens=NEW, do_sample=False,
+                                pad_token_id=0)
+    plain = prompt
+    for _ in range(NEW):
+        with torch.no_grad():
+            nxt = model(plain, use_cache=False).logits[:, -1].argmax(-1, keepdim=True)
+        plain = torch.cat([plain, nxt], -1)
+    return int((with_cache[0, 32:] == plain[0, 32:]).sum())
+
+
+def report(name, target, theirs, we, greedy, note=""):
+    good = abs(theirs[0] / we[0] - 1) < 1e-4 and abs(theirs[1] - we[1]) < 1e-4
+    good = good and greedy in (NEW, None)
+    if not good:
+        failed.append(name)
+    print(f"| {name} | {target} | {theirs[0]:.4f} | {we[0]:.4f} | {theirs[1]:.6f} | "
+          f"{we[1]:.6f} | {'-' if greedy is None else greedy} | "
+          f"{note}{'' if good else ' DIFFERS'} |", flush=True)
+
+
+def load(folder):
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+
+
+def deepseek(tool, demo, work, text):
+    original = AutoModelForCausalLM.from_pretrained(demo, dtype=torch.float32)
+    tokenizer = AutoTokenizer.from_pretrained(demo)
+    ids = windows(tokenizer, text)
+    capture = f"{work}/run.h5"
+    run(tool, "capture", demo, "-f", f"{demo}/calibration.txt", "-T", "256", "-N", "64",
+        "-o", capture)
+    for setting in ("transmla rope_dim=32 rank=64 freqfold=4",
+                    "kq rope=shared rope_dim=32 rank=32",
+                    "x-ecomla init=paired rank=96 rope_dim=32"):
+        for dtype, norm in (("f32", "linear"), ("bf16", "linear"), ("f32", "fitted")):
+            folder = f"{work}/{setting.split()[0]}-{dtype}-{norm}"
+            run(tool, "export", demo, "-s", setting, "--capture", capture, "--for",
+                "deepseek", "--norm", norm, "--dtype", dtype, "-o", folder)
+            model = load(folder)
+            assert type(model).__name__ == "DeepseekV3ForCausalLM"
+            c = model.config
+            numbers = c.kv_lora_rank + c.qk_rope_head_dim
+            report(setting, f"transformers, {dtype}, {norm}",
+                   measure(model, original, ids), ours(tool, demo, folder, text),
+                   greedy_agrees(model, ids) if dtype == "f32" else None,
+                   f"{numbers} numbers a token and layer")
+    folder = f"{work}/none"
+    run(tool, "export", demo, "-s", "x-ecomla init=paired rank=96 rope_dim=32", "--for",
+        "deepseek", "--norm", "none", "-o", folder)
+    try:
+        AutoModelForCausalLM.from_pretrained(folder)
+        failed.append("none loads")
+    except (ValueError, OSError) as e:
+        print(f"--norm none does not load: {str(e).splitlines()[0][:90]}", file=sys.stderr)
+
+
+def main():
+    tool, demo = sys.argv[1:3]
+    with tempfile.TemporaryDirectory() as work:
+        print(f"torch {torch.__version__}, transformers {transformers.__version__}\n")
+        print("| setting | target | perplexity | ours | KL | ours | greedy of 64 | |")
+        print("|---|---|---|---|---|---|---|---|")
+        deepseek(tool, demo, work, f"{demo}/evaluation.txt")
+    if failed:
+        print("FAILED:", *failed, sep="\n", file=sys.stderr)
+    sys.exit(bool(failed))
+
+
+main()
