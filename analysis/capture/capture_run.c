@@ -342,8 +342,7 @@ static mls_status do_layer(capture_run *r, mls_err *err)
 
     if (!st)
         st = mls_moments_x(r->record.stats.x_second, &r->states.room, r->states.h,
-                           r->head.start[r->head.N], c->E, layer.attn_norm, c->rms_eps,
-                           r->pool, err);
+                           r->head.start[r->head.N], c, &layer, r->pool, err);
     for (size_t i = 0; i < r->n_jobs; i++) {
         r->sums[i].n_tokens = 0;
         memset(r->sums[i].block, 0, r->sums[i].n_block * sizeof(double));

@@ -94,10 +94,11 @@ static mls_status add_axes(mls_store *s, const mls_capture_head *head, mls_err *
     return st;
 }
 
-static mls_status add_frequencies(mls_store *s, const mls_capture_head *head,
-                                  mls_err *err)
+/* Frequencies of one RoPE of the model, and the wavelengths that go with them. */
+static mls_status add_rope(mls_store *s, const mls_rope_config *rope, size_t D,
+                           const char *frequency, const char *length, mls_err *err)
 {
-    const size_t C = head->config.D / 2;
+    const size_t C = D / 2;
     double *inv_freq = mls_calloc3(C, 1, 1, sizeof *inv_freq);
     double *wavelength = mls_calloc3(C, 1, 1, sizeof *wavelength);
     mls_status st = MLS_OK;
@@ -106,19 +107,31 @@ static mls_status add_frequencies(mls_store *s, const mls_capture_head *head,
         st = mls_fail(err, MLS_E_NOMEM, "no memory for %zu frequencies", C);
         goto done;
     }
-    mls_rope_frequencies(inv_freq, &head->config.rope, head->config.D);
+    mls_rope_frequencies(inv_freq, rope, D);
     for (size_t c = 0; c < C; c++)
         wavelength[c] = 2 * PI / inv_freq[c];
-    st = mls_store_scale(s, "inv_freq", MLS_STORE_F64, C, inv_freq, "rad/token",
+    st = mls_store_scale(s, frequency, MLS_STORE_F64, C, inv_freq, "rad/token",
                          "angle by which RoPE turns the chunk per token", err);
     if (!st)
-        st = mls_store_scale(s, "wavelength", MLS_STORE_F64, C, wavelength, "token",
+        st = mls_store_scale(s, length, MLS_STORE_F64, C, wavelength, "token",
                              "tokens per full turn", err);
 
 done:
     free(wavelength);
     free(inv_freq);
     return st;
+}
+
+static mls_status add_frequencies(mls_store *s, const mls_capture_head *head,
+                                  mls_err *err)
+{
+    const mls_config *c = &head->config;
+    const mls_status st = add_rope(s, &c->rope, c->D, "inv_freq", "wavelength", err);
+
+    return st || mls_layers_turn_alike(c)
+               ? st
+               : add_rope(s, &c->rope_local, c->D, "inv_freq_local", "wavelength_local",
+                          err);
 }
 
 static mls_status add_sequences(mls_store *s, const mls_capture_head *head,

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "analysis/model/block.h"
 #include "analysis/numeric/kernels.h"
 #include "common/base/checked.h"
 
@@ -157,8 +158,8 @@ void mls_moments_finish(mls_layer_stats *s, const mls_layer_stats *sum)
 typedef struct {
     const float *h; /* (n, E), the present block */
     size_t n, E;
-    const float *gain;
-    double eps;
+    const mls_config *config;
+    const mls_layer *layer;
     float *rows;    /* (BLOCK, E): norm(h) */
     double *x;      /* (E, BLOCK): its transpose in double */
     double *second; /* (E, E), upper triangle of tiles */
@@ -173,7 +174,8 @@ static mls_status norm_rows(void *arg, size_t job, size_t worker, mls_err *err)
 
     (void)worker;
     (void)err;
-    mls_rmsnorm(w->rows + at, w->h + at, w->gain, w->eps, n, w->E);
+    mls_block_norm(w->config, w->rows + at, w->h + at, w->layer->attn_norm,
+                   w->layer->attn_norm_bias, n);
     transpose(w->x + first, BLOCK, w->rows + at, w->E, n, w->E);
     return MLS_OK;
 }
@@ -207,12 +209,12 @@ static mls_status add_tile(void *arg, size_t job, size_t worker, mls_err *err)
 }
 
 mls_status mls_moments_x(double *second, const mls_spill *room, const float *h,
-                         size_t n, size_t E, const float *gain, double eps,
+                         size_t n, const mls_config *config, const mls_layer *layer,
                          mls_pool *pool, mls_err *err)
 {
-    const size_t side = (E + TILE - 1) / TILE;
+    const size_t E = config->E, side = (E + TILE - 1) / TILE;
     mls_status st = MLS_OK;
-    x_work w = {.E = E, .gain = gain, .eps = eps, .second = second};
+    x_work w = {.E = E, .config = config, .layer = layer, .second = second};
 
     memset(second, 0, E * E * sizeof *second);
     w.rows = mls_calloc3(BLOCK, E, 1, sizeof *w.rows);

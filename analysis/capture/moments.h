@@ -41,11 +41,10 @@ void mls_moments_finish(mls_layer_stats *s, const mls_layer_stats *sum);
  * Second moment of x = norm(h) over all n rows of h, exactly what the attention sees.
  *
  * @param h       (n, E) hidden states, in room or not
- * @param gain    (E) of the RMS norm
  * @param second  (E, E) out
  */
 mls_status mls_moments_x(double *second, const mls_spill *room, const float *h,
-                         size_t n, size_t E, const float *gain, double eps,
+                         size_t n, const mls_config *config, const mls_layer *layer,
                          mls_pool *pool, mls_err *err);
 
 /**

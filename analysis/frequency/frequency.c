@@ -12,9 +12,20 @@
 
 static const double two_pi = 6.283185307179586476925;
 
-double mls_frequency_wavelength(const mls_frequency *f, size_t c)
+double mls_frequency_wavelength(const mls_frequency *f, size_t l, size_t c)
 {
-    return two_pi / f->inv_freq[c];
+    return two_pi / f->inv_freq[l * f->C + c];
+}
+
+double mls_frequency_wavelength_of_all(const mls_frequency *f, size_t c)
+{
+    size_t l = 0;
+
+    if (!mls_layers_turn_alike(&f->config))
+        return (double)NAN;
+    while (f->config.layer[l].no_rope) /* one turns: f->n_layers > 0 */
+        l++;
+    return mls_frequency_wavelength(f, l, c);
 }
 
 const mls_selection *mls_frequency_selection(const mls_frequency *f, size_t i, size_t b,
@@ -132,12 +143,13 @@ static mls_status frequency_new(mls_frequency *f, mls_capture *capture,
                             q->chunks[i], f->C, config->D);
     f->rule = mls_calloc3(q->n_rules, 1, 1, sizeof *f->rule);
     f->chunks = mls_calloc3(q->n_chunks, 1, 1, sizeof *f->chunks);
-    f->inv_freq = mls_calloc3(f->C, 1, 1, sizeof *f->inv_freq);
+    f->inv_freq = mls_calloc3(f->L, f->C, 1, sizeof *f->inv_freq);
     f->work = mls_calloc3(3, f->n_held, 1, sizeof *f->work);
     if (!f->rule || !f->chunks || !f->inv_freq || !f->work)
         return mls_fail(err, MLS_E_NOMEM, "no memory for %zu rules", q->n_rules);
     memcpy(f->chunks, q->chunks, q->n_chunks * sizeof *f->chunks);
-    mls_rope_frequencies(f->inv_freq, &config->rope, config->D);
+    for (size_t l = 0; l < f->L; l++)
+        mls_layer_frequencies(f->inv_freq + l * f->C, config, l);
     for (size_t i = 0; i < q->n_rules && !st; i++)
         st = rule_new(f, f->rule + i, q->rules[i], q->costs, err);
     return st;

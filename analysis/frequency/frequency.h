@@ -64,7 +64,7 @@ typedef struct mls_frequency {
     size_t L, H, G, C; /* G: heads that choose, H under MLS_SCOPE_QUERY */
     size_t n_rules, n_chunks;
     size_t *chunks;         /* (n_chunks) */
-    double *inv_freq;       /* (C), radians per token */
+    double *inv_freq;       /* (L, C), radians per token */
     size_t n_windows, T;    /* windows that choose; tokens of a window */
     size_t n_held;          /* windows that measure */
     size_t n_sequences;     /* sequences behind the norms */
@@ -89,8 +89,10 @@ mls_status mls_frequency_run(mls_frequency *out, mls_capture *capture,
                              const mls_progress *progress, mls_err *err);
 void mls_frequency_free(mls_frequency *f); /* {0} is accepted */
 
-/** Tokens of one full turn of a chunk: 2 pi / inv_freq. */
-double mls_frequency_wavelength(const mls_frequency *f, size_t c);
+/** Tokens of one full turn of a layer's chunk: 2 pi / inv_freq. */
+double mls_frequency_wavelength(const mls_frequency *f, size_t l, size_t c);
+/** The same of all layers that turn; NaN where they turn in different ways. */
+double mls_frequency_wavelength_of_all(const mls_frequency *f, size_t c);
 
 /** Selection of rule i, budget b, layer l. */
 const mls_selection *mls_frequency_selection(const mls_frequency *f, size_t i, size_t b,

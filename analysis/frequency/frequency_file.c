@@ -196,7 +196,7 @@ static mls_status put_axes(const writer *w)
         st = mls_fail(w->err, MLS_E_NOMEM, "no memory for axes");
     for (size_t c = 0; c < f->C && !st; c++) {
         chunk[c] = (int32_t)c;
-        wavelength[c] = mls_frequency_wavelength(f, c);
+        wavelength[c] = mls_frequency_wavelength_of_all(f, c);
     }
     for (size_t b = 0; b < f->n_chunks && !st; b++)
         budget[b] = (int32_t)f->chunks[b];

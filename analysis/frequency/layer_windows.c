@@ -28,7 +28,7 @@ mls_status mls_layer_windows_load(mls_layer_windows *out, mls_capture *capture,
         st =
             mls_fail(err, MLS_E_NOMEM, "no memory for %zu windows of %zu tokens", n, T);
     if (!st) {
-        mls_rope_frequencies(w.inv_freq, &config->rope, D);
+        mls_layer_frequencies(w.inv_freq, config, l);
         mls_chunk_turns(w.turns, w.inv_freq, D / 2, T);
     }
     for (size_t i = 0; i < n && !st; i++) {

@@ -371,23 +371,6 @@ static mls_status quantize(const mls_quant *quant, bool is_key, mls_real *x, siz
 
 /* --- Attention of one query head --- */
 
-/* Keys begin .. end - 1 of 0 .. t are hidden from the query at t. */
-static void hidden_keys(const mls_latent_form *f, size_t t, size_t *begin, size_t *end)
-{
-    *begin = *end = 0;
-    if (f->token_budget < 1.0) {
-        size_t n = (size_t)ceil(f->token_budget * (double)(t + 1));
-
-        n = n < MLS_BUDGET_SINKS + 1 ? MLS_BUDGET_SINKS + 1 : n;
-        if (n < t + 1) {
-            *begin = MLS_BUDGET_SINKS;
-            *end = t + 1 - (n - MLS_BUDGET_SINKS);
-        }
-    } else if (f->sliding_window && t + 1 > f->sliding_window) {
-        *end = t + 1 - f->sliding_window;
-    }
-}
-
 MLS_WIDE
 static mls_real largest(const mls_real *x, size_t n)
 {
@@ -462,7 +445,7 @@ static void attend(const mls_heal_pass *s, const head_place *a, const mls_real *
             mls_real *row = block + i * T;
             size_t begin, end;
 
-            hidden_keys(s->f, first + i, &begin, &end);
+            mls_latent_hidden(s->f, first + i, &begin, &end);
             for (size_t j = begin; j < end; j++)
                 row[j] = -(mls_real)INFINITY;
             softmax(row, first + i + 1);

@@ -132,6 +132,21 @@ static mls_status no_form(const mls_config *c, size_t l, mls_err *err)
                     mls_latent_other(c, l));
 }
 
+void mls_latent_hidden(const mls_latent_form *f, size_t t, size_t *begin, size_t *end)
+{
+    const size_t w = f->sliding_window;
+    const size_t first = w && t + 1 > w ? t + 1 - w : 0, shown = t + 1 - first;
+    size_t n = (size_t)ceil(f->token_budget * (double)shown);
+
+    *begin = 0;
+    *end = first;
+    n = n < MLS_BUDGET_SINKS + 1 ? MLS_BUDGET_SINKS + 1 : n;
+    if (f->token_budget >= 1 || n >= shown)
+        return;
+    *begin = first ? 0 : MLS_BUDGET_SINKS;
+    *end = t + 1 - (n - *begin);
+}
+
 mls_status mls_latent_check(const mls_latent_form *f, mls_err *err)
 {
     mls_status st = MLS_OK;
@@ -371,8 +386,6 @@ const char *mls_latent_other(const mls_config *c, size_t l)
         return "clip_qkv: queries, keys and values are clipped";
     if (n->query_beta > 0)
         return "llama_4_scaling_beta: queries grow with their place";
-    if (s->local_rope)
-        return "rope_local_base_freq: a RoPE base of the layer's own";
     if (s->chunk)
         return "attention_chunk_size: chunked attention";
     if (!s->no_rope && depends_on_length(mls_config_layer_rope(c, l)))
@@ -445,7 +458,7 @@ mls_status mls_latent_start(mls_latent_form *f, const mls_config *c,
     if (st)
         return st;
     mls_affine_put(&f->output, 0, &output, NULL, c->E);
-    mls_rope_frequencies(f->inv_freq, mls_config_layer_rope(c, layer->index), c->D);
+    mls_layer_frequencies(f->inv_freq, c, layer->index);
     put_norm(&f->q_norm, layer->q_norm);
     put_norm(&f->k_norm, layer->k_norm);
     return MLS_OK;
@@ -546,8 +559,7 @@ mls_status mls_latent_identity_fill(mls_latent_form *f, const mls_config *c,
         mls_affine_put(&f->latent[g].down, 0, &value, NULL, D);
         if (f->n_rope_keys) {
             mls_affine_put(&f->rope_key[g].map, 0, &key, NULL, D);
-            mls_rope_frequencies(f->rope_key[g].inv_freq,
-                                 mls_config_layer_rope(c, w->index), D);
+            mls_layer_frequencies(f->rope_key[g].inv_freq, c, w->index);
         } else if (f->latent[G + g].down.cols) {
             mls_affine_put(&f->latent[G + g].down, 0, &key, NULL, D);
         }

@@ -110,8 +110,13 @@ typedef struct mls_latent_form {
     void *numbers;         /* one block for all arrays of numbers; NULL: only a shape */
 } mls_latent_form;
 
-/** First tokens that a token budget never drops (attention sinks). */
-enum { MLS_BUDGET_SINKS = 4 };
+/**
+ * What the token at t does not see of 0 .. t, by the form's window and budget: keys
+ * *begin .. *end - 1. A budget keeps its share of the tokens, at least
+ * MLS_BUDGET_SINKS + 1 of them: the first MLS_BUDGET_SINKS and the newest; once the
+ * window has left the first token, the newest of the window.
+ */
+void mls_latent_hidden(const mls_latent_form *f, size_t t, size_t *begin, size_t *end);
 
 void mls_latent_free(mls_latent_form *f); /* {0} is accepted */
 

@@ -481,26 +481,24 @@ static void read_back(const pass *p, size_t g, size_t first_k, size_t first_v)
  * Attention with a token budget: the query at position i sees the first tokens and the
  * newest, budget * (i + 1) in all, as if the prompt had ended there.
  */
-static void attend_budget(float *out, size_t ld_out, const float *q, size_t ld_q,
-                          const float *k, size_t ld_k, const float *v, size_t ld_v,
-                          size_t T, size_t dk, size_t dv, double scale, double budget,
+static void attend_budget(const mls_latent_form *f, float *out, size_t ld_out,
+                          const float *q, size_t ld_q, const float *k, size_t ld_k,
+                          const float *v, size_t ld_v, size_t T, size_t dk, size_t dv,
                           float *scores)
 {
     for (size_t i = 0; i < T; i++) {
-        size_t n = (size_t)ceil(budget * (double)(i + 1));
         float *out_i = out + i * ld_out;
         float top = -INFINITY;
         double sum = 0;
+        size_t begin, end;
 
-        if (n < MLS_BUDGET_SINKS + 1)
-            n = MLS_BUDGET_SINKS + 1;
-        if (n > i + 1)
-            n = i + 1;
-        const size_t sinks = n < MLS_BUDGET_SINKS ? n : MLS_BUDGET_SINKS;
+        mls_latent_hidden(f, i, &begin, &end);
+        const size_t n = i + 1 - (end - begin);
+
         for (size_t j = 0; j < n; j++) {
-            const size_t token = j < sinks ? j : i + 1 - n + j;
+            const size_t token = j < begin ? j : end - begin + j;
 
-            scores[j] = (float)scale *
+            scores[j] = (float)f->scale *
                         cblas_sdot((int)dk, q + i * ld_q, 1, k + token * ld_k, 1);
             top = scores[j] > top ? scores[j] : top;
         }
@@ -510,7 +508,7 @@ static void attend_budget(float *out, size_t ld_out, const float *q, size_t ld_q
             sum += (double)scores[j];
         }
         for (size_t j = 0; j < n; j++) {
-            const size_t token = j < sinks ? j : i + 1 - n + j;
+            const size_t token = j < begin ? j : end - begin + j;
 
             cblas_saxpy((int)dv, (float)((double)scores[j] / sum), v + token * ld_v, 1,
                         out_i, 1);
@@ -525,8 +523,8 @@ static void attend(const pass *p, float *out, size_t ld_out, const float *q,
     const mls_latent_form *f = p->f;
 
     if (f->token_budget < 1.0)
-        attend_budget(out, ld_out, q, ld_q, k, ld_k, v, ld_v, p->T, dk, dv, f->scale,
-                      f->token_budget, p->scores);
+        attend_budget(f, out, ld_out, q, ld_q, k, ld_k, v, ld_v, p->T, dk, dv,
+                      p->scores);
     else
         mls_attend(out, ld_out, q, ld_q, k, ld_k, v, ld_v, p->T, dk, dv, f->scale,
                    f->sliding_window, p->scores);

@@ -275,7 +275,7 @@ static mls_status map_new(score_map *m, const mls_latent_form *f, const mls_conf
         free(inv_freq);
         return mls_fail(err, MLS_E_NOMEM, "no memory to predict errors");
     }
-    mls_rope_frequencies(inv_freq, &c->rope, c->D);
+    mls_layer_frequencies(inv_freq, c, layer);
     for (size_t i = 0; i < n; i++)
         m->scale[i] = i < c->D ? -1.0 / sqrt((double)c->D) : f->scale;
     if (!c->layer[layer].no_rope)

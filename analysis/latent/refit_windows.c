@@ -59,7 +59,7 @@ mls_status mls_refit_windows_load(mls_refit_windows *w, mls_capture *capture,
         st = mls_fail(err, MLS_E_NOMEM, "no memory for %zu windows of layer %zu", w->n,
                       f->layer);
     if (!st) {
-        mls_rope_frequencies(inv_freq, mls_config_layer_rope(c, f->layer), D);
+        mls_layer_frequencies(inv_freq, c, f->layer);
         mls_rope_table(cs, inv_freq, D / 2, T);
     }
     for (size_t i = 0; !st && i < w->n; i++) {

@@ -219,7 +219,7 @@ mls_status mls_sensitivity_measure(mls_sensitivity *s, mls_capture *capture,
         st = mls_fail(err, MLS_E_INPUT,
                       "the capture file has no windows of keys and queries");
     if (!st) {
-        mls_rope_frequencies(inv_freq, &c->rope, D);
+        mls_layer_frequencies(inv_freq, c, layer->index);
         mls_rope_table(cs, inv_freq, C, T);
     }
     window w = {.config = c,

@@ -172,6 +172,14 @@ static mls_quant_cost part_bits(const mls_cache_part *p, size_t T, size_t dtype_
     return cost;
 }
 
+/* Tokens that a budget keeps of T: the first few and the newest in any case. */
+static size_t kept(double budget, size_t T)
+{
+    const size_t n = (size_t)ceil((double)T * budget), least = MLS_BUDGET_SINKS + 1;
+
+    return n >= least ? n : T < least ? T : least;
+}
+
 /* Tokens of a context of T that the layer holds. */
 static size_t held(const mls_cache_layer *layer, size_t T)
 {
@@ -180,7 +188,7 @@ static size_t held(const mls_cache_layer *layer, size_t T)
     if (layer->window && layer->window < T)
         T = layer->window;
     if (layer->token_budget < 1)
-        T = (size_t)ceil((double)T * layer->token_budget);
+        T = kept(layer->token_budget, T);
     return T;
 }
 

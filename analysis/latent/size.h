@@ -31,6 +31,9 @@ typedef struct mls_cache_part {
 
 enum { MLS_PARTS_MAX = 24 };
 
+/** First tokens that a token budget never drops (attention sinks), nor the newest. */
+enum { MLS_BUDGET_SINKS = 4 };
+
 /** What one layer caches for a token. */
 typedef struct mls_cache_layer {
     mls_cache_part part[MLS_PARTS_MAX];

@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <stdbool.h>
+#include <string.h>
 
 #include "analysis/numeric/vector.h"
 
@@ -92,6 +93,30 @@ void mls_rope_frequencies(double *inv_freq, const mls_rope_config *rope, size_t 
 
     for (size_t c = 0; c < D / 2; c++)
         inv_freq[c] = c < dims / 2 ? frequency(rope, c, dims) : 0;
+}
+
+void mls_layer_frequencies(double *inv_freq, const mls_config *config, size_t layer)
+{
+    mls_rope_frequencies(inv_freq, mls_config_layer_rope(config, layer), config->D);
+}
+
+bool mls_layers_turn_alike(const mls_config *config)
+{
+    bool model = false, local = false;
+
+    double theirs[MLS_DIM_MAX / 2], own[MLS_DIM_MAX / 2];
+
+    for (size_t l = 0; l < config->L; l++) {
+        const mls_layer_shape *s = &config->layer[l];
+
+        model |= !s->no_rope && !s->local_rope;
+        local |= !s->no_rope && s->local_rope;
+    }
+    if (!(model && local))
+        return true;
+    mls_rope_frequencies(theirs, &config->rope, config->D);
+    mls_rope_frequencies(own, &config->rope_local, config->D);
+    return memcmp(theirs, own, config->D / 2 * sizeof *own) == 0;
 }
 
 void mls_rope_table(float *cs, const double *inv_freq, size_t n_chunks, size_t T)

@@ -2,6 +2,7 @@
 #ifndef MLS_ROPE_H
 #define MLS_ROPE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "datasets/checkpoint/config.h"
@@ -12,6 +13,11 @@
  * @param[out] inv_freq  (D/2) in radians per token
  */
 void mls_rope_frequencies(double *inv_freq, const mls_rope_config *rope, size_t D);
+
+/** The same for the D dims of a layer's heads, by its own RoPE. */
+void mls_layer_frequencies(double *inv_freq, const mls_config *config, size_t layer);
+/** Whether all layers that turn their keys turn them alike. */
+bool mls_layers_turn_alike(const mls_config *config);
 
 /**
  * Cosines and sines for positions 0..T-1, float of double values.

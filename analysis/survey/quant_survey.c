@@ -81,7 +81,9 @@ typedef struct batch {
     const mls_config *config;
     const mls_quant *quant;
     size_t n, T, layer, windows, queries;
-    float *q, *k, *v, *cs;       /* (windows, T, H D), (windows, T, G D) twice */
+    float *q, *k, *v;            /* (windows, T, H D), (windows, T, G D) twice */
+    double *inv_freq;            /* (D/2), of the layer */
+    float *cs;                   /* (T, D), of the layer */
     mls_quant_sums *sums;        /* (windows, G, n, MLS_QUANT_STAGES) */
     mls_channel_stats *channels; /* (windows, G, MLS_QUANT_PARTS) */
 } batch;
@@ -139,6 +141,7 @@ static void batch_free(batch *b)
     free(b->q);
     free(b->k);
     free(b->v);
+    free(b->inv_freq);
     free(b->cs);
     free(b->sums);
     free(b->channels);
@@ -149,23 +152,18 @@ static mls_status batch_new(batch *b, mls_capture *c, const mls_quant *quant, si
 {
     const mls_config *config = mls_capture_config(c);
     const size_t T = mls_capture_window_length(c), D = config->D, G = config->G;
-    double *inv_freq = mls_calloc3(D, 1, 1, sizeof *inv_freq);
 
     *b = (batch){.config = config, .quant = quant, .n = n, .T = T, .queries = queries};
     b->q = mls_calloc3(windows, T, config->H * D, sizeof *b->q);
     b->k = mls_calloc3(windows, T, G * D, sizeof *b->k);
     b->v = mls_calloc3(windows, T, G * D, sizeof *b->v);
+    b->inv_freq = mls_calloc3(D / 2, 1, 1, sizeof *b->inv_freq);
     b->cs = mls_calloc3(T, D, 1, sizeof *b->cs);
     b->sums = mls_calloc3(windows * G, n, MLS_QUANT_STAGES, sizeof *b->sums);
     b->channels = mls_calloc3(windows, G, MLS_QUANT_PARTS, sizeof *b->channels);
-    if (!inv_freq || !b->q || !b->k || !b->v || !b->cs || !b->sums || !b->channels) {
-        free(inv_freq);
+    if (!b->inv_freq || !b->q || !b->k || !b->v || !b->cs || !b->sums || !b->channels)
         return mls_fail(err, MLS_E_NOMEM, "no memory for %zu windows of %zu tokens",
                         windows, T);
-    }
-    mls_rope_frequencies(inv_freq, &config->rope, D);
-    mls_rope_table(b->cs, inv_freq, D / 2, T);
-    free(inv_freq);
     return MLS_OK;
 }
 
@@ -204,6 +202,8 @@ static mls_status run_layer(mls_quant_survey *s, batch *b, mls_capture *c,
     const size_t T = b->T, D = config->D;
     mls_status st = MLS_OK;
 
+    mls_layer_frequencies(b->inv_freq, config, b->layer);
+    mls_rope_table(b->cs, b->inv_freq, D / 2, T);
     for (size_t first = 0; !st && first < s->W; first += windows) {
         b->windows = s->W - first < windows ? s->W - first : windows;
         for (size_t i = 0; !st && i < b->windows; i++) {

@@ -21,6 +21,7 @@
 
 #include "analysis/heal/shared_cache.h"
 #include "analysis/latent/latent_file.h"
+#include "analysis/model/block.h"
 #include "analysis/model/forward.h"
 #include "analysis/numeric/kernels.h"
 #include "common/base/buf.h"
@@ -285,8 +286,8 @@ static mls_status healed_input(void *arg, size_t job, size_t worker, mls_err *er
 
     (void)worker;
     (void)err;
-    mls_rmsnorm(k->x + first, k->healed.h + first, k->plain.layer->attn_norm,
-                k->config->rms_eps, T, E);
+    mls_block_norm(k->config, k->x + first, k->healed.h + first,
+                   k->plain.layer->attn_norm, k->plain.layer->attn_norm_bias, T);
     return MLS_OK;
 }
 

@@ -163,7 +163,7 @@ static mls_status read_rope_keys(const layer *y, const mls_selection *s, mls_err
     const mls_status st = mls_converted_take(&all, y->c, y->l, "k_r_proj",
                                              y->heads * y->rope, y->config->E, err);
 
-    mls_rope_frequencies(inv_freq, &y->config->rope, y->config->D);
+    mls_layer_frequencies(inv_freq, y->config, y->l);
     for (size_t h = 0; h < y->heads && !st; h++) {
         const mls_affine key = mls_affine_rows(&all, h * y->rope, y->rope);
 

@@ -9,6 +9,10 @@
  * threshold are recalled, so the rule is called rule=norm-unverified. Its budget is for
  * each input; here it is each layer's mean over the captured windows. budget=SHARE
  * gives one number to all layers instead.
+ *
+ * A layer with a window shows w tokens, all of them near the query, so their columns
+ * are counted by the distance from it, the farthest goes first and the budget is a
+ * share of the window.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -51,8 +55,8 @@ static const mls_key keys[] = {
     {"rule", MLS_KEY_WORD, offsetof(params, rule), .words = rule_words,
      .help = "budget per layer from attention", .open = "norm-unverified"},
     {"budget", MLS_KEY_REAL, offsetof(params, budget), .hint = "SHARE",
-     .help = "tokens kept, first 4 and newest", .usual = 0.5, .least = 0.001, .most = 1,
-     .refuse = no_budget},
+     .help = "tokens kept: first 4 and newest, at least 5", .usual = 0.5,
+     .least = 0.001, .most = 1, .refuse = no_budget},
     {"threshold", MLS_KEY_REAL, offsetof(params, threshold), .hint = "X",
      .help = "what may be lost of the norm", .usual = 0.01, .least = 0, .most = 1,
      .refuse = no_threshold},
@@ -84,21 +88,30 @@ static mls_status shape(mls_latent_form *f, const mls_config *c,
     return st;
 }
 
-/* Squares of one head's attention, summed over queries. @param[in,out] column (T) */
-static void add_columns(double *column, mls_score_rows *rows, size_t T)
+/*
+ * Squares of one head's attention, summed over queries: of each token, or of the w
+ * distances that a window has, the farthest first. @param[in,out] column  (T) or (w)
+ */
+static void add_columns(double *column, mls_score_rows *rows, size_t T, size_t w)
 {
     for (size_t first = 0; first < T; first += MLS_SCORE_ROWS) {
         mls_score_rows_block(rows, first);
         for (size_t i = 0; i < rows->n; i++)
-            for (size_t j = 0; j < T; j++)
-                column[j] += rows->p[i * T + j] * rows->p[i * T + j];
+            for (size_t j = 0; j < T; j++) {
+                const size_t at = w ? w - 1 - (first + i - j) : j;
+
+                if (rows->p[i * T + j] > 0)
+                    column[at] += rows->p[i * T + j] * rows->p[i * T + j];
+            }
     }
 }
 
-/* Least share of tokens whose norm is within the threshold of the whole. */
-static double kept_share(const double *column, size_t T, double threshold)
+/*
+ * Least share of T columns whose norm is within the threshold of the whole; the first
+ * `sinks` stay.
+ */
+static double kept_share(const double *column, size_t T, size_t sinks, double threshold)
 {
-    const size_t sinks = mls_least(T, MLS_BUDGET_SINKS);
     double all = 0.0, gone = 0.0;
     size_t dropped = 0;
 
@@ -118,7 +131,9 @@ static mls_status layer_budget(double *budget, const mls_method_input *in, size_
 {
     const mls_config *c = in->config;
     const size_t T = mls_capture_window_length(in->capture);
-    const size_t W = mls_capture_windows(in->capture);
+    const size_t W = mls_capture_windows(in->capture), shown = c->layer[l].window;
+    const size_t far = shown < T ? shown : 0, n = far ? far : T;
+    const size_t sinks = far ? 0 : mls_least(T, MLS_BUDGET_SINKS);
     mls_layer_windows w = {0};
     mls_score_rows rows = {0};
     double *column = mls_calloc3(T, 1, 1, sizeof *column);
@@ -136,10 +151,10 @@ static mls_status layer_budget(double *budget, const mls_method_input *in, size_
             column[j] = 0.0;
         for (size_t h = 0; !st && h < c->H; h++) {
             mls_score_rows_set(&rows, w.window, w.turns, h);
-            add_columns(column, &rows, T);
+            add_columns(column, &rows, T, far);
         }
         if (!st)
-            *budget += kept_share(column, T, threshold) / (double)W;
+            *budget += kept_share(column, n, sinks, threshold) / (double)W;
         mls_score_rows_free(&rows);
         mls_layer_windows_free(&w);
     }

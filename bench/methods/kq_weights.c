@@ -70,7 +70,7 @@ mls_status mls_kq_query_weights(mls_sensitivity *w, const mls_config *c,
         mls_sensitivity_free(w);
         goto done;
     }
-    mls_rope_frequencies(inv_freq, &c->rope, D);
+    mls_layer_frequencies(inv_freq, c, layer->index);
     double key_energy = 0, value_energy = 0;
     for (size_t h = 0; h < c->H; h++) {
         const size_t g = h / per_group;

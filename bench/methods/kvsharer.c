@@ -10,6 +10,8 @@
  * Pairs are tried from the most dissimilar on; the later layer takes the earlier one's
  * cache, or whatever that one uses itself. A replacement is kept when the last hidden
  * states of the changed model stay near the original's: mean cosine above `gate`.
+ * A layer reads keys that another one has turned, of the tokens that the other holds:
+ * pairs whose RoPE or window differ are not tried.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -123,14 +125,14 @@ static mls_status mean_caches(double *mean, mls_capture *capture, size_t P,
                         ? MLS_OK
                         : mls_fail(err, MLS_E_NOMEM, "no memory for mean caches");
 
-    if (!st) {
-        mls_rope_frequencies(inv_freq, &c->rope, D);
-        mls_rope_table(cs, inv_freq, D / 2, T);
-    }
     for (size_t i = 0; !st && i < 2 * c->L * W; i++) {
         const size_t l = i / (2 * W), side = i / W % 2;
         double *to = mean + (2 * l + side) * P * row;
 
+        if (i % (2 * W) == 0) {
+            mls_layer_frequencies(inv_freq, c, l);
+            mls_rope_table(cs, inv_freq, D / 2, T);
+        }
         st = mls_capture_window(capture, l, i % W, side ? MLS_WINDOW_V : MLS_WINDOW_K,
                                 x, err);
         for (size_t g = 0; !st && !side && !c->layer[l].no_rope && g < G; g++)
@@ -176,7 +178,18 @@ static int by_distance(const void *a, const void *b)
     return x->early < y->early ? -1 : x->early > y->early;
 }
 
-/* All pairs of layers, the later one convertible. @param[out] pairs (L (L-1) / 2) */
+static bool may_share(const mls_config *c, size_t early, size_t late)
+{
+    const mls_layer_shape *a = &c->layer[early], *b = &c->layer[late];
+
+    return a->window == b->window && a->no_rope == b->no_rope &&
+           (a->no_rope || a->local_rope == b->local_rope);
+}
+
+/*
+ * All pairs of layers that may share, the later one convertible.
+ * @param[out] pairs  (L (L-1) / 2)
+ */
 static mls_status sort_pairs(pair *pairs, size_t *n, size_t norm,
                              const mls_method_input *in, const bool *may, mls_err *err)
 {
@@ -195,6 +208,8 @@ static mls_status sort_pairs(pair *pairs, size_t *n, size_t norm,
         for (size_t early = 0; early < late && may[late]; early++) {
             const double *a = mean + 2 * late * size, *b = mean + 2 * early * size;
 
+            if (!may_share(c, early, late))
+                continue;
             pairs[(*n)++] =
                 (pair){early, late,
                        (distance(a, b, size / vector, vector) +

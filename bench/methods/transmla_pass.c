@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "analysis/capture/moments.h"
+#include "analysis/model/block.h"
 #include "analysis/model/forward.h"
 #include "analysis/numeric/kernels.h"
 #include "bench/methods/transmla.h"
@@ -49,13 +50,13 @@ static mls_status measure(mls_layer_stats *s, const mls_states *h, const mls_con
     for (size_t t = 0; t < n; t += ROWS) {
         const size_t rows = n - t < ROWS ? n - t : ROWS;
 
-        mls_rmsnorm(x, h->h + t * E, layer->attn_norm, c->rms_eps, rows, E);
+        mls_block_norm(c, x, h->h + t * E, layer->attn_norm, layer->attn_norm_bias,
+                       rows);
         for (size_t i = 0; i < rows * E; i++)
             s->x_mean[i % E] += (double)x[i] / (double)n;
     }
     free(x);
-    return mls_moments_x(s->x_second, &h->room, h->h, n, E, layer->attn_norm,
-                         c->rms_eps, pool, err);
+    return mls_moments_x(s->x_second, &h->room, h->h, n, c, layer, pool, err);
 }
 
 /* One layer as it is, or with its rotations reduced. */

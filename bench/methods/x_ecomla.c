@@ -241,7 +241,7 @@ static void split_theirs(heads *y, const params *p, const mls_config *c, size_t 
         y->rope[rope_dim / 2 + i] = y->rope[i] + 1;
     }
     if (rope_dim > 0)
-        mls_rope_frequencies(y->inv_freq, &c->rope, rope_dim);
+        mls_rope_frequencies(y->inv_freq, mls_config_layer_rope(c, layer), rope_dim);
 }
 
 static mls_status split_paired(heads *y, const params *p, const mls_method_input *in,
@@ -269,7 +269,7 @@ static mls_status split_paired(heads *y, const params *p, const mls_method_input
                           "do not",
                           p->rope);
     }
-    mls_rope_frequencies(inv_freq, &c->rope, c->D);
+    mls_layer_frequencies(inv_freq, c, layer->index);
     for (size_t i = 0; i < y->n_rope / 2; i++)
         y->inv_freq[i] = inv_freq[y->rope[i]];
     mls_selection_free(&chosen);

@@ -170,7 +170,7 @@ mls_status mls_section_frequency(const mls_report *r, mls_page *page, mls_buf *s
     const size_t chunks = C / 8 ? C / 8 : 1; /* MHA2MLA's d_r = d/8 */
     double *score = mls_calloc3(L, G, C, sizeof *score);
     bool *kept = mls_calloc3(L, G, C, sizeof *kept);
-    double *inv_freq = mls_calloc3(C, 1, 1, sizeof *inv_freq);
+    double *inv_freq = mls_calloc3(L, C, 1, sizeof *inv_freq);
     mls_selection s = {0};
     mls_status st = mls_selection_new(&s, G, C, err);
     double share = 0;
@@ -182,8 +182,8 @@ mls_status mls_section_frequency(const mls_report *r, mls_page *page, mls_buf *s
         st = all_scores(r, score, err);
     if (st)
         goto done;
-    mls_rope_frequencies(inv_freq, &c->rope, c->D);
     for (size_t l = 0; l < L; l++) {
+        mls_layer_frequencies(inv_freq + l * C, c, l);
         mls_selection_rank(&s, score + l * G * C);
         for (size_t g = 0; g < G; g++) {
             double sum = 0, top = 0;

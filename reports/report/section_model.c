@@ -6,9 +6,31 @@
 
 #include "analysis/latent/size.h"
 #include "analysis/model/rope.h"
+#include "common/base/buf.h"
+#include "common/base/checked.h"
 #include "common/base/words.h"
 #include "datasets/checkpoint/checkpoint.h"
 #include "reports/report/sections.h"
+
+/* " with wavelengths from A to B tokens", chunks that do not turn apart. */
+static mls_status add_wavelengths(mls_buf *b, const char *where,
+                                  const mls_rope_config *rope, size_t D, mls_err *err)
+{
+    double *inv_freq = mls_calloc3(D / 2, 1, 1, sizeof *inv_freq);
+    size_t n = D / 2;
+
+    if (!inv_freq)
+        return mls_fail(err, MLS_E_NOMEM, "no memory for %zu frequencies", D / 2);
+    mls_rope_frequencies(inv_freq, rope, D);
+    while (n > 0 && inv_freq[n - 1] == 0)
+        n--;
+    mls_buf_printf(b, "%s with wavelengths from %.2f to %.0f tokens", where,
+                   2 * M_PI / inv_freq[0], 2 * M_PI / inv_freq[n ? n - 1 : 0]);
+    if (n < D / 2)
+        mls_buf_printf(b, " (%zu chunks do not turn)", D / 2 - n);
+    free(inv_freq);
+    return MLS_OK;
+}
 
 mls_status mls_section_model(const mls_report *r, mls_page *page, mls_buf *summary,
                              mls_err *err)
@@ -20,18 +42,18 @@ mls_status mls_section_model(const mls_report *r, mls_page *page, mls_buf *summa
     const size_t lead = mls_capture_lead(r->capture);
     const size_t T = mls_capture_length(r->capture) - lead;
     const size_t tokens = mls_capture_sequences(r->capture) * T;
-    double *inv_freq = calloc(c->D / 2, sizeof *inv_freq);
+    mls_buf turns = {0};
     mls_size_result size;
     char text[128];
+    mls_status st = mls_size_own(&size, c, 4096, err);
 
-    if (!inv_freq)
-        return mls_fail(err, MLS_E_NOMEM, "no memory for a report");
-    if (mls_size_own(&size, c, 4096, err)) {
-        free(inv_freq);
-        return MLS_E_NOMEM;
-    }
-    mls_rope_frequencies(inv_freq, &c->rope, c->D);
-
+    if (!st)
+        st = add_wavelengths(&turns, "", &c->rope, c->D, err);
+    if (!st && !mls_layers_turn_alike(c))
+        st = add_wavelengths(&turns, ", those of layers with a window", &c->rope_local,
+                             c->D, err);
+    if (st)
+        goto done;
     mls_page_section(page, "model", "The model");
     if (parameters < 1e9)
         snprintf(text, sizeof text, "%.4g M", parameters / 1e6);
@@ -49,14 +71,13 @@ mls_status mls_section_model(const mls_report *r, mls_page *page, mls_buf *summa
     mls_page_text(
         page,
         "%s: %s attention, hidden size %zu, %zu chunks (RoPE frequencies) per "
-        "head with wavelengths from %.2f to %.0f tokens, vocabulary %zu. The "
+        "head%s, vocabulary %zu. The "
         "statistics come from %zu tokens: %zu sequence%s of %zu%s.",
         c->architecture,
         c->G == c->H ? "multi-head"
         : c->G == 1  ? "multi-query"
                      : "grouped-query",
-        c->E, c->D / 2, 2 * M_PI / inv_freq[0], 2 * M_PI / inv_freq[c->D / 2 - 1], c->V,
-        tokens, mls_capture_sequences(r->capture),
+        c->E, c->D / 2, turns.data, c->V, tokens, mls_capture_sequences(r->capture),
         mls_plural(mls_capture_sequences(r->capture)), T,
         lead ? ", each behind the token that the tokenizer puts first" : "");
 
@@ -67,6 +88,8 @@ mls_status mls_section_model(const mls_report *r, mls_page *page, mls_buf *summa
         "calibration: %zu sequences of %zu tokens, perplexity %.3f\n",
         r->model_name, c->L, c->H, c->G, c->D, size.bytes_per_token,
         mls_capture_sequences(r->capture), T, exp(nll));
-    free(inv_freq);
-    return MLS_OK;
+
+done:
+    mls_buf_free(&turns);
+    return st;
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "analysis/frequency/agreement.h"
+#include "analysis/model/rope.h"
 #include "common/base/buf.h"
 #include "common/base/checked.h"
 #include "reports/page/plot.h"
@@ -63,7 +64,7 @@ static mls_table *map_table(const mls_frequency_map *m, size_t first, size_t las
                 mls_table_count(t, (long long)g);
                 mls_table_count(t, (long long)((l - first) * G + g));
                 mls_table_count(t, (long long)i);
-                mls_table_real(t, two_pi / m->inv_freq[i]);
+                mls_table_real(t, two_pi / m->inv_freq[l * C + i]);
                 mls_table_real(t, s[i]);
                 /* A score of nothing is no colour of a logarithmic scale. */
                 mls_table_real(t, s[i] > 0 ? 100 * s[i] / sum : (double)NAN);
@@ -88,7 +89,7 @@ mls_status mls_frequency_map_plot(const char *folder, const mls_frequency_map *m
              last - first == m->config->L ? "contribution" : "contribution-%zu", first);
     mls_buf_printf(&script,
                    "set title \"%s\"\n"
-                   "set xlabel \"chunk, fast to slow; above: wavelength in tokens\"\n"
+                   "set xlabel \"chunk, fast to slow; above: wavelength in tokens%s\"\n"
                    "set ylabel \"layer · KV head\"\n"
                    "set cblabel \"share of the head's score (%%)\"\n"
                    "unset grid\nunset key\nset border 0\nset tics scale 0\n"
@@ -96,7 +97,9 @@ mls_status mls_frequency_map_plot(const char *folder, const mls_frequency_map *m
                    "100)\n"
                    "set xrange [-0.5:%zu.5]\nset yrange [%zu.5:-0.5]\n"
                    "set xtics 0, %zu\nset ytics (",
-                   m->title, C - 1, rows - 1, step);
+                   m->title,
+                   mls_layers_turn_alike(m->config) ? "" : " in the first layer", C - 1,
+                   rows - 1, step);
     for (size_t l = first; l < last; l++)
         for (size_t g = 0; g < G; g++) {
             /* Name few rows where there are many. */
@@ -107,7 +110,7 @@ mls_status mls_frequency_map_plot(const char *folder, const mls_frequency_map *m
         }
     mls_buf_printf(&script, ")\nset x2range [-0.5:%zu.5]\nset x2tics (", C - 1);
     for (size_t i = 0; i < C; i += step) {
-        const double wavelength = two_pi / m->inv_freq[i];
+        const double wavelength = two_pi / m->inv_freq[first * C + i];
 
         mls_buf_printf(&script, wavelength < 100 ? "%s\"%.3g\" %zu" : "%s\"%.0f\" %zu",
                        i ? ", " : "", wavelength, i);

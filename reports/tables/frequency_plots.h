@@ -15,7 +15,7 @@ typedef struct mls_frequency_map {
     const char *title;
     const double *score;    /* (L, G, C), not negative */
     const bool *kept;       /* (L, G, C): marked */
-    const double *inv_freq; /* (C) */
+    const double *inv_freq; /* (L, C) */
 } mls_frequency_map;
 
 enum { MLS_MAP_NAME = 48 };

@@ -176,7 +176,7 @@ static void score_row(mls_table *t, const mls_frequency *f, const mls_frequency_
     mls_table_count(t, (long long)c);
     mls_table_count(t, (long long)c);
     mls_table_count(t, (long long)(c + f->C));
-    mls_table_real(t, mls_frequency_wavelength(f, c));
+    mls_table_real(t, mls_frequency_wavelength(f, l, c));
     mls_table_count(t, (long long)place);
     mls_table_real(t, r->score[at]);
     mls_table_real(t, r->low[at]);
@@ -237,7 +237,7 @@ mls_table *mls_frequency_chunk_table(const mls_frequency *f, size_t b)
     for (size_t c = 0; c < f->C; c++) {
         mls_table_row(t);
         mls_table_count(t, (long long)c);
-        mls_table_real(t, mls_frequency_wavelength(f, c));
+        mls_table_real(t, mls_frequency_wavelength_of_all(f, c));
         for (size_t i = 0; i < f->n_rules; i++) {
             size_t kept = 0;
 

@@ -173,7 +173,7 @@ static double median_wavelength(const mls_frequency *f, size_t i, size_t b)
 
         for (size_t g = 0; g < f->G; g++)
             for (size_t k = 0; k < s->count[g]; k++)
-                wave[n++] = mls_frequency_wavelength(f, s->order[g * f->C + k]);
+                wave[n++] = mls_frequency_wavelength(f, l, s->order[g * f->C + k]);
     }
     if (n)
         qsort(wave, n, sizeof *wave, by_value);

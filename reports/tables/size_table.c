@@ -113,7 +113,8 @@ static void write_layer(mls_buf *b, const mls_cache_layer *layer)
     if (layer->window)
         mls_buf_printf(b, ", window of %zu tokens", layer->window);
     if (layer->token_budget < 1)
-        mls_buf_printf(b, ", %g of the tokens", layer->token_budget);
+        mls_buf_printf(b, ", %g of the tokens, at least %d", layer->token_budget,
+                       MLS_BUDGET_SINKS + 1);
 }
 
 /* Like layers once, with how many there are. */

@@ -6,13 +6,17 @@
 #include "tests/support/logits.h"
 #include "tests/support/named_weights.h"
 
-/* tests/reference/forward.txt: cases computed by tests/reference/forward.py. */
-enum { TENSORS_MAX = 100, SEQUENCES_MAX = 4, NAME_SIZE = 128, PROBES = 3 };
+/*
+ * tests/reference/forward.txt: cases computed by tests/reference/forward.py;
+ * tests/families/logits.txt: by transformers, see tests/families/logits.py.
+ */
+enum { TENSORS_MAX = 400, SEQUENCES_MAX = 4, NAME_SIZE = 128, PROBES = 3 };
 
 /* One case of the file. */
 typedef struct {
     char name[NAME_SIZE], folder[1024];
     uint64_t seed;
+    double tolerance; /* of logits, relative to the largest */
     size_t n_tensors, V;
     named_tensor tensor[TENSORS_MAX];
     size_t start[SEQUENCES_MAX + 1], N;
@@ -68,7 +72,7 @@ static void read_line(void *arg, char *line)
         for (size_t v = 0; v < r->V; v++)
             r->probe[i].logits[v] = strtod(named_word(&line), NULL);
     } else {
-        fail_msg("forward.txt: a line starts with %s", kind);
+        fail_msg("a line starts with %s", kind);
     }
 }
 
@@ -78,7 +82,7 @@ static void free_reference(reference *r)
         free(r->probe[i].logits);
     free(r->argmax);
     free(r->ids);
-    memset(r, 0, sizeof *r);
+    *r = (reference){.tolerance = r->tolerance};
 }
 
 static void compare(const reference *r)
@@ -100,7 +104,7 @@ static void compare(const reference *r)
             size = fmax(size, fabs(r->probe[i].logits[v]));
         for (size_t v = 0; v < r->V; v++)
             if (!(fabs((double)logits[row * r->V + v] - r->probe[i].logits[v]) <=
-                  1e-5 * size))
+                  r->tolerance * size))
                 fail_msg("%s: sequence %zu, position %zu, logit %zu is %.9g, "
                          "expected %.9g",
                          r->name, r->probe[i].sequence, r->probe[i].position, v,
@@ -111,7 +115,7 @@ static void compare(const reference *r)
     for (size_t n = 0; n < r->N; n++)
         assert_close(mean_nll(logits + r->start[n] * r->V, r->V, r->ids + r->start[n],
                               r->start[n + 1] - r->start[n]),
-                     r->nll[n], 1e-6 * (1 + r->nll[n]));
+                     r->nll[n], r->tolerance / 10 * (1 + r->nll[n]));
     for (size_t threads = 1; threads <= 5; threads += threads < 3 ? 1 : 2) {
         float *again = logits_of(m, &corpus, threads, threads);
 
@@ -144,11 +148,20 @@ static void end_case(void *arg)
 static void random_models_match_the_independent_program(void **state)
 {
     (void)state;
-    reference r = {0};
+    reference r = {.tolerance = 1e-5};
 
     assert_int_equal(named_each_case(test_source("tests/reference/forward.txt"), &r,
                                      begin_case, read_line, end_case),
                      11);
+}
+
+static void families_match_transformers(void **state)
+{
+    (void)state;
+    reference r = {.tolerance = 1e-4};
+
+    assert_true(named_each_case(test_source("tests/families/logits.txt"), &r,
+                                begin_case, read_line, end_case) > 0);
 }
 
 static void compare_golden(const char *folder, const char *golden)
@@ -210,6 +223,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(random_models_match_the_independent_program),
+        cmocka_unit_test(families_match_transformers),
         cmocka_unit_test(the_demo_model_matches_its_golden_file),
         cmocka_unit_test(stories260k_matches_its_golden_file),
     };

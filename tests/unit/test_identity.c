@@ -1,5 +1,6 @@
 /* Whole models through every method at full rank, and what more rank may do. */
 #include "tests/support/expect.h"
+#include "tests/support/named_weights.h"
 #include "tests/support/random_model.h"
 
 #include "analysis/latent/predict.h"
@@ -273,6 +274,87 @@ static void models_of_every_shape_at_full_rank_give_their_own_logits(void **stat
         expect_identity(&b, shapes[i].name);
         close_model(&b);
     }
+}
+
+/* One model of tests/families/logits.txt. */
+typedef struct {
+    char name[NAMED_SIZE], folder[1024];
+    uint64_t seed;
+    named_tensor tensor[400];
+    size_t n, converted;
+} family;
+
+static void begin_family(void *arg, char *line)
+{
+    family *f = arg;
+    char name[NAMED_SIZE + 16];
+
+    snprintf(f->name, sizeof f->name, "%s", named_word(&line));
+    f->seed = named_whole(&line);
+    f->n = 0;
+    snprintf(name, sizeof name, "identity-%s", f->name);
+    snprintf(f->folder, sizeof f->folder, "%s", test_scratch(name));
+    assert_ok(mls_folder_prepare(f->folder, &err));
+}
+
+static void read_family(void *arg, char *line)
+{
+    family *f = arg;
+    const char *kind = named_word(&line);
+
+    if (strcmp(kind, "config") == 0) {
+        char path[1100];
+
+        snprintf(path, sizeof path, "%s/config.json", f->folder);
+        assert_ok(mls_file_write(path, line, strlen(line), &err));
+    } else if (strcmp(kind, "tensor") == 0) {
+        assert_true(f->n < sizeof f->tensor / sizeof f->tensor[0]);
+        named_parse(&f->tensor[f->n++], line);
+    }
+}
+
+/* Every layer has a latent form: the model itself at full rank. */
+static bool is_convertible(const mls_config *c)
+{
+    for (size_t l = 0; l < c->L; l++)
+        if (mls_latent_other(c, l))
+            return false;
+    return true;
+}
+
+static void end_family(void *arg)
+{
+    family *f = arg;
+    char name[NAMED_SIZE + 20];
+    mls_model *m;
+    bench b = {0};
+    mls_rng rng;
+
+    named_write(f->folder, f->tensor, f->n, f->seed);
+    assert_ok(mls_model_open(&m, f->folder, &err));
+    const bool convertible = is_convertible(mls_model_config(m));
+    const size_t words = mls_model_config(m)->V;
+    mls_model_close(m);
+    if (!convertible)
+        return;
+    f->converted++;
+    mls_rng_seed(&rng, 6, 0);
+    random_corpus(&b.calibration, &rng, CALIBRATION, words);
+    random_corpus(&b.measured, &rng, MEASURED, words);
+    snprintf(name, sizeof name, "identity-%s.h5", f->name);
+    open_model(&b, f->folder, test_scratch(name));
+    expect_identity(&b, f->name);
+    close_model(&b);
+}
+
+static void families_at_full_rank_give_their_own_logits(void **state)
+{
+    family f = {0};
+
+    (void)state;
+    named_each_case(test_source("tests/families/logits.txt"), &f, begin_family,
+                    read_family, end_family);
+    assert_true(f.converted > 0);
 }
 
 /* --- Shared and shortened caches --- */
@@ -550,6 +632,7 @@ int main(void)
         cmocka_unit_test(every_method_with_an_identity_is_tested),
         cmocka_unit_test(the_demo_model_at_full_rank_gives_its_own_logits),
         cmocka_unit_test(models_of_every_shape_at_full_rank_give_their_own_logits),
+        cmocka_unit_test(families_at_full_rank_give_their_own_logits),
         cmocka_unit_test(kvsharer_shares_the_most_dissimilar_pair_that_passes_the_gate),
         cmocka_unit_test(the_token_budget_is_what_the_norm_of_attention_allows),
         cmocka_unit_test(more_rank_never_raises_a_predicted_error),

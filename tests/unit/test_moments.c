@@ -181,15 +181,19 @@ the_moment_of_x_is_right_and_the_same_for_any_number_of_threads(void **state)
     float *x = malloc(N * E * sizeof *x);
     double *second = malloc(E * E * sizeof *second);
     double *first = malloc(E * E * sizeof *first);
+    static mls_config made; /* large for a stack */
+    const mls_layer layer = {.attn_norm = gain};
 
     (void)state;
+    made.E = E;
+    made.rms_eps = 1e-5;
     mls_blas_single_thread();
     for (size_t threads = 1; threads <= 4; threads++) {
         mls_pool *pool;
 
         assert_ok(mls_pool_new(&pool, threads, &err));
         assert_ok(
-            mls_moments_x(second, &(mls_spill){0}, h, N, E, gain, 1e-5, pool, &err));
+            mls_moments_x(second, &(mls_spill){0}, h, N, &made, &layer, pool, &err));
         if (threads == 1)
             memcpy(first, second, E * E * sizeof *first);
         assert_memory_equal(second, first, E * E * sizeof *first);

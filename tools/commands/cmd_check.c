@@ -102,9 +102,13 @@ static double wavelength(double inv_freq)
     return 6.283185307179586476925 / inv_freq;
 }
 
-static void report_rope(report *r, const mls_config *c)
+/* One RoPE of the model: that of its layers, or that of those with a window. */
+static void report_rope(report *r, const mls_config *c, bool local)
 {
-    const mls_rope_config *rope = &c->rope;
+    const mls_rope_config *rope = local ? &c->rope_local : &c->rope;
+    const char *const name = local ? "local rope" : "rope";
+    const char *const lengths = local ? "local wavelengths" : "wavelengths";
+    const char *const slow = local ? "local slow chunks" : "slow chunks";
     const size_t D = c->mla_rope_dim ? c->mla_rope_dim : c->D;
     const size_t C = (rope->dims ? rope->dims : D) / 2;
     double inv_freq[MLS_DIM_MAX / 2];
@@ -112,47 +116,47 @@ static void report_rope(report *r, const mls_config *c)
 
     switch (rope->type) {
     case MLS_ROPE_DEFAULT:
-        row_text(r, "rope", "default, base %g", rope->theta);
+        row_text(r, name, "default, base %g", rope->theta);
         break;
     case MLS_ROPE_LINEAR:
-        row_text(r, "rope", "linear, base %g, factor %g", rope->theta, rope->factor);
+        row_text(r, name, "linear, base %g, factor %g", rope->theta, rope->factor);
         break;
     case MLS_ROPE_LLAMA3:
-        row_text(r, "rope",
+        row_text(r, name,
                  "llama3, base %g, factor %g, band %g to %g turns in %.0f tokens",
                  rope->theta, rope->factor, rope->low_freq_factor,
                  rope->high_freq_factor, rope->original_max_position);
         break;
     case MLS_ROPE_DYNAMIC:
-        row_text(r, "rope", "dynamic, base %g, factor %g beyond %.0f tokens",
-                 rope->theta, rope->factor, rope->max_position);
+        row_text(r, name, "dynamic, base %g, factor %g beyond %.0f tokens", rope->theta,
+                 rope->factor, rope->max_position);
         break;
     case MLS_ROPE_YARN:
-        row_text(r, "rope",
+        row_text(r, name,
                  "yarn, base %g, factor %g, ramp from %g to %g turns in %.0f tokens",
                  rope->theta, rope->factor, rope->beta_fast, rope->beta_slow,
                  rope->original_max_position);
         break;
     case MLS_ROPE_LONGROPE:
-        row_text(r, "rope", "longrope, base %g, other factors beyond %.0f tokens",
+        row_text(r, name, "longrope, base %g, other factors beyond %.0f tokens",
                  rope->theta, rope->original_max_position);
         break;
     case MLS_ROPE_PROPORTIONAL:
-        row_text(r, "rope", "proportional, base %g, %g of the chunks turn", rope->theta,
+        row_text(r, name, "proportional, base %g, %g of the chunks turn", rope->theta,
                  rope->partial);
         return;
     case MLS_ROPE_OTHER:
-        row_text(r, "rope", "of a type that is not computed, base %g", rope->theta);
+        row_text(r, name, "of a type that is not computed, base %g", rope->theta);
         return;
     }
     mls_rope_frequencies(inv_freq, rope, 2 * C);
-    row_text(r, "wavelengths", "%.4g to %.4g tokens", wavelength(inv_freq[0]),
+    row_text(r, lengths, "%.4g to %.4g tokens", wavelength(inv_freq[0]),
              wavelength(inv_freq[C - 1]));
     for (size_t k = 0; k < C; k++)
         longer += wavelength(inv_freq[k]) > (double)c->max_position;
     if (c->max_position)
-        row_text(r, "slow chunks", "%zu of %zu never turn once in %zu tokens", longer,
-                 C, c->max_position);
+        row_text(r, slow, "%zu of %zu never turn once in %zu tokens", longer, C,
+                 c->max_position);
 }
 
 static void report_cache(report *r, const mls_config *c)
@@ -233,7 +237,9 @@ static void report_config(report *r, const mls_config *c)
              c->L, mls_plural(c->L), c->E, c->F, c->V);
     report_cache(r, c);
     report_kernels(r, c);
-    report_rope(r, c);
+    report_rope(r, c, false);
+    if (!mls_layers_turn_alike(c))
+        report_rope(r, c, true);
     row_text(r, "embeddings", "%s", c->tied_embeddings ? "tied" : "untied");
     row_text(r, "biases", "%s",
              c->qkv_bias ? (c->o_bias ? "q k v o" : "q k v")

@@ -1,0 +1,134 @@
+#!/usr/bin/env python3
+"""Logits of one tiny model for each family, computed by transformers.
+
+Writes what tests/unit/test_family_logits.c reads:
+    python3 tests/families/logits.py > tests/families/logits.txt
+Needs torch and transformers 5.24. With names only those cases are written, and with
+--folder FOLDER the models stay there. The lines of the file, and how both programs make
+the weights from a tensor's name, are those of tests/reference/forward.py; a tensor of
+more than two dimensions stands there as a matrix of its last one.
+"""
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+import torch
+import transformers
+from safetensors import safe_open
+from safetensors.torch import save_file
+from transformers import CONFIG_MAPPING, AutoModelForCausalLM
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..",
+                                "reference"))
+from forward import weights  # noqa: E402
+
+SEED, T = 11, 40
+BASE = dict(vocab_size=61, hidden_size=32, intermediate_size=48, num_hidden_layers=2,
+            num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=64,
+            bos_token_id=0, eos_token_id=0, pad_token_id=0)
+W = 12  # a window that 40 tokens fill
+F, S = "full_attention", "sliding_attention"
+
+# name: (model_type, what differs from BASE; None leaves a key out)
+CASES = {
+    "gemma3": ("gemma3_text", dict(num_hidden_layers=4, head_dim=8, sliding_window=W,
+        layer_types=[S, F, S, F], query_pre_attn_scalar=8,
+        rope_parameters={S: dict(rope_type="default", rope_theta=20.0),
+                         F: dict(rope_type="linear", rope_theta=500.0, factor=4.0)})),
+    "olmo3": ("olmo3", dict(sliding_window=W, layer_types=[S, F])),
+    "gpt_neox": ("gpt_neox", dict(num_key_value_heads=None, rotary_pct=0.5)),
+    "glm4": ("glm4", dict(head_dim=8, partial_rotary_factor=0.5)),
+}
+
+
+def config_of(model_type, changes):
+    raw = {"model_type": model_type, **BASE, **changes}
+    return {k: v for k, v in raw.items() if v is not None}
+
+
+def class_of(config):
+    mapping = AutoModelForCausalLM._model_mapping
+    if type(config) in mapping:
+        return mapping[type(config)]
+    name = type(config).__name__.replace("TextConfig", "").replace("Config", "")
+    return getattr(transformers, name + "ForCausalLM")
+
+
+def scale_of(name, shape):
+    """Numbers at which every part of the network moves the logits."""
+    if len(shape) == 1 or "norm" in name or shape[-1] == 1:
+        return 0.5, 1.0 if "norm" in name and "bias" not in name else 0.0
+    if "embed" in name or "wte" in name or "wpe" in name:
+        return 0.5, 0.0
+    return 2.0 / 2 ** round((shape[-1].bit_length() - 1) / 2), 0.0
+
+
+def build(folder, raw):
+    """The model of a config.json with made-up weights, and its tensors as saved."""
+    config = CONFIG_MAPPING[raw["model_type"]].from_dict(json.loads(json.dumps(raw)))
+    cls = class_of(config)
+    torch.manual_seed(1)
+    cls._from_config(config).save_pretrained(folder)
+    path = os.path.join(folder, "model.safetensors")
+    tensors, lines = {}, []
+    with safe_open(path, "pt") as f:
+        for name in f.keys():
+            t = f.get_tensor(name)
+            if not t.is_floating_point():
+                continue
+            shape = list(t.shape) or [1]
+            cols = shape[-1] if len(shape) > 1 else 0
+            rows = t.numel() // cols if cols else t.numel()
+            scale, offset = scale_of(name, shape)
+            w = weights(SEED, name, rows, cols, scale, offset)
+            tensors[name] = torch.tensor(w, dtype=torch.float32).reshape(t.shape)
+            lines.append(f"tensor {name} {rows} {cols} {scale:g} {offset:g}")
+    save_file(tensors, path, metadata={"format": "pt"})
+    with open(os.path.join(folder, "config.json"), "w") as f:
+        json.dump(raw, f)
+    model, info = cls.from_pretrained(folder, attn_implementation="eager",
+                                      dtype=torch.float32, output_loading_info=True)
+    if info["missing_keys"] or info["mismatched_keys"]:
+        raise RuntimeError(f"{raw['model_type']}: {info}")
+    return model.eval(), lines
+
+
+def write(name, model_type, changes, folder):
+    raw = config_of(model_type, changes)
+    model, lines = build(folder, raw)
+    print(f"case {name} {SEED}")
+    print("config", json.dumps(raw))
+    print("\n".join(lines))
+    ids = [(7 * t * t + 3 * t + 1) % raw["vocab_size"] for t in range(T)]
+    print("ids", T, *ids)
+    with torch.no_grad():
+        logits = model(torch.tensor([ids]), use_cache=False).logits[0].double()
+    nll = torch.nn.functional.cross_entropy(logits[:-1], torch.tensor(ids[1:]))
+    print(f"nll {float(nll):.12g}")
+    print("argmax", *logits.argmax(-1).tolist())
+    for t in (T // 2, T - 1):
+        print("logits", t, *(f"{x:.7g}" for x in logits[t].tolist()))
+
+
+def main():
+    p = argparse.ArgumentParser()
+    p.add_argument("names", nargs="*")
+    p.add_argument("--folder")
+    a = p.parse_args()
+    torch.set_num_threads(1)
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    print(f"# by tests/families/logits.py with transformers {transformers.__version__}")
+    for name in a.names or CASES:
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = os.path.join(a.folder, name) if a.folder else scratch
+            os.makedirs(folder, exist_ok=True)
+            write(name, *CASES[name], folder)
+
+
+if __name__ == "__main__":
+    main()
