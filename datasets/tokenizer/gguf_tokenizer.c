@@ -11,16 +11,7 @@
 #include "common/base/shape.h"
 #include "datasets/base/utf8.h"
 #include "datasets/tokenizer/gguf_cuts.h"
-
-/* enum llama_token_type */
-enum { NORMAL = 1, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE };
-
-typedef struct piece {
-    const char *text; /* borrowed from the file; no NUL at its end */
-    size_t len;
-    uint64_t type;
-    float score;
-} piece;
+#include "datasets/tokenizer/spm_pieces.h"
 
 /* What tokenizer.ggml.model names. */
 typedef struct kind {
@@ -38,7 +29,7 @@ static const kind kinds[] = {
 
 typedef struct maker {
     const mls_gguf *f;
-    piece *piece; /* (n), by id */
+    mls_piece *piece; /* (n), by id */
     size_t n;
     const kind *kind;
     json_t *vocab;  /* spelling: id */
@@ -84,10 +75,10 @@ static mls_status read_texts(maker *m)
     if (!m->piece)
         return fail_memory(m);
     for (size_t i = 0; i < m->n; i++) {
-        piece *p = &m->piece[i];
+        mls_piece *p = &m->piece[i];
 
         p->text = mls_gguf_next_string(v, &walk, &p->len);
-        p->type = NORMAL;
+        p->type = MLS_PIECE_NORMAL;
         if (p->len == 0 || memchr(p->text, 0, p->len) ||
             mls_utf8_check(p->text, p->len) < p->len)
             return mls_fail(
@@ -133,9 +124,9 @@ static mls_status read_pieces(maker *m)
 
 static mls_status put_token(maker *m, size_t i)
 {
-    const piece *p = &m->piece[i];
+    const mls_piece *p = &m->piece[i];
 
-    if (p->type == UNUSED)
+    if (p->type == MLS_PIECE_UNUSED)
         return MLS_OK;
     if (json_object_getn(m->vocab, p->text, p->len))
         return mls_fail(m->err, MLS_E_INPUT,
@@ -146,17 +137,17 @@ static mls_status put_token(maker *m, size_t i)
                         i, (int)(p->len < 64 ? p->len : 64), p->text);
     if (json_object_setn_new(m->vocab, p->text, p->len, json_integer((json_int_t)i)))
         return fail_memory(m);
-    if (p->type != CONTROL && p->type != USER_DEFINED &&
-        !(p->type == UNKNOWN && m->kind->spm))
+    if (p->type != MLS_PIECE_CONTROL && p->type != MLS_PIECE_USER_DEFINED &&
+        !(p->type == MLS_PIECE_UNKNOWN && m->kind->spm))
         return MLS_OK;
     /* Llama 2's own tokenizer.json looks for <s> and the like in normalized text. */
-    return json_array_append_new(m->added,
-                                 json_pack("{s:I,s:o,s:b,s:b,s:b,s:b,s:b}", "id",
-                                           (json_int_t)i, "content",
-                                           json_stringn(p->text, p->len), "single_word",
-                                           0, "lstrip", 0, "rstrip", 0, "normalized",
-                                           m->kind->spm && p->type != USER_DEFINED,
-                                           "special", p->type != USER_DEFINED))
+    return json_array_append_new(
+               m->added,
+               json_pack("{s:I,s:o,s:b,s:b,s:b,s:b,s:b}", "id", (json_int_t)i,
+                         "content", json_stringn(p->text, p->len), "single_word", 0,
+                         "lstrip", 0, "rstrip", 0, "normalized",
+                         m->kind->spm && p->type != MLS_PIECE_USER_DEFINED, "special",
+                         p->type != MLS_PIECE_USER_DEFINED))
                ? fail_memory(m)
                : MLS_OK;
 }
@@ -203,89 +194,6 @@ static mls_status put_merges(maker *m)
     return st;
 }
 
-/* A way to make a piece of two. */
-typedef struct split {
-    float score; /* of the piece */
-    uint32_t piece, left, right;
-} split;
-
-/* The piece of the best score first; of one piece, as Hugging Face orders them. */
-static int compare_splits(const void *a, const void *b)
-{
-    const split *x = a, *y = b;
-
-    if (x->score != y->score)
-        return x->score > y->score ? -1 : 1;
-    if (x->piece != y->piece)
-        return x->piece < y->piece ? -1 : 1;
-    if (x->left != y->left)
-        return x->left < y->left ? -1 : 1;
-    return (x->right > y->right) - (x->right < y->right);
-}
-
-/* The id of a piece that text can consist of; -1 when there is none. */
-static int64_t find_piece(const maker *m, const char *text, size_t len)
-{
-    const json_t *id = json_object_getn(m->vocab, text, len);
-    const int64_t i = id ? json_integer_value(id) : -1;
-
-    return i >= 0 && m->piece[i].type == NORMAL ? i : -1;
-}
-
-/*
- * SentencePiece joins the two neighbours whose piece has the best score. That is BPE
- * with every way to make a piece of two others as a merge, ranked by the score of the
- * piece (transformers, convert_slow_tokenizer.py, generate_merges).
- */
-static mls_status put_scored_merges(maker *m)
-{
-    split *splits = NULL;
-    size_t n = 0, room = 0;
-    mls_status st = MLS_OK;
-
-    for (size_t i = 0; !st && i < m->n; i++) {
-        const piece *p = &m->piece[i];
-
-        if (p->type != NORMAL)
-            continue;
-        for (size_t at = 0; mls_utf8_next(p->text, p->len, &at), at < p->len;) {
-            const int64_t left = find_piece(m, p->text, at);
-            const int64_t right =
-                left < 0 ? -1 : find_piece(m, p->text + at, p->len - at);
-
-            if (right < 0)
-                continue;
-            if (n == room) {
-                room = room ? 2 * room : 1 << 16;
-                split *bigger = realloc(splits, room * sizeof *bigger);
-
-                if (!bigger) {
-                    st = fail_memory(m);
-                    goto done;
-                }
-                splits = bigger;
-            }
-            splits[n++] =
-                (split){p->score, (uint32_t)i, (uint32_t)left, (uint32_t)right};
-        }
-    }
-    if (n > 0)
-        qsort(splits, n, sizeof *splits, compare_splits);
-    for (size_t i = 0; i < n; i++) {
-        const piece *l = &m->piece[splits[i].left], *r = &m->piece[splits[i].right];
-
-        if (json_array_append_new(
-                m->merges, json_pack("[s%,s%]", l->text, l->len, r->text, r->len))) {
-            st = fail_memory(m);
-            goto done;
-        }
-    }
-
-done:
-    free(splits);
-    return st;
-}
-
 /* ---- the other parts ---- */
 
 /* The token that a text begins or ends with: NULL in *out when none is added. */
@@ -299,7 +207,7 @@ static mls_status read_edge(const maker *m, const char *add_key, const char *id_
     if ((st = mls_gguf_bool(m->f, add_key, &add, m->err)) || !add ||
         (st = mls_gguf_whole(m->f, id_key, &id, m->err)))
         return st;
-    if (id >= m->n || m->piece[id].type == UNUSED)
+    if (id >= m->n || m->piece[id].type == MLS_PIECE_UNUSED)
         return mls_fail(m->err, MLS_E_INPUT,
                         "%s: a token is added to every text, but %s is %s",
                         mls_gguf_path(m->f), id_key,
@@ -349,7 +257,7 @@ static mls_status put_edges(const maker *m, json_t *root, bool add_bos)
 static bool scores_are_zero(const maker *m)
 {
     for (size_t i = 0; i < m->n; i++)
-        if (m->piece[i].type == NORMAL && m->piece[i].score != 0.0f)
+        if (m->piece[i].type == MLS_PIECE_NORMAL && m->piece[i].score != 0.0f)
             return false;
     return true;
 }
@@ -359,8 +267,10 @@ static mls_status put_piece_merges(maker *m)
     const bool has_merges =
         mls_gguf_header_value(mls_gguf_head(m->f), "tokenizer.ggml.merges") != NULL;
 
-    return m->kind->merges || (has_merges && scores_are_zero(m)) ? put_merges(m)
-                                                                 : put_scored_merges(m);
+    return m->kind->merges || (has_merges && scores_are_zero(m))
+               ? put_merges(m)
+               : mls_spm_merges(m->piece, m->n, m->vocab, m->merges,
+                                mls_gguf_path(m->f), m->err);
 }
 
 /* Spaces are U+2581; the text begins with one unless add_space_prefix is false. */
@@ -390,7 +300,7 @@ static mls_status put_spm(maker *m, json_t *root, json_t *model)
         json_pack("{s:s,s:o}", "type", "Sequence", "normalizers", steps));
     json_object_set_new(model, "byte_fallback", json_true());
     json_object_set_new(model, "fuse_unk", json_true());
-    if (unknown < m->n && m->piece[unknown].type != UNUSED)
+    if (unknown < m->n && m->piece[unknown].type != MLS_PIECE_UNUSED)
         json_object_set_new(
             model, "unk_token",
             json_stringn(m->piece[unknown].text, m->piece[unknown].len));

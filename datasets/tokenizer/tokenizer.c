@@ -13,6 +13,7 @@
 #include "datasets/tokenizer/normalizer.h"
 #include "datasets/tokenizer/postprocessor.h"
 #include "datasets/tokenizer/pretokenizer.h"
+#include "datasets/tokenizer/spm_model.h"
 
 /* Bytes of a tokenizer.json; the largest of today's models have 34 million. */
 enum { FILE_MAX = 1 << 28 };
@@ -163,6 +164,29 @@ done:
     return st;
 }
 
+static bool is_spm_model(const char *path)
+{
+    const size_t n = strlen(path);
+
+    return n >= 6 && strcmp(path + n - 6, ".model") == 0;
+}
+
+/* A file of SentencePiece, which becomes a tokenizer.json. */
+static mls_status open_spm(mls_tokenizer **out, const char *path, mls_err *err)
+{
+    char *data = NULL, *json = NULL;
+    size_t size, len = 0;
+    mls_status st = mls_file_read_regular(path, FILE_MAX, &data, &size, err);
+
+    if (!st)
+        st = mls_spm_model(data, size, path, &json, &len, err);
+    if (!st)
+        st = mls_tokenizer_parse(out, json, len, path, err);
+    free(json);
+    free(data);
+    return st;
+}
+
 mls_status mls_tokenizer_open(mls_tokenizer **out, const char *path, mls_err *err)
 {
     char *inside = NULL, *data = NULL;
@@ -173,9 +197,21 @@ mls_status mls_tokenizer_open(mls_tokenizer **out, const char *path, mls_err *er
     if (mls_gguf_is(path))
         return open_gguf(out, path, err);
     if (mls_folder_exists(path)) {
+        char *model = mls_path_join(path, "tokenizer.model");
+
         path = inside = mls_path_join(path, "tokenizer.json");
+        if (path && model && !mls_file_exists(path) && mls_file_exists(model)) {
+            free(inside);
+            path = inside = model;
+        } else
+            free(model);
         if (!path)
             return mls_fail(err, MLS_E_NOMEM, "no memory for a path");
+    }
+    if (is_spm_model(path)) {
+        st = open_spm(out, path, err);
+        free(inside);
+        return st;
     }
     st = mls_file_read_regular(path, FILE_MAX, &data, &len, err);
     if (!st)

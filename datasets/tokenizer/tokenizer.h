@@ -12,7 +12,8 @@
 typedef struct mls_tokenizer mls_tokenizer;
 
 /**
- * @param path      tokenizer.json, a folder that holds one, or a GGUF file: then its
+ * @param path      tokenizer.json, tokenizer.model (SentencePiece's BPE), a folder that
+ *                  holds one of them, or a GGUF file: then its
  *                  own vocabulary, or a tokenizer.json beside it where that is not done
  * @param[out] out  release with mls_tokenizer_close(); NULL on error
  * @return MLS_OK, MLS_E_INPUT (missing, broken, or a part that we do not do, by name),
