@@ -16,7 +16,7 @@ mlascope evaluate model -f $demo/evaluation.txt -N 1 -T 24 -t 2 --capture run.h5
     -s "lillama skip=0 rank=8" -s "kqsvd rank=1000" >out.csv 2>err
 awk -F'","' '$2 == 1 || $2 == 3 { print $1 ":", $2, ($9 < 1e-6 && $9 > -1e-6 ? "none" : $9) }' out.csv
 cut -d, -f1-5,28- out.csv | grep "rank=1000" | head -1
-cat err
+grep 'not possible' err
 echo "predicted errors where a layer adds nothing:"
 mlascope compare model -f $demo/evaluation.txt -N 1 -T 24 -t 2 --capture run.h5 --format csv \
     -s "kq rank=256" -s "kqsvd rank=64" 2>/dev/null |
@@ -27,9 +27,21 @@ mlascope capture model -f $demo/calibration.txt -N 6 -T 48 -t 2 -o three.h5 >cap
 mlascope evaluate model -f $demo/evaluation.txt -N 1 -T 24 -t 2 --capture three.h5 --format csv \
     -s "kvsharer layers_shared=2 gate=0.999" -s "kvsharer layers_shared=1 gate=0.1" 2>err |
     awk -F'","' 'NR > 2 { print $1 ":", ($8 > 0 ? "measured" : $NF) }'
-cat err
+grep 'not possible' err
 echo "nothing that is possible:"
 mlascope evaluate model -f $demo/evaluation.txt -N 1 -T 24 -s "kqsvd rank=1000" -s "mha2mla rank=1000"
 echo "exit $?"
 mlascope evaluate model -f $demo/evaluation.txt -N 1 -T 24 -s "kqsvd rank=4"
 echo "exit $?"
+echo "known at once, before a text is looked for:"
+ranks="mha2mla rope=file:$ROOT/tests/rankfiles/both.pth chunks=4 rank=8"
+bits="kq rank=20 quant=q4_0"
+for setting in "$ranks" "$bits"; do
+    [ "$setting" = "$ranks" ] || echo "a quantizer that does not fit:"
+    for command in "evaluate $demo -f nowhere.txt -s" "compare $demo -f nowhere.txt -s" "size $demo -s" \
+        "export $demo --for latent -o forms -s" "heal $demo --capture nowhere.h5 -o healed -s" \
+        "plan $demo -f nowhere.txt --capture nowhere.h5 --keep 25% -o plan.json --method"; do
+        mlascope $command "$setting" >said 2>&1
+        echo "${command%% *}: exit $?, $(grep -m 1 -o 'has 3 layers.*\|q4_0.*multiple.*\|q4_0[^;]*fit.*\|nowhere.*' said)"
+    done
+done

@@ -150,6 +150,8 @@ static int run(int argc, char **argv)
     if ((setting_text && read_setting(&setting, setting_text, &err)) ||
         (from && mls_setting_set(&setting, "path", from, &err)) ||
         mls_tool_model(&model, folder, &err) ||
+        (setting_text &&
+         mls_method_possible(mls_model_config(model), &setting, &err)) ||
         (capture_path && mls_tool_capture(&capture, capture_path, model, &err)) ||
         mls_pool_new(&pool, threads, &err) ||
         (plan

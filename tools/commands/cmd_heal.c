@@ -198,8 +198,11 @@ static int run(int argc, char **argv)
     if (strcmp(a.inputs, "healed") != 0 && strcmp(a.inputs, "original") != 0)
         return mls_usage_error(&cmd_heal, "--inputs takes original or healed, found %s",
                                a.inputs);
-    if (mls_tool_model(&s.model, folder, &err) || read_text(&s, &a, &err) ||
-        read_scheme(&scheme, &a, s.model, &err))
+    if (mls_tool_model(&s.model, folder, &err) ||
+        read_scheme(&scheme, &a, s.model, &err) ||
+        (a.setting &&
+         mls_method_possible(mls_model_config(s.model), &scheme.setting[0], &err)) ||
+        read_text(&s, &a, &err))
         goto done;
     result = calloc(s.in.config->L, sizeof *result);
     if (!result) {

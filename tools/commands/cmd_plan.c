@@ -236,6 +236,25 @@ static bool one_budget(const arguments *a)
     return budgets <= 1 && memories <= 1 && budgets + memories > 0;
 }
 
+/* Before a text is read: where the rank is open, only the rest is known. */
+static mls_status check_methods(const mls_setting *methods, size_t n,
+                                const mls_config *config, mls_err *err)
+{
+    mls_status st = MLS_OK;
+
+    for (size_t i = 0; !st && i < n; i++) {
+        mls_parsed p;
+
+        if (mls_setting_get(&methods[i], "rank")) {
+            st = mls_method_possible(config, &methods[i], err);
+            continue;
+        }
+        st = mls_method_parse(&p, config, &methods[i], err);
+        mls_parsed_free(&p);
+    }
+    return st;
+}
+
 static int run(int argc, char **argv)
 {
     arguments a = {.keep = NAN,
@@ -310,7 +329,8 @@ static int run(int argc, char **argv)
         (a.serve && mls_serve_parse(&serve, a.serve, &err)) ||
         ((!a.serve || a.methods.n) &&
          read_methods(&methods, &n_methods, &a.methods, &err)) ||
-        mls_file_writable(a.output, &err) || mls_tool_model(&s.model, folder, &err))
+        mls_file_writable(a.output, &err) || mls_tool_model(&s.model, folder, &err) ||
+        check_methods(methods, n_methods, mls_model_config(s.model), &err))
         goto done;
     mls_tool_compute(s.model, a.compute, a.ram);
     if (mls_size_own(&own, mls_model_config(s.model), a.context, &err) ||
