@@ -84,7 +84,10 @@ static mls_status fit_scale(finder *f, mls_packed *p, uint64_t row_block,
     if (s->n_elements == planes)
         return MLS_OK;
     p->row_block = 1;
-    if (s->n_elements == p->rows)
+    /* As many blocks as rows are no rows: those are (R), (R, 1), of planes (n, R). */
+    const uint64_t last = s->n_dims > 1 ? s->shape[s->n_dims - 1] : 1;
+
+    if (s->n_elements == p->rows && (last == 1 || planes > 1))
         return MLS_OK;
     if (row_block && col_block) {
         p->row_block = row_block;

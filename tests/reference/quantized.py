@@ -48,10 +48,19 @@ def mxfp4():
         convert_moe_packed_tensors(blocks, scales)
 
 
+def square():
+    """Four blocks of 4 x 32: as many scales as rows, and none of a row."""
+    g = torch.Generator().manual_seed(2)
+    q = torch.randn(4, 128, generator=g).to(torch.float8_e4m3fn)
+    s = torch.rand(1, 4, generator=g)
+    return {NAME: q, NAME + "_scale_inv": s}, q.float() * s.repeat_interleave(32, 1)
+
+
 def main():
     for i, (name, (make, quantization)) in enumerate(FORMATS.items()):
         w = torch.randn(8, 64, generator=torch.Generator().manual_seed(i)) / 8
         show(name, quantization, *make(NAME, w, i))
+    show("fp8-square", dict(quant_method="fp8", weight_block_size=[4, 32]), *square())
     parts, plain = mxfp4()
     show("mxfp4", dict(quant_method="mxfp4"), parts, plain)
 

@@ -166,7 +166,7 @@ static void each_format_is_what_its_library_makes_of_it(void **state)
             cases++;
         }
     }
-    assert_int_equal(cases, 19);
+    assert_int_equal(cases, 20);
     free(line);
     fclose(in);
 }
