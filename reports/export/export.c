@@ -15,13 +15,14 @@
 #include "reports/export/export_inner.h"
 
 static const mls_export_target *const targets[] = {
-    &mls_export_deepseek, &mls_export_elitekv,  &mls_export_latent,
-    &mls_export_mha2mla,  &mls_export_transmla, &mls_export_x_ecomla,
+    &mls_export_deepseek, &mls_export_elitekv, &mls_export_gguf,
+    &mls_export_latent,   &mls_export_mha2mla, &mls_export_transmla,
+    &mls_export_x_ecomla,
 };
 enum { N_TARGETS = sizeof targets / sizeof targets[0] };
 
-const char *const mls_export_names[] = {"deepseek", "elitekv",  "latent", "mha2mla",
-                                        "transmla", "x-ecomla", NULL};
+const char *const mls_export_names[] = {"deepseek", "elitekv",  "gguf",     "latent",
+                                        "mha2mla",  "transmla", "x-ecomla", NULL};
 
 /* --- The folder: complete or not there --- */
 

@@ -38,7 +38,7 @@ typedef struct mls_export {
     const mls_progress *progress;
 } mls_export;
 
-/** NULL-terminated: deepseek, elitekv, latent, mha2mla, transmla, x-ecomla. */
+/** NULL-terminated: deepseek, elitekv, gguf, latent, mha2mla, transmla, x-ecomla. */
 extern const char *const mls_export_names[];
 
 /**

@@ -1,12 +1,10 @@
 /* DeepSeek-V3's form: the converted checkpoint itself, one shard per layer. */
 #include "reports/export/export_deepseek.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "analysis/model/settle.h"
 #include "common/base/checked.h"
 #include "common/system/files.h"
 #include "datasets/checkpoint/tensors.h"
@@ -44,79 +42,17 @@ static const char *const readers[] = {
 typedef struct {
     mls_export_work *w;
     const mls_checkpoint *source;
-    const char *dtype; /* of all tensors */
-    double residual;   /* hidden states are times this */
-    mls_deepseek_shape shape;
+    mls_deepseek_target target;
     json_t *weights; /* tensor name -> shard */
     uint64_t bytes;  /* of all tensors */
     bool scaled_rope;
 } writing;
 
-enum { ROWS = 256, TENSORS_MAX = 32, NAME = 128 };
-
-/* ---- what DeepSeek's layers compute ---- */
-
-/*
- * DeepSeek-V3's dense layer is h + f(RMSNorm(h)) with a SiLU-gated MLP, and its head is
- * a matrix. What mls_layer brings into that form (settle.c) is written so; the rest is
- * refused, because the folder would load and compute something else.
- */
-static mls_status body_fits(const mls_config *c, mls_err *err)
-{
-    const mls_net *n = &c->net;
-    const struct {
-        bool there;
-        const char *what;
-    } other[] = {
-        {n->norm != MLS_NORM_RMS || n->norm_bias || n->norm_free,
-         "norms other than RMSNorm with a gain"},
-        {n->place != MLS_NORM_BEFORE, "norms after its blocks"},
-        {n->parallel, "attention and MLP side by side"},
-        {n->act != MLS_ACT_SILU || n->plain_mlp, "no SiLU-gated MLP"},
-        {c->mlp_bias, "biases in its MLP"},
-        {n->experts.n > 0, "experts"},
-        {n->positions || n->embed_norm, "learned positions or normed embeddings"},
-        {n->head_bias || n->logit_cap > 0 ||
-             (n->logit_scale != 0 && n->logit_scale != 1),
-         "logits with a bias, a scale or a cap"},
-    };
-
-    for (size_t i = 0; i < sizeof other / sizeof other[0]; i++)
-        if (other[i].there)
-            return mls_fail(err, MLS_E_INPUT,
-                            "deepseek: the model has %s, and DeepSeek-V3's dense "
-                            "layers have not; --for latent takes any model",
-                            other[i].what);
-    return MLS_OK;
-}
-
-/* The dtype that was asked for or the model's own, where the norm can be written. */
-static mls_status choose_dtype(writing *k, mls_err *err)
-{
-    const mls_export *job = k->w->job;
-    const mls_tensor_info *t =
-        mls_checkpoint_find(k->source, mls_tensor_embed(k->w->config).name, NULL);
-    const char *own = t ? t->dtype : "";
-
-    if (job->dtype && job->norm == MLS_NORM_LINEAR && strcmp(job->dtype, "F16") == 0)
-        return mls_fail(err, MLS_E_INPUT,
-                        "deepseek: --norm linear needs numbers smaller than f16 has; "
-                        "take --dtype bf16");
-    k->dtype = job->dtype                                                ? job->dtype
-               : strcmp(own, "F32") == 0                                 ? "F32"
-               : strcmp(own, "F16") == 0 && job->norm != MLS_NORM_LINEAR ? "F16"
-                                                                         : "BF16";
-    if (!job->dtype && strcmp(own, k->dtype) != 0)
-        mls_buf_printf(&k->w->known,
-                       "- The model's weights are %s; here they are rounded to "
-                       "bfloat16. `--dtype f32` keeps them.\n",
-                       own);
-    return MLS_OK;
-}
+enum { NAME = 128 };
 
 static uint64_t dtype_bytes(const writing *k)
 {
-    return strcmp(k->dtype, "F32") == 0 ? 4 : 2;
+    return strcmp(k->target.dtype, "F32") == 0 ? 4 : 2;
 }
 
 /* ---- shards ---- */
@@ -157,8 +93,8 @@ static mls_status write_layer_shard(writing *k, const mls_deepseek_layer *layer,
         const mls_deepseek_tensor *x = &layer->tensor[t];
 
         snprintf(names[t], NAME, "model.layers.%zu.%s", l, x->name);
-        plan[t] =
-            (mls_tensor_plan){names[t], k->dtype, x->cols ? 2 : 1, {x->rows, x->cols}};
+        plan[t] = (mls_tensor_plan){
+            names[t], k->target.dtype, x->cols ? 2 : 1, {x->rows, x->cols}};
     }
     st = begin_shard(k, &out, l + 1, plan, layer->n, err);
     for (size_t t = 0; t < layer->n && !st; t++) {
@@ -175,23 +111,11 @@ static mls_status write_layer_shard(writing *k, const mls_deepseek_layer *layer,
     return st;
 }
 
-/* Rows of a matrix (V, E), times `by`. */
-static mls_status write_rows(const writing *k, const mls_tensor_need *t, double by,
-                             mls_safetensors_writer *out, float *room, mls_err *err)
+static mls_status take_rows(void *arg, const float *x, size_t n, bool matrix,
+                            mls_err *err)
 {
-    mls_status st = MLS_OK;
-
-    for (size_t i = 0; i < t->rows && !st; i += ROWS) {
-        const size_t n = t->rows - i < ROWS ? t->rows - i : ROWS;
-
-        st = mls_checkpoint_read_rows(k->source, t->name, t->rows, t->cols, i, n, room,
-                                      err);
-        for (size_t e = 0; e < n * t->cols && !st && by != 1; e++)
-            room[e] = (float)(by * (double)room[e]);
-        if (!st)
-            st = mls_safetensors_write_f32(out, room, n * t->cols, err);
-    }
-    return st;
+    (void)matrix;
+    return mls_safetensors_write_f32(arg, x, n, err);
 }
 
 /*
@@ -201,64 +125,32 @@ static mls_status write_rows(const writing *k, const mls_tensor_need *t, double 
 static mls_status write_rest(writing *k, mls_err *err)
 {
     const mls_config *c = k->w->config;
-    const mls_tensor_need embed = mls_tensor_embed(c), norm = mls_tensor_norm(c);
-    const mls_tensor_need head = c->tied_embeddings ? embed : mls_tensor_head(c);
-    const double scale = c->net.embed_scale != 0 ? c->net.embed_scale : 1;
     const mls_tensor_plan plan[] = {
-        {"model.embed_tokens.weight", k->dtype, 2, {c->V, c->E}},
-        {"model.norm.weight", k->dtype, 1, {c->E}},
-        {"lm_head.weight", k->dtype, 2, {c->V, c->E}}};
-    float *room = mls_calloc3(ROWS, c->E, 1, sizeof *room);
+        {"model.embed_tokens.weight", k->target.dtype, 2, {c->V, c->E}},
+        {"model.norm.weight", k->target.dtype, 1, {c->E}},
+        {"lm_head.weight", k->target.dtype, 2, {c->V, c->E}}};
     mls_safetensors_writer *out = NULL;
-    mls_status st =
-        room ? begin_shard(k, &out, 0, plan, 3, err)
-             : mls_fail(err, MLS_E_NOMEM, "no memory for rows of the embedding");
+    mls_status st = begin_shard(k, &out, 0, plan, 3, err);
 
-    if (!st)
-        st = write_rows(k, &embed, scale * k->residual, out, room, err);
-    if (!st)
-        st = mls_checkpoint_read(k->source, norm.name, norm.rows, norm.cols, room, err);
-    if (!st) {
-        mls_gain_settle(c, mls_checkpoint_gguf(k->source) != NULL, room, c->E);
-        st = mls_safetensors_write_f32(out, room, c->E, err);
-    }
-    if (!st)
-        st = write_rows(k, &head, 1, out, room, err);
+    for (int part = 0; part < 3 && !st; part++)
+        st = mls_deepseek_rest(&k->target, k->w, part, take_rows, out, err);
     if (!st) {
         st = mls_safetensors_finish(out, err);
         out = NULL;
     }
     mls_safetensors_abandon(out);
-    free(room);
     return st;
 }
 
 static mls_status write_layer(void *arg, const mls_latent_form *f, mls_err *err)
 {
     writing *k = arg;
-    mls_deepseek_shape shape;
-    mls_deepseek_norms_of norms;
-    mls_deepseek_layer layer = {0};
-    mls_layer body = {0};
-    mls_status st = mls_deepseek_shape_of(&shape, f, err);
+    mls_deepseek_layer layer;
+    mls_status st = mls_deepseek_layer_of(&layer, &k->target, k->w, f, err);
 
-    if (!st)
-        st = mls_deepseek_biases(&shape, f, k->w->job->norm != MLS_NORM_NONE, err);
-    if (!st && f->layer == 0)
-        k->shape = shape;
-    if (!st)
-        st = mls_deepseek_same(&shape, &k->shape, f->layer, err);
-    if (!st)
-        st = mls_model_body(k->w->job->in->model, f->layer, &body, err);
-    if (!st)
-        st = mls_deepseek_norms(&norms, k->w->job, f, body.attn_norm, err);
-    if (!st)
-        st = mls_deepseek_make(&layer, &shape, &norms, f, &body, k->w->config->F,
-                               k->residual, err);
     if (!st)
         st = write_layer_shard(k, &layer, f->layer, err);
     mls_deepseek_layer_free(&layer);
-    mls_layer_free(&body);
     return st;
 }
 
@@ -268,14 +160,14 @@ static mls_status write_config(writing *k, mls_err *err)
 {
     char sha256[65];
     mls_rope_config rope = {0};
-    mls_status st = mls_deepseek_rope(&rope, &k->shape, k->w->config, err);
+    mls_status st = mls_deepseek_rope(&rope, &k->target.shape, k->w->config, err);
 
     if (!st)
         st = mls_checkpoint_sha256(k->source, sha256, k->w->job->progress, err);
     k->scaled_rope = rope.type != MLS_ROPE_DEFAULT;
     return st ? st
-              : mls_deepseek_config(k->w, &k->shape, &rope, k->dtype, k->residual,
-                                    sha256, err);
+              : mls_deepseek_config(k->w, &k->target.shape, &rope, k->target.dtype,
+                                    k->target.residual, sha256, err);
 }
 
 /* Which kernels take this shape, in the file and to whoever is watching. */
@@ -286,16 +178,16 @@ static void say_kernels(const writing *k)
 
     if (!job->kernels)
         return;
-    mls_kernels_say(&text, job->kernels, k->shape.rank, k->shape.rope);
+    mls_kernels_say(&text, job->kernels, k->target.shape.rank, k->target.shape.rope);
     if (text.data) {
         mls_buf_printf(&k->w->known,
                        "- Kernels that take %zu + %zu numbers "
                        "(datasets/serving/kernels.csv, checked %s): %s.\n",
-                       k->shape.rank, k->shape.rope, job->kernels->item[0].checked,
-                       text.data);
+                       k->target.shape.rank, k->target.shape.rope,
+                       job->kernels->item[0].checked, text.data);
         if (job->progress)
-            mls_progress_note(job->progress, "%zu + %zu is taken by %s", k->shape.rank,
-                              k->shape.rope, text.data);
+            mls_progress_note(job->progress, "%zu + %zu is taken by %s",
+                              k->target.shape.rank, k->target.shape.rope, text.data);
     }
     mls_buf_free(&text);
 }
@@ -309,12 +201,12 @@ static void say_transmla(const writing *k, mls_buf *next)
                        "transmla/transformers/mla.py ");
     mls_buf_shell(next, k->w->job->folder);
     mls_buf_puts(next, "\n");
-    if (k->shape.o_bias)
+    if (k->target.shape.o_bias)
         mls_buf_puts(&k->w->known,
                      "- `o_proj` has a bias (the model's, and what the values' biases "
                      "come to), which TransMLA's mla.py does not read: set bias=True "
                      "of its o_proj.\n");
-    if (k->shape.q_bias && k->shape.q_rank)
+    if (k->target.shape.q_bias && k->target.shape.q_rank)
         mls_buf_puts(&k->w->known,
                      "- `q_b_proj` has a bias, which TransMLA's mla.py does not read: "
                      "set bias=True of its q_b_proj.\n");
@@ -328,7 +220,7 @@ static void say_stock(const writing *k, mls_buf *next)
                        "print(M.from_pretrained(sys.argv[1]))' ");
     mls_buf_shell(next, k->w->job->folder);
     mls_buf_puts(next, "\n");
-    if (!k->shape.bias && !k->scaled_rope) {
+    if (!k->target.shape.bias && !k->scaled_rope) {
         mls_buf_puts(next, "vllm serve ");
         mls_buf_shell(next, k->w->job->folder);
         mls_buf_puts(next, "\n");
@@ -337,7 +229,7 @@ static void say_stock(const writing *k, mls_buf *next)
                  "- Run in transformers 5.24 with torch 2.13 (tests/exports): logits "
                  "as ours, 64 greedy tokens the same with its cache. vLLM and SGLang "
                  "were not run: their loaders were read (2026).\n");
-    if (k->residual != 1)
+    if (k->target.residual != 1)
         mls_buf_printf(
             &k->w->known,
             "- transformers adds 1e-6 in the norm of the latent, vLLM and SGLang "
@@ -345,8 +237,8 @@ static void say_stock(const writing *k, mls_buf *next)
             "hidden states are times %.6g (in embedding, o_proj and down_proj), so "
             "that "
             "every norm still does what it did with %g.\n",
-            k->residual, k->w->config->rms_eps);
-    if (k->shape.bias)
+            k->target.residual, k->w->config->rms_eps);
+    if (k->target.shape.bias)
         mls_buf_puts(&k->w->known,
                      "- `attention_bias` is true. transformers reads these biases; "
                      "vLLM and SGLang would skip them without a word, so "
@@ -382,17 +274,11 @@ static void say_next(const writing *k)
 
 static mls_status write(mls_export_work *w, mls_err *err)
 {
-    const mls_config *c = w->config;
-    writing k = {.w = w,
-                 .source = mls_model_checkpoint(w->job->in->model),
-                 .residual = w->job->norm == MLS_NORM_NONE ||
-                                     fabs(c->rms_eps / MLS_DEEPSEEK_EPS - 1) < 1e-6
-                                 ? 1
-                                 : sqrt(MLS_DEEPSEEK_EPS / c->rms_eps)};
+    writing k = {.w = w, .source = mls_model_checkpoint(w->job->in->model)};
     json_t *index = NULL;
-    mls_status st = body_fits(c, err);
+    mls_status st = mls_deepseek_begin(&k.target, w, err);
 
-    if (st || (st = choose_dtype(&k, err)))
+    if (st)
         return st;
     k.weights = json_object();
     if (!k.weights)

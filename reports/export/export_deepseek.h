@@ -110,4 +110,29 @@ mls_status mls_deepseek_make(mls_deepseek_layer *y, const mls_deepseek_shape *s,
                              double residual, mls_err *err);
 void mls_deepseek_layer_free(mls_deepseek_layer *y); /* {0} is accepted */
 
+/** What a checkpoint is made with. */
+typedef struct mls_deepseek_target {
+    const char *dtype;        /* of all tensors */
+    double residual;          /* hidden states are times this */
+    mls_deepseek_shape shape; /* of layer 0, from mls_deepseek_layer_of() on */
+} mls_deepseek_target;
+
+/**
+ * Choose dtype and scale.
+ * @return MLS_OK, MLS_E_INPUT (the model has what these layers do not compute: named;
+ *         a dtype that cannot hold the norm)
+ */
+mls_status mls_deepseek_begin(mls_deepseek_target *y, mls_export_work *w, mls_err *err);
+/** All tensors of a layer. @param[out] y  release with mls_deepseek_layer_free() */
+mls_status mls_deepseek_layer_of(mls_deepseek_layer *y, mls_deepseek_target *target,
+                                 const mls_export_work *w, const mls_latent_form *f,
+                                 mls_err *err);
+
+/** Takes the next n numbers of a tensor. */
+typedef mls_status (*mls_deepseek_sink)(void *arg, const float *x, size_t n,
+                                        bool matrix, mls_err *err);
+/** Embedding (part 0), final norm (1), head (2; the embedding's where tied). */
+mls_status mls_deepseek_rest(const mls_deepseek_target *y, const mls_export_work *w,
+                             int part, mls_deepseek_sink sink, void *arg, mls_err *err);
+
 #endif

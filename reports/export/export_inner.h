@@ -29,7 +29,7 @@ typedef struct mls_export_target {
     mls_status (*write)(mls_export_work *w, mls_err *err);
 } mls_export_target;
 
-extern const mls_export_target mls_export_deepseek, mls_export_elitekv,
+extern const mls_export_target mls_export_deepseek, mls_export_elitekv, mls_export_gguf,
     mls_export_latent, mls_export_mha2mla, mls_export_transmla, mls_export_x_ecomla;
 
 /**

@@ -38,9 +38,9 @@ def run(*command):
     return done.stdout
 
 
-def ours(tool, model, folder, text):
+def ours(tool, model, folder, text, n=N):
     """Perplexity, KL and bytes per token of a folder as we read it."""
-    out = run(tool, "evaluate", model, "-f", text, "-T", str(T), "-N", str(N), "-s",
+    out = run(tool, "evaluate", model, "-f", text, "-T", str(T), "-N", str(n), "-s",
               "baseline", "--against", folder, "--format", "csv", "-t", "1")
     row = list(csv.DictReader(io.StringIO("\n".join(
         l for l in out.splitlines() if not l.startswith("#")))))[-1]
@@ -124,6 +124,38 @@ def deepseek(tool, demo, work, text):
         print(f"--norm none does not load: {str(e).splitlines()[0][:90]}", file=sys.stderr)
 
 
+def gguf(tool, demo, work, text):
+    """One window of 256 tokens after the other in llama.cpp, its cache in float32."""
+    try:
+        import numpy as np
+        from llama_cpp import Llama, __version__
+    except ImportError as e:
+        print(f"SKIPPED: {e}; no GGUF file was run", file=sys.stderr)
+        return
+    ids = windows(AutoTokenizer.from_pretrained(demo), text)[:2]
+    for setting in ("transmla rope_dim=32 rank=64 freqfold=4",
+                    "kq rope=shared rope_dim=32 rank=32"):
+        word = setting.split()[0]
+        run(tool, "export", demo, "-s", setting, "--capture", f"{work}/run.h5", "--for",
+            "gguf", "--dtype", "f32", "-o", f"{work}/{word}-gguf")
+        m = Llama(f"{work}/{word}-gguf/model.gguf", n_ctx=T, logits_all=True,
+                  type_k=0, type_v=0, n_threads=1, verbose=False)
+        some = open(text, "rb").read()[:400]
+        assert m.tokenize(some, add_bos=False) == AutoTokenizer.from_pretrained(demo)(
+            some.decode(), add_special_tokens=False).input_ids
+        nll = []
+        for window in ids.tolist():
+            m.reset()
+            m.eval(window)
+            logits = torch.tensor(np.array(m.scores[:T], dtype=np.float64))
+            lp = torch.log_softmax(logits[:-1], -1)
+            nll.append(-lp.gather(-1, torch.tensor(window[1:])[:, None]).mean())
+        theirs = math.exp(sum(nll) / len(nll))
+        we = ours(tool, demo, f"{work}/{word}-f32-linear", text, len(ids))[0]
+        report(setting, f"llama-cpp-python {__version__}, f32", (theirs, 0), (we, 0),
+               None, "2 windows")
+
+
 def main():
     tool, demo = sys.argv[1:3]
     with tempfile.TemporaryDirectory() as work:
@@ -131,6 +163,7 @@ def main():
         print("| setting | target | perplexity | ours | KL | ours | greedy of 64 | |")
         print("|---|---|---|---|---|---|---|---|")
         deepseek(tool, demo, work, f"{demo}/evaluation.txt")
+        gguf(tool, demo, work, f"{demo}/evaluation.txt")
     if failed:
         print("FAILED:", *failed, sep="\n", file=sys.stderr)
     sys.exit(bool(failed))

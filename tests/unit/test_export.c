@@ -332,6 +332,64 @@ static void a_norm_of_the_latents_is_written_as_asked(void **state)
     close_model(&biased);
 }
 
+/* Keys and tensors of llama.cpp's deepseek2: k_b is kv_b's keys, transposed. */
+static void a_gguf_export_holds_the_deepseek_folder(void **state)
+{
+    (void)state;
+    static const char setting[] = "x-ecomla init=paired rank=96 rope_dim=32";
+    const char *folder = test_scratch("gguf"), *same = test_scratch("gguf-folder");
+    enum { NOPE = 32, RANK = 96, V = 64, H = 6 };
+    static float k_b[H * RANK * NOPE], v_b[H * V * RANK], kv_b[H * (NOPE + V) * RANK];
+    const mls_gguf_header *head;
+    const mls_gguf_value *tokens;
+    char path[1200];
+    uint64_t x = 0;
+    mls_checkpoint *c;
+    mls_gguf *f;
+    setup s;
+
+    open_model(&s, test_source("datasets/demo"));
+    assert_ok(export_as(&s, setting, "gguf", folder, "F32", MLS_NORM_LINEAR, &err));
+    assert_ok(export_as(&s, setting, "deepseek", same, "F32", MLS_NORM_LINEAR, &err));
+    snprintf(path, sizeof path, "%s/model.gguf", folder);
+    assert_ok(mls_gguf_open(&f, path, &err));
+    head = mls_gguf_head(f);
+    assert_ok(mls_gguf_whole(f, "deepseek2.attention.key_length", &x, &err));
+    assert_int_equal(x, RANK + 32);
+    assert_ok(mls_gguf_whole(f, "deepseek2.attention.key_length_mla", &x, &err));
+    assert_int_equal(x, NOPE + 32);
+    assert_ok(
+        mls_gguf_array(f, "tokenizer.ggml.tokens", MLS_GGUF_STRING, &tokens, &err));
+    assert_int_equal(tokens->n, 2048);
+    assert_ok(mls_gguf_read_f32(f,
+                                mls_gguf_header_tensor(head, "blk.3.attn_k_b.weight"),
+                                0, H * RANK * NOPE, k_b, &err));
+    assert_ok(mls_gguf_read_f32(f,
+                                mls_gguf_header_tensor(head, "blk.3.attn_v_b.weight"),
+                                0, H * V * RANK, v_b, &err));
+    assert_ok(mls_checkpoint_open(&c, same, &err));
+    assert_ok(mls_checkpoint_read(c, "model.layers.3.self_attn.kv_b_proj.weight",
+                                  H * (NOPE + V), RANK, kv_b, &err));
+    for (size_t h = 0; h < H; h++)
+        for (size_t j = 0; j < RANK; j++) {
+            const float *up = kv_b + h * (NOPE + V) * RANK;
+
+            for (size_t i = 0; i < NOPE; i++)
+                assert_true(k_b[(h * RANK + j) * NOPE + i] == up[i * RANK + j]);
+            for (size_t i = 0; i < V; i++)
+                assert_true(v_b[(h * V + i) * RANK + j] == up[(NOPE + i) * RANK + j]);
+        }
+    mls_checkpoint_close(c);
+    mls_gguf_close(f);
+    close_model(&s);
+
+    open_model(&s, small_model("small-gguf", 2));
+    assert_refused(export(&s, "x-ecomla rank=20 rope_dim=4", "gguf",
+                          test_scratch("gguf-biased"), &err),
+                   MLS_E_INPUT, "bias");
+    close_model(&s);
+}
+
 /*
  * Folders load by model_type: what DeepSeek's layers do not compute is written in their
  * form (gains of 1 + w, scaled embeddings) or refused.
@@ -676,6 +734,7 @@ int main(void)
         cmocka_unit_test(pytorch_gets_our_logits_from_the_exported_checkpoints),
         cmocka_unit_test(a_converted_checkpoint_gives_the_logits_of_its_setting),
         cmocka_unit_test(a_norm_of_the_latents_is_written_as_asked),
+        cmocka_unit_test(a_gguf_export_holds_the_deepseek_folder),
         cmocka_unit_test(a_model_that_deepseek_layers_do_not_compute_is_refused),
         cmocka_unit_test(a_quantized_gguf_model_is_exported_as_what_it_computes),
         cmocka_unit_test(latent_files_give_back_every_form_exactly),

@@ -35,6 +35,8 @@ static const char usage[] =
     "                        deepseek   the converted checkpoint in DeepSeek-V3's "
     "names,\n"
     "                                   for one latent and one shared rope key\n"
+    "                        gguf       the same as one file for llama.cpp, with its\n"
+    "                                   tokenizer\n"
     "                        latent     every array of any converted layer, as\n"
     "                                   safetensors (docs/format/export.md)\n"
     "      --capture FILE    statistics of calibration text (mlascope capture), for\n"
