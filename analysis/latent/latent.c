@@ -386,6 +386,8 @@ const char *mls_latent_other(const mls_config *c, size_t l)
         return "clip_qkv: queries, keys and values are clipped";
     if (n->query_beta > 0)
         return "llama_4_scaling_beta: queries grow with their place";
+    if (s->sees)
+        return "window_size: fewer tokens are seen than are kept";
     if (s->chunk)
         return "attention_chunk_size: chunked attention";
     if (!s->no_rope && depends_on_length(mls_config_layer_rope(c, l)))

@@ -205,13 +205,14 @@ static void attend_heads(const mls_config *c, const mls_layer *w,
                          const mls_layer_shape *s, const parts *a, size_t T)
 {
     const size_t H = s->H, G = s->G, K = s->K, V = s->V;
+    const size_t window = s->window ? s->window : s->sees;
     const double scale = 1.0 / sqrt((double)K);
 
     for (size_t h = 0; h < H; h++) {
         const size_t g = h / (H / G); /* the KV head of query head h */
         const mls_attend_how how = {
             .scale = scale,
-            .window = s->window,
+            .window = window,
             .chunk = s->chunk,
             .cap = c->net.score_cap,
             .slope = c->net.alibi ? slope_of(h, H) : 0,
@@ -221,7 +222,7 @@ static void attend_heads(const mls_config *c, const mls_layer *w,
         if (is_common(&c->net, s))
             mls_attend(a->read + h * V, H * V, a->q_rot + h * K, H * K,
                        a->k_rot + g * K, G * K, a->v + g * V, G * V, T, K, V, scale,
-                       s->window, a->scores);
+                       window, a->scores);
         else
             mls_attend_as(a->read + h * V, H * V, a->q_rot + h * K, H * K,
                           a->k_rot + g * K, G * K, a->v + g * V, G * V, T, K, V, &how,

@@ -168,24 +168,49 @@ static void judge_layers(mls_config *c)
         mls_config_unsupported(c, "head_dim is %zu, expected an even number", c->D);
 }
 
-static mls_status read_shape(mls_config_reader *r)
+/* Width of the MLP, on which no byte of the cache depends. */
+static mls_status read_mlp_width(mls_config_reader *r)
 {
+    static const char *const keys[] = {"intermediate_size", "n_inner", "ffn_dim",
+                                       "ffn_hidden_size"};
+    const json_t *ratio = mls_config_get(r, "expansion_ratio");
     mls_config *c = r->config;
-    const json_t *F = mls_config_get(r, "intermediate_size");
     int64_t n = 0;
     mls_status st;
 
-    if ((st = read_layers(r)))
-        return st;
-    /* Sizes that no byte of the cache depends on. */
-    if (json_is_array(F)) /* one for each layer, or for each kind of them */
-        F = json_array_get(F, 0);
-    if (F && (st = whole(r, "intermediate_size", F, 0, MLS_WIDTH_MAX, &n)))
-        return st;
+    for (size_t i = 0; n == 0 && i < sizeof keys / sizeof keys[0]; i++) {
+        const json_t *F = mls_config_get(r, keys[i]);
+
+        if (json_is_array(F)) /* one for each layer, or for each kind of them */
+            F = json_array_get(F, 0);
+        if (F && !json_is_null(F) && (st = whole(r, keys[i], F, 0, MLS_WIDTH_MAX, &n)))
+            return st;
+    }
     c->F = (size_t)n;
-    if (!c->F)
-        mls_config_unsupported(c, "intermediate_size is missing");
-    n = 0;
+    if (!c->F && r->net && r->net->wider)
+        c->F = c->E * (json_is_integer(ratio) && json_integer_value(ratio) > 0 &&
+                               json_integer_value(ratio) <= 64
+                           ? (size_t)json_integer_value(ratio)
+                           : r->net->wider);
+    return MLS_OK;
+}
+
+/* Only where all layers have experts there is no MLP whose width must be known. */
+static void judge_width(mls_config *c)
+{
+    for (size_t l = 0; l < c->L; l++)
+        if (!c->F && !c->net.sparse[l])
+            mls_config_unsupported(c, "intermediate_size is missing");
+}
+
+static mls_status read_shape(mls_config_reader *r)
+{
+    mls_config *c = r->config;
+    int64_t n = 0;
+    mls_status st;
+
+    if ((st = read_layers(r)) || (st = read_mlp_width(r)))
+        return st;
     if (mls_config_get(r, "vocab_size") &&
         (st = whole(r, "vocab_size", mls_config_get(r, "vocab_size"), 1, MLS_VOCAB_MAX,
                     &n)))
@@ -193,9 +218,12 @@ static mls_status read_shape(mls_config_reader *r)
     c->V = (size_t)n;
     if (!c->V)
         mls_config_unsupported(c, "vocab_size is missing");
-    if (mls_config_get(r, "max_position_embeddings"))
-        st = read_size(r, "max_position_embeddings", (size_t)1 << 40, 0,
-                       &c->max_position);
+    for (size_t i = 0; !st && !c->max_position && i < 2; i++) {
+        static const char *const keys[] = {"max_position_embeddings", "n_positions"};
+
+        if (mls_config_get(r, keys[i]))
+            st = read_size(r, keys[i], (size_t)1 << 40, 0, &c->max_position);
+    }
     return st;
 }
 
@@ -209,7 +237,9 @@ static mls_status read_flags(mls_config_reader *r)
     c->rms_eps = 1e-6; /* of the classes, when the key is missing */
     if (eps && (st = mls_config_real(r, "rms_norm_eps", eps, 1e-30, 0.1, &c->rms_eps)))
         return st;
-    if ((st = read_bool(r, "tie_word_embeddings", f && f->tied, &c->tied_embeddings)) ||
+    if ((st = read_bool(r, "tie_word_embeddings",
+                        (f && f->tied) || (r->net && r->net->tied),
+                        &c->tied_embeddings)) ||
         (st = read_id(r, "bos_token_id", &c->bos_id)) ||
         (st = read_id(r, "eos_token_id", &c->eos_id)))
         return st;
@@ -227,6 +257,7 @@ static mls_status read_all(mls_config_reader *r)
     mls_config_turn_layers(r);
     mls_config_judge_keys(r);
     judge_layers(r->config);
+    judge_width(r->config);
     if (r->config->doubt[0])
         mls_config_unsupported(r->config, "%s", r->config->doubt);
     return MLS_OK;

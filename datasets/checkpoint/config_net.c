@@ -235,6 +235,19 @@ static mls_status read_blocks(mls_config_reader *r)
         (st = get_bool(r, "do_layer_norm_before", &before)) ||
         (st = get_size(r, "word_embed_proj_dim", &projected)))
         return st;
+    if (json_is_false(get(r, "multi_query")) &&
+        strcmp(r->config->model_type, "gpt_bigcode") == 0)
+        n->qkv = MLS_QKV_BY_HEAD;
+    if (n->alibi && strcmp(r->config->model_type, "mpt") == 0 &&
+        (r->config->H & (r->config->H - 1)))
+        refuse(r, "n_heads", "slopes of heads that are no power of two");
+    for (size_t i = 0; get(r, "attn_config") && i < 3; i++) {
+        static const char *const inner[] = {"clip_qkv", "softmax_scale", "qk_ln"};
+        const json_t *v = json_object_get(get(r, "attn_config"), inner[i]);
+
+        if (v && !json_is_null(v) && !json_is_false(v))
+            refuse(r, inner[i], "is not computed for this model_type");
+    }
     if (alibi)
         refuse(r, "alibi", "a slope per head is not computed for this model_type");
     if (new &&lns != 1) {
@@ -391,14 +404,40 @@ mls_status mls_config_net(mls_config_reader *r)
         (st = read_scales(r)) || (st = read_blocks(r)) || (st = read_experts(r)) ||
         (st = get_bool(r, "use_bidirectional_attention", &both_ways)))
         return st;
-    if (strcmp(c->model_type, "qwen3_moe") == 0 &&
-        json_is_true(mls_config_get(r, "use_sliding_window")))
-        refuse(r, "use_sliding_window", "which layers have the window is not computed");
     if (both_ways)
         refuse(r, "use_bidirectional_attention", "tokens see later ones");
     c->qk_norm = c->net.qk == MLS_QK_HEAD;
     c->net.latent_eps = 1e-6; /* whatever rms_norm_eps says */
     return MLS_OK;
+}
+
+/* GPT-Neo: "local" layers see the last window_size tokens, though all are cached. */
+static void see_less(mls_config *c, const json_t *kinds, const json_t *window)
+{
+    for (size_t l = 0; l < c->L; l++) {
+        const json_t *kind = json_array_get(kinds, l);
+
+        if (json_is_string(kind) && strcmp(json_string_value(kind), "local") == 0)
+            c->layer[l].sees =
+                json_is_integer(window) ? (size_t)json_integer_value(window) : 256;
+    }
+}
+
+/* [[["global", "local"], 12]]: the kinds in turn, so many times. */
+static void see_less_in_turn(mls_config *c, const json_t *types, const json_t *window)
+{
+    json_t *kinds = json_array();
+
+    for (size_t i = 0; i < json_array_size(types); i++) {
+        const json_t *part = json_array_get(types, i), *turn = json_array_get(part, 0);
+        const json_int_t times = json_integer_value(json_array_get(part, 1));
+
+        for (json_int_t k = 0; k < times && k < MLS_LAYERS_MAX; k++)
+            for (size_t j = 0; j < json_array_size(turn); j++)
+                json_array_append(kinds, json_array_get(turn, j));
+    }
+    see_less(c, kinds, window);
+    json_decref(kinds);
 }
 
 void mls_config_turn_layers(mls_config_reader *r)
@@ -407,6 +446,15 @@ void mls_config_turn_layers(mls_config_reader *r)
     const bool by_place = c->net.positions || c->net.alibi;
     bool slides = false;
 
+    if (r->net && mls_net_reads(r->net, "attention_types")) {
+        const json_t *kinds = mls_config_get(r, "attention_layers");
+        const json_t *window = mls_config_get(r, "window_size");
+
+        if (kinds)
+            see_less(c, kinds, window);
+        else
+            see_less_in_turn(c, mls_config_get(r, "attention_types"), window);
+    }
     for (size_t l = 0; l < c->L; l++)
         slides |= c->layer[l].window > 0;
     for (size_t l = 0; r->net && l < c->L; l++) {

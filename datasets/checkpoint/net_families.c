@@ -133,6 +133,7 @@ static const mls_net_family families[] = {
     {.model_type = "qwen2", .qkv_bias = true},
     {.model_type = "qwen3", .keys = "attention_bias", .net = {.qk = MLS_QK_HEAD}},
     {.model_type = "smollm3",
+     .tied = true,
      .keys = "attention_bias mlp_bias no_rope_layers no_rope_layer_interval",
      .theta = 2e6},
     {.model_type = "arcee",
@@ -165,6 +166,7 @@ static const mls_net_family families[] = {
      .eps = 1e-5,
      .net = {.qk = MLS_QK_HEAD_TURNED}},
     {.model_type = "ernie4_5",
+     .tied = true,
      .keys = "use_bias",
      .theta = 5e5,
      .eps = 1e-5,
@@ -181,12 +183,26 @@ static const mls_net_family families[] = {
               .original_max_position = 8192},
      .eps = 1e-5,
      .net = {.qk = MLS_QK_HEAD, .act = MLS_ACT_XIELU, .plain_mlp = true}},
+    {.model_type = "apertus1p5_text",
+     .keys = "attention_bias qk_norm output_vocab_size",
+     NAMES({"attention_layernorm.weight", MLS_TENSOR_ATTN_NORM},
+           {"feedforward_layernorm.weight", MLS_TENSOR_MLP_NORM}),
+     .theta = 12e6,
+     .rope = {.type = MLS_ROPE_LLAMA3,
+              .factor = 8,
+              .low_freq_factor = 1,
+              .high_freq_factor = 4,
+              .original_max_position = 8192},
+     .eps = 1e-5,
+     .net = {.qk = MLS_QK_HEAD, .act = MLS_ACT_XIELU, .plain_mlp = true}},
 
     /* Gemma */
     {.model_type = "gemma",
+     .tied = true,
      .keys = "attention_bias use_bidirectional_attention",
      .net = {.unit_offset = true, .act = MLS_ACT_GELU_TANH}},
     {.model_type = "gemma2",
+     .tied = true,
      .keys = "attention_bias query_pre_attn_scalar attn_logit_softcapping "
              "final_logit_softcapping use_bidirectional_attention cache_implementation "
              "sliding_window_pattern",
@@ -198,6 +214,7 @@ static const mls_net_family families[] = {
              .score_cap = 50,
              .logit_cap = 30}},
     {.model_type = "gemma3_text",
+     .tied = true,
      .keys = "attention_bias query_pre_attn_scalar attn_logit_softcapping "
              "final_logit_softcapping use_bidirectional_attention cache_implementation "
              "sliding_window_pattern _sliding_window_pattern rope_local_base_freq",
@@ -254,6 +271,7 @@ static const mls_net_family families[] = {
      .local_rope = true,
      .net = {.place = MLS_NORM_AFTER, .qk = MLS_QK_WIDTH}},
     {.model_type = "starcoder2",
+     .tied = true,
      .keys = "norm_epsilon use_bias embedding_dropout norm_type mlp_type",
      NAMES(C_MLP),
      .eps = 1e-5,
@@ -318,12 +336,14 @@ static const mls_net_family families[] = {
      .mlp_bias = true,
      .net = {LN_BIAS, .act = MLS_ACT_RELU2, .plain_mlp = true}},
     {.model_type = "cohere",
+     .tied = true,
      .keys = "layer_norm_eps logit_scale attention_bias use_qk_norm",
      .theta = 5e5,
      .eps = 1e-5,
      .net = {LN, .parallel = true, .one_norm = true, .interleaved = true,
              .logit_scale = 0.0625}},
     {.model_type = "cohere2",
+     .tied = true,
      .keys = "layer_norm_eps logit_scale attention_bias use_qk_norm "
              "sliding_window_pattern _sliding_window_pattern cache_implementation "
              "rotary_pct use_embedding_sharing use_gated_activation "
@@ -375,6 +395,8 @@ static const mls_net_family families[] = {
 
     /* GPT-2 and its kin: positions are learned, or slopes */
     {.model_type = "gpt2",
+     .wider = 4,
+     .tied = true,
      .keys = "n_positions n_ctx n_embd n_layer n_head n_inner layer_norm_epsilon "
              "scale_attn_weights scale_attn_by_inverse_layer_idx embd_pdrop "
              "resid_pdrop attn_pdrop reorder_and_upcast_attn summary_type "
@@ -391,6 +413,8 @@ static const mls_net_family families[] = {
      .net = {LN_BIAS, .positions = true, .act = MLS_ACT_GELU_TANH, .plain_mlp = true,
              .qkv = MLS_QKV_STACKED, .transposed = true}},
     {.model_type = "gpt_bigcode",
+     .wider = 4,
+     .tied = true,
      .keys = "n_positions n_embd n_layer n_head n_inner layer_norm_epsilon "
              "scale_attn_weights multi_query embd_pdrop resid_pdrop attn_pdrop "
              "attention_softmax_in_fp32 scale_attention_softmax_in_fp32 "
@@ -409,6 +433,8 @@ static const mls_net_family families[] = {
      .net = {LN_BIAS, .positions = true, .act = MLS_ACT_GELU_TANH, .plain_mlp = true,
              .qkv = MLS_QKV_STACKED}},
     {.model_type = "gpt_neo",
+     .wider = 4,
+     .tied = true,
      .keys = "num_layers num_heads attention_types attention_layers window_size "
              "layer_norm_epsilon embed_dropout resid_dropout classifier_dropout "
              "summary_type summary_use_proj summary_proj_to_labels "
@@ -421,6 +447,7 @@ static const mls_net_family families[] = {
      .net = {LN_BIAS, .positions = true, .score_scale = 1, .act = MLS_ACT_GELU_TANH,
              .plain_mlp = true}},
     {.model_type = "gptj",
+     .wider = 4,
      .keys = "n_positions n_embd n_layer n_head n_inner layer_norm_epsilon rotary_dim "
              "rotary embd_pdrop resid_pdrop attn_pdrop scale_attn_weights "
              "summary_type summary_use_proj summary_proj_to_labels "
@@ -435,6 +462,7 @@ static const mls_net_family families[] = {
      .net = {LN_BIAS, .parallel = true, .one_norm = true, .interleaved = true,
              .act = MLS_ACT_GELU_TANH, .plain_mlp = true, .head_bias = true}},
     {.model_type = "opt",
+     .tied = true,
      .keys = "ffn_dim word_embed_proj_dim do_layer_norm_before enable_bias "
              "layer_norm_elementwise_affine _remove_final_layer_norm dropout "
              "layerdrop init_std",
@@ -450,6 +478,7 @@ static const mls_net_family families[] = {
      .net = {LN_BIAS, .positions = true, .first_position = 2, .act = MLS_ACT_RELU,
              .plain_mlp = true}},
     {.model_type = "biogpt",
+     .tied = true,
      .keys = "layer_norm_eps scale_embedding hidden_dropout_prob "
              "attention_probs_dropout_prob layerdrop activation_dropout",
      .prefix = "biogpt.layers.%zu.",
@@ -465,6 +494,8 @@ static const mls_net_family families[] = {
      .net = {LN_BIAS, .positions = true, .first_position = 2, .act = MLS_ACT_GELU,
              .plain_mlp = true}},
     {.model_type = "bloom",
+     .wider = 4,
+     .tied = true,
      .keys = "n_embed n_layer n_head layer_norm_epsilon hidden_dropout "
              "apply_residual_connection_post_layernorm slow_but_exact "
              "attention_softmax_in_fp32 bias_dropout_fusion masked_softmax_fusion "
@@ -481,6 +512,8 @@ static const mls_net_family families[] = {
      .net = {LN_BIAS, .embed_norm = true, .alibi = true, .act = MLS_ACT_GELU_TANH,
              .plain_mlp = true, .qkv = MLS_QKV_BY_HEAD}},
     {.model_type = "falcon",
+     .wider = 4,
+     .tied = true,
      .keys = "layer_norm_epsilon num_kv_heads alibi new_decoder_architecture "
              "multi_query parallel_attn bias ffn_hidden_size num_ln_in_parallel_attn "
              "hidden_dropout n_head n_layer n_head_kv rope_theta",
@@ -490,6 +523,8 @@ static const mls_net_family families[] = {
      .net = {LN_BIAS, .parallel = true, .one_norm = true, .act = MLS_ACT_GELU,
              .plain_mlp = true, .qkv = MLS_QKV_BY_GROUP}},
     {.model_type = "mpt",
+     .wider = 4,
+     .tied = true,
      .keys = "d_model n_heads n_layers expansion_ratio max_seq_len layer_norm_epsilon "
              "emb_pdrop resid_pdrop learned_pos_emb attn_config init_device no_bias "
              "embedding_fraction norm_type verbose ffn_config init_config fc_type",
@@ -683,6 +718,7 @@ static const mls_net_family families[] = {
                          .normalize = true,
                          .correction = true}}},
     {.model_type = "ernie4_5_moe",
+     .tied = true,
      .keys = "use_bias moe_intermediate_size moe_k moe_num_experts "
              "moe_num_shared_experts moe_layer_start_index moe_layer_end_index "
              "moe_layer_interval moe_norm_min router_aux_loss_coef",
@@ -718,6 +754,7 @@ static const mls_net_family families[] = {
                          .top_groups = 4,
                          .best_two = true}}},
     {.model_type = "minicpm3",
+     .tied = true,
      .keys = MLA_KEYS "mlp_bias scale_emb scale_depth dim_model_base rope_interleave",
      .eps = 1e-5},
 };

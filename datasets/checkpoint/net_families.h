@@ -17,6 +17,8 @@ typedef struct mls_net_family {
     double theta, local_theta, partial, eps;
     mls_rope_config rope; /* type not default: where the file has no RoPE at all */
     bool qkv_bias, o_bias, mlp_bias;
+    bool tied;       /* head and embedding, where the file does not say */
+    size_t wider;    /* the MLP, times the hidden size, where the file does not say */
     bool still_full; /* layers without a window do not turn, where others have one */
     bool local_rope; /* layers with a window turn as rope_local says */
 } mls_net_family;

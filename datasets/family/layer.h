@@ -38,6 +38,7 @@ typedef struct mls_layer_shape {
     uint32_t latent;    /* MLA: kv_lora_rank */
 
     size_t window;   /* last tokens seen, the token itself included; 0: all */
+    size_t sees;     /* no window, but only the last tokens are seen; 0: all are */
     size_t chunk;    /* tokens see from the start of their chunk on; 0: no chunks */
     bool no_rope;    /* nothing turns */
     bool local_rope; /* turns as config->rope_local says, not as config->rope */

@@ -33,6 +33,11 @@ BASE = dict(vocab_size=61, hidden_size=32, intermediate_size=48, num_hidden_laye
 W = 12  # a window that 40 tokens fill
 F, S = "full_attention", "sliding_attention"
 
+NO_KV = dict(num_key_value_heads=None)
+GPT2 = dict(NO_KV, n_embd=32, n_head=4, n_layer=2, n_positions=64, hidden_size=None,
+            num_attention_heads=None, num_hidden_layers=None, intermediate_size=None,
+            max_position_embeddings=None)
+
 # name: (model_type, what differs from BASE; None leaves a key out)
 CASES = {
     "gemma3": ("gemma3_text", dict(num_hidden_layers=4, head_dim=8, sliding_window=W,
@@ -40,6 +45,38 @@ CASES = {
         rope_parameters={S: dict(rope_type="default", rope_theta=20.0),
                          F: dict(rope_type="linear", rope_theta=500.0, factor=4.0)})),
     "olmo3": ("olmo3", dict(sliding_window=W, layer_types=[S, F])),
+    "phi": ("phi", dict(partial_rotary_factor=0.5)),
+    "phi3": ("phi3", dict(sliding_window=W)),
+    "cohere2": ("cohere2", dict(sliding_window=W, layer_types=[S, F], logit_scale=0.5)),
+    "starcoder2": ("starcoder2", dict(use_bias=True)),
+    "stablelm": ("stablelm", dict(partial_rotary_factor=0.5)),
+    "nemotron": ("nemotron", dict(partial_rotary_factor=0.5, head_dim=8)),
+    "granite": ("granite", dict(attention_multiplier=0.2, embedding_multiplier=3.0,
+        residual_multiplier=0.5, logits_scaling=2.0)),
+    "exaone4": ("exaone4", dict(sliding_window=W, layer_types=[S, F])),
+    "gemma2": ("gemma2", dict(head_dim=8, sliding_window=W,
+        query_pre_attn_scalar=8)),
+    "gpt2": ("gpt2", dict(GPT2)),
+    "gptj": ("gptj", dict(GPT2, rotary_dim=4)),
+    "gpt_neo": ("gpt_neo", dict(NO_KV, num_attention_heads=None,
+        num_hidden_layers=None, num_heads=4, num_layers=2,
+        attention_types=[[["global", "local"], 1]], window_size=W)),
+    "bloom": ("bloom", dict(NO_KV, n_head=4, n_layer=2, num_attention_heads=None,
+        num_hidden_layers=None, intermediate_size=None)),
+    "falcon": ("falcon", dict(NO_KV, multi_query=True, intermediate_size=None)),
+    "mpt": ("mpt", dict(NO_KV, d_model=32, n_heads=4, n_layers=2, hidden_size=None,
+        num_attention_heads=None, num_hidden_layers=None, intermediate_size=None)),
+    "opt": ("opt", dict(NO_KV, ffn_dim=48, word_embed_proj_dim=32,
+        intermediate_size=None)),
+    "mixtral": ("mixtral", dict(num_local_experts=4)),
+    "qwen3_moe": ("qwen3_moe", dict(head_dim=8, num_experts=4, num_experts_per_tok=2,
+        moe_intermediate_size=16, norm_topk_prob=True)),
+    "gpt_oss": ("gpt_oss", dict(head_dim=8, sliding_window=W, num_local_experts=4,
+        num_experts_per_tok=2, layer_types=[S, F])),
+    "deepseek_v3": ("deepseek_v3", dict(num_key_value_heads=4, kv_lora_rank=12,
+        q_lora_rank=16, qk_rope_head_dim=4, qk_nope_head_dim=8, v_head_dim=8,
+        n_routed_experts=4, n_group=1, topk_group=1, num_experts_per_tok=2,
+        moe_intermediate_size=16, first_k_dense_replace=1)),
     "gpt_neox": ("gpt_neox", dict(num_key_value_heads=None, rotary_pct=0.5)),
     "glm4": ("glm4", dict(head_dim=8, partial_rotary_factor=0.5)),
 }

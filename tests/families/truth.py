@@ -70,7 +70,7 @@ def main():
     p.add_argument("folder", nargs="?", default=os.environ.get("MLASCOPE_FAMILIES"))
     p.add_argument("rest", nargs="*")
     p.add_argument("--text")
-    a = p.parse_args()
+    a = p.parse_intermixed_args()
     table = [x for x in a.rest if x.endswith(".csv")]
     names = [x for x in a.rest if not x.endswith(".csv")]
     path = table[0] if table else f"{a.folder}/truth.csv"

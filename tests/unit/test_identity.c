@@ -276,6 +276,8 @@ static void models_of_every_shape_at_full_rank_give_their_own_logits(void **stat
     }
 }
 
+enum { FAMILY_V = 61 };
+
 /* One model of tests/families/logits.txt. */
 typedef struct {
     char name[NAMED_SIZE], folder[1024];
@@ -313,34 +315,35 @@ static void read_family(void *arg, char *line)
     }
 }
 
-/* Every layer has a latent form: the model itself at full rank. */
-static bool is_convertible(const mls_config *c)
+/*
+ * Local RoPE and norms around; partial RoPE, parallel blocks and LayerNorm with biases;
+ * scales in the weights; the order of dims of another kind.
+ */
+static const char *const converted[] = {"gemma3", "gpt_neox", "granite", "stablelm"};
+enum { CONVERTED = sizeof converted / sizeof converted[0] };
+
+static bool is_converted(const char *name)
 {
-    for (size_t l = 0; l < c->L; l++)
-        if (mls_latent_other(c, l))
-            return false;
-    return true;
+    for (size_t i = 0; i < CONVERTED; i++)
+        if (strcmp(converted[i], name) == 0)
+            return true;
+    return false;
 }
 
 static void end_family(void *arg)
 {
     family *f = arg;
     char name[NAMED_SIZE + 20];
-    mls_model *m;
     bench b = {0};
     mls_rng rng;
 
-    named_write(f->folder, f->tensor, f->n, f->seed);
-    assert_ok(mls_model_open(&m, f->folder, &err));
-    const bool convertible = is_convertible(mls_model_config(m));
-    const size_t words = mls_model_config(m)->V;
-    mls_model_close(m);
-    if (!convertible)
+    if (!is_converted(f->name))
         return;
+    named_write(f->folder, f->tensor, f->n, f->seed);
     f->converted++;
     mls_rng_seed(&rng, 6, 0);
-    random_corpus(&b.calibration, &rng, CALIBRATION, words);
-    random_corpus(&b.measured, &rng, MEASURED, words);
+    random_corpus(&b.calibration, &rng, CALIBRATION, FAMILY_V);
+    random_corpus(&b.measured, &rng, MEASURED, FAMILY_V);
     snprintf(name, sizeof name, "identity-%s.h5", f->name);
     open_model(&b, f->folder, test_scratch(name));
     expect_identity(&b, f->name);
@@ -354,7 +357,7 @@ static void families_at_full_rank_give_their_own_logits(void **state)
     (void)state;
     named_each_case(test_source("tests/families/logits.txt"), &f, begin_family,
                     read_family, end_family);
-    assert_true(f.converted > 0);
+    assert_int_equal(f.converted, CONVERTED);
 }
 
 /* --- Shared and shortened caches --- */
