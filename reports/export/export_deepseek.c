@@ -29,13 +29,17 @@ static const char *const readers[] = {
         "that the norm's eps, not the latent, sets its size, and the weights bring it "
         "back (docs/format/export.md). At most 5e-7 of a latent is lost.\n"
         "- Do not train this folder: an optimizer's step is far larger than the small "
-        "weights of kv_a_proj_with_mqa. Train an export with `--norm fitted`.\n"
+        "weights of kv_a_proj_with_mqa (demo model: their gradient's norm is 6e6, and "
+        "one AdamW step of 1e-4 takes the loss from 3.04 to 8.94). Train an export "
+        "with `--norm fitted`.\n"
         "- Keep kv_a_proj_with_mqa as it is when you quantize the weights: its rows of "
         "the latent are a million times smaller than those of the rope key.\n",
     [MLS_NORM_FITTED] =
         "- `kv_a_layernorm` has one constant weight, the latent's root mean square on "
         "the calibration text. That is not the same function: measure it with "
-        "`--against` above. It is the form to train in DeepSeek-V3's code.\n",
+        "`--against` above. It is the form to train in DeepSeek-V3's code (demo model: "
+        "loss 3.0401 at step 0, with `linear` 3.0379; gradient of kv_a 0.38, of kv_b "
+        "0.27).\n",
 };
 
 /* The checkpoint under way. */

@@ -6,8 +6,8 @@ GGUF files, llama-cpp-python; says loudly what is skipped. Takes minutes.
 
 For every export: logits of the target against those that `mlascope evaluate --against` is
 made of (perplexity and KL, 1e-4), 64 greedy tokens with the target's cache against the same
-without one, bytes that its cache takes per token against the size that we print. A table
-goes to standard output; the exit status is 1 where one of them differs.
+without one. The last column is what a token's latent and rope key are, not what the target
+caches. A table goes to standard output; the exit status is 1 where one of them differs.
 """
 import csv
 import io
@@ -118,7 +118,7 @@ def deepseek(tool, demo, work, text):
     run(tool, "export", demo, "-s", "x-ecomla init=paired rank=96 rope_dim=32", "--for",
         "deepseek", "--norm", "none", "-o", folder)
     try:
-        AutoModelForCausalLM.from_pretrained(folder)
+        AutoModelForCausalLM.from_pretrained(folder, trust_remote_code=False)
         failed.append("none loads")
     except (ValueError, OSError) as e:
         print(f"--norm none does not load: {str(e).splitlines()[0][:90]}", file=sys.stderr)
@@ -134,7 +134,7 @@ def gguf(tool, demo, work, text):
         return
     ids = windows(AutoTokenizer.from_pretrained(demo), text)[:2]
     for setting in ("transmla rope_dim=32 rank=64 freqfold=4",
-                    "kq rope=shared rope_dim=32 rank=32"):
+                    "x-ecomla init=paired rank=96 rope_dim=32"):
         word = setting.split()[0]
         run(tool, "export", demo, "-s", setting, "--capture", f"{work}/run.h5", "--for",
             "gguf", "--dtype", "f32", "-o", f"{work}/{word}-gguf")
