@@ -278,6 +278,8 @@ mls_status mls_latent_arrays(mls_latent_form *f, mls_latent_array **out, size_t 
         x->f64 = &f->inv_freq;
         x->unbiased = &f->turns;
     }
+    add_map(&a, &f->q_own, false, "rms", none, "query", "query_bias");
+    add_map(&a, &f->k_own, false, "rms", none, "key", "key_bias");
     add_norm(&a, &f->q_norm, "norm", none, "query");
     add_norm(&a, &f->k_norm, "norm", none, "key");
     *out = a.item;
@@ -413,6 +415,10 @@ mls_status mls_latent_begin(mls_latent_form *f, const mls_config *c, size_t l,
                            .sliding_window = c->layer[l].window,
                            .share_layer = MLS_NONE,
                            .token_budget = 1.0};
+    if (c->qk_folded) {
+        f->q_own = mls_affine_shape(c->H * c->D, c->E, c->qkv_bias);
+        f->k_own = mls_affine_shape(c->G * c->D, c->E, c->qkv_bias);
+    }
     f->latent = mls_calloc3(n_latents, 1, 1, sizeof *f->latent);
     f->rope_key = mls_calloc3(n_rope_keys, 1, 1, sizeof *f->rope_key);
     f->head = mls_calloc3(c->G, 1, 1, sizeof *f->head);
@@ -461,6 +467,13 @@ mls_status mls_latent_start(mls_latent_form *f, const mls_config *c,
         return st;
     mls_affine_put(&f->output, 0, &output, NULL, c->E);
     mls_layer_frequencies(f->inv_freq, c, layer->index);
+    if (f->k_own.cols) {
+        const mls_affine queries = mls_latent_queries(c, layer->own);
+        const mls_affine keys = mls_latent_keys(c, layer->own);
+
+        mls_affine_put(&f->q_own, 0, &queries, NULL, queries.rows);
+        mls_affine_put(&f->k_own, 0, &keys, NULL, keys.rows);
+    }
     put_norm(&f->q_norm, layer->q_norm);
     put_norm(&f->k_norm, layer->k_norm);
     return MLS_OK;
@@ -636,6 +649,9 @@ mls_status mls_latent_layout(const mls_latent_form *f, mls_cache_layer *out,
     for (size_t i = 0; !st && i < f->n_latents; i++)
         st = mls_cache_add(out, latent_kind(f, i), f->latent[i].r, 1, readers(f, i) > 1,
                            &f->latent[i].quant, err);
+    if (!st && f->k_own.cols)
+        st = mls_cache_add(out, MLS_PART_KEY_SCALE, 1, f->G, false, &(mls_quant){0},
+                           err);
     if (st)
         mls_fail_in(err, st, "layer %zu", f->layer);
     return st;
@@ -649,7 +665,7 @@ size_t mls_latent_elements(const mls_latent_form *f)
         n += f->latent[i].r;
     for (size_t b = 0; b < f->n_rope_keys; b++)
         n += f->rope_key[b].n;
-    return n;
+    return n + (f->k_own.cols ? f->G : 0);
 }
 
 /* Of the layer's own attention: what a conversion would replace. */
@@ -687,5 +703,6 @@ size_t mls_latent_parameters(const mls_latent_form *f)
 
         n += h->n_key * h->key.cols + h->n_value * h->value.cols;
     }
-    return n + f->key.rows * f->key.cols;
+    return n + f->key.rows * f->key.cols + f->q_own.rows * f->q_own.cols +
+           f->k_own.rows * f->k_own.cols;
 }

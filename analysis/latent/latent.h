@@ -100,7 +100,10 @@ typedef struct mls_latent_form {
     double *inv_freq;          /* (D/2) */
     mls_norm q_norm, k_norm;   /* (D) QK-norm of full queries and keys, before their
                                   rotation */
-    double norm_eps;           /* of every RMSNorm above */
+    /* (H D, E), (G D, E), or none: what 1/rms of a head's query and key is taken of,
+       two factors of every score of that head. The key's is cached: G numbers. */
+    mls_affine q_own, k_own;
+    double norm_eps; /* of every RMSNorm above */
     /* Not NULL, borrowed: the layer's own attention, which no form says. Only the
        sizes are set, mls_plain_attention runs it. */
     const mls_config *own;

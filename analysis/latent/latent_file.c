@@ -307,6 +307,8 @@ static void read_form(reader *r, const json_t *o, mls_latent_form *f)
         f->q_down = mls_affine_shape(f->q_rank, f->E, true);
     f->q_down_norm.n = f->q_rank;
     f->q_norm.n = f->k_norm.n = f->D;
+    f->q_own = mls_affine_shape(f->H * f->D, f->E, true);
+    f->k_own = mls_affine_shape(f->G * f->D, f->E, true);
     f->query.biased = f->output.biased = f->turns = true;
 }
 

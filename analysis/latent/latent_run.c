@@ -123,6 +123,16 @@ static mls_status pack(mls_latent_runner *r, const mls_latent_form *f, mls_err *
         st = pack_one(r, &f->latent[i].down, err);
     for (size_t b = 0; !st && b < f->n_rope_keys; b++)
         st = pack_one(r, &f->rope_key[b].map, err);
+    for (size_t h = 0; !st && f->q_own.cols && h < f->H; h++) {
+        const mls_affine own = mls_affine_rows(&f->q_own, h * f->D, f->D);
+
+        st = pack_one(r, &own, err);
+    }
+    for (size_t g = 0; !st && f->k_own.cols && g < f->G; g++) {
+        const mls_affine own = mls_affine_rows(&f->k_own, g * f->D, f->D);
+
+        st = pack_one(r, &own, err);
+    }
     for (size_t g = 0; !st && g < f->G; g++) {
         if (f->key.w) {
             const mls_affine key = mls_affine_rows(&f->key, g * f->D, f->D);
@@ -203,8 +213,12 @@ static size_t key_dims(const mls_latent_form *f, size_t g)
  */
 static bool can_absorb(const mls_latent_runner *r, size_t g)
 {
-    return r->absorbed && !r->keeping && r->form->share_layer < 0 &&
-           r->form->head[g].rotation != MLS_ROTATE_AFTER_READ;
+    const mls_latent_form *f = r->form;
+
+    /* A key's bias cancels in the softmax, unless every key has a factor of its own. */
+    return r->absorbed && !r->keeping && f->share_layer < 0 &&
+           f->head[g].rotation != MLS_ROTATE_AFTER_READ &&
+           !(f->k_own.cols && f->head[g].key.biased);
 }
 
 static void measure(mls_latent_runner *r, const mls_latent_form *f)
@@ -385,6 +399,25 @@ static mls_status fill_cache(const pass *p, mls_err *err)
     return st;
 }
 
+/* Rows (T, n) of head i, at stride ld, over the rms of what own makes of it. */
+static void divide_by_rms(const pass *p, float *rows, size_t ld, size_t n,
+                          const mls_affine *own, size_t i)
+{
+    const size_t D = p->f->D;
+    const mls_affine head = mls_affine_rows(own, i * D, D);
+    float *u = p->q_head; /* (T, D), free until heads attend */
+
+    linear(p, u, p->x, head.w, head.b, D, p->f->E);
+    for (size_t t = 0; t < p->T; t++) {
+        double sum = 0;
+
+        for (size_t d = 0; d < D; d++)
+            sum += (double)u[t * D + d] * (double)u[t * D + d];
+        cblas_sscal((int)n, (float)(1 / sqrt(sum / (double)D + p->f->norm_eps)),
+                    rows + t * ld, 1);
+    }
+}
+
 static void make_queries(const pass *p)
 {
     const mls_latent_form *f = p->f;
@@ -411,6 +444,8 @@ static void make_queries(const pass *p)
         if (head->rope_key >= 0)
             mls_rope_apply(q_h + head->n_key, ld, p->r->cs_rope[head->rope_key],
                            f->rope_key[head->rope_key].n / 2, p->T, 1);
+        if (f->q_own.cols)
+            divide_by_rms(p, q_h, ld, mls_latent_query_dims(f, h), &f->q_own, h);
         q_h += mls_latent_query_dims(f, h);
     }
 }
@@ -459,6 +494,8 @@ static void read_back(const pass *p, size_t g, size_t first_k, size_t first_v)
 
         copy_rows(p->k + h->n_key, dk, rope_rows(p, h->rope_key), n, n, T);
     }
+    if (f->k_own.cols)
+        divide_by_rms(p, p->k, dk, dk, &f->k_own, g);
     const size_t r = f->latent[h->value_latent].r;
     const float *c = latent_rows(p, h->value_latent);
 
@@ -562,9 +599,10 @@ static void attend_absorbed(const pass *p, const mls_read_head *h, const float *
 }
 
 /* [c ; rope key] of a KV head, (T, r + n), in p->k. */
-static void latent_keys(const pass *p, const mls_read_head *h)
+static void latent_keys(const pass *p, size_t g)
 {
     const mls_latent_form *f = p->f;
+    const mls_read_head *h = &f->head[g];
     const size_t r = h->key_latent >= 0 ? f->latent[h->key_latent].r : 0;
     const size_t n = h->rope_key >= 0 ? f->rope_key[h->rope_key].n : 0;
 
@@ -572,6 +610,8 @@ static void latent_keys(const pass *p, const mls_read_head *h)
         copy_rows(p->k, r + n, latent_rows(p, h->key_latent), r, r, p->T);
     if (n)
         copy_rows(p->k + r, r + n, rope_rows(p, h->rope_key), n, n, p->T);
+    if (f->k_own.cols)
+        divide_by_rms(p, p->k, r + n, r + n, &f->k_own, g);
 }
 
 size_t mls_latent_output_dims(const mls_latent_form *f)
@@ -619,7 +659,7 @@ mls_status mls_latent_heads(mls_latent_runner *r, size_t sequence, size_t worker
         const bool absorb = can_absorb(r, g);
 
         if (absorb)
-            latent_keys(&p, h);
+            latent_keys(&p, g);
         else
             read_back(&p, g, first_k, first_v);
         for (size_t i = 0; i < f->H / f->G; i++) {

@@ -503,6 +503,13 @@ mls_status mls_refit_queries(mls_latent_form *f, mls_capture *capture, size_t n_
     size_t rows = 0;
     mls_status st;
 
+    if (f->k_own.cols)
+        return mls_fail(
+            err, MLS_E_INPUT,
+            "layer %zu has QK-norm: its scores have a factor for every key, "
+            "to which queries are not fitted",
+            f->layer);
+
     j.first = mls_calloc3(f->H, 1, 1, sizeof *j.first);
     for (size_t h = 0; j.first && h < f->H; h++) {
         j.first[h] = rows;

@@ -314,7 +314,7 @@ static void add_layer(mls_size_result *out, const mls_cache_layer *layer, double
         double *const all[] = {
             [MLS_PART_KEY] = &out->key,           [MLS_PART_VALUE] = &out->value,
             [MLS_PART_LATENT] = &out->latent,     [MLS_PART_KEY_LATENT] = &out->latent,
-            [MLS_PART_ROPE_KEY] = &out->rope_key,
+            [MLS_PART_ROPE_KEY] = &out->rope_key, [MLS_PART_KEY_SCALE] = &out->key,
         };
         double *const codes[] = {
             [MLS_PART_KEY] = &out->key_codes,
@@ -322,6 +322,7 @@ static void add_layer(mls_size_result *out, const mls_cache_layer *layer, double
             [MLS_PART_LATENT] = &out->latent_codes,
             [MLS_PART_KEY_LATENT] = &out->latent_codes,
             [MLS_PART_ROPE_KEY] = &out->rope_key_codes,
+            [MLS_PART_KEY_SCALE] = &out->key_codes,
         };
 
         out->elements_per_token += vectors * (double)p->n;

@@ -18,6 +18,7 @@ typedef enum mls_part_kind {
     MLS_PART_LATENT,     /* compressed keys and values together, or values alone */
     MLS_PART_KEY_LATENT, /* compressed keys alone: quantized as keys are */
     MLS_PART_ROPE_KEY,   /* keys that carry the rotation */
+    MLS_PART_KEY_SCALE,  /* 1/rms of a key, where QK-norm's gains are in the weights */
 } mls_part_kind;
 
 /** `count` vectors of `n` numbers per token, each quantized by itself. */

@@ -25,9 +25,10 @@ typedef struct mls_layer {
     float *wo, *bo;                    /* (E, H V), (E) */
     float *q_norm, *k_norm;            /* by mls_net.qk, or NULL */
     float *q_norm_bias, *k_norm_bias;
-    float *sinks;                          /* (H) */
-    float *w_attn_gate;                    /* (H V, E) */
-    float *q_a, *q_a_norm, *q_b;           /* latent attention: (r, E), (r), (H K, r) */
+    const struct mls_layer *own; /* qk_folded: the layer whose gains went into wq, wk */
+    float *sinks;                /* (H) */
+    float *w_attn_gate;          /* (H V, E) */
+    float *q_a, *q_a_norm, *q_b; /* latent attention: (r, E), (r), (H K, r) */
     float *kv_a, *kv_a_norm, *kv_b;        /* (r + rope, E), (r), (H (nope + V), r) */
     float *attn_post_norm;                 /* (E) */
     float *mlp_norm, *mlp_norm_bias;       /* (E) */

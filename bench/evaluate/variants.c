@@ -12,6 +12,7 @@
 
 #include "analysis/latent/output_error.h"
 #include "bench/evaluate/evaluate_inner.h"
+#include "bench/frame/folded_norm.h"
 #include "common/base/checked.h"
 
 enum {
@@ -206,8 +207,8 @@ static mls_status predict(mls_pass *p, size_t i, const mls_layer *layer,
 {
     const size_t L = p->config->L, l = layer->index;
     mls_predicted predicted;
-    mls_status st = mls_predict(form, p->config, layer, stats, p->original.T_max,
-                                p->in->pool, NULL, &predicted, err);
+    mls_status st = mls_predict_form(form, p->config, layer, stats, p->original.T_max,
+                                     p->in->pool, &predicted, err);
 
     if (!st && windows->n > 0)
         st = mls_output_error(&predicted.attention, windows, form, err);

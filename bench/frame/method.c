@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench/frame/folded_norm.h"
 #include "bench/frame/partial.h"
 
 void mls_parsed_free(mls_parsed *p)
@@ -129,6 +130,40 @@ static void quantize_parts(mls_cache_layer *layer, const mls_common_keys *k)
         layer->part[i].quant = layer->part[i].kind == MLS_PART_KEY ? k->key : k->value;
 }
 
+/*
+ * A method's shape. Where a layer has QK-norm and the method reads keys in parts, the
+ * shape of the layer whose gains are in its weights.
+ */
+static mls_status shape(mls_latent_form *f, const mls_config *c, const mls_parsed *p,
+                        const void *prepared, size_t l, mls_err *err)
+{
+    mls_status st = p->method->shape(f, c, p, prepared, l, err);
+
+    if (st || !c->qk_norm || !(mls_reads_parts(f) || p->method->folds_norm))
+        return st;
+    const mls_config folded = mls_folded_config(c);
+
+    mls_latent_free(f);
+    return p->method->shape(f, &folded, p, prepared, l, err);
+}
+
+static mls_status build_folded(const mls_method_input *in, const mls_parsed *p,
+                               const void *prepared, const mls_layer *layer,
+                               const mls_layer_stats *stats, mls_latent_form *f,
+                               mls_err *err)
+{
+    const mls_config config = mls_folded_config(in->config);
+    mls_method_input folded = *in;
+    mls_folded_layer own;
+    mls_status st = mls_folded_layer_new(&own, in->config, layer, err);
+
+    folded.config = &config;
+    if (!st)
+        st = p->method->build(&folded, p, prepared, &own.layer, stats, f, err);
+    mls_folded_layer_free(&own);
+    return st;
+}
+
 mls_status mls_method_form(mls_latent_form *f, const mls_method_input *in,
                            const mls_parsed *p, const void *prepared,
                            const mls_layer *layer, const mls_layer_stats *stats,
@@ -140,9 +175,10 @@ mls_status mls_method_form(mls_latent_form *f, const mls_method_input *in,
     if (!converted)
         st = mls_latent_identity(f, in->config, layer, err);
     else
-        st = p->method->shape(f, in->config, p, prepared, layer->index, err);
+        st = shape(f, in->config, p, prepared, layer->index, err);
     if (!st && converted && p->method->build)
-        st = p->method->build(in, p, prepared, layer, stats, f, err);
+        st = f->k_own.cols ? build_folded(in, p, prepared, layer, stats, f, err)
+                           : p->method->build(in, p, prepared, layer, stats, f, err);
     if (!st && converted && f->own && !runs_as_it_is(p))
         st = mls_fail(err, MLS_E_INPUT, "layer %zu has %s, which %s cannot take",
                       layer->index, mls_latent_other(in->config, layer->index),
@@ -206,7 +242,7 @@ static mls_status layer_layout(mls_cache_layer *out, const mls_config *config,
             out->parameters = mls_latent_parameters(&f);
         mls_latent_free(&f);
     } else if (!(st = like_the_others(&config->layer[l], l, config, p, err))) {
-        st = p->method->shape(&f, config, p, NULL, l, err);
+        st = shape(&f, config, p, NULL, l, err);
         if (!st)
             st = set_quantizers(&f, p, converted, err);
         if (!st)

@@ -58,6 +58,7 @@ typedef struct mls_method {
     bool plain_keys;     /* rope keys of its forms are the model's own keys */
     bool exact;          /* false: a proxy for a method that trains something */
     bool identity;       /* full rank and full RoPE give the original model */
+    bool folds_norm; /* whole keys are read, yet QK-norm's gains go into the weights */
     bool fits_need_data; /* the settings of `fit` cannot be built without a capture */
 
     bool own_quantizers; /* its forms say how they are quantized */

@@ -189,17 +189,6 @@ static mls_status no_memory(const mls_layer *layer, mls_err *err)
                     layer->index);
 }
 
-mls_status mls_partial_absorbs(const mls_layer *layer, mls_err *err)
-{
-    if (!layer->q_norm && !layer->k_norm)
-        return MLS_OK;
-    return mls_fail(err, MLS_E_INPUT,
-                    "layer %zu has QK-norm, and a normalized key cannot be read from a "
-                    "latent of unrotated keys piece by piece; gqa2mla reads whole keys "
-                    "back",
-                    layer->index);
-}
-
 mls_status mls_partial_begin(mls_latent_form *f, const mls_config *config, size_t l,
                              const size_t *count, size_t n_latents, mls_err *err)
 {
@@ -233,10 +222,8 @@ mls_status mls_partial_start(mls_latent_form *f, const mls_config *config,
     const mls_affine queries = mls_latent_queries(config, layer);
     const mls_affine keys = mls_latent_keys(config, layer);
     size_t dims[2 * MLS_DIM_MAX]; /* [nope; rope] of a head */
-    mls_status st = mls_partial_absorbs(layer, err);
+    mls_status st = mls_latent_start(f, config, layer, err);
 
-    if (!st)
-        st = mls_latent_start(f, config, layer, err);
     for (size_t g = 0; !st && g < config->G; g++) {
         const size_t n_rope = 2 * s->count[g], n_nope = D - n_rope;
         const mls_affine key = mls_affine_rows(&keys, g * D, D);

@@ -95,9 +95,6 @@ mls_status mls_partial_select(mls_selection *out, const char *method,
 /** Does a rank file give every layer's heads the chunks that they keep? */
 mls_status mls_partial_file_fits(const char *path, const mls_config *c, mls_err *err);
 
-/** MLS_E_INPUT when QK-norm stands between the projections and the scores. */
-mls_status mls_partial_absorbs(const mls_layer *layer, mls_err *err);
-
 /**
  * The shape of a form whose heads rotate some chunks, n_latents to be placed.
  * @param count  (G) chunks that each KV head rotates

@@ -370,6 +370,12 @@ static mls_status make_form(healing *k, const mls_layer *layer, mls_latent_form 
         return st;
     }
     st = build_form(k, layer, form, err);
+    if (!st && form->k_own.cols)
+        st = mls_fail(
+            err, MLS_E_INPUT,
+            "layer %zu has QK-norm, whose factor of every score is not healed; "
+            "methods that read whole keys back are",
+            l);
     if (!st && mls_scheme_converts(k->ready, l)) {
         st = heal_form(k, layer, form, err);
         if (!st)

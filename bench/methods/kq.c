@@ -326,9 +326,7 @@ static mls_status build(const mls_method_input *in, const mls_parsed *parsed,
     if (!st && p->shared && !c->layer[layer->index].no_rope) {
         const mls_kq_shared how = shared_of(p);
 
-        st = mls_partial_absorbs(layer, err);
-        if (!st)
-            st = mls_kq_shared_fill(f, &how, c, layer, stats, weight, err);
+        st = mls_kq_shared_fill(f, &how, c, layer, stats, weight, err);
     } else if (!st) {
         st = p->after || p->shared
                  ? mls_selection_new(&chosen, c->G, c->D / 2, err)
@@ -366,6 +364,7 @@ static void fit(const mls_config *c, size_t elements, mls_fits *out)
 }
 
 const mls_method mls_method_kq = {
+    .folds_norm = true,
     .name = "kq",
     .title = "kq (ours)",
     .source = "docs/METHODS.md; KQ-SVD, arXiv 2512.05916, for the query weighting",

@@ -243,8 +243,7 @@ mls_status mls_transmla_fill(mls_latent_form *f, const mls_config *c,
             err, MLS_E_INPUT,
             "transmla: rotations and latents follow from the data; it needs "
             "--capture RUN.h5, written by mlascope capture");
-    if ((st = mls_partial_absorbs(layer, err)) ||
-        (st = mls_rotated_new(&y, c, layer, stats, p->freqfold, p->collapse, p->keep,
+    if ((st = mls_rotated_new(&y, c, layer, stats, p->freqfold, p->collapse, p->keep,
                               err)) ||
         (st = mls_latent_start(f, c, layer, err)))
         goto done;

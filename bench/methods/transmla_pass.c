@@ -10,6 +10,7 @@
 #include "analysis/model/block.h"
 #include "analysis/model/forward.h"
 #include "analysis/numeric/kernels.h"
+#include "bench/frame/folded_norm.h"
 #include "bench/methods/transmla.h"
 #include "common/base/checked.h"
 
@@ -59,6 +60,24 @@ static mls_status measure(mls_layer_stats *s, const mls_states *h, const mls_con
     return mls_moments_x(s->x_second, &h->room, h->h, n, c, layer, pool, err);
 }
 
+/* Rotations reduced and nothing else; gains of QK-norm go into the weights. */
+static mls_status whole(mls_latent_form *form, const mls_config *c,
+                        const mls_transmla *p, const mls_layer *layer,
+                        const mls_layer_stats *stats, mls_err *err)
+{
+    const mls_config without = mls_folded_config(c);
+    mls_folded_layer folded;
+    mls_status st;
+
+    if (!c->qk_norm)
+        return mls_transmla_whole(form, c, p, layer, stats, err);
+    st = mls_folded_layer_new(&folded, c, layer, err);
+    if (!st)
+        st = mls_transmla_whole(form, &without, p, &folded.layer, stats, err);
+    mls_folded_layer_free(&folded);
+    return st;
+}
+
 /* One layer as it is, or with its rotations reduced. */
 static mls_status run_layer(mls_states *h, mls_latent_runner *runner,
                             const mls_method_input *in, const mls_transmla *p,
@@ -73,7 +92,7 @@ static mls_status run_layer(mls_states *h, mls_latent_runner *runner,
     } else {
         st = mls_capture_stats(in->capture, layer->index, &stats, err);
         if (!st)
-            st = mls_transmla_whole(&form, in->config, p, layer, &stats, err);
+            st = whole(&form, in->config, p, layer, &stats, err);
     }
     if (!st)
         st = mls_latent_runner_set(runner, &form, NULL, err);

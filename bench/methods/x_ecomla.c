@@ -524,10 +524,10 @@ static mls_status build(const mls_method_input *in, const mls_parsed *parsed,
 {
     const params *p = parsed->params;
     heads y;
-    mls_status st = mls_partial_absorbs(layer, err);
+    mls_status st = MLS_OK;
 
     (void)prepared;
-    if (!st && p->init == INIT_PAIRED)
+    if (p->init == INIT_PAIRED)
         st = split_paired(&y, p, in, layer, stats, err);
     else
         split_theirs(&y, p, in->config, layer->index);

@@ -51,9 +51,10 @@ typedef struct mls_config {
     bool nested;                /* the text model inside another model's file */
     bool tied_embeddings;
     bool qkv_bias, o_bias, mlp_bias;
-    bool qk_norm;           /* RMSNorm over D on q and k, before RoPE (Qwen3) */
-    mls_net net;            /* what is computed beside that */
-    char dtype[16];         /* as the config says: "bfloat16"; "" unknown */
+    bool qk_norm;   /* RMSNorm over D on q and k, before RoPE (Qwen3) */
+    bool qk_folded; /* never of a file: its gains are in the weights, 1/rms is left */
+    mls_net net;    /* what is computed beside that */
+    char dtype[16]; /* as the config says: "bfloat16"; "" unknown */
     int64_t bos_id, eos_id; /* -1: none */
 
     /*

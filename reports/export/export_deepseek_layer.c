@@ -46,7 +46,7 @@ mls_status mls_deepseek_shape_of(mls_deepseek_shape *s, const mls_latent_form *f
         return unfit(f, "has a sliding window", err);
     if (f->token_budget < 1.0)
         return unfit(f, "drops tokens", err);
-    if (f->q_norm.n || f->k_norm.n)
+    if (f->q_norm.n || f->k_norm.n || f->k_own.cols)
         return unfit(f, "has QK-norm", err);
     if (f->latent[0].norm.n || f->q_down_norm.n)
         return unfit(f, "normalizes its latent already", err);

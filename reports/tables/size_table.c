@@ -68,7 +68,7 @@ const char *mls_size_describe(const mls_config *config, char *out, size_t size)
 static const char *const kind_words[] = {
     [MLS_PART_KEY] = "keys",          [MLS_PART_VALUE] = "values",
     [MLS_PART_LATENT] = "latent",     [MLS_PART_KEY_LATENT] = "key latent",
-    [MLS_PART_ROPE_KEY] = "rope key",
+    [MLS_PART_ROPE_KEY] = "rope key", [MLS_PART_KEY_SCALE] = "1/rms of keys",
 };
 
 static void write_extra(mls_buf *b, const mls_layer_extra *extra, const char *word)

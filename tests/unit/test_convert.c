@@ -167,21 +167,34 @@ static void with_one_kv_head_the_paired_x_ecomla_is_exact_too(void **state)
     }
 }
 
-static void qk_norm_passes_where_whole_keys_are_read_back(void **state)
+/* Whole keys are read back and normalized, or 1/rms is cached: one for each KV head. */
+static void qk_norm_is_kept_by_every_way_to_read_keys(void **state)
 {
-    static const char *const refused[] = {"mha2mla rope=high", "elitekv rope=high",
-                                          "x-ecomla", "transmla freqfold=1"};
+    static const struct {
+        const char *setting;
+        size_t elements;
+    } cases[] = {{"gqa2mla", 32},
+                 {"mha2mla rope=high chunks=4 rank=8", 16 + 16 + 2},
+                 {"elitekv rope=uniform-elite chunks=4 rank=16", 16 + 16 + 2},
+                 {"transmla freqfold=1 keep=2 rank=16", 16 + 16 + 2}};
     random_layer s;
     mls_latent_form f;
+    mls_cache_layer layout;
 
     (void)state;
     make(&s, 4, 2, 8, false, true);
-    for (size_t k = 0; k < 4; k++)
-        assert_refused(build(&f, &s, refused[k], &err), MLS_E_INPUT, "QK-norm");
-    assert_ok(build(&f, &s, "gqa2mla", &err));
-    latent_attention(&f, &s, false, s.got);
-    assert_close(distance(s.got, s.want), 0.0, 1e-5);
-    mls_latent_free(&f);
+    for (size_t k = 0; k < sizeof cases / sizeof cases[0]; k++) {
+        assert_ok(build(&f, &s, cases[k].setting, &err));
+        for (int absorbed = 0; absorbed < 2; absorbed++) {
+            latent_attention(&f, &s, absorbed, s.got);
+            if (!(distance(s.got, s.want) <= 1e-5))
+                fail_msg("%s: %g", cases[k].setting, distance(s.got, s.want));
+        }
+        assert_int_equal(mls_latent_elements(&f), cases[k].elements);
+        assert_ok(mls_latent_layout(&f, &layout, &err));
+        assert_int_equal(mls_cache_elements(&layout), cases[k].elements);
+        mls_latent_free(&f);
+    }
     random_layer_free(&s);
 }
 
@@ -586,7 +599,7 @@ int main(void)
         cmocka_unit_test(what_costs_nothing_is_weighed_alike),
         cmocka_unit_test(full_rank_and_all_chunks_are_the_original_attention),
         cmocka_unit_test(with_one_kv_head_the_paired_x_ecomla_is_exact_too),
-        cmocka_unit_test(qk_norm_passes_where_whole_keys_are_read_back),
+        cmocka_unit_test(qk_norm_is_kept_by_every_way_to_read_keys),
         cmocka_unit_test(full_rank_loses_only_the_rotation_of_dropped_chunks),
         cmocka_unit_test(scores_choose_chunks_for_each_kv_head),
         cmocka_unit_test(mha2mla_joint_and_elitekv_j_lrd_factorize_the_same_matrix),

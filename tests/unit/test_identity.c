@@ -18,35 +18,34 @@ enum { T = 64, CALIBRATION = 4, MEASURED = 2, SETTINGS_MAX = 32 };
  */
 static const struct {
     const char *method, *setting;
-    bool qk_norm; /* takes models with QK-norm */
 } full[] = {
-    {"baseline", "baseline", true},
-    {"gqa2mla", "gqa2mla", true},
-    {"mha2mla", "mha2mla rope=high chunks=@C rank=@D", false},
-    {"elitekv", "elitekv rope=uniform-elite chunks=@C rank=@F", false},
-    {"transmla", "transmla freqfold=1 keep=@G rank=@F", false},
-    {"kq", "kq rank=@K", false},
-    {"kq", "kq rope=high chunks=@C rank=@F", false},
-    {"lorc", "lorc rank=@F", true},
-    {"lorc", "lorc rule=cond-unverified dmin=@F dmax=@F", true},
-    {"asvd", "asvd rank=@F", true},
-    {"svdllm", "svdllm rank=@F", true},
-    {"palu", "palu group=M rank=@F", true},
-    {"palu", "palu group=G rank=@F", true},
-    {"palu", "palu group=J rank=@F", true},
-    {"palu", "palu group=J rank=@F alloc=loss", true},
-    {"eigen", "eigen rank=@D", true},
-    {"matryoshka", "matryoshka rank=@D", true},
-    {"matryoshka", "matryoshka rank=@D alloc=greedy-unverified", true},
-    {"kqsvd", "kqsvd rank=@D", true},
-    {"care", "care rank=@F", true},
-    {"care", "care rank=@F alloc=greedy", true},
-    {"lillama", "lillama skip=0 rank=@F", true},
-    {"lillama", "lillama skip=0 rank=@F init=features", true},
-    {"lillama", "lillama reduction=0", true},
-    {"kvsharer", "kvsharer layers_shared=0", true},
-    {"dbudgetkv", "dbudgetkv budget=1", true},
-    {"dbudgetkv", "dbudgetkv rule=norm-unverified threshold=0", true},
+    {"baseline", "baseline"},
+    {"gqa2mla", "gqa2mla"},
+    {"mha2mla", "mha2mla rope=high chunks=@C rank=@D"},
+    {"elitekv", "elitekv rope=uniform-elite chunks=@C rank=@F"},
+    {"transmla", "transmla freqfold=1 keep=@G rank=@F"},
+    {"kq", "kq rank=@K"},
+    {"kq", "kq rope=high chunks=@C rank=@F"},
+    {"lorc", "lorc rank=@F"},
+    {"lorc", "lorc rule=cond-unverified dmin=@F dmax=@F"},
+    {"asvd", "asvd rank=@F"},
+    {"svdllm", "svdllm rank=@F"},
+    {"palu", "palu group=M rank=@F"},
+    {"palu", "palu group=G rank=@F"},
+    {"palu", "palu group=J rank=@F"},
+    {"palu", "palu group=J rank=@F alloc=loss"},
+    {"eigen", "eigen rank=@D"},
+    {"matryoshka", "matryoshka rank=@D"},
+    {"matryoshka", "matryoshka rank=@D alloc=greedy-unverified"},
+    {"kqsvd", "kqsvd rank=@D"},
+    {"care", "care rank=@F"},
+    {"care", "care rank=@F alloc=greedy"},
+    {"lillama", "lillama skip=0 rank=@F"},
+    {"lillama", "lillama skip=0 rank=@F init=features"},
+    {"lillama", "lillama reduction=0"},
+    {"kvsharer", "kvsharer layers_shared=0"},
+    {"dbudgetkv", "dbudgetkv budget=1"},
+    {"dbudgetkv", "dbudgetkv rule=norm-unverified threshold=0"},
 };
 enum { FULL = sizeof full / sizeof full[0] };
 
@@ -210,18 +209,7 @@ static void expect_identity(const bench *b, const char *model)
 
         fill_in(text, full[i].setting, c);
         assert_ok(mls_setting_parse(&settings[n], text, &err));
-        if (full[i].qk_norm || !c->qk_norm) {
-            n++;
-            continue;
-        }
-        mls_scheme scheme;
-        const mls_variant variant = {&scheme, MLS_NONE};
-
-        assert_ok(mls_scheme_uniform(&scheme, &settings[n], c->L, &err));
-        assert_refused(
-            mls_evaluate(&e, &b->in, &b->measured, &variant, 1, NULL, NULL, &err),
-            MLS_E_INPUT, "QK-norm");
-        mls_scheme_free(&scheme);
+        n++;
     }
     measure(&e, b, settings, n);
     for (size_t i = 0; i < n; i++) {

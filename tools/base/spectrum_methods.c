@@ -5,6 +5,7 @@
 
 #include "analysis/latent/predict.h"
 #include "bench/evaluate/isolated.h"
+#include "bench/frame/folded_norm.h"
 #include "bench/frame/scheme.h"
 
 static void name_columns(mls_table *t)
@@ -30,7 +31,7 @@ static mls_status add_row(mls_table *t, const mls_ready_scheme *ready, const cha
     mls_status st = mls_scheme_build(ready, layer, stats, &form, err);
 
     if (!st)
-        st = mls_predict(&form, config, layer, stats, T, pool, NULL, &error, err);
+        st = mls_predict_form(&form, config, layer, stats, T, pool, &error, err);
     for (size_t i = 0; !st && i < form.n_latents; i++)
         rank += form.latent[i].r;
     for (size_t i = 0; !st && i < form.n_rope_keys; i++)
