@@ -2,6 +2,10 @@
 
 #include <stdlib.h>
 
+#include "common/base/checked.h"
+
+enum { KEPT_BYTES = 256 << 20 /* sensitivities of all layers */ };
+
 typedef struct entry {
     size_t layer;
     mls_rule_scores scores;
@@ -10,8 +14,8 @@ typedef struct entry {
 
 struct mls_shared_results {
     entry *first;
-    mls_sensitivity sensitivity; /* of sensitivity_layer; {0}: of none */
-    size_t sensitivity_layer;
+    mls_sensitivity *sensitivity; /* (L) {0}: not asked for yet, or dropped */
+    size_t L;
 };
 
 static void release(void *kept)
@@ -25,7 +29,9 @@ static void release(void *kept)
         mls_rule_scores_free(&e->scores);
         free(e);
     }
-    mls_sensitivity_free(&r->sensitivity);
+    for (size_t l = 0; r->sensitivity && l < r->L; l++)
+        mls_sensitivity_free(&r->sensitivity[l]);
+    free(r->sensitivity);
     free(r);
 }
 
@@ -74,20 +80,36 @@ mls_status mls_shared_rule_add(mls_shared_results *r, size_t layer, mls_rule_sco
     return MLS_OK;
 }
 
+static size_t bytes_of_all(const mls_capture *capture)
+{
+    const mls_config *c = mls_capture_config(capture);
+
+    return 3 * c->L * c->G * c->D * c->D * sizeof(double);
+}
+
 mls_status mls_shared_sensitivity(const mls_sensitivity **out, mls_capture *capture,
                                   const mls_layer *layer, mls_pool *pool, mls_err *err)
 {
     mls_shared_results *r = mls_shared_results_of(capture);
+    mls_sensitivity *own;
     mls_status st = MLS_OK;
 
     *out = NULL;
     if (!r)
         return mls_fail(err, MLS_E_NOMEM, "no memory for what a capture is asked");
-    if (!r->sensitivity.key || r->sensitivity_layer != layer->index) {
-        mls_sensitivity_free(&r->sensitivity);
-        st = mls_sensitivity_measure(&r->sensitivity, capture, layer, 0, pool, err);
-        r->sensitivity_layer = layer->index;
+    if (!r->sensitivity) {
+        r->L = mls_capture_config(capture)->L;
+        r->sensitivity = mls_calloc3(r->L, 1, 1, sizeof *r->sensitivity);
+        if (!r->sensitivity)
+            return mls_fail(err, MLS_E_NOMEM, "no memory for what a capture is asked");
     }
-    *out = st ? NULL : &r->sensitivity;
+    own = &r->sensitivity[layer->index];
+    if (!own->key) {
+        /* Matrices of all layers may take much memory: then the last one's stay. */
+        for (size_t l = 0; l < r->L && bytes_of_all(capture) > KEPT_BYTES; l++)
+            mls_sensitivity_free(&r->sensitivity[l]);
+        st = mls_sensitivity_measure(own, capture, layer, 0, pool, err);
+    }
+    *out = st ? NULL : own;
     return st;
 }

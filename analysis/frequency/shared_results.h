@@ -34,8 +34,9 @@ mls_status mls_shared_rule_add(mls_shared_results *r, size_t layer, mls_rule_sco
                                mls_err *err);
 
 /**
- * mls_sensitivity_measure() over all windows, for the layer asked for last: a pass over
- * the model asks layer by layer, and matrices of all layers would take much memory.
+ * mls_sensitivity_measure() over all windows, once for each layer where those of all
+ * layers take at most 256 MiB; else for the layer asked for last, because a pass over
+ * the model asks layer by layer.
  *
  * @param layer     of the captured model
  * @param[out] out  borrowed until the next call

@@ -53,9 +53,9 @@ static mls_status make_key(char key[MLS_SHA256_HEX], const mls_compare_request *
     /* Another tokenizer makes other tokens of the same text. */
     mls_buf_add(&b, (const char *)r->corpus->ids,
                 r->corpus->start[r->corpus->N] * sizeof *r->corpus->ids);
-    mls_buf_printf(&b, "\ncapture %s\ntokens %zu\nscored %d\nabsorbed %d\n%s\n",
+    mls_buf_printf(&b, "\ncapture %s\ntokens %zu\nscored %d\nabsorbed %d\n%s%s\n",
                    r->in.capture ? r->capture_id : "", r->tokens, (int)r->how.scored,
-                   r->how.absorbed, setting);
+                   r->how.absorbed, r->unpredicted ? "unpredicted\n" : "", setting);
     if (b.failed)
         st = mls_fail(err, MLS_E_NOMEM, "no memory to compare settings");
     else {
@@ -140,7 +140,7 @@ static mls_status do_group(work *w, const size_t *which, size_t n, bool forms_on
     mls_evaluation e = {0};
     mls_status st = MLS_OK;
 
-    how.predict = r->in.capture != NULL;
+    how.predict = r->in.capture != NULL && !r->unpredicted;
     how.forms_only = forms_only;
     how.keep_going = true;
     if (!scheme || !variant || !key || !text || !row)

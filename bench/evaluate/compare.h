@@ -58,6 +58,7 @@ typedef struct mls_compare_request {
     const mls_setting *setting; /* (n) */
     size_t n;
     mls_evaluate_options how; /* `predict` is set here */
+    bool unpredicted;         /* the predicted errors of rows stay NaN */
     size_t tokens;            /* context length of the bytes, windows included */
     size_t group;             /* settings measured together, 0: 8 */
     /*

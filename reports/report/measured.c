@@ -8,10 +8,11 @@
 #include "analysis/capture/store.h"
 #include "analysis/numeric/blas.h"
 #include "bench/evaluate/isolated.h"
+#include "common/base/checked.h"
 #include "common/system/files.h"
 #include "common/system/hash.h"
 
-enum { GROUP = 16, KEY_FILE_MAX = 4096 };
+enum { GROUP = 16, KEY_FILE_MAX = 4096, FEW = 4, RACE_LEAST = 16 };
 
 static const char rows_name[] = "measured.part.jsonl", plan_name[] = "plan.json",
                   plan_key_name[] = "plan.json.part";
@@ -53,13 +54,81 @@ static mls_method_input input(const mls_report *r)
                               .isolated_kl = mls_isolated_kl_of_model};
 }
 
+/* --- Settings --- */
+
+/* Every FEW-th window, from the first on, as a text of its own. */
+static mls_status every_few(mls_corpus *out, const mls_corpus *all, mls_err *err)
+{
+    *out = *all;
+    out->N = out->n_ids = 0;
+    out->ids = mls_calloc3(all->start[all->N], 1, 1, sizeof *out->ids);
+    out->start = mls_calloc3(all->N + 1, 1, 1, sizeof *out->start);
+    if (!out->ids || !out->start) {
+        mls_corpus_free(out);
+        return mls_fail(err, MLS_E_NOMEM, "no memory for %zu windows", all->N);
+    }
+    for (size_t i = 0; i < all->N; i += FEW) {
+        const size_t T = all->start[i + 1] - all->start[i];
+
+        memcpy(out->ids + out->n_ids, all->ids + all->start[i], T * sizeof *out->ids);
+        out->n_ids += T;
+        out->start[++out->N] = out->n_ids;
+    }
+    return MLS_OK;
+}
+
+/* Those that a race leaves, on all windows, in the place of their first rows. */
+static mls_status finish(mls_comparison *out, const mls_compare_request *request,
+                         const mls_racer *racer, const mls_progress *progress,
+                         mls_err *err)
+{
+    bool *chosen = mls_calloc3(out->n, 1, 1, sizeof *chosen);
+    size_t *which = mls_calloc3(out->n, 1, 1, sizeof *which);
+    mls_setting *setting = mls_calloc3(out->n, 1, 1, sizeof *setting);
+    mls_compare_request whole = *request;
+    mls_comparison m = {0};
+    size_t n = 0;
+    mls_status st = MLS_OK;
+
+    if (!chosen || !which || !setting)
+        st = mls_fail(err, MLS_E_NOMEM, "no memory for a report");
+    if (!st)
+        mls_race_finishers(chosen, out->row, racer, out->n, MLS_REPORT_KEEP);
+    for (size_t i = 0; !st && i < out->n; i++)
+        if (chosen[i]) {
+            setting[n] = request->setting[i];
+            which[n++] = i;
+        }
+    whole.setting = setting;
+    whole.n = n;
+    if (!st && n)
+        st = mls_compare(&m, &whole, progress, err);
+    if (!st && n) {
+        out->original = m.original;
+        out->n_scored = m.n_scored;
+    }
+    for (size_t k = 0; !st && k < n; k++) {
+        const mls_compared first = out->row[which[k]];
+
+        out->row[which[k]] = m.row[k];
+        m.row[k] = first; /* released with m */
+    }
+    mls_comparison_free(&m);
+    free(chosen);
+    free(which);
+    free(setting);
+    return st;
+}
+
 mls_status mls_measured_settings(mls_comparison *out, const mls_report *r,
                                  const mls_corpus *text, const mls_setting *setting,
-                                 size_t n, mls_err *err)
+                                 const mls_racer *racer, size_t n, mls_err *err)
 {
+    const bool race = racer && n && !r->exhaustive && text->N >= RACE_LEAST;
     char *path = mls_path_join(r->folder, rows_name), id[MLS_SHA256_HEX];
     mls_status st = path ? capture_id(id, r->capture, err)
                          : mls_fail(err, MLS_E_NOMEM, "no memory for a report");
+    mls_corpus few = {0};
     mls_setting own;
     size_t kept = 0;
 
@@ -67,24 +136,34 @@ mls_status mls_measured_settings(mls_comparison *out, const mls_report *r,
     /* Without a setting the original alone: its NLL comes with any row. */
     if (!st && n == 0)
         st = mls_setting_parse(&own, "baseline", err);
-    const mls_compare_request request = {.in = input(r),
-                                         .corpus = text,
-                                         .setting = n ? setting : &own,
-                                         .n = n ? n : 1,
-                                         .tokens = MLS_MEASURED_TOKENS,
-                                         .group = GROUP,
-                                         .rows_path = path,
-                                         .model_id =
-                                             mls_capture_model_sha256(r->capture),
-                                         .capture_id = id};
+    mls_compare_request request = {.in = input(r),
+                                   .corpus = text,
+                                   .setting = n ? setting : &own,
+                                   .n = n ? n : 1,
+                                   .unpredicted = !racer,
+                                   .tokens = MLS_MEASURED_TOKENS,
+                                   .group = GROUP,
+                                   .rows_path = path,
+                                   .model_id = mls_capture_model_sha256(r->capture),
+                                   .capture_id = id};
 
+    if (!st && race)
+        st = every_few(&few, text, err);
+    if (!st && race)
+        request.corpus = &few;
     if (!st)
         st = mls_compare(out, &request, r->progress, err);
+    request.corpus = text;
+    if (!st && race)
+        st = finish(out, &request, racer, r->progress, err);
     for (size_t i = 0; !st && i < out->n; i++)
         kept += out->row[i].kept_row;
     if (kept > 0)
         mls_progress_note(r->progress, "%zu of %zu settings were measured before", kept,
                           out->n);
+    mls_corpus_free(&few);
+    if (st)
+        mls_comparison_free(out);
     free(path);
     return st;
 }

@@ -3,6 +3,7 @@
 #define MLS_MEASURED_H
 
 #include "bench/evaluate/compare.h"
+#include "bench/evaluate/race.h"
 #include "bench/plan/plan.h"
 #include "reports/report/report.h"
 
@@ -12,6 +13,11 @@ enum { MLS_MEASURED_TOKENS = 4096 /* context length of a report's bytes */ };
  * Settings on a text, measured or, where an earlier run of the same report did, read
  * back to the last bit (FOLDER/measured.part.jsonl, docs/format/report.md).
  *
+ * With racers and at least 16 windows, settings are measured on every fourth window
+ * first and on all of them where mls_race_finishers() says so: a row's N tells which.
+ * A report that is `exhaustive` measures all on all.
+ *
+ * @param racer     (n), NULL: no race, and errors are not predicted
  * @param setting   (n), 0: only the original is measured; bytes are at
  *                  MLS_MEASURED_TOKENS
  * @param[out] out  (max(n, 1)) release with mls_comparison_free()
@@ -19,7 +25,7 @@ enum { MLS_MEASURED_TOKENS = 4096 /* context length of a report's bytes */ };
  */
 mls_status mls_measured_settings(mls_comparison *out, const mls_report *r,
                                  const mls_corpus *text, const mls_setting *setting,
-                                 size_t n, mls_err *err);
+                                 const mls_racer *racer, size_t n, mls_err *err);
 
 /**
  * The plan of a request, made and written to FOLDER/plan.json or, where an earlier run

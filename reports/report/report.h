@@ -26,6 +26,7 @@ typedef struct mls_report {
     mls_capture *capture;         /* of the calibration text */
     const mls_corpus *evaluation; /* held-out text; NULL: quality is not measured */
     const char *evaluation_name;
+    bool exhaustive;       /* every setting on every window */
     bool without_pictures; /* numbers and scripts only: gnuplot is not run */
     const char *gpu; /* "NVIDIA L4 24 GB": what the question of room is asked for */
     double memory;   /* of it, bytes */

@@ -28,6 +28,7 @@ static const char cache_setting[] = "baseline quant=int4/64";
 typedef struct {
     mls_setting *setting; /* (n); the first is the model's own cache, the second the
                              4-bit one */
+    mls_racer *racer;     /* (n) */
     size_t n;
     mls_comparison m;
     double weights; /* bytes of the model at 16 bits a number */
@@ -42,7 +43,8 @@ static mls_status choose(answer *a, const mls_config *c, mls_err *err)
     while (mls_methods[methods])
         methods++;
     a->setting = mls_calloc3(methods + 2, PER_METHOD, 1, sizeof *a->setting);
-    if (!a->setting)
+    a->racer = mls_calloc3(methods + 2, PER_METHOD, 1, sizeof *a->racer);
+    if (!a->setting || !a->racer)
         return mls_fail(err, MLS_E_NOMEM, "no memory for a report");
     st = mls_setting_parse(&a->setting[a->n++], "baseline", err);
     if (!st)
@@ -55,6 +57,9 @@ static mls_status choose(answer *a, const mls_config *c, mls_err *err)
             a->setting[a->n++] = fits.setting[i];
         mls_fits_free(&fits);
     }
+    for (size_t i = 0; i < a->n; i++)
+        a->racer[i] = (mls_racer){.share = i < 2 ? (double)NAN : MLS_REPORT_KEEP,
+                                  .method = a->setting[i].method};
     return st;
 }
 
@@ -67,7 +72,7 @@ static size_t best_of(const answer *a, mls_serve serve, size_t except)
         if (a->m.row[i].serve == serve &&
             (except >= a->n ||
              strcmp(a->setting[i].method, a->setting[except].method) != 0) &&
-            (best == a->n || a->m.row[i].kl.mean < a->m.row[best].kl.mean))
+            (best == a->n || mls_compared_ahead(&a->m.row[i], &a->m.row[best])))
             best = i;
     return best;
 }
@@ -331,10 +336,12 @@ mls_status mls_section_answer(const mls_report *r, mls_page *page, mls_buf *summ
         return MLS_OK;
     st = choose(&a, mls_model_config(r->model), err);
     if (!st)
-        st = mls_measured_settings(&a.m, r, r->evaluation, a.setting, a.n, err);
+        st =
+            mls_measured_settings(&a.m, r, r->evaluation, a.setting, a.racer, a.n, err);
     if (!st)
         st = show(r, &a, page, summary, err);
     mls_comparison_free(&a.m);
     free(a.setting);
+    free(a.racer);
     return st;
 }

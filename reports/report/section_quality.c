@@ -82,6 +82,7 @@ static mls_table *make_table(const mls_report *r, const point *p, size_t n,
     mls_table_column(t, "served_by", "served by", "", 0);
     mls_table_column(t, "setting", "setting", "", 0);
     mls_quantity_columns(t, quantities);
+    mls_table_column(t, "windows", "windows", "", 0);
     for (size_t i = 0; i < n; i++) {
         mls_table_row(t);
         if (m->row[i].refused)
@@ -90,6 +91,10 @@ static mls_table *make_table(const mls_report *r, const point *p, size_t n,
             mls_table_text(t, mls_serve_name(m->row[i].serve));
         mls_table_text(t, p[i].name);
         mls_quantity_cells(t, quantities, &m->row[i]);
+        if (m->row[i].refused)
+            mls_table_empty(t);
+        else
+            mls_table_count(t, (long long)m->row[i].N);
     }
     mls_refused_notes(t, m->row, n);
     snprintf(note, sizeof note, "the original: perplexity %.3f (%.3f to %.3f)",
@@ -103,6 +108,12 @@ static mls_table *make_table(const mls_report *r, const point *p, size_t n,
         r->evaluation->N, mls_plural(r->evaluation->N),
         mls_corpus_length(r->evaluation));
     mls_table_note(t, note);
+    for (size_t i = 0; i < n; i++)
+        if (m->row[i].measured && m->row[i].N < r->evaluation->N) {
+            mls_table_note(t, "on fewer windows, spread over the text: settings "
+                              "clearly behind another of their class and share");
+            break;
+        }
     return t;
 }
 
@@ -125,7 +136,7 @@ static size_t best_point(const point *p, size_t n, const mls_comparison *m,
     for (size_t i = 0; i < n; i++)
         if ((!method || p[i].method == method) && m->row[i].serve == serve &&
             p[i].fraction == fraction &&
-            (best == n || m->row[i].kl.mean < m->row[best].kl.mean))
+            (best == n || mls_compared_ahead(&m->row[i], &m->row[best])))
             best = i;
     return best;
 }
@@ -287,6 +298,7 @@ mls_status mls_section_quality(const mls_report *r, mls_page *page, mls_buf *sum
 {
     mls_comparison m = {0};
     mls_setting *setting = NULL;
+    mls_racer *racer = NULL;
     point *p = NULL;
     size_t n = 0;
     mls_table *t = NULL, *best = NULL;
@@ -295,8 +307,12 @@ mls_status mls_section_quality(const mls_report *r, mls_page *page, mls_buf *sum
     if (!r->evaluation)
         return MLS_OK;
     st = choose(&p, &setting, &n, mls_model_config(r->model), err);
+    if (!st && !(racer = mls_calloc3(n, 1, 1, sizeof *racer)))
+        st = mls_fail(err, MLS_E_NOMEM, "no memory for a report");
+    for (size_t i = 0; !st && i < n; i++)
+        racer[i] = (mls_racer){p[i].fraction, setting[i].method};
     if (!st)
-        st = mls_measured_settings(&m, r, r->evaluation, setting, n, err);
+        st = mls_measured_settings(&m, r, r->evaluation, setting, racer, n, err);
     if (!st)
         st = draw(r, p, n, &m, err);
     if (!st) {
@@ -326,5 +342,6 @@ mls_status mls_section_quality(const mls_report *r, mls_page *page, mls_buf *sum
     mls_comparison_free(&m);
     free(p);
     free(setting);
+    free(racer);
     return st;
 }

@@ -249,7 +249,7 @@ mls_status mls_section_quant(const mls_report *r, mls_page *page, mls_buf *summa
         some.N = SEQUENCES_MAX;
     st = choose(p, setting, &n, c, err);
     if (!st)
-        st = mls_measured_settings(&m, r, &some, setting, n, err);
+        st = mls_measured_settings(&m, r, &some, setting, NULL, n, err);
     if (!st) {
         mark_front(front, p, n, m.row);
         t = make_table(r, p, n, m.row, front, &some);

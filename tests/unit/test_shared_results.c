@@ -113,6 +113,7 @@ static void global_budgets_share_the_search_too(void **state)
 static void a_sensitivity_is_measured_once_per_layer(void **state)
 {
     demo b;
+    const double *first = NULL;
 
     (void)state;
     b = new_bench();
@@ -134,7 +135,16 @@ static void a_sensitivity_is_measured_once_per_layer(void **state)
         assert_ptr_equal(again->key, numbers);
         mls_sensitivity_free(&own);
         mls_layer_free(&layer);
+        first = first ? first : numbers;
     }
+    mls_layer zero;
+    const mls_sensitivity *again;
+
+    /* Another layer was asked for since. */
+    assert_ok(mls_model_layer(b.model, 0, &zero, &err));
+    assert_ok(mls_shared_sensitivity(&again, b.capture, &zero, b.pool, &err));
+    assert_ptr_equal(again->key, first);
+    mls_layer_free(&zero);
     demo_close(&b);
 }
 

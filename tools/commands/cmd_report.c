@@ -42,6 +42,9 @@ static const char usage[] =
     "      --serve CLASS      who is to serve the plan: mla, mha2mla, elitekv,\n"
     "                         x-ecomla, own-kernel, cache [mla]\n"
     "      --no-quality       do not run the converted models\n"
+    "      --exhaustive       measure every setting on every held-out window; without\n"
+    "                         it those clearly behind another of their class and\n"
+    "                         share stay on a quarter of them\n"
     "      --no-plots         write numbers and scripts of the pictures, and do not "
     "run\n"
     "                         gnuplot\n"
@@ -64,7 +67,7 @@ typedef struct {
     mls_texts texts, evals;
     const char *output, *gpu, *serve;
     size_t sequences, length, eval_sequences, context, batch, threads;
-    bool no_bos, no_quality, no_plots, replace;
+    bool no_bos, no_quality, no_plots, replace, exhaustive;
     mls_compute compute;
     double ram;
 } arguments;
@@ -133,6 +136,8 @@ static void settled_command(mls_buf *command, const arguments *a, const char *fo
         mls_buf_puts(command, " --compute bf16");
     if (a->no_bos)
         mls_buf_puts(command, " --no-bos");
+    if (a->exhaustive)
+        mls_buf_puts(command, " --exhaustive");
     if (a->no_quality)
         mls_buf_puts(command, " --no-quality");
     else
@@ -212,7 +217,8 @@ static mls_status claim(const arguments *a, const char *name, const mls_model *m
     snprintf(sequences, sizeof sequences, "%zu", corpus->N);
     snprintf(length, sizeof length, "%zu%s", a->length,
              corpus->lead ? ", BOS before each" : "");
-    snprintf(windows, sizeof windows, "%zu", held->N);
+    snprintf(windows, sizeof windows, "%zu%s", held->N,
+             a->exhaustive ? ", exhaustive" : "");
     snprintf(asked, sizeof asked, "%.40s, %zu tokens, %zu sequences, class %.20s",
              a->gpu, a->context, a->batch, a->serve);
     return st ? st
@@ -239,6 +245,7 @@ static int run(int argc, char **argv)
         {"--serve", 0, MLS_OPT_TEXT, &a.serve, 0, 0},
         {"--no-quality", 0, MLS_OPT_FLAG, &a.no_quality, 0, 0},
         {"--replace", 0, MLS_OPT_FLAG, &a.replace, 0, 0},
+        {"--exhaustive", 0, MLS_OPT_FLAG, &a.exhaustive, 0, 0},
         {"--no-plots", 0, MLS_OPT_FLAG, &a.no_plots, 0, 0},
         {"--sequences", 'N', MLS_OPT_SIZE, &a.sequences, 1, 1 << 24},
         {"--length", 'T', MLS_OPT_SIZE, &a.length, 2, 1 << 20},
@@ -319,6 +326,7 @@ static int run(int argc, char **argv)
         .evaluation = held.N ? &held : NULL,
         .evaluation_name =
             a.evals.n ? a.evals.item[0] : "the last sequences of the calibration text",
+        .exhaustive = a.exhaustive,
         .without_pictures = a.no_plots,
         .gpu = gpu.title,
         .memory = gpu.memory,
