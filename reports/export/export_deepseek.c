@@ -230,9 +230,10 @@ static void say_stock(const writing *k, mls_buf *next)
         mls_buf_puts(next, "\n");
     }
     mls_buf_puts(&k->w->known,
-                 "- Run in transformers 5.24 with torch 2.13 (tests/exports): logits "
-                 "as ours, 64 greedy tokens the same with its cache. vLLM and SGLang "
-                 "were not run: their loaders were read (2026).\n");
+                 "- This kind of folder was run in transformers 5.24 with torch 2.13 "
+                 "(tests/exports): perplexity and KL as ours to 1e-4, 64 greedy tokens "
+                 "the same with its cache. vLLM and SGLang were not run: their loaders "
+                 "were read (vLLM's of 2026, SGLang's of 2025).\n");
     if (k->target.residual != 1)
         mls_buf_printf(
             &k->w->known,

@@ -82,16 +82,16 @@ mls_status mls_deepseek_config(mls_export_work *w, const mls_deepseek_shape *s,
         json_object_update(config, ours);
     json_decref(ours);
     ours = json_pack(
-        "{s:I,s:I,s:I,s:I,s:I,s:o,s:b,s:b,s:I,s:f,s:I,s:f,s:o,s:s,s:s,s:f}", "head_dim",
-        (json_int_t)s->rope, "qk_rope_head_dim", (json_int_t)s->rope,
+        "{s:I,s:I,s:I,s:I,s:I,s:o,s:b,s:b,s:I,s:i,s:f,s:I,s:f,s:o,s:s,s:s,s:f}",
+        "head_dim", (json_int_t)s->rope, "qk_rope_head_dim", (json_int_t)s->rope,
         "qk_nope_head_dim", (json_int_t)s->nope, "v_head_dim", (json_int_t)s->value,
         "kv_lora_rank", (json_int_t)s->rank, "q_lora_rank",
         s->q_rank ? json_integer((json_int_t)s->q_rank) : json_null(), "attention_bias",
         s->bias || s->q_bias, "rope_interleave", 1, "first_k_dense_replace",
-        (json_int_t)c->L, "routed_scaling_factor", 1.0, "num_nextn_predict_layers",
-        (json_int_t)0, "rope_theta", rope->theta, "rope_scaling", rope_scaling(rope),
-        "mlascope_setting", w->job->scheme->name, "mlascope_model", model_sha256,
-        "mlascope_residual_scale", residual);
+        (json_int_t)c->L, "moe_layer_freq", 1, "routed_scaling_factor", 1.0,
+        "num_nextn_predict_layers", (json_int_t)0, "rope_theta", rope->theta,
+        "rope_scaling", rope_scaling(rope), "mlascope_setting", w->job->scheme->name,
+        "mlascope_model", model_sha256, "mlascope_residual_scale", residual);
     if (!config || !ours || json_object_update(config, ours))
         st = mls_fail(err, MLS_E_NOMEM, "no memory for config.json");
     else
