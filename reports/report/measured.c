@@ -101,6 +101,7 @@ static mls_status finish(mls_comparison *out, const mls_compare_request *request
         }
     whole.setting = setting;
     whole.n = n;
+    whole.unpredicted = true; /* that depends on no window */
     if (!st && n)
         st = mls_compare(&m, &whole, progress, err);
     if (!st && n) {
@@ -111,6 +112,7 @@ static mls_status finish(mls_comparison *out, const mls_compare_request *request
         const mls_compared first = out->row[which[k]];
 
         out->row[which[k]] = m.row[k];
+        out->row[which[k]].predicted = first.predicted;
         m.row[k] = first; /* released with m */
     }
     mls_comparison_free(&m);
