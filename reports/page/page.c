@@ -40,7 +40,8 @@ struct mls_page {
     enum { IN_TEXT, IN_TILES, IN_FIGURES } inside;
     bool undrawn; /* figures are captions */
     mls_buf alt, choice;
-    bool failed; /* memory ran out */
+    mls_buf unfinished; /* why; empty when it is not */
+    bool failed;        /* memory ran out */
 };
 
 mls_page *mls_page_new(const char *title)
@@ -67,6 +68,7 @@ void mls_page_free(mls_page *p)
     free(p->title);
     mls_buf_free(&p->alt);
     mls_buf_free(&p->choice);
+    mls_buf_free(&p->unfinished);
     free(p);
 }
 
@@ -401,6 +403,13 @@ static void put_section(mls_buf *out, const mls_page *p, size_t i)
                    i == p->now && p->inside != IN_TEXT ? "</div>\n" : "");
 }
 
+void mls_page_unfinished(mls_page *p, const char *text)
+{
+    p->unfinished.len = 0;
+    mls_buf_puts(&p->unfinished, text);
+    p->failed |= p->unfinished.failed;
+}
+
 mls_status mls_page_write(const mls_page *p, const char *path, mls_err *err)
 {
     mls_buf out = {0};
@@ -418,6 +427,11 @@ mls_status mls_page_write(const mls_page *p, const char *path, mls_err *err)
                    mls_page_css);
     mls_html_escape(&out, p->title);
     mls_buf_puts(&out, "</h1></header>\n<main>\n");
+    if (p->unfinished.len) {
+        mls_buf_puts(&out, "<p role=\"status\"><strong>");
+        mls_html_escape(&out, p->unfinished.data);
+        mls_buf_puts(&out, "</strong></p>\n");
+    }
     for (size_t i = 0; i < p->n; i++) {
         failed |= p->section[i].body.failed;
         if (!p->section[i].body.len)

@@ -8,20 +8,25 @@
 #include "reports/report/measured.h"
 #include "reports/report/sections.h"
 
-/* What takes long says by its name where the report is. */
+/*
+ * What is known without running the model comes first, then what the capture holds,
+ * then what many runs of the model measure: the page is there after each. The summary
+ * in the terminal has an order of its own, that of `told`.
+ */
 static const struct {
     mls_section write;
     const char *name;
+    size_t told;
 } sections[] = {
-    {mls_section_answer, "answer"},
-    {mls_section_model, "model"},
-    {mls_section_quality, "quality"},
-    {mls_section_plan, "plan"},
-    {mls_section_frequency, "RoPE frequencies"},
-    {mls_section_length, "length"},
-    {mls_section_spectrum, "singular values"},
-    {mls_section_size, "cache size"},
-    {mls_section_quant, "quantizers"},
+    {mls_section_model, "model", 1},
+    {mls_section_size, "cache size", 7},
+    {mls_section_spectrum, "singular values", 6},
+    {mls_section_frequency, "RoPE frequencies", 4},
+    {mls_section_answer, "answer", 0},
+    {mls_section_quality, "quality", 2},
+    {mls_section_plan, "plan", 3},
+    {mls_section_length, "length", 5},
+    {mls_section_quant, "quantizers", 8},
 };
 enum { SECTIONS = sizeof sections / sizeof sections[0] };
 
@@ -119,6 +124,47 @@ static void provenance(const mls_report *r, mls_page *page)
                   "statistics (h5py, HDFView).");
 }
 
+/* The page as far as it is; what is still to come is said on it. */
+static mls_status write_part(mls_page *page, const char *path, size_t done,
+                             mls_err *err)
+{
+    char text[256];
+
+    snprintf(text, sizeof text,
+             "Unfinished: %zu of %d parts are here, next comes: %s. This page is "
+             "written again after every part; if the program was stopped, the same "
+             "command goes on.",
+             done, SECTIONS, sections[done].name);
+    mls_page_unfinished(page, text);
+    const mls_status st = mls_page_write(page, path, err);
+
+    mls_page_unfinished(page, "");
+    return st;
+}
+
+/* Every section, each with words of its own for the summary. */
+static mls_status write_sections(const mls_report *r, named *section, mls_page *page,
+                                 const char *path, mls_buf *summary, mls_err *err)
+{
+    mls_buf said[SECTIONS] = {0};
+    mls_status st = MLS_OK;
+
+    for (; !st && section->section < SECTIONS; section->section++) {
+        const size_t i = section->section;
+
+        st = sections[i].write(r, page, &said[sections[i].told], err);
+        if (!st && i + 1 < SECTIONS)
+            st = write_part(page, path, i + 1, err);
+    }
+    for (size_t i = 0; i < SECTIONS; i++) {
+        if (!st && said[i].len)
+            mls_buf_add(summary, said[i].data, said[i].len);
+        summary->failed |= said[i].failed;
+        mls_buf_free(&said[i]);
+    }
+    return st;
+}
+
 mls_status mls_report_write(const mls_report *r, mls_buf *summary, mls_err *err)
 {
     named section = {.outer = r->progress};
@@ -141,8 +187,8 @@ mls_status mls_report_write(const mls_report *r, mls_buf *summary, mls_err *err)
         mls_page_section(page, page_order[i].id, page_order[i].title);
     if (r->progress)
         own.progress = &progress;
-    for (; !st && section.section < SECTIONS; section.section++)
-        st = sections[section.section].write(&own, page, summary, err);
+    if (!st)
+        st = write_sections(&own, &section, page, path, summary, err);
     if (!st) {
         provenance(r, page);
         st = mls_page_write(page, path, err);

@@ -37,9 +37,10 @@ typedef struct mls_report {
 } mls_report;
 
 /**
- * Analyse and write the folder; index.html appears last, when all else is there. What
- * was measured is kept in the folder until then: the same call after a stop or a kill
- * goes on from there and gives the same bytes.
+ * Analyse and write the folder. index.html is written after every section and says
+ * above all that it is unfinished, until the last is there. What was measured is kept
+ * in the folder until then: the same call after a stop or a kill goes on from there and
+ * gives the same bytes.
  *
  * @param[out] summary  a page of plain text for the terminal
  * @return MLS_OK, MLS_E_IO (disk, gnuplot), MLS_E_NOMEM, MLS_E_NUMERIC, MLS_E_STOPPED

@@ -12,4 +12,4 @@ echo "status $?"
 grep -v ' %' stderr | sed 's/stopped at .*;/stopped at PLACE;/'
 cat stdout
 [ -f out/run.h5 ] && echo captured
-[ ! -e out/index.html ] && echo unfinished
+grep -o 'Unfinished: . of . parts are here, next comes: [a-z]*' out/index.html
