@@ -80,7 +80,7 @@
 
     var named = {served_by: "served by", method: "method", layer: "layer",
                  kv_head: "KV head", head: "head", matrix: "matrix", kind: "of",
-                 rule: "rule", cache: "cache", gpu: "GPU", batch: "batch",
+                 rule: "rule", cache: "cache", gpu: "GPU", context: "context", batch: "sequences",
                  quantizer: "quantizer"};
 
     function filtered(table) {

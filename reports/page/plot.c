@@ -120,8 +120,8 @@ static mls_status write_data(const char *folder, const mls_plot *p, mls_err *err
 
 mls_status mls_plot_write(const char *folder, const mls_plot *p, mls_err *err)
 {
-    const unsigned width = p->width ? p->width : 900;
-    const unsigned height = p->height ? p->height : 540;
+    const unsigned width = p->width ? p->width : 480;
+    const unsigned height = p->height ? p->height : 360;
     mls_buf script = {0}, path = {0};
     char *plots = mls_path_join(folder, "plots"), *data = mls_path_join(folder, "data");
     mls_status st = MLS_OK;
@@ -145,9 +145,9 @@ mls_status mls_plot_write(const char *folder, const mls_plot *p, mls_err *err)
     mls_buf_printf(
         &script,
         "set terminal pngcairo noenhanced size %u,%u font \"DejaVu Sans,10\" "
-        "background rgb \"white\"\n"
+        "fontscale 1.9 linewidth 1.9 pointscale 1.9 background rgb \"white\"\n"
         "set output \"%s.png\"\n%s\nset output\n",
-        width, height, p->name, p->script);
+        2 * width, 2 * height, p->name, p->script);
     mls_buf_printf(&path, "%s/%s.gp", plots ? plots : "", p->name);
     if (!st && (script.failed || path.failed))
         st = mls_fail(err, MLS_E_NOMEM, "no memory for a plot");

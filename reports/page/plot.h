@@ -10,10 +10,8 @@
 #include "common/base/status.h"
 #include "reports/page/table.h"
 
-/**
- * Line types of the style, told apart by colour and point; those after half are dashed.
- */
-enum { MLS_PLOT_LINES = 16 };
+/** Line types of the style, told apart by colour, point and dashes. */
+enum { MLS_PLOT_LINES = 18 };
 
 /** One picture. All text is borrowed for the call. */
 typedef struct mls_plot {
@@ -27,7 +25,7 @@ typedef struct mls_plot {
      * gnuplot commands, from titles to `plot`; terminal and output are set around it.
      */
     const char *script;
-    unsigned width, height; /* pixels; 0: 900 x 540 */
+    unsigned width, height; /* pixels; 0: 480 x 360, which a phone shows */
 } mls_plot;
 
 /**

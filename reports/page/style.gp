@@ -23,5 +23,7 @@ set linetype 13 linewidth 2 dashtype 2 pointtype 4 pointsize 0.9 linecolor rgb "
 set linetype 14 linewidth 2 dashtype 2 pointtype 10 pointsize 0.9 linecolor rgb "#56b4e9"
 set linetype 15 linewidth 2 dashtype 2 pointtype 3 pointsize 0.9 linecolor rgb "#000000"
 set linetype 16 linewidth 2 dashtype 2 pointtype 15 pointsize 0.9 linecolor rgb "#8a6d00"
-set linetype cycle 16
+set linetype 17 linewidth 2 dashtype 3 pointtype 1 pointsize 0.9 linecolor rgb "#0072b2"
+set linetype 18 linewidth 2.5 pointtype 7 pointsize 0.9 linecolor rgb "#000000"
+set linetype cycle 18
 set palette defined (0 "#00224e", 1 "#123570", 2 "#3b496c", 3 "#575d6d", 4 "#707173", 5 "#8a8678", 6 "#a59c74", 7 "#c3b369", 8 "#e1cc55", 9 "#fee838")

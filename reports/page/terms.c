@@ -142,7 +142,7 @@ const mls_term mls_terms[] = {
 
 static bool in_word(char c)
 {
-    return isalnum((unsigned char)c) || (unsigned char)c >= 0x80;
+    return isalnum((unsigned char)c) || c == '_' || (unsigned char)c >= 0x80;
 }
 
 /* Does `text` begin with this word, in any case, and does the word end there? */

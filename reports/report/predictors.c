@@ -9,10 +9,12 @@
 #include "common/base/buf.h"
 #include "common/base/checked.h"
 #include "reports/page/plot.h"
+#include "reports/report/embedded.h"
+#include "reports/tables/curves.h"
 
 enum { EQUAL_MIN = 4, ATTENTION = MLS_PREDICTORS - 1 };
 
-static const double round_off_error = 1e-6; /* also in the script of the plot */
+static const double round_off_error = 1e-6;
 
 static const struct {
     const char *key, *name, *axis;
@@ -169,110 +171,79 @@ mls_table *mls_predictors_table(const mls_predictor rank[MLS_PREDICTORS])
     return t;
 }
 
-static mls_table *make_table(const mls_prediction *p, size_t n)
+size_t mls_predictors_best(const mls_predictor rank[MLS_PREDICTORS])
+{
+    size_t best = MLS_PREDICTORS;
+    bool equal = false;
+
+    for (size_t k = 0; k < MLS_PREDICTORS; k++)
+        equal |= !isnan(rank[k].rank_equal_size);
+    for (size_t k = 0; k < MLS_PREDICTORS; k++) {
+        const double x = figure_of(&rank[k], equal);
+
+        if (!isnan(x) && (best == MLS_PREDICTORS || x > figure_of(&rank[best], equal)))
+            best = k;
+    }
+    return best;
+}
+
+static mls_table *make_table(const mls_prediction *p, size_t n, size_t k)
 {
     mls_table *t = mls_table_new(NULL);
 
     mls_table_column(t, "method", "method", "", 0);
     mls_table_column(t, "setting", "setting", "", 0);
-    for (size_t k = 0; k < MLS_PREDICTORS; k++)
-        mls_table_column(t, predictors[k].key, predictors[k].name, "", -1);
+    mls_table_column(t, "error", predictors[k].name, "", -1);
     mls_table_column(t, "kl", "KL", "nat", -1);
     for (size_t i = 0; i < n; i++) {
+        if (!(error_of(&p[i], k) > round_off_error && p[i].kl > 0))
+            continue;
         mls_table_row(t);
         mls_table_text(t, p[i].method);
         mls_table_text(t, p[i].setting);
-        for (size_t k = 0; k < MLS_PREDICTORS; k++)
-            mls_table_real(t, error_of(&p[i], k));
+        mls_table_real(t, error_of(&p[i], k));
         mls_table_real(t, p[i].kl);
     }
     return t;
 }
 
-static bool can_draw(const mls_prediction *p, size_t k)
+mls_status mls_predictor_plot(const char *folder, const mls_prediction *p, size_t n,
+                              size_t k, char name[MLS_PREDICTOR_NAME], bool *drawn,
+                              mls_err *err)
 {
-    return error_of(p, k) > round_off_error && p->kl > 0;
-}
-
-static bool can_draw_any(const mls_prediction *p)
-{
-    for (size_t k = 0; k < MLS_PREDICTORS; k++)
-        if (can_draw(p, k))
-            return true;
-    return false;
-}
-
-/* Has p[i] a point somewhere, and is it the first of its method? */
-static bool begins_method(const mls_prediction *p, size_t i)
-{
-    for (size_t j = 0; j < i; j++)
-        if (can_draw_any(&p[j]) && strcmp(p[j].method, p[i].method) == 0)
-            return false;
-    return can_draw_any(&p[i]);
-}
-
-/* One panel: a cloud per method, all in the same line types. */
-static void add_panel(mls_buf *script, const mls_prediction *p, size_t n, size_t k,
-                      const mls_predictor *rank, bool key)
-{
-    size_t method = 0, drawn = 0;
-
-    mls_buf_printf(
-        script, "set title \"%s: ρ = %.2f\"\nset xlabel \"%s\"\n%s\n",
-        predictors[k].name, rank->rank, predictors[k].axis,
-        key ? "set key at screen 0.72,0.46 left top samplen 1 spacing 0.8 maxrows 16"
-            : "unset key");
-    for (size_t i = 0; i < n; i++) {
-        if (!begins_method(p, i))
-            continue;
-        method++;
-        mls_buf_printf(script,
-                       "%s\"../data/predictors.csv\" using (strcol(\"method\") eq "
-                       "\"%s\" && column(\"%s\") > 1e-6 ? column(\"%s\") : NaN):\"kl\" "
-                       "with points linetype %zu title \"%s\"",
-                       drawn++ ? ", \\\n     " : "plot ", p[i].method,
-                       predictors[k].key, predictors[k].key,
-                       (method - 1) % MLS_PLOT_LINES + 1, p[i].method);
-    }
-    mls_buf_puts(script, "\n");
-}
-
-mls_status mls_predictors_plot(const char *folder, const mls_prediction *p, size_t n,
-                               const mls_predictor rank[MLS_PREDICTORS], bool *drawn,
-                               mls_err *err)
-{
-    mls_table *t = make_table(p, n);
-    mls_buf script = {0};
-    size_t panels = 0;
+    mls_table *t = make_table(p, n, k);
+    mls_buf script = {0}, methods = {0};
+    size_t found = 0;
     mls_status st = MLS_OK;
 
-    mls_buf_puts(&script,
-                 "set multiplot layout 2,3 margins 0.07,0.98,0.09,0.94 spacing "
-                 "0.08,0.14\n"
-                 "set logscale xy\nset format \"%g\"\n"
-                 "set ylabel \"measured KL (nat)\"\n");
-    for (size_t k = 0; k < MLS_PREDICTORS; k++) {
-        size_t points = 0;
+    for (size_t m = 0; mls_methods[m]; m++) {
+        bool any = false;
 
         for (size_t i = 0; i < n; i++)
-            points += can_draw(&p[i], k);
-        if (points < 2)
-            continue;
-        add_panel(&script, p, n, k, &rank[k], panels == 0);
-        panels++;
+            any |= strcmp(p[i].method, mls_methods[m]->title) == 0 && p[i].kl > 0 &&
+                   error_of(&p[i], k) > round_off_error;
+        if (any)
+            mls_buf_printf(&methods, "method[%zu] = \"%s\"\nline[%zu] = %d\n",
+                           found + 1, mls_methods[m]->title, found + 1,
+                           mls_curve_line(mls_methods[m]));
+        found += any;
     }
-    mls_buf_puts(&script, "unset multiplot\n");
-    *drawn = panels > 0;
-    const mls_plot plot = {.name = "predictors",
-                           .data = t,
-                           .script = script.data ? script.data : "",
-                           .width = 1200,
-                           .height = 720};
-    if (script.failed)
+    snprintf(name, MLS_PREDICTOR_NAME, "predictor-%s", predictors[k].key);
+    mls_buf_printf(&script,
+                   "key = \"%s\"\naxis = \"%s\"\nn = %zu\narray method[%zu]\n"
+                   "array line[%zu]\n%s%s",
+                   predictors[k].key, predictors[k].axis, found, found, found,
+                   methods.data ? methods.data : "", mls_predictor_gp);
+    *drawn = mls_table_rows(t) > 1;
+    if (script.failed || methods.failed || !t)
         st = mls_fail(err, MLS_E_NOMEM, "no memory for a plot");
     else if (*drawn)
-        st = mls_plot_write(folder, &plot, err);
+        st = mls_plot_write(
+            folder,
+            &(mls_plot){.name = name, .data = t, .script = script.data, .height = 420},
+            err);
     mls_buf_free(&script);
+    mls_buf_free(&methods);
     mls_table_free(t);
     return st;
 }

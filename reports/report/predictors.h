@@ -46,13 +46,18 @@ const char *mls_predictors_say(const mls_predictor rank[MLS_PREDICTORS], char *o
 /** The ranks as a table; NULL when memory is short. */
 mls_table *mls_predictors_table(const mls_predictor rank[MLS_PREDICTORS]);
 
+/** The predictor of the highest correlation; MLS_PREDICTORS: none has one. */
+size_t mls_predictors_best(const mls_predictor rank[MLS_PREDICTORS]);
+
+enum { MLS_PREDICTOR_NAME = 32 };
+
 /**
- * Write predictors as mls_plot_write() does: one panel per predictor against measured
- * KL.
- * @param[out] drawn  false, and nothing is written, when no predictor has two points
+ * Write predictor k against measured KL as mls_plot_write() does.
+ * @param[out] name   of the plot
+ * @param[out] drawn  false, and nothing is written, when it has fewer than two points
  */
-mls_status mls_predictors_plot(const char *folder, const mls_prediction *p, size_t n,
-                               const mls_predictor rank[MLS_PREDICTORS], bool *drawn,
-                               mls_err *err);
+mls_status mls_predictor_plot(const char *folder, const mls_prediction *p, size_t n,
+                              size_t k, char name[MLS_PREDICTOR_NAME], bool *drawn,
+                              mls_err *err);
 
 #endif

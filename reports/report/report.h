@@ -17,6 +17,9 @@
 /** Share of the model's own cache that the first screen and the plan keep. */
 #define MLS_REPORT_KEEP 0.25
 
+/** No conversion at all: the cache in 4 bits, which every one is held against. */
+#define MLS_REPORT_BITS "baseline quant=int4/64"
+
 /** What the report is about; all borrowed. */
 typedef struct mls_report {
     const char *folder;     /* output: index.html, data/, plots/ */

@@ -22,8 +22,6 @@ enum { PER_METHOD = 2, SHOWN_OF_MLA = 2, SETTING_TEXT = 512 };
 /* What most servers leave to weights and cache: vLLM's gpu_memory_utilization. */
 static const double SHARE_OF_GPU = 0.9;
 
-static const char cache_setting[] = "baseline quant=int4/64";
-
 /* What was measured for this screen. */
 typedef struct {
     mls_setting *setting; /* (n); the first is the model's own cache, the second the
@@ -48,7 +46,7 @@ static mls_status choose(answer *a, const mls_config *c, mls_err *err)
         return mls_fail(err, MLS_E_NOMEM, "no memory for a report");
     st = mls_setting_parse(&a->setting[a->n++], "baseline", err);
     if (!st)
-        st = mls_setting_parse(&a->setting[a->n++], cache_setting, err);
+        st = mls_setting_parse(&a->setting[a->n++], MLS_REPORT_BITS, err);
     for (size_t m = 0; !st && m < methods; m++) {
         mls_fits fits;
 
@@ -256,6 +254,82 @@ static void say_fit(mls_buf *b, const mls_report *r, const answer *a)
                     a->m.row[mla].bytes);
 }
 
+static void fit_cell(mls_table *t, double memory, double weights,
+                     double bytes_per_token, double context, double batch)
+{
+    const double usable = SHARE_OF_GPU * memory;
+    const double left = usable - weights - bytes_per_token * context * batch;
+    const double most = (usable - weights) / (bytes_per_token * batch);
+    char text[64];
+
+    if (left >= 0)
+        snprintf(text, sizeof text, "yes, %.1f GiB left", left / GIB);
+    else if (most >= 1)
+        snprintf(text, sizeof text, "no, %.0f tokens fit", floor(most));
+    else
+        snprintf(text, sizeof text, "no");
+    mls_table_text(t, text);
+}
+
+/* Usual memories, contexts and batches, and what was asked for. */
+static void show_fits(const mls_report *r, const answer *a, mls_page *page)
+{
+    static const double memories[] = {0, 24 * GIB, 80 * GIB, 141 * GIB};
+    static const size_t contexts[] = {8192, 32768, 131072}, batches[] = {1, 16, 64};
+    const size_t mla = best_of(a, r->serve, a->n);
+    const mls_compared *own = &a->m.row[0], *bits = &a->m.row[1];
+    mls_table *t = mls_table_new(NULL);
+    char text[SETTING_TEXT];
+
+    mls_table_column(t, "gpu", "GPU memory", "GiB", 0);
+    mls_table_column(t, "context", "context", "tokens", 0);
+    mls_table_column(t, "batch", "sequences", "", 0);
+    mls_table_column(t, "own", "as it is", "", 0);
+    if (!bits->refused)
+        mls_table_column(t, "bits", "4-bit cache", "", 0);
+    if (mla < a->n)
+        mls_table_column(t, "converted", "converted", "", 0);
+    for (size_t g = 0; g < sizeof memories / sizeof memories[0]; g++)
+        for (size_t i = 0; i < 9; i++) {
+            const double memory = g ? memories[g] : r->memory;
+            const size_t context = g ? contexts[i / 3] : r->context;
+            const size_t batch = g ? batches[i % 3] : r->batch;
+
+            if (g == 0 && i > 0)
+                continue;
+            mls_table_row(t);
+            mls_table_real(t, memory / GIB);
+            mls_table_count(t, (long long)context);
+            mls_table_count(t, (long long)batch);
+            fit_cell(t, memory, a->weights, own->bytes, (double)context, (double)batch);
+            if (!bits->refused)
+                fit_cell(t, memory, a->weights, bits->bytes, (double)context,
+                         (double)batch);
+            if (mla < a->n)
+                fit_cell(t, memory,
+                         a->weights + 2 * (a->m.row[mla].parameters - own->parameters),
+                         a->m.row[mla].bytes, (double)context, (double)batch);
+        }
+    snprintf(
+        text, sizeof text,
+        "first row: what was asked for; of the memory servers take %.0f %%; weights "
+        "and cache in 16 bits, the converted model's own weights counted%s",
+        100 * SHARE_OF_GPU, mla < a->n ? "" : "; no conversion of the class asked");
+    mls_table_note(t, text);
+    mls_page_section(page, "size", "Does it fit");
+    if (mla < a->n)
+        mls_page_lead(page,
+                      "Pick your GPU, context and number of sequences: the table says "
+                      "yes or no for the model as it is, with a 4-bit cache, and "
+                      "converted to %s.",
+                      mls_setting_text(&a->setting[mla], text, sizeof text));
+    else
+        mls_page_lead(page, "Pick your GPU, context and number of sequences: the table "
+                            "says yes or no.");
+    mls_page_table(page, t);
+    mls_table_free(t);
+}
+
 /* One line for each row that is exported; a server's cache has its own option. */
 static void say_commands(mls_buf *b, const mls_report *r, const answer *a)
 {
@@ -340,6 +414,8 @@ mls_status mls_section_answer(const mls_report *r, mls_page *page, mls_buf *summ
             mls_measured_settings(&a.m, r, r->evaluation, a.setting, a.racer, a.n, err);
     if (!st)
         st = show(r, &a, page, summary, err);
+    if (!st)
+        show_fits(r, &a, page);
     mls_comparison_free(&a.m);
     free(a.setting);
     free(a.racer);

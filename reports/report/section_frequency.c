@@ -36,23 +36,75 @@ static mls_status all_scores(const mls_report *r, double *score, mls_err *err)
     return MLS_OK;
 }
 
+/* How many of the chunks that a head keeps most heads keep, too. */
+static size_t common_of(const bool *kept, const size_t *popular, size_t C)
+{
+    size_t common = 0;
+
+    for (size_t i = 0; i < C; i++)
+        common += kept[i] && popular[i];
+    return common;
+}
+
+/* The heads whose choice is least like that of the others, at most three. */
+static void say_odd_heads(mls_page *page, const mls_frequency_map *map, size_t chunks)
+{
+    const size_t L = map->config->L, G = map->config->G, C = map->config->D / 2;
+    size_t *votes = mls_calloc3(C, 2, 1, sizeof *votes);
+    size_t *popular = votes ? votes + C : NULL, n = 0;
+    mls_buf b = {0};
+
+    if (!votes)
+        return;
+    for (size_t i = 0; i < L * G * C; i++)
+        votes[i % C] += map->kept[i];
+    for (size_t k = 0; k < chunks; k++) {
+        size_t best = C;
+
+        for (size_t i = 0; i < C; i++)
+            if (!popular[i] && (best == C || votes[i] > votes[best]))
+                best = i;
+        popular[best] = 1;
+    }
+    for (size_t common = 0; common < chunks && n < 3; common++)
+        for (size_t h = 0; h < L * G && n < 3; h++)
+            if (common_of(map->kept + h * C, popular, C) == common &&
+                2 * common < chunks)
+                mls_buf_printf(&b, "%slayer %zu KV head %zu (%zu of %zu in common)",
+                               n++ ? ", " : "", h / G, h % G, common, chunks);
+    if (n)
+        mls_page_text(page,
+                      "Odd heads, least like the rest in what they keep: %s. One "
+                      "choice for all heads costs these most.",
+                      b.data ? b.data : "");
+    mls_buf_free(&b);
+    free(votes);
+}
+
 /* Maps of all layers, the kept chunks marked. */
 static mls_status draw_maps(const mls_report *r, mls_page *page,
                             const mls_frequency_map *map, size_t chunks, mls_err *err)
 {
     const size_t L = map->config->L, step = mls_frequency_map_layers(map->config);
-    char name[MLS_MAP_NAME], caption[512];
+    char name[MLS_MAP_NAME], caption[512], layers[64];
     mls_status st = MLS_OK;
 
-    snprintf(
-        caption, sizeof caption,
-        "Rows are KV heads, columns RoPE chunks. White circles: the %zu chunks (%zu "
-        "dims) per KV head with the largest MHA2MLA score, product of the mean "
-        "2-norms of q and k, summed over the group's query heads.",
-        chunks, 2 * chunks);
+    snprintf(caption, sizeof caption,
+             "Rows are KV heads, columns chunks. White circles: the %zu chunks (%zu "
+             "dims) per KV head with the largest 2-norm score, product of the mean "
+             "2-norms of q and k, summed over the group's query heads.",
+             chunks, 2 * chunks);
     for (size_t l = 0; !st && l < L; l += step) {
-        st = mls_frequency_map_plot(r->folder, map, l, l + step < L ? l + step : L,
-                                    name, err);
+        const size_t last = l + step < L ? l + step : L;
+
+        st = mls_frequency_map_plot(r->folder, map, l, last, name, err);
+        snprintf(layers, sizeof layers, last - l == 1 ? "%zu" : "%zu to %zu", l,
+                 last - 1);
+        mls_page_choice(page, "layers", layers);
+        mls_page_alt(page,
+                     "Map of chunk scores of layers %s: share of each head's score by "
+                     "chunk, fast chunks left; the CSV has every cell.",
+                     layers);
         if (!st)
             st = mls_page_figure(page, r->folder, name, caption, err);
     }
@@ -128,6 +180,9 @@ static mls_status compare_rules(const mls_report *r, mls_page *page, mls_buf *su
     mls_page_heading(page, "Rules against each other");
     say_costs(&f, b, page, summary);
     st = mls_frequency_error_plot(r->folder, &f, err);
+    mls_page_alt(page,
+                 "Score error by number of rotated chunks, a curve for each rule, "
+                 "falling to 0 when all are rotated.");
     if (!st)
         st =
             mls_page_figure(page, r->folder, "frequency-error",
@@ -136,22 +191,27 @@ static mls_status compare_rules(const mls_report *r, mls_page *page, mls_buf *su
                             "the windows choose, the others measure; bars: 95 % "
                             "intervals over these.",
                             err);
-    if (!st)
-        st = mls_frequency_overlap_plot(r->folder, &f, b, err);
-    if (!st)
-        st = mls_page_figure(page, r->folder, "frequency-overlap",
-                             "Chunks that two rules both keep over chunks that either "
-                             "keeps, mean over layers and KV heads; 1 is the same "
-                             "choice.",
-                             err);
+    if (!st) {
+        t = mls_frequency_overlap_table(&f, b, false);
+        mls_page_details(page, "Which rules agree", t);
+        mls_table_free(t);
+        t = NULL;
+    }
     if (!st && mls_frequency_has_stability(&f)) {
         st = mls_frequency_stability_plot(r->folder, &f, b, err);
+        mls_page_section(page, "sure", "How sure this is");
+        mls_page_heading(page, "Is the text long enough?");
+        mls_page_text(page, "Where a curve is flat, more text does not change the "
+                            "choice of chunks; where it still rises, capture more.");
+        mls_page_alt(page, "Chunks that two samples of the text both keep, by their "
+                           "length, a curve for each rule.");
         if (!st)
             st = mls_page_figure(page, r->folder, "frequency-stability",
                                  "Two samples of the text that share nothing choose "
-                                 "chunks; where the curve is flat, more text does not "
-                                 "help.",
+                                 "chunks. A curve ends at half of what its rule sees: "
+                                 "all sequences, or the windows.",
                                  err);
+        mls_page_section(page, "frequency", "Which chunks matter");
     }
     if (!st) {
         t = mls_frequency_summary_table(&f);
@@ -199,8 +259,8 @@ mls_status mls_section_frequency(const mls_report *r, mls_page *page, mls_buf *s
             share += top / sum / (double)(L * G);
         }
     }
-    mls_page_section(page, "frequency", "RoPE frequencies");
-    mls_page_text(
+    mls_page_section(page, "frequency", "Which chunks matter");
+    mls_page_lead(
         page,
         "Each head rotates %zu pairs of dims, one frequency each. A conversion "
         "keeps the rotation of few: the first %zu (%zu dims) by 2-norm score hold %.1f "
@@ -219,6 +279,8 @@ mls_status mls_section_frequency(const mls_report *r, mls_page *page, mls_buf *s
         .inv_freq = inv_freq};
 
     st = draw_maps(r, page, &map, chunks, err);
+    if (!st)
+        say_odd_heads(page, &map, chunks);
     for (size_t l = 0; l < L; l++)
         turning |= !c->layer[l].no_rope;
     if (!st && turning && mls_capture_windows(r->capture) > 1)

@@ -1,9 +1,12 @@
 /* The decision: ranks per layer for a quarter of the cache, verified. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "bench/plan/plan.h"
 #include "reports/page/plot.h"
+#include "reports/report/embedded.h"
 #include "reports/report/measured.h"
 #include "reports/report/sections.h"
 #include "reports/tables/plan_tables.h"
@@ -24,23 +27,57 @@ static mls_table *quality_table(const mls_plan *p)
     return t;
 }
 
-static mls_status draw(const mls_report *r, const mls_table *layers, size_t L,
-                       mls_err *err)
+/* The uniform setting that a plan was held against; NULL: none. */
+static const mls_plan_quality *uniform_of(const mls_plan *p, double *rank)
 {
-    char script[512];
+    *rank = NAN;
+    for (size_t i = 1; i < p->n_measured; i++) {
+        mls_setting s;
+        size_t r;
 
-    snprintf(
-        script, sizeof script,
-        "set title \"Rank of every layer under one budget\"\n"
-        "set xlabel \"layer\"\nset ylabel \"rank (numbers cached per token)\"\n"
-        "set yrange [0:*]\nset xrange [-0.6:%.1f]\nset style fill solid 0.9\n"
-        "set boxwidth 0.7\nunset key\nset xtics 0, %zu\n"
-        "plot \"../data/plan.csv\" using \"layer\":\"rank\" with boxes linetype 1\n",
-        (double)L - 0.4, L / 24 + 1);
-    const mls_plot plot = {
-        .name = "plan", .data = layers, .script = script, .width = 1000, .height = 400};
+        if (mls_setting_parse(&s, p->measured[i].name, NULL) ||
+            strcmp(s.method, p->layer[0].setting.method) != 0 ||
+            mls_setting_size(&s, "rank", 0, 0, MLS_WIDTH_MAX, &r, NULL))
+            continue;
+        *rank = (double)r;
+        return &p->measured[i];
+    }
+    return NULL;
+}
 
-    return mls_plot_write(r->folder, &plot, err);
+static mls_status draw(const mls_report *r, mls_page *page, const mls_plan *p,
+                       const mls_table *layers, mls_err *err)
+{
+    double rank;
+    const mls_plan_quality *uniform = uniform_of(p, &rank);
+    mls_buf script = {0};
+    mls_status st;
+
+    mls_buf_printf(&script, "layers = %zu\n", p->L);
+    if (uniform) {
+        mls_buf_printf(&script,
+                       "uniform = %g\ncost = \"the same in all: KL %.4f, plan %.4f\"\n",
+                       rank, uniform->kl.mean, p->measured[0].kl.mean);
+        mls_page_alt(page,
+                     "Bars: rank of every layer. The same rank of %g in all layers "
+                     "costs KL %.4f, the plan %.4f.",
+                     rank, uniform->kl.mean, p->measured[0].kl.mean);
+    } else {
+        mls_buf_puts(&script, "uniform = NaN\ncost = \"\"\n");
+    }
+    mls_buf_puts(&script, mls_plan_gp);
+    st = script.failed
+             ? mls_fail(err, MLS_E_NOMEM, "no memory for a plot")
+             : mls_plot_write(
+                   r->folder,
+                   &(mls_plot){.name = "plan", .data = layers, .script = script.data},
+                   err);
+    mls_buf_free(&script);
+    return st ? st
+              : mls_page_figure(page, r->folder, "plan",
+                                "Rank of every layer, multiples of 8; dashed: the same "
+                                "rank in all.",
+                                err);
 }
 
 /* As they work from the folder in which the report was made. */
@@ -118,12 +155,9 @@ mls_status mls_section_plan(const mls_report *r, mls_page *page, mls_buf *summar
         goto done;
     layers = mls_plan_layers_table(&plan, true);
     quality = quality_table(&plan);
-    st = draw(r, layers, plan.L, err);
-    if (st)
-        goto done;
     mls_page_section(page, "plan", "A plan");
     if (mls_serve_uniform(r->serve))
-        mls_page_text(
+        mls_page_lead(
             page,
             "A quarter of the cache for what class %s serves, which takes one setting "
             "for all layers: of the methods below the one that lost least on %zu "
@@ -131,7 +165,7 @@ mls_status mls_section_plan(const mls_report *r, mls_page *page, mls_buf *summar
             mls_serve_name(r->serve), plan.search_windows, plan.measured[0].kl.mean,
             plan.measured[0].kl.half);
     else
-        mls_page_text(
+        mls_page_lead(
             page,
             "A quarter of the cache for class %s, spent where it counts: each layer's "
             "loss was measured alone at a few ranks, and the ranks chosen so that "
@@ -142,8 +176,7 @@ mls_status mls_section_plan(const mls_report *r, mls_page *page, mls_buf *summar
     mls_page_text(page, "plan.json in this folder holds it; this measures it on a text "
                         "of yours and converts the model:");
     say_commands(r, page);
-    st = mls_page_figure(page, r->folder, "plan",
-                         "Rank of every layer, multiples of 8.", err);
+    st = draw(r, page, &plan, layers, err);
     mls_page_table(page, quality);
     mls_page_details(page, "Settings per layer", layers);
     mls_buf_printf(summary,

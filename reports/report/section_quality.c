@@ -1,5 +1,6 @@
 /* Quality before any training: every method at the same bytes, measured. */
 #include <math.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,15 +9,19 @@
 #include "common/base/checked.h"
 #include "common/base/words.h"
 #include "reports/page/plot.h"
+#include "reports/report/embedded.h"
 #include "reports/report/measured.h"
 #include "reports/report/predictors.h"
 #include "reports/report/sections.h"
+#include "reports/tables/curves.h"
 #include "reports/tables/quantity_columns.h"
 
 static const double fractions[] = {0.5, 0.3125, 0.25, 0.1875, 0.125};
 enum {
     FRACTIONS = sizeof fractions / sizeof fractions[0],
+    QUARTER = 2, /* of these */
     PER_METHOD = 2,
+    CURVES_MAX = 32,
 };
 
 /* One setting and what it is a point of. */
@@ -37,7 +42,8 @@ static size_t count_methods(void)
 }
 
 /*
- * The first settings of every method at every fraction.
+ * The first settings of every method at every fraction; after these (*n) stands the
+ * model's own cache in 4 bits.
  * @param[out] out, setting  (*n), released by the caller with free()
  */
 static mls_status choose(point **out, mls_setting **setting, size_t *n,
@@ -48,7 +54,7 @@ static mls_status choose(point **out, mls_setting **setting, size_t *n,
 
     *n = 0;
     *out = mls_calloc3(methods, FRACTIONS, PER_METHOD, sizeof **out);
-    *setting = mls_calloc3(methods, FRACTIONS, PER_METHOD, sizeof **setting);
+    *setting = mls_calloc3(methods + 1, FRACTIONS, PER_METHOD, sizeof **setting);
     if (!*out || !*setting)
         return mls_fail(err, MLS_E_NOMEM, "no memory for a report");
     for (size_t m = 0; !st && m < methods; m++)
@@ -65,6 +71,8 @@ static mls_status choose(point **out, mls_setting **setting, size_t *n,
             }
             mls_fits_free(&fits);
         }
+    if (!st)
+        st = mls_setting_parse(&(*setting)[*n], MLS_REPORT_BITS, err);
     return st;
 }
 
@@ -121,9 +129,12 @@ static mls_table *make_table(const mls_report *r, const point *p, size_t n,
 static const char *curve_name(const mls_method *method, mls_serve serve, char *out,
                               size_t size)
 {
-    snprintf(out, size, "%s%s: %s", method->title,
-             method->theirs && serve != method->project ? ", our variant" : "",
-             mls_serve_name(serve));
+    const char *remark = strstr(method->title, " ("); /* no room for it */
+
+    snprintf(out, size, "%.*s%s",
+             (int)(remark ? remark - method->title : (ptrdiff_t)strlen(method->title)),
+             method->title,
+             method->theirs && serve != method->project ? ", varied" : "");
     return out;
 }
 
@@ -141,88 +152,170 @@ static size_t best_point(const point *p, size_t n, const mls_comparison *m,
     return best;
 }
 
-/* Lines of one curve in the script. */
-static void add_curve(mls_buf *script, const char *name, mls_serve serve, int line)
+/* Curves of one class: best[k][f] is the point of curve k at fraction f, n: none. */
+typedef struct {
+    mls_curve curve[CURVES_MAX];
+    size_t best[CURVES_MAX][FRACTIONS], n;
+} panel;
+
+/* Do two methods come to the same figures, as SVD-LLM and Palu with one group do? */
+static bool equal_curves(const mls_comparison *m, const size_t *a, const size_t *b,
+                         size_t none)
 {
-    mls_buf_printf(script,
-                   "%s\"../data/quality-curves.csv\" using (strcol(\"curve\") eq "
-                   "\"%s\" ? column(\"kept_percent\") : "
-                   "NaN):\"kl\":\"kl_low\":\"kl_high\" with yerrorbars linetype %d "
-                   "pointtype 0 linewidth 1 dashtype 1 notitle, \\\n"
-                   "     \"\" using (strcol(\"curve\") eq \"%s\" ? "
-                   "column(\"kept_percent\") : NaN):\"kl\" with linespoints linetype "
-                   "%d linewidth %d dashtype %d title \"%s\"",
-                   line > 1 ? ", \\\n     " : "", name, line, name, line,
-                   serve == MLS_SERVE_MLA ? 4 : 2,
-                   serve == MLS_SERVE_OWN_KERNEL ? 2 : 1, name);
+    for (size_t f = 0; f < FRACTIONS; f++) {
+        if ((a[f] == none) != (b[f] == none))
+            return false;
+        if (a[f] == none)
+            continue;
+        const mls_compared *x = &m->row[a[f]], *y = &m->row[b[f]];
+
+        if (x->bytes != y->bytes ||
+            fabs(x->kl.mean - y->kl.mean) > 1e-5 * fabs(x->kl.mean))
+            return false;
+    }
+    return true;
 }
 
-/*
- * The best point of a method at each fraction makes its curve, for each class of who
- * serves it; the others stay in the table. A table of their own, so that lines connect
- * what belongs together.
- */
-static mls_status draw(const mls_report *r, const point *p, size_t n,
-                       const mls_comparison *m, mls_err *err)
+/* The curves that a class has; equal ones become one of two names. */
+static void fill_panel(panel *out, const point *p, size_t n, const mls_comparison *m,
+                       mls_serve serve)
+{
+    out->n = 0;
+    for (size_t k = 0; mls_methods[k] && out->n < CURVES_MAX; k++) {
+        mls_curve c = {.line = mls_curve_line(mls_methods[k])};
+        size_t *best = out->best[out->n], same = 0;
+        bool any = false;
+
+        for (size_t f = FRACTIONS; f-- > 0;) {
+            best[f] = best_point(p, n, m, mls_methods[k], serve, fractions[f]);
+            if (best[f] < n) {
+                c.end = m->row[best[f]].kl.mean;
+                any = true;
+            }
+        }
+        curve_name(mls_methods[k], serve, c.name, sizeof c.name);
+        while (any && same < out->n && !equal_curves(m, out->best[same], best, n))
+            same++;
+        if (any && same < out->n) {
+            mls_curve *first = &out->curve[same];
+            const size_t at = strlen(first->name);
+
+            snprintf(first->name + at, sizeof first->name - at, " = %.40s", c.name);
+        } else if (any) {
+            out->curve[out->n++] = c;
+        }
+    }
+}
+
+/* The range of KL that all panels share. */
+static void find_range(const point *p, size_t n, const mls_comparison *m, double *low,
+                       double *high)
+{
+    *low = m->row[n].kl.mean > 0 ? m->row[n].kl.mean : (double)INFINITY;
+    *high = 1;
+    for (size_t i = 0; i < n; i++) {
+        const double kl = m->row[i].kl.mean;
+
+        if (p[i].method && kl > 0) {
+            *low = fmin(*low, kl);
+            *high = fmax(*high, kl);
+        }
+    }
+    *low = isfinite(*low) ? pow(10, floor(log10(*low))) : 1e-3;
+    *high = 2 * *high;
+}
+
+static mls_table *panel_table(const panel *k, const point *p, size_t n,
+                              const mls_comparison *m)
 {
     mls_table *t = mls_table_new(NULL);
-    mls_buf script = {0};
-    const size_t methods = count_methods();
-    char name[96];
-    int line = 0;
 
     mls_table_column(t, "curve", "curve", "", 0);
-    mls_table_column(t, "served_by", "served by", "", 0);
     mls_table_column(t, "method", "method", "", 0);
     mls_table_column(t, "setting", "setting", "", 0);
     mls_table_column(t, "kept_percent", "kept", "%", 2);
     mls_table_column(t, "kl", "KL", "nat", -1);
     mls_table_column(t, "kl_low", "low", "nat", -1);
     mls_table_column(t, "kl_high", "high", "nat", -1);
-    mls_buf_puts(&script,
-                 "set title \"Quality before any training, by who serves it: thick for "
-                 "MLA code, dashed for no released code\"\n"
-                 "set xlabel \"kept share of the cache (%)\"\n"
-                 "set ylabel \"KL from the original (nat per token)\"\n"
-                 "set logscale y\nset format y \"%g\"\nset xrange [8:54]\nplot ");
-    for (size_t k = 0; k < MLS_SERVE_CLASSES * methods; k++) {
-        const mls_serve serve = (mls_serve)(k / methods);
-        const mls_method *method = mls_methods[k % methods];
-        bool any = false;
-
+    for (size_t i = 0; i < k->n; i++)
         for (size_t f = 0; f < FRACTIONS; f++) {
-            const size_t best = best_point(p, n, m, method, serve, fractions[f]);
+            const size_t best = k->best[i][f];
 
             if (best == n)
                 continue;
             const mls_mean kl = m->row[best].kl;
 
-            any = true;
             mls_table_row(t);
-            mls_table_text(t, curve_name(method, serve, name, sizeof name));
-            mls_table_text(t, mls_serve_name(serve));
-            mls_table_text(t, method->title);
+            mls_table_count(t, (long long)i + 1);
+            mls_table_text(t, k->curve[i].name);
             mls_table_text(t, p[best].name);
             mls_table_real(t, 100 * m->row[best].kept);
             mls_table_real(t, kl.mean);
             mls_table_real(t, fmax(kl.mean - kl.half, kl.mean / 10));
             mls_table_real(t, kl.mean + kl.half);
         }
-        if (any)
-            add_curve(&script, curve_name(method, serve, name, sizeof name), serve,
-                      ++line);
+    return t;
+}
+
+/* In words: every curve at a quarter of the cache. */
+static void say_panel(mls_page *page, const panel *k, size_t n, const mls_comparison *m,
+                      mls_serve serve)
+{
+    mls_buf b = {0};
+
+    for (size_t i = 0; i < k->n; i++) {
+        const size_t best = k->best[i][QUARTER];
+
+        if (best < n)
+            mls_buf_printf(&b, "%s%s %.3f", b.len ? ", " : "", k->curve[i].name,
+                           m->row[best].kl.mean);
     }
-    mls_buf_puts(&script, "\n");
-    const mls_plot plot = {.name = "quality-curves",
-                           .data = t,
-                           .script = script.data ? script.data : "",
-                           .width = 1100,
-                           .height = 640};
-    const mls_status st = script.failed
-                              ? mls_fail(err, MLS_E_NOMEM, "no memory for a plot")
-                              : mls_plot_write(r->folder, &plot, err);
-    mls_buf_free(&script);
-    mls_table_free(t);
+    mls_page_alt(page, "KL against the kept share, served by %s. At 25 %% kept: %s.",
+                 mls_serve_name(serve), b.data ? b.data : "none");
+    mls_buf_free(&b);
+}
+
+/* A small panel for each class of who serves it, all on the same axes. */
+static mls_status draw(const mls_report *r, mls_page *page, const point *p, size_t n,
+                       const mls_comparison *m, mls_err *err)
+{
+    const mls_compared *bits = &m->row[n];
+    const bool has_bits = !bits->refused && bits->kl.mean > 0;
+    double low, high;
+    mls_status st = MLS_OK;
+
+    find_range(p, n, m, &low, &high);
+    for (int s = 0; !st && s < MLS_SERVE_CLASSES; s++) {
+        char name[64], caption[256];
+        mls_buf script = {0};
+        mls_table *t;
+        panel k;
+
+        fill_panel(&k, p, n, m, (mls_serve)s);
+        if (k.n == 0)
+            continue;
+        snprintf(name, sizeof name, "quality-%s", mls_serve_word((mls_serve)s));
+        t = panel_table(&k, p, n, m);
+        mls_buf_printf(&script, "name = \"%s\"\nlow = %g\nhigh = %g\n", name, low,
+                       high);
+        mls_curves_prelude(&script, k.curve, k.n, low, high, true);
+        mls_buf_printf(&script, "bits_kept = %g\nbits_kl = %g\n%s",
+                       has_bits ? 100 * bits->kept : 0, has_bits ? bits->kl.mean : 1,
+                       mls_quality_gp);
+        st =
+            script.failed
+                ? mls_fail(err, MLS_E_NOMEM, "no memory for a plot")
+                : mls_plot_write(
+                      r->folder,
+                      &(mls_plot){.name = name, .data = t, .script = script.data}, err);
+        say_panel(page, &k, n, m, (mls_serve)s);
+        snprintf(caption, sizeof caption, "Served by %s.",
+                 mls_serve_means((mls_serve)s));
+        if (!st)
+            st = mls_page_figure(page, r->folder, name, caption, err);
+        mls_buf_free(&script);
+        mls_table_free(t);
+    }
     return st;
 }
 
@@ -250,6 +343,35 @@ static mls_table *best_table(const point *p, size_t n, const mls_comparison *m)
     return t;
 }
 
+/* The most trusted error first: the reader picks among the others. */
+static mls_status draw_predictors(const mls_report *r, mls_page *page,
+                                  const mls_prediction *each, size_t n,
+                                  const mls_predictor *rank, mls_err *err)
+{
+    const size_t best = mls_predictors_best(rank);
+    mls_status st = MLS_OK;
+
+    for (size_t i = 0; !st && i < MLS_PREDICTORS && best < MLS_PREDICTORS; i++) {
+        const size_t k = i == 0 ? best : i <= best ? i - 1 : i;
+        char name[MLS_PREDICTOR_NAME];
+        bool drawn;
+
+        st = mls_predictor_plot(r->folder, each, n, k, name, &drawn, err);
+        if (st || !drawn)
+            continue;
+        mls_page_choice(page, "predicted error", rank[k].name);
+        mls_page_alt(page,
+                     "Measured KL against the %s of %zu settings: rank correlation "
+                     "%.2f.",
+                     rank[k].name, rank[k].n, rank[k].rank);
+        st = mls_page_figure(page, r->folder, name,
+                             "Every measured setting: an error predicted from the "
+                             "calibration text against KL on held-out text.",
+                             err);
+    }
+    return st;
+}
+
 /* Predicted errors against what was measured. */
 static mls_status show_predictors(const mls_report *r, const point *p, size_t n,
                                   const mls_comparison *m, mls_page *page,
@@ -259,7 +381,6 @@ static mls_status show_predictors(const mls_report *r, const point *p, size_t n,
     mls_predictor rank[MLS_PREDICTORS];
     char sentence[512];
     mls_table *t = NULL;
-    bool drawn = false;
     mls_status st;
 
     if (!each)
@@ -273,20 +394,16 @@ static mls_status show_predictors(const mls_report *r, const point *p, size_t n,
             .kl = m->row[i].kl.mean,
         };
     st = mls_predictors_rank(rank, each, n, err);
-    if (!st)
-        st = mls_predictors_plot(r->folder, each, n, rank, &drawn, err);
-    if (!st && drawn) {
+    if (!st) {
         mls_predictors_say(rank, sentence, sizeof sentence);
-        mls_page_heading(page, "Errors that predict the loss");
+        mls_page_section(page, "sure", "How sure this is");
         mls_page_text(page, "%s", sentence);
         mls_buf_printf(summary, "%s\n", sentence);
+        st = draw_predictors(r, page, each, n, rank, err);
+    }
+    if (!st) {
         t = mls_predictors_table(rank);
         mls_page_table(page, t);
-        st = mls_page_figure(page, r->folder, "predictors",
-                             "Every measured setting: an error predicted from the "
-                             "calibration text, mean over layers, against the KL of "
-                             "the converted model on held-out text.",
-                             err);
     }
     mls_table_free(t);
     free(each);
@@ -307,31 +424,30 @@ mls_status mls_section_quality(const mls_report *r, mls_page *page, mls_buf *sum
     if (!r->evaluation)
         return MLS_OK;
     st = choose(&p, &setting, &n, mls_model_config(r->model), err);
-    if (!st && !(racer = mls_calloc3(n, 1, 1, sizeof *racer)))
+    if (!st && !(racer = mls_calloc3(n + 1, 1, 1, sizeof *racer)))
         st = mls_fail(err, MLS_E_NOMEM, "no memory for a report");
     for (size_t i = 0; !st && i < n; i++)
         racer[i] = (mls_racer){p[i].fraction, setting[i].method};
-    if (!st)
-        st = mls_measured_settings(&m, r, r->evaluation, setting, racer, n, err);
-    if (!st)
-        st = draw(r, p, n, &m, err);
     if (!st) {
-        mls_page_section(page, "quality", "Quality before any training");
-        mls_page_text(
-            page,
-            "Each method is applied to this model as its project would start "
-            "from, and the converted model is run on held-out text. KL is the "
-            "distance of its next-token distribution from the original's; 0 is "
-            "no loss. This is where training starts. Only settings that the same code "
-            "serves are held against each other.");
+        racer[n] = (mls_racer){(double)NAN, setting[n].method};
+        st = mls_measured_settings(&m, r, r->evaluation, setting, racer, n + 1, err);
+    }
+    if (!st) {
+        mls_page_section(page, "quality", "Who serves what, at which loss");
+        mls_page_lead(
+            page, "Take the lowest curve of the panel whose code you will run, and no "
+                  "other: only settings that the same code serves are alternatives. "
+                  "This is where training starts.");
+        mls_page_text(page,
+                      "Each method is applied as its project would start from, and the "
+                      "converted model is run on held-out text. Every conversion has "
+                      "to beat the cross: the model as it is with a 4-bit cache.");
+        st = draw(r, page, p, n, &m, err);
+    }
+    if (!st) {
+        mls_page_heading(page, "The best of each class at each size");
         best = best_table(p, n, &m);
         mls_page_table(page, best);
-        st = mls_page_figure(
-            page, r->folder, "quality-curves",
-            "The best measured setting of each method at each share, by who "
-            "serves it. "
-            "Bars: 95 % intervals over windows.",
-            err);
         t = make_table(r, p, n, &m);
         mls_page_details(page, "All settings measured", t);
     }

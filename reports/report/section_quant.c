@@ -6,8 +6,10 @@
 
 #include "bench/frame/fit.h"
 #include "reports/page/plot.h"
+#include "reports/report/embedded.h"
 #include "reports/report/measured.h"
 #include "reports/report/sections.h"
+#include "reports/tables/curves.h"
 #include "reports/tables/quantity_columns.h"
 
 enum { SEQUENCES_MAX = 16 };
@@ -21,11 +23,16 @@ static const char *const quantizers[] = {
 static const struct {
     const char *method;
     double fraction;
-} caches[] = {{"baseline", 1.0}, {"mha2mla", 0.3125}, {"kq", 0.5}, {"kq", 0.25}};
+} caches[] = {{"baseline", 1.0},
+              {"mha2mla", 0.25},
+              {"transmla", 0.25},
+              {"kq", 0.5},
+              {"kq", 0.25}};
 
 typedef struct {
     char cache[64]; /* the curve it belongs to */
     const char *quantizer;
+    int line; /* of its method */
 } point;
 
 enum {
@@ -69,6 +76,7 @@ static mls_status choose(point *p, mls_setting *setting, size_t *n, const mls_co
             else
                 snprintf(p[*n].cache, sizeof p[*n].cache, "plain cache");
             p[*n].quantizer = quantizers[q] ? quantizers[q] : "16 bit";
+            p[*n].line = i + 1 < CACHES ? mls_curve_line(method) : 6; /* kq twice */
             setting[(*n)++] = s;
         }
     }
@@ -140,7 +148,7 @@ static mls_table *make_table(const mls_report *r, const point *p, size_t n,
 /* Do the names of two points cover each other? Both axes are logarithmic. */
 static bool collide(double bits_a, double kl_a, double bits_b, double kl_b)
 {
-    return fabs(log2(bits_a / bits_b)) < 0.3 && fabs(log10(kl_a / kl_b)) < 0.16;
+    return fabs(log2(bits_a / bits_b)) < 0.7 && fabs(log10(kl_a / kl_b)) < 0.3;
 }
 
 /*
@@ -187,38 +195,26 @@ static mls_status draw(const mls_report *r, const mls_table *t, const point *p,
                        mls_err *err)
 {
     const mls_config *c = mls_model_config(r->model);
-    mls_buf script = {0};
+    mls_buf script = {0}, caches_of = {0};
     mls_status st;
     int line = 0;
 
-    mls_buf_puts(&script,
-                 "set title \"Bits against quality: quantizers on the cache and on "
-                 "latents\"\n"
-                 "set xlabel \"bits per number of the original cache, metadata and "
-                 "window included\"\n"
-                 "set ylabel \"KL from the original (nat per token)\"\n"
-                 "set logscale xy\nset format y \"%g\"\n"
-                 "set xtics (0.5, 1, 2, 3, 4, 6, 8, 16)\nset xrange [*:20]\n"
-                 "set autoscale xfixmin\nset offsets graph 0.03, 0, 0, 0\n");
+    for (size_t i = 0; i < n; i++)
+        if (i == 0 || strcmp(p[i].cache, p[i - 1].cache) != 0) {
+            line++;
+            mls_buf_printf(&caches_of, "cache[%d] = \"%s\"\nline[%d] = %d\n", line,
+                           p[i].cache, line, p[i].line);
+        }
+    mls_buf_printf(&script, "n = %d\narray cache[%d]\narray line[%d]\n%s", line, CACHES,
+                   CACHES, caches_of.data ? caches_of.data : "");
     st = add_names(&script, p, n, row, front, (double)(2 * c->L * c->G * c->D), err);
-    mls_buf_puts(&script, "plot ");
-    for (size_t i = 0; i < n; i++) {
-        if (i > 0 && strcmp(p[i].cache, p[i - 1].cache) == 0)
-            continue;
-        line++;
-        mls_buf_printf(
-            &script,
-            "%s\"../data/quantizers.csv\" using (strcol(\"cache\") eq \"%s\" && "
-            "column(\"kl\") > 1e-7 ? column(\"bits\") : NaN):\"kl\" with points "
-            "linetype %d pointsize 1.1 title \"%s\"",
-            line > 1 ? ", \\\n     " : "", p[i].cache, line, p[i].cache);
-    }
-    mls_buf_puts(&script, "\n");
+    mls_buf_puts(&script, mls_quantizers_gp);
+    script.failed |= caches_of.failed;
+    mls_buf_free(&caches_of);
     const mls_plot plot = {.name = "quantizers",
                            .data = t,
                            .script = script.data ? script.data : "",
-                           .width = 1100,
-                           .height = 640};
+                           .height = 420};
 
     if (!st && script.failed)
         st = mls_fail(err, MLS_E_NOMEM, "no memory for a plot");
@@ -256,11 +252,17 @@ mls_status mls_section_quant(const mls_report *r, mls_page *page, mls_buf *summa
         st = draw(r, t, p, n, m.row, front, err);
     }
     if (!st) {
-        mls_page_section(page, "quantizers", "Quantizers");
+        mls_page_section(page, "quantizers", "Fewer bits instead");
+        mls_page_lead(
+            page,
+            "Down and left is better: where points of the plain cache lie below "
+            "a latent at the same bits, fewer bits are the better way to the same "
+            "bytes.");
         mls_page_text(
-            page, "Fewer bits and lower rank are two ways to the same bytes. Each "
-                  "format is applied to real keys, values and latents, exact to its "
-                  "axis, group, scale and window, and run through the model.");
+            page, "Each format is applied to real keys, values and latents, exact to "
+                  "its axis, group, scale and window, and run through the model.");
+        mls_page_alt(page, "KL against bits for %zu settings; the table has them all.",
+                     n);
         st = mls_page_figure(
             page, r->folder, "quantizers",
             "Every quantizer on the plain cache and on latents: down and "

@@ -6,21 +6,42 @@
 #include "analysis/spectrum/spectrum.h"
 #include "common/base/checked.h"
 #include "reports/page/plot.h"
+#include "reports/report/embedded.h"
 #include "reports/report/sections.h"
+#include "reports/tables/curves.h"
 
-enum { PANELS_MAX = 12 };
+enum {
+    POINTS = 96, /* of a curve that is drawn */
+    CURVES = 6
+};
+
+/* K, V and both, each of weights and of data. */
+static const char *const names[CURVES] = {
+    "W_k", "W_k, on text", "W_v", "W_v, on text", "[W_k;W_v]", "both, on text"};
 
 static const mls_matrix matrices[] = {MLS_MATRIX_Q, MLS_MATRIX_K, MLS_MATRIX_V,
                                       MLS_MATRIX_KV};
 
-static void add_rows(mls_table *curves, mls_table *ranks, size_t layer,
-                     mls_matrix matrix, bool weighted, const mls_spectrum *s)
+/* What the section has of all layers. */
+typedef struct {
+    mls_table **curves; /* (L) */
+    mls_table *ranks;
+    size_t *rank; /* (CURVES, L) for 95 % */
+    size_t L;
+} spectra;
+
+static void add_rows(spectra *all, size_t layer, mls_matrix matrix, bool weighted,
+                     const mls_spectrum *s)
 {
     const mls_spectrum_summary sum = mls_spectrum_summarize(s->sigma, s->n);
+    mls_table *curves = all->curves[layer], *ranks = all->ranks;
 
     for (size_t i = 0; i < s->n; i++) {
+        /* Evenly many of many, first and last among them. */
+        if (s->n > POINTS && i > 0 && i + 1 < s->n &&
+            i * POINTS / s->n == (i - 1) * POINTS / s->n)
+            continue;
         mls_table_row(curves);
-        mls_table_count(curves, (long long)layer);
         mls_table_text(curves, mls_matrix_name(matrix));
         mls_table_text(curves, weighted ? "data" : "weights");
         mls_table_count(curves, (long long)i + 1);
@@ -40,25 +61,26 @@ static void add_rows(mls_table *curves, mls_table *ranks, size_t layer,
     mls_table_count(ranks, (long long)sum.rank_99);
 }
 
-/* Both spectra of one matrix of one layer; the mean rank for 95 % goes to sum95. */
-static mls_status one_matrix(const mls_report *r, mls_table *curves, mls_table *ranks,
-                             const mls_layer *layer, const mls_layer_stats *stats,
-                             mls_matrix matrix, double sum95[2], mls_err *err)
+/* Both spectra of one matrix of one layer. @param m  its place in matrices[] */
+static mls_status one_matrix(const mls_report *r, spectra *all, const mls_layer *layer,
+                             const mls_layer_stats *stats, size_t m, mls_err *err)
 {
     const mls_config *c = mls_model_config(r->model);
     float *rows = NULL;
-    size_t m;
-    mls_status st = mls_matrix_rows(c, layer, matrix, MLS_WHOLE_LAYER, &rows, &m, err);
+    size_t n;
+    mls_status st =
+        mls_matrix_rows(c, layer, matrices[m], MLS_WHOLE_LAYER, &rows, &n, err);
 
-    for (int weighted = 0; !st && weighted < 2; weighted++) {
+    for (size_t weighted = 0; !st && weighted < 2; weighted++) {
         mls_spectrum s = {0};
 
-        st = weighted ? mls_spectrum_weighted(&s, rows, m, c->E, stats->x_second, err)
-                      : mls_spectrum_plain(&s, rows, m, c->E, err);
+        st = weighted ? mls_spectrum_weighted(&s, rows, n, c->E, stats->x_second, err)
+                      : mls_spectrum_plain(&s, rows, n, c->E, err);
         if (!st) {
-            add_rows(curves, ranks, layer->index, matrix, weighted, &s);
-            if (matrix == MLS_MATRIX_KV)
-                sum95[weighted] += (double)mls_energy_rank(s.sigma, s.n, 0.95);
+            add_rows(all, layer->index, matrices[m], weighted, &s);
+            if (m > 0) /* queries are not cached */
+                all->rank[(2 * (m - 1) + weighted) * all->L + layer->index] =
+                    mls_energy_rank(s.sigma, s.n, 0.95);
         }
         mls_spectrum_free(&s);
     }
@@ -66,66 +88,152 @@ static mls_status one_matrix(const mls_report *r, mls_table *curves, mls_table *
     return st;
 }
 
-/* Small multiples: layers spread evenly, the same axes in every panel. */
-static mls_status draw(const mls_report *r, const mls_table *curves, mls_err *err)
+static mls_table *curves_table(void)
+{
+    mls_table *t = mls_table_new(NULL);
+
+    mls_table_column(t, "matrix", "matrix", "", 0);
+    mls_table_column(t, "kind", "kind", "", 0);
+    mls_table_column(t, "index", "index", "", 0);
+    mls_table_column(t, "sigma", "sigma", "", -1);
+    mls_table_column(t, "sigma_relative", "sigma / sigma_1", "", -1);
+    return t;
+}
+
+/* The curves of one layer, of which the reader picks. */
+static mls_status draw_layer(const mls_report *r, mls_page *page, size_t layer,
+                             const mls_table *curves, mls_err *err)
 {
     const mls_config *c = mls_model_config(r->model);
-    const size_t panels = c->L < PANELS_MAX ? c->L : PANELS_MAX;
-    const size_t columns = panels < 3 ? panels : 3,
-                 rows = (panels + columns - 1) / columns;
-    static const struct {
-        const char *matrix, *kind, *title;
-        int color, dash;
-    } lines[] = {
-        {"k", "weights", "W_k", 1, 2},         {"k", "data", "W_k, data", 1, 1},
-        {"v", "weights", "W_v", 2, 2},         {"v", "data", "W_v, data", 2, 1},
-        {"kv", "weights", "[W_k; W_v]", 3, 2}, {"kv", "data", "[W_k; W_v], data", 3, 1},
-    };
-    const double height = 140.0 + 230.0 * (double)rows;
-    mls_buf script = {0};
+    char name[32], number[24], script[4096];
+    mls_status st;
 
-    mls_buf_printf(&script,
-                   "set multiplot layout %zu,%zu title \"Singular values per layer\" "
-                   "margins 0.10,0.78,%.3f,%.3f spacing 0.03,%.3f\n"
-                   "set logscale y\nset yrange [1e-4:1.2]\nset format y \"%%g\"\n"
-                   "set xrange [0:%zu]\nset xtics %zu\n",
-                   rows, columns, 55.0 / height, 1 - 60.0 / height, 60.0 / height,
-                   2 * c->G * c->D, c->G * c->D);
-    for (size_t p = 0; p < panels; p++) {
-        const size_t l = panels == c->L ? p : p * (c->L - 1) / (panels - 1);
+    snprintf(name, sizeof name, "spectrum-%zu", layer);
+    snprintf(script, sizeof script, "name = \"%s\"\nlayer = %zu\nwidth = %zu\n%s", name,
+             layer, 2 * c->G * c->D, mls_spectrum_gp);
+    st = mls_plot_write(
+        r->folder, &(mls_plot){.name = name, .data = curves, .script = script}, err);
+    if (st)
+        return st;
+    snprintf(number, sizeof number, "%zu", layer);
+    mls_page_choice(page, "layer", number);
+    mls_page_alt(page,
+                 "Singular values of layer %zu, falling from 1; the ranks that they "
+                 "come to are in the table.",
+                 layer);
+    return mls_page_figure(page, r->folder, name,
+                           "Singular values of a layer's projections over the first. "
+                           "Dashed: of the weights; solid: of what the text makes of "
+                           "them.",
+                           err);
+}
 
-        mls_buf_printf(&script, "set title \"layer %zu\" offset 0,-0.7\n", l);
-        mls_buf_puts(&script, p % columns == 0 ? "set ylabel \"σ / σ₁\"\n"
-                                                 "set format y \"%g\"\n"
-                                               : "unset ylabel\nset format y \"\"\n");
-        mls_buf_puts(&script, p + columns >= panels ? "set xlabel \"index\"\n"
-                                                    : "unset xlabel\n");
-        mls_buf_puts(&script,
-                     p == columns - 1
-                         ? "set key at screen 0.99,0.9 right top Left reverse\n"
-                         : "unset key\n");
-        mls_buf_puts(&script, "plot ");
-        for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++)
-            mls_buf_printf(
-                &script,
-                "%s\"../data/spectrum.csv\" using (column(\"layer\") == %zu && "
-                "strcol(\"matrix\") eq \"%s\" && strcol(\"kind\") eq \"%s\" ? "
-                "column(\"index\") : NaN):\"sigma_relative\" with lines linetype %d "
-                "linewidth 1.6 dashtype %d title \"%s\"",
-                i ? ", \\\n     " : "", l, lines[i].matrix, lines[i].kind,
-                lines[i].color, lines[i].dash, lines[i].title);
-        mls_buf_puts(&script, "\n");
+/* Ranks at 95 % by layer, of weights and of data. */
+static mls_status draw_ranks(const mls_report *r, mls_page *page,
+                             const size_t *rank /* (CURVES, L) */, mls_err *err)
+{
+    const size_t L = mls_model_config(r->model)->L;
+    mls_table *t = mls_table_new(NULL);
+    mls_curve curve[CURVES];
+    mls_buf script = {0}, said = {0};
+    size_t most = 1;
+    mls_status st;
+
+    mls_table_column(t, "curve", "curve", "", 0);
+    mls_table_column(t, "of", "of", "", 0);
+    mls_table_column(t, "layer", "layer", "", 0);
+    mls_table_column(t, "rank_95", "95 %", "rank", 0);
+    for (size_t k = 0; k < CURVES; k++) {
+        const size_t *of = rank + k * L;
+        double sum = 0;
+
+        for (size_t l = 0; l < L; l++) {
+            mls_table_row(t);
+            mls_table_count(t, (long long)k + 1);
+            mls_table_text(t, names[k]);
+            mls_table_count(t, (long long)l);
+            mls_table_count(t, (long long)of[l]);
+            most = of[l] > most ? of[l] : most;
+            sum += (double)of[l];
+        }
+        curve[k] = (mls_curve){.line = (int)(k / 2 + (k % 2 ? 1 : 9)),
+                               .end = (double)of[L - 1]};
+        snprintf(curve[k].name, sizeof curve[k].name, "%s", names[k]);
+        mls_buf_printf(&said, "%s%s %.0f", k ? ", " : "", names[k], sum / (double)L);
     }
-    mls_buf_puts(&script, "unset multiplot\n");
-    const mls_plot plot = {.name = "spectrum",
-                           .data = curves,
-                           .script = script.data ? script.data : "",
-                           .width = 1000,
-                           .height = (unsigned)height};
-    const mls_status st = script.failed
-                              ? mls_fail(err, MLS_E_NOMEM, "no memory for a plot")
-                              : mls_plot_write(r->folder, &plot, err);
+    mls_buf_printf(&script, "layers = %zu\nmost = %.1f\n", L, 1.05 * (double)most);
+    mls_curves_prelude(&script, curve, CURVES, 0, 1.05 * (double)most, false);
+    mls_buf_puts(&script, mls_ranks_gp);
+    st = script.failed
+             ? mls_fail(err, MLS_E_NOMEM, "no memory for a plot")
+             : mls_plot_write(
+                   r->folder,
+                   &(mls_plot){.name = "ranks", .data = t, .script = script.data}, err);
+    mls_page_alt(page, "Directions for 95 %% of the energy, mean over layers: %s.",
+                 said.data ? said.data : "");
+    if (!st)
+        st = mls_page_figure(page, r->folder, "ranks",
+                             "Directions that hold 95 % of the energy of each layer's "
+                             "keys, values and both; dashed: by the weights alone.",
+                             err);
     mls_buf_free(&script);
+    mls_buf_free(&said);
+    mls_table_free(t);
+    return st;
+}
+
+/* Mean over layers of a curve. */
+static double mean_of(const spectra *all, size_t curve)
+{
+    double sum = 0;
+
+    for (size_t l = 0; l < all->L; l++)
+        sum += (double)all->rank[curve * all->L + l];
+    return sum / (double)all->L;
+}
+
+/* A word for a share of all directions, to be quoted with its number. */
+static const char *label_of(double share)
+{
+    return share < 0.1    ? "very low"
+           : share < 0.25 ? "low"
+           : share < 0.5  ? "middling"
+                          : "high";
+}
+
+static mls_status show(const mls_report *r, mls_page *page, const spectra *all,
+                       mls_buf *summary, mls_err *err)
+{
+    const mls_config *c = mls_model_config(r->model);
+    const size_t width = 2 * c->G * c->D;
+    const double plain = mean_of(all, CURVES - 2), data = mean_of(all, CURVES - 1);
+    const double share = data / (double)width;
+    char text[64];
+    mls_status st;
+
+    mls_page_section(page, "spectrum", "How low the rank is");
+    mls_page_lead(page,
+                  "The rank of this cache is %s: 95 %% of the energy of what the text "
+                  "makes of [W_k; W_v] lies in %.0f of %zu directions (%.0f %%), so "
+                  "latents much smaller than that lose what the model uses.",
+                  label_of(share), data, width, 100 * share);
+    snprintf(text, sizeof text, "%.0f of %zu", data, width);
+    mls_page_tile(page, text, "directions for 95 %, on text");
+    snprintf(text, sizeof text, "%.0f of %zu", plain, width);
+    mls_page_tile(page, text, "the same by the weights alone");
+    mls_page_tile(page, label_of(share),
+                  "label: very low under 10 %, low under 25 %, middling under 50 %");
+    st = draw_ranks(r, page, all->rank, err);
+    for (size_t l = 0; !st && l < all->L; l++)
+        st = draw_layer(r, page, l, all->curves[l], err);
+    mls_page_text(page,
+                  "The eigenvalues of W E[x x^T] W^T decide how much a truncation "
+                  "loses on text; the weights alone say too little.");
+    mls_page_details(page, "Ranks per layer", all->ranks);
+    mls_buf_printf(summary,
+                   "spectrum: 95 %% of the energy of [W_k; W_v] in %.0f of %zu "
+                   "directions (weights), %.0f (data)\n",
+                   plain, width, data);
     return st;
 }
 
@@ -133,16 +241,14 @@ mls_status mls_section_spectrum(const mls_report *r, mls_page *page, mls_buf *su
                                 mls_err *err)
 {
     const mls_config *c = mls_model_config(r->model);
-    mls_table *curves = mls_table_new(NULL), *ranks = mls_table_new(NULL);
-    double sum95[2] = {0};
+    spectra all = {.L = c->L, .ranks = mls_table_new(NULL)};
+    mls_table *ranks = all.ranks;
     mls_status st = MLS_OK;
 
-    mls_table_column(curves, "layer", "layer", "", 0);
-    mls_table_column(curves, "matrix", "matrix", "", 0);
-    mls_table_column(curves, "kind", "kind", "", 0);
-    mls_table_column(curves, "index", "index", "", 0);
-    mls_table_column(curves, "sigma", "sigma", "", -1);
-    mls_table_column(curves, "sigma_relative", "sigma / sigma_1", "", -1);
+    all.curves = mls_calloc3(c->L, 1, 1, sizeof *all.curves);
+    all.rank = mls_calloc3(CURVES, c->L, 1, sizeof *all.rank);
+    if (!all.curves || !all.rank)
+        st = mls_fail(err, MLS_E_NOMEM, "no memory for a report");
     mls_table_column(ranks, "layer", "layer", "", 0);
     mls_table_column(ranks, "matrix", "matrix", "", 0);
     mls_table_column(ranks, "kind", "of", "", 0);
@@ -157,6 +263,7 @@ mls_status mls_section_spectrum(const mls_report *r, mls_page *page, mls_buf *su
         mls_layer_stats stats = {0};
         char what[64];
 
+        all.curves[l] = curves_table();
         snprintf(what, sizeof what, "spectra, layer %zu of %zu", l + 1, c->L);
         st = mls_progress_step(r->progress, what, (double)l, (double)c->L, err);
         if (!st)
@@ -164,36 +271,16 @@ mls_status mls_section_spectrum(const mls_report *r, mls_page *page, mls_buf *su
         if (!st)
             st = mls_capture_stats(r->capture, l, &stats, err);
         for (size_t i = 0; !st && i < sizeof matrices / sizeof matrices[0]; i++)
-            st = one_matrix(r, curves, ranks, &layer, &stats, matrices[i], sum95, err);
+            st = one_matrix(r, &all, &layer, &stats, i, err);
         mls_layer_stats_free(&stats);
         mls_layer_free(&layer);
     }
     if (!st)
-        st = draw(r, curves, err);
-    if (!st) {
-        const double L = (double)c->L;
-
-        mls_page_section(page, "spectrum", "Singular values");
-        mls_page_text(
-            page,
-            "How low the rank of keys and values is. 95 %% of the energy of "
-            "[W_k; W_v] needs %.0f of %zu directions by the weights alone, and "
-            "%.0f by what the text makes of them, on average over layers: the "
-            "eigenvalues of W E[x x^T] W^T decide how much a truncation loses.",
-            sum95[0] / L, 2 * c->G * c->D, sum95[1] / L);
-        st = mls_page_figure(
-            page, r->folder, "spectrum",
-            "Singular values of each layer's projections, relative to "
-            "the first. Dashed: of the weights; solid: of their outputs "
-            "on the calibration text.",
-            err);
-        mls_page_details(page, "Ranks per layer", ranks);
-        mls_buf_printf(summary,
-                       "spectrum: 95 %% of the energy of [W_k; W_v] in %.0f of %zu "
-                       "directions (weights), %.0f (data)\n",
-                       sum95[0] / L, 2 * c->G * c->D, sum95[1] / L);
-    }
-    mls_table_free(curves);
-    mls_table_free(ranks);
+        st = show(r, page, &all, summary, err);
+    for (size_t l = 0; all.curves && l < c->L; l++)
+        mls_table_free(all.curves[l]);
+    mls_table_free(all.ranks);
+    free(all.curves);
+    free(all.rank);
     return st;
 }

@@ -2,9 +2,8 @@
 #ifndef MLS_TABLES_EMBEDDED_H
 #define MLS_TABLES_EMBEDDED_H
 
-extern const char mls_size_bars_gp[];
+extern const char mls_rules_gp[];
 extern const char mls_size_bytes_gp[];
 extern const char mls_size_context_gp[];
-extern const char mls_size_kept_gp[];
 
 #endif

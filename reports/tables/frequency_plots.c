@@ -3,15 +3,18 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "analysis/frequency/agreement.h"
 #include "analysis/model/rope.h"
 #include "common/base/buf.h"
 #include "common/base/checked.h"
 #include "reports/page/plot.h"
+#include "reports/tables/curves.h"
+#include "reports/tables/embedded.h"
 
 enum {
-    MAP_ROWS_MAX = 96, /* heads in one picture */
+    MAP_ROWS_MAX = 40, /* heads in one picture */
 };
 
 /* Write a plot whose script was put together in a buffer; frees it. */
@@ -89,8 +92,9 @@ mls_status mls_frequency_map_plot(const char *folder, const mls_frequency_map *m
              last - first == m->config->L ? "contribution" : "contribution-%zu", first);
     mls_buf_printf(&script,
                    "set title \"%s\"\n"
-                   "set xlabel \"chunk, fast to slow; above: wavelength in tokens%s\"\n"
-                   "set ylabel \"layer · KV head\"\n"
+                   "set xlabel \"chunk, fast to slow\"\n"
+                   "set x2label \"wavelength in tokens%s\"\n"
+                   "set ylabel \"layer, KV head\"\n"
                    "set cblabel \"share of the head's score (%%)\"\n"
                    "unset grid\nunset key\nset border 0\nset tics scale 0\n"
                    "set logscale cb\nset cbtics (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, "
@@ -103,9 +107,9 @@ mls_status mls_frequency_map_plot(const char *folder, const mls_frequency_map *m
     for (size_t l = first; l < last; l++)
         for (size_t g = 0; g < G; g++) {
             /* Name few rows where there are many. */
-            if (rows > 40 && g > 0)
+            if (rows > MAP_ROWS_MAX && g > 0)
                 continue;
-            mls_buf_printf(&script, "%s\"%zu · %zu\" %zu", l - first + g ? ", " : "", l,
+            mls_buf_printf(&script, "%s\"%zu, %zu\" %zu", l - first + g ? ", " : "", l,
                            g, (l - first) * G + g);
         }
     mls_buf_printf(&script, ")\nset x2range [-0.5:%zu.5]\nset x2tics (", C - 1);
@@ -126,33 +130,47 @@ mls_status mls_frequency_map_plot(const char *folder, const mls_frequency_map *m
         "     \"\" using (column(\"selected\") == 1 ? column(\"chunk\") : "
         "NaN):\"row\" with points pointtype 6 pointsize %.1f linewidth 1.5 "
         "linecolor rgb \"#ffffff\"\n",
-        name, rows > 40 ? 0.4 : 0.8, rows > 40 ? 0.4 : 0.8);
-    st =
-        write_plot(folder, name, t, &script, 0, 190 + (rows > 40 ? 9 : 20) * rows, err);
+        name, C > 40 ? 0.4 : 0.7, C > 40 ? 0.4 : 0.7);
+    st = write_plot(folder, name, t, &script, 0, 150 + 18 * rows, err);
     mls_table_free(t);
     return st;
 }
 
-/* One curve of rule i with 95 % intervals where the columns of a bar are given. */
-static void add_curve(mls_buf *script, const mls_frequency *f, size_t i,
-                      const char *name, const char *x, const char *y, bool bars,
-                      bool first)
-{
-    const char *rule = f->rule[i].name;
-    const size_t line = i % MLS_PLOT_LINES + 1;
+/* Curves of rules, named where they end. */
+typedef struct {
+    mls_curve curve[MLS_PLOT_LINES];
+    size_t n;
+    double low, high; /* of all points */
+} rule_curves;
 
-    mls_buf_puts(script, first ? "plot " : ", \\\n     ");
-    if (bars)
-        mls_buf_printf(script,
-                       "\"../data/%s.csv\" using (strcol(\"rule\") eq \"%s\" ? "
-                       "column(\"%s\") : NaN):\"%s\":\"low\":\"high\" with yerrorbars "
-                       "linetype %zu linewidth 1 dashtype 1 notitle, \\\n     ",
-                       name, rule, x, y, line);
+/* The next point of a rule's curve; the last is where its name stands. */
+static void add_point(rule_curves *c, const mls_frequency *f, size_t i, double y)
+{
+    if (c->n == 0 || strcmp(c->curve[c->n - 1].name, f->rule[i].name) != 0) {
+        if (c->n == MLS_PLOT_LINES)
+            return;
+        c->curve[c->n] = (mls_curve){.line = (int)(i % MLS_PLOT_LINES) + 1};
+        snprintf(c->curve[c->n].name, sizeof c->curve[c->n].name, "%s",
+                 f->rule[i].name);
+        c->n++;
+    }
+    c->curve[c->n - 1].end = y;
+    c->low = fmin(c->low, y);
+    c->high = fmax(c->high, y);
+}
+
+static void add_curves(mls_buf *script, const rule_curves *c, const char *name,
+                       const char *x, const char *y, bool bars, double low, double high)
+{
     mls_buf_printf(script,
-                   "\"../data/%s.csv\" using (strcol(\"rule\") eq \"%s\" ? "
-                   "column(\"%s\") : NaN):\"%s\" with linespoints linetype %zu "
-                   "title \"%s\"",
-                   name, rule, x, y, line, rule);
+                   "name = \"%s\"\nxcol = \"%s\"\nycol = \"%s\"\nbars = %d\n"
+                   "set yrange [%g:%g]\n",
+                   name, x, y, bars, low, high);
+    mls_curves_prelude(script, c->curve, c->n, low, high, false);
+    mls_buf_printf(script, "array rule[%zu]\n", c->n ? c->n : 1);
+    for (size_t i = 0; i < c->n; i++)
+        mls_buf_printf(script, "rule[%zu] = \"%s\"\n", i + 1, c->curve[i].name);
+    mls_buf_puts(script, mls_rules_gp);
 }
 
 mls_status mls_frequency_error_plot(const char *folder, const mls_frequency *f,
@@ -161,6 +179,7 @@ mls_status mls_frequency_error_plot(const char *folder, const mls_frequency *f,
     static const char name[] = "frequency-error";
     mls_table *t = mls_table_new(NULL);
     mls_buf script = {0};
+    rule_curves curves = {0};
     bool logarithmic = f->n_chunks > 1;
     mls_status st;
 
@@ -190,20 +209,19 @@ mls_status mls_frequency_error_plot(const char *folder, const mls_frequency *f,
             mls_table_real(t, m.kl.half);
             mls_table_real(t, 100 * m.output_error.mean);
             logarithmic &= f->chunks[b] > 0;
+            add_point(&curves, f, i, m.score_error.mean);
         }
-    mls_buf_puts(&script,
-                 "set title \"What a choice of chunks does to attention scores\"\n"
-                 "set xlabel \"rotated chunks per KV head\"\n"
-                 "set ylabel \"mean |score error| before softmax\"\n"
-                 "set offsets graph 0.04, graph 0.04, 0, 0\nset yrange [0:*]\n");
+    mls_buf_puts(&script, "set xlabel \"rotated chunks per KV head\"\n"
+                          "set ylabel \"mean |score error| before softmax (nat)\"\n"
+                          "set offsets graph 0.04, graph 0.04, 0, 0\n");
     if (logarithmic)
         mls_buf_puts(&script, "set logscale x 2\n");
     mls_buf_puts(&script, "set xtics (");
     for (size_t b = 0; b < f->n_chunks; b++)
         mls_buf_printf(&script, "%s%zu", b ? ", " : "", f->chunks[b]);
     mls_buf_puts(&script, ")\n");
-    for (size_t i = 0; i < f->n_rules; i++)
-        add_curve(&script, f, i, name, "chunks", "score_error", true, i == 0);
+    add_curves(&script, &curves, name, "chunks", "score_error", true, 0,
+               1.08 * curves.high + 1e-9);
     st = write_plot(folder, name, t, &script, 0, 0, err);
     mls_table_free(t);
     return st;
@@ -280,7 +298,7 @@ mls_status mls_frequency_stability_plot(const char *folder, const mls_frequency 
     static const char name[] = "frequency-stability";
     mls_table *t = mls_table_new(NULL);
     mls_buf script = {0};
-    bool first = true;
+    rule_curves curves = {.low = 100};
     mls_status st;
 
     mls_table_column(t, "rule", "rule", "", 0);
@@ -300,21 +318,16 @@ mls_status mls_frequency_stability_plot(const char *folder, const mls_frequency 
             mls_table_real(t, (double)r->units[s] * each);
             mls_table_real(t, 100 * r->overlap[s * f->n_chunks + b]);
             mls_table_real(t, r->correlation[s]);
+            add_point(&curves, f, i, 100 * r->overlap[s * f->n_chunks + b]);
         }
     mls_buf_printf(&script,
-                   "set title \"Is the text long enough? Agreement of two samples "
-                   "that share nothing\"\n"
                    "set xlabel \"tokens in each sample\"\n"
                    "set ylabel \"chunks that both keep of %zu (%%)\"\n"
                    "set logscale x 2\nset format x \"%%.0f\"\n"
-                   "set offsets graph 0.04, graph 0.04, 0, 0\n"
-                   "set yrange [0:103]\nset ytics 0, 20, 100\n",
+                   "set offsets graph 0.04, graph 0.04, 0, 0\n",
                    f->chunks[b]);
-    for (size_t i = 0; i < f->n_rules; i++)
-        if (f->rule[i].n_sizes > 0) {
-            add_curve(&script, f, i, name, "tokens", "overlap_percent", false, first);
-            first = false;
-        }
+    add_curves(&script, &curves, name, "tokens", "overlap_percent", false,
+               10 * floor(curves.low / 10), 103);
     st = write_plot(folder, name, t, &script, 0, 0, err);
     mls_table_free(t);
     return st;

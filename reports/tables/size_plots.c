@@ -29,7 +29,7 @@ static const struct {
 
 /* The three tables while they are filled. */
 typedef struct {
-    mls_table *bytes, *kept, *context;
+    mls_table *bytes, *context;
     mls_cache_layout *layout, *baseline;
     mls_size_request use;
     double weight_bytes; /* on one GPU; NaN: unknown */
@@ -71,9 +71,6 @@ static void add_columns(const tables *t)
     mls_table_column(t->bytes, "setting", "setting", "", 0);
     for (size_t i = 0; i < PARTS; i++)
         mls_table_column(t->bytes, parts[i].key, parts[i].title, "B/token", 1);
-    mls_table_column(t->kept, "setting", "setting", "", 0);
-    mls_table_column(t->kept, "payload_kept_percent", "payload", "%", 4);
-    mls_table_column(t->kept, "kept_percent", "true", "%", 4);
     mls_table_column(t->context, "setting", "setting", "", 0);
     for (size_t i = 0; i < t->n_devices; i++)
         mls_table_column(t->context, device_key(key, sizeof key, t->device[i].name),
@@ -82,10 +79,9 @@ static void add_columns(const tables *t)
 
 static void put_setting(tables *t, const char *text)
 {
-    mls_size_result r, base;
+    mls_size_result r;
 
     mls_size(&r, t->layout, &t->use);
-    mls_size(&base, t->baseline, &t->use);
     const double part[PARTS] = {r.key_codes,      r.value_codes, r.latent_codes,
                                 r.rope_key_codes, r.metadata,    r.window};
 
@@ -95,11 +91,6 @@ static void put_setting(tables *t, const char *text)
         mls_table_real(t->bytes, part[i]);
         t->part[i] |= part[i] > 0;
     }
-    mls_table_row(t->kept);
-    mls_table_text(t->kept, text);
-    mls_table_real(t->kept,
-                   100 * r.payload_bytes_per_token / base.payload_bytes_per_token);
-    mls_table_real(t->kept, 100 * r.bytes_per_token / base.bytes_per_token);
     if (isnan(t->weight_bytes))
         return;
     mls_table_row(t->context);
@@ -121,15 +112,15 @@ static void put_setting(tables *t, const char *text)
 
 static mls_status write_one(const char *folder, bool draw, const char *name,
                             const char *title, const mls_config *config,
-                            const mls_table *data, const char *commands, mls_err *err)
+                            const mls_table *data, const char *commands, unsigned width,
+                            unsigned height, mls_err *err)
 {
     mls_buf script = {0};
     char shape[192];
     mls_status st;
 
-    mls_buf_printf(&script, "set title \"%s\\n%s\"\n%s%s", title,
-                   mls_size_describe(config, shape, sizeof shape), mls_size_bars_gp,
-                   commands);
+    mls_buf_printf(&script, "set title \"%s\\n%s\" font \",10\"\n%s", title,
+                   mls_size_describe(config, shape, sizeof shape), commands);
     if (script.failed)
         st = mls_fail(err, MLS_E_NOMEM, "no memory for a plot");
     else
@@ -137,8 +128,8 @@ static mls_status write_one(const char *folder, bool draw, const char *name,
                             &(mls_plot){.name = name,
                                         .data = data,
                                         .script = script.data,
-                                        .width = 1100,
-                                        .height = 640},
+                                        .width = width,
+                                        .height = height},
                             err);
     if (!st && draw)
         st = mls_plot_draw(folder, name, err);
@@ -151,6 +142,7 @@ static mls_status write_bytes(const char *folder, const mls_config *config,
 {
     mls_buf commands = {0};
     char title[TEXT];
+    const size_t rows = mls_table_rows(t->bytes);
     size_t drawn = 0;
     int at = snprintf(title, sizeof title, "Cache per token, %zu tokens, true bytes",
                       t->use.tokens);
@@ -159,18 +151,22 @@ static mls_status write_bytes(const char *folder, const mls_config *config,
     if (t->use.dtype_bits != 16)
         snprintf(title + at, sizeof title - (size_t)at, ", %zu bits where unquantized",
                  t->use.dtype_bits);
-    mls_buf_puts(&commands, mls_size_bytes_gp);
+    mls_buf_printf(&commands,
+                   "rows = %zu\narray key[%d]\narray title[%d]\n"
+                   "array colour[%d]\n",
+                   rows, PARTS, PARTS, PARTS);
     for (size_t i = 0; i < PARTS; i++)
-        if (t->part[i])
-            mls_buf_printf(&commands,
-                           "%s \"../data/size-bytes.csv\" using \"%s\":xtic(1) title "
-                           "\"%s\" lt %d",
-                           drawn++ ? "," : "plot", parts[i].key, parts[i].title,
-                           parts[i].color);
-    mls_buf_puts(&commands, "\n");
-    st = commands.failed ? mls_fail(err, MLS_E_NOMEM, "no memory for a plot")
-                         : write_one(folder, t->draw, "size-bytes", title, config,
-                                     t->bytes, commands.data, err);
+        if (t->part[i]) {
+            drawn++;
+            mls_buf_printf(
+                &commands, "key[%zu] = \"%s\"\ntitle[%zu] = \"%s\"\ncolour[%zu] = %d\n",
+                drawn, parts[i].key, drawn, parts[i].title, drawn, parts[i].color);
+        }
+    mls_buf_printf(&commands, "parts = %zu\n%s", drawn, mls_size_bytes_gp);
+    st = commands.failed
+             ? mls_fail(err, MLS_E_NOMEM, "no memory for a plot")
+             : write_one(folder, t->draw, "size-bytes", title, config, t->bytes,
+                         commands.data, 560, (unsigned)(150 + 22 * rows), err);
     mls_buf_free(&commands);
     return st;
 }
@@ -205,7 +201,7 @@ static mls_status write_context(const char *folder, const mls_config *config,
         st = mls_fail(err, MLS_E_NOMEM, "no memory for a plot");
     else if (drawn)
         st = write_one(folder, t->draw, "size-context", title, config, t->context,
-                       commands.data, err);
+                       commands.data, 1100, 640, err);
     mls_buf_free(&commands);
     return st;
 }
@@ -215,14 +211,13 @@ mls_status mls_size_plots(const char *folder, bool draw, const mls_config *confi
 {
     tables t = {.draw = draw,
                 .bytes = mls_table_new("Cache per token"),
-                .kept = mls_table_new("Kept of the model's own cache"),
                 .context = mls_table_new("Longest context"),
                 .layout = malloc(sizeof *t.layout),
                 .baseline = malloc(sizeof *t.baseline)};
     char text[TEXT];
     mls_status st = MLS_OK;
 
-    if (!t.bytes || !t.kept || !t.context || !t.layout || !t.baseline) {
+    if (!t.bytes || !t.context || !t.layout || !t.baseline) {
         st = mls_fail(err, MLS_E_NOMEM, "no memory for plots of sizes");
         goto done;
     }
@@ -243,14 +238,10 @@ mls_status mls_size_plots(const char *folder, bool draw, const mls_config *confi
     }
     st = write_bytes(folder, config, &t, err);
     if (!st)
-        st = write_one(folder, draw, "size-kept", "Kept of the model's own cache",
-                       config, t.kept, mls_size_kept_gp, err);
-    if (!st)
         st = write_context(folder, config, &t, err);
 
 done:
     mls_table_free(t.bytes);
-    mls_table_free(t.kept);
     mls_table_free(t.context);
     free(t.layout);
     free(t.baseline);

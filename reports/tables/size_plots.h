@@ -1,4 +1,4 @@
-/* Pictures of cache sizes: what a token takes, what is kept, what context fits. */
+/* Pictures of cache sizes: what a token takes, what context fits. */
 #ifndef MLS_SIZE_PLOTS_H
 #define MLS_SIZE_PLOTS_H
 
@@ -12,7 +12,6 @@
  * Write, as mls_plot_write() does, and draw, as mls_plot_draw() does:
  *   size-bytes    bytes per token of each setting: codes of keys, values, latents and
  *                 rope keys, metadata, window
- *   size-kept     kept percent of the model's own cache, payload and true
  *   size-context  longest context beside the weights on each of the first 8 devices;
  *                 without devices in 24, 80 and 141 GiB
  * Settings that the model cannot take are left out.

@@ -15,12 +15,12 @@ echo 'setting,kl' >out/data/quality.csv
 report -N 3 --no-quality -o out --replace
 ls out out/data | grep 'quality\|plan'
 cp out/index.html page
-printf ' ' >>out/data/kept.csv
+printf ' ' >>out/data/ranks.csv
 mlascope verify out
 report -N 3 --no-quality -o out
 mlascope verify out | sed 's/[0-9.]* MB/N MB/'
 cmp page out/index.html
-rm out/plots/kept.gp
+rm out/plots/ranks.gp
 mlascope verify out
 mkdir mine
 echo precious >mine/thesis.txt

@@ -118,15 +118,18 @@ static void a_picture_is_drawn_where_two_points_are(void **state)
     const char *folder = test_scratch("predictors");
     mls_predictor rank[MLS_PREDICTORS];
     mls_prediction p[8];
-    bool drawn = true;
+    char name[MLS_PREDICTOR_NAME];
+    bool drawn = false;
 
     (void)state;
     make(p);
     p[0].predicted.value = 0; /* no place on a logarithmic axis */
     assert_ok(mls_predictors_rank(rank, p, 8, &err));
-    assert_ok(mls_predictors_plot(folder, p, 8, rank, &drawn, &err));
+    assert_int_equal(mls_predictors_best(rank), 0);
+    assert_ok(mls_predictor_plot(folder, p, 8, 1, name, &drawn, &err));
     assert_true(drawn);
-    assert_ok(mls_predictors_plot(folder, p, 1, rank, &drawn, &err));
+    assert_string_equal(name, "predictor-value");
+    assert_ok(mls_predictor_plot(folder, p, 1, 0, name, &drawn, &err));
     assert_false(drawn);
 }
 
