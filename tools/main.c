@@ -11,6 +11,7 @@
 #include "common/base/words.h"
 #include "common/system/pool.h"
 #include "tools/base/command.h"
+#include "tools/base/completion.h"
 
 extern const mls_command cmd_capture;
 extern const mls_command cmd_check;
@@ -23,6 +24,7 @@ extern const mls_command cmd_merge;
 extern const mls_command cmd_report;
 extern const mls_command cmd_plan;
 extern const mls_command cmd_quantize;
+extern const mls_command cmd_show;
 extern const mls_command cmd_size;
 extern const mls_command cmd_spectrum;
 extern const mls_command cmd_tokenize;
@@ -48,6 +50,7 @@ static const mls_command *const commands[] = {
     &cmd_heal,
     /* reports */
     &cmd_report,
+    &cmd_show,
     &cmd_export,
     NULL,
 };
@@ -88,7 +91,8 @@ static void print_help(void)
         printf("  %-10s %s\n", commands[i]->name, commands[i]->summary);
     }
     puts("\nMODEL is a Hugging Face folder, or a GGUF file (the first of its parts).\n"
-         "mlascope COMMAND --help tells more; mlascope --version names the build.");
+         "mlascope COMMAND --help tells more; mlascope --version names the build;\n"
+         "mlascope completion bash, zsh or fish prints what makes the shell complete.");
 }
 
 static int unknown_command(const char *typed)
@@ -111,6 +115,29 @@ static int unknown_command(const char *typed)
         fprintf(stderr, "mlascope: there is no command %s; try 'mlascope --help'\n",
                 name);
     return 2;
+}
+
+static const mls_command *find_command(const char *name)
+{
+    for (size_t i = 0; commands[i]; i++)
+        if (strcmp(name, commands[i]->name) == 0)
+            return commands[i];
+    return NULL;
+}
+
+static int print_completion(int argc, char **argv)
+{
+    mls_buf text = {0};
+    mls_err err = {0};
+
+    if (argc != 3) {
+        fputs("mlascope: completion for which shell? bash, zsh or fish\n", stderr);
+        return 2;
+    }
+    if (!mls_completion(&text, argv[2], commands, &err))
+        mls_tool_write(&text, "-", &err);
+    mls_buf_free(&text);
+    return mls_exit_status(&err);
 }
 
 /* Set a variable that the user has not set; true when that was done. */
@@ -170,17 +197,21 @@ int main(int argc, char **argv)
                (strcmp(argv[1], "help") == 0 && argc == 2)) {
         print_help();
         status = 0;
-    } else if (strcmp(argv[1], "--version") == 0) {
+    } else if (strcmp(argv[1], "completion") == 0) {
+        status = print_completion(argc, argv);
+    } else if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0) {
         printf("mlascope %s (%s, %s kernels)\n", MLS_VERSION, mls_blas_version(),
                mls_blas_core());
         status = 0;
     } else {
-        const mls_command *command = NULL;
+        const bool help = strcmp(argv[1], "help") == 0;
+        const mls_command *command = find_command(argv[help ? 2 : 1]);
+        char *helped[] = {argv[argc - 1], (char[]){"--help"}, NULL};
 
-        for (size_t i = 0; commands[i]; i++)
-            if (strcmp(argv[1], commands[i]->name) == 0)
-                command = commands[i];
-        status = command ? command->run(argc - 1, argv + 1) : unknown_command(argv[1]);
+        if (!command)
+            status = unknown_command(argv[help ? 2 : 1]);
+        else
+            status = help ? command->run(2, helped) : command->run(argc - 1, argv + 1);
     }
     if (fflush(stdout) != 0 || ferror(stdout)) {
         if (status == 0) /* else the command has said what is wrong */

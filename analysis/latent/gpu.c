@@ -1,5 +1,6 @@
 #include "analysis/latent/gpu.h"
 
+#include <stdlib.h>
 #include <strings.h>
 
 #include "common/base/words.h"
@@ -51,6 +52,16 @@ mls_status mls_gpu_find(const mls_gpu **out, const char *name, mls_err *err)
         }
     }
     names[n] = NULL;
+
+    char *unit;
+    const double gib = strtod(name, &unit);
+
+    if (gib > 0 && (strcasecmp(unit, "g") == 0 || strcasecmp(unit, "gb") == 0 ||
+                    strcasecmp(unit, "gib") == 0))
+        return mls_fail(err, MLS_E_ARG,
+                        "there is no GPU \"%s\"; did you mean %gG (report) or --memory "
+                        "%g (size, plan)?",
+                        name, gib, gib);
     return mls_fail(err, MLS_E_ARG, "there is no GPU \"%s\"%s", name,
                     mls_suggest(name, names, suggestion));
 }

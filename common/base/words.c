@@ -43,8 +43,40 @@ static size_t distance(const char *a, const char *b)
     return row[n % 3][m];
 }
 
+enum { PART_MIN = 4 }; /* letters and digits that make a part of a name a hint */
+
+/* Letters and digits alone, small: "RTX 4090" is "rtx4090". */
+static void plain(const char *word, char out[WORD_MAX + 1])
+{
+    size_t n = 0;
+
+    for (; *word && n < WORD_MAX; word++)
+        if (isalnum((unsigned char)*word))
+            out[n++] = (char)tolower((unsigned char)*word);
+    out[n] = '\0';
+}
+
+/* The shortest word that this is a part of, or the same in other letters. */
+static const char *containing(const char *word, const char *const *words)
+{
+    char part[WORD_MAX + 1], whole[WORD_MAX + 1];
+    const char *best = NULL;
+
+    plain(word, part);
+    for (; *words; words++) {
+        plain(*words, whole);
+        if (strcmp(part, whole) == 0 && *part)
+            return *words;
+        if (strlen(part) >= PART_MIN && strstr(whole, part) &&
+            (!best || strlen(*words) < strlen(best)))
+            best = *words;
+    }
+    return best;
+}
+
 const char *mls_nearest(const char *word, const char *const *words)
 {
+    const char *const *const all = words;
     const char *best = NULL;
     size_t least = (strlen(word) + 1) / 3 + 1; /* so far is no typing mistake */
 
@@ -56,7 +88,7 @@ const char *mls_nearest(const char *word, const char *const *words)
             best = *words;
         }
     }
-    return best;
+    return best ? best : containing(word, all);
 }
 
 const char *mls_suggest(const char *word, const char *const *words,
@@ -98,4 +130,22 @@ bool mls_parse_real(const char *text, double *out)
         return false;
     *out = x;
     return true;
+}
+
+bool mls_parse_gib(const char *text, double *out)
+{
+    const size_t len = strlen(text);
+    const char *const units[] = {"GiB", "G", ""};
+    char number[32];
+
+    for (size_t i = 0; i < sizeof units / sizeof units[0]; i++) {
+        const size_t n = strlen(units[i]);
+
+        if (len <= n || len - n >= sizeof number ||
+            strcmp(text + len - n, units[i]) != 0)
+            continue;
+        snprintf(number, sizeof number, "%.*s", (int)(len - n), text);
+        return mls_parse_real(number, out) && *out > 0;
+    }
+    return false;
 }

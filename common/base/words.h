@@ -5,7 +5,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/** Closest word of a NULL-terminated list by edit distance; NULL when none is near. */
+/**
+ * Closest word of a NULL-terminated list by edit distance, else the shortest that it is
+ * a part of ("4090" of "rtx4090"); NULL when none is near.
+ */
 const char *mls_nearest(const char *word, const char *const *words);
 
 enum { MLS_SUGGESTION = 512 };
@@ -27,5 +30,8 @@ static inline const char *mls_plural(size_t n)
 bool mls_parse_size(const char *text, size_t *out);
 /** Finite decimal number, '.' whatever the locale; false on anything else. */
 bool mls_parse_real(const char *text, double *out);
+
+/** GiB above 0: "24", "24G", "24GiB"; false on anything else, also "24GB". */
+bool mls_parse_gib(const char *text, double *out);
 
 #endif

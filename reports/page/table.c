@@ -2,6 +2,7 @@
 
 #include <csv.h>
 #include <math.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -343,31 +344,28 @@ static void name_details(const mls_table *t, mls_buf *out)
         mls_buf_puts(out, "\n");
 }
 
-static void print_text(const mls_table *t, mls_buf *out, bool markdown)
+/* How many of the n columns of `shown` fit in a line: at least two where there are. */
+static size_t fitting(const size_t *width, const size_t *shown, size_t n, size_t line)
+{
+    size_t used = width[shown[0]], fit = 1;
+
+    if (n > 1)
+        used += 2 + width[shown[fit++]];
+
+    while (fit < n && used + 2 + width[shown[fit]] <= line)
+        used += 2 + width[shown[fit++]];
+    return fit;
+}
+
+/* Heading and rows of the n columns of `shown`. */
+static void print_columns(const mls_table *t, mls_buf *out, bool markdown,
+                          const size_t *width, const size_t *shown, size_t n)
 {
     const char *before = markdown ? "| " : "";
     const char *between = markdown ? " | " : "  ";
     const char *after = markdown ? " |\n" : "\n";
-    size_t *width = calloc(2 * t->n_columns + 1, sizeof *width);
-    size_t *shown = width ? width + t->n_columns : NULL, n = 0; /* indices of columns */
     char text[MLS_TABLE_TEXT], number[MLS_TABLE_TEXT];
 
-    if (!width) {
-        out->failed = true;
-        return;
-    }
-    if (t->title)
-        mls_buf_printf(out, markdown ? "### %s\n\n" : "%s\n", t->title);
-    for (size_t i = 0; i < t->n_metas; i++)
-        mls_buf_printf(out, markdown ? "- %s: `%s`\n" : "# %s: %s\n", t->metas[i].key,
-                       t->metas[i].value);
-    if (markdown && t->n_metas)
-        mls_buf_puts(out, "\n");
-    for (size_t c = 0; c < t->n_columns; c++)
-        if (markdown || !t->columns[c].detail) {
-            width[c] = column_width(t, c, markdown);
-            shown[n++] = c;
-        }
     for (size_t k = 0; k < n; k++) {
         heading(&t->columns[shown[k]], text);
         mls_buf_puts(out, k ? between : before);
@@ -396,6 +394,38 @@ static void print_text(const mls_table *t, mls_buf *out, bool markdown)
                         markdown);
         }
         mls_buf_puts(out, after);
+    }
+}
+
+/* Columns that a line has no room for stand in further blocks, behind the first. */
+static void print_text(const mls_table *t, mls_buf *out, bool markdown, size_t line)
+{
+    size_t *width = calloc(2 * t->n_columns + 1, sizeof *width);
+    size_t *shown = width ? width + t->n_columns : NULL, n = 0; /* indices of columns */
+
+    if (!width) {
+        out->failed = true;
+        return;
+    }
+    if (t->title)
+        mls_buf_printf(out, markdown ? "### %s\n\n" : "%s\n", t->title);
+    for (size_t i = 0; i < t->n_metas; i++)
+        mls_buf_printf(out, markdown ? "- %s: `%s`\n" : "# %s: %s\n", t->metas[i].key,
+                       t->metas[i].value);
+    if (markdown && t->n_metas)
+        mls_buf_puts(out, "\n");
+    for (size_t c = 0; c < t->n_columns; c++)
+        if (markdown || !t->columns[c].detail) {
+            width[c] = column_width(t, c, markdown);
+            shown[n++] = c;
+        }
+    for (size_t begun = 0, fit; begun < n; begun += fit) {
+        if (begun) {
+            mls_buf_puts(out, "\n");
+            shown[--begun] = shown[0]; /* names the row in every block */
+        }
+        fit = fitting(width, shown + begun, n - begun, line);
+        print_columns(t, out, markdown, width, shown + begun, fit);
     }
     for (size_t i = 0; i < t->n_notes; i++)
         mls_buf_printf(out, "%s%s\n", markdown ? (i ? "" : "\n") : "", t->notes[i]);
@@ -554,10 +584,10 @@ mls_status mls_table_print(const mls_table *t, mls_format format, mls_buf *out,
     if (t && !t->failed) {
         switch (format) {
         case MLS_FORMAT_TABLE:
-            print_text(t, out, false);
+            print_text(t, out, false, SIZE_MAX);
             break;
         case MLS_FORMAT_MD:
-            print_text(t, out, true);
+            print_text(t, out, true, SIZE_MAX);
             break;
         case MLS_FORMAT_CSV:
             print_csv(t, out);
@@ -573,6 +603,16 @@ mls_status mls_table_print(const mls_table *t, mls_format format, mls_buf *out,
             break;
         }
     }
+    if (!t || t->failed || out->failed)
+        return mls_fail(err, MLS_E_NOMEM, "no memory for a table");
+    return MLS_OK;
+}
+
+mls_status mls_table_print_within(const mls_table *t, size_t width, mls_buf *out,
+                                  mls_err *err)
+{
+    if (t && !t->failed)
+        print_text(t, out, false, width);
     if (!t || t->failed || out->failed)
         return mls_fail(err, MLS_E_NOMEM, "no memory for a table");
     return MLS_OK;

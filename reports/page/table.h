@@ -61,6 +61,10 @@ void mls_table_meta(mls_table *t, const char *key, const char *value);
 mls_status mls_table_print(const mls_table *t, mls_format format, mls_buf *out,
                            mls_err *err);
 
+/** MLS_FORMAT_TABLE with at most so many characters a line, the rest of a row below. */
+mls_status mls_table_print_within(const mls_table *t, size_t width, mls_buf *out,
+                                  mls_err *err);
+
 /* --- What people see of it, cell by cell --- */
 
 enum { MLS_TABLE_TEXT = 400 }; /* holds DBL_MAX with 17 decimals */

@@ -24,8 +24,9 @@ enum { FILE_MAX = 1 << 24 };
 static const char own_name[] = "report.json", kind[] = "mlascope report";
 
 /* What a report writes: files in its folder, and by ending in these below it. */
-static const char *const top[] = {"index.html", "run.h5", "plan.json", "plan.json.part",
-                                  "measured.part.jsonl"};
+static const char *const top[] = {"index.html",     MLS_REPORT_ANSWER,
+                                  "run.h5",         "plan.json",
+                                  "plan.json.part", "measured.part.jsonl"};
 static const struct {
     const char *folder, *end;
 } below[] = {{"data", ".csv"},

@@ -8,6 +8,9 @@
 
 #include "common/base/status.h"
 
+/** The first screen as text, in a report's folder. */
+#define MLS_REPORT_ANSWER "answer.txt"
+
 /** One thing that the figures of a report follow from. */
 typedef struct mls_report_fact {
     const char *name; /* "calibration text SHA-256" */

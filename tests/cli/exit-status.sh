@@ -31,6 +31,7 @@ run() {
     plan) echo "$1 $2 -f $text --capture $3 --search 1 --verify 1 -T 16 --keep 50% -o plan.json" ;;
     heal) echo "$1 $2 --capture $3 -s gqa2mla --steps 0 -o healed" ;;
     export) echo "$1 $2 -s gqa2mla --for latent -o exported" ;;
+    show) echo "$1 $3" ;;
     report) echo "$1 $2 -N 2 -T 16 --no-quality --no-plots -o report" ;;
     esac
 }
@@ -42,7 +43,7 @@ for command in $(mlascope --help | sed -n 's/^  \([a-z]*\)  .*/\1/p'); do
     wants 3 $(run $command bad bad.h5)
     wants 3 $(run $command nowhere nowhere.h5)
     case $command in
-    verify) continue ;;
+    verify | show) continue ;;
     capture | heal | export | report | merge | plan) ;;
     *) wants 1 $(run $command $demo run.h5) -o /dev/full ;;
     esac

@@ -260,6 +260,14 @@ static void the_nearest_word_is_found_only_when_it_is_near(void **state)
     assert_string_equal(mls_nearest("rnu", (const char *[]){"ru", NULL}), "ru");
     /* Two of three other letters make another word. */
     assert_null(mls_nearest("foo", (const char *[]){"low", "fp8", NULL}));
+    /* A part, or other letters of the same. */
+    const char *gpus[] = {"rtx4090-laptop", "rtx4090", "l4", NULL};
+
+    assert_string_equal(mls_nearest("4090", gpus), "rtx4090");
+    assert_string_equal(
+        mls_nearest("GeForce RTX", (const char *[]){"geforce-rtx", NULL}),
+        "geforce-rtx");
+    assert_null(mls_nearest("rtx", (const char *[]){"geforce-rtx", NULL}));
 }
 
 static void an_unknown_word_is_answered_with_the_nearest_or_with_all(void **state)
@@ -287,6 +295,14 @@ static void numbers_are_parsed_whole_or_not_at_all(void **state)
     assert_close(x, 0.25, 0);
     assert_false(mls_parse_real("nan", &x));
     assert_false(mls_parse_real(" 1", &x));
+    for (const char *const *gib = (const char *[]){"24", "24G", "24GiB", NULL}; *gib;
+         gib++) {
+        assert_true(mls_parse_gib(*gib, &x));
+        assert_close(x, 24, 0);
+    }
+    assert_false(mls_parse_gib("24GB", &x));
+    assert_false(mls_parse_gib("0G", &x));
+    assert_false(mls_parse_gib("G", &x));
 }
 
 static void a_message_is_one_line_of_text_whatever_it_quotes(void **state)

@@ -3,8 +3,10 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/system/files.h"
+#include "tools/base/terminal.h"
 
 int mls_exit_status(const mls_err *err)
 {
@@ -59,7 +61,10 @@ mls_status mls_tool_print(const mls_table *t, mls_format format, const char *pat
                           mls_err *err)
 {
     mls_buf text = {0};
-    mls_status st = mls_table_print(t, format, &text, err);
+    const size_t width = strcmp(path, "-") == 0 ? mls_terminal_width(STDOUT_FILENO) : 0;
+    mls_status st = format == MLS_FORMAT_TABLE && width
+                        ? mls_table_print_within(t, width, &text, err)
+                        : mls_table_print(t, format, &text, err);
 
     if (!st)
         st = mls_tool_write(&text, path, err);

@@ -1,13 +1,38 @@
 #include "tools/base/options.h"
 
+#include <ctype.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "common/base/words.h"
 #include "tools/base/hub.h"
 #include "tools/base/overwrite.h"
+
+/* Instead of parsing, while mls_options_show() runs a command. */
+static struct {
+    mls_options_visit *visit;
+    void *arg;
+} shown;
+
+void mls_options_show(const mls_command *c, mls_options_visit *visit, void *arg)
+{
+    char name[64], *argv[] = {name, NULL};
+
+    snprintf(name, sizeof name, "%s", c->name);
+    shown.visit = visit;
+    shown.arg = arg;
+    c->run(1, argv);
+    shown.visit = NULL;
+}
+
+static bool is_text(const mls_option *o)
+{
+    return o->type == MLS_OPT_TEXT || o->type == MLS_OPT_TABLE ||
+           o->type == MLS_OPT_OTHER;
+}
 
 static const mls_option *find_long(const mls_option *options, const char *name,
                                    size_t len)
@@ -31,11 +56,13 @@ static int store(const mls_command *c, const mls_option *o, const char *text)
 {
     const bool bounded = o->min != 0 || o->max != 0;
 
-    if ((o->type == MLS_OPT_TEXT || o->type == MLS_OPT_LIST) && !*text)
+    if ((is_text(o) || o->type == MLS_OPT_LIST) && !*text)
         return mls_usage_error(c, "%s: the value is empty", o->name);
 
     switch (o->type) {
     case MLS_OPT_TEXT:
+    case MLS_OPT_TABLE:
+    case MLS_OPT_OTHER:
         *(const char **)o->value = text;
         return 0;
     case MLS_OPT_LIST: {
@@ -68,6 +95,27 @@ static int store(const mls_command *c, const mls_option *o, const char *text)
             return mls_usage_error(c, "%s: expected %g to %g, found %s", o->name,
                                    o->min, o->max, text);
         *(double *)o->value = x;
+        return 0;
+    }
+    case MLS_OPT_GIB: {
+        double gib, number;
+        char unit[8];
+
+        if (!mls_parse_gib(text, &gib)) {
+            const bool bytes = sscanf(text, "%lf%7s", &number, unit) == 2 &&
+                               (strcasecmp(unit, "gb") == 0 || strcmp(unit, "g") == 0);
+
+            if (bytes)
+                return mls_usage_error(
+                    c, "%s: \"%s\" is no number of GiB; did you mean %gG?", o->name,
+                    text, number);
+            return mls_usage_error(c, "%s: expected GiB, as 24 or 24G, found \"%s\"",
+                                   o->name, text);
+        }
+        if (bounded && (gib < o->min || gib > o->max))
+            return mls_usage_error(c, "%s: expected %g to %g GiB, found %s", o->name,
+                                   o->min, o->max, text);
+        *(double *)o->value = gib;
         return 0;
     }
     case MLS_OPT_SHARE: {
@@ -130,7 +178,7 @@ static int unknown(const mls_command *c, const mls_option *options, const char *
 
 /* The option at argv[*i], with its value; moves *i to the last word used. */
 static int parse_one(const mls_command *c, int argc, char **argv, int *i,
-                     const mls_option *options)
+                     const mls_option *options, bool *format_given)
 {
     const char *word = argv[*i];
     const mls_option *o;
@@ -159,6 +207,7 @@ static int parse_one(const mls_command *c, int argc, char **argv, int *i,
             return mls_usage_error(c, "%s: a value is missing", o->name);
         value = argv[++*i];
     }
+    *format_given = *format_given || o->type == MLS_OPT_FORMAT;
     return store(c, o, value);
 }
 
@@ -197,7 +246,7 @@ static int check_output(const mls_command *c, const mls_option *options,
         misuse = refuse_overwriting(c, output, operands[i]);
     for (const mls_option *o = options; !misuse && o->name; o++) {
         const mls_texts *list = o->value;
-        const char *text = o->type == MLS_OPT_TEXT ? *(const char **)o->value : NULL;
+        const char *text = is_text(o) ? *(const char **)o->value : NULL;
 
         if (text && !is_output(o))
             misuse = refuse_overwriting(c, output, text);
@@ -214,9 +263,74 @@ static int check_outputs(const mls_command *c, const mls_option *options,
     int misuse = 0;
 
     for (const mls_option *o = options; !misuse && o->name; o++)
-        if (o->type == MLS_OPT_TEXT && is_output(o))
+        if (is_text(o) && is_output(o))
             misuse = check_output(c, options, o, operands, n);
     return misuse;
+}
+
+/* What follows the last dot of a path's last name; "": nothing. */
+static const char *ending(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    const char *dot = strrchr(slash ? slash : path, '.');
+
+    return dot && dot[1] ? dot + 1 : "";
+}
+
+static bool is_one_of(const char *word, const char *const *words)
+{
+    for (; *words; words++)
+        if (strcasecmp(word, *words) == 0)
+            return true;
+    return false;
+}
+
+/* FILE.csv is CSV: the name of an output says the format, or contradicts and is wrong. */
+static int settle_format(const mls_command *c, const mls_option *options, bool given)
+{
+    static const char *const tables[] = {"csv", "json", "jsonl", "md", "html", NULL};
+    static const char *const strange[] = {"htm",  "markdown", "ods",  "parquet", "pdf",
+                                          "png",  "svg",      "tex",  "tsv",     "xls",
+                                          "xlsx", "xml",      "yaml", "yml",     NULL};
+    const mls_option *output = NULL, *format = NULL;
+    mls_format means;
+    mls_err err = {0};
+
+    for (const mls_option *o = options; o->name; o++) {
+        if (o->type == MLS_OPT_TABLE || o->type == MLS_OPT_OTHER)
+            output = o;
+        if (o->type == MLS_OPT_FORMAT)
+            format = o;
+    }
+    const char *path = output ? *(const char **)output->value : NULL;
+    const char *end = path ? ending(path) : "";
+
+    if (is_one_of(end, strange))
+        return mls_usage_error(c,
+                               "%s: nothing is written as .%s; tables are .csv, .json, "
+                               ".jsonl, .md, .html or .txt",
+                               path, end);
+    if (!is_one_of(end, tables))
+        return 0;
+    if (output->type == MLS_OPT_OTHER)
+        return output->max != 0 && strcasecmp(end, "json") == 0
+                   ? 0
+                   : mls_usage_error(c,
+                                     "%s: %s writes no table there; --help says what "
+                                     "it writes",
+                                     path, c->name);
+    char word[8];
+
+    snprintf(word, sizeof word, "%s", end);
+    for (char *s = word; *s; s++)
+        *s = (char)tolower((unsigned char)*s);
+    if (mls_format_parse(&means, word, &err))
+        return mls_usage_error(c, "%s: %s", path, err.text);
+    if (given && *(mls_format *)format->value != means)
+        return mls_usage_error(c, "%s: the name says %s and --format something else",
+                               path, word);
+    *(mls_format *)format->value = means;
+    return 0;
 }
 
 /* The first operand as the usage line names it: MODEL, RUN.h5, FILE. */
@@ -237,7 +351,13 @@ bool mls_options_parse(const mls_command *c, int argc, char **argv,
                        int *exit_status)
 {
     size_t n = 0;
-    bool only_operands = false;
+    bool only_operands = false, format_given = false;
+
+    if (shown.visit) {
+        shown.visit(shown.arg, c, options);
+        *exit_status = 0;
+        return false;
+    }
 
     for (int i = 1; i < argc; i++) {
         const char *word = argv[i];
@@ -250,7 +370,7 @@ bool mls_options_parse(const mls_command *c, int argc, char **argv,
             *exit_status = 0;
             return false;
         } else if (!only_operands && word[0] == '-' && word[1]) {
-            *exit_status = parse_one(c, argc, argv, &i, options);
+            *exit_status = parse_one(c, argc, argv, &i, options, &format_given);
             if (*exit_status)
                 return false;
         } else if (!*word) {
@@ -275,7 +395,9 @@ bool mls_options_parse(const mls_command *c, int argc, char **argv,
               : mls_usage_error(c, "no %s given", first_operand(c, name, sizeof name));
         return false;
     }
-    *exit_status = check_outputs(c, options, operands, n);
+    *exit_status = settle_format(c, options, format_given);
+    if (!*exit_status)
+        *exit_status = check_outputs(c, options, operands, n);
     if (*exit_status)
         return false;
     *n_operands = n;

@@ -20,6 +20,9 @@ typedef enum mls_option_type {
     MLS_OPT_FORMAT,  /* mls_format */
     MLS_OPT_COMPUTE, /* mls_compute: f32 or bf16 */
     MLS_OPT_LIST,    /* mls_texts: may be given several times */
+    MLS_OPT_GIB,     /* double, with min and max: 24, 24G or 24GiB */
+    MLS_OPT_TABLE,   /* const char *: where a table goes; .csv means --format csv */
+    MLS_OPT_OTHER,   /* const char *: a folder or file that holds no table */
 } mls_option_type;
 
 /** Values of an option that may be repeated; borrowed from argv. Room for 256. */
@@ -68,5 +71,12 @@ bool mls_options_parse(const mls_command *c, int argc, char **argv,
                        const mls_option *options, const char **operands,
                        size_t operands_min, size_t operands_max, size_t *n_operands,
                        int *exit);
+
+/** Called with the table of a command. */
+typedef void mls_options_visit(void *arg, const mls_command *c,
+                               const mls_option *options);
+
+/** Run a command as far as its table of options: nothing is parsed or done. */
+void mls_options_show(const mls_command *c, mls_options_visit *visit, void *arg);
 
 #endif

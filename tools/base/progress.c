@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "tools/base/command.h"
+#include "tools/base/terminal.h"
 
 static volatile sig_atomic_t stop_asked;
 
@@ -85,8 +86,14 @@ static void step(void *arg, const char *what, double done, double total)
     memset(bar, '.', 24);
     memset(bar, '#', full);
     bar[24] = '\0';
-    fprintf(stderr, "\r[%s] %3.0f %%  %s%s%s\033[K", bar, 100 * fraction, what,
-            *left ? ", left " : "", left);
+    char line[512];
+    const size_t width = mls_terminal_width(STDERR_FILENO);
+
+    snprintf(line, sizeof line, "[%s] %3.0f %%  %s%s%s", bar, 100 * fraction, what,
+             *left ? ", left " : "", left);
+    if (width && strlen(line) >= width) /* a second line could not be taken back */
+        line[width - 1] = '\0';
+    fprintf(stderr, "\r%s\033[K", line);
     state.bar_shown = true;
 }
 

@@ -189,7 +189,7 @@ static int run(int argc, char **argv)
                    .save_every = 20};
     const mls_option options[] = {
         {"--text", 'f', MLS_OPT_LIST, &a.texts, 0, 0},
-        {"--output", 'o', MLS_OPT_TEXT, &a.output, 0, 0},
+        {"--output", 'o', MLS_OPT_OTHER, &a.output, 0, 0},
         {"--sequences", 'N', MLS_OPT_SIZE, &a.sequences, 1, 1 << 20},
         {"--length", 'T', MLS_OPT_SIZE, &a.length, 2, 1 << 20},
         MLS_NO_BOS_OPTION(&a.no_bos),
@@ -198,7 +198,7 @@ static int run(int argc, char **argv)
         {"--windows-mb", 0, MLS_OPT_SIZE, &a.windows_mb, 1, 1 << 24},
         {"--save-every", 0, MLS_OPT_REAL, &a.save_every, 0, 1e6},
         MLS_COMPUTE_OPTION(&a.compute),
-        {"--ram", 0, MLS_OPT_REAL, &a.ram, 1e-6, 1e6},
+        {"--ram", 0, MLS_OPT_GIB, &a.ram, 1e-6, 1e6},
         MLS_THREADS_OPTION(&a.threads),
         {"--format", 0, MLS_OPT_FORMAT, &a.format, 0, 0},
         {0}};

@@ -467,7 +467,7 @@ static int run(int argc, char **argv)
     const mls_option options[] = {{"--hash", 0, MLS_OPT_FLAG, &hash, 0, 0},
                                   {"--values", 0, MLS_OPT_FLAG, &values, 0, 0},
                                   {"--format", 0, MLS_OPT_FORMAT, &format, 0, 0},
-                                  {"--output", 'o', MLS_OPT_TEXT, &output, 0, 0},
+                                  {"--output", 'o', MLS_OPT_TABLE, &output, 0, 0},
                                   {0}};
     mls_config config;
     report r = {0};

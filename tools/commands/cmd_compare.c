@@ -78,7 +78,7 @@ static const char usage[] =
     "      --ram GIB         memory for hidden states; more lie on disk, in TMPDIR "
     "[any]\n"
     "  -t, --threads N       [all CPUs]\n"
-    "      --format FORMAT   table, md, csv, json, jsonl [as OUTPUT ends, or table]\n"
+    "      --format FORMAT   table, md, csv, json, jsonl, html [as OUTPUT ends]\n"
     "  -o, --output FILE     file; the table is then shown as well [-]\n"
     "\n"
     "Example: mlascope compare datasets/demo -f datasets/demo/evaluation.txt -N 4 \\\n"
@@ -86,7 +86,8 @@ static const char usage[] =
 
 typedef struct {
     mls_texts texts, files, presets, settings, keeps;
-    const char *capture, *output, *sort, *rows, *format;
+    const char *capture, *output, *sort, *rows;
+    mls_format format;
     size_t length, sequences, tokens, measure, group, threads;
     size_t heal, heal_steps;
     bool no_bos, second_half, absorbed, descending;
@@ -587,21 +588,6 @@ static void say_what_was_done(const mls_comparison *c)
                           c->n_measured, kept, predicted, refused);
 }
 
-/* --format, or what the output's name ends with. */
-static mls_status find_format(mls_format *format, const arguments *a, mls_err *err)
-{
-    static const char *const known[] = {"csv", "json", "jsonl", "md", NULL};
-    const char *dot = strrchr(a->output, '.');
-
-    *format = MLS_FORMAT_TABLE;
-    if (a->format)
-        return mls_format_parse(format, a->format, err);
-    for (size_t i = 0; dot && known[i]; i++)
-        if (strcmp(dot + 1, known[i]) == 0)
-            return mls_format_parse(format, known[i], err);
-    return MLS_OK;
-}
-
 /* A quantity that the table shows. */
 static mls_status find_sort_key(const mls_quantity **by, const char *name, mls_err *err)
 {
@@ -648,10 +634,10 @@ static int run(int argc, char **argv)
         {"--descending", 0, MLS_OPT_FLAG, &a.descending, 0, 0},
         {"--rows", 0, MLS_OPT_TEXT, &a.rows, 0, 0},
         MLS_COMPUTE_OPTION(&a.compute),
-        {"--ram", 0, MLS_OPT_REAL, &a.ram, 1e-6, 1e6},
+        {"--ram", 0, MLS_OPT_GIB, &a.ram, 1e-6, 1e6},
         MLS_THREADS_OPTION(&a.threads),
-        {"--format", 0, MLS_OPT_TEXT, &a.format, 0, 0},
-        {"--output", 'o', MLS_OPT_TEXT, &a.output, 0, 0},
+        {"--format", 0, MLS_OPT_FORMAT, &a.format, 0, 0},
+        {"--output", 'o', MLS_OPT_TABLE, &a.output, 0, 0},
         {0}};
     const char *folder;
     const mls_quantity *by = NULL;
@@ -663,7 +649,6 @@ static int run(int argc, char **argv)
     mls_setting *settings = NULL;
     mls_comparison c = {0};
     mls_table *t = mls_table_new(NULL);
-    mls_format format;
     char capture_id[MLS_SHA256_HEX] = "", *rows = NULL, *folder_healed = NULL;
     healed_row *healed = NULL;
 
@@ -695,7 +680,7 @@ static int run(int argc, char **argv)
     /* Where most settings are only predicted, that orders all of them. */
     if (!a.sort)
         a.sort = a.measure ? "predicted_kl" : "kl";
-    if (find_sort_key(&by, a.sort, &err) || find_format(&format, &a, &err) ||
+    if (find_sort_key(&by, a.sort, &err) ||
         (to_file && mls_file_writable(a.output, &err)) ||
         mls_tool_model(&s.model, folder, &err))
         goto done;
@@ -748,7 +733,7 @@ static int run(int argc, char **argv)
         goto done;
     if (fill(t, &a, &list, &c, a.heal ? healed : NULL, request.in.config, by, &err))
         goto done;
-    if (!mls_tool_print(t, format, a.output, &err) && to_file)
+    if (!mls_tool_print(t, a.format, a.output, &err) && to_file)
         mls_tool_print(t, MLS_FORMAT_TABLE, "-", &err);
 
 done:

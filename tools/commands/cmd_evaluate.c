@@ -363,10 +363,10 @@ static int run(int argc, char **argv)
         {"--positions", 0, MLS_OPT_FLAG, &a.positions, 0, 0},
         {"--percentiles", 0, MLS_OPT_FLAG, &a.percentiles, 0, 0},
         MLS_COMPUTE_OPTION(&a.compute),
-        {"--ram", 0, MLS_OPT_REAL, &a.ram, 1e-6, 1e6},
+        {"--ram", 0, MLS_OPT_GIB, &a.ram, 1e-6, 1e6},
         MLS_THREADS_OPTION(&a.threads),
         {"--format", 0, MLS_OPT_FORMAT, &a.format, 0, 0},
-        {"--output", 'o', MLS_OPT_TEXT, &a.output, 0, 0},
+        {"--output", 'o', MLS_OPT_TABLE, &a.output, 0, 0},
         {0}};
     const char *folder;
     size_t n;

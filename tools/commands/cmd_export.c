@@ -115,7 +115,7 @@ static int run(int argc, char **argv)
         {"--norm", 0, MLS_OPT_TEXT, &norm_word, 0, 0},
         {"--first-release", 0, MLS_OPT_FLAG, &first_release, 0, 0},
         MLS_THREADS_OPTION(&threads),
-        {"--output", 'o', MLS_OPT_TEXT, &output, 0, 0},
+        {"--output", 'o', MLS_OPT_OTHER, &output, 0, 0},
         {0}};
     int status;
     mls_err err = {0};

@@ -175,7 +175,7 @@ static int run(int argc, char **argv)
         {"--damping", 0, MLS_OPT_REAL, &job.damping, 1e-6, 1e6},
         MLS_THREADS_OPTION(&a.threads),
         {"--format", 0, MLS_OPT_FORMAT, &a.format, 0, 0},
-        {"--output", 'o', MLS_OPT_TEXT, &a.output, 0, 0},
+        {"--output", 'o', MLS_OPT_OTHER, &a.output, 0, 0},
         {0}};
     const char *folder;
     size_t n;

@@ -29,7 +29,7 @@ static const char usage[] =
 static int run(int argc, char **argv)
 {
     const char *output = NULL;
-    const mls_option options[] = {{"--output", 'o', MLS_OPT_TEXT, &output, 0, 0}, {0}};
+    const mls_option options[] = {{"--output", 'o', MLS_OPT_OTHER, &output, 0, 0}, {0}};
     const char *files[FILES_MAX];
     mls_capture *captures[FILES_MAX] = {0};
     mls_buf command = {0}, names = {0};

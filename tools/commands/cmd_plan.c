@@ -274,7 +274,7 @@ static int run(int argc, char **argv)
         {"--keep", 0, MLS_OPT_SHARE, &a.keep, 1e-6, 1},
         {"--bytes-per-token", 0, MLS_OPT_REAL, &a.bytes, 1e-3, 1e15},
         {"--gpu", 0, MLS_OPT_TEXT, &a.gpu, 0, 0},
-        {"--memory", 0, MLS_OPT_REAL, &a.memory, 1e-3, 1e9},
+        {"--memory", 0, MLS_OPT_GIB, &a.memory, 1e-3, 1e9},
         {"--max-kl", 0, MLS_OPT_REAL, &a.max_kl, 1e-6, 100},
         {"--method", 0, MLS_OPT_LIST, &a.methods, 0, 0},
         {"--serve", 0, MLS_OPT_TEXT, &a.serve, 0, 0},
@@ -293,10 +293,10 @@ static int run(int argc, char **argv)
         {"--batch", 0, MLS_OPT_SIZE, &a.batch, 1, 1 << 20},
         {"--weights", 0, MLS_OPT_REAL, &a.weights, 0, 1e9},
         MLS_COMPUTE_OPTION(&a.compute),
-        {"--ram", 0, MLS_OPT_REAL, &a.ram, 1e-6, 1e6},
+        {"--ram", 0, MLS_OPT_GIB, &a.ram, 1e-6, 1e6},
         MLS_THREADS_OPTION(&a.threads),
         {"--format", 0, MLS_OPT_FORMAT, &a.format, 0, 0},
-        {"--output", 'o', MLS_OPT_TEXT, &a.output, 0, 0},
+        {"--output", 'o', MLS_OPT_OTHER, &a.output, 0, 1},
         {0}};
     const char *folder;
     size_t n, *bits = NULL, n_bits = 0, n_methods = 0;

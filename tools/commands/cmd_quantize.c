@@ -317,7 +317,7 @@ static int run(int argc, char **argv)
         {"--queries", 0, MLS_OPT_SIZE, &r.queries, 1, 1 << 20},
         MLS_THREADS_OPTION(&r.threads),
         {"--format", 0, MLS_OPT_FORMAT, &r.format, 0, 0},
-        {"--output", 'o', MLS_OPT_TEXT, &r.output, 0, 0},
+        {"--output", 'o', MLS_OPT_TABLE, &r.output, 0, 0},
         {0}};
     const char *path = NULL;
     size_t n_operands;

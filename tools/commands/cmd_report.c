@@ -13,6 +13,7 @@
 #include "tools/base/command.h"
 #include "tools/base/inputs.h"
 #include "tools/base/options.h"
+#include "tools/base/terminal.h"
 
 extern const mls_command cmd_report;
 
@@ -154,7 +155,7 @@ static mls_status find_gpu(mls_gpu *out, char *title, size_t size, const char *n
     const mls_gpu *gpu;
     double gib;
 
-    if (mls_parse_real(name, &gib) && gib > 0) {
+    if (mls_parse_gib(name, &gib)) {
         snprintf(title, size, "a GPU of %g GiB", gib);
         *out = (mls_gpu){.name = name, .title = title, .memory = gib * 1073741824.0};
         return MLS_OK;
@@ -226,6 +227,21 @@ static mls_status claim(const arguments *a, const char *name, const mls_model *m
                                  a->replace, err);
 }
 
+/* For mlascope show: what is printed at the end. */
+static mls_status keep_answer(mls_buf *summary, const char *folder, mls_err *err)
+{
+    char *path = mls_path_join(folder, MLS_REPORT_ANSWER);
+    mls_status st;
+
+    mls_buf_puts(summary, "\n");
+    if (!path || summary->failed)
+        st = mls_fail(err, MLS_E_NOMEM, "no memory for a report");
+    else
+        st = mls_file_write(path, summary->data, summary->len, err);
+    free(path);
+    return st;
+}
+
 static int run(int argc, char **argv)
 {
     arguments a = {.sequences = 128,
@@ -236,7 +252,7 @@ static int run(int argc, char **argv)
                    .batch = 1,
                    .serve = "mla"};
     const mls_option options[] = {
-        {"--output", 'o', MLS_OPT_TEXT, &a.output, 0, 0},
+        {"--output", 'o', MLS_OPT_OTHER, &a.output, 0, 0},
         {"--text", 'f', MLS_OPT_LIST, &a.texts, 0, 0},
         {"--eval", 'e', MLS_OPT_LIST, &a.evals, 0, 0},
         {"--gpu", 0, MLS_OPT_TEXT, &a.gpu, 0, 0},
@@ -252,7 +268,7 @@ static int run(int argc, char **argv)
         MLS_NO_BOS_OPTION(&a.no_bos),
         {"--eval-sequences", 0, MLS_OPT_SIZE, &a.eval_sequences, 1, 1 << 24},
         MLS_COMPUTE_OPTION(&a.compute),
-        {"--ram", 0, MLS_OPT_REAL, &a.ram, 1e-6, 1e6},
+        {"--ram", 0, MLS_OPT_GIB, &a.ram, 1e-6, 1e6},
         MLS_THREADS_OPTION(&a.threads),
         {0}};
     const char *folder;
@@ -335,9 +351,11 @@ static int run(int argc, char **argv)
         .serve = serve,
         .pool = pool,
         .progress = mls_tool_progress()};
-    if (mls_report_write(&report, &summary, &err) || mls_report_seal(a.output, &err))
+    if (mls_report_write(&report, &summary, &err) ||
+        keep_answer(&summary, a.output, &err) || mls_report_seal(a.output, &err))
         goto done;
-    printf("%s\nreport: %s/index.html\n", summary.data ? summary.data : "", a.output);
+    mls_terminal_print(summary.data);
+    printf("report: %s/index.html\n", a.output);
 
 done:
     mls_tool_stopped(&err, "the same command goes on from what is finished");

@@ -147,6 +147,11 @@ static mls_status read_devices(request *r, mls_err *err)
         return read_gpus(r, err);
     if (!r->memory)
         return bandwidth > 0 ? add_device(r, "bandwidth", 0, bandwidth, err) : MLS_OK;
+    if (strpbrk(r->memory, "gG"))
+        return mls_fail(err, MLS_E_ARG,
+                        "--memory: \"%s\": a list of GiB has no unit; did you mean "
+                        "%.*s?",
+                        r->memory, (int)strcspn(r->memory, "gG"), r->memory);
     if ((st = mls_size_list("--memory", r->memory, 1, 1 << 20, &list, &n, err)))
         return st;
     for (size_t i = 0; i < n && !st; i++) {
@@ -421,7 +426,7 @@ static int run(int argc, char **argv)
         {"--formula", 0, MLS_OPT_FLAG, &r.formula, 0, 0},
         {"--plots", 0, MLS_OPT_TEXT, &r.plots, 0, 0},
         {"--format", 0, MLS_OPT_FORMAT, &r.format, 0, 0},
-        {"--output", 'o', MLS_OPT_TEXT, &r.output, 0, 0},
+        {"--output", 'o', MLS_OPT_TABLE, &r.output, 0, 0},
         {0},
     };
     const char *model;

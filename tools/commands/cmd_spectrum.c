@@ -184,7 +184,7 @@ static int run(int argc, char **argv)
         {"--setting", 's', MLS_OPT_LIST, &settings, 0, 0},
         MLS_THREADS_OPTION(&threads),
         {"--format", 0, MLS_OPT_FORMAT, &format, 0, 0},
-        {"--output", 'o', MLS_OPT_TEXT, &output, 0, 0},
+        {"--output", 'o', MLS_OPT_TABLE, &output, 0, 0},
         {0},
     };
 

@@ -129,7 +129,7 @@ static int run(int argc, char **argv)
         {.name = "--count", .type = MLS_OPT_FLAG, .value = &count},
         {.name = "--show", .type = MLS_OPT_FLAG, .value = &show},
         {.name = "--format", .type = MLS_OPT_FORMAT, .value = &format},
-        {.name = "--output", .letter = 'o', .type = MLS_OPT_TEXT, .value = &output},
+        {.name = "--output", .letter = 'o', .type = MLS_OPT_TABLE, .value = &output},
         {0},
     };
 
