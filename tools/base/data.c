@@ -1,8 +1,35 @@
 #include "tools/base/data.h"
 
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "common/system/files.h"
+
+/*
+ * Below the folders above the program: where a wheel or a copied installation is, which
+ * no path of the build can name. NULL: in none of them, or no memory.
+ */
+static char *beside_program(const char *name)
+{
+    enum { LEVELS = 6 };
+    char folder[4096];
+    const ssize_t len = readlink("/proc/self/exe", folder, sizeof folder - 1);
+
+    folder[len > 0 ? len : 0] = '\0';
+    for (int i = 0; i < LEVELS && strrchr(folder, '/'); i++) {
+        *strrchr(folder, '/') = '\0';
+
+        char *share = mls_path_join(folder, "share/mlascope");
+        char *path = share ? mls_path_join(share, name) : NULL;
+
+        free(share);
+        if (path && mls_file_exists(path))
+            return path;
+        free(path);
+    }
+    return NULL;
+}
 
 mls_status mls_tool_data(char **path, const char *name, mls_err *err)
 {
@@ -23,6 +50,10 @@ mls_status mls_tool_data(char **path, const char *name, mls_err *err)
         if (i == 0) /* a folder that was named is the only one */
             break;
     }
+    if (!folder[0])
+        *path = beside_program(name);
+    if (*path)
+        return MLS_OK;
     return mls_fail(err, MLS_E_INPUT,
                     "%s: not found; set MLASCOPE_DATA to the folder that holds it",
                     name);

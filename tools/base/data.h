@@ -8,7 +8,8 @@
 /**
  * The path of a shipped file, "bench/settings/mha2mla.csv": below $MLASCOPE_DATA when
  * that is set, else below the source tree that this program was built from when it is
- * still there, else below the folder of the installation.
+ * still there, else below the folder of the installation, else below share/mlascope of
+ * a folder that the program is in.
  *
  * @param[out] path  released by the caller with free()
  * @return MLS_OK, MLS_E_INPUT (in none of them) or MLS_E_NOMEM

@@ -285,7 +285,7 @@ static bool is_one_of(const char *word, const char *const *words)
     return false;
 }
 
-/* FILE.csv is CSV: the name of an output says the format, or contradicts and is wrong. */
+/* FILE.csv is CSV: an output's name says the format, or contradicts and is wrong. */
 static int settle_format(const mls_command *c, const mls_option *options, bool given)
 {
     static const char *const tables[] = {"csv", "json", "jsonl", "md", "html", NULL};
