@@ -147,7 +147,7 @@ void mls_moments_finish(mls_layer_stats *s, const mls_layer_stats *sum)
 
     s->n_tokens = sum->n_tokens;
     for (size_t i = 0; i < sum->n_block; i++)
-        small[i] = sum->block[i] / sum->n_tokens;
+        small[i] = sum->n_tokens > 0 ? sum->block[i] / sum->n_tokens : 0;
     mirror(s->q_second, s->H, s->D);
     mirror(s->q_rot_second, s->H, s->D);
     mirror(s->k_second, s->G, s->D);

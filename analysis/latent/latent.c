@@ -342,14 +342,17 @@ static bool depends_on_length(const mls_rope_config *rope)
     return rope->type == MLS_ROPE_LONGROPE || rope->type == MLS_ROPE_DYNAMIC;
 }
 
-/* Whether all layers have heads of one number and width. */
+/* Whether all layers with attention have heads of one number and width. */
 static bool are_alike(const mls_config *c)
 {
-    const mls_layer_shape *first = &c->layer[0];
+    const mls_layer_shape *first = NULL;
 
-    for (size_t l = 1; l < c->L; l++) {
+    for (size_t l = 0; l < c->L; l++) {
         const mls_layer_shape *s = &c->layer[l];
 
+        if (s->kind == MLS_LAYER_RECURRENT || s->kind == MLS_LAYER_NONE)
+            continue;
+        first = first ? first : s;
         if (s->H != first->H || s->G != first->G || s->K != first->K ||
             s->V != first->V)
             return false;

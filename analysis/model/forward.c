@@ -213,7 +213,8 @@ mls_status mls_layer_forward(const mls_config *config, const mls_layer *layer,
     const size_t per_job = s->per_job ? s->per_job : 1;
     layer_pass p = {
         .config = config, .layer = layer, .s = s, .attention = attention, .arg = arg};
-    const bool parallel = config->net.parallel;
+    const bool parallel = config->net.parallel, single = config->net.single;
+    const bool is_mlp = config->layer[layer->index].kind == MLS_LAYER_NONE;
     const size_t for_mlp = MLP_ROWS * config->E + mls_block_scratch(config, MLP_ROWS);
     size_t for_attention;
     mls_status st;
@@ -231,10 +232,10 @@ mls_status mls_layer_forward(const mls_config *config, const mls_layer *layer,
         goto done;
     }
     st = cut_pieces(&p, err);
-    if (!st)
+    if (!st && !(single && is_mlp))
         st = mls_pool_run(pool, (s->N + per_job - 1) / per_job, attend_sequences, &p,
                           err);
-    if (!st && !parallel)
+    if (!st && !parallel && !(single && !is_mlp))
         st = mls_pool_run(pool, p.n_pieces, mlp_piece, &p, err);
 
 done:

@@ -8,6 +8,7 @@
 
 #include "analysis/model/forward.h"
 #include "analysis/model/mla.h"
+#include "analysis/model/recurrence.h"
 #include "analysis/model/rope.h"
 #include "analysis/numeric/kernels.h"
 #include "common/base/checked.h"
@@ -41,6 +42,10 @@ static size_t per_token(const mls_config *c, const mls_layer_shape *s)
 {
     if (s->kind == MLS_LAYER_MLA)
         return mls_mla_scratch(c, s);
+    if (s->kind == MLS_LAYER_RECURRENT)
+        return mls_recurrence_scratch(c);
+    if (s->kind == MLS_LAYER_NONE)
+        return 0;
     return 2 * (size_t)(s->H + s->G) * s->K + (size_t)(s->H + s->G) * s->V +
            MLS_ATTEND_ROWS;
 }
@@ -89,10 +94,13 @@ mls_status mls_plain_new(mls_plain *p, const mls_config *config, size_t T_max,
     *p = (mls_plain){.config = config, .T_max = T_max, .n_workers = n_workers};
     for (size_t l = 0; l < config->L; l++) {
         const mls_layer_shape *s = &config->layer[l];
-        mls_turn *turn = turn_of(p, s);
+        const bool turns = s->kind != MLS_LAYER_RECURRENT && s->kind != MLS_LAYER_NONE;
+        mls_turn *turn = turns ? turn_of(p, s) : NULL;
 
         if (per_token(config, s) > most)
             most = per_token(config, s);
+        if (!turns)
+            continue;
         if (!turn) {
             mls_plain_free(p);
             return mls_fail(err, MLS_E_INPUT,
@@ -104,7 +112,8 @@ mls_status mls_plain_new(mls_plain *p, const mls_config *config, size_t T_max,
     }
     p->scratch = mls_calloc3(n_workers, 1, 1, sizeof *p->scratch);
     for (size_t i = 0; p->scratch && i < n_workers; i++) {
-        p->scratch[i] = mls_calloc3(T_max, most, 1, sizeof(float));
+        p->scratch[i] = mls_calloc3(1, T_max * most + mls_recurrence_state(config), 1,
+                                    sizeof(float));
         if (!p->scratch[i])
             goto no_memory;
     }
@@ -258,6 +267,10 @@ mls_status mls_plain_attention(void *arg, size_t sequence, size_t worker,
                         "attention made for %zu tokens and %zu threads was given "
                         "sequence %zu of %zu tokens on thread %zu",
                         p->T_max, p->n_workers, sequence, T, worker);
+    if (s->kind == MLS_LAYER_RECURRENT) {
+        mls_recurrence_run(c, w, x, T, out, p->scratch[worker]);
+        return MLS_OK;
+    }
     const float *cs = turn_of(p, s)->cs;
 
     if (s->kind == MLS_LAYER_MLA) {

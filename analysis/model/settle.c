@@ -61,6 +61,9 @@ static bool transpose(float **x, size_t rows, size_t cols)
 static bool split_qkv(const mls_config *c, const mls_layer_shape *s, float **fused,
                       float **q, float **k, float **v, size_t width)
 {
+    if (!*fused)
+        return true;
+
     const size_t H = s->H, G = s->G, K = s->K, V = s->V;
     /* Runs of rows that belong together: all heads, one head, one KV head. */
     const size_t runs = c->net.qkv == MLS_QKV_STACKED   ? 1
@@ -70,8 +73,6 @@ static bool split_qkv(const mls_config *c, const mls_layer_shape *s, float **fus
     const size_t nv = G / runs * V * width;
     const float *from = *fused;
 
-    if (!from)
-        return true;
     *q = mls_calloc3(H, K, width, sizeof **q);
     *k = mls_calloc3(G, K, width, sizeof **k);
     *v = mls_calloc3(G, V, width, sizeof **v);
@@ -164,6 +165,40 @@ static bool unzip(float **x, size_t n, size_t F, size_t width)
     return true;
 }
 
+/* q, k, v, z of key head 0, then of key head 1 ..., become all of q, k, v; all of z. */
+static bool split_delta(const mls_config *c, mls_layer *w)
+{
+    const mls_recurrent *r = &c->net.recurrent;
+    const size_t E = c->E, K = r->K * E, V = r->heads / r->groups * r->V * E;
+    const size_t per = r->heads / r->groups * E;
+    float *in = mls_calloc3(r->groups, 2 * K + V, 1, sizeof *in);
+    float *b = mls_calloc3(r->heads, E, 1, sizeof *b);
+    const float *from = w->rec_in, *gates = w->rec_b;
+
+    w->rec_z = mls_calloc3(r->groups, V, 1, sizeof *in);
+    w->rec_a = mls_calloc3(r->heads, E, 1, sizeof *b);
+    if (!in || !b || !w->rec_z || !w->rec_a) {
+        free(in);
+        free(b);
+        return false;
+    }
+    for (size_t g = 0; g < r->groups; g++) {
+        memcpy(in + g * K, from, K * sizeof *in);
+        memcpy(in + (r->groups + g) * K, from + K, K * sizeof *in);
+        memcpy(in + 2 * r->groups * K + g * V, from + 2 * K, V * sizeof *in);
+        memcpy(w->rec_z + g * V, from + 2 * K + V, V * sizeof *in);
+        memcpy(b + g * per, gates, per * sizeof *b);
+        memcpy(w->rec_a + g * per, gates + per, per * sizeof *b);
+        from += 2 * (K + V);
+        gates += 2 * per;
+    }
+    free(w->rec_in);
+    free(w->rec_b);
+    w->rec_in = in;
+    w->rec_b = b;
+    return true;
+}
+
 static bool settle_experts(const mls_config *c, mls_layer *w)
 {
     const mls_experts *x = &c->net.experts;
@@ -196,6 +231,7 @@ static bool settle_matrices(const mls_config *c, const mls_layer_shape *s, mls_l
     return split_qkv(c, s, &w->qkv, &w->wq, &w->wk, &w->wv, E) &&
            split_qkv(c, s, &w->qkv_bias, &w->bq, &w->bk, &w->bv, 1) &&
            (!c->net.q_gate || !w->wq || split_gate(s, E, w)) &&
+           (!c->net.recurrent.by_group || !w->rec_in || split_delta(c, w)) &&
            split_halves(&w->gate_up, &w->w_gate, &w->w_up, 1, F * E) &&
            settle_experts(c, w);
 }
@@ -287,6 +323,12 @@ static void settle_residual(const mls_config *c, const mls_layer_shape *s, mls_l
 
     if (r == 0 || r == 1)
         return;
+    scale(w->rec_out,
+          c->E * (c->net.recurrent.kind == MLS_REC_CONV
+                      ? c->E
+                      : c->net.recurrent.heads * c->net.recurrent.V),
+          r);
+    scale(w->rec_out_bias, c->E, r);
     scale(w->wo, c->E * s->H * s->V, r);
     scale(w->bo, c->E, r);
     scale(w->w_down, c->E * c->F, r);

@@ -150,6 +150,9 @@ static void judge_layers(mls_config *c)
         const bool alike = s->H == c->H && s->G == c->G && s->K == c->D &&
                            (s->V == s->K || s->kind == MLS_LAYER_MLA);
 
+        if ((s->kind == MLS_LAYER_RECURRENT && c->net.recurrent.kind) ||
+            (s->kind == MLS_LAYER_NONE && c->net.single))
+            continue;
         if (s->kind == MLS_LAYER_RECURRENT || s->kind == MLS_LAYER_NONE)
             mls_config_unsupported(c, "layer %zu has no attention", l);
         else if (!alike)
@@ -199,7 +202,8 @@ static mls_status read_mlp_width(mls_config_reader *r)
 static void judge_width(mls_config *c)
 {
     for (size_t l = 0; l < c->L; l++)
-        if (!c->F && !c->net.sparse[l])
+        if (!c->F && !c->net.sparse[l] &&
+            !(c->net.single && c->layer[l].kind != MLS_LAYER_NONE))
             mls_config_unsupported(c, "intermediate_size is missing");
 }
 

@@ -177,7 +177,8 @@ static mls_status read_scales(mls_config_reader *r)
         n->score_scale = 1;
     if (by_layer)
         refuse(r, "scale_attn_by_inverse_layer_idx", "each layer has its own scale");
-    if (n->unit_offset && n->norm == MLS_NORM_RMS) /* Gemma rounds it like a weight */
+    if (strncmp(r->config->model_type, "gemma", 5) ==
+        0) /* Gemma rounds it like a weight */
         n->embed_scale = (double)(float)sqrt((double)r->config->E);
     if (mls_net_reads(r->net, "scale_embedding") && root)
         n->embed_scale = sqrt((double)r->config->E);
@@ -389,6 +390,105 @@ static mls_status read_experts(mls_config_reader *r)
     return read_sparse(r, x->first_dense);
 }
 
+/* ---- recurrent layers ---- */
+
+static mls_status read_mamba(mls_config_reader *r)
+{
+    static const char *const heads[] = {"mamba_n_heads", "mamba_num_heads", NULL};
+    static const char *const dims[] = {"mamba_d_head", "mamba_head_dim", NULL};
+    static const char *const groups[] = {"mamba_n_groups", "n_groups", NULL};
+    static const char *const states[] = {"mamba_d_state", "ssm_state_size", NULL};
+    static const char *const taps[] = {"mamba_d_conv", "conv_kernel", NULL};
+    mls_config *c = r->config;
+    mls_recurrent *m = &c->net.recurrent;
+    const json_t *limit = get(r, "time_step_limit");
+    mls_status st;
+
+    m->bias = false;
+    m->conv_bias = true;
+    if ((st = get_first(r, heads, &m->heads)) || (st = get_first(r, dims, &m->V)) ||
+        (st = get_first(r, groups, &m->groups)) || (st = get_first(r, states, &m->K)) ||
+        (st = get_first(r, taps, &m->taps)) ||
+        (st = get_bool(r, "mamba_conv_bias", &m->conv_bias)) ||
+        (st = get_bool(r, "use_conv_bias", &m->conv_bias)) ||
+        (st = get_bool(r, "mamba_proj_bias", &m->bias)) ||
+        (st = get_bool(r, "mamba_use_bias", &m->bias)) ||
+        (st = get_real(r, "time_step_min", &m->dt_min)))
+        return st;
+    if (json_is_number(json_array_get(limit, 0)))
+        m->dt_min = json_number_value(json_array_get(limit, 0));
+    if (json_is_number(json_array_get(limit, 1)) &&
+        isfinite(json_number_value(json_array_get(limit, 1))))
+        m->dt_max = json_number_value(json_array_get(limit, 1));
+    /* Granite: heads of the same width fill `expand` times the hidden size. */
+    if (m->V == 0 && m->heads && (2 * c->E) % m->heads == 0)
+        m->V = 2 * c->E / m->heads;
+    return MLS_OK;
+}
+
+static mls_status read_recurrent(mls_config_reader *r)
+{
+    mls_config *c = r->config;
+    mls_recurrent *m = &c->net.recurrent;
+    mls_status st = MLS_OK;
+
+    switch (m->kind) {
+    case MLS_REC_NONE:
+        return MLS_OK;
+    case MLS_REC_CONV:
+        if ((st = get_size(r, "conv_L_cache", &m->taps)) ||
+            (st = get_bool(r, "conv_bias", &m->bias)))
+            return st;
+        m->conv_bias = m->bias;
+        m->groups = m->heads = m->K = m->V = 1;
+        break;
+    case MLS_REC_DELTA:
+        if ((st = get_size(r, "linear_num_key_heads", &m->groups)) ||
+            (st = get_size(r, "linear_num_value_heads", &m->heads)) ||
+            (st = get_size(r, "linear_key_head_dim", &m->K)) ||
+            (st = get_size(r, "linear_value_head_dim", &m->V)) ||
+            (st = get_size(r, "linear_conv_kernel_dim", &m->taps)))
+            return st;
+        break;
+    case MLS_REC_MAMBA2:
+        st = read_mamba(r);
+        break;
+    }
+    if (!st && (m->groups == 0 || m->heads % m->groups || m->heads > MLS_WIDTH_MAX ||
+                m->K == 0 || m->K > MLS_DIM_MAX || m->V == 0 || m->V > MLS_DIM_MAX ||
+                m->taps == 0 || m->taps > MLS_DIM_MAX))
+        mls_config_unsupported(c,
+                               "recurrent layers of %zu heads in %zu groups, %zu and "
+                               "%zu dims, %zu taps",
+                               m->heads, m->groups, m->K, m->V, m->taps);
+    return st;
+}
+
+/* LFM2: two thirds of the width, rounded up to a multiple. */
+static mls_status adjust_width(mls_config_reader *r)
+{
+    mls_config *c = r->config;
+    bool adjust = true;
+    double by = 1;
+    size_t multiple = 256;
+    mls_status st;
+
+    if (!mls_net_reads(r->net, "block_auto_adjust_ff_dim"))
+        return MLS_OK;
+    if ((st = get_size(r, "block_ff_dim", &c->F)) ||
+        (st = get_bool(r, "block_auto_adjust_ff_dim", &adjust)) ||
+        (st = get_real(r, "block_ffn_dim_multiplier", &by)) ||
+        (st = get_size(r, "block_multiple_of", &multiple)))
+        return st;
+    if (adjust && multiple && c->F) {
+        c->F = (size_t)(by * (double)(2 * c->F / 3));
+        c->F = (c->F + multiple - 1) / multiple * multiple;
+    }
+    if (c->F > MLS_WIDTH_MAX)
+        mls_config_unsupported(c, "block_ff_dim: an MLP of width %zu", c->F);
+    return MLS_OK;
+}
+
 mls_status mls_config_net(mls_config_reader *r)
 {
     mls_config *c = r->config;
@@ -402,8 +502,23 @@ mls_status mls_config_net(mls_config_reader *r)
     c->net.names = r->net->names;
     if ((st = read_act(r)) || (st = read_norms(r)) || (st = read_biases(r)) ||
         (st = read_scales(r)) || (st = read_blocks(r)) || (st = read_experts(r)) ||
+        (st = read_recurrent(r)) || (st = adjust_width(r)) ||
         (st = get_bool(r, "use_bidirectional_attention", &both_ways)))
         return st;
+    if (strcmp(c->model_type, "granitemoehybrid") == 0 && c->net.experts.n == 0 &&
+        (st = get_size(r, "shared_intermediate_size", &c->F)))
+        return st;
+    if (c->net.single) {
+        const json_t *pattern = mls_config_get(r, "hybrid_override_pattern");
+        const json_t *kinds = mls_config_get(r, "layers_block_type");
+
+        if (json_is_string(pattern) && strchr(json_string_value(pattern), 'E'))
+            refuse(r, "hybrid_override_pattern", "experts in layers of their own");
+        for (size_t l = 0; l < json_array_size(kinds); l++)
+            if (json_is_string(json_array_get(kinds, l)) &&
+                strcmp(json_string_value(json_array_get(kinds, l)), "moe") == 0)
+                refuse(r, "layers_block_type", "experts in layers of their own");
+    }
     if (both_ways)
         refuse(r, "use_bidirectional_attention", "tokens see later ones");
     c->qk_norm = c->net.qk == MLS_QK_HEAD;
@@ -444,6 +559,10 @@ void mls_config_turn_layers(mls_config_reader *r)
 {
     mls_config *c = r->config;
     const bool by_place = c->net.positions || c->net.alibi;
+    const json_t *places = mls_config_get(r, "position_embedding_type");
+    const bool unturned =
+        strcmp(c->model_type, "granitemoehybrid") == 0 &&
+        !(json_is_string(places) && strcmp(json_string_value(places), "rope") == 0);
     bool slides = false;
 
     if (r->net && mls_net_reads(r->net, "attention_types")) {
@@ -461,6 +580,8 @@ void mls_config_turn_layers(mls_config_reader *r)
         mls_layer_shape *s = &c->layer[l];
 
         s->local_rope = r->net->local_rope && s->window;
-        s->no_rope |= by_place || (r->net->still_full && slides && !s->window);
+        s->no_rope |= s->kind == MLS_LAYER_RECURRENT || s->kind == MLS_LAYER_NONE ||
+                      r->net->still || unturned || by_place ||
+                      (r->net->still_full && slides && !s->window);
     }
 }

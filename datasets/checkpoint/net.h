@@ -83,6 +83,24 @@ typedef struct mls_experts {
     bool best_two;             /* a group's score: its two best; else its best */
 } mls_experts;
 
+/** Layers without keys and values. */
+typedef enum mls_recurrence {
+    MLS_REC_NONE,
+    MLS_REC_DELTA,  /* gated delta rule (Qwen3-Next) */
+    MLS_REC_CONV,   /* a short convolution (LFM2) */
+    MLS_REC_MAMBA2, /* state space of one decay per head */
+} mls_recurrence;
+
+typedef struct mls_recurrent {
+    mls_recurrence kind;
+    size_t groups, heads; /* key heads, or groups of B and C; value heads */
+    size_t K, V;          /* dims of a key, or the state's; dims of a value */
+    size_t taps;          /* of the convolution */
+    bool by_group; /* q, k, v, z of key head 0 lie together, then those of 1 ... */
+    bool bias, conv_bias;  /* of the projections, of the convolution */
+    double dt_min, dt_max; /* limits of Mamba-2's step; 0: none */
+} mls_recurrent;
+
 typedef struct mls_net {
     const char *prefix; /* of a layer's tensors; NULL: "model.layers.%zu." */
     const struct mls_tensor_name *names; /* those that are not Llama's */
@@ -121,6 +139,9 @@ typedef struct mls_net {
     bool plain_mlp; /* down(act(up(x))): no gate */
     mls_experts experts;
     bool sparse[MLS_LAYERS_MAX]; /* the layer has experts, not an MLP */
+
+    mls_recurrent recurrent; /* of the layers without keys and values */
+    bool single; /* a layer is attention, recurrent or an MLP, with one norm */
 
     mls_qkv qkv;
     bool gate_up;    /* gate and up in one matrix, gate first */

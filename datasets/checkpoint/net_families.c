@@ -109,6 +109,25 @@
 #define MLA_KEYS                                                                       \
     "kv_lora_rank q_lora_rank qk_rope_head_dim qk_nope_head_dim v_head_dim "           \
     "qk_head_dim attention_bias "
+#define DELTA_KEYS                                                                     \
+    "attention_bias linear_num_key_heads linear_num_value_heads linear_key_head_dim "  \
+    "linear_value_head_dim linear_conv_kernel_dim full_attention_interval "
+#define MAMBA_KEYS                                                                     \
+    "mamba_n_heads mamba_num_heads mamba_d_head mamba_head_dim mamba_n_groups "        \
+    "n_groups mamba_d_state ssm_state_size mamba_d_conv conv_kernel mamba_conv_bias "  \
+    "use_conv_bias mamba_proj_bias mamba_use_bias time_step_limit time_step_min "      \
+    "mamba_expand expand chunk_size mamba_chunk_size "
+#define MAMBA_NAMES(p)                                                                 \
+    {p "in_proj.weight", MLS_TENSOR_REC_IN},                                           \
+        {p "in_proj.bias", MLS_TENSOR_REC_IN_BIAS},                                    \
+        {p "conv1d.weight", MLS_TENSOR_REC_CONV},                                      \
+        {p "conv1d.bias", MLS_TENSOR_REC_CONV_BIAS},                                   \
+        {p "dt_bias", MLS_TENSOR_REC_DT_BIAS}, {p "A_log", MLS_TENSOR_REC_A_LOG},      \
+        {p "D", MLS_TENSOR_REC_D}, {p "norm.weight", MLS_TENSOR_REC_NORM},             \
+        {p "out_proj.weight", MLS_TENSOR_REC_OUT},                                     \
+    {                                                                                  \
+        p "out_proj.bias", MLS_TENSOR_REC_OUT_BIAS                                     \
+    }
 #define GRANITE_KEYS                                                                   \
     "attention_bias mlp_bias attention_multiplier embedding_multiplier "               \
     "residual_multiplier logits_scaling "
@@ -732,6 +751,132 @@ static const mls_net_family families[] = {
                          .F = 1536,
                          .normalize = true,
                          .correction = true}}},
+
+    /* recurrent layers beside attention */
+    {.model_type = "lfm2",
+     .tied = true,
+     .keys = "full_attn_idxs conv_L_cache conv_bias norm_eps block_ff_dim "
+             "block_auto_adjust_ff_dim block_multiple_of block_ffn_dim_multiplier "
+             "block_dim block_mlp_init_scale block_norm_eps block_out_init_scale "
+             "block_use_swiglu block_use_xavier_init conv_dim conv_dim_out "
+             "conv_use_xavier_init use_pos_enc num_heads",
+     NAMES({"conv.in_proj.weight", MLS_TENSOR_REC_IN},
+           {"conv.in_proj.bias", MLS_TENSOR_REC_IN_BIAS},
+           {"conv.conv.weight", MLS_TENSOR_REC_CONV},
+           {"conv.conv.bias", MLS_TENSOR_REC_CONV_BIAS},
+           {"conv.out_proj.weight", MLS_TENSOR_REC_OUT},
+           {"conv.out_proj.bias", MLS_TENSOR_REC_OUT_BIAS},
+           {"self_attn.out_proj.weight", MLS_TENSOR_WO},
+           {"self_attn.q_layernorm.weight", MLS_TENSOR_Q_NORM},
+           {"self_attn.k_layernorm.weight", MLS_TENSOR_K_NORM},
+           {"operator_norm.weight", MLS_TENSOR_ATTN_NORM},
+           {"ffn_norm.weight", MLS_TENSOR_MLP_NORM},
+           {"feed_forward.w1.weight", MLS_TENSOR_GATE},
+           {"feed_forward.w3.weight", MLS_TENSOR_UP},
+           {"feed_forward.w2.weight", MLS_TENSOR_DOWN},
+           {"model.embedding_norm.weight", MLS_TENSOR_NORM}),
+     .theta = 1e6,
+     .eps = 1e-5,
+     .net = {.qk = MLS_QK_HEAD, .recurrent = {.kind = MLS_REC_CONV, .taps = 3}}},
+    {.model_type = "qwen3_next",
+     .keys = QWEN_MOE_KEYS DELTA_KEYS,
+     NAMES(QWEN_SHARED, {"linear_attn.in_proj_qkvz.weight", MLS_TENSOR_REC_IN},
+           {"linear_attn.in_proj_ba.weight", MLS_TENSOR_REC_B}),
+     .partial = 0.25,
+     .net = {.unit_offset = true,
+             .qk = MLS_QK_HEAD,
+             .out_gate = true,
+             .q_gate = true,
+             .recurrent = {.kind = MLS_REC_DELTA,
+                           .groups = 16,
+                           .heads = 32,
+                           .K = 128,
+                           .V = 128,
+                           .taps = 4,
+                           .by_group = true},
+             .experts = {.n = 512,
+                         .top_k = 10,
+                         .F = 512,
+                         .shared_F = 512,
+                         .normalize = true,
+                         .shared_gate = true}}},
+    {.model_type = "qwen3_5_text",
+     .keys = DELTA_KEYS,
+     .partial = 0.25,
+     .net = {.unit_offset = true,
+             .qk = MLS_QK_HEAD,
+             .out_gate = true,
+             .q_gate = true,
+             .recurrent = {.kind = MLS_REC_DELTA,
+                           .groups = 16,
+                           .heads = 32,
+                           .K = 128,
+                           .V = 128,
+                           .taps = 4}}},
+    {.model_type = "qwen3_5_moe_text",
+     .keys = QWEN_MOE_KEYS DELTA_KEYS,
+     NAMES(QWEN_SHARED),
+     .partial = 0.25,
+     .net = {.unit_offset = true,
+             .qk = MLS_QK_HEAD,
+             .out_gate = true,
+             .q_gate = true,
+             .recurrent = {.kind = MLS_REC_DELTA,
+                           .groups = 16,
+                           .heads = 32,
+                           .K = 128,
+                           .V = 128,
+                           .taps = 4},
+             .experts = {.n = 256,
+                         .top_k = 8,
+                         .F = 512,
+                         .shared_F = 512,
+                         .normalize = true,
+                         .shared_gate = true}}},
+    {.model_type = "granitemoehybrid",
+     .keys = GRANITE_KEYS EXPERT_KEYS MAMBA_KEYS
+     "num_local_experts shared_intermediate_size position_embedding_type "
+     "layers_block_type",
+     NAMES(GRANITE_EXPERTS, MAMBA_NAMES("mamba."),
+           {"shared_mlp.input_linear.weight", MLS_TENSOR_GATE_UP},
+           {"shared_mlp.output_linear.weight", MLS_TENSOR_DOWN}),
+     .net = {.score_scale = 1,
+             .gate_up = true,
+             .recurrent = {.kind = MLS_REC_MAMBA2,
+                           .groups = 1,
+                           .heads = 128,
+                           .K = 256,
+                           .taps = 4},
+             .experts = {.n = 8,
+                         .top_k = 2,
+                         .shared_F = 1024,
+                         .normalize = true,
+                         .layout = MLS_EXPERTS_STACKED}}},
+    {.model_type = "nemotron_h",
+     .keys = MAMBA_KEYS "layer_norm_epsilon mlp_bias attention_bias mlp_hidden_act "
+                        "hybrid_override_pattern layers_block_type",
+     .prefix = "backbone.layers.%zu.",
+     NAMES(MAMBA_NAMES("mixer."), {"norm.weight", MLS_TENSOR_ATTN_NORM},
+           {"norm.weight", MLS_TENSOR_MLP_NORM}, {"mixer.q_proj.weight", MLS_TENSOR_WQ},
+           {"mixer.k_proj.weight", MLS_TENSOR_WK},
+           {"mixer.v_proj.weight", MLS_TENSOR_WV},
+           {"mixer.o_proj.weight", MLS_TENSOR_WO},
+           {"mixer.up_proj.weight", MLS_TENSOR_UP},
+           {"mixer.down_proj.weight", MLS_TENSOR_DOWN},
+           {"backbone.embeddings.weight", MLS_TENSOR_EMBED},
+           {"backbone.norm_f.weight", MLS_TENSOR_NORM}),
+     .eps = 1e-5,
+     .still = true,
+     .net = {.single = true,
+             .act = MLS_ACT_RELU2,
+             .plain_mlp = true,
+             .recurrent = {.kind = MLS_REC_MAMBA2,
+                           .groups = 8,
+                           .heads = 128,
+                           .K = 128,
+                           .V = 64,
+                           .taps = 4,
+                           .dt_min = 0.001}}},
 
     /* latent attention */
     {.model_type = "deepseek_v2",

@@ -19,6 +19,7 @@ typedef struct mls_net_family {
     bool qkv_bias, o_bias, mlp_bias;
     bool tied;       /* head and embedding, where the file does not say */
     size_t wider;    /* the MLP, times the hidden size, where the file does not say */
+    bool still;      /* no layer turns */
     bool still_full; /* layers without a window do not turn, where others have one */
     bool local_rope; /* layers with a window turn as rope_local says */
 } mls_net_family;

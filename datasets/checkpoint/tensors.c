@@ -30,6 +30,19 @@ static const char *const names[MLS_TENSOR_ROLES] = {
     [MLS_TENSOR_KV_A_NORM] = "self_attn.kv_a_layernorm.weight",
     [MLS_TENSOR_KV_B] = "self_attn.kv_b_proj.weight",
     [MLS_TENSOR_ATTN_POST_NORM] = "post_self_attn_layernorm.weight",
+    [MLS_TENSOR_REC_IN] = "linear_attn.in_proj_qkv.weight",
+    [MLS_TENSOR_REC_IN_BIAS] = "linear_attn.in_proj.bias",
+    [MLS_TENSOR_REC_Z] = "linear_attn.in_proj_z.weight",
+    [MLS_TENSOR_REC_B] = "linear_attn.in_proj_b.weight",
+    [MLS_TENSOR_REC_A] = "linear_attn.in_proj_a.weight",
+    [MLS_TENSOR_REC_CONV] = "linear_attn.conv1d.weight",
+    [MLS_TENSOR_REC_CONV_BIAS] = "linear_attn.conv1d.bias",
+    [MLS_TENSOR_REC_DT_BIAS] = "linear_attn.dt_bias",
+    [MLS_TENSOR_REC_A_LOG] = "linear_attn.A_log",
+    [MLS_TENSOR_REC_D] = "linear_attn.D",
+    [MLS_TENSOR_REC_NORM] = "linear_attn.norm.weight",
+    [MLS_TENSOR_REC_OUT] = "linear_attn.out_proj.weight",
+    [MLS_TENSOR_REC_OUT_BIAS] = "linear_attn.out_proj.bias",
     [MLS_TENSOR_MLP_NORM] = "post_attention_layernorm.weight",
     [MLS_TENSOR_MLP_NORM_BIAS] = "post_attention_layernorm.bias",
     [MLS_TENSOR_GATE] = "mlp.gate_proj.weight",
@@ -200,6 +213,65 @@ static void latent_shape(const mls_config *c, const mls_layer_shape *s,
     }
 }
 
+static void recurrent_shape(const mls_config *c, mls_tensor_need *need)
+{
+    const mls_recurrent *r = &c->net.recurrent;
+    const bool delta = r->kind == MLS_REC_DELTA, mamba = r->kind == MLS_REC_MAMBA2;
+    const size_t inner = r->kind == MLS_REC_CONV ? c->E : r->heads * r->V;
+    const size_t mixed = r->kind == MLS_REC_CONV ? c->E : inner + 2 * r->groups * r->K;
+    const size_t in = delta   ? mixed + (r->by_group ? inner : 0)
+                      : mamba ? inner + mixed + r->heads
+                              : 3 * c->E;
+
+    switch (need->role) {
+    case MLS_TENSOR_REC_IN:
+        need->rows = in;
+        need->cols = c->E;
+        break;
+    case MLS_TENSOR_REC_IN_BIAS:
+        need->rows = r->bias ? in : 0;
+        break;
+    case MLS_TENSOR_REC_Z:
+        need->rows = delta && !r->by_group ? inner : 0;
+        need->cols = c->E;
+        break;
+    case MLS_TENSOR_REC_B:
+        need->rows = delta ? r->heads * (r->by_group ? 2 : 1) : 0;
+        need->cols = c->E;
+        break;
+    case MLS_TENSOR_REC_A:
+        need->rows = delta && !r->by_group ? r->heads : 0;
+        need->cols = c->E;
+        break;
+    case MLS_TENSOR_REC_CONV:
+        need->rows = mixed;
+        need->cols = r->taps;
+        break;
+    case MLS_TENSOR_REC_CONV_BIAS:
+        need->rows = r->conv_bias ? mixed : 0;
+        break;
+    case MLS_TENSOR_REC_DT_BIAS:
+    case MLS_TENSOR_REC_A_LOG:
+        need->rows = delta || mamba ? r->heads : 0;
+        break;
+    case MLS_TENSOR_REC_D:
+        need->rows = mamba ? r->heads : 0;
+        break;
+    case MLS_TENSOR_REC_NORM:
+        need->rows = delta ? r->V : mamba ? inner : 0;
+        break;
+    case MLS_TENSOR_REC_OUT:
+        need->rows = c->E;
+        need->cols = inner;
+        break;
+    case MLS_TENSOR_REC_OUT_BIAS:
+        need->rows = r->bias ? c->E : 0;
+        break;
+    default:
+        break;
+    }
+}
+
 /* ---- MLP, experts, norms ---- */
 
 static void mlp_shape(const mls_config *c, mls_tensor_need *need)
@@ -320,9 +392,10 @@ static void routing_shape(const mls_config *c, mls_tensor_need *need)
     }
 }
 
-static void norm_shape(const mls_config *c, mls_tensor_need *need)
+static void norm_shape(const mls_config *c, size_t l, mls_tensor_need *need)
 {
     const mls_net *n = &c->net;
+    const bool is_mlp = c->layer[l].kind == MLS_LAYER_NONE;
     const bool before = n->place != MLS_NORM_AFTER && !n->norm_free;
     const bool after = n->place != MLS_NORM_BEFORE && !n->norm_free;
     const bool second = before && !(n->parallel && n->one_norm);
@@ -348,6 +421,8 @@ static void norm_shape(const mls_config *c, mls_tensor_need *need)
     default:
         break;
     }
+    if (n->single && is_mlp != (need->role == MLS_TENSOR_MLP_NORM))
+        there = false;
     need->rows = there ? c->E : 0;
 }
 
@@ -371,10 +446,15 @@ static mls_tensor_need describe(const mls_config *c, size_t l, mls_tensor_role r
     if (mls_tensor_is_projection(role)) {
         if (s->kind == MLS_LAYER_MLA)
             latent_shape(c, s, &need);
-        else
+        else if (s->kind == MLS_LAYER_ATTENTION)
             attention_shape(c, s, &need);
         if (c->net.transposed && need.rows)
             transpose(&need);
+        return need;
+    }
+    if (role >= MLS_TENSOR_REC_IN && role <= MLS_TENSOR_REC_OUT_BIAS) {
+        if (s->kind == MLS_LAYER_RECURRENT)
+            recurrent_shape(c, &need);
         return need;
     }
     switch (role) {
@@ -384,11 +464,13 @@ static mls_tensor_need describe(const mls_config *c, size_t l, mls_tensor_role r
     case MLS_TENSOR_MLP_NORM_BIAS:
     case MLS_TENSOR_ATTN_POST_NORM:
     case MLS_TENSOR_MLP_POST_NORM:
-        norm_shape(c, &need);
+        norm_shape(c, l, &need);
         return need;
     default:
         break;
     }
+    if (c->net.single && s->kind != MLS_LAYER_NONE)
+        return need;
     if (!c->net.sparse[l])
         mlp_shape(c, &need);
     else if (role >= MLS_TENSOR_EXPERT_GATE && role <= MLS_TENSOR_EXPERT_DOWN_BIAS)

@@ -31,7 +31,10 @@ BASE = dict(vocab_size=61, hidden_size=32, intermediate_size=48, num_hidden_laye
             num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=64,
             bos_token_id=0, eos_token_id=0, pad_token_id=0)
 W = 12  # a window that 40 tokens fill
-F, S = "full_attention", "sliding_attention"
+F, S, LIN = "full_attention", "sliding_attention", "linear_attention"
+DELTA = dict(head_dim=16, linear_num_key_heads=2, linear_num_value_heads=4,
+             linear_key_head_dim=8, linear_value_head_dim=8,
+             linear_conv_kernel_dim=4, layer_types=[LIN, F])
 
 NO_KV = dict(num_key_value_heads=None)
 GPT2 = dict(NO_KV, n_embd=32, n_head=4, n_layer=2, n_positions=64, hidden_size=None,
@@ -77,6 +80,18 @@ CASES = {
         q_lora_rank=16, qk_rope_head_dim=4, qk_nope_head_dim=8, v_head_dim=8,
         n_routed_experts=4, n_group=1, topk_group=1, num_experts_per_tok=2,
         moe_intermediate_size=16, first_k_dense_replace=1)),
+    "lfm2": ("lfm2", dict(layer_types=["conv", F], block_auto_adjust_ff_dim=False)),
+    "qwen3_next": ("qwen3_next", dict(DELTA, num_experts=4, num_experts_per_tok=2,
+        moe_intermediate_size=16, shared_expert_intermediate_size=16)),
+    "qwen3_5": ("qwen3_5_text", dict(DELTA)),
+    "granitemoehybrid": ("granitemoehybrid", dict(mamba_n_heads=4, mamba_d_head=16,
+        mamba_n_groups=2, mamba_d_state=8, mamba_d_conv=4, mamba_expand=2,
+        mamba_chunk_size=16, num_local_experts=0, shared_intermediate_size=48,
+        residual_multiplier=0.5, attention_multiplier=0.2, layer_types=[LIN, F])),
+    "nemotron_h": ("nemotron_h", dict(hybrid_override_pattern="M-*",
+        num_hidden_layers=3, head_dim=8, ssm_state_size=8, mamba_num_heads=4,
+        mamba_head_dim=16, n_groups=2, conv_kernel=4, chunk_size=16,
+        use_mamba_kernels=False)),
     "gpt_neox": ("gpt_neox", dict(num_key_value_heads=None, rotary_pct=0.5)),
     "glm4": ("glm4", dict(head_dim=8, partial_rotary_factor=0.5)),
 }
