@@ -19,14 +19,15 @@ static const struct {
     size_t told;
 } sections[] = {
     {mls_section_model, "model", 1},
-    {mls_section_size, "cache size", 7},
-    {mls_section_spectrum, "singular values", 6},
+    {mls_section_size, "cache size", 8},
+    {mls_section_spectrum, "singular values", 7},
     {mls_section_frequency, "RoPE frequencies", 4},
+    {mls_section_hearing, "hearing", 5},
     {mls_section_answer, "answer", 0},
     {mls_section_quality, "quality", 2},
     {mls_section_plan, "plan", 3},
-    {mls_section_length, "length", 5},
-    {mls_section_quant, "quantizers", 8},
+    {mls_section_length, "length", 6},
+    {mls_section_quant, "quantizers", 9},
 };
 enum { SECTIONS = sizeof sections / sizeof sections[0] };
 
@@ -40,6 +41,7 @@ static const struct {
     {"answer", "The answer"},
     {"quality", "Who serves what, at which loss"},
     {"frequency", "Which chunks matter"},
+    {"hearing", "What each head hears"},
     {"length", "What the length changes"},
     {"spectrum", "How low the rank is"},
     {"size", "Does it fit"},

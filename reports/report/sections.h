@@ -17,6 +17,8 @@ mls_status mls_section_quality(const mls_report *r, mls_page *page, mls_buf *sum
                                mls_err *err);
 mls_status mls_section_frequency(const mls_report *r, mls_page *page, mls_buf *summary,
                                  mls_err *err);
+mls_status mls_section_hearing(const mls_report *r, mls_page *page, mls_buf *summary,
+                               mls_err *err);
 mls_status mls_section_length(const mls_report *r, mls_page *page, mls_buf *summary,
                               mls_err *err);
 mls_status mls_section_spectrum(const mls_report *r, mls_page *page, mls_buf *summary,

@@ -12,4 +12,4 @@ echo "status $?"
 grep -v ' %' stderr | sed 's/stopped at .*;/stopped at PLACE;/'
 cat stdout
 [ -f out/run.h5 ] && echo captured
-grep -o 'Unfinished: . of . parts are here, next comes: [a-z]*' out/index.html
+grep -o 'Unfinished: . of [0-9]* parts are here, next comes: [a-z]*' out/index.html

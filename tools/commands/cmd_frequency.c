@@ -8,6 +8,7 @@
 #include "bench/setting/setting.h"
 #include "common/system/files.h"
 #include "reports/page/plot.h"
+#include "reports/tables/concentration_tables.h"
 #include "reports/tables/frequency_plots.h"
 #include "reports/tables/frequency_tables.h"
 #include "reports/tables/length_tables.h"
@@ -44,6 +45,7 @@ static const char usage[] =
     "      --chunk-use     wavelength of every chunk and how often rules keep it\n"
     "      --costs         costs per layer; with --heads per query head\n"
     "      --overlap       Jaccard index of every two rules; with --layers per layer\n"
+    "      --concentration what each head hears: R of q and k, curve, reach, name\n"
     "      --lengths LIST  what rules keep in the first 64,128,256 tokens of the "
     "windows\n"
     "      --stability     agreement of independent samples by their size\n"
@@ -81,7 +83,7 @@ typedef struct {
     const char *rules, *chunks, *lengths, *scope, *against, *output, *plots;
     size_t bootstrap, seed, threads;
     bool selections, scores, chunk_use, costs, overlap, stability, rorope;
-    bool heads, layers;
+    bool heads, layers, concentration;
     mls_format format;
     table_kind kind;
 } request;
@@ -312,6 +314,32 @@ static mls_status survey_rorope(const request *q, const char *path, mls_err *err
     return st;
 }
 
+/* Concentration, curve and reach of every head. */
+static mls_status survey_hearing(const request *q, const char *path, mls_err *err)
+{
+    mls_capture *capture = NULL;
+    mls_hearing h = {0};
+    mls_pool *pool = NULL;
+    mls_table *t = NULL;
+    mls_status st = mls_capture_open(&capture, path, err);
+
+    if (!st)
+        st = mls_pool_new(&pool, q->threads, err);
+    if (!st)
+        st = mls_hearing_run(&h, capture, pool, mls_tool_progress(), err);
+    if (!st) {
+        t = mls_hearing_table(&h);
+        mls_table_meta(t, "capture", path);
+        mls_table_meta(t, "model", mls_capture_model_sha256(capture));
+        st = mls_tool_print(t, q->format, q->output, err);
+    }
+    mls_table_free(t);
+    mls_hearing_free(&h);
+    mls_pool_free(pool);
+    mls_capture_close(capture);
+    return st;
+}
+
 /* What rules keep in the first tokens of the windows, for every length of the list. */
 static mls_status survey_lengths(const request *q, const char *path, mls_err *err)
 {
@@ -387,6 +415,7 @@ static int run(int argc, char **argv)
     const mls_option options[] = {
         {"--rules", 'r', MLS_OPT_TEXT, &q.rules, 0, 0},
         {"--chunks", 'c', MLS_OPT_TEXT, &q.chunks, 0, 0},
+        {"--concentration", 0, MLS_OPT_FLAG, &q.concentration, 0, 0},
         {"--lengths", 0, MLS_OPT_TEXT, &q.lengths, 0, 0},
         {"--scope", 0, MLS_OPT_TEXT, &q.scope, 0, 0},
         {"--bootstrap", 0, MLS_OPT_SIZE, &q.bootstrap, 0, 1e6},
@@ -419,10 +448,14 @@ static int run(int argc, char **argv)
     if (q.layers && q.kind != OVERLAP && q.kind != AGAINST && q.kind != ROROPE)
         return mls_usage_error(&cmd_frequency,
                                "--layers goes with --overlap, --against or --rorope");
+    if (q.concentration && (q.kind != SUMMARY || q.lengths || q.plots))
+        return mls_usage_error(&cmd_frequency, "--concentration is a table of its own");
     if (q.lengths && (q.kind != SUMMARY || q.plots || is_hdf5_name(q.output)))
         return mls_usage_error(&cmd_frequency, "--lengths is a table of its own");
     if (q.kind == ROROPE)
         survey_rorope(&q, path, &err);
+    else if (q.concentration)
+        survey_hearing(&q, path, &err);
     else if (q.lengths)
         survey_lengths(&q, path, &err);
     else

@@ -1,0 +1,209 @@
+#include "reports/tables/concentration_tables.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/checked.h"
+#include "reports/page/plot.h"
+
+static bool was_heard(const mls_heard *h)
+{
+    return !isnan(h->r_q);
+}
+
+mls_table *mls_hearing_table(const mls_hearing *h)
+{
+    mls_table *t = mls_table_new(NULL);
+
+    mls_table_column(t, "layer", "layer", "", 0);
+    mls_table_column(t, "head", "head", "", 0);
+    mls_table_column(t, "r_q", "R of q", "", 3);
+    mls_table_column(t, "r_k", "R of k", "", 3);
+    mls_table_column(t, "r_strongest", "strongest chunk", "", 3);
+    mls_table_column(t, "correlation", "curve's correlation", "", 3);
+    mls_table_column(t, "first_percent", "first token", "%", 1);
+    mls_table_column(t, "near_percent", "last 8", "%", 1);
+    mls_table_column(t, "far_percent", "far", "%", 1);
+    mls_table_column(t, "name", "name", "", 0);
+    for (size_t i = 0; i < h->L * h->H; i++) {
+        const mls_heard *head = &h->head[i];
+
+        if (!was_heard(head))
+            continue;
+        mls_table_row(t);
+        mls_table_count(t, (long long)(i / h->H));
+        mls_table_count(t, (long long)(i % h->H));
+        mls_table_real(t, head->r_q);
+        mls_table_real(t, head->r_k);
+        mls_table_real(t, head->r_strongest);
+        mls_table_real(t, head->correlation);
+        mls_table_real(t, 100 * head->reach.first);
+        mls_table_real(t, 100 * head->reach.near);
+        mls_table_real(t, 100 * head->reach.far);
+        mls_table_text(t, mls_reach_name(&head->reach));
+    }
+    mls_table_note(t,
+                   "R = |E u| / E|u| before RoPE, weighted by the chunks' 2-norms; "
+                   "curve: the logits by distance that the means alone make, against "
+                   "the true mean logits");
+    mls_table_note(t,
+                   "attention of the later half of the queries; far: a quarter of the "
+                   "window or more; named where more than half lies: sink (first "
+                   "token), local (last 8), long-range (far, more than even attention "
+                   "has there) or diffuse (not more)");
+    return t;
+}
+
+static int by_value(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+
+    return (x > y) - (x < y);
+}
+
+static double median(double *x, size_t n)
+{
+    qsort(x, n, sizeof *x, by_value);
+    return n ? (x[(n - 1) / 2] + x[n / 2]) / 2 : (double)NAN;
+}
+
+mls_status mls_hearing_summarize(mls_hearing_summary *out, const mls_hearing *h,
+                                 mls_err *err)
+{
+    const size_t all = h->L * h->H;
+    double *q = mls_calloc3(all, 3, 1, sizeof *q), *k = q + all, *curve = k + all;
+    size_t n = 0, curves = 0;
+
+    *out = (mls_hearing_summary){0};
+    if (!q)
+        return mls_fail(err, MLS_E_NOMEM, "no memory for %zu heads", all);
+    for (size_t i = 0; i < all; i++) {
+        const char *name = mls_reach_name(&h->head[i].reach);
+
+        if (!was_heard(&h->head[i]))
+            continue;
+        q[n] = h->head[i].r_q;
+        k[n++] = h->head[i].r_k;
+        if (!isnan(h->head[i].correlation))
+            curve[curves++] = h->head[i].correlation;
+        out->sinks += strcmp(name, "sink") == 0;
+        out->local += strcmp(name, "local") == 0;
+        out->far += strcmp(name, "long-range") == 0;
+        out->diffuse += strcmp(name, "diffuse") == 0;
+    }
+    out->heads = n;
+    out->r_q = median(q, n);
+    out->r_k = median(k, n);
+    out->correlation = median(curve, curves);
+    free(q);
+    return MLS_OK;
+}
+
+static mls_status write_plot(const char *folder, const char *name, mls_table *t,
+                             mls_buf *script, mls_err *err)
+{
+    const mls_plot plot = {
+        .name = name, .data = t, .script = script->data ? script->data : ""};
+    const mls_status st = script->failed
+                              ? mls_fail(err, MLS_E_NOMEM, "no memory for a plot")
+                              : mls_plot_write(folder, &plot, err);
+
+    mls_buf_free(script);
+    mls_table_free(t);
+    return st;
+}
+
+mls_status mls_hearing_map(const char *folder, const mls_hearing *h, mls_err *err)
+{
+    static const struct {
+        const char *name, *title;
+        int point;
+    } marks[] = {{"sink", "sink", 6},
+                 {"local", "local", 8},
+                 {"long-range", "long-range", 12},
+                 {"diffuse", "diffuse", 1}};
+    mls_table *t = mls_hearing_table(h);
+    mls_buf script = {0};
+
+    mls_buf_printf(&script,
+                   "set title \"Concentration of queries, and what heads listen to\"\n"
+                   "set xlabel \"query head\"\nset ylabel \"layer\"\n"
+                   "set cblabel \"R of q, 1: all queries point one way\"\n"
+                   "unset grid\nset border 0\nset tics scale 0\nset cbrange [0:1]\n"
+                   "set xrange [-0.5:%zu.5]\nset yrange [%zu.5:-0.5]\n"
+                   "set key outside bottom center horizontal\nset bmargin 6\n"
+                   "plot \"../data/hearing-map.csv\" using \"head\":\"layer\":\"r_q\" "
+                   "with image pixels notitle",
+                   h->H - 1, h->L - 1);
+    for (size_t i = 0; i < sizeof marks / sizeof marks[0]; i++)
+        mls_buf_printf(
+            &script,
+            ", \\\n     \"\" using (strcol(\"name\") eq \"%s\" ? "
+            "column(\"head\") : NaN):\"layer\" with points pointtype %d "
+            "pointsize 1.6 linewidth 2 linecolor rgb \"#d55e00\" title \"%s\"",
+            marks[i].name, marks[i].point, marks[i].title);
+    mls_buf_puts(&script, "\n");
+    return write_plot(folder, "hearing-map", t, &script, err);
+}
+
+/* The head of a name whose curve is followed best; SIZE_MAX: none. */
+static size_t best_of(const mls_hearing *h, const char *name)
+{
+    size_t best = SIZE_MAX;
+
+    for (size_t i = 0; i < h->L * h->H; i++)
+        if (!isnan(h->head[i].correlation) &&
+            strcmp(mls_reach_name(&h->head[i].reach), name) == 0 &&
+            (best == SIZE_MAX || h->head[i].correlation > h->head[best].correlation))
+            best = i;
+    return best;
+}
+
+mls_status mls_hearing_curves(const char *folder, const mls_hearing *h, mls_err *err)
+{
+    static const char *const names[] = {"sink", "local", "long-range", "diffuse", ""};
+    mls_table *t = mls_table_new(NULL);
+    mls_buf script = {0};
+    int line = 0;
+
+    mls_table_column(t, "head", "head", "", 0);
+    mls_table_column(t, "distance", "distance", "token", 0);
+    mls_table_column(t, "logit", "mean logit", "", -1);
+    mls_table_column(t, "predicted", "by the means", "", -1);
+    mls_buf_puts(&script,
+                 "set title \"Mean logits by distance, and what the mean query "
+                 "and key make of them (dashed)\"\n"
+                 "set xlabel \"tokens between query and key\"\n"
+                 "set ylabel \"logit\"\nset logscale x 2\n"
+                 "set key outside bottom center horizontal\nset bmargin 7\n"
+                 "plot ");
+    for (size_t k = 0; k < sizeof names / sizeof names[0]; k++) {
+        const size_t i = best_of(h, names[k]);
+        char name[64];
+
+        if (i == SIZE_MAX)
+            continue;
+        snprintf(name, sizeof name, "layer %zu head %zu%s%s%s", i / h->H, i % h->H,
+                 *names[k] ? " (" : "", names[k], *names[k] ? ")" : "");
+        for (size_t d = 0; d < h->n; d++) {
+            mls_table_row(t);
+            mls_table_text(t, name);
+            mls_table_count(t, (long long)h->distance[d]);
+            mls_table_real(t, h->logit[i * h->n + d]);
+            mls_table_real(t, h->predicted[i * h->n + d]);
+        }
+        line++;
+        mls_buf_printf(
+            &script,
+            "%s\"../data/hearing-curves.csv\" using (strcol(\"head\") eq "
+            "\"%s\" ? column(\"distance\") : NaN):\"logit\" with linespoints "
+            "linetype %d title \"%s\", \\\n     \"\" using (strcol(\"head\") eq "
+            "\"%s\" ? column(\"distance\") : NaN):\"predicted\" with lines "
+            "linetype %d dashtype 2 notitle",
+            line > 1 ? ", \\\n     " : "", name, line, name, name, line);
+    }
+    mls_buf_puts(&script, line ? "\n" : "0 notitle\n");
+    return write_plot(folder, "hearing-curves", t, &script, err);
+}
