@@ -22,8 +22,9 @@
 enum {
     TEXT = 4096,
     FILE_MAX = 64 << 20,
-    SVG_MAX = 96 << 10, /* bytes; of more parts, a picture of dots is smaller */
-    CSV_MAX = 256 << 10 /* bytes; what is longer stays beside the page */
+    SVG_MAX = 96 << 10,  /* bytes; of more parts, a picture of dots is smaller */
+    CSV_MAX = 256 << 10, /* bytes; what is longer stays beside the page */
+    CSV_ALL = 1 << 20    /* bytes of figures' numbers in a page */
 };
 
 typedef struct {
@@ -40,6 +41,7 @@ struct mls_page {
     enum { IN_TEXT, IN_TILES, IN_FIGURES } inside;
     bool undrawn; /* figures are captions */
     mls_buf alt, choice;
+    size_t csv;         /* bytes of figures' numbers so far */
     mls_buf unfinished; /* why; empty when it is not */
     bool failed;        /* memory ran out */
 };
@@ -310,6 +312,28 @@ static mls_status read_part(const char *folder, const char *middle, const char *
     return st;
 }
 
+/* Browsers blur a map that is drawn larger than its dots: they are told not to. */
+static mls_status sharpen(char **svg, size_t *len, mls_err *err)
+{
+    static const char mark[] = "<image ",
+                      style[] = "style='image-rendering:pixelated' ";
+    const char *at = strstr(*svg, mark);
+    mls_buf out = {0};
+
+    if (!at)
+        return MLS_OK;
+    at += strlen(mark);
+    mls_buf_add(&out, *svg, (size_t)(at - *svg));
+    mls_buf_puts(&out, style);
+    mls_buf_puts(&out, at);
+    if (out.failed)
+        return mls_fail(err, MLS_E_NOMEM, "no memory for a figure");
+    free(*svg);
+    *svg = out.data;
+    *len = out.len;
+    return MLS_OK;
+}
+
 /* The drawing inside the page, as lines or, where these are many, as dots. */
 static mls_status put_picture(mls_page *p, const char *folder, const char *name,
                               const char *alt, mls_err *err)
@@ -321,6 +345,8 @@ static mls_status put_picture(mls_page *p, const char *folder, const char *name,
 
     if (!st)
         st = read_part(folder, "plots", name, ".svg", &data, &len, err);
+    if (!st)
+        st = sharpen(&data, &len, err);
     if (!st && len > SVG_MAX) {
         free(data);
         data = NULL;
@@ -362,7 +388,8 @@ mls_status mls_page_figure(mls_page *p, const char *folder, const char *name,
     }
     put(p, " ");
     snprintf(file, sizeof file, "%s.csv", name);
-    if (!st && len <= CSV_MAX) {
+    if (!st && len <= CSV_MAX && p->csv + len <= CSV_ALL) {
+        p->csv += len;
         put_download(p, file, csv, len);
     } else if (!st) {
         put(p, "Numbers: data/");

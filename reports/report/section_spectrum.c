@@ -11,7 +11,7 @@
 #include "reports/tables/curves.h"
 
 enum {
-    POINTS = 96, /* of a curve that is drawn */
+    POINTS = 48, /* of a curve that is drawn */
     CURVES = 6
 };
 
@@ -38,6 +38,8 @@ static void add_rows(spectra *all, size_t layer, mls_matrix matrix, bool weighte
 
     for (size_t i = 0; i < s->n; i++) {
         /* Evenly many of many, first and last among them. */
+        if (matrix == MLS_MATRIX_Q) /* not cached, not drawn */
+            break;
         if (s->n > POINTS && i > 0 && i + 1 < s->n &&
             i * POINTS / s->n == (i - 1) * POINTS / s->n)
             continue;

@@ -107,7 +107,7 @@ mls_status mls_frequency_map_plot(const char *folder, const mls_frequency_map *m
     for (size_t l = first; l < last; l++)
         for (size_t g = 0; g < G; g++) {
             /* Name few rows where there are many. */
-            if (rows > MAP_ROWS_MAX && g > 0)
+            if ((rows > MAP_ROWS_MAX && g > 0) || (G > 16 && g % 4 > 0))
                 continue;
             mls_buf_printf(&script, "%s\"%zu, %zu\" %zu", l - first + g ? ", " : "", l,
                            g, (l - first) * G + g);
@@ -119,18 +119,28 @@ mls_status mls_frequency_map_plot(const char *folder, const mls_frequency_map *m
         mls_buf_printf(&script, wavelength < 100 ? "%s\"%.3g\" %zu" : "%s\"%.0f\" %zu",
                        i ? ", " : "", wavelength, i);
     }
-    /* A dark ring around the white one shows it on the bright end of the scale, too. */
+    /*
+     * A dark ring around the white one shows it on the bright end of the scale, too;
+     * where there are many, what is kept is bright, and a dark one is enough.
+     */
+    const struct {
+        double width;
+        const char *color;
+    } rings[] = {{rows > 16 ? 1.5 : 4, rows > 16 ? "#000000" : "#00224e"},
+                 {1.5, "#ffffff"}};
+
     mls_buf_printf(
         &script,
         ")\nplot \"../data/%s.csv\" using \"chunk\":\"row\":\"share_percent\" "
-        "with image pixels, \\\n"
-        "     \"\" using (column(\"selected\") == 1 ? column(\"chunk\") : "
-        "NaN):\"row\" with points pointtype 6 pointsize %.1f linewidth 4 "
-        "linecolor rgb \"#00224e\", \\\n"
-        "     \"\" using (column(\"selected\") == 1 ? column(\"chunk\") : "
-        "NaN):\"row\" with points pointtype 6 pointsize %.1f linewidth 1.5 "
-        "linecolor rgb \"#ffffff\"\n",
-        name, C > 40 ? 0.4 : 0.7, C > 40 ? 0.4 : 0.7);
+        "with image",
+        name);
+    for (size_t i = 0; i < (rows > 16 ? 1 : 2); i++)
+        mls_buf_printf(&script,
+                       ", \\\n     \"\" using (column(\"selected\") == 1 ? "
+                       "column(\"chunk\") : NaN):\"row\" with points pointtype 6 "
+                       "pointsize %.1f linewidth %.1f linecolor rgb \"%s\"",
+                       C > 40 ? 0.4 : 0.7, rings[i].width, rings[i].color);
+    mls_buf_puts(&script, "\n");
     st = write_plot(folder, name, t, &script, 0, 150 + 18 * rows, err);
     mls_table_free(t);
     return st;
