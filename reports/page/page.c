@@ -313,13 +313,14 @@ static mls_status read_part(const char *folder, const char *middle, const char *
 }
 
 /* Browsers blur a map that is drawn larger than its dots: they are told not to. */
-static mls_status sharpen(char **svg, size_t *len, mls_err *err)
+static mls_status sharpen(char **svg, size_t *len, bool *map, mls_err *err)
 {
     static const char mark[] = "<image ",
                       style[] = "style='image-rendering:pixelated' ";
     const char *at = strstr(*svg, mark);
     mls_buf out = {0};
 
+    *map = at != NULL;
     if (!at)
         return MLS_OK;
     at += strlen(mark);
@@ -340,13 +341,13 @@ static mls_status put_picture(mls_page *p, const char *folder, const char *name,
 {
     char *data = NULL;
     size_t len;
-    bool dots = false;
+    bool dots = false, map = false;
     mls_status st = mls_plot_draw(folder, name, err);
 
     if (!st)
         st = read_part(folder, "plots", name, ".svg", &data, &len, err);
     if (!st)
-        st = sharpen(&data, &len, err);
+        st = sharpen(&data, &len, &map, err);
     if (!st && len > SVG_MAX) {
         free(data);
         data = NULL;
@@ -354,7 +355,7 @@ static mls_status put_picture(mls_page *p, const char *folder, const char *name,
         st = read_part(folder, "plots", name, ".png", &data, &len, err);
     }
     if (!st) {
-        put(p, dots ? "<img class=\"dots\" alt=\"" : "<img alt=\"");
+        put(p, dots || map ? "<img class=\"dots\" alt=\"" : "<img alt=\"");
         put_text(p, alt);
         put(p, dots ? "\" src=\"data:image/png;base64,"
                     : "\" src=\"data:image/svg+xml;base64,");

@@ -168,7 +168,7 @@
         if (!csv)
             return;
         name = csv.getAttribute("download").replace(/csv$/, "");
-        end = img.className ? "png" : "svg";
+        end = /^data:image\/png/.test(img.src) ? "png" : "svg";
         csv.parentNode.appendChild(make("a", {"class": "get", download: name + end,
             href: img.src}, end.toUpperCase()));
     });

@@ -90,7 +90,7 @@ static mls_status draw_maps(const mls_report *r, mls_page *page,
     mls_status st = MLS_OK;
 
     snprintf(caption, sizeof caption,
-             "Rows are KV heads, columns chunks. White circles: the %zu chunks (%zu "
+             "Rows are KV heads, columns chunks. Circles: the %zu chunks (%zu "
              "dims) per KV head with the largest 2-norm score, product of the mean "
              "2-norms of q and k, summed over the group's query heads.",
              chunks, 2 * chunks);
