@@ -30,13 +30,15 @@ enum { WEIGHT_OUTPUT, WEIGHT_QUERY };
 static const char *const weight_words[] = {"output", "query", NULL};
 enum { REFIT_NONE, REFIT_QUERIES, REFIT_ALL };
 static const char *const refit_words[] = {"none", "queries", "all", NULL};
+enum { CENTRE_YES, CENTRE_NO };
+static const char *const centre_words[] = {"yes", "no", NULL};
 enum { REFIT_WINDOWS = 128, REFIT_STEPS = 10 };
 
 typedef struct params {
     char rope[MLS_SETTING_WORD]; /* after, shared, or the rule that chooses chunks */
     bool after;                  /* rope=after: all keys rotated after reading */
     bool shared;                 /* rope=shared: one rope key for all heads */
-    size_t chunks, rank, weight, refit;
+    size_t chunks, rank, weight, refit, centre;
     size_t rope_dim, fold; /* of the shared rope key */
     double balance;
 } params;
@@ -57,6 +59,13 @@ static const char *not_shared(const void *v)
     return strcmp(p->rope, "shared") == 0
                ? NULL
                : "rope_dim and freqfold belong to rope=shared";
+}
+
+static const char *only_shared(const void *v)
+{
+    const params *p = v;
+
+    return strcmp(p->rope, "shared") == 0 ? NULL : "centre belongs to rope=shared";
 }
 
 static const char *not_absorbed(const void *v)
@@ -137,6 +146,10 @@ static const mls_key keys[] = {
      .help = "fitted by least squares to what is cached: nothing, the queries, or the "
              "output projection too",
      .refuse = not_absorbed},
+    {"centre", MLS_KEY_WORD, offsetof(params, centre), .words = centre_words,
+     .help = "rope=shared: the latent is of keys and values less their means, which "
+             "biases give back; vLLM and SGLang take none",
+     .refuse = only_shared},
     MLS_KEYS_END};
 
 static mls_status settle(const mls_parsed *parsed, const mls_config *c, mls_err *err)
@@ -176,7 +189,8 @@ static mls_kq_shared shared_of(const params *p)
     return (mls_kq_shared){.rope_dim = p->rope_dim,
                            .fold = p->fold,
                            .rank = p->rank,
-                           .balance = p->balance};
+                           .balance = p->balance,
+                           .centred = p->centre == CENTRE_YES};
 }
 
 static mls_status shape(mls_latent_form *f, const mls_config *c,
@@ -352,8 +366,8 @@ static void fit(const mls_config *c, size_t elements, mls_fits *out)
         mls_fits_add(out, "rank=%zu", elements);
     for (size_t d_r = c->D; d_r >= 8; d_r /= 2)
         if (c->D % d_r == 0 && elements > d_r)
-            mls_fits_add(out, "rope=shared rope_dim=%zu rank=%zu refit=all", d_r,
-                         elements - d_r);
+            mls_fits_add(out, "rope=shared rope_dim=%zu rank=%zu refit=all centre=no",
+                         d_r, elements - d_r);
     for (size_t i = 0; i < sizeof share / sizeof share[0]; i++) {
         const size_t chunks = C / share[i];
 

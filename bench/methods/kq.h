@@ -12,15 +12,16 @@
 /** y = W x + b, m rows of keys and values; B is what errors in y cost. */
 typedef struct mls_kq_stack {
     size_t m, E;
+    bool centred;    /* the latent is of y - E[y], which biases give back */
     float *w, *b;    /* (m, E), (m) */
-    double *mean;    /* (m) */
+    double *mean;    /* (m) E[y]; 0 where not centred */
     double *root;    /* (m, m) block-diagonal B^1/2 */
     double *inverse; /* (m, m) B^-1/2 */
     double *up;      /* (m, r) B^-1/2 U^T, once the latent is made */
     size_t r;
 } mls_kq_stack;
 
-/** All numbers are 0. @param[out] y  release with mls_kq_stack_free(); {0} on error */
+/** All numbers are 0, centred. @param[out] y  release with mls_kq_stack_free() */
 mls_status mls_kq_stack_new(mls_kq_stack *y, size_t m, size_t E, mls_err *err);
 void mls_kq_stack_free(mls_kq_stack *y); /* {0} is accepted */
 
@@ -55,6 +56,7 @@ typedef struct mls_kq_shared {
     size_t fold;     /* RoRoPE: neighbouring chunks that share one frequency */
     size_t rank;     /* of the latent */
     double balance;  /* factor of what errors in values cost */
+    bool centred;    /* as in mls_kq_stack */
 } mls_kq_shared;
 
 mls_status mls_kq_shared_shape(mls_latent_form *f, const mls_kq_shared *p,

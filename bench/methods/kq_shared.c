@@ -90,7 +90,7 @@ static mls_status read_key(mls_affine *key, const mls_kq_stack *y, const mls_rot
     mls_rotated_read_back(up, a, g, D);
     mls_matmul(read, up, false, y->up, false, D, y->r, n);
     mls_affine_put_double(key, 0, read, NULL, D);
-    for (size_t i = 0; i < D; i++) {
+    for (size_t i = 0; key->b && i < D; i++) {
         double sum = 0;
 
         for (size_t j = 0; j < n; j++)
@@ -126,8 +126,8 @@ mls_status mls_kq_shared_shape(mls_latent_form *f, const mls_kq_shared *p,
     const mls_shared_sizes sizes = {.n_rope = p->rope_dim,
                                     .n_key = c->D,
                                     .rank = p->rank,
-                                    .down_biased = true,
-                                    .read_biased = true};
+                                    .down_biased = p->centred || c->qkv_bias,
+                                    .read_biased = p->centred};
     const mls_status st = mls_shared_shape(f, c, l, &sizes, err);
 
     if (!st)
@@ -156,6 +156,7 @@ mls_status mls_kq_shared_fill(mls_latent_form *f, const mls_kq_shared *p,
     if (!st) {
         mls_rotated_rope_key(f, &a);
         st = mls_kq_stack_new(&y, a.n_rest + G * D, c->E, err);
+        y.centred = p->centred;
     }
     if (!st)
         st = stack(&y, &a, p, c, layer, weight, err);

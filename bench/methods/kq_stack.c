@@ -17,6 +17,7 @@ mls_status mls_kq_stack_new(mls_kq_stack *y, size_t m, size_t E, mls_err *err)
 {
     *y = (mls_kq_stack){.m = m,
                         .E = E,
+                        .centred = true,
                         .w = mls_calloc3(m, E, 1, sizeof(float)),
                         .b = mls_calloc3(m, 1, 1, sizeof(float)),
                         .mean = mls_calloc3(m, 1, 1, sizeof(double)),
@@ -64,14 +65,14 @@ mls_status mls_kq_stack_weigh(mls_kq_stack *y, size_t at, const double *weight,
     return st;
 }
 
-/* mean = E[y]; cov = E[y y^T] - mean mean^T. */
+/* mean = E[y], or 0; cov = E[y y^T] - mean mean^T. */
 static mls_status moments(mls_kq_stack *y, double *cov, const mls_layer_stats *stats,
                           mls_err *err)
 {
     const size_t m = y->m, E = y->E;
     const mls_status st = mls_project_second(cov, stats, y->w, y->b, m, err);
 
-    if (st)
+    if (st || !y->centred)
         return st;
     for (size_t i = 0; i < m; i++) {
         y->mean[i] = (double)y->b[i];
@@ -109,7 +110,7 @@ static mls_status set_down(mls_latent_vector *v, const mls_kq_stack *y,
     mls_widen(w, y->w, m * E);
     mls_matmul(down, u_root, false, w, false, r, E, m);
     mls_affine_put_double(&v->down, 0, down, NULL, r);
-    for (size_t i = 0; i < r; i++) {
+    for (size_t i = 0; v->down.b && i < r; i++) {
         double sum = 0;
 
         for (size_t j = 0; j < m; j++)
@@ -161,5 +162,6 @@ done:
 
 void mls_kq_stack_read(const mls_kq_stack *y, size_t first, mls_affine *up)
 {
-    mls_affine_put_double(up, 0, y->up + first * y->r, y->mean + first, up->rows);
+    mls_affine_put_double(up, 0, y->up + first * y->r, up->b ? y->mean + first : NULL,
+                          up->rows);
 }

@@ -574,6 +574,23 @@ static bool rises(double before, double after)
 }
 
 /* kq and kqsvd nest in a weighted metric: of their values the output error falls. */
+/* Of all directions the means are given back with biases and without. */
+static void an_uncentred_latent_of_full_rank_is_the_centred_one(void **state)
+{
+    bench b;
+
+    (void)state;
+    open_demo(&b);
+    const double centred =
+        quality(&b, "kq rope=shared rope_dim=32 rank=224", MLS_NONE).kl.mean;
+    const double plain =
+        quality(&b, "kq rope=shared rope_dim=32 rank=224 centre=no", MLS_NONE).kl.mean;
+
+    assert_true(centred > 0.01);
+    assert_close(plain, centred, 1e-4);
+    close_model(&b);
+}
+
 static void more_rank_never_raises_a_predicted_error(void **state)
 {
     static const struct {
@@ -626,6 +643,7 @@ int main(void)
         cmocka_unit_test(families_at_full_rank_give_their_own_logits),
         cmocka_unit_test(kvsharer_shares_the_most_dissimilar_pair_that_passes_the_gate),
         cmocka_unit_test(the_token_budget_is_what_the_norm_of_attention_allows),
+        cmocka_unit_test(an_uncentred_latent_of_full_rank_is_the_centred_one),
         cmocka_unit_test(more_rank_never_raises_a_predicted_error),
     };
 
