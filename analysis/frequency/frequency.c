@@ -9,6 +9,7 @@
 #include "analysis/frequency/layer_windows.h"
 #include "analysis/model/rope.h"
 #include "common/base/checked.h"
+#include "common/system/progress_part.h"
 
 static const double two_pi = 6.283185307179586476925;
 
@@ -477,6 +478,11 @@ mls_status mls_frequency_run(mls_frequency *out, mls_capture *capture,
     mls_frequency f;
     double *loss = NULL;
     size_t at = 0;
+    mls_progress_part part[2];
+    const double chosen = request->costs ? 0.6 : 1; /* share of the time, about */
+    const mls_progress *told = mls_progress_part_of(&part[0], progress, 0, chosen);
+    const mls_progress *costs_told =
+        mls_progress_part_of(&part[1], progress, chosen, 1);
     mls_status st = frequency_new(&f, capture, request, err);
 
     *out = (mls_frequency){0};
@@ -488,15 +494,15 @@ mls_status mls_frequency_run(mls_frequency *out, mls_capture *capture,
     for (size_t l = 0; l < f.L && !st; l++)
         if (!f.config.layer[l].no_rope)
             st = choose_layer(&f, capture, l, at++, loss, request->stability, pool,
-                              progress, err);
+                              told, err);
     if (!st && loss)
         st = spread_globally(&f, loss, err);
     at = 0;
     for (size_t l = 0; l < f.L && !st && request->costs; l++) {
         if (f.config.layer[l].no_rope)
             continue;
-        st =
-            mls_progress_step(progress, "costs", (double)at++, (double)f.n_layers, err);
+        st = mls_progress_step(costs_told, "costs", (double)at++, (double)f.n_layers,
+                               err);
         if (!st)
             st = cost_layer(&f, capture, l, pool, err);
     }

@@ -8,6 +8,7 @@
 #include "common/base/buf.h"
 #include "common/base/checked.h"
 #include "common/system/hash.h"
+#include "common/system/progress_part.h"
 
 enum { GROUP = 8, SETTING_TEXT = 2048 };
 
@@ -275,9 +276,15 @@ static mls_status do_all(work *w, const size_t *which, size_t n, bool forms_only
     const size_t group = w->r->group ? w->r->group : GROUP;
     mls_status st = MLS_OK;
 
-    for (size_t i = 0; !st && i < n; i += group)
-        st = do_group(w, which + i, n - i < group ? n - i : group, forms_only, progress,
+    for (size_t i = 0; !st && i < n; i += group) {
+        const size_t k = n - i < group ? n - i : group;
+        mls_progress_part part;
+
+        st = do_group(w, which + i, k, forms_only,
+                      mls_progress_part_of(&part, progress, (double)i / (double)n,
+                                           (double)(i + k) / (double)n),
                       err);
+    }
     return st;
 }
 

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "common/base/checked.h"
+#include "common/system/progress_part.h"
 
 void mls_lengths_free(mls_lengths *l)
 {
@@ -47,11 +48,15 @@ mls_status mls_lengths_measure(mls_lengths *out, const mls_method_input *in,
         qsort(out->length, n, sizeof *length, by_size);
     for (size_t i = 0; !st && i < n; i++) {
         mls_corpus cut = {0};
+        mls_progress_part part;
 
         st = mls_corpus_recut(&cut, corpus, out->length[i], err);
         if (!st)
             st = mls_evaluate(&out->e[i], in, &cut, variants, n_variants, options,
-                              progress, err);
+                              mls_progress_part_of(&part, progress,
+                                                   (double)i / (double)n,
+                                                   (double)(i + 1) / (double)n),
+                              err);
         mls_corpus_free(&cut);
     }
     if (st)

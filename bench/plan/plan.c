@@ -11,6 +11,7 @@
 #include "bench/plan/plan_heads.h"
 #include "common/base/checked.h"
 #include "common/system/hash.h"
+#include "common/system/progress_part.h"
 
 /* What the model refuses is left out of what is measured beside the plan. */
 static const mls_evaluate_options keep_going = {.keep_going = true};
@@ -563,6 +564,7 @@ static mls_status describe_heads(mls_plan *out, const problem *p,
 mls_status mls_plan_make(mls_plan *out, const mls_plan_request *r,
                          const mls_progress *progress, mls_err *err)
 {
+    mls_progress_part part[3];
     const double T = (double)r->tokens;
     double budget = r->max_kl > 0 ? own_bytes(r) / 4 : r->budget;
     mls_plan_costs costs = {0};
@@ -585,8 +587,16 @@ mls_status mls_plan_make(mls_plan *out, const mls_plan_request *r,
         st = refuse_budget(r, &p, err);
     /* One setting for all layers is measured whole: layers alone say nothing more. */
     const bool by_layers = !p.uniform || r->max_kl > 0;
+    const double measured = by_layers ? 0.6 : 0, chosen_at = by_layers ? 0.8 : 0.5;
+    const mls_progress *costs_told =
+        mls_progress_part_of(&part[0], progress, 0, measured);
+    const mls_progress *choice_told =
+        mls_progress_part_of(&part[1], progress, measured, chosen_at);
+    const mls_progress *verified_told =
+        mls_progress_part_of(&part[2], progress, chosen_at, 1);
+
     if (!st && by_layers)
-        st = mls_plan_measure(&costs, r, (size_t)(budget * T), progress, err);
+        st = mls_plan_measure(&costs, r, (size_t)(budget * T), costs_told, err);
     if (!by_layers)
         costs.scale = NAN;
     problem_free(&p);
@@ -598,13 +608,13 @@ mls_status mls_plan_make(mls_plan *out, const mls_plan_request *r,
             refuse_budget(r, &p, err); /* what was refused may have been the smallest */
     out->scale = costs.scale;
     if (!st && r->max_kl > 0) {
-        st = stay_under(&p, &out->scale, r, progress, err);
+        st = stay_under(&p, &out->scale, r, choice_told, err);
         budget = st ? 0 : (double)bytes_of(&p) / T;
     } else if (!st) {
         st = allocate(&p, (size_t)(budget * T * (1 + 1e-12)), err);
         if (!st)
-            st =
-                keep_the_best(&p, r, (size_t)(budget * T * (1 + 1e-12)), progress, err);
+            st = keep_the_best(&p, r, (size_t)(budget * T * (1 + 1e-12)), choice_told,
+                               err);
     }
     out->budget = budget;
     if (!st && !(chosen = mls_calloc3(costs.L, 1, 1, sizeof *chosen)))
@@ -621,7 +631,7 @@ mls_status mls_plan_make(mls_plan *out, const mls_plan_request *r,
     if (!st)
         st = describe_heads(out, &p, r, err);
     if (!st)
-        st = verify(out, &p, r, progress, err);
+        st = verify(out, &p, r, verified_told, err);
     free(chosen);
     problem_free(&p);
     mls_plan_costs_free(&costs);

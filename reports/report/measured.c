@@ -11,6 +11,7 @@
 #include "common/base/checked.h"
 #include "common/system/files.h"
 #include "common/system/hash.h"
+#include "common/system/progress_part.h"
 
 enum { GROUP = 16, KEY_FILE_MAX = 4096, FEW = 4, RACE_LEAST = 16 };
 
@@ -55,6 +56,9 @@ static mls_method_input input(const mls_report *r)
 }
 
 /* --- Settings --- */
+
+/* Share of a race's time that goes into the first windows, about. */
+static const double HEATS = 0.4;
 
 /* Every FEW-th window, from the first on, as a text of its own. */
 static mls_status every_few(mls_corpus *out, const mls_corpus *all, mls_err *err)
@@ -131,6 +135,7 @@ mls_status mls_measured_settings(mls_comparison *out, const mls_report *r,
     mls_status st = path ? capture_id(id, r->capture, err)
                          : mls_fail(err, MLS_E_NOMEM, "no memory for a report");
     mls_corpus few = {0};
+    mls_progress_part first, second;
     mls_setting own;
     size_t kept = 0;
 
@@ -154,10 +159,13 @@ mls_status mls_measured_settings(mls_comparison *out, const mls_report *r,
     if (!st && race)
         request.corpus = &few;
     if (!st)
-        st = mls_compare(out, &request, r->progress, err);
+        st = mls_compare(out, &request,
+                         mls_progress_part_of(&first, r->progress, 0, race ? HEATS : 1),
+                         err);
     request.corpus = text;
     if (!st && race)
-        st = finish(out, &request, racer, r->progress, err);
+        st = finish(out, &request, racer,
+                    mls_progress_part_of(&second, r->progress, HEATS, 1), err);
     for (size_t i = 0; !st && i < out->n; i++)
         kept += out->row[i].kept_row;
     if (kept > 0)

@@ -1,9 +1,11 @@
 #include "reports/report/report.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "analysis/numeric/blas.h"
+#include "bench/frame/fit.h"
 #include "common/system/files.h"
 #include "reports/report/measured.h"
 #include "reports/report/sections.h"
@@ -29,7 +31,11 @@ static const struct {
     {mls_section_length, "length", 6},
     {mls_section_quant, "quantizers", 9},
 };
-enum { SECTIONS = sizeof sections / sizeof sections[0] };
+enum { SECTIONS = sizeof sections / sizeof sections[0], LENGTH_TOKENS = 2048 };
+
+/* Work in tokens of one pass through the original; measured on the demo. */
+static const double CAPTURE = 1.5, SPECTRA = 0.1, FREQUENCY = 300, MEASURE = 1.4,
+                    RACED = 0.6, PLAN = 20, LENGTHS = 12, QUANTIZERS = 60;
 
 /*
  * The page's order, one idea a section; who measures writes into one or more of them,
@@ -52,36 +58,51 @@ static const struct {
     {"made", "How it was made"},
 };
 
-/* The caller's progress with the section's name before every phrase. */
-typedef struct {
-    const mls_progress *outer;
-    size_t section;
-} named;
+/* --- What takes how long --- */
 
-static void name_step(void *arg, const char *what, double done, double total)
+/* Settings of all methods at a share, as the sections on quality measure them. */
+static size_t count_settings(const mls_config *c, double share, size_t per_method)
 {
-    const named *n = arg;
-    char text[128];
+    size_t n = 0;
 
-    snprintf(text, sizeof text, "%s (%zu of %d): %s", sections[n->section].name,
-             n->section + 1, SECTIONS, what);
-    if (n->outer->step)
-        n->outer->step(n->outer->arg, text, done, total);
+    for (size_t m = 0; mls_methods[m]; m++) {
+        mls_fits fits = {0};
+
+        if (!mls_method_fit(mls_methods[m], c, share, &fits, NULL))
+            n += fits.n < per_method ? fits.n : per_method;
+        mls_fits_free(&fits);
+    }
+    return n;
 }
 
-static void pass_note(void *arg, const char *text)
+/* Tokens of windows that a capture keeps, about: what fits in its 100 MB. */
+static double window_tokens(const mls_config *c, double calibration)
 {
-    const named *n = arg;
+    const double values = (double)(c->L * (c->E + (c->H + 2 * c->G) * c->D));
 
-    if (n->outer->note)
-        n->outer->note(n->outer->arg, text);
+    return fmin(fmin(100e6 / (2 * values), 4096), calibration);
 }
 
-static bool ask_stopped(void *arg)
+void mls_report_schedule(mls_schedule *s, const mls_config *c, double parameters,
+                         const mls_report_amounts *a)
 {
-    const named *n = arg;
+    const double calibration = (double)a->calibration, text = (double)a->held_out;
+    const double settings = (double)count_settings(c, MLS_REPORT_KEEP, 2);
+    const double raced = a->exhaustive ? 1 : RACED;
+    const double chunk = (double)(c->L * c->H * c->D / 2) * (double)a->length;
+    double work[SECTIONS] = {0};
 
-    return n->outer->stopped && n->outer->stopped(n->outer->arg);
+    /* In the order of the sections; factors are seconds of the demo's report. */
+    work[2] = SPECTRA * calibration;
+    work[3] = FREQUENCY * chunk / (2 * parameters) * window_tokens(c, calibration);
+    work[4] = MEASURE * raced * (settings + 2) * text;
+    work[5] = MEASURE * raced * 4 * settings * text;
+    work[6] = PLAN * text;
+    work[7] = LENGTHS * fmin(text, LENGTH_TOKENS) + work[3] / 2;
+    work[8] = QUANTIZERS * fmin(text, 16 * (double)a->length);
+    mls_schedule_add(s, "capture", CAPTURE * calibration);
+    for (size_t i = 0; i < SECTIONS; i++)
+        mls_schedule_add(s, sections[i].name, work[i]);
 }
 
 /* How to get the same figures again. */
@@ -145,15 +166,14 @@ static mls_status write_part(mls_page *page, const char *path, size_t done,
 }
 
 /* Every section, each with words of its own for the summary. */
-static mls_status write_sections(const mls_report *r, named *section, mls_page *page,
+static mls_status write_sections(const mls_report *r, mls_schedule *s, mls_page *page,
                                  const char *path, mls_buf *summary, mls_err *err)
 {
     mls_buf said[SECTIONS] = {0};
     mls_status st = MLS_OK;
 
-    for (; !st && section->section < SECTIONS; section->section++) {
-        const size_t i = section->section;
-
+    for (size_t i = 0; !st && i < SECTIONS; i++) {
+        mls_schedule_begin(s, i + 1);
         st = sections[i].write(r, page, &said[sections[i].told], err);
         if (!st && i + 1 < SECTIONS)
             st = write_part(page, path, i + 1, err);
@@ -169,9 +189,13 @@ static mls_status write_sections(const mls_report *r, named *section, mls_page *
 
 mls_status mls_report_write(const mls_report *r, mls_buf *summary, mls_err *err)
 {
-    named section = {.outer = r->progress};
-    const mls_progress progress = {
-        .arg = &section, .step = name_step, .note = pass_note, .stopped = ask_stopped};
+    mls_schedule alone, *schedule = r->schedule ? r->schedule : &alone;
+    const mls_report_amounts amounts = {
+        .calibration =
+            mls_capture_sequences(r->capture) * mls_capture_length(r->capture),
+        .held_out = r->evaluation ? r->evaluation->start[r->evaluation->N] : 0,
+        .length = mls_capture_length(r->capture),
+        .exhaustive = r->exhaustive};
     mls_report own = *r;
     mls_buf title = {0};
     mls_page *page = NULL;
@@ -187,10 +211,16 @@ mls_status mls_report_write(const mls_report *r, mls_buf *summary, mls_err *err)
         mls_page_without_pictures(page);
     for (size_t i = 0; page && i < sizeof page_order / sizeof page_order[0]; i++)
         mls_page_section(page, page_order[i].id, page_order[i].title);
-    if (r->progress)
-        own.progress = &progress;
+    if (!r->schedule) {
+        mls_schedule_start(&alone, r->progress);
+        mls_report_schedule(
+            &alone, mls_model_config(r->model),
+            (double)mls_checkpoint_parameters(mls_model_checkpoint(r->model)),
+            &amounts);
+    }
+    own.progress = &schedule->progress;
     if (!st)
-        st = write_sections(&own, &section, page, path, summary, err);
+        st = write_sections(&own, schedule, page, path, summary, err);
     if (!st) {
         provenance(r, page);
         st = mls_page_write(page, path, err);

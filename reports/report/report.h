@@ -13,6 +13,7 @@
 #include "common/system/pool.h"
 #include "common/system/progress.h"
 #include "datasets/text/corpus.h"
+#include "reports/report/schedule.h"
 
 /** Share of the model's own cache that the first screen and the plan keep. */
 #define MLS_REPORT_KEEP 0.25
@@ -37,7 +38,22 @@ typedef struct mls_report {
     mls_serve serve;       /* class that the plan is made for */
     mls_pool *pool;
     const mls_progress *progress;
+    mls_schedule *schedule; /* of mls_report_schedule(), its capture done; or NULL */
 } mls_report;
+
+/** What the time of a report depends on, with the model. */
+typedef struct mls_report_amounts {
+    size_t calibration, held_out; /* tokens; 0: no quality */
+    size_t length;                /* of a window */
+    bool exhaustive;
+} mls_report_amounts;
+
+/**
+ * Add the parts of a report, the capture first: their work is in tokens of one pass
+ * through the original model, whose seconds belong into s->unit.
+ */
+void mls_report_schedule(mls_schedule *s, const mls_config *c, double parameters,
+                         const mls_report_amounts *a);
 
 /**
  * Analyse and write the folder. index.html is written after every section and says

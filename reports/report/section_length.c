@@ -6,6 +6,7 @@
 #include "bench/evaluate/lengths.h"
 #include "bench/frame/fit.h"
 #include "common/base/checked.h"
+#include "common/system/progress_part.h"
 #include "reports/report/sections.h"
 #include "reports/tables/length_tables.h"
 
@@ -55,6 +56,9 @@ static mls_status find_settings(settings *s, const mls_report *r, mls_err *err)
     return st;
 }
 
+/* Share of the section's time that the losses take, about. */
+static const double LOSSES = 0.6;
+
 /* Half and quarter of the longest, and it. */
 static size_t lengths_of(size_t out[LENGTHS], size_t longest)
 {
@@ -79,7 +83,9 @@ static mls_status choices(const mls_report *r, mls_page *page, mls_buf *summary,
     mls_table *t = NULL;
     mls_status st = MLS_OK;
 
-    for (size_t i = 0; !st && i < n; i++)
+    for (size_t i = 0; !st && i < n; i++) {
+        mls_progress_part told;
+
         st = mls_frequency_run(
             &f[i], r->capture,
             &(mls_frequency_request){.rules = rules,
@@ -87,7 +93,12 @@ static mls_status choices(const mls_report *r, mls_page *page, mls_buf *summary,
                                      .chunks = &budget,
                                      .n_chunks = 1,
                                      .tokens = length[i] + lead},
-            r->pool, r->progress, err);
+            r->pool,
+            mls_progress_part_of(&told, r->progress,
+                                 LOSSES + (1 - LOSSES) * (double)i / (double)n,
+                                 LOSSES + (1 - LOSSES) * (double)(i + 1) / (double)n),
+            err);
+    }
     if (!st && n > 1) {
         mls_frequency_length_warning(warning, sizeof warning, f, n);
         if (*warning) {
@@ -116,6 +127,7 @@ static mls_status losses(const mls_report *r, mls_page *page, mls_buf *summary,
     const mls_evaluate_options how = {.keep_going = true};
     settings s = {0};
     mls_corpus part = {0};
+    mls_progress_part told;
     mls_lengths l = {0};
     size_t length[LENGTHS];
     const size_t n = lengths_of(length, T);
@@ -127,7 +139,8 @@ static mls_status losses(const mls_report *r, mls_page *page, mls_buf *summary,
         st = mls_corpus_part(&part, r->evaluation, 0, windows, err);
     if (!st && part.N)
         st = mls_lengths_measure(&l, &in, &part, length, n, s.variant, s.n, &how,
-                                 r->progress, err);
+                                 mls_progress_part_of(&told, r->progress, 0, LOSSES),
+                                 err);
     if (!st && l.n) {
         const mls_by_position *at = &l.e[l.n - 1].variant[0].at;
 

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "tools/base/command.h"
+#include "tools/base/run_progress.h"
 #include "tools/base/terminal.h"
 
 static volatile sig_atomic_t stop_asked;
@@ -42,7 +43,7 @@ static void clear_bar(void)
     state.bar_shown = false;
 }
 
-static void format_time(char *out, size_t size, double seconds)
+void mls_tool_time(char *out, size_t size, double seconds)
 {
     const long s = lround(seconds);
 
@@ -58,10 +59,11 @@ static void step(void *arg, const char *what, double done, double total)
 {
     const double t = now();
     const double fraction = total > 0 ? fmin(done / total, 1.0) : 0.0;
-    const bool phase_begins = fraction < state.last_fraction || state.start == 0;
+    const bool whole = arg != NULL;
+    const bool phase_begins =
+        (!whole && fraction < state.last_fraction) || state.start == 0;
     char left[32] = "";
 
-    (void)arg;
     if (phase_begins)
         state.start = state.last_shown = t;
     state.last_fraction = fraction;
@@ -71,7 +73,7 @@ static void step(void *arg, const char *what, double done, double total)
         return; /* short work needs no log */
     state.last_shown = t;
     if (fraction > 0 && fraction < 1 && t - state.start > 1.0)
-        format_time(left, sizeof left, (t - state.start) * (1 - fraction) / fraction);
+        mls_tool_time(left, sizeof left, (t - state.start) * (1 - fraction) / fraction);
     if (!state.terminal) {
         fprintf(stderr, "mlascope: %s, %.0f %%%s%s\n", what, 100 * fraction,
                 *left ? ", left " : "", left);
@@ -112,10 +114,8 @@ static bool stopped(void *arg)
     return stop_asked != 0;
 }
 
-const mls_progress *mls_tool_progress(void)
+static void listen(void)
 {
-    static const mls_progress progress = {
-        .step = step, .note = note, .stopped = stopped};
     struct sigaction action;
 
     memset(&action, 0, sizeof action);
@@ -124,5 +124,23 @@ const mls_progress *mls_tool_progress(void)
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGHUP, &action, NULL); /* the terminal was closed */
     state.terminal = isatty(STDERR_FILENO);
+}
+
+const mls_progress *mls_tool_progress(void)
+{
+    static const mls_progress progress = {
+        .step = step, .note = note, .stopped = stopped};
+
+    listen();
+    return &progress;
+}
+
+const mls_progress *mls_tool_run_progress(void)
+{
+    static const mls_progress progress = {
+        .arg = &state, .step = step, .note = note, .stopped = stopped};
+
+    listen();
+    state.start = 0;
     return &progress;
 }

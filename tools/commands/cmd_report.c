@@ -2,8 +2,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "analysis/latent/gpu.h"
+#include "bench/evaluate/evaluate.h"
 #include "common/base/words.h"
 #include "common/system/files.h"
 #include "datasets/tokenizer/tokenizer.h"
@@ -13,11 +15,12 @@
 #include "tools/base/command.h"
 #include "tools/base/inputs.h"
 #include "tools/base/options.h"
+#include "tools/base/run_progress.h"
 #include "tools/base/terminal.h"
 
 extern const mls_command cmd_report;
 
-enum { HELD_OUT_MAX = 32 };
+enum { HELD_OUT_MAX = 32, SAY_FROM = 30 /* seconds */ };
 
 static const char usage[] =
     "Usage: mlascope report MODEL -o FOLDER [--text FILE]... [OPTIONS]\n"
@@ -167,10 +170,83 @@ static mls_status find_gpu(mls_gpu *out, char *title, size_t size, const char *n
     return st;
 }
 
+/* Seconds that a token takes through the original, by a window for each thread. */
+static mls_status measure_pace(double *seconds, const mls_model *model,
+                               const mls_corpus *corpus, mls_pool *pool, mls_err *err)
+{
+    const mls_method_input in = {
+        .config = mls_model_config(model), .model = model, .pool = pool};
+    const size_t threads = mls_pool_threads(pool);
+    struct timespec begin, end;
+    mls_corpus few = {0};
+    mls_evaluation e = {0};
+    mls_status st = mls_corpus_part(&few, corpus, 0,
+                                    corpus->N < threads ? corpus->N : threads, err);
+
+    clock_gettime(CLOCK_MONOTONIC, &begin);
+    if (!st)
+        st = mls_evaluate(&e, &in, &few, NULL, 0, NULL, mls_tool_progress(), err);
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    if (!st)
+        *seconds = ((double)(end.tv_sec - begin.tv_sec) +
+                    1e-9 * (double)(end.tv_nsec - begin.tv_nsec)) /
+                   (double)(few.start[few.N] - few.start[0]);
+    mls_evaluation_free(&e);
+    mls_corpus_free(&few);
+    return st;
+}
+
+/* Before the start: about how long it will take, and what of it takes the most. */
+static void say_estimate(const mls_schedule *s)
+{
+    const double all = mls_schedule_left(s);
+    const char *comma = ": ";
+    char time[32];
+    mls_buf b = {0};
+
+    if (all < SAY_FROM)
+        return;
+    mls_tool_time(time, sizeof time, all);
+    mls_buf_printf(&b, "0 %%, about %s in all", time);
+    for (size_t i = 0; i < s->n; i++)
+        if (s->part[i].work * s->unit > all / 20) {
+            mls_buf_printf(&b, "%s%s %.0f %%", comma, s->part[i].name,
+                           100 * s->part[i].work * s->unit / all);
+            comma = ", ";
+        }
+    if (!b.failed)
+        mls_progress_note(s->outer, "%s", b.data);
+    mls_buf_free(&b);
+}
+
+/* All parts with their work, at the pace of this machine now. */
+static mls_status schedule(mls_schedule *s, const arguments *a, const mls_model *model,
+                           const mls_corpus *corpus, const mls_corpus *held,
+                           mls_pool *pool, mls_err *err)
+{
+    const mls_report_amounts amounts = {.calibration = corpus->start[corpus->N],
+                                        .held_out = held->N ? held->start[held->N] : 0,
+                                        .length = a->length,
+                                        .exhaustive = a->exhaustive};
+    double pace = 0;
+    const mls_status st = measure_pace(&pace, model, corpus, pool, err);
+
+    if (st)
+        return st;
+    mls_schedule_start(s, mls_tool_run_progress());
+    mls_report_schedule(s, mls_model_config(model),
+                        (double)mls_checkpoint_parameters(mls_model_checkpoint(model)),
+                        &amounts);
+    s->unit = pace;
+    say_estimate(s);
+    mls_schedule_begin(s, 0);
+    return MLS_OK;
+}
+
 static mls_status capture(const arguments *a, const char *command,
                           const mls_model *model, const mls_tokenizer *tok,
-                          const mls_corpus *corpus, mls_pool *pool, mls_capture **out,
-                          mls_err *err)
+                          const mls_corpus *corpus, mls_pool *pool,
+                          const mls_progress *progress, mls_capture **out, mls_err *err)
 {
     char *path = mls_path_join(a->output, "run.h5");
     mls_buf names = {0};
@@ -187,8 +263,7 @@ static mls_status capture(const arguments *a, const char *command,
     if (!path || names.failed)
         st = mls_fail(err, MLS_E_NOMEM, "no memory for a report");
     if (!st)
-        st = mls_capture_run(model, corpus, path, &options, pool, mls_tool_progress(),
-                             err);
+        st = mls_capture_run(model, corpus, path, &options, pool, progress, err);
     if (!st)
         st = mls_capture_open(out, path, err);
     mls_buf_free(&names);
@@ -281,6 +356,7 @@ static int run(int argc, char **argv)
     mls_corpus corpus = {0}, held = {0};
     mls_capture *cap = NULL;
     mls_pool *pool = NULL;
+    mls_schedule plan;
     mls_gpu gpu;
     mls_serve serve;
     char title[64];
@@ -330,7 +406,9 @@ static int run(int argc, char **argv)
         goto done;
     }
     if (claim(&a, folder, model, &corpus, &held, &err) ||
-        capture(&a, command.data, model, tok, &corpus, pool, &cap, &err))
+        schedule(&plan, &a, model, &corpus, &held, pool, &err) ||
+        capture(&a, command.data, model, tok, &corpus, pool, &plan.progress, &cap,
+                &err))
         goto done;
 
     const mls_report report = {
@@ -350,7 +428,8 @@ static int run(int argc, char **argv)
         .batch = a.batch,
         .serve = serve,
         .pool = pool,
-        .progress = mls_tool_progress()};
+        .progress = plan.outer,
+        .schedule = &plan};
     if (mls_report_write(&report, &summary, &err) ||
         keep_answer(&summary, a.output, &err) || mls_report_seal(a.output, &err))
         goto done;
