@@ -11,27 +11,42 @@
 typedef struct stream {
     mls_tokenizer *tok;
     mls_ids ids;
-    size_t wanted;      /* ids that suffice; SIZE_MAX: all */
-    bool without_first; /* what the tokenizer puts before a text is left out */
+    size_t wanted;       /* ids that suffice; SIZE_MAX: all */
+    size_t bytes, words; /* of the text that became ids */
+    bool without_first;  /* what the tokenizer puts before a text is left out */
 } stream;
+
+/* Pieces as Python's re.split(r"\s+") makes them of ASCII white space. */
+static void count_text(stream *s, const char *text, size_t len)
+{
+    bool space = false;
+
+    s->bytes += len;
+    s->words += len > 0;
+    for (size_t i = 0; i < len; i++) {
+        const bool now = strchr(" \t\n\v\f\r", text[i]) != NULL && text[i];
+
+        s->words += now && !space;
+        space = now;
+    }
+}
 
 /*
  * The first ids of a long text without tokenizing all of it: of a part, and of a part
  * twice as long, until both begin with the same ids, as many as are wanted. A tokenizer
  * looks a few words ahead at most; parts begin at 64 KiB and 64 bytes an id.
  */
-static mls_status encode_first(const stream *s, const char *text, size_t len,
-                               size_t wanted, int32_t **ids, size_t *n, mls_err *err)
+static mls_status encode_first(stream *s, const char *text, size_t len, size_t wanted,
+                               int32_t **ids, size_t *n, mls_err *err)
 {
-    size_t part = len, n_before = 0;
+    size_t part = len, cut = len, n_before = 0;
     int32_t *before = NULL;
     mls_status st = MLS_OK;
 
     if (wanted < (len >> 8))
         part = ((size_t)64 << 10) + 64 * wanted;
     for (;; part *= 2) {
-        size_t cut = part < len ? part : len;
-
+        cut = part < len ? part : len;
         while (cut < len && ((unsigned char)text[cut] & 0xC0) == 0x80)
             cut--; /* to the start of a character */
         st = mls_tokenizer_encode(s->tok, text, cut, true, ids, n, err);
@@ -44,6 +59,8 @@ static mls_status encode_first(const stream *s, const char *text, size_t len,
         n_before = *n;
     }
     free(before);
+    if (!st)
+        count_text(s, text, cut);
     return st;
 }
 
@@ -134,6 +151,8 @@ mls_status mls_corpus_read(mls_corpus *corpus, mls_tokenizer *tok,
                  how & MLS_CORPUS_KEEP_TAIL, err);
     if (!st && corpus->N == 0)
         st = mls_fail(err, MLS_E_INPUT, "%s: the text has no tokens", paths[0]);
+    corpus->text_bytes = s.bytes;
+    corpus->text_words = s.words;
     mls_ids_free(&s.ids);
     if (st)
         mls_corpus_free(corpus);

@@ -19,7 +19,9 @@ typedef struct mls_corpus {
                                 for what follows the last sequence asked for */
     size_t lead; /* ids at the head of every sequence that are not of the text (BOS):
                          they and the first token behind them are not scored */
-    char sha256[65]; /* of the bytes of all files, in order */
+    size_t text_bytes, text_words; /* of the text that tokens_available were made of;
+                                      words: pieces between white space */
+    char sha256[65];               /* of the bytes of all files, in order */
 } mls_corpus;
 
 /** How sequences are cut; 0: documents as the tokenizer gives them, no tail. */

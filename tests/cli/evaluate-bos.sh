@@ -16,7 +16,7 @@ for bos in '' --no-bos; do
         2>/dev/null | cut -d, -f1,2,5 | sed 's/\(\.[0-9]\{5\}\)[0-9]*/\1/'
     mlascope evaluate model -f "$text" -N 4 -T 48 $bos --capture run$bos.h5 \
         -s "kq rank=64" --format json 2>/dev/null | tr "," "\n" |
-        grep -E "begin with|perplexity\":" | sed "s/\(\.[0-9]\{5\}\)[0-9]*/\1/"
+        grep -E "begin with| \"perplexity\":" | sed "s/\(\.[0-9]\{5\}\)[0-9]*/\1/"
 done
 mlascope evaluate model -f "$text" -N 4 -T 48 --no-bos --capture run.h5 -s 'kq rank=64' \
     --format csv 2>&1 >/dev/null | grep BOS

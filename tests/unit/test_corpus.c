@@ -151,6 +151,8 @@ static void all_tokens_are_counted_and_all_bytes_are_hashed(void **state)
     (void)state;
     assert_ok(mls_corpus_read(&c, tok, paths, 2, 2, 2, 0, &err));
     assert_int_equal(c.tokens_available, 5);
+    assert_int_equal(c.text_bytes, 3);
+    assert_int_equal(c.text_words, 2);
     assert_int_equal(c.n_ids, 4);
     /* SHA-256 of "abc", from FIPS 180-2. */
     assert_string_equal(

@@ -211,10 +211,12 @@ static void add_reasons(mls_table *t, const work *w, const mls_evaluation *e)
 
 static mls_table *make_table(const arguments *a, const work *w, const mls_evaluation *e,
                              const mls_config *config, const mls_size_result *own,
-                             size_t tokens, const mls_capture *capture)
+                             const mls_corpus *text, const mls_capture *capture)
 {
+    const size_t tokens = text->n_ids - text->N * text->lead;
+    const double text_tokens = (double)text->tokens_available;
     mls_table *t = mls_table_new(NULL);
-    char text[256];
+    char note[256];
 
     mls_table_column(t, "setting", "setting", "", 0);
     if (a->per_layer)
@@ -230,6 +232,12 @@ static mls_table *make_table(const arguments *a, const work *w, const mls_evalua
         mls_table_column(t, "kl_max", "max", "nat", 4);
     }
     mls_table_column(t, "reason", "reason", "", 0);
+    mls_table_detail(t);
+    mls_table_column(t, "word_perplexity", "word perplexity", "", 3);
+    mls_table_detail(t);
+    mls_table_column(t, "byte_perplexity", "byte perplexity", "", 4);
+    mls_table_detail(t);
+    mls_table_column(t, "bits_per_byte", "bits per byte", "", 4);
     mls_table_detail(t);
     mls_table_meta(t, "command", mls_tool_command_line());
     for (size_t i = 0; i <= w->n; i++) {
@@ -257,28 +265,32 @@ static mls_table *make_table(const arguments *a, const work *w, const mls_evalua
                 mls_table_real(t, v ? kl[k] : (double)NAN);
         }
         mls_table_text(t, q->refused ? q->refused : "");
+        mls_table_real(t, exp(q->nll.mean * text_tokens / (double)text->text_words));
+        mls_table_real(t, exp(q->nll.mean * text_tokens / (double)text->text_bytes));
+        mls_table_real(t,
+                       q->nll.mean * text_tokens / (double)text->text_bytes / log(2.0));
     }
     add_reasons(t, w, e);
-    snprintf(text, sizeof text,
+    snprintf(note, sizeof note,
              "%zu window%s of %zu tokens without overlap (%zu tokens, %zu scored%s), "
              "intervals 95 %% over windows, f32",
              e->original.N, mls_plural(e->original.N), a->length, tokens,
              e->original.n_scored, a->second_half ? ", second halves" : "");
-    mls_table_note(t, text);
-    snprintf(text, sizeof text,
+    mls_table_note(t, note);
+    snprintf(note, sizeof note,
              "kept: cached bytes at %zu tokens, scales and windows included, of the "
              "original's 16-bit %s cache (%.0f B/token)",
              a->length, config->G < config->H ? "GQA" : "MHA", own->bytes_per_token);
-    mls_table_note(t, text);
+    mls_table_note(t, note);
     if (!capture && (a->settings.n > 0 || a->plan))
         mls_table_note(t, "no calibration data: methods used weights alone");
     for (size_t i = 0; i < w->n; i++)
         if (e->variant[i].trained && w->variant[i].only_layer < 0) {
-            snprintf(text, sizeof text,
+            snprintf(note, sizeof note,
                      "%.150s: norms or MLPs are not the original's: trained further, "
                      "its figures hold that too",
                      w->variant[i].scheme->name);
-            mls_table_note(t, text);
+            mls_table_note(t, note);
         }
     return t;
 }
@@ -423,10 +435,8 @@ static int run(int argc, char **argv)
                      &err) ||
         mls_evaluation_possible(&e, &err))
         goto done;
-    t = a.positions
-            ? by_position(&w, &e, &err)
-            : make_table(&a, &w, &e, s.in.config, &own,
-                         s.corpus.n_ids - s.corpus.N * s.corpus.lead, s.capture);
+    t = a.positions ? by_position(&w, &e, &err)
+                    : make_table(&a, &w, &e, s.in.config, &own, &s.corpus, s.capture);
 
 print:
     if (t) {
