@@ -309,7 +309,7 @@ static mls_status draw(const mls_report *r, mls_page *page, const point *p, size
                       r->folder,
                       &(mls_plot){.name = name, .data = t, .script = script.data}, err);
         say_panel(page, &k, n, m, (mls_serve)s);
-        snprintf(caption, sizeof caption, "Served by %s.",
+        snprintf(caption, sizeof caption, "Served by: %s.",
                  mls_serve_means((mls_serve)s));
         if (!st)
             st = mls_page_figure(page, r->folder, name, caption, err);
