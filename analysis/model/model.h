@@ -89,7 +89,10 @@ const mls_checkpoint *mls_model_checkpoint(const mls_model *m);
 /** Read layer l; release with mls_layer_free(). On error *layer is {0}. */
 mls_status mls_model_layer(const mls_model *m, size_t l, mls_layer *layer,
                            mls_err *err);
-/** Only the attention part (norm, q, k, v, o and their biases and norms). */
+/**
+ * Only the attention part (norm, q, k, v, o and their biases and norms); MLS_E_INPUT
+ * for a layer without keys and values.
+ */
 mls_status mls_model_attention(const mls_model *m, size_t l, mls_layer *layer,
                                mls_err *err);
 void mls_layer_free(mls_layer *layer); /* {0} is accepted */

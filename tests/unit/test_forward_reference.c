@@ -95,6 +95,13 @@ static void compare(const reference *r)
     float *logits;
 
     assert_ok(mls_model_open(&m, r->folder, &err));
+    for (size_t l = 0; l < mls_model_config(m)->L; l++) {
+        mls_layer layer;
+
+        if (mls_model_config(m)->layer[l].kind == MLS_LAYER_RECURRENT)
+            assert_refused(mls_model_attention(m, l, &layer, &err), MLS_E_INPUT,
+                           "no keys and values");
+    }
     logits = logits_of(m, &corpus, 2, 1);
     for (size_t i = 0; i < r->n_probes; i++) {
         const size_t row = r->start[r->probe[i].sequence] + r->probe[i].position;
