@@ -8,7 +8,8 @@
 
 /*
  * Below the folders above the program: where a wheel or a copied installation is, which
- * no path of the build can name. NULL: in none of them, or no memory.
+ * no path of the build can name; a wheel has no share. NULL: in none of them, or no
+ * memory.
  */
 static char *beside_program(const char *name)
 {
@@ -20,13 +21,15 @@ static char *beside_program(const char *name)
     for (int i = 0; i < LEVELS && strrchr(folder, '/'); i++) {
         *strrchr(folder, '/') = '\0';
 
-        char *share = mls_path_join(folder, "share/mlascope");
-        char *path = share ? mls_path_join(share, name) : NULL;
+        for (int k = 0; k < 2; k++) {
+            char *share = mls_path_join(folder, k ? "mlascope" : "share/mlascope");
+            char *path = share ? mls_path_join(share, name) : NULL;
 
-        free(share);
-        if (path && mls_file_exists(path))
-            return path;
-        free(path);
+            free(share);
+            if (path && mls_file_exists(path))
+                return path;
+            free(path);
+        }
     }
     return NULL;
 }
