@@ -16,6 +16,7 @@
 extern const mls_command cmd_capture;
 extern const mls_command cmd_check;
 extern const mls_command cmd_compare;
+extern const mls_command cmd_diff;
 extern const mls_command cmd_evaluate;
 extern const mls_command cmd_export;
 extern const mls_command cmd_frequency;
@@ -51,6 +52,7 @@ static const mls_command *const commands[] = {
     /* reports */
     &cmd_report,
     &cmd_show,
+    &cmd_diff,
     &cmd_export,
     NULL,
 };

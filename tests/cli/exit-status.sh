@@ -32,6 +32,7 @@ run() {
     heal) echo "$1 $2 --capture $3 -s gqa2mla --steps 0 -o healed" ;;
     export) echo "$1 $2 -s gqa2mla --for latent -o exported" ;;
     show) echo "$1 $3" ;;
+    diff) echo "$1 $3 $3" ;;
     report) echo "$1 $2 -N 2 -T 16 --no-quality --no-plots -o report" ;;
     esac
 }
