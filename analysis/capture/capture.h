@@ -21,9 +21,11 @@ typedef struct mls_capture_options {
     const char *sampling; /* which sequences of the text: "the first", for the record */
     uint64_t seed;        /* of a random sampling, for the record */
     const char *command;  /* the command line, for the record */
-    const char *text_names; /* names of the text files, for the record */
+    const char *text_names;               /* names of the text files, for the record */
+    const char *blas_library, *blas_core; /* for the record; NULL: those of now */
     const char *tokenizer_sha256;
     const char *model_sha256; /* NULL: computed here, which reads the whole model */
+    size_t shard, n_shards;   /* 0, 0: all; else part `shard`, from 0, of n_shards */
     double save_every;        /* seconds between restart points; 0: after each layer */
     bool
         keep_finished; /* a whole file at path that this call would write again stays */
@@ -35,6 +37,9 @@ typedef struct mls_capture_options {
  * same call after a stop, a kill or a full disk goes on from there and gives the same
  * bytes. The folder is removed at the end. Jobs are a fixed number of runs of
  * consecutive sequences, so that the file does not depend on the number of threads.
+ *
+ * With n_shards the file is a capture of some of these runs of sequences, and holds
+ * their sums as well: mls_capture_merge() makes of all n_shards the bytes of one run.
  *
  * Every sequence of the corpus must have two tokens or more.
  *
@@ -96,13 +101,16 @@ mls_status mls_capture_text_names(mls_capture *c, char **names, mls_err *err);
  * Join captures of one model and tokenizer with sequences of one length into a file at
  * path: moments weighted by tokens, sequences and windows one after the other.
  *
- * @param captures    (n), n >= 1
+ * All parts of one run (n_shards) become the file that one run writes, byte for byte;
+ * command and text_names are then the run's.
+ *
+ * @param captures    (n), n >= 1; parts are put in order
  * @param command     for the record
  * @param text_names  for the record
  * @return MLS_OK, MLS_E_INPUT (another model, tokenizer or length; a sequence that is
- *         in two of them; path cannot be written), MLS_E_IO or MLS_E_NOMEM
+ *         in two of them; a missing, double or foreign part), MLS_E_IO or MLS_E_NOMEM
  */
-mls_status mls_capture_merge(mls_capture *const *captures, size_t n, const char *path,
+mls_status mls_capture_merge(mls_capture **captures, size_t n, const char *path,
                              const char *command, const char *text_names, mls_err *err);
 
 /**

@@ -180,7 +180,7 @@ static mls_status check_sequences(const mls_capture *c, mls_err *err)
 }
 
 /* Paths besides the layouts'; axes are not listed. */
-static bool is_known(const char *path, size_t len)
+static bool is_known(const char *path, size_t len, const mls_capture_head *head)
 {
     static const char *const others[] = {"/sequences/n_tokens",    "/sequences/ids",
                                          "/sequences/nll",         "/model/config_json",
@@ -192,7 +192,8 @@ static bool is_known(const char *path, size_t len)
         if (strlen(others[i]) == len && memcmp(others[i], path, len) == 0)
             return true;
     for (size_t i = 0; i < MLS_LAYOUTS; i++)
-        if (strlen(mls_layouts[i].path) == len &&
+        if (mls_layout_is_there(&mls_layouts[i], head) &&
+            strlen(mls_layouts[i].path) == len &&
             memcmp(mls_layouts[i].path, path, len) == 0)
             return true;
     return false;
@@ -207,7 +208,7 @@ static mls_status check_datasets(mls_capture *c, mls_err *err)
     for (const char *p = names; !st && *p;) {
         const size_t len = strcspn(p, "\n");
 
-        if (!is_known(p, len))
+        if (!is_known(p, len, &c->head))
             st = mls_fail(err, MLS_E_INPUT, "%s: holds %.*s, which no capture has",
                           mls_store_path(c->store), (int)len, p);
         p += len + (p[len] == '\n');
@@ -216,7 +217,8 @@ static mls_status check_datasets(mls_capture *c, mls_err *err)
     for (size_t i = 0; i < MLS_LAYOUTS && !st; i++) {
         const mls_store_spec spec = mls_layout_spec(&mls_layouts[i], &c->head);
 
-        st = mls_store_check(c->store, &spec, err);
+        if (mls_layout_is_there(&mls_layouts[i], &c->head))
+            st = mls_store_check(c->store, &spec, err);
     }
     return st;
 }
@@ -236,6 +238,8 @@ mls_status mls_capture_open(mls_capture **out, const char *path, mls_err *err)
         st = read_sequences(c, err);
     if (!st)
         st = check_sequences(c, err);
+    if (!st)
+        st = mls_shard_read(c->store, &c->head.shard, c->head.N, err);
     if (!st)
         st = check_datasets(c, err);
     if (st)
@@ -480,6 +484,19 @@ mls_status mls_capture_norms(mls_capture *c, size_t l, double **q, double **k,
         free(*k);
         *q = *k = NULL;
     }
+    return st;
+}
+
+mls_status mls_capture_sum(mls_capture *c, size_t l, size_t node, double *sum,
+                           mls_err *err)
+{
+    static const char path[] = "/shard/sums";
+    const size_t lead[] = {l, node}, n = mls_shard_values(&c->head.config);
+    mls_status st = mls_store_read(c->store, path, MLS_STORE_F64, lead, 2, sum, n, err);
+
+    for (size_t i = 0; i < n && !st; i++)
+        if (!isfinite(sum[i]))
+            st = refuse_value(c, path, l, i, sum[i], err);
     return st;
 }
 

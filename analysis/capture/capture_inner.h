@@ -9,7 +9,23 @@
 #include "analysis/capture/store.h"
 
 #define MLS_CAPTURE_KIND "capture 2"
-enum { MLS_WINDOW_PARTS = 4 };
+enum {
+    MLS_WINDOW_PARTS = 4,
+    /* Jobs of a layer, each with sums of its own: more threads than this would idle,
+       fewer sums would take less memory. A part of the format: sums depend on it. */
+    MLS_CAPTURE_JOBS = 32,
+    MLS_CAPTURE_RECORD_MAX = 1 << 16, /* bytes of an attribute, HDF5's limit */
+};
+
+/** Which jobs (runs of per_job sequences) of a run a capture has; capture_shard.c */
+typedef struct mls_capture_shard {
+    size_t index, count; /* part index, from 0, of count; 0, 0: a whole run */
+    size_t N;            /* sequences of the whole run */
+    size_t per_job, n_jobs;
+    size_t from, to;   /* its jobs from .. to - 1 */
+    size_t first, end; /* and their sequences */
+    uint64_t key;      /* of the whole run: parts with another do not belong together */
+} mls_capture_shard;
 
 /** What a capture is about: all that is known before the first layer. */
 typedef struct mls_capture_head {
@@ -24,6 +40,7 @@ typedef struct mls_capture_head {
     uint64_t *window_sequence; /* (W) */
     const char *config_json;   /* as the checkpoint has it */
     size_t config_json_len;
+    mls_capture_shard shard;
     char arithmetic[48]; /* products of the forward pass */
     char model_sha256[65], text_sha256[65], tokenizer_sha256[65];
 } mls_capture_head;
@@ -34,6 +51,7 @@ typedef struct mls_record {
                               sequence */
     double *q_norms, *k_norms; /* (N, H, C), (N, G, C) */
     float *window[MLS_WINDOW_PARTS]; /* (W, window_T, n) by mls_window_part */
+    double *sums; /* of a part: (nodes, values), see mls_shard_values() */
 } mls_record;
 
 /** Numbers per token of a window's part. */
@@ -63,6 +81,34 @@ bool mls_capture_is_finished(const char *path, const mls_capture_head *head,
 /** What an open file is about; borrowed. */
 const mls_capture_head *mls_capture_head_of(const mls_capture *c);
 mls_store *mls_capture_store(const mls_capture *c);
+
+/* Parts of a run (capture_shard.c). */
+
+/** Which jobs of N sequences part index of count has; MLS_E_INPUT: none. */
+mls_status mls_shard_plan(mls_capture_shard *s, size_t N, size_t index, size_t count,
+                          mls_err *err);
+/** Sums of the tree of mls_moments_join() that a part keeps per layer; 0: whole run. */
+size_t mls_shard_nodes(const mls_capture_shard *s);
+/** Values of such a sum: upper triangle of x_second, then all others but the norms. */
+size_t mls_shard_values(const mls_config *config);
+/** One sum from and to its parts: second (E, E), small as one job has it. */
+void mls_shard_pack(double *sum, const double *second, const double *small,
+                    const mls_config *config);
+void mls_shard_unpack(const double *sum, double *second, double *small,
+                      const mls_config *config);
+/** The attributes of /shard, which a whole run has not. */
+mls_status mls_shard_write(mls_store *s, const mls_capture_shard *shard, mls_err *err);
+/** @param shard  of a capture of N sequences; count is 0 when it is a whole run */
+mls_status mls_shard_read(mls_store *s, mls_capture_shard *shard, size_t N,
+                          mls_err *err);
+/** Sum number node of layer l, (values). */
+mls_status mls_capture_sum(mls_capture *c, size_t l, size_t node, double *sum,
+                           mls_err *err);
+/** Put parts in order; a missing, double or foreign one is refused by name. */
+mls_status mls_shards_sort(mls_capture **parts, size_t n, mls_err *err);
+/** All parts' sums of layer l into the moments of the whole. */
+mls_status mls_shards_join(mls_capture *const *parts, size_t n, size_t l,
+                           mls_layer_stats *s, mls_err *err);
 
 /* The restart folder (capture_part.c). */
 

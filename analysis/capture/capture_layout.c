@@ -44,6 +44,8 @@ const mls_layout mls_layouts[MLS_LAYOUTS] = {
     {"/windows/q", WINDOW, F16, "LWTHD", SHOWN(MLS_WINDOW_Q), "queries before RoPE"},
     {"/windows/k", WINDOW, F16, "LWTGD", SHOWN(MLS_WINDOW_K), "keys before RoPE"},
     {"/windows/v", WINDOW, F16, "LWTGD", SHOWN(MLS_WINDOW_V), "values"},
+    {"/shard/sums", MLS_LAYOUT_SUMS, F64, "LJV", offsetof(mls_record, sums),
+     "sums over tokens of runs of sequences, to be joined with those of other parts"},
 };
 
 static size_t extent(char letter, const mls_capture_head *head)
@@ -72,6 +74,10 @@ static size_t extent(char letter, const mls_capture_head *head)
         return head->N;
     case 'W':
         return head->W;
+    case 'J':
+        return mls_shard_nodes(&head->shard);
+    case 'V':
+        return mls_shard_values(c);
     default:
         return head->window_T;
     }
@@ -91,6 +97,11 @@ static const char *axis(char letter)
         if (names[i].letter == letter)
             return names[i].name;
     return NULL;
+}
+
+bool mls_layout_is_there(const mls_layout *layout, const mls_capture_head *head)
+{
+    return layout->kind != MLS_LAYOUT_SUMS || head->shard.count > 0;
 }
 
 mls_store_spec mls_layout_spec(const mls_layout *layout, const mls_capture_head *head)

@@ -9,12 +9,14 @@ typedef enum mls_layout_kind {
     MLS_LAYOUT_MOMENT, /* an array of mls_layer_stats */
     MLS_LAYOUT_NORMS,  /* per sequence */
     MLS_LAYOUT_WINDOW,
+    MLS_LAYOUT_SUMS, /* of a part of a run alone */
 } mls_layout_kind;
 
 /**
  * One dataset. dims: a letter per dimension, of common/base/shape.h, and N sequences,
  * W windows, T positions in a window; d: a second D; S, s: the upper triangle, row
- * after row, of a symmetric matrix of side E, D.
+ * after row, of a symmetric matrix of side E, D; J, V: sums of a part of a run and
+ * their values (capture_shard.c).
  */
 typedef struct mls_layout {
     const char *path;
@@ -25,9 +27,11 @@ typedef struct mls_layout {
     const char *long_name;
 } mls_layout;
 
-enum { MLS_LAYOUTS = 20 };
+enum { MLS_LAYOUTS = 21 };
 extern const mls_layout mls_layouts[MLS_LAYOUTS];
 
+/** Has a file with this head the dataset? */
+bool mls_layout_is_there(const mls_layout *layout, const mls_capture_head *head);
 /** The spec of a dataset for the sizes in head. */
 mls_store_spec mls_layout_spec(const mls_layout *layout, const mls_capture_head *head);
 /** Values of one layer, in the file. */

@@ -16,6 +16,7 @@ typedef struct {
     int32_t *ids;
     uint64_t *windows;
     double *nll;
+    bool parts; /* of one run */
 } merger;
 
 static mls_status refuse(mls_capture *const *from, size_t i, const char *what,
@@ -115,6 +116,9 @@ static mls_status refuse_repeats(const merger *m, mls_err *err)
 static mls_status hash_texts(merger *m, mls_err *err)
 {
     mls_sha256 *h;
+
+    if (m->parts) /* each has that of the whole text */
+        return MLS_OK;
     const mls_status st = mls_sha256_new(&h, err);
 
     if (st)
@@ -135,6 +139,7 @@ static mls_status join_heads(merger *m, mls_err *err)
     size_t tokens = 0, N = 0, W = 0;
 
     *h = *mls_capture_head_of(m->from[0]);
+    h->shard = (mls_capture_shard){0};
     h->N = h->W = 0;
     for (size_t i = 0; i < m->n; i++) {
         const mls_capture_head *b = mls_capture_head_of(m->from[i]);
@@ -175,7 +180,7 @@ static mls_status add_layer(const merger *m, size_t i, size_t l, size_t N, size_
     const double weight = (double)b->start[b->N] / (double)m->head.start[m->head.N];
     mls_layer_stats s = {0};
     double *q = NULL, *k = NULL;
-    mls_status st = mls_capture_stats(m->from[i], l, &s, err);
+    mls_status st = m->parts ? MLS_OK : mls_capture_stats(m->from[i], l, &s, err);
 
     if (!st)
         st = mls_capture_norms(m->from[i], l, &q, &k, err);
@@ -217,6 +222,8 @@ static mls_status write_whole(const merger *m, const char *path,
             N += mls_capture_sequences(m->from[i]);
             W += mls_capture_windows(m->from[i]);
         }
+        if (!st && m->parts)
+            st = mls_shards_join(m->from, m->n, l, &r.stats, err);
         if (!st)
             st = mls_capture_append(file, &m->head, &r, &unused, err);
     }
@@ -228,22 +235,67 @@ static mls_status write_whole(const merger *m, const char *path,
     return mls_capture_finish(file, m->nll, m->head.N, err);
 }
 
-mls_status mls_capture_merge(mls_capture *const *captures, size_t n, const char *path,
+/* What a part says of its run, which the file of the whole run would say as well. */
+typedef struct {
+    char *text; /* (3, MLS_CAPTURE_RECORD_MAX) */
+    char *names;
+    char sampling[32];
+} recorded;
+
+static mls_status read_recorded(recorded *r, mls_capture *c,
+                                mls_capture_options *options, mls_err *err)
+{
+    static const char *const names[] = {"command_line", "blas_library", "blas_core"};
+    const char **const to[] = {&options->command, &options->blas_library,
+                               &options->blas_core};
+    mls_store *s = mls_capture_store(c);
+    mls_status st = MLS_OK;
+
+    r->text = mls_calloc3(3, MLS_CAPTURE_RECORD_MAX, 1, 1);
+    if (!r->text)
+        return mls_fail(err, MLS_E_NOMEM, "no memory for the record of a run");
+    for (size_t i = 0; i < 3 && !st; i++) {
+        char *text = r->text + i * MLS_CAPTURE_RECORD_MAX;
+
+        st = mls_store_get_text(s, "/provenance", names[i], text,
+                                MLS_CAPTURE_RECORD_MAX, err);
+        *to[i] = text;
+    }
+    if (!st)
+        st = mls_store_get_text(s, "/provenance", "sampling", r->sampling,
+                                sizeof r->sampling, err);
+    if (!st)
+        st = mls_store_get_count(s, "/provenance", "seed", &options->seed, err);
+    if (!st)
+        st = mls_capture_text_names(c, &r->names, err);
+    options->sampling = r->sampling;
+    options->text_names = r->names;
+    return st;
+}
+
+mls_status mls_capture_merge(mls_capture **captures, size_t n, const char *path,
                              const char *command, const char *text_names, mls_err *err)
 {
-    const mls_capture_options options = {
+    mls_capture_options options = {
         .sampling = "merged", .command = command, .text_names = text_names};
+    recorded of_run = {0};
     merger m = {.from = captures, .n = n};
     mls_status st = mls_file_replaceable(path, err);
 
     if (!st)
+        st = mls_shards_sort(captures, n, err);
+    if (!st)
         st = check_alike(captures, n, err);
+    m.parts = !st && mls_capture_head_of(captures[0])->shard.count > 0;
     if (!st)
         st = join_heads(&m, err);
     if (!st)
-        st = refuse_repeats(&m, err);
+        st = m.parts ? read_recorded(&of_run, captures[0], &options, err)
+                     : refuse_repeats(&m, err);
     if (!st)
         st = write_whole(&m, path, &options, err);
+    free(of_run.names);
+    free(of_run.text);
     free(m.nll);
     free(m.windows);
     free(m.ids);

@@ -16,10 +16,6 @@
 #include "common/system/hash.h"
 #include "common/system/room.h"
 
-/* Jobs of a layer, each with sums of its own: more threads than this would idle, fewer
-   sums would take less memory. A part of the format: sums depend on it. */
-enum { JOBS = 32 };
-
 static const uint64_t windows_bytes_default = 100000000;
 enum {
     WINDOWS_WHOLE = 4, /* so many windows are rather cut short than given up */
@@ -29,6 +25,7 @@ enum {
 typedef struct {
     const mls_model *model;
     const mls_corpus *corpus;
+    mls_corpus ours; /* the sequences of a part; else {0} */
     const mls_capture_options *options;
     mls_pool *pool;
     const mls_progress *progress;
@@ -37,8 +34,8 @@ typedef struct {
     mls_part *part;
     mls_states states;
     mls_plain plain;
-    mls_record record;          /* of the present layer */
-    mls_layer_stats sums[JOBS]; /* one per job */
+    mls_record record;                      /* of the present layer */
+    mls_layer_stats sums[MLS_CAPTURE_JOBS]; /* one per job of ours */
     size_t n_jobs;
     size_t *window_of;   /* (N): 1 + window of a sequence; 0: none */
     double **scratch;    /* per worker */
@@ -283,6 +280,65 @@ static mls_status run_key(const capture_run *r, uint64_t *key, mls_err *err)
     return MLS_OK;
 }
 
+/*
+ * What two parts must share to be of one run: besides the key what is recorded only,
+ * since the merge takes it from any of them.
+ */
+static mls_status whole_key(const capture_run *r, uint64_t run, uint64_t *key,
+                            mls_err *err)
+{
+    const mls_capture_options *o = r->options;
+    mls_buf b = {0};
+
+    mls_buf_printf(&b, "%016llx %s %s %s %llu %s\n", (unsigned long long)run,
+                   r->head.text_sha256, r->head.tokenizer_sha256,
+                   o->sampling ? o->sampling : "", (unsigned long long)o->seed,
+                   mls_blas_version());
+    mls_buf_puts(&b, o->command ? o->command : "");
+    mls_buf_puts(&b, "\n");
+    mls_buf_puts(&b, o->text_names ? o->text_names : "");
+    if (b.failed) {
+        mls_buf_free(&b);
+        return mls_fail(err, MLS_E_NOMEM, "no memory for the identity of a run");
+    }
+    *key = mls_xxh3(b.data, b.len);
+    mls_buf_free(&b);
+    return MLS_OK;
+}
+
+/* From the head of the whole run to that of one part: its sequences, its windows. */
+static mls_status take_part(capture_run *r, uint64_t *key, mls_err *err)
+{
+    mls_capture_head *h = &r->head;
+    mls_capture_shard *s = &h->shard;
+    size_t W = 0;
+    mls_status st =
+        mls_shard_plan(s, h->N, r->options->shard, r->options->n_shards, err);
+
+    if (st || s->count == 0)
+        return st;
+    st = whole_key(r, *key, &s->key, err);
+    if (!st)
+        st = mls_corpus_part(&r->ours, r->corpus, s->first, s->end - s->first, err);
+    if (st)
+        return st;
+    r->corpus = &r->ours;
+    h->N = r->ours.N;
+    h->start = r->ours.start;
+    h->ids = r->ours.ids;
+    memset(r->window_of, 0, s->N * sizeof *r->window_of);
+    for (size_t w = 0; w < h->W; w++)
+        if (h->window_sequence[w] >= s->first && h->window_sequence[w] < s->end) {
+            h->window_sequence[W] = h->window_sequence[w] - s->first;
+            r->window_of[h->window_sequence[W]] = W + 1;
+            W++;
+        }
+    h->W = W;
+    const uint64_t part[] = {s->key, s->index, s->count};
+    *key = mls_xxh3(part, sizeof part);
+    return MLS_OK;
+}
+
 static mls_status prepare(capture_run *r, mls_err *err)
 {
     const mls_config *c = &r->head.config;
@@ -291,8 +347,8 @@ static mls_status prepare(capture_run *r, mls_err *err)
 
     if (st)
         return st;
-    r->states.per_job = (N + JOBS - 1) / JOBS;
-    r->n_jobs = (N + r->states.per_job - 1) / r->states.per_job;
+    r->states.per_job = r->head.shard.per_job;
+    r->n_jobs = r->head.shard.to - r->head.shard.from;
     st = mls_plain_new(&r->plain, c, r->states.T_max, workers, err);
     if (!st)
         st = mls_record_new(&r->record, &r->head, err);
@@ -332,17 +388,75 @@ static void release(capture_run *r)
     mls_states_free(&r->states);
     free(r->window_of);
     free(r->head.window_sequence);
+    mls_corpus_free(&r->ours);
+}
+
+/*
+ * The sums of x x^T of our jobs, joined as they come: few are in memory at a time. The
+ * first is in the record.
+ */
+static mls_status sum_x(capture_run *r, double **x, const mls_layer *layer,
+                        mls_err *err)
+{
+    const mls_capture_shard *s = &r->head.shard;
+    const size_t E = r->head.config.E, *start = r->head.start;
+    mls_status st = MLS_OK;
+
+    x[s->from] = r->record.stats.x_second;
+    memset(x[s->from], 0, E * E * sizeof **x);
+    for (size_t job = s->from; job < s->to && !st; job++) {
+        const size_t first = (job - s->from) * s->per_job, left = r->head.N - first;
+        const size_t end = first + (left < s->per_job ? left : s->per_job);
+
+        if (job > s->from)
+            x[job] = mls_calloc3(E, E, 1, sizeof **x);
+        st = x[job]
+                 ? mls_moments_x_add(
+                       x[job], &r->states.room, r->states.h + start[first] * E,
+                       start[end] - start[first], &r->head.config, layer, r->pool, err)
+                 : mls_fail(err, MLS_E_NOMEM, "no memory for sums of %zu x %zu", E, E);
+        if (!st)
+            mls_moments_join(x, E * E, s->from, job + 1, s->n_jobs, true);
+    }
+    return st;
+}
+
+/* Sums of our jobs into the record: those that a part keeps, and means over all. */
+static void take_sums(capture_run *r, double **x)
+{
+    const mls_capture_shard *s = &r->head.shard;
+    const mls_config *c = &r->head.config;
+    const size_t E = c->E, n_small = r->sums[0].n_block;
+    const double n_tokens = (double)r->head.start[r->head.N];
+    double *small[MLS_CAPTURE_JOBS] = {0}, *kept = r->record.sums;
+
+    for (size_t i = 0; i < r->n_jobs; i++)
+        small[s->from + i] = r->sums[i].block;
+    mls_moments_join(small, n_small, s->from, s->to, s->n_jobs, false);
+    for (size_t at = s->from; at < s->to;
+         at = mls_moments_node_end(at, s->to, s->n_jobs)) {
+        if (s->count) {
+            mls_shard_pack(kept, x[at], small[at], c);
+            kept += mls_shard_values(c);
+        }
+        for (size_t i = 0; i < E * E && at > s->from; i++)
+            x[s->from][i] += x[at][i];
+        for (size_t i = 0; i < n_small && at > s->from; i++)
+            small[s->from][i] += small[at][i];
+    }
+    mls_moments_finish_x(r->record.stats.x_second, E, n_tokens);
+    mls_moments_finish(&r->record.stats, small[s->from], n_small, n_tokens);
 }
 
 static mls_status do_layer(capture_run *r, mls_err *err)
 {
     const mls_config *c = &r->head.config;
+    double *x[MLS_CAPTURE_JOBS] = {0};
     mls_layer layer = {0};
     mls_status st = mls_model_layer(r->model, r->layer, &layer, err);
 
     if (!st)
-        st = mls_moments_x(r->record.stats.x_second, &r->states.room, r->states.h,
-                           r->head.start[r->head.N], c, &layer, r->pool, err);
+        st = sum_x(r, x, &layer, err);
     for (size_t i = 0; i < r->n_jobs; i++) {
         r->sums[i].n_tokens = 0;
         memset(r->sums[i].block, 0, r->sums[i].n_block * sizeof(double));
@@ -352,11 +466,12 @@ static mls_status do_layer(capture_run *r, mls_err *err)
         st = mls_layer_forward(c, &layer, &r->states, watched_attention, r, r->pool,
                                err);
     if (!st) {
-        mls_moments_join(r->sums, r->n_jobs);
-        mls_moments_finish(&r->record.stats, &r->sums[0]);
+        take_sums(r, x);
         st = mls_part_save_record(r->part, r->layer, &r->head, &r->record, &r->n_cut,
                                   err);
     }
+    for (size_t job = r->head.shard.from + 1; job < r->head.shard.to; job++)
+        free(x[job]);
     mls_layer_free(&layer);
     return st;
 }
@@ -453,6 +568,8 @@ mls_status mls_capture_run(const mls_model *m, const mls_corpus *corpus,
     }
     if (!st)
         st = run_key(&r, &key, err);
+    if (!st)
+        st = take_part(&r, &key, err);
     if (!st)
         st = mls_part_open(&r.part, path, key, &stale, err);
     if (!st && stale)

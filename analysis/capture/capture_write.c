@@ -24,7 +24,9 @@ mls_status mls_record_new(mls_record *r, const mls_capture_head *head, mls_err *
         return st;
     r->q_norms = mls_calloc3(head->N, c->H, c->D / 2, sizeof *r->q_norms);
     r->k_norms = mls_calloc3(head->N, c->G, c->D / 2, sizeof *r->k_norms);
-    ok = r->q_norms && r->k_norms;
+    r->sums = mls_calloc3(mls_shard_nodes(&head->shard), mls_shard_values(c), 1,
+                          sizeof *r->sums);
+    ok = r->q_norms && r->k_norms && r->sums;
     for (int i = 0; i < MLS_WINDOW_PARTS; i++) {
         r->window[i] =
             mls_calloc3(head->W, head->window_T,
@@ -44,6 +46,7 @@ void mls_record_free(mls_record *r)
 {
     for (int i = 0; i < MLS_WINDOW_PARTS; i++)
         free(r->window[i]);
+    free(r->sums);
     free(r->k_norms);
     free(r->q_norms);
     mls_layer_stats_free(&r->stats);
@@ -201,7 +204,7 @@ static mls_status add_counts(mls_store *s, const mls_capture_head *head,
     for (size_t i = 0; i < sizeof counts / sizeof counts[0] && !st; i++)
         st = mls_store_set_count(s, counts[i].path, counts[i].name, counts[i].value,
                                  err);
-    return st;
+    return st ? st : mls_shard_write(s, &head->shard, err);
 }
 
 static const char *or_empty(const char *text)
@@ -226,8 +229,10 @@ static void list_texts(text_attribute out[TEXTS], const mls_capture_head *head,
         {"/provenance", "program", "mlascope " MLS_VERSION},
         {"/provenance", "command_line", or_empty(options->command)},
         {"/provenance", "sampling", or_empty(options->sampling)},
-        {"/provenance", "blas_library", mls_blas_version()},
-        {"/provenance", "blas_core", mls_blas_core()},
+        {"/provenance", "blas_library",
+         options->blas_library ? options->blas_library : mls_blas_version()},
+        {"/provenance", "blas_core",
+         options->blas_core ? options->blas_core : mls_blas_core()},
         {"/provenance", "products", head->arithmetic},
         {"/provenance", "arithmetic",
          "forward pass in float32 but for products, sums in float64, kept as float32, "
@@ -278,6 +283,8 @@ mls_status mls_capture_create(mls_store **out, const char *path, const char *tem
         const mls_layout *layout = &mls_layouts[i];
         const mls_store_spec spec = mls_layout_spec(layout, head);
 
+        if (!mls_layout_is_there(layout, head))
+            continue;
         st = mls_store_add(s, &spec, err);
         if (!st && layout->kind == MLS_LAYOUT_NORMS)
             st = mls_store_companion(s, layout->path, 3, "/axes/inv_freq", err);
@@ -302,6 +309,9 @@ mls_status mls_capture_append(mls_store *s, const mls_capture_head *head,
 
     for (size_t i = 0; i < MLS_LAYOUTS && !st; i++) {
         const mls_layout *layout = &mls_layouts[i];
+
+        if (!mls_layout_is_there(layout, head))
+            continue;
         void *packed = mls_calloc3(mls_layout_bytes(layout, head), 1, 1, 1);
 
         if (!packed)
@@ -353,6 +363,7 @@ bool mls_capture_is_finished(const char *path, const mls_capture_head *head,
 
         same = h->N == head->N && h->T == head->T && h->lead == head->lead &&
                h->W == head->W && h->window_T == head->window_T &&
+               h->shard.count == head->shard.count &&
                memcmp(h->start, head->start, (h->N + 1) * sizeof *h->start) == 0 &&
                memcmp(h->ids, head->ids, h->start[h->N] * sizeof *h->ids) == 0 &&
                (h->W == 0 || memcmp(h->window_sequence, head->window_sequence,

@@ -119,17 +119,31 @@ void mls_moments_add(mls_layer_stats *sum, const mls_attention_view *view,
     }
 }
 
-void mls_moments_join(mls_layer_stats *sums, size_t n)
+void mls_moments_join(double **v, size_t n_values, size_t from, size_t to, size_t n,
+                      bool release)
 {
     for (size_t step = 1; step < n; step *= 2)
-        for (size_t i = 0; i + step < n; i += 2 * step) {
-            mls_layer_stats *to = &sums[i];
-            const mls_layer_stats *from = &sums[i + step];
+        for (size_t i = (from + 2 * step - 1) / (2 * step) * (2 * step); i + step < to;
+             i += 2 * step) {
+            const size_t end = i + 2 * step < n ? i + 2 * step : n;
 
-            to->n_tokens += from->n_tokens;
-            for (size_t j = 0; j < to->n_block; j++)
-                to->block[j] += from->block[j];
+            if (end > to || !v[i] || !v[i + step])
+                continue;
+            for (size_t j = 0; j < n_values; j++)
+                v[i][j] += v[i + step][j];
+            if (release)
+                free(v[i + step]);
+            v[i + step] = NULL;
         }
+}
+
+size_t mls_moments_node_end(size_t at, size_t to, size_t n)
+{
+    size_t step = 1;
+
+    while (step < n && at % (2 * step) == 0 && (at + 2 * step <= to || to == n))
+        step *= 2;
+    return at + step < to ? at + step : to;
 }
 
 /* Lower triangle of n matrices (D, D) from the upper one. */
@@ -141,13 +155,14 @@ static void mirror(double *a, size_t n, size_t D)
                 a[i * D + j] = a[j * D + i];
 }
 
-void mls_moments_finish(mls_layer_stats *s, const mls_layer_stats *sum)
+void mls_moments_finish(mls_layer_stats *s, const double *sum, size_t n_sum,
+                        double n_tokens)
 {
-    double *small = s->block + (s->n_block - sum->n_block); /* x_second comes first */
+    double *small = s->block + (s->n_block - n_sum); /* x_second comes first */
 
-    s->n_tokens = sum->n_tokens;
-    for (size_t i = 0; i < sum->n_block; i++)
-        small[i] = sum->n_tokens > 0 ? sum->block[i] / sum->n_tokens : 0;
+    s->n_tokens = n_tokens;
+    for (size_t i = 0; i < n_sum; i++)
+        small[i] = sum[i] / n_tokens;
     mirror(s->q_second, s->H, s->D);
     mirror(s->q_rot_second, s->H, s->D);
     mirror(s->k_second, s->G, s->D);
@@ -208,15 +223,14 @@ static mls_status add_tile(void *arg, size_t job, size_t worker, mls_err *err)
     return MLS_OK;
 }
 
-mls_status mls_moments_x(double *second, const mls_spill *room, const float *h,
-                         size_t n, const mls_config *config, const mls_layer *layer,
-                         mls_pool *pool, mls_err *err)
+mls_status mls_moments_x_add(double *second, const mls_spill *room, const float *h,
+                             size_t n, const mls_config *config, const mls_layer *layer,
+                             mls_pool *pool, mls_err *err)
 {
     const size_t E = config->E, side = (E + TILE - 1) / TILE;
     mls_status st = MLS_OK;
     x_work w = {.E = E, .config = config, .layer = layer, .second = second};
 
-    memset(second, 0, E * E * sizeof *second);
     w.rows = mls_calloc3(BLOCK, E, 1, sizeof *w.rows);
     w.x = mls_calloc3(BLOCK, E, 1, sizeof *w.x);
     if (!w.rows || !w.x) {
@@ -232,13 +246,29 @@ mls_status mls_moments_x(double *second, const mls_spill *room, const float *h,
             st = mls_pool_run(pool, side * (side + 1) / 2, add_tile, &w, err);
         mls_spill_leave(room, w.h, w.n * E * sizeof *w.h);
     }
-    for (size_t i = 0; i < E * E; i++)
-        second[i] /= (double)n;
-    mirror(second, 1, E);
 
 done:
     free(w.x);
     free(w.rows);
+    return st;
+}
+
+void mls_moments_finish_x(double *second, size_t E, double n_tokens)
+{
+    for (size_t i = 0; i < E * E; i++)
+        second[i] /= n_tokens;
+    mirror(second, 1, E);
+}
+
+mls_status mls_moments_x(double *second, const mls_spill *room, const float *h,
+                         size_t n, const mls_config *config, const mls_layer *layer,
+                         mls_pool *pool, mls_err *err)
+{
+    memset(second, 0, config->E * config->E * sizeof *second);
+    const mls_status st =
+        mls_moments_x_add(second, room, h, n, config, layer, pool, err);
+    if (!st)
+        mls_moments_finish_x(second, config->E, (double)n);
     return st;
 }
 

@@ -1,12 +1,14 @@
 /*
  * Sums of one layer's statistics over tokens. Every number is summed in double and in
  * an order that does not depend on the number of threads: sums of consecutive sequences
- * per job (mls_moments_add), joined in a fixed tree (mls_moments_join); the large E x E
- * sum in fixed tiles over fixed blocks of tokens (mls_moments_x).
+ * per job (mls_moments_add), the large E x E sum in fixed tiles over blocks of tokens
+ * of one job (mls_moments_x_add), both joined over jobs in a fixed tree
+ * (mls_moments_join).
  */
 #ifndef MLS_MOMENTS_H
 #define MLS_MOMENTS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "analysis/model/forward.h"
@@ -29,14 +31,34 @@ size_t mls_moments_scratch(size_t T, size_t D);
 void mls_moments_add(mls_layer_stats *sum, const mls_attention_view *view,
                      double *q_norms, double *k_norms, double *scratch);
 
-/** sums[0] += all others, as a tree of neighbours that depends on n alone. */
-void mls_moments_join(mls_layer_stats *sums, size_t n);
+/**
+ * Sums of jobs into sums of more jobs, as far as jobs from .. to - 1 of n allow: the
+ * tree of neighbours (jobs i .. i + s - 1 and the s after them, s = 1, 2, 4 ..., i a
+ * multiple of 2 s) depends on n alone, so that what some jobs joined here and others
+ * elsewhere gives the same last digit as all of them at once.
+ *
+ * @param v        (n): v[i] is the sum (n_values) of jobs from i to the next that is
+ *                 not NULL; what is added to another becomes NULL
+ * @param release  free() what was added
+ */
+void mls_moments_join(double **v, size_t n_values, size_t from, size_t to, size_t n,
+                      bool release);
+/** One past the last job of the largest sum of that tree in jobs at .. to - 1. */
+size_t mls_moments_node_end(size_t at, size_t to, size_t n);
 
 /**
- * Small sums into whole statistics (x_second untouched): divide by the tokens, mirror.
+ * Small sums (sum, as many as mls_layer_stats_new_small() has) into whole statistics:
+ * divide by the tokens, mirror; x_second untouched.
  */
-void mls_moments_finish(mls_layer_stats *s, const mls_layer_stats *sum);
+void mls_moments_finish(mls_layer_stats *s, const double *sum, size_t n_sum,
+                        double n_tokens);
+/** The same of x_second, in place. */
+void mls_moments_finish_x(double *second, size_t E, double n_tokens);
 
+/** second (E, E), tiles of the upper triangle, += the sum before mls_moments_x(). */
+mls_status mls_moments_x_add(double *second, const mls_spill *room, const float *h,
+                             size_t n, const mls_config *config, const mls_layer *layer,
+                             mls_pool *pool, mls_err *err);
 /**
  * Second moment of x = norm(h) over all n rows of h, exactly what the attention sees.
  *

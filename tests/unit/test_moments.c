@@ -107,8 +107,9 @@ static void moments_of_two_jobs_are_those_of_a_plain_loop(void **state)
     assert_null(sums[0].x_second);
     mls_moments_add(&sums[0], &a.view, q_norms, k_norms, scratch);
     mls_moments_add(&sums[1], &b.view, q_norms + H * C, k_norms + G * C, scratch);
-    mls_moments_join(sums, 2);
-    mls_moments_finish(&s, &sums[0]);
+    mls_moments_join((double *[]){sums[0].block, sums[1].block}, sums[0].n_block, 0, 2,
+                     2, false);
+    mls_moments_finish(&s, sums[0].block, sums[0].n_block, T + T / 2);
 
     assert_close(s.n_tokens, T + T / 2, 0);
     check_second(s.q_second, a.q, a.q, b.q, b.q, H);
@@ -154,23 +155,46 @@ static void moments_of_two_jobs_are_those_of_a_plain_loop(void **state)
     free_sample(&b);
 }
 
-static void jobs_are_joined_as_a_tree_for_any_number_of_them(void **state)
+/* Numbers whose sum shows the order in which they were added. */
+static void fill_sums(double **v, size_t n)
 {
-    (void)state;
-    for (size_t n = 1; n <= 9; n++) {
-        mls_layer_stats sums[9];
-
-        for (size_t i = 0; i < n; i++) {
-            assert_ok(mls_layer_stats_new_small(&sums[i], &config, &err));
-            sums[i].n_tokens = (double)(i + 1);
-            sums[i].k_norm[G * C - 1] = (double)(1 << i); /* the last number of all */
-        }
-        mls_moments_join(sums, n);
-        assert_close(sums[0].n_tokens, (double)(n * (n + 1) / 2), 0);
-        assert_close(sums[0].k_norm[G * C - 1], (double)((1 << n) - 1), 0);
-        for (size_t i = 0; i < n; i++)
-            mls_layer_stats_free(&sums[i]);
+    for (size_t i = 0; i < n; i++) {
+        v[i] = malloc(sizeof *v[i]);
+        *v[i] = (i % 2 ? 1.0 : -1.0) / (3.0 * (double)i + 1) * (double)(1u << i % 13);
     }
+}
+
+static void parts_of_a_tree_join_to_the_same_last_digit(void **state)
+{
+    enum { JOBS = 32 };
+
+    (void)state;
+    for (size_t n = 1; n <= JOBS; n++)
+        for (size_t a = 0; a <= n; a++)
+            for (size_t b = a; b <= n; b++) {
+                const size_t cut[] = {0, a, b, n};
+                double *whole[JOBS] = {0}, *parts[JOBS] = {0};
+
+                fill_sums(whole, n);
+                fill_sums(parts, n);
+                mls_moments_join(whole, 1, 0, n, n, true);
+                for (int p = 0; p < 3; p++) {
+                    size_t at = cut[p];
+
+                    mls_moments_join(parts, 1, cut[p], cut[p + 1], n, true);
+                    for (size_t i = cut[p]; i < cut[p + 1]; i++) {
+                        assert_int_equal(parts[i] != NULL, i == at);
+                        if (i == at)
+                            at = mls_moments_node_end(at, cut[p + 1], n);
+                    }
+                }
+                mls_moments_join(parts, 1, 0, n, n, true);
+                assert_memory_equal(whole[0], parts[0], sizeof(double));
+                for (size_t i = 1; i < n; i++)
+                    assert_true(!whole[i] && !parts[i]);
+                free(whole[0]);
+                free(parts[0]);
+            }
 }
 
 static void
@@ -261,7 +285,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(moments_of_two_jobs_are_those_of_a_plain_loop),
-        cmocka_unit_test(jobs_are_joined_as_a_tree_for_any_number_of_them),
+        cmocka_unit_test(parts_of_a_tree_join_to_the_same_last_digit),
         cmocka_unit_test(
             the_moment_of_x_is_right_and_the_same_for_any_number_of_threads),
         cmocka_unit_test(a_projected_moment_is_that_of_the_projected_rows),

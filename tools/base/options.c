@@ -403,3 +403,55 @@ bool mls_options_parse(const mls_command *c, int argc, char **argv,
     *n_operands = n;
     return true;
 }
+
+/* A whole number of digits alone, to the character that ends it. */
+static bool read_count(const char *text, char end, size_t *n)
+{
+    const size_t digits = strspn(text, "0123456789");
+
+    if (digits == 0 || digits > 9 || text[digits] != end)
+        return false;
+    *n = strtoul(text, NULL, 10);
+    return true;
+}
+
+static mls_status shard_of_slurm(size_t *shard, size_t *n_shards, mls_err *err)
+{
+    static const char *const names[] = {"SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_MIN",
+                                        "SLURM_ARRAY_TASK_COUNT"};
+    size_t value[3];
+
+    for (size_t i = 0; i < 3; i++) {
+        const char *text = getenv(names[i]);
+
+        if (!text || !read_count(text, '\0', &value[i]))
+            return mls_fail(err, MLS_E_INPUT,
+                            "--shard slurm: %s is %s, expected a number: this is for "
+                            "tasks of an array job",
+                            names[i], text ? text : "not set");
+    }
+    if (value[0] < value[1] || value[0] - value[1] >= value[2])
+        return mls_fail(
+            err, MLS_E_INPUT,
+            "--shard slurm: task %zu is not one of %zu from %zu in steps of "
+            "1",
+            value[0], value[2], value[1]);
+    *shard = value[0] - value[1];
+    *n_shards = value[2];
+    return MLS_OK;
+}
+
+mls_status mls_tool_shard(const char *text, size_t *shard, size_t *n_shards,
+                          mls_err *err)
+{
+    const char *slash = strchr(text, '/');
+
+    if (strcmp(text, "slurm") == 0)
+        return shard_of_slurm(shard, n_shards, err);
+    if (!slash || !read_count(text, '/', shard) ||
+        !read_count(slash + 1, '\0', n_shards) || *shard >= *n_shards)
+        return mls_fail(err, MLS_E_INPUT,
+                        "--shard %s: expected I/N with I from 0 to N - 1, or slurm",
+                        text);
+    return MLS_OK;
+}

@@ -79,4 +79,12 @@ typedef void mls_options_visit(void *arg, const mls_command *c,
 /** Run a command as far as its table of options: nothing is parsed or done. */
 void mls_options_show(const mls_command *c, mls_options_visit *visit, void *arg);
 
+/**
+ * "I/N": part I, from 0, of N; "slurm": I and N of the array job that this process is a
+ * task of, from its environment.
+ * @return MLS_OK or MLS_E_INPUT
+ */
+mls_status mls_tool_shard(const char *text, size_t *shard, size_t *n_shards,
+                          mls_err *err);
+
 #endif

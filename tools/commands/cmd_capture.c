@@ -41,6 +41,9 @@ static const char usage[] =
     "      --windows-mb MB    keep fewer, below 4 shorter ones when they would take\n"
     "                         more [100, or half of the moments if that is more]\n"
     "      --save-every S     seconds between restart points [20]\n"
+    "      --shard I/N        only part I, from 0, of N of the sequences: merge makes "
+    "of\n"
+    "                         all N the bytes of one run; slurm: of an array job\n"
     "      --compute HOW      f32, or bf16: products with weights in bfloat16, where "
     "the\n"
     "                         CPU has them (see docs/methods/bf16.md) [f32]\n"
@@ -57,7 +60,7 @@ static const size_t no_seed = SIZE_MAX;
 
 typedef struct {
     mls_texts texts;
-    const char *folder, *output;
+    const char *folder, *output, *shard;
     size_t sequences, length, seed, windows, windows_mb, threads;
     double save_every;
     mls_format format;
@@ -197,12 +200,13 @@ static int run(int argc, char **argv)
         {"--windows", 0, MLS_OPT_SIZE, &a.windows, 0, 1 << 20},
         {"--windows-mb", 0, MLS_OPT_SIZE, &a.windows_mb, 1, 1 << 24},
         {"--save-every", 0, MLS_OPT_REAL, &a.save_every, 0, 1e6},
+        {"--shard", 0, MLS_OPT_TEXT, &a.shard, 0, 0},
         MLS_COMPUTE_OPTION(&a.compute),
         {"--ram", 0, MLS_OPT_GIB, &a.ram, 1e-6, 1e6},
         MLS_THREADS_OPTION(&a.threads),
         {"--format", 0, MLS_OPT_FORMAT, &a.format, 0, 0},
         {0}};
-    size_t n;
+    size_t n, shard = 0, n_shards = 0;
     int status;
     mls_err err = {0};
     mls_model *model = NULL;
@@ -221,6 +225,8 @@ static int run(int argc, char **argv)
         return mls_usage_error(&cmd_capture, "no text to run on: give --text FILE");
     if (!a.output)
         return mls_usage_error(&cmd_capture, "no file to write: give -o RUN.h5");
+    if (a.shard && mls_tool_shard(a.shard, &shard, &n_shards, &err))
+        return mls_usage_error(&cmd_capture, "%s", err.text);
     if (mls_file_replaceable(a.output, &err) ||
         mls_tool_model(&model, a.folder, &err) ||
         mls_tokenizer_open(&tok, a.folder, &err))
@@ -242,17 +248,19 @@ static int run(int argc, char **argv)
                                      .command = command.data,
                                      .text_names = names.data,
                                      .tokenizer_sha256 = mls_tokenizer_sha256(tok),
+                                     .shard = shard,
+                                     .n_shards = n_shards,
                                      .save_every = a.save_every};
     const double start = now();
     if (mls_capture_run(model, &corpus, a.output, &how, pool, mls_tool_progress(),
                         &err))
         goto done;
     const double took = now() - start;
-    mls_progress_note(mls_tool_progress(), "%s: %zu tokens in %.1f s, %.0f tokens/s",
-                      a.output, corpus.start[corpus.N], took,
-                      (double)corpus.start[corpus.N] / took);
     if (mls_capture_open(&capture, a.output, &err))
         goto done;
+    const size_t tokens = mls_capture_start(capture)[mls_capture_sequences(capture)];
+    mls_progress_note(mls_tool_progress(), "%s: %zu tokens in %.1f s, %.0f tokens/s",
+                      a.output, tokens, took, (double)tokens / took);
     mls_tool_before(before, sizeof before, tok, a.no_bos);
     t = summary(capture, a.output, before);
     mls_tool_print(t, a.format, "-", &err);

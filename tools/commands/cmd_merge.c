@@ -21,10 +21,13 @@ static const char usage[] =
     "if their texts had been captured together: moments are weighted by tokens, "
     "sequences\n"
     "and windows follow each other. A sequence that two captures share is refused.\n"
+    "Of all parts of one run (capture --shard) it makes that run's file, byte for "
+    "byte;\n"
+    "a part that is missing, there twice or of another run is named.\n"
     "\n"
     "  -o, --output ALL.h5    the capture file to write\n"
     "\n"
-    "Example: mlascope merge a.h5 b.h5 -o all.h5\n";
+    "Example: mlascope merge part-*.h5 -o run.h5\n";
 
 static int run(int argc, char **argv)
 {
@@ -75,7 +78,7 @@ done:
 const mls_command cmd_merge = {
     .group = "datasets",
     .name = "merge",
-    .summary = "join captures of the same model on several texts",
+    .summary = "join captures of one model, or the parts of one capture",
     .usage = usage,
     .run = run,
 };
