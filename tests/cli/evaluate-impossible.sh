@@ -26,7 +26,8 @@ sed -i 's/"num_hidden_layers": 6/"num_hidden_layers": 3/' model/config.json
 mlascope capture model -f $demo/calibration.txt -N 6 -T 48 -t 2 -o three.h5 >capture.out 2>&1 || cat capture.out
 mlascope evaluate model -f $demo/evaluation.txt -N 1 -T 24 -t 2 --capture three.h5 --format csv \
     -s "kvsharer layers_shared=2 gate=0.999" -s "kvsharer layers_shared=1 gate=0.1" 2>err |
-    awk -F'","' 'NR > 2 { print $1 ":", ($8 > 0 ? "measured" : $NF) }'
+    awk -F'","' 'NR == 1 { for (i = 1; i <= NF; i++) if ($i ~ /^"?reason"?$/) r = i }
+                 NR > 2 { print $1 ":", ($8 > 0 ? "measured" : $r) }'
 grep 'not possible' err
 echo "nothing that is possible:"
 mlascope evaluate model -f $demo/evaluation.txt -N 1 -T 24 -s "kqsvd rank=1000" -s "mha2mla rank=1000"
