@@ -153,8 +153,7 @@ static void describe(mls_buf *b, const mls_heal_job *job)
         job->scheme->name, job->model_sha256, job->corpus->sha256, job->corpus->N,
         job->corpus->start[1], job->n_held, job->healed_inputs ? "healed" : "original",
         job->repair, job->steps, job->batch, job->rate, job->damping);
-    mls_buf_puts(b, "layer,held_before,held_closed,held_after,train_before,train_after,"
-                    "best_step,steps,kept,seconds\n");
+    mls_losses_header(b);
 }
 
 static mls_status write_record(healing *k, mls_err *err)
@@ -173,43 +172,17 @@ static mls_status write_record(healing *k, mls_err *err)
 static void read_record(healing *k)
 {
     char *path = mls_path_join(k->part, "healing.csv"), *text = NULL;
-    const char *row;
     size_t len;
     mls_err ignored = {0};
 
     if (path && mls_file_exists(path) &&
         !mls_file_read(path, 1 << 20, &text, &len, &ignored) && len >= k->record.len &&
         memcmp(text, k->record.data, k->record.len) == 0) {
-        row = text + k->record.len;
-        while (row && *row) {
-            mls_heal_layer_result r = {.converted = true};
-            int kept;
-            size_t l;
-
-            if (sscanf(row, "%zu,%lf,%lf,%lf,%lf,%lf,%zu,%zu,%d,%lf", &l,
-                       &r.losses.held_before, &r.losses.closed, &r.losses.held_after,
-                       &r.losses.train_before, &r.losses.train_after, &r.losses.best,
-                       &r.losses.steps, &kept, &r.seconds) == 10 &&
-                l < k->config->L) {
-                r.losses.kept = kept != 0;
-                k->result[l] = r;
-            }
-            row = strchr(row, '\n');
-            row = row ? row + 1 : NULL;
-        }
+        mls_losses_parse(k->result, k->config->L, text + k->record.len);
         mls_buf_puts(&k->record, text + k->record.len);
     }
     free(text);
     free(path);
-}
-
-static void add_record(healing *k, size_t l)
-{
-    const mls_healed *h = &k->result[l].losses;
-
-    mls_buf_printf(&k->record, "%zu,%.9g,%.9g,%.9g,%.9g,%.9g,%zu,%zu,%d,%.2f\n", l,
-                   h->held_before, h->closed, h->held_after, h->train_before,
-                   h->train_after, h->best, h->steps, h->kept, k->result[l].seconds);
 }
 
 static mls_status begin_folder(healing *k, mls_err *err)
@@ -379,7 +352,7 @@ static mls_status make_form(healing *k, const mls_layer *layer, mls_latent_form 
     if (!st && mls_scheme_converts(k->ready, l)) {
         st = heal_form(k, layer, form, err);
         if (!st)
-            add_record(k, l);
+            mls_losses_add(&k->record, l, &k->result[l]);
     }
     snprintf(origin.setting, sizeof origin.setting, "healed: %s", k->job->scheme->name);
     snprintf(origin.model_sha256, sizeof origin.model_sha256, "%s",

@@ -8,9 +8,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "analysis/heal/layer.h"
 #include "bench/frame/method.h"
 #include "bench/frame/scheme.h"
+#include "bench/heal/losses.h"
 #include "common/base/status.h"
 #include "common/system/progress.h"
 #include "datasets/text/corpus.h"
@@ -31,13 +31,6 @@ typedef struct mls_heal_job {
     const char *folder; /* new or empty; work in progress is kept in `folder`.part */
     const mls_progress *progress;
 } mls_heal_job;
-
-/** One layer's losses and what they took. */
-typedef struct mls_heal_layer_result {
-    bool converted; /* false: the scheme leaves this layer as it is */
-    mls_healed losses;
-    double seconds;
-} mls_heal_layer_result;
 
 /** Sensible settings of everything but in, scheme, corpus, folder and progress. */
 mls_heal_job mls_heal_defaults(void);

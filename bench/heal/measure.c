@@ -8,8 +8,8 @@
 #include "common/system/files.h"
 
 /* base/SETTING+STEPS+TEXT, with no character that a shell would ask about. */
-static mls_status folder_of(char **out, const char *base, const mls_scheme *s,
-                            const mls_heal_job *like, mls_err *err)
+mls_status mls_heal_folder(char **out, const char *base, const mls_scheme *s,
+                           const mls_heal_job *like, mls_err *err)
 {
     mls_buf name = {0};
 
@@ -39,7 +39,7 @@ static mls_status heal_one(mls_scheme *healed, const mls_heal_job *like,
     mls_heal_layer_result *result = mls_calloc3(L, 1, 1, sizeof *result);
     mls_heal_job job = *like;
     char *folder = NULL;
-    mls_status st = folder_of(&folder, base, scheme, like, err);
+    mls_status st = mls_heal_folder(&folder, base, scheme, like, err);
 
     if (!st && !result)
         st = mls_fail(err, MLS_E_NOMEM, "no memory for the results of %zu layers", L);

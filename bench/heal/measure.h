@@ -9,6 +9,13 @@
 #include "common/base/status.h"
 
 /**
+ * The folder below `base` of a scheme's healed forms: its name, the steps and the text.
+ * @param[out] out  released by the caller with free()
+ */
+mls_status mls_heal_folder(char **out, const char *base, const mls_scheme *s,
+                           const mls_heal_job *like, mls_err *err);
+
+/**
  * Heal every scheme in a folder of its own below `base`, named by the scheme, the steps
  * and the text; a folder that is there is taken as it is, so that the same call goes on
  * after a stop. Then measure all of them in one pass over `test`.

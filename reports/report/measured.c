@@ -46,7 +46,7 @@ static mls_status capture_id(char id[MLS_SHA256_HEX], const mls_capture *capture
     return st;
 }
 
-static mls_method_input input(const mls_report *r)
+mls_method_input mls_measured_input(const mls_report *r)
 {
     return (mls_method_input){.config = mls_model_config(r->model),
                               .model = r->model,
@@ -143,7 +143,7 @@ mls_status mls_measured_settings(mls_comparison *out, const mls_report *r,
     /* Without a setting the original alone: its NLL comes with any row. */
     if (!st && n == 0)
         st = mls_setting_parse(&own, "baseline", err);
-    mls_compare_request request = {.in = input(r),
+    mls_compare_request request = {.in = mls_measured_input(r),
                                    .corpus = text,
                                    .setting = n ? setting : &own,
                                    .n = n ? n : 1,

@@ -9,6 +9,9 @@
 
 enum { MLS_MEASURED_TOKENS = 4096 /* context length of a report's bytes */ };
 
+/** What methods and healing are given of a report's model. */
+mls_method_input mls_measured_input(const mls_report *r);
+
 /**
  * Settings on a text, measured or, where an earlier run of the same report did, read
  * back to the last bit (FOLDER/measured.part.jsonl, docs/format/report.md).

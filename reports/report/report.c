@@ -35,6 +35,7 @@ static const struct {
     {mls_section_plan, "plan", 3, 0, 0, 0, 50},
     {mls_section_length, "length", 6, 0, 0.5, 0, 12},
     {mls_section_quant, "quantizers", 9, 0, 0, 0, 40},
+    {mls_section_healing, "healing", 10, 0, 0, 0, 0},
 };
 enum { SECTIONS = sizeof sections / sizeof sections[0] };
 
@@ -54,6 +55,7 @@ static const struct {
 } page_order[] = {
     {"answer", "The answer"},
     {"quality", "Who serves what, at which loss"},
+    {"healing", "What training repairs"},
     {"frequency", "Which chunks matter"},
     {"hearing", "What each head hears"},
     {"length", "What the length changes"},

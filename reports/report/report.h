@@ -30,7 +30,10 @@ typedef struct mls_report {
     mls_capture *capture;         /* of the calibration text */
     const mls_corpus *evaluation; /* held-out text; NULL: quality is not measured */
     const char *evaluation_name;
-    bool exhaustive;       /* every setting on every window */
+    bool exhaustive;               /* every setting on every window */
+    const mls_corpus *calibration; /* the text itself, to heal on; NULL: nothing is */
+    size_t heal;           /* settings of each class and size to heal; 0: none */
+    const char *training;  /* folder of what is published about training, or NULL */
     bool without_pictures; /* numbers and scripts only: gnuplot is not run */
     const char *gpu; /* "NVIDIA L4 24 GB": what the question of room is asked for */
     double memory;   /* of it, bytes */

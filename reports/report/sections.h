@@ -15,6 +15,8 @@ mls_status mls_section_model(const mls_report *r, mls_page *page, mls_buf *summa
                              mls_err *err);
 mls_status mls_section_quality(const mls_report *r, mls_page *page, mls_buf *summary,
                                mls_err *err);
+mls_status mls_section_healing(const mls_report *r, mls_page *page, mls_buf *summary,
+                               mls_err *err);
 mls_status mls_section_frequency(const mls_report *r, mls_page *page, mls_buf *summary,
                                  mls_err *err);
 mls_status mls_section_hearing(const mls_report *r, mls_page *page, mls_buf *summary,

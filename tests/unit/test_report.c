@@ -11,12 +11,13 @@
 #include "common/system/files.h"
 #include "reports/report/report.h"
 
-enum { T = 16, CALIBRATION = 4, HELD_OUT = 8 };
+enum { T = 16, CALIBRATION = 8, HELD_OUT = 8 };
 
 /* What a report is about. */
 typedef struct subject {
     char model[256], capture[300];
     mls_corpus calibration, held_out;
+    size_t heal;
 } subject;
 
 static void random_corpus(mls_corpus *c, mls_rng *rng, size_t N)
@@ -78,6 +79,8 @@ static mls_status report(const subject *s, const char *folder,
                     .model_name = "model",
                     .command = "mlascope report model",
                     .evaluation = &s->held_out,
+                    .calibration = &s->calibration,
+                    .heal = s->heal,
                     .evaluation_name = "text",
                     .serve = MLS_SERVE_OWN_KERNEL,
                     .progress = progress};
@@ -331,6 +334,26 @@ static void a_killed_report_goes_on_and_ends_in_the_same_bytes(void **state)
     assert_same_folder(f->whole, folder);
 }
 
+static void a_report_heals_the_best_of_each_class(void **state)
+{
+    const facts *f = *state;
+    const char *const parts[] = {"What training repairs", "After cheap training",
+                                 "excess of the start", "healing.csv"};
+    subject s = f->s;
+    char folder[256], *page, path[300];
+    size_t len;
+
+    s.heal = 1;
+    assert_ok(report(&s, folder_name(folder, "report-healed"), NULL, &err));
+    assert_true(is_there(folder, "data/healing.csv") && is_there(folder, "healed"));
+    snprintf(path, sizeof path, "%s/index.html", folder);
+    assert_ok(mls_file_read(path, 1 << 26, &page, &len, &err));
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
+        if (!strstr(page, parts[i]))
+            fail_msg("the page does not say \"%s\"", parts[i]);
+    free(page);
+}
+
 /* Stop after the plan, do something to the folder, go on: how many steps are left. */
 static size_t steps_after(const facts *f, const char *folder, const char *removed,
                           const char *changed)
@@ -433,6 +456,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_stopped_report_goes_on_and_ends_in_the_same_bytes),
+        cmocka_unit_test(a_report_heals_the_best_of_each_class),
         cmocka_unit_test(a_killed_report_goes_on_and_ends_in_the_same_bytes),
         cmocka_unit_test(a_plan_is_taken_up_only_when_it_is_whole),
         cmocka_unit_test(nothing_of_another_text_is_taken_up),

@@ -6,6 +6,7 @@
 
 #include "bench/evaluate/compare.h"
 #include "bench/heal/measure.h"
+#include "bench/heal/heal_race.h"
 #include "bench/frame/fit.h"
 #include "bench/setting/settings_file.h"
 #include "common/base/checked.h"
@@ -62,7 +63,7 @@ static const char usage[] =
     "                        group [8]\n"
     "      --heal N          also heal (mlascope heal) the N settings of each class "
     "and\n"
-    "                        size, to a percent, that are nearest the original: "
+    "                        size, to a percent, that win a race of short healings: "
     "columns\n"
     "                        healed KL and excess; needs --capture and -o, forms are "
     "kept in\n"
@@ -499,8 +500,14 @@ static mls_status fill(mls_table *t, const arguments *a, const mls_listing *list
 
 /* --- Healing --- */
 
+static bool same_class_and_size(const mls_compared *a, const mls_compared *b)
+{
+    return a->measured && b->measured && a->serve == b->serve &&
+           lround(100 * a->kept) == lround(100 * b->kept);
+}
+
 /* Of measured rows of one class and size, to a percent: the n nearest the original. */
-static bool is_healed(const mls_comparison *c, size_t row, size_t n)
+static bool is_near(const mls_comparison *c, size_t row, size_t n)
 {
     const mls_compared *r = &c->row[row];
     size_t nearer = 0;
@@ -509,14 +516,58 @@ static bool is_healed(const mls_comparison *c, size_t row, size_t n)
         const mls_compared *other = &c->row[i];
 
         nearer +=
-            other->measured && other->serve == r->serve &&
-            lround(100 * other->kept) == lround(100 * r->kept) &&
+            same_class_and_size(other, r) &&
             (other->kl.mean < r->kl.mean || (other->kl.mean == r->kl.mean && i < row));
     }
     return r->measured && nearer < n;
 }
 
-/* Heals what is_healed() chooses and measures it on the same windows. */
+/*
+ * A race of the three times N nearest rows of the class and size of row `of`; its N
+ * winners are added to `row`.
+ */
+static mls_status race(size_t *row, size_t *n, const arguments *a, const char *folder,
+                       const mls_heal_job *job, const mls_compare_request *r,
+                       const mls_comparison *c, size_t of, mls_err *err)
+{
+    enum { RUNNERS = 3 };
+    size_t *runner = mls_calloc3(c->n, 1, 1, sizeof *runner);
+    size_t *best = mls_calloc3(c->n, 1, 1, sizeof *best), k = 0;
+    mls_scheme *scheme = mls_calloc3(c->n, 1, 1, sizeof *scheme);
+    mls_status st = runner && best && scheme
+                        ? MLS_OK
+                        : mls_fail(err, MLS_E_NOMEM, "no memory to heal settings");
+
+    for (size_t i = 0; !st && i < c->n; i++)
+        if (same_class_and_size(&c->row[i], &c->row[of]) &&
+            is_near(c, i, RUNNERS * a->heal)) {
+            st = mls_scheme_uniform(&scheme[k], &r->setting[i], r->in.config->L, err);
+            runner[k++] = i;
+        }
+    const size_t keep = a->heal < k ? a->heal : k;
+
+    if (!st)
+        st = mls_heal_race(best, keep, job, folder, scheme, k, &r->how, err);
+    for (size_t i = 0; !st && i < keep; i++)
+        row[(*n)++] = runner[best[i]];
+    for (size_t i = 0; scheme && i < k; i++)
+        mls_scheme_free(&scheme[i]);
+    free(scheme);
+    free(runner);
+    free(best);
+    return st;
+}
+
+/* Is a row the first of its class and size? */
+static bool is_first(const mls_comparison *c, size_t row)
+{
+    for (size_t i = 0; i < row; i++)
+        if (same_class_and_size(&c->row[i], &c->row[row]))
+            return false;
+    return c->row[row].measured;
+}
+
+/* Heals the winners of the races and measures them on the same windows. */
 static mls_status heal_rows(healed_row *out, const arguments *a, const char *folder,
                             const mls_compare_request *r, const mls_comparison *c,
                             mls_table *t, mls_err *err)
@@ -533,17 +584,16 @@ static mls_status heal_rows(healed_row *out, const arguments *a, const char *fol
 
     for (size_t i = 0; i < c->n; i++)
         out[i] = (healed_row){{NAN, NAN}, {NAN, NAN}};
-    for (size_t i = 0; !st && i < c->n; i++) {
-        if (!is_healed(c, i, a->heal))
-            continue;
-        st = mls_scheme_uniform(&scheme[n], &r->setting[i], r->in.config->L, err);
-        row[n++] = i;
-    }
     job.in = &r->in;
     job.model_sha256 = r->model_id;
     job.corpus = &text;
     job.steps = a->heal_steps;
     job.progress = mls_tool_progress();
+    for (size_t i = 0; !st && i < c->n; i++)
+        if (is_first(c, i))
+            st = race(row, &n, a, folder, &job, r, c, i, err);
+    for (size_t i = 0; !st && i < n; i++)
+        st = mls_scheme_uniform(&scheme[i], &r->setting[row[i]], r->in.config->L, err);
     if (!st)
         st = mls_heal_measure(&e, &job, folder, scheme, n, r->corpus, &r->how, err);
     for (size_t i = 0; !st && i < n; i++) {

@@ -13,6 +13,7 @@
 #include "reports/report/report.h"
 #include "reports/report/report_folder.h"
 #include "tools/base/command.h"
+#include "tools/base/data.h"
 #include "tools/base/inputs.h"
 #include "tools/base/options.h"
 #include "tools/base/run_progress.h"
@@ -47,6 +48,9 @@ static const char usage[] =
     "      --batch N          sequences there [1]\n"
     "      --serve CLASS      who is to serve the plan: mla, mha2mla, elitekv,\n"
     "                         x-ecomla, own-kernel, cache [mla]\n"
+    "      --heal N           also heal (mlascope heal) the N best settings of each "
+    "class\n"
+    "                         at 25 and 12.5 %: what training would keep [0]\n"
     "      --no-quality       do not run the converted models\n"
     "      --exhaustive       measure every setting on every held-out window; without\n"
     "                         it those clearly behind another of their class and\n"
@@ -72,7 +76,7 @@ static const char usage[] =
 typedef struct {
     mls_texts texts, evals;
     const char *output, *gpu, *serve;
-    size_t sequences, length, eval_sequences, context, batch, threads;
+    size_t sequences, length, eval_sequences, context, batch, heal, threads;
     bool no_bos, no_quality, no_plots, replace, exhaustive;
     mls_compute compute;
     double ram;
@@ -151,6 +155,8 @@ static void settled_command(mls_buf *command, const arguments *a, const char *fo
                        " --eval-sequences %zu --gpu %s --context %zu --batch %zu "
                        "--serve %s",
                        a->eval_sequences, a->gpu, a->context, a->batch, a->serve);
+    if (a->heal && !a->no_quality)
+        mls_buf_printf(command, " --heal %zu", a->heal);
 }
 
 /* A name of the table, or GiB. */
@@ -307,8 +313,9 @@ static mls_status claim(const arguments *a, const char *name, const mls_model *m
              corpus->lead ? ", BOS before each" : "");
     snprintf(windows, sizeof windows, "%zu%s", held->N,
              a->exhaustive ? ", exhaustive" : "");
-    snprintf(asked, sizeof asked, "%.40s, %zu tokens, %zu sequences, class %.20s",
-             a->gpu, a->context, a->batch, a->serve);
+    snprintf(asked, sizeof asked,
+             "%.40s, %zu tokens, %zu sequences, class %.20s%s%.0zu", a->gpu, a->context,
+             a->batch, a->serve, a->heal ? ", healed " : "", a->heal);
     return st ? st
               : mls_report_claim(a->output, facts, sizeof facts / sizeof facts[0],
                                  a->replace, err);
@@ -329,6 +336,16 @@ static mls_status keep_answer(mls_buf *summary, const char *folder, mls_err *err
     return st;
 }
 
+/* The folder of what is published about training. */
+static mls_status find_training(char **folder, mls_err *err)
+{
+    const mls_status st = mls_tool_data(folder, "datasets/healing/budgets.csv", err);
+
+    if (!st)
+        *strrchr(*folder, '/') = 0;
+    return st;
+}
+
 static int run(int argc, char **argv)
 {
     arguments a = {.sequences = 128,
@@ -346,6 +363,7 @@ static int run(int argc, char **argv)
         {"--context", 0, MLS_OPT_SIZE, &a.context, 1, 1 << 30},
         {"--batch", 0, MLS_OPT_SIZE, &a.batch, 1, 1 << 20},
         {"--serve", 0, MLS_OPT_TEXT, &a.serve, 0, 0},
+        {"--heal", 0, MLS_OPT_SIZE, &a.heal, 0, 64},
         {"--no-quality", 0, MLS_OPT_FLAG, &a.no_quality, 0, 0},
         {"--replace", 0, MLS_OPT_FLAG, &a.replace, 0, 0},
         {"--exhaustive", 0, MLS_OPT_FLAG, &a.exhaustive, 0, 0},
@@ -359,7 +377,7 @@ static int run(int argc, char **argv)
         MLS_THREADS_OPTION(&a.threads),
         {0}};
     const char *folder;
-    char *beside[2] = {0};
+    char *beside[2] = {0}, *training = NULL;
     size_t n, known = SIZE_MAX;
     int status;
     mls_err err = {0};
@@ -423,6 +441,8 @@ static int run(int argc, char **argv)
                 &err))
         goto done;
 
+    if (a.heal && find_training(&training, &err))
+        goto done;
     const mls_report report = {
         .folder = a.output,
         .model_name = folder,
@@ -433,6 +453,9 @@ static int run(int argc, char **argv)
         .evaluation_name =
             a.evals.n ? a.evals.item[0] : "the last sequences of the calibration text",
         .exhaustive = a.exhaustive,
+        .calibration = &corpus,
+        .heal = a.heal,
+        .training = training,
         .without_pictures = a.no_plots,
         .gpu = gpu.title,
         .memory = gpu.memory,
@@ -464,6 +487,7 @@ release:
     mls_corpus_free(&corpus);
     mls_tokenizer_close(tok);
     mls_model_close(model);
+    free(training);
     free(beside[0]);
     free(beside[1]);
     return status;
