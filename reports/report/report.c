@@ -21,21 +21,22 @@ static const struct {
     size_t told;
     /*
      * About how long: passes through the original over the calibration text, runs of
-     * all rules, rounds of all methods' settings, passes over the held-out text.
+     * all rules, rounds of all methods' settings, passes over the held-out text, races with
+     * their finalists.
      */
-    double calibration, rules, settings, text;
+    double calibration, rules, settings, text, heal;
 } sections[] = {
-    {mls_section_model, "model", 1, 0, 0, 0, 0},
-    {mls_section_size, "cache size", 8, 0, 0, 0, 0},
-    {mls_section_spectrum, "singular values", 7, 0.1, 0, 0, 0},
-    {mls_section_frequency, "RoPE frequencies", 4, 0, 1, 0, 0},
-    {mls_section_hearing, "hearing", 5, 0, 0.2, 0, 0},
-    {mls_section_answer, "answer", 0, 0, 0, 1.5, 0},
-    {mls_section_quality, "quality", 2, 0, 0, 3, 0},
-    {mls_section_plan, "plan", 3, 0, 0, 0, 50},
-    {mls_section_length, "length", 6, 0, 0.5, 0, 12},
-    {mls_section_quant, "quantizers", 9, 0, 0, 0, 40},
-    {mls_section_healing, "healing", 10, 0, 0, 0, 0},
+    {mls_section_model, "model", 1, 0, 0, 0, 0, 0},
+    {mls_section_size, "cache size", 8, 0, 0, 0, 0, 0},
+    {mls_section_spectrum, "singular values", 7, 0.1, 0, 0, 0, 0},
+    {mls_section_frequency, "RoPE frequencies", 4, 0, 1, 0, 0, 0},
+    {mls_section_hearing, "hearing", 5, 0, 0.2, 0, 0, 0},
+    {mls_section_answer, "answer", 0, 0, 0, 1.5, 0, 0},
+    {mls_section_quality, "quality", 2, 0, 0, 3, 0, 0},
+    {mls_section_plan, "plan", 3, 0, 0, 0, 50, 0},
+    {mls_section_length, "length", 6, 0, 0.5, 0, 12, 0},
+    {mls_section_quant, "quantizers", 9, 0, 0, 0, 40, 0},
+    {mls_section_healing, "healing", 10, 0, 0, 0, 0, 1},
 };
 enum { SECTIONS = sizeof sections / sizeof sections[0] };
 
@@ -102,13 +103,18 @@ void mls_report_schedule(mls_schedule *s, const mls_config *c, double parameters
         RULES * chunk / (2 * parameters) * window_tokens(c, calibration);
     const double settings = (double)count_settings(c, MLS_REPORT_KEEP, 2) * MEASURE *
                             (a->exhaustive ? 1 : RACED) * text;
+    /* Of 4 classes at 2 sizes: 40 steps of 8 windows and 3 races of 5 of 4, each about
+       two passes. */
+    const double heal =
+        MEASURE * 2 * 8 * (40 * 8 + 3 * 5 * 4) * (double)(a->heal * a->length);
 
     mls_schedule_add(s, "capture", CAPTURE * calibration);
     for (size_t i = 0; i < SECTIONS; i++)
         mls_schedule_add(s, sections[i].name,
                          sections[i].calibration * calibration +
                              sections[i].rules * rules +
-                             sections[i].settings * settings + sections[i].text * text);
+                             sections[i].settings * settings + sections[i].text * text +
+                             sections[i].heal * heal);
 }
 
 /* How to get the same figures again. */
@@ -201,6 +207,7 @@ mls_status mls_report_write(const mls_report *r, mls_buf *summary, mls_err *err)
             mls_capture_sequences(r->capture) * mls_capture_length(r->capture),
         .held_out = r->evaluation ? r->evaluation->start[r->evaluation->N] : 0,
         .length = mls_capture_length(r->capture),
+        .heal = r->heal,
         .exhaustive = r->exhaustive};
     mls_report own = *r;
     mls_buf title = {0};

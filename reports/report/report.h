@@ -48,6 +48,7 @@ typedef struct mls_report {
 typedef struct mls_report_amounts {
     size_t calibration, held_out; /* tokens; 0: no quality */
     size_t length;                /* of a window */
+    size_t heal;                  /* settings of each class and size */
     bool exhaustive;
 } mls_report_amounts;
 

@@ -3,7 +3,7 @@
 # shipped. Usage: datasets.sh SOURCE_ROOT
 cd "$1/datasets" || exit 99
 sha256sum --check --quiet SHA256SUMS || exit 1
-find demo published -type f | LC_ALL=C sort >"${TMPDIR:-/tmp}/shipped.$$"
+find demo healing published -type f | LC_ALL=C sort >"${TMPDIR:-/tmp}/shipped.$$"
 cut -c 67- SHA256SUMS | LC_ALL=C sort | diff -u - "${TMPDIR:-/tmp}/shipped.$$"
 status=$?
 rm -f "${TMPDIR:-/tmp}/shipped.$$"

@@ -50,7 +50,7 @@ static subject new_subject(uint64_t seed)
 {
     const mls_random_shape shape = {"report", "llama", 4, 4, 8, false, false};
     char name[64];
-    subject s;
+    subject s = {0};
     mls_rng rng;
 
     mls_rng_seed(&rng, seed, 1);
@@ -118,7 +118,7 @@ static void count_step(void *arg, const char *what, double done, double total)
 
     (void)done;
     (void)total;
-    i->named += strstr(what, " of 11): ") != NULL;
+    i->named += strstr(what, " of 12): ") != NULL;
     if (++i->calls == i->end_at && i->kill)
         raise(SIGKILL);
 }
@@ -345,7 +345,7 @@ static void a_report_heals_the_best_of_each_class(void **state)
 
     s.heal = 1;
     assert_ok(report(&s, folder_name(folder, "report-healed"), NULL, &err));
-    assert_true(is_there(folder, "data/healing.csv") && is_there(folder, "healed"));
+    assert_true(is_there(folder, "data/healing.csv"));
     snprintf(path, sizeof path, "%s/index.html", folder);
     assert_ok(mls_file_read(path, 1 << 26, &page, &len, &err));
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)

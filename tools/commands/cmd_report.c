@@ -245,6 +245,7 @@ static mls_status schedule(mls_schedule *s, const arguments *a, const mls_model 
     const mls_report_amounts amounts = {.calibration = corpus->start[corpus->N],
                                         .held_out = held->N ? held->start[held->N] : 0,
                                         .length = a->length,
+                                        .heal = held->N ? a->heal : 0,
                                         .exhaustive = a->exhaustive};
     double pace = 0;
     const mls_status st = measure_pace(&pace, model, corpus, pool, err);
