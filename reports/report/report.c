@@ -21,8 +21,8 @@ static const struct {
     size_t told;
     /*
      * About how long: passes through the original over the calibration text, runs of
-     * all rules, rounds of all methods' settings, passes over the held-out text, races with
-     * their finalists.
+     * all rules, rounds of all methods' settings, passes over the held-out text, races
+     * with their finalists.
      */
     double calibration, rules, settings, text, heal;
 } sections[] = {
@@ -38,7 +38,7 @@ static const struct {
     {mls_section_quant, "quantizers", 9, 0, 0, 0, 40, 0},
     {mls_section_healing, "healing", 10, 0, 0, 0, 0, 1},
 };
-enum { SECTIONS = sizeof sections / sizeof sections[0] };
+enum { SECTIONS = sizeof sections / sizeof sections[0] }; /* the last: --heal alone */
 
 /*
  * By seconds of the reports of the demo (bf16) and of stories260K, in passes through
@@ -161,15 +161,15 @@ static void provenance(const mls_report *r, mls_page *page)
 
 /* The page as far as it is; what is still to come is said on it. */
 static mls_status write_part(mls_page *page, const char *path, size_t done,
-                             mls_err *err)
+                             size_t parts, mls_err *err)
 {
     char text[256];
 
     snprintf(text, sizeof text,
-             "Unfinished: %zu of %d parts are here, next comes: %s. This page is "
+             "Unfinished: %zu of %zu parts are here, next comes: %s. This page is "
              "written again after every part; if the program was stopped, the same "
              "command goes on.",
-             done, SECTIONS, sections[done].name);
+             done, parts, sections[done].name);
     mls_page_unfinished(page, text);
     const mls_status st = mls_page_write(page, path, err);
 
@@ -181,14 +181,15 @@ static mls_status write_part(mls_page *page, const char *path, size_t done,
 static mls_status write_sections(const mls_report *r, mls_schedule *s, mls_page *page,
                                  const char *path, mls_buf *summary, mls_err *err)
 {
+    const size_t parts = r->heal ? SECTIONS : SECTIONS - 1;
     mls_buf said[SECTIONS] = {0};
     mls_status st = MLS_OK;
 
-    for (size_t i = 0; !st && i < SECTIONS; i++) {
+    for (size_t i = 0; !st && i < parts; i++) {
         mls_schedule_begin(s, i + 1);
         st = sections[i].write(r, page, &said[sections[i].told], err);
-        if (!st && i + 1 < SECTIONS)
-            st = write_part(page, path, i + 1, err);
+        if (!st && i + 1 < parts)
+            st = write_part(page, path, i + 1, parts, err);
     }
     for (size_t i = 0; i < SECTIONS; i++) {
         if (!st && said[i].len)
