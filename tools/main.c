@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "analysis/numeric/blas.h"
+#include "bench/frame/method.h"
 #include "common/base/buf.h"
 #include "common/base/words.h"
 #include "common/system/pool.h"
@@ -22,6 +23,7 @@ extern const mls_command cmd_export;
 extern const mls_command cmd_frequency;
 extern const mls_command cmd_heal;
 extern const mls_command cmd_merge;
+extern const mls_command cmd_methods;
 extern const mls_command cmd_report;
 extern const mls_command cmd_plan;
 extern const mls_command cmd_quantize;
@@ -45,6 +47,7 @@ static const mls_command *const commands[] = {
     &cmd_size,
     &cmd_spectrum,
     /* bench */
+    &cmd_methods,
     &cmd_evaluate,
     &cmd_compare,
     &cmd_plan,
@@ -209,8 +212,12 @@ int main(int argc, char **argv)
         const bool help = strcmp(argv[1], "help") == 0;
         const mls_command *command = find_command(argv[help ? 2 : 1]);
         char *helped[] = {argv[argc - 1], (char[]){"--help"}, NULL};
+        const mls_method *method;
+        mls_err none = {0};
 
-        if (!command)
+        if (help && !command && !mls_method_find(&method, argv[2], &none))
+            status = cmd_methods.run(argc - 1, argv + 1);
+        else if (!command)
             status = unknown_command(argv[help ? 2 : 1]);
         else
             status = help ? command->run(2, helped) : command->run(argc - 1, argv + 1);

@@ -18,14 +18,15 @@ typedef struct mls_head_rank {
  * @param why  NULL, or the function that refuses them
  */
 #define MLS_HEAD_KEYS(why)                                                             \
-    MLS_HEAD_KEY("rank", both, .otherwise = mls_head_half, why),                       \
-        MLS_HEAD_KEY("rank_k", of[MLS_KEYS], .like = "rank", why),                     \
-        MLS_HEAD_KEY("rank_v", of[MLS_VALUES], .like = "rank", why)
-#define MLS_HEAD_KEY(word, member, usually, why)                                       \
+    MLS_HEAD_KEY("rank", both, why, .otherwise = mls_head_half, .said = "D/2"),        \
+        MLS_HEAD_KEY("rank_k", of[MLS_KEYS], why, .like = "rank"),                     \
+        MLS_HEAD_KEY("rank_v", of[MLS_VALUES], why, .like = "rank")
+#define MLS_HEAD_KEY(word, member, why, ...)                                           \
     {                                                                                  \
         word, MLS_KEY_HEADS, offsetof(mls_head_rank, member),                          \
-            .hint = "N:N..", .help = "numbers per KV head, or one for each", usually,  \
-            .limit = mls_head_limit, .what = "the dims of a head", .refuse = (why)     \
+            .hint = "N:N..", .help = "numbers per KV head, or one for each",           \
+            .limit = mls_head_limit, .what = "the dims of a head", .bound = "D",       \
+            .refuse = (why), __VA_ARGS__                                               \
     }
 size_t mls_head_half(const mls_config *config, const void *params);
 size_t mls_head_limit(const mls_config *config, const void *params);

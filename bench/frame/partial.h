@@ -40,16 +40,15 @@ typedef struct mls_partial {
  * Rows of a key table: `rope`, `chunks` and `scope`, into the mls_partial that a struct
  * begins with.
  * @param rule     the rule without a key
- * @param usually  chunks without a key: a function of the config
+ * @param usually  chunks without a key: a function of the config, and its formula
  */
-#define MLS_PARTIAL_KEYS(usual_rule, usually)                                          \
-    {                                                                                  \
-        "rope",                                                                        \
-        MLS_KEY_TEXT,                                                                  \
-        offsetof(mls_partial, rule),                                                   \
-        .hint = "RULE",                                                                \
-        .text = (usual_rule),                                                          \
-        .help = "which chunks keep their rotation"},                                   \
+#define MLS_PARTIAL_KEYS(usual_rule, usually, formula)                                 \
+    {"rope",                                                                           \
+     MLS_KEY_TEXT,                                                                     \
+     offsetof(mls_partial, rule),                                                      \
+     .hint = "RULE",                                                                   \
+     .text = (usual_rule),                                                             \
+     .help = "which chunks keep their rotation; file:PATH: by a rank file"},           \
         {"chunks",                                                                     \
          MLS_KEY_SIZE,                                                                 \
          offsetof(mls_partial, chunks),                                                \
@@ -57,8 +56,10 @@ typedef struct mls_partial {
          .help = "how many, per KV head",                                              \
          .most = MLS_DIM_MAX,                                                          \
          .otherwise = (usually),                                                       \
+         .said = (formula),                                                            \
          .limit = mls_partial_chunks,                                                  \
-         .what = "the chunks of a head"},                                              \
+         .what = "the chunks of a head",                                               \
+         .bound = "C"},                                                                \
     {                                                                                  \
         "scope", MLS_KEY_WORD, offsetof(mls_partial, scope),                           \
             .words = mls_scope_words, .help = "where so many are kept on average"      \

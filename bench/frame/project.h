@@ -143,8 +143,10 @@ size_t mls_projection_most(const mls_projection *p, const mls_config *config);
      .least = 1,                                                                       \
      .most = MLS_WIDTH_MAX,                                                            \
      .otherwise = mls_projection_half,                                                 \
+     .said = "G D / 2",                                                                \
      .limit = mls_projection_limit,                                                    \
      .what = "the rank of a layer's keys or values",                                   \
+     .bound = "min(G D, E)",                                                           \
      .refuse = (why)},                                                                 \
         MLS_PROJECTION_SIDE("rank_k", MLS_KEYS, why),                                  \
         MLS_PROJECTION_SIDE("rank_v", MLS_VALUES, why)
@@ -153,7 +155,8 @@ size_t mls_projection_most(const mls_projection *p, const mls_config *config);
         word, MLS_KEY_SIZE, offsetof(mls_projection, rank[side]),                      \
             .hint = "N", .help = "one side by itself", .least = 1,                     \
             .most = MLS_WIDTH_MAX, .like = "rank", .limit = mls_projection_limit,      \
-            .what = "the rank of a layer's keys or values", .refuse = (why)            \
+            .what = "the rank of a layer's keys or values", .bound = "min(G D, E)",    \
+            .refuse = (why)                                                            \
     }
 size_t mls_projection_half(const mls_config *config, const void *params);
 size_t mls_projection_limit(const mls_config *config, const void *params);

@@ -30,12 +30,12 @@ static const char *no_rank(const void *v)
     return p->energy > 0.0 ? "energy chooses the ranks and takes none" : NULL;
 }
 
-static const mls_key keys[] = {{"energy", MLS_KEY_REAL, offsetof(params, energy),
-                                .hint = "SHARE",
-                                .help = "ranks by the share of singular values",
-                                .usual = 0, .least = 0, .most = 1, .open = ""},
-                               MLS_HEAD_KEYS(no_rank),
-                               MLS_KEYS_END};
+static const mls_key keys[] = {
+    {"energy", MLS_KEY_REAL, offsetof(params, energy), .hint = "SHARE",
+     .help = "ranks by the share of singular values", .said = "none", .usual = 0,
+     .least = 0, .most = 1, .open = ""},
+    MLS_HEAD_KEYS(no_rank),
+    MLS_KEYS_END};
 
 static mls_status sized(const mls_config *c, const mls_parsed *parsed, mls_err *err)
 {

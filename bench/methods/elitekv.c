@@ -79,21 +79,22 @@ static size_t value_quarter(const mls_config *c, const void *v)
 }
 
 static const mls_key keys[] = {
-    MLS_PARTIAL_KEYS("ropelite-l1", chunks),
+    MLS_PARTIAL_KEYS("ropelite-l1", chunks, "3 C / 16"),
     {"svd", MLS_KEY_WORD, offsetof(params, svd), .words = svd_words,
      .help = "keys and values together, or apart"},
     {"rank", MLS_KEY_SIZE, offsetof(params, partial.joint), .hint = "N",
      .help = "kv_dim of the layer", .least = 1, .most = MLS_WIDTH_MAX,
-     .otherwise = joint_half, .limit = joint_limit,
-     .what = "the rank of [K without RoPE; V]", .refuse = no_joint},
+     .otherwise = joint_half, .said = "G D / 2", .bound = "min(G (2 D - d_r), E)",
+     .limit = joint_limit, .what = "the rank of [K without RoPE; V]",
+     .refuse = no_joint},
     {"rank_k", MLS_KEY_SIZE, offsetof(params, partial.rank[MLS_KEYS]), .hint = "N",
      .help = "of the layer, svd=split", .least = 1, .most = MLS_WIDTH_MAX,
-     .otherwise = key_quarter, .limit = key_limit, .what = "the rank of K without RoPE",
-     .refuse = no_split},
+     .otherwise = key_quarter, .said = "G D / 4", .bound = "min(G (D - d_r), E)",
+     .limit = key_limit, .what = "the rank of K without RoPE", .refuse = no_split},
     {"rank_v", MLS_KEY_SIZE, offsetof(params, partial.rank[MLS_VALUES]), .hint = "N",
      .help = "of the layer, svd=split", .least = 1, .most = MLS_WIDTH_MAX,
-     .otherwise = value_quarter, .limit = value_limit, .what = "the rank of V",
-     .refuse = no_split},
+     .otherwise = value_quarter, .said = "G D / 4", .bound = "min(G D, E)",
+     .limit = value_limit, .what = "the rank of V", .refuse = no_split},
     MLS_KEYS_END};
 
 static mls_status settle(const mls_parsed *parsed, const mls_config *c, mls_err *err)

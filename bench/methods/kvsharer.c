@@ -48,7 +48,7 @@ static size_t quarter(const mls_config *c, const void *v)
 static const mls_key keys[] = {
     {"layers_shared", MLS_KEY_SIZE, offsetof(params, layers_shared), .hint = "N",
      .help = "layers that use an earlier one's cache", .least = 0,
-     .most = MLS_LAYERS_MAX, .otherwise = quarter},
+     .most = MLS_LAYERS_MAX, .otherwise = quarter, .said = "L/4"},
     {"gate", MLS_KEY_REAL, offsetof(params, gate), .hint = "COSINE",
      .help = "least mean cosine of the last hidden states; 0: no gate", .usual = 0.5,
      .least = -1, .most = 1},

@@ -123,12 +123,12 @@ static const mls_key keys[] = {
     MLS_PROJECTION_KEYS(no_rank),
     {"dmax", MLS_KEY_SIZE, offsetof(params, most), .hint = "N",
      .help = "rank of the first layer", .least = 1, .most = MLS_WIDTH_MAX,
-     .otherwise = full, .limit = full, .what = "the rank of keys and values",
-     .refuse = no_range},
+     .otherwise = full, .said = "min(G D, E)", .bound = "min(G D, E)", .limit = full,
+     .what = "the rank of keys and values", .refuse = no_range},
     {"dmin", MLS_KEY_SIZE, offsetof(params, least), .hint = "N",
      .help = "rank of the last layer", .least = 1, .most = MLS_WIDTH_MAX,
-     .otherwise = half_of_most, .limit = most_of, .what = "which is dmax",
-     .refuse = no_range},
+     .otherwise = half_of_most, .said = "dmax/2", .bound = "dmax", .limit = most_of,
+     .what = "which is dmax", .refuse = no_range},
     MLS_KEYS_END};
 
 static mls_status settle(const mls_parsed *parsed, const mls_config *c, mls_err *err)

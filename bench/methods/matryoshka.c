@@ -51,7 +51,7 @@ static const mls_key keys[] = {
      .help = "ranks per head around the mean rank", .open = "greedy-unverified"},
     {"step", MLS_KEY_SIZE, offsetof(params, step), .hint = "N",
      .help = "ranks go down by it", .least = 1, .most = MLS_DIM_MAX,
-     .otherwise = eighth, .refuse = no_step},
+     .otherwise = eighth, .said = "D/8", .refuse = no_step},
     MLS_HEAD_KEYS(NULL),
     MLS_KEYS_END};
 

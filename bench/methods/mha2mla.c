@@ -48,13 +48,14 @@ static size_t half(const mls_config *c, const void *v)
 }
 
 static const mls_key keys[] = {
-    MLS_PARTIAL_KEYS("2-norm", chunks),
+    MLS_PARTIAL_KEYS("2-norm", chunks, "C/8"),
     {"svd", MLS_KEY_WORD, offsetof(params, svd), .words = svd_words,
-     .help = "what is factorized"},
+     .help = "what is factorized: keys and values together, apart, neither, one"},
     {"rank", MLS_KEY_SIZE, offsetof(params, rank), .hint = "N",
-     .help = "their low_rank, per KV head", .least = 1, .most = MLS_WIDTH_MAX,
-     .otherwise = half, .limit = limit,
-     .what = "the rank per KV head of what is factorized", .refuse = no_rank},
+     .help = "low_rank of the project, per KV head; with svd=split for each of the two",
+     .least = 1, .most = MLS_WIDTH_MAX, .otherwise = half, .said = "D/2",
+     .limit = limit, .what = "the rank per KV head of what is factorized",
+     .bound = "min(2 D - d_r, E/G)", .refuse = no_rank},
     MLS_KEYS_END};
 
 static mls_status settle(const mls_parsed *parsed, const mls_config *c, mls_err *err)

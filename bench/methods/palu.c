@@ -69,7 +69,8 @@ static const mls_key keys[] = {
     MLS_PROJECTION_KEYS(NULL),
     {"align", MLS_KEY_SIZE, offsetof(params, align), .hint = "N",
      .help = "ranks of groups are multiples of it", .least = 1, .most = MLS_WIDTH_MAX,
-     .limit = dims_of_group, .what = "the dims of a group", .usual = 1},
+     .limit = dims_of_group, .what = "the dims of a group", .bound = "dims of a group",
+     .usual = 1},
     MLS_KEYS_END};
 
 static mls_status settle(const mls_parsed *parsed, const mls_config *c, mls_err *err)

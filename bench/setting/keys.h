@@ -39,10 +39,12 @@ typedef struct mls_key {
     const char *text;
     const char *like; /* the value of this earlier key of the same type */
     size_t (*otherwise)(const mls_config *config, const void *params);
+    const char *said; /* what an absent key means, for people: "D/2", "by the data" */
 
     /* The most that this model takes, and what that is: "the chunks of a head". */
     size_t (*limit)(const mls_config *config, const void *params);
     const char *what;
+    const char *bound; /* the same as a formula: "min(G D, E)" */
 
     /* Why the key has no meaning beside the earlier ones; returns NULL: it has. */
     const char *(*refuse)(const void *params);

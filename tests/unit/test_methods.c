@@ -532,6 +532,19 @@ static void every_method_is_found_by_its_name_and_says_where_it_is_from(void **s
     }
 }
 
+/* What people read of a key; what cannot be told without running is written down. */
+static void every_key_says_what_it_is(void **state)
+{
+    (void)state;
+    for (size_t i = 0; mls_methods[i]; i++)
+        for (const mls_key *k = mls_methods[i]->keys; k && k->name; k++) {
+            assert_true(k->help && k->help[0]);
+            assert_true(k->hint || k->words);
+            assert_true(!k->otherwise || k->said);
+            assert_true(!k->limit || (k->what && k->bound));
+        }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -553,6 +566,7 @@ int main(void)
         cmocka_unit_test(typical_settings_of_tiny_heads_have_no_rank_of_zero),
         cmocka_unit_test(any_text_is_a_size_or_a_refusal),
         cmocka_unit_test(every_method_is_found_by_its_name_and_says_where_it_is_from),
+        cmocka_unit_test(every_key_says_what_it_is),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

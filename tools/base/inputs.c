@@ -5,8 +5,24 @@
 
 #include "bench/evaluate/isolated.h"
 #include "bench/plan/plan.h"
+#include "datasets/checkpoint/checkpoint.h"
+#include "datasets/files/gguf.h"
 #include "datasets/tokenizer/tokenizer.h"
 #include "tools/base/command.h"
+
+mls_status mls_tool_config(mls_config *config, const char *model, mls_err *err)
+{
+    mls_checkpoint *c;
+    mls_status st;
+
+    if (!mls_gguf_is(model))
+        return mls_config_read(config, model, err);
+    st = mls_checkpoint_open(&c, model, err);
+    if (!st)
+        *config = *mls_checkpoint_config(c);
+    mls_checkpoint_close(c);
+    return st;
+}
 
 mls_status mls_tool_model(mls_model **out, const char *folder, mls_err *err)
 {

@@ -39,6 +39,9 @@ typedef struct mls_tool_windows {
     bool no_bos;         /* windows do not begin with the tokenizer's BOS */
 } mls_tool_windows;
 
+/** From a folder, a config.json, or the metadata of a GGUF file. */
+mls_status mls_tool_config(mls_config *config, const char *model, mls_err *err);
+
 /** mls_model_open() for a command that computes: says what changes every figure. */
 mls_status mls_tool_model(mls_model **out, const char *folder, mls_err *err);
 

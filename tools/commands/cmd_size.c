@@ -16,6 +16,7 @@
 #include "reports/tables/size_plots.h"
 #include "reports/tables/size_table.h"
 #include "tools/base/data.h"
+#include "tools/base/inputs.h"
 #include "tools/base/options.h"
 
 #define GIB 1073741824.0
@@ -295,21 +296,6 @@ static mls_status check_parallel(const mls_size_sweep *s, const mls_config *conf
     return st;
 }
 
-/* From a folder, a config.json, or the metadata of a GGUF file. */
-static mls_status read_config(mls_config *config, const char *model, mls_err *err)
-{
-    mls_checkpoint *c;
-    mls_status st;
-
-    if (!mls_gguf_is(model))
-        return mls_config_read(config, model, err);
-    st = mls_checkpoint_open(&c, model, err);
-    if (!st)
-        *config = *mls_checkpoint_config(c);
-    mls_checkpoint_close(c);
-    return st;
-}
-
 /* The engine's own layout, for the first of each list. */
 static mls_status run_engine(request *r, const mls_config *config, const char *model,
                              mls_err *err)
@@ -364,7 +350,7 @@ static mls_status run_request(request *r, const char *model, mls_err *err)
     mls_status st;
 
     if ((st = read_lists(r, err)) || (st = read_devices(r, err)) ||
-        (st = read_config(&config, model, err)) ||
+        (st = mls_tool_config(&config, model, err)) ||
         (st = check_parallel(s, &config, err)) ||
         (st = read_settings(r, &config, err)) ||
         (s->n_devices && (st = find_weights(r, &config, model, err))))
