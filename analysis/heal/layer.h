@@ -21,8 +21,6 @@ typedef struct mls_heal_windows {
     const float *target; /* (n, T, E) attention output wanted */
     const float *keys;   /* (n, ..) of the layer whose cache is shared, as */
     const float *values; /* mls_heal_pass_keys() gives them; else NULL */
-    const double
-        *metric; /* (E, E) what errors of the output cost; NULL: their square */
 } mls_heal_windows;
 
 typedef struct mls_heal_options {
@@ -37,7 +35,7 @@ typedef struct mls_heal_options {
 
 enum { MLS_HEAL_POINTS = 9 };
 
-/** Losses are sum |o_hat - o|^2 / sum |o|^2, in the metric. */
+/** Losses are sum |o_hat - o|^2 / sum |o|^2. */
 typedef struct mls_healed {
     double train_before, train_after;
     double held_before, held_after;

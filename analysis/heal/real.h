@@ -23,6 +23,13 @@ typedef double mls_real;
 #define mls_heal_pass_keys mls_heal_pass_keys_f64
 #define mls_heal_pass_values mls_heal_pass_values_f64
 #define mls_heal_pass_heads mls_heal_pass_heads_f64
+#define mls_real_linear mls_real_linear_f64
+#define mls_real_linear_back mls_real_linear_back_f64
+#define mls_real_rotate mls_real_rotate_f64
+#define mls_real_norm mls_real_norm_f64
+#define mls_real_norm_back mls_real_norm_back_f64
+#define mls_head_attend mls_head_attend_f64
+#define mls_head_attend_back mls_head_attend_back_f64
 #else
 typedef float mls_real;
 #define MLS_REAL_GEMM cblas_sgemm
