@@ -324,6 +324,22 @@ done:
     return st;
 }
 
+mls_status mls_report_about(const char *folder, const char *const *name, size_t n,
+                            char (*value)[MLS_REPORT_FACT], mls_err *err)
+{
+    json_t *o = NULL;
+    const mls_status st = read_own(folder, &o, err);
+    const json_t *about = st ? NULL : json_object_get(o, "about");
+
+    for (size_t i = 0; !st && i < n; i++) {
+        const char *text = json_string_value(json_object_get(about, name[i]));
+
+        snprintf(value[i], MLS_REPORT_FACT, "%s", text ? text : "");
+    }
+    json_decref(o);
+    return st;
+}
+
 mls_status mls_report_seal(const char *folder, mls_err *err)
 {
     json_t *o = NULL, *files = json_object();

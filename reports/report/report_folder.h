@@ -39,6 +39,17 @@ mls_status mls_report_seal(const char *folder, mls_err *err);
 /** Is there a report.json in this folder? */
 bool mls_report_is(const char *folder);
 
+enum { MLS_REPORT_FACT = 256 };
+
+/**
+ * What a report says that it is about.
+ *
+ * @param name        (n) of facts
+ * @param[out] value  (n), "" for a fact that it does not have; cut at the size
+ */
+mls_status mls_report_about(const char *folder, const char *const *name, size_t n,
+                            char (*value)[MLS_REPORT_FACT], mls_err *err);
+
 /**
  * Is every file of the report as it was sealed?
  *

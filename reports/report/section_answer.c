@@ -12,6 +12,7 @@
 #include "bench/frame/scheme.h"
 #include "common/base/checked.h"
 #include "common/base/words.h"
+#include "common/system/files.h"
 #include "reports/report/measured.h"
 #include "reports/report/sections.h"
 
@@ -146,6 +147,44 @@ static mls_table *make_table(const answer *a)
         mls_table_real(t, exp(row->nll.mean));
     }
     return t;
+}
+
+/* The same rows as data, the model's own cache first: what a history keeps. */
+static mls_status write_rows(const mls_report *r, const answer *a, mls_err *err)
+{
+    size_t which[MLS_SERVE_CLASSES + SHOWN_OF_MLA + 1] = {0};
+    const size_t n = 1 + rows_of(which + 1, a);
+    mls_table *t = mls_table_new(NULL);
+    char text[SETTING_TEXT];
+    mls_buf csv = {0};
+    char *path = mls_path_join(r->folder, "data/answer.csv");
+    mls_status st;
+
+    mls_table_column(t, "served_by", "served by", "", 0);
+    mls_table_column(t, "setting", "setting", "", 0);
+    mls_table_column(t, "kept_percent", "kept", "%", 1);
+    mls_table_column(t, "kl", "KL", "nat", 3);
+    mls_table_column(t, "kl_half", "±", "nat", 3);
+    mls_table_column(t, "perplexity", "perplexity", "", 2);
+    for (size_t i = 0; i < n; i++) {
+        const mls_compared *row = &a->m.row[which[i]];
+
+        mls_table_row(t);
+        mls_table_text(t, mls_serve_word(row->serve));
+        mls_table_text(t, mls_setting_text(&a->setting[which[i]], text, sizeof text));
+        mls_table_real(t, 100 * row->kept);
+        mls_table_real(t, row->kl.mean);
+        mls_table_real(t, row->kl.half);
+        mls_table_real(t, exp(row->nll.mean));
+    }
+    st = path ? mls_table_print(t, MLS_FORMAT_CSV, &csv, err)
+              : mls_fail(err, MLS_E_NOMEM, "no memory for a report");
+    if (!st)
+        st = mls_file_write(path, csv.data, csv.len, err);
+    mls_table_free(t);
+    mls_buf_free(&csv);
+    free(path);
+    return st;
 }
 
 /* Projects whose own code cannot take this model, and our variants of their forms. */
@@ -414,6 +453,8 @@ mls_status mls_section_answer(const mls_report *r, mls_page *page, mls_buf *summ
             mls_measured_settings(&a.m, r, r->evaluation, a.setting, a.racer, a.n, err);
     if (!st)
         st = show(r, &a, page, summary, err);
+    if (!st)
+        st = write_rows(r, &a, err);
     if (!st)
         show_fits(r, &a, page);
     mls_comparison_free(&a.m);

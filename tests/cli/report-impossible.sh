@@ -7,8 +7,25 @@ for part in self_attn.o mlp.down; do
 done
 sed -i 's/"num_hidden_layers": 6/"num_hidden_layers": 2/' model/config.json
 mlascope report model -f $demo/calibration.txt --eval $demo/evaluation.txt -N 4 -T 16 -t 2 \
-    --eval-sequences 2 --no-plots -o out >said 2>notes
+    --eval-sequences 2 --no-plots -o out --history history.csv >said 2>notes
 echo "exit $?"
 [ -s out/index.html ] && echo page
+grep '^history' said
 grep -q '[^a-z]nan[^a-zA-Z_]' out/index.html && echo "a figure that is none"
-true
+report()
+{
+    mlascope report model -f $demo/calibration.txt --eval $demo/evaluation.txt -N 4 -T 16 -t 2 \
+        --eval-sequences 2 --no-plots -o "$@" >said 2>&1
+    echo "exit $?"
+    grep '^history\|^mlascope: .*history' said
+}
+
+echo '## its answer in a history, once'
+report out --history history.csv
+cut -d, -f 9-11 history.csv
+cp $demo/evaluation.txt other.csv
+report out --history other.csv
+report out --history model/config.json
+report nowhere --history history.csv --no-quality
+cmp other.csv $demo/evaluation.txt
+[ -d nowhere ] || echo "nothing written"

@@ -207,7 +207,7 @@ static int run(int argc, char **argv)
     const char *names[64], *model = NULL, *output = "-";
     mls_format format = MLS_FORMAT_TABLE;
     const mls_option options[] = {
-        {"--model", 0, MLS_OPT_OTHER, &model, 0, 0},
+        {"--model", 0, MLS_OPT_TEXT, &model, 0, 0},
         {"--format", 0, MLS_OPT_FORMAT, &format, 0, 0},
         {"--output", 'o', MLS_OPT_TABLE, &output, 0, 0},
         {0},

@@ -10,6 +10,7 @@
 #include "common/system/files.h"
 #include "datasets/tokenizer/tokenizer.h"
 #include "reports/page/plot.h"
+#include "reports/report/history.h"
 #include "reports/report/report.h"
 #include "reports/report/report_folder.h"
 #include "tools/base/command.h"
@@ -58,6 +59,9 @@ static const char usage[] =
     "      --no-plots         write numbers and scripts of the pictures, and do not "
     "run\n"
     "                         gnuplot\n"
+    "      --history FILE     add the answer to this CSV, a row for each class, so "
+    "that\n"
+    "                         a model can be followed; made when missing\n"
     "      --replace          write over a finished report of another text, model or\n"
     "                         options in FOLDER\n"
     "  -N, --sequences N      calibration sequences [128]\n"
@@ -75,7 +79,7 @@ static const char usage[] =
 
 typedef struct {
     mls_texts texts, evals;
-    const char *output, *gpu, *serve;
+    const char *output, *gpu, *serve, *history;
     size_t sequences, length, eval_sequences, context, batch, heal, threads;
     bool no_bos, no_quality, no_plots, replace, exhaustive;
     mls_compute compute;
@@ -366,6 +370,7 @@ static int run(int argc, char **argv)
         {"--serve", 0, MLS_OPT_TEXT, &a.serve, 0, 0},
         {"--heal", 0, MLS_OPT_SIZE, &a.heal, 0, 64},
         {"--no-quality", 0, MLS_OPT_FLAG, &a.no_quality, 0, 0},
+        {"--history", 0, MLS_OPT_TEXT, &a.history, 0, 0},
         {"--replace", 0, MLS_OPT_FLAG, &a.replace, 0, 0},
         {"--exhaustive", 0, MLS_OPT_FLAG, &a.exhaustive, 0, 0},
         {"--no-plots", 0, MLS_OPT_FLAG, &a.no_plots, 0, 0},
@@ -379,7 +384,7 @@ static int run(int argc, char **argv)
         {0}};
     const char *folder;
     char *beside[2] = {0}, *training = NULL;
-    size_t n, known = SIZE_MAX;
+    size_t n, known = SIZE_MAX, rows;
     int status;
     mls_err err = {0};
     mls_model *model = NULL;
@@ -398,11 +403,16 @@ static int run(int argc, char **argv)
         return status;
     if (!a.output)
         return mls_usage_error(&cmd_report, "no output folder: give -o FOLDER");
+    if (a.history && a.no_quality)
+        return mls_usage_error(&cmd_report,
+                               "--history keeps measured answers, and --no-quality "
+                               "measures none");
     add_beside(&a.texts, folder, "calibration.txt", &beside[0]);
     if (beside[0])
         add_beside(&a.evals, folder, "evaluation.txt", &beside[1]);
     if (find_gpu(&gpu, title, sizeof title, a.gpu, &err) ||
-        mls_serve_parse(&serve, a.serve, &err))
+        mls_serve_parse(&serve, a.serve, &err) ||
+        (a.history && mls_history_check(a.history, &err)))
         goto done;
     if (mls_tool_model(&model, folder, &err))
         goto done;
@@ -471,6 +481,8 @@ static int run(int argc, char **argv)
         goto done;
     mls_terminal_print(summary.data);
     printf("report: %s/index.html\n", a.output);
+    if (a.history && held.N && !mls_history_add(a.history, a.output, &rows, &err))
+        printf(rows ? "history: added to %s\n" : "history: already in %s\n", a.history);
 
 done:
     mls_tool_stopped(&err, "the same command goes on from what is finished");
