@@ -362,6 +362,18 @@ void mls_size(mls_size_result *result, const mls_cache_layout *layout,
     result->batch_bytes = gpus * batch * s.sequence;
 }
 
+bool mls_size_has_fixed(const mls_config *config)
+{
+    for (size_t l = 0; l < config->L; l++) {
+        const mls_layer_shape *s = &config->layer[l];
+
+        if (mls_layer_slides(s) || s->conv_numbers || s->state_numbers ||
+            s->compressed.n)
+            return true;
+    }
+    return false;
+}
+
 mls_size_request mls_size_one(size_t tokens)
 {
     return (mls_size_request){.tokens = tokens,

@@ -119,6 +119,9 @@ typedef struct mls_size_result {
 void mls_size(mls_size_result *result, const mls_cache_layout *layout,
               const mls_size_request *request);
 
+/** Some layer of the model keeps bytes that do not grow: a window, blocks, a state. */
+bool mls_size_has_fixed(const mls_config *config);
+
 /** The unconverted model's cache at mls_size_one(tokens). MLS_E_NOMEM. */
 mls_status mls_size_own(mls_size_result *result, const mls_config *config,
                         size_t tokens, mls_err *err);

@@ -297,11 +297,8 @@ mls_status mls_model_layer(const mls_model *m, size_t l, mls_layer *layer, mls_e
 mls_status mls_model_attention(const mls_model *m, size_t l, mls_layer *layer,
                                mls_err *err)
 {
-    const mls_layer_kind kind =
-        l < m->config->L ? m->config->layer[l].kind : MLS_LAYER_ATTENTION;
-
     *layer = (mls_layer){.index = l};
-    if (kind == MLS_LAYER_RECURRENT || kind == MLS_LAYER_NONE)
+    if (l < m->config->L && !mls_layer_attends(&m->config->layer[l]))
         return mls_fail(err, MLS_E_INPUT,
                         "layer %zu of model_type \"%s\" has no keys and values: such "
                         "models are captured and evaluated, but this is not done for "

@@ -74,6 +74,8 @@ mls_compared mls_compared_refused(void)
 
     return (mls_compared){.bytes = NAN,
                           .payload = NAN,
+                          .growing = NAN,
+                          .fixed = NAN,
                           .kept = NAN,
                           .kept_payload = NAN,
                           .serve = MLS_SERVE_CLASSES,
@@ -99,6 +101,8 @@ mls_compared mls_compared_of(const mls_quality *q, const mls_config *config,
         mls_size(&size, q->layout, &request);
     return (mls_compared){.bytes = size.bytes_per_token,
                           .payload = size.payload_bytes_per_token,
+                          .growing = size.growing_bytes_per_token,
+                          .fixed = size.fixed_bytes,
                           .kept = size.bytes_per_token / own->bytes_per_token,
                           .kept_payload = size.payload_bytes_per_token /
                                           own->payload_bytes_per_token,

@@ -19,6 +19,7 @@
 /** What is known of one setting. */
 typedef struct mls_compared {
     double bytes, payload;     /* per token at the length asked */
+    double growing, fixed;     /* of a sequence: by each token from there on, and not */
     double kept, kept_payload; /* shares of the model's own 16-bit cache */
     mls_serve serve;           /* who can serve it; MLS_SERVE_CLASSES: refused */
     double parameters;         /* of all attention blocks in this form */

@@ -15,6 +15,8 @@
     }
 GET(get_bytes, r->bytes)
 GET(get_payload, r->payload)
+GET(get_growing, r->growing)
+GET(get_fixed, r->fixed)
 GET(get_kept, 100 * r->kept)
 GET(get_kept_payload, 100 * r->kept_payload)
 GET(get_key, r->predicted.key)
@@ -44,6 +46,9 @@ const mls_quantity mls_quantities[] = {
     {"bytes_per_token", "cache", "B/token", 1, get_bytes, KEPT("bytes", bytes)},
     {"payload_bytes_per_token", "payload", "B/token", 1, get_payload,
      KEPT("payload", payload)},
+    {"growing_bytes_per_token", "grows", "B/token", 1, get_growing,
+     KEPT("growing", growing)},
+    {"fixed_bytes", "fixed", "B", 0, get_fixed, KEPT("fixed", fixed)},
     {"kept_percent", "kept", "%", 2, get_kept, KEPT("kept", kept)},
     {"payload_kept_percent", "payload kept", "%", 2, get_kept_payload,
      KEPT("kept_payload", kept_payload)},

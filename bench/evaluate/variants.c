@@ -274,7 +274,7 @@ static mls_status run_layer(mls_pass *p, size_t l, mls_err *err)
         st = mls_capture_stats(p->in->capture, l, &stats, err);
     if (!st)
         st = mls_latent_identity(&plain_form, p->config, &layer, err);
-    if (!st && p->options->predict && p->in->capture &&
+    if (!st && p->options->predict && p->in->capture && !plain_form.own &&
         mls_capture_windows(p->in->capture) > 0)
         st = mls_output_windows_load(&windows, p->in->capture, &plain_form,
                                      OUTPUT_WINDOWS, p->in->pool, err);
@@ -293,7 +293,7 @@ static mls_status run_layer(mls_pass *p, size_t l, mls_err *err)
         st = mls_scheme_build(p->run[i].ready, &layer, p->in->capture ? &stats : NULL,
                               &form, err);
         p->quality[i].seconds += seconds_now() - start;
-        if (!st && p->options->predict && p->in->capture)
+        if (!st && p->options->predict && p->in->capture && !form.own)
             st = predict(p, i, &layer, &stats, &windows, &form, err);
         if (st && form.head)
             mls_fail_in(err, st, "%s, layer %zu", p->variant[i].scheme->name, l);

@@ -103,7 +103,9 @@ mls_status mls_method_fit_data(const mls_method *method, const mls_method_input 
     mls_status st = MLS_OK;
 
     *out = (mls_fits){.method = method->name};
-    if (method->fit_data && !c->mla_kv_lora_rank)
+    /* Data of layers without keys is not asked for: no setting then. */
+    if (method->fit_data && !c->mla_kv_lora_rank &&
+        mls_layers_count(c->layer, c->L, mls_layer_attends) == c->L)
         st = method->fit_data(in, (size_t)(fraction * (double)(2 * c->G * c->D)), out,
                               err);
     if (!st && out->status)

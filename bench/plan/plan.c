@@ -407,6 +407,8 @@ static mls_status verify(mls_plan *out, const problem *p, const mls_plan_request
         *m = (mls_plan_quality){
             .serve = q->serve,
             .bytes = size.bytes_per_token,
+            .growing = size.growing_bytes_per_token,
+            .fixed = size.fixed_bytes,
             .kept = size.bytes_per_token / base,
             .predicted = v.predicted[i],
             .kl = q->kl,
@@ -463,6 +465,34 @@ static mls_status take(mls_plan *out, const problem *p, const mls_plan_request *
         st = mls_plan_setting(&out->layer[l].setting, c, p->candidate[p->chosen[l]], l,
                               err);
     }
+    return st;
+}
+
+/* What a layer's own cache or form adds to a sequence, and what does not grow. */
+static mls_status tell_growth(mls_plan *p, const mls_plan_request *r, mls_err *err)
+{
+    const mls_size_request request = mls_size_one(r->tokens);
+    mls_cache_layout *layout = mls_calloc3(2, 1, 1, sizeof *layout);
+    mls_cache_layout *single = layout + 1;
+    mls_status st =
+        layout ? MLS_OK : mls_fail(err, MLS_E_NOMEM, "no memory for a cache layout");
+
+    p->has_fixed = mls_size_has_fixed(r->in.config);
+    for (size_t l = 0; !st && l < p->L; l++) {
+        mls_plan_layer *layer = &p->layer[l];
+        mls_size_result size;
+
+        st = mls_method_layout(layout, r->in.config, &layer->setting, err);
+        if (st)
+            break;
+        single->L = 1;
+        single->layer[0] = layout->layer[l];
+        mls_size(&size, single, &request);
+        layer->growing = size.growing_bytes_per_token;
+        layer->fixed = size.fixed_bytes;
+        layer->stays = !mls_layer_attends(&r->in.config->layer[l]);
+    }
+    free(layout);
     return st;
 }
 
@@ -538,7 +568,7 @@ static mls_status describe_heads(mls_plan *out, const problem *p,
     if (!st)
         st = mls_scheme_prepare(&ready, &scheme, &r->in, err);
     for (size_t l = 0; !st && l < out->L; l++) {
-        if (!may_differ(&out->layer[l].setting))
+        if (out->layer[l].stays || !may_differ(&out->layer[l].setting))
             continue;
         mls_layer layer = {0};
         mls_layer_stats stats = {0};
@@ -628,6 +658,8 @@ mls_status mls_plan_make(mls_plan *out, const mls_plan_request *r,
         out->bound = fmax(out->bound * out->scale, 0);
     if (!st)
         st = take(out, &p, r, err);
+    if (!st)
+        st = tell_growth(out, r, err);
     if (!st)
         st = describe_heads(out, &p, r, err);
     if (!st)

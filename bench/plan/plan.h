@@ -26,8 +26,10 @@ typedef struct mls_plan_layer {
     mls_setting setting;
     mls_plan_head *head; /* (G) where heads differ, else NULL */
     size_t G;
+    bool stays;   /* has no keys and values: as it is, whatever the setting says */
     double bytes; /* per token, this layer */
-    double loss;  /* predicted, nat: its share of the plan's KL */
+    double growing, fixed; /* of a sequence of its tokens; NaN where not known */
+    double loss;           /* predicted, nat: its share of the plan's KL */
 } mls_plan_layer;
 
 /** What a whole-model setting or plan was predicted and measured to do. */
@@ -35,6 +37,7 @@ typedef struct mls_plan_quality {
     char name[MLS_PLAN_TEXT]; /* "plan", or a setting's text */
     mls_serve serve;          /* who can serve it */
     double bytes, kept;       /* per token; share of the model's own cache */
+    double growing, fixed;    /* of a sequence: by each token from there on, and not */
     double predicted;         /* KL, nat; NaN where nothing predicts it */
     mls_mean kl, nll;         /* measured on windows that the plan was not made on */
     double top1;
@@ -50,9 +53,10 @@ typedef struct mls_plan {
     mls_plan_layer *layer; /* (L) */
     size_t tokens;         /* context length of all bytes */
     double budget;         /* bytes per token that were allowed */
-    double price;          /* nat that one more byte per token saves, predicted */
-    double scale;          /* measured over summed KL of the uniform setting */
-    double bound;          /* predicted KL that no allocation of these costs is below */
+    bool has_fixed; /* some layer keeps bytes that do not grow; not in the file */
+    double price;   /* nat that one more byte per token saves, predicted */
+    double scale;   /* measured over summed KL of the uniform setting */
+    double bound;   /* predicted KL that no allocation of these costs is below */
     size_t search_windows, verify_windows, length;
     size_t n_measured;
     mls_plan_quality *measured; /* (n_measured): the plan, uniform, projects */

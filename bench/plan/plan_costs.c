@@ -526,8 +526,13 @@ static mls_status draw_layer(mls_plan_costs *c, const mls_plan_request *r,
 {
     mls_layer layer = {0};
     mls_layer_stats stats = {0};
-    mls_status st = mls_model_attention(r->in.model, l, &layer, err);
+    const bool stays = !mls_layer_attends(&r->in.config->layer[l]);
+    mls_status st = stays ? MLS_OK : mls_model_attention(r->in.model, l, &layer, err);
 
+    for (size_t i = 0; stays && i < c->n; i++)
+        c->loss[i * c->L + l] = 0;
+    if (stays)
+        return MLS_OK;
     if (!st && r->in.capture)
         st = mls_capture_stats(r->in.capture, l, &stats, err);
     for (size_t k = 0; !st && k < r->n_methods; k++) {

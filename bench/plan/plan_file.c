@@ -88,6 +88,8 @@ static int put_layers(json_t *o, const mls_plan *p)
         bad |= put(one, "setting",
                    json_string(mls_setting_text(&layer->setting, text, sizeof text)));
         bad |= put(one, "bytes_per_token", number(layer->bytes));
+        bad |= put(one, "growing_bytes_per_token", number(layer->growing));
+        bad |= put(one, "fixed_bytes", number(layer->fixed));
         bad |= put(one, "predicted_kl", number(layer->loss));
         if (layer->head)
             bad |= put(one, "heads", heads_of(layer));
@@ -108,6 +110,8 @@ static int put_measured(json_t *o, const mls_plan *p)
         bad |= put(one, "setting", json_string(q->name));
         bad |= put(one, "served_by", json_string(mls_serve_name(q->serve)));
         bad |= put(one, "bytes_per_token", number(q->bytes));
+        bad |= put(one, "growing_bytes_per_token", number(q->growing));
+        bad |= put(one, "fixed_bytes", number(q->fixed));
         bad |= put(one, "kept", number(q->kept));
         bad |= put(one, "predicted_kl", number(q->predicted));
         bad |= put(one, "kl", number(q->kl.mean));
@@ -213,6 +217,20 @@ static mls_status get_real(const json_t *o, const char *where, const char *key,
     return MLS_OK;
 }
 
+/* What a token adds and what does not grow; plans of before do not say it. */
+static mls_status get_growth(const json_t *o, const char *where, double *growing,
+                             double *fixed, mls_err *err)
+{
+    mls_status st = MLS_OK;
+
+    *growing = *fixed = NAN;
+    if (json_object_get(o, "growing_bytes_per_token"))
+        st = get_real(o, where, "growing_bytes_per_token", 0, growing, err);
+    if (!st && json_object_get(o, "fixed_bytes"))
+        st = get_real(o, where, "fixed_bytes", 0, fixed, err);
+    return st;
+}
+
 static mls_status get_text(const json_t *o, const char *where, const char *key,
                            char *out, size_t size, mls_err *err)
 {
@@ -278,6 +296,8 @@ static mls_status read_layers(mls_plan *p, const json_t *o, const char *path,
         if (!st)
             st = get_real(one, where, "bytes_per_token", 0, &layer->bytes, err);
         if (!st)
+            st = get_growth(one, where, &layer->growing, &layer->fixed, err);
+        if (!st)
             st = get_real(one, where, "predicted_kl", -1, &layer->loss, err);
         if (st)
             mls_fail_in(err, st, "%s", path);
@@ -312,6 +332,7 @@ static mls_status read_measured(mls_plan *p, const json_t *o, const char *path,
         snprintf(where, sizeof where, "measured[%zu]", i);
         if ((st = get_text(one, where, "setting", q->name, sizeof q->name, err)) ||
             (st = get_real(one, where, "bytes_per_token", 0, &q->bytes, err)) ||
+            (st = get_growth(one, where, &q->growing, &q->fixed, err)) ||
             (st = get_real(one, where, "kept", 0, &q->kept, err)) ||
             (st = get_real(one, where, "predicted_kl", -1, &q->predicted, err)) ||
             (st = get_real(one, where, "kl", -1, &q->kl.mean, err)) ||

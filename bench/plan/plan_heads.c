@@ -56,6 +56,8 @@ static mls_status read_method(mls_plan_heads *h, const mls_plan_costs *c,
         st = mls_scheme_prepare(&ready, &scheme, &r->in, err);
     h->usable[method] = !st;
     for (size_t l = 0; !st && l < c->L && h->usable[method]; l++) {
+        if (!mls_layer_attends(&r->in.config->layer[l]))
+            continue;
         mls_layer layer = {0};
         mls_layer_stats stats = {0};
         mls_latent_form form = {0};

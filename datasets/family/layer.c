@@ -54,6 +54,11 @@ bool mls_layer_is_still(const mls_layer_shape *layer)
     return layer->no_rope;
 }
 
+bool mls_layer_attends(const mls_layer_shape *layer)
+{
+    return layer->kind != MLS_LAYER_RECURRENT && layer->kind != MLS_LAYER_NONE;
+}
+
 bool mls_layer_is_attention(const mls_layer_shape *layer)
 {
     return layer->kind == MLS_LAYER_ATTENTION && !layer->reads_other;

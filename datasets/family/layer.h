@@ -73,5 +73,6 @@ size_t mls_layers_count(const mls_layer_shape *layers, size_t L,
 bool mls_layer_slides(const mls_layer_shape *layer);       /* a window or chunks */
 bool mls_layer_is_still(const mls_layer_shape *layer);     /* does not turn its keys */
 bool mls_layer_is_attention(const mls_layer_shape *layer); /* keys of its own */
+bool mls_layer_attends(const mls_layer_shape *layer);      /* neither state nor none */
 
 #endif

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "analysis/latent/size.h"
 #include "bench/frame/fit.h"
 #include "bench/frame/scheme.h"
 #include "common/base/checked.h"
@@ -253,14 +254,26 @@ static void say_verdict(mls_buf *b, const answer *a, const mls_config *c)
                 : "");
 }
 
+/* Bytes of `batch` sequences: what does not grow counts once for each. */
+static double cache_of(const mls_compared *row, double context, double batch)
+{
+    return (row->growing * context + row->fixed) * batch;
+}
+
+/* Context that so many bytes hold for each of `batch` sequences. */
+static double tokens_in(const mls_compared *row, double bytes, double batch)
+{
+    return (bytes / batch - row->fixed) / row->growing;
+}
+
 /* One line of what fits: weights, cache, yes or no. */
 static void say_one_fit(mls_buf *b, const mls_report *r, const char *name,
-                        double weights, double bytes_per_token)
+                        double weights, const mls_compared *row)
 {
-    const double usable = SHARE_OF_GPU * r->memory;
-    const double cache = bytes_per_token * (double)r->context * (double)r->batch;
+    const double usable = SHARE_OF_GPU * r->memory, batch = (double)r->batch;
+    const double cache = cache_of(row, (double)r->context, batch);
     const double left = usable - weights - cache;
-    const double most = (usable - weights) / (bytes_per_token * (double)r->batch);
+    const double most = tokens_in(row, usable - weights, batch);
 
     mls_buf_printf(b, "%s: %s, weights %.2f + cache %.2f GiB", name,
                    left >= 0 ? "yes" : "no", weights / GIB, cache / GIB);
@@ -284,21 +297,21 @@ static void say_fit(mls_buf *b, const mls_report *r, const answer *a)
                    "(%.1f GiB):\n",
                    sequences, r->context, r->gpu, 100 * SHARE_OF_GPU,
                    SHARE_OF_GPU * r->memory / GIB);
-    say_one_fit(b, r, "  as it is", a->weights, own->bytes);
+    say_one_fit(b, r, "  as it is", a->weights, own);
     if (!a->m.row[1].refused)
-        say_one_fit(b, r, "  with a 4-bit cache", a->weights, a->m.row[1].bytes);
+        say_one_fit(b, r, "  with a 4-bit cache", a->weights, &a->m.row[1]);
     if (mla < a->n)
         say_one_fit(b, r, "  converted",
                     a->weights + 2 * (a->m.row[mla].parameters - own->parameters),
-                    a->m.row[mla].bytes);
+                    &a->m.row[mla]);
 }
 
 static void fit_cell(mls_table *t, double memory, double weights,
-                     double bytes_per_token, double context, double batch)
+                     const mls_compared *row, double context, double batch)
 {
     const double usable = SHARE_OF_GPU * memory;
-    const double left = usable - weights - bytes_per_token * context * batch;
-    const double most = (usable - weights) / (bytes_per_token * batch);
+    const double left = usable - weights - cache_of(row, context, batch);
+    const double most = tokens_in(row, usable - weights, batch);
     char text[64];
 
     if (left >= 0)
@@ -340,14 +353,13 @@ static void show_fits(const mls_report *r, const answer *a, mls_page *page)
             mls_table_real(t, memory / GIB);
             mls_table_count(t, (long long)context);
             mls_table_count(t, (long long)batch);
-            fit_cell(t, memory, a->weights, own->bytes, (double)context, (double)batch);
+            fit_cell(t, memory, a->weights, own, (double)context, (double)batch);
             if (!bits->refused)
-                fit_cell(t, memory, a->weights, bits->bytes, (double)context,
-                         (double)batch);
+                fit_cell(t, memory, a->weights, bits, (double)context, (double)batch);
             if (mla < a->n)
                 fit_cell(t, memory,
                          a->weights + 2 * (a->m.row[mla].parameters - own->parameters),
-                         a->m.row[mla].bytes, (double)context, (double)batch);
+                         &a->m.row[mla], (double)context, (double)batch);
         }
     snprintf(
         text, sizeof text,
@@ -380,30 +392,42 @@ static void say_commands(mls_buf *b, const mls_report *r, const answer *a)
             add_command(b, r, a, which[i]);
 }
 
+/* What of it grows and what does not, where a layer has such. */
+static void say_growth(mls_buf *b, const answer *a, const mls_config *c)
+{
+    if (mls_size_has_fixed(c))
+        mls_buf_printf(b,
+                       " (at %d tokens: %.0f B of each token and %.0f B of a "
+                       "sequence that do not grow)",
+                       MLS_MEASURED_TOKENS, a->m.row[0].growing, a->m.row[0].fixed);
+}
+
 /* The same words on the page and in the terminal. */
 static mls_status show(const mls_report *r, const answer *a, mls_page *page,
                        mls_buf *summary, mls_err *err)
 {
     const mls_config *c = mls_model_config(r->model);
     mls_table *t = make_table(a);
-    mls_buf verdict = {0}, fit = {0}, impossible = {0}, commands = {0};
+    mls_buf verdict = {0}, fit = {0}, impossible = {0}, commands = {0}, growth = {0};
     mls_status st;
 
     say_verdict(&verdict, a, c);
+    say_growth(&growth, a, c);
     say_fit(&fit, r, a);
     say_impossible(&impossible, a, c);
     say_commands(&commands, r, a);
     mls_page_section(page, "answer", "The answer");
-    mls_page_text(page,
-                  "%zu layers, %s %zu × %zu, %.0f bytes of cache per token. Perplexity "
-                  "of the original on held-out text: %.2f. Keeping %.0f %% of the "
-                  "cache, before any training:",
-                  c->L,
-                  c->G == c->H ? "MHA"
-                  : c->G == 1  ? "MQA"
-                               : "GQA",
-                  c->G, c->D, a->m.row[0].bytes, exp(a->m.original.mean),
-                  100 * MLS_REPORT_KEEP);
+    mls_page_text(
+        page,
+        "%zu layers, %s %zu × %zu, %.0f bytes of cache per token%s. Perplexity "
+        "of the original on held-out text: %.2f. Keeping %.0f %% of the "
+        "cache, before any training:",
+        c->L,
+        c->G == c->H ? "MHA"
+        : c->G == 1  ? "MQA"
+                     : "GQA",
+        c->G, c->D, a->m.row[0].bytes, growth.data ? growth.data : "",
+        exp(a->m.original.mean), 100 * MLS_REPORT_KEEP);
     mls_page_table(page, t);
     mls_page_text(page, "%s", verdict.data ? verdict.data : "");
     if (impossible.len)
@@ -412,24 +436,27 @@ static mls_status show(const mls_report *r, const answer *a, mls_page *page,
     mls_page_text(page, "Next, one of:");
     mls_page_code(page, commands.data ? commands.data : "");
 
-    mls_buf_printf(summary,
-                   "%s: what converting to MLA would cost\n"
-                   "%zu layers, %s %zu x %zu, %.0f B/token of cache, perplexity %.2f. "
-                   "Keeping %.0f %%, before training:\n",
-                   r->model_name, c->L,
-                   c->G == c->H ? "MHA"
-                   : c->G == 1  ? "MQA"
-                                : "GQA",
-                   c->G, c->D, a->m.row[0].bytes, exp(a->m.original.mean),
-                   100 * MLS_REPORT_KEEP);
+    mls_buf_printf(
+        summary,
+        "%s: what converting to MLA would cost\n"
+        "%zu layers, %s %zu x %zu, %.0f B/token of cache%s, perplexity %.2f. "
+        "Keeping %.0f %%, before training:\n",
+        r->model_name, c->L,
+        c->G == c->H ? "MHA"
+        : c->G == 1  ? "MQA"
+                     : "GQA",
+        c->G, c->D, a->m.row[0].bytes, growth.data ? growth.data : "",
+        exp(a->m.original.mean), 100 * MLS_REPORT_KEEP);
     st = mls_table_print(t, MLS_FORMAT_TABLE, summary, err);
     mls_buf_printf(summary, "%s\n", verdict.data ? verdict.data : "");
     if (impossible.len)
         mls_buf_printf(summary, "Not possible here: %s.\n", impossible.data);
     mls_buf_printf(summary, "%sNext:\n%s\n", fit.data ? fit.data : "",
                    commands.data ? commands.data : "");
-    if (!st && (verdict.failed || fit.failed || impossible.failed || commands.failed))
+    if (!st && (growth.failed || verdict.failed || fit.failed || impossible.failed ||
+                commands.failed))
         st = mls_fail(err, MLS_E_NOMEM, "no memory for a report");
+    mls_buf_free(&growth);
     mls_buf_free(&verdict);
     mls_buf_free(&fit);
     mls_buf_free(&impossible);

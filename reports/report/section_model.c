@@ -64,8 +64,14 @@ mls_status mls_section_model(const mls_report *r, mls_page *page, mls_buf *summa
     mls_page_tile(page, text, "layers × query heads");
     snprintf(text, sizeof text, "%zu × %zu", c->G, c->D);
     mls_page_tile(page, text, "KV heads × dims of each");
-    snprintf(text, sizeof text, "%.0f B", size.bytes_per_token);
+    snprintf(text, sizeof text, "%.0f B",
+             mls_size_has_fixed(c) ? size.growing_bytes_per_token
+                                   : size.bytes_per_token);
     mls_page_tile(page, text, "cache per token, 16 bit");
+    if (mls_size_has_fixed(c)) {
+        snprintf(text, sizeof text, "%.0f B", size.fixed_bytes);
+        mls_page_tile(page, text, "of a sequence, that do not grow");
+    }
     snprintf(text, sizeof text, "%.2f", exp(nll));
     mls_page_tile(page, text, "perplexity, calibration text");
     mls_page_text(
@@ -84,9 +90,10 @@ mls_status mls_section_model(const mls_report *r, mls_page *page, mls_buf *summa
     mls_buf_printf(
         summary,
         "%s: %zu layers, %zu query heads, %zu KV heads of %zu dims, %.0f bytes "
-        "of cache per token\n"
+        "of cache per token%s\n"
         "calibration: %zu sequences of %zu tokens, perplexity %.3f\n",
         r->model_name, c->L, c->H, c->G, c->D, size.bytes_per_token,
+        mls_size_has_fixed(c) ? " at 4096 tokens, windows and states in it" : "",
         mls_capture_sequences(r->capture), T, exp(nll));
 
 done:

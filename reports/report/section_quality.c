@@ -76,10 +76,17 @@ static mls_status choose(point **out, mls_setting **setting, size_t *n,
     return st;
 }
 
-static const char *const quantities[] = {
-    "kept_percent",   "bytes_per_token", "perplexity",
-    "perplexity_low", "perplexity_high", "kl",
-    "kl_half",        "top1_percent",    NULL};
+static const char *const quantities[] = {"kept_percent",
+                                         "bytes_per_token",
+                                         "~growing_bytes_per_token",
+                                         "~fixed_bytes",
+                                         "perplexity",
+                                         "perplexity_low",
+                                         "perplexity_high",
+                                         "kl",
+                                         "kl_half",
+                                         "top1_percent",
+                                         NULL};
 
 static mls_table *make_table(const mls_report *r, const point *p, size_t n,
                              const mls_comparison *m)
@@ -89,7 +96,7 @@ static mls_table *make_table(const mls_report *r, const point *p, size_t n,
 
     mls_table_column(t, "served_by", "served by", "", 0);
     mls_table_column(t, "setting", "setting", "", 0);
-    mls_quantity_columns(t, quantities);
+    mls_quantity_columns(t, quantities, mls_model_config(r->model));
     mls_table_column(t, "windows", "windows", "", 0);
     for (size_t i = 0; i < n; i++) {
         mls_table_row(t);
@@ -320,7 +327,8 @@ static mls_status draw(const mls_report *r, mls_page *page, const point *p, size
 }
 
 /* The best of each class at each share: a class has no better and no worse outside. */
-static mls_table *best_table(const point *p, size_t n, const mls_comparison *m)
+static mls_table *best_table(const point *p, size_t n, const mls_comparison *m,
+                             const mls_config *c)
 {
     static const char *const shown[] = {"kept_percent", "kl", "kl_half", "perplexity",
                                         NULL};
@@ -328,7 +336,7 @@ static mls_table *best_table(const point *p, size_t n, const mls_comparison *m)
 
     mls_table_column(t, "served_by", "served by", "", 0);
     mls_table_column(t, "setting", "best setting", "", 0);
-    mls_quantity_columns(t, shown);
+    mls_quantity_columns(t, shown, c);
     for (int s = 0; s < MLS_SERVE_CLASSES; s++)
         for (size_t f = 0; f < FRACTIONS; f++) {
             const size_t best = best_point(p, n, m, NULL, (mls_serve)s, fractions[f]);
@@ -446,7 +454,7 @@ mls_status mls_section_quality(const mls_report *r, mls_page *page, mls_buf *sum
     }
     if (!st) {
         mls_page_heading(page, "The best of each class at each size");
-        best = best_table(p, n, &m);
+        best = best_table(p, n, &m, mls_model_config(r->model));
         mls_page_table(page, best);
         t = make_table(r, p, n, &m);
         mls_page_details(page, "All settings measured", t);

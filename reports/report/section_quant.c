@@ -101,12 +101,9 @@ static void mark_front(bool *front, const point *p, size_t n, const mls_compared
     }
 }
 
-static mls_table *make_table(const mls_report *r, const point *p, size_t n,
-                             const mls_compared *row, const bool *front,
-                             const mls_corpus *text)
+static mls_table *make_table(const point *p, size_t n, const mls_compared *row,
+                             const bool *front, const mls_corpus *text)
 {
-    const mls_config *c = mls_model_config(r->model);
-    const double original = (double)(2 * c->L * c->G * c->D);
     mls_table *t = mls_table_new(NULL);
     char note[256];
 
@@ -126,9 +123,9 @@ static mls_table *make_table(const mls_report *r, const point *p, size_t n,
         mls_table_row(t);
         mls_table_text(t, p[i].cache);
         mls_table_text(t, p[i].quantizer);
-        mls_table_real(t, 8 * q->payload / original);
-        mls_table_real(t, 8 * q->bytes / original);
-        mls_table_real(t, 100 * q->bytes / (2 * original));
+        mls_table_real(t, 16 * q->kept_payload);
+        mls_table_real(t, 16 * q->kept);
+        mls_table_real(t, 100 * q->kept);
         mls_table_real(t, q->kl.mean);
         mls_table_real(t, q->kl.half);
         mls_table_real(t, exp(q->nll.mean));
@@ -155,8 +152,7 @@ static bool collide(double bits_a, double kl_a, double bits_b, double kl_b)
  * Names of the points that nothing beats, the best first, where there is room for one.
  */
 static mls_status add_names(mls_buf *script, const point *p, size_t n,
-                            const mls_compared *row, const bool *front, double original,
-                            mls_err *err)
+                            const mls_compared *row, const bool *front, mls_err *err)
 {
     size_t *named = calloc(n, sizeof *named), n_named = 0;
     bool *done = calloc(n, sizeof *done);
@@ -182,8 +178,7 @@ static mls_status add_names(mls_buf *script, const point *p, size_t n,
         mls_buf_printf(script,
                        "set label \"%s\" at %.6g,%.6g left offset 0.6,0.6 font \",9\" "
                        "textcolor rgb \"#444444\" front\n",
-                       p[best].quantizer, 8 * row[best].bytes / original,
-                       row[best].kl.mean);
+                       p[best].quantizer, 16 * row[best].kept, row[best].kl.mean);
     }
     free(named);
     free(done);
@@ -194,7 +189,6 @@ static mls_status draw(const mls_report *r, const mls_table *t, const point *p,
                        size_t n, const mls_compared *row, const bool *front,
                        mls_err *err)
 {
-    const mls_config *c = mls_model_config(r->model);
     mls_buf script = {0}, caches_of = {0};
     mls_status st;
     int line = 0;
@@ -207,7 +201,7 @@ static mls_status draw(const mls_report *r, const mls_table *t, const point *p,
         }
     mls_buf_printf(&script, "n = %d\narray cache[%d]\narray line[%d]\n%s", line, CACHES,
                    CACHES, caches_of.data ? caches_of.data : "");
-    st = add_names(&script, p, n, row, front, (double)(2 * c->L * c->G * c->D), err);
+    st = add_names(&script, p, n, row, front, err);
     mls_buf_puts(&script, mls_quantizers_gp);
     script.failed |= caches_of.failed;
     mls_buf_free(&caches_of);
@@ -248,7 +242,7 @@ mls_status mls_section_quant(const mls_report *r, mls_page *page, mls_buf *summa
         st = mls_measured_settings(&m, r, &some, setting, NULL, n, err);
     if (!st) {
         mark_front(front, p, n, m.row);
-        t = make_table(r, p, n, m.row, front, &some);
+        t = make_table(p, n, m.row, front, &some);
         st = draw(r, t, p, n, m.row, front, err);
     }
     if (!st) {

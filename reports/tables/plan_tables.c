@@ -16,6 +16,17 @@ static void rank_cell(mls_table *t, const mls_setting *s)
         mls_table_count(t, (long long)rank);
 }
 
+/* On a screen where a layer keeps bytes that do not grow. */
+static void growth_columns(mls_table *t, const mls_plan *p)
+{
+    mls_table_column(t, "growing_bytes_per_token", "grows", "B/token", 1);
+    if (!p->has_fixed)
+        mls_table_detail(t);
+    mls_table_column(t, "fixed_bytes", "fixed", "B", 0);
+    if (!p->has_fixed)
+        mls_table_detail(t);
+}
+
 mls_table *mls_plan_layers_table(const mls_plan *p, bool ranks)
 {
     mls_table *t = mls_table_new(NULL);
@@ -26,16 +37,23 @@ mls_table *mls_plan_layers_table(const mls_plan *p, bool ranks)
     if (ranks)
         mls_table_column(t, "rank", "rank", "", 0);
     mls_table_column(t, "bytes_per_token", "cache", "B/token", 1);
+    growth_columns(t, p);
     mls_table_column(t, "predicted_kl", "predicted KL", "nat", 5);
     for (size_t l = 0; l < p->L; l++) {
         const mls_plan_layer *layer = &p->layer[l];
 
         mls_table_row(t);
         mls_table_count(t, (long long)l);
-        mls_table_text(t, mls_setting_text(&layer->setting, text, sizeof text));
-        if (ranks)
+        mls_table_text(t, layer->stays
+                              ? "stays: no keys"
+                              : mls_setting_text(&layer->setting, text, sizeof text));
+        if (ranks && layer->stays)
+            mls_table_empty(t);
+        else if (ranks)
             rank_cell(t, &layer->setting);
         mls_table_real(t, layer->bytes);
+        mls_table_real(t, layer->growing);
+        mls_table_real(t, layer->fixed);
         mls_table_real(t, layer->loss);
     }
     return t;
@@ -71,6 +89,7 @@ mls_table *mls_plan_quality_table(const mls_plan *p, bool full)
     mls_table_column(t, "served_by", "served by", "", 0);
     mls_table_column(t, "kept_percent", "kept", "%", 2);
     mls_table_column(t, "bytes_per_token", "cache", "B/token", 1);
+    growth_columns(t, p);
     mls_table_column(t, "predicted_kl", "predicted KL", "nat", 5);
     mls_table_column(t, "kl", "measured KL", "nat", 5);
     mls_table_column(t, "kl_half", "±", "nat", 5);
@@ -89,6 +108,8 @@ mls_table *mls_plan_quality_table(const mls_plan *p, bool full)
         mls_table_text(t, mls_serve_name(q->serve));
         mls_table_real(t, 100 * q->kept);
         mls_table_real(t, q->bytes);
+        mls_table_real(t, q->growing);
+        mls_table_real(t, q->fixed);
         mls_table_real(t, q->predicted);
         mls_table_real(t, q->kl.mean);
         mls_table_real(t, q->kl.half);

@@ -2,21 +2,24 @@
 
 #include <assert.h>
 
+#include "analysis/latent/size.h"
+
 static const mls_quantity *find(const char *key)
 {
-    const mls_quantity *q = mls_quantity_find(key[0] == '-' ? key + 1 : key);
+    const mls_quantity *q = mls_quantity_find(key + (*key == '-' || *key == '~'));
 
     assert(q);
     return q;
 }
 
-void mls_quantity_columns(mls_table *t, const char *const *keys)
+void mls_quantity_columns(mls_table *t, const char *const *keys,
+                          const mls_config *config)
 {
     for (; *keys; keys++) {
         const mls_quantity *q = find(*keys);
 
         mls_table_column(t, q->key, q->heading, q->unit, q->decimals);
-        if (**keys == '-')
+        if (**keys == '-' || (**keys == '~' && !mls_size_has_fixed(config)))
             mls_table_detail(t);
     }
 }

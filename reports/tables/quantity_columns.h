@@ -5,8 +5,12 @@
 #include "bench/evaluate/quantities.h"
 #include "reports/page/table.h"
 
-/** A column for each key of a NULL-terminated list; '-' before it: not on a screen. */
-void mls_quantity_columns(mls_table *t, const char *const *keys);
+/**
+ * A column for each key of a NULL-terminated list; '-' before it: not on a screen, '~':
+ * on a screen where a layer of the model keeps bytes that do not grow.
+ */
+void mls_quantity_columns(mls_table *t, const char *const *keys,
+                          const mls_config *config);
 /** Their cells of one setting. */
 void mls_quantity_cells(mls_table *t, const char *const *keys, const mls_compared *r);
 /** Why some of n settings have no figures, a note for each. */

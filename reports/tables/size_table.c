@@ -170,19 +170,6 @@ static mls_status write_formula(writer *w, const mls_method *method,
 
 /* --- Columns --- */
 
-/* Some layer holds bytes that do not grow: apart from the others, then. */
-static bool has_fixed(const writer *w)
-{
-    for (size_t l = 0; l < w->config->L; l++) {
-        const mls_layer_shape *s = &w->config->layer[l];
-
-        if (mls_layer_slides(s) || s->conv_numbers || s->state_numbers ||
-            s->compressed.n)
-            return true;
-    }
-    return false;
-}
-
 /* A swept option has a column for people; for machines there is always one. */
 static bool shown(const writer *w, const mls_sizes *s)
 {
@@ -235,7 +222,7 @@ static void add_columns(const writer *w)
     mls_table_column(t, "bytes_per_token", "cache", "B/token", 1);
     mls_table_column(t, "kept_percent", "kept", "%", 5);
     mls_table_column(t, "reduction_percent", "reduction", "%", 5);
-    if (!w->people || has_fixed(w)) {
+    if (!w->people || mls_size_has_fixed(w->config)) {
         mls_table_column(t, "growing_bytes_per_token", "grows", "B/token", 1);
         mls_table_column(t, "fixed_bytes", "fixed", "B", 0);
     }
@@ -356,7 +343,7 @@ static void put_bytes(const writer *w, const mls_size_result *r,
     put_number(t, r->bytes_per_token);
     mls_table_real(t, 100 * kept);
     mls_table_real(t, 100 * (1 - kept));
-    if (!w->people || has_fixed(w)) {
+    if (!w->people || mls_size_has_fixed(w->config)) {
         put_number(t, r->growing_bytes_per_token);
         put_number(t, round(r->fixed_bytes));
     }

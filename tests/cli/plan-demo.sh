@@ -16,4 +16,5 @@ mlascope plan $T --search 2 --verify 2 --method 'mha2mla rope=uniform chunks=8' 
     awk -F'"' '/^"[0-5]",/ { sum += $6 }
                END { print (sum * 4096 + 2 * 5639424 <= 0.02 * 2^30 ? "fits" : "too large") }'
 mlascope plan $T --search 2 --verify 2 --method 'mha2mla rope=uniform chunks=8' \
-    --keep 50% --gpu H100 --batch 64 --multiple 16 -o limit.json 2>stderr | tail -n 1
+    --keep 50% --gpu H100 --batch 64 --multiple 16 -o limit.json 2>stderr |
+    grep "beside the weights"

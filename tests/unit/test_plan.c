@@ -10,6 +10,7 @@
 #include "common/system/files.h"
 #include "reports/tables/plan_tables.h"
 #include "tests/support/expect.h"
+#include "tests/support/named_weights.h"
 
 #define SHA "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 
@@ -105,6 +106,11 @@ static void a_plan_keeps_to_its_budget_and_is_read_back(void **state)
         assert_true(a.layer[l].bytes == b.layer[l].bytes);
         assert_true(a.layer[l].loss == b.layer[l].loss);
     }
+    /* Apart, what grows and what does not are the same bytes. */
+    for (size_t l = 0; l < a.L; l++)
+        assert_close(b.layer[l].growing * 24 + b.layer[l].fixed, b.layer[l].bytes * 24,
+                     1e-9);
+    assert_true(b.measured[0].growing == a.measured[0].growing);
     assert_true(a.scale == b.scale && a.price == b.price && a.budget == b.budget);
     assert_int_equal(b.n_measured, a.n_measured);
     assert_true(a.measured[0].kl.mean == b.measured[0].kl.mean);
@@ -608,6 +614,94 @@ static void a_setting_that_beats_the_plan_is_named(void **state)
     }
 }
 
+/* The case "lfm2" of the families: a convolution below one layer of attention. */
+typedef struct {
+    bool wanted;
+    char folder[1024];
+    named_tensor tensor[64];
+    size_t n;
+} hybrid;
+
+static void begin_case(void *arg, char *line)
+{
+    hybrid *h = arg;
+
+    h->wanted = strcmp(named_word(&line), "lfm2") == 0;
+}
+
+static void read_line(void *arg, char *line)
+{
+    hybrid *h = arg;
+    const char *kind = h->wanted ? named_word(&line) : "";
+    char path[1200];
+
+    if (strcmp(kind, "config") == 0) {
+        snprintf(path, sizeof path, "%s/config.json", h->folder);
+        assert_ok(mls_file_write(path, line, strlen(line), &err));
+    } else if (strcmp(kind, "tensor") == 0) {
+        assert_true(h->n < 64);
+        named_parse(&h->tensor[h->n++], line);
+    }
+}
+
+static void end_case(void *arg)
+{
+    (void)arg;
+}
+
+static void a_hybrid_is_planned_where_it_has_keys(void **state)
+{
+    const demo *d = *state;
+    mls_plan_request r = request(d, 1);
+    hybrid h = {0};
+    int32_t ids[4 * 24];
+    size_t start[] = {0, 24, 48}, stays = 0;
+    mls_corpus search = {.ids = ids, .n_ids = 48, .start = start, .N = 2};
+    mls_corpus verify = {.ids = ids + 48, .n_ids = 48, .start = start, .N = 2};
+    mls_buf text = {0};
+    mls_model *m;
+    mls_plan p = {0};
+
+    for (size_t i = 0; i < 4 * 24; i++)
+        ids[i] = (int32_t)(i * 7 % 61);
+    snprintf(h.folder, sizeof h.folder, "%s", test_scratch("plan-lfm2"));
+    assert_ok(mls_folder_prepare(h.folder, &err));
+    named_each_case(test_source("tests/families/logits.txt"), &h, begin_case, read_line,
+                    end_case);
+    named_write(h.folder, h.tensor, h.n, 11);
+    assert_ok(mls_model_open(&m, h.folder, &err));
+    mls_setting method;
+    assert_ok(mls_setting_parse(&method, "gqa2mla", &err));
+    r.in.model = m;
+    r.in.config = mls_model_config(m);
+    r.search = &search;
+    r.verify = &verify;
+    r.method = &method;
+    r.multiple = 1;
+    r.budget = 1e6;
+    assert_ok(mls_plan_make(&p, &r, NULL, &err));
+    assert_true(p.has_fixed);
+    for (size_t l = 0; l < p.L; l++) {
+        const mls_layer_shape *s = &r.in.config->layer[l];
+
+        stays += p.layer[l].stays;
+        assert_true(p.layer[l].stays == (s->kind == MLS_LAYER_RECURRENT));
+        if (!p.layer[l].stays)
+            continue;
+        assert_true(p.layer[l].growing == 0 && p.layer[l].loss == 0);
+        assert_true(p.layer[l].fixed == 2.0 * (double)s->conv_numbers);
+    }
+    assert_int_equal(stays, 1);
+    mls_table *t = mls_plan_layers_table(&p, false);
+    assert_ok(mls_table_print(t, MLS_FORMAT_TABLE, &text, &err));
+    assert_non_null(strstr(text.data, "fixed (B)"));
+    assert_non_null(strstr(text.data, "stays: no keys"));
+    mls_buf_free(&text);
+    mls_table_free(t);
+    mls_plan_free(&p);
+    mls_model_close(m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -620,6 +714,7 @@ int main(void)
         cmocka_unit_test(impossible_budgets_are_refused_with_the_smallest),
         cmocka_unit_test(the_smallest_cache_under_a_limit_is_found),
         cmocka_unit_test(a_setting_that_beats_the_plan_is_named),
+        cmocka_unit_test(a_hybrid_is_planned_where_it_has_keys),
         cmocka_unit_test(a_changed_plan_is_not_what_was_written),
         cmocka_unit_test(damaged_plans_are_refused_or_read),
         cmocka_unit_test(wrong_members_are_named),

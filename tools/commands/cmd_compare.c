@@ -273,6 +273,8 @@ static mls_status read_settings(mls_listing *list, const arguments *a,
 /* The columns of numbers, around those of the pair with the row above. */
 static const char *const quantities[] = {"kept_percent",
                                          "bytes_per_token",
+                                         "~growing_bytes_per_token",
+                                         "~fixed_bytes",
                                          "-payload_bytes_per_token",
                                          "-predicted_key",
                                          "-predicted_value",
@@ -317,14 +319,14 @@ typedef struct {
     mls_mean kl, excess;
 } healed_row;
 
-static void make_columns(mls_table *t, bool heal)
+static void make_columns(mls_table *t, const mls_config *config, bool heal)
 {
     mls_table_column(t, "front", "front", "", 0);
     mls_table_column(t, "setting", "setting", "", 0);
     mls_table_column(t, "served_by", "served by", "", 0);
     mls_table_column(t, "label", "label", "", 0);
     mls_table_detail(t);
-    mls_quantity_columns(t, quantities);
+    mls_quantity_columns(t, quantities, config);
     if (heal) {
         mls_table_column(t, "healed_kl", "healed KL", "nat", 5);
         mls_table_column(t, "healed_kl_half", "±", "nat", 5);
@@ -337,7 +339,7 @@ static void make_columns(mls_table *t, bool heal)
     mls_table_column(t, "kl_above_half", "±", "nat", 5);
     mls_table_detail(t);
     mls_table_column(t, "differs", "differs", "", 0);
-    mls_quantity_columns(t, last_quantities);
+    mls_quantity_columns(t, last_quantities, config);
     mls_table_column(t, "published", "published", "", 0);
     mls_table_detail(t);
     mls_table_column(t, "source", "source", "", 0);
@@ -725,7 +727,6 @@ static int run(int argc, char **argv)
     }
     if (a.tokens == 0)
         a.tokens = a.length;
-    make_columns(t, a.heal > 0);
     mls_table_meta(t, "command", mls_tool_command_line());
     /* Where most settings are only predicted, that orders all of them. */
     if (!a.sort)
@@ -734,6 +735,7 @@ static int run(int argc, char **argv)
         (to_file && mls_file_writable(a.output, &err)) ||
         mls_tool_model(&s.model, folder, &err))
         goto done;
+    make_columns(t, mls_model_config(s.model), a.heal > 0);
     mls_tool_compute(s.model, a.compute, a.ram);
     mls_tool_record_compute(t, s.model);
     if (read_settings(&list, &a, mls_model_config(s.model), t, &err) ||

@@ -179,6 +179,8 @@ static mls_status work_new(work *w, const arguments *a, const mls_model *model,
 
 static const char *const quantities[] = {"kept_percent",
                                          "bytes_per_token",
+                                         "~growing_bytes_per_token",
+                                         "~fixed_bytes",
                                          "perplexity",
                                          "perplexity_low",
                                          "perplexity_high",
@@ -222,7 +224,7 @@ static mls_table *make_table(const arguments *a, const work *w, const mls_evalua
     if (a->per_layer)
         mls_table_column(t, "layer", "layer", "", 0);
     mls_table_column(t, "served_by", "served by", "", 0);
-    mls_quantity_columns(t, quantities);
+    mls_quantity_columns(t, quantities, config);
     if (a->percentiles) {
         mls_table_column(t, "kl_median", "KL 50 %", "nat", 5);
         mls_table_column(t, "kl_90", "90 %", "nat", 5);

@@ -175,9 +175,15 @@ static double share_of(double budget, double own)
     return isnan(budget) ? 0.25 : fmin(budget / own, 1);
 }
 
+/* Tokens that so many bytes hold. */
+static double fits(double bytes, double growing, double fixed)
+{
+    return fmax(0, floor((bytes - fixed) / growing));
+}
+
 /* The measured settings, with what their figures rest on. */
-static mls_table *quality_table(const mls_plan *p, double own, double room,
-                                size_t batch)
+static mls_table *quality_table(const mls_plan *p, const mls_size_result *own,
+                                double room, size_t batch)
 {
     mls_table *t = mls_plan_quality_table(p, true);
     const double each = room / (double)batch;
@@ -204,8 +210,8 @@ static mls_table *quality_table(const mls_plan *p, double own, double room,
         snprintf(text, sizeof text,
                  "%.4g GiB beside the weights hold a context of %.0f tokens%s; %.0f "
                  "with the model's own cache",
-                 room / GIB, floor(each / p->measured[0].bytes), sequences,
-                 floor(each / own));
+                 room / GIB, fits(each, p->measured[0].growing, p->measured[0].fixed),
+                 sequences, fits(each, own->growing_bytes_per_token, own->fixed_bytes));
         mls_table_note(t, text);
     }
     return t;
@@ -376,7 +382,7 @@ static int run(int argc, char **argv)
         mls_tool_record_compute(layers, s.model);
         mls_tool_record_before(layers, s.before);
     }
-    quality = quality_table(&plan, own.bytes_per_token, room, a.batch);
+    quality = quality_table(&plan, &own, room, a.batch);
     if (!mls_tool_print(layers, a.format, "-", &err))
         mls_tool_print(quality, a.format, "-", &err);
 
