@@ -5,8 +5,9 @@
 # A command is an indented line that begins with "$ "; a backslash at its end goes on in
 # the next line. The indented lines below are its standard output. "..." alone stands for
 # any number of lines, " ..." at the end of a line for the rest of it. After the comment
-# "needs: MODULE ...", a command is skipped where python3 has not those modules. UPDATE
-# writes the page anew, with all that was printed.
+# "needs: MODULE ...", a command is skipped where python3 has not those modules, after
+# "needs-r: PACKAGE" where R has not that one. UPDATE writes the page anew, with all that
+# was printed.
 use strict;
 use warnings;
 
@@ -42,11 +43,18 @@ sub same {
     return $want =~ /^(.*\S) +\.\.\.$/ && index($got, $1) == 0;
 }
 
-my ($ran, $failed, $needs, @out) = (0, 0, '');
+# How to ask whether what a step needs is there.
+sub probe {
+    my ($language, $names) = @_;
+    return $language eq 'R' ? "Rscript -e 'library($names)'"
+        : "python3 -c '" . join('; ', map {"import $_"} split ' ', $names) . "'";
+}
+
+my ($ran, $failed, $needs, $language, @out) = (0, 0, '', '');
 for (my $i = 0; $i < @lines;) {
     my $line = $lines[$i++];
     push @out, $line;
-    $needs = $1 if $line =~ /^<!-- needs: (.*) -->$/;
+    ($needs, $language) = ($2, $1 ? 'R' : 'python3') if $line =~ /^<!-- needs(-r)?: (.*) -->$/;
     next unless $line =~ /^    \$ (.*)$/;
     my $command = $1;
     while ($command =~ s/\\$//) {
@@ -59,9 +67,8 @@ for (my $i = 0; $i < @lines;) {
         $i++;
     }
     if ($needs) {
-        my $import = join '; ', map {"import $_"} split ' ', $needs;
-        if (system("python3 -c '$import' >/dev/null 2>&1")) {
-            print "SKIPPED a step of $page: python3 has not $needs: $command\n";
+        if (system(probe($language, $needs) . ' >/dev/null 2>&1')) {
+            print "SKIPPED a step of $page: $language has not $needs: $command\n";
             push @out, map {"    $_"} @want;
             next;
         }
