@@ -191,6 +191,8 @@ static mls_status write_sections(const mls_report *r, mls_schedule *s, mls_page 
         if (!st && i + 1 < parts)
             st = write_part(page, path, i + 1, parts, err);
     }
+    if (!st)
+        mls_schedule_begin(s, s->n);
     for (size_t i = 0; i < SECTIONS; i++) {
         if (!st && said[i].len)
             mls_buf_add(summary, said[i].data, said[i].len);

@@ -17,12 +17,22 @@
 
 static const double skipped = 0.05, prior = 0.05;
 
-static double clock_seconds(void)
+static double seconds_of(clockid_t clock)
 {
     struct timespec t;
 
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(clock, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static double clock_seconds(void)
+{
+    return seconds_of(CLOCK_MONOTONIC);
+}
+
+static double cpu_seconds(void)
+{
+    return seconds_of(CLOCK_PROCESS_CPUTIME_ID);
 }
 
 static void step(void *arg, const char *what, double done, double total)
@@ -31,6 +41,8 @@ static void step(void *arg, const char *what, double done, double total)
     const double gone = s->seconds() - s->begun;
     char text[160];
 
+    if (s->now >= s->n)
+        return;
     if (total > 0)
         s->within = fmax(s->within, fmin(done / total, 1));
     snprintf(text, sizeof text, "%s (%zu of %zu): %s", s->part[s->now].name, s->now + 1,
@@ -56,7 +68,7 @@ static bool stopped(void *arg)
 
 void mls_schedule_start(mls_schedule *s, const mls_progress *outer)
 {
-    *s = (mls_schedule){.outer = outer, .seconds = clock_seconds};
+    *s = (mls_schedule){.outer = outer, .seconds = clock_seconds, .cpu = cpu_seconds};
     s->progress =
         (mls_progress){.arg = s, .step = step, .note = note, .stopped = stopped};
 }
@@ -64,19 +76,21 @@ void mls_schedule_start(mls_schedule *s, const mls_progress *outer)
 void mls_schedule_add(mls_schedule *s, const char *name, double work)
 {
     if (s->n < MLS_SCHEDULE_MAX)
-        s->part[s->n++] = (mls_scheduled){name, work};
+        s->part[s->n++] = (mls_scheduled){.name = name, .work = work};
     s->now = s->n;
 }
 
 void mls_schedule_begin(mls_schedule *s, size_t part)
 {
-    const double t = s->seconds();
+    const double t = s->seconds(), cpu = s->cpu();
 
     if (s->now >= s->n) {
         s->begun = t;
     } else {
         const double took = t - s->part_begun, work = s->part[s->now].work;
 
+        s->part[s->now].wall = took;
+        s->part[s->now].cpu = cpu - s->part_cpu;
         if (took > skipped * work * s->unit) {
             s->spent += took;
             s->worked += work;
@@ -84,6 +98,7 @@ void mls_schedule_begin(mls_schedule *s, size_t part)
     }
     s->now = part;
     s->part_begun = t;
+    s->part_cpu = cpu;
     s->within = 0;
 }
 

@@ -12,6 +12,7 @@ enum { MLS_SCHEDULE_MAX = 16 };
 typedef struct mls_scheduled {
     const char *name;
     double work;
+    double wall, cpu; /* seconds that it took, once it is finished */
 } mls_scheduled;
 
 /**
@@ -25,7 +26,8 @@ typedef struct mls_schedule {
     size_t n, now;           /* parts; n: none has begun */
     double unit;             /* seconds of a unit of work, as far as is known */
     double (*seconds)(void); /* the clock */
-    double begun, part_begun, within;
+    double (*cpu)(void);     /* that of all threads together */
+    double begun, part_begun, part_cpu, within;
     double spent, worked; /* seconds and work of finished parts */
     mls_progress progress;
 } mls_schedule;
@@ -33,7 +35,9 @@ typedef struct mls_schedule {
 /** @param[out] s  without parts; stays where it is, because s->progress points to it */
 void mls_schedule_start(mls_schedule *s, const mls_progress *outer);
 void mls_schedule_add(mls_schedule *s, const char *name, double work);
-/** From here on steps are those of this part; the one before is finished. */
+/**
+ * From here on steps are those of this part; the one before is finished. s->n: all are.
+ */
 void mls_schedule_begin(mls_schedule *s, size_t part);
 /** Seconds that are left, by what the work so far took. */
 double mls_schedule_left(const mls_schedule *s);

@@ -41,6 +41,30 @@ static void start(mls_schedule *s, const mls_progress *outer)
     mls_schedule_add(s, "second", 30);
 }
 
+static double fake_cpu(void)
+{
+    return 3 * now;
+}
+
+static void every_part_keeps_its_seconds(void **state)
+{
+    mls_schedule s;
+
+    (void)state;
+    start(&s, NULL);
+    s.cpu = fake_cpu;
+    mls_schedule_begin(&s, 0);
+    now += 7;
+    mls_schedule_begin(&s, 1);
+    now += 2;
+    mls_schedule_begin(&s, s.n);
+    assert_close(s.part[0].wall, 7, 1e-9);
+    assert_close(s.part[0].cpu, 21, 1e-9);
+    assert_close(s.part[1].wall, 2, 1e-9);
+    assert_close(s.part[1].cpu, 6, 1e-9);
+    s.progress.step(s.progress.arg, "late", 1, 2); /* of no part: not told */
+}
+
 static void before_the_start_it_is_work_times_the_measured_pace(void **state)
 {
     (void)state;
@@ -133,6 +157,7 @@ static void a_part_of_progress_fills_its_share_and_stops(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_part_keeps_its_seconds),
         cmocka_unit_test(before_the_start_it_is_work_times_the_measured_pace),
         cmocka_unit_test(at_the_measured_pace_all_time_is_known),
         cmocka_unit_test(a_slower_pace_is_learnt),

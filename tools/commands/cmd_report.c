@@ -22,7 +22,7 @@
 
 extern const mls_command cmd_report;
 
-enum { HELD_OUT_MAX = 32, SAY_FROM = 30 /* seconds */, MORE = 8 };
+enum { HELD_OUT_MAX = 32, SAY_FROM = 30 /* seconds */, TOLD_FROM = 10, MORE = 8 };
 
 static const double SHORT = 0.25; /* seconds */
 
@@ -236,6 +236,29 @@ static void say_estimate(const mls_schedule *s)
                            100 * s->part[i].work * s->unit / all);
             comma = ", ";
         }
+    if (!b.failed)
+        mls_progress_note(s->outer, "%s", b.data);
+    mls_buf_free(&b);
+}
+
+/* After the end: what of it took how long. */
+static void say_seconds(const mls_schedule *s)
+{
+    double wall = 0, cpu = 0;
+    char time[32];
+    mls_buf b = {0};
+
+    for (size_t i = 0; i < s->n; i++) {
+        wall += s->part[i].wall;
+        cpu += s->part[i].cpu;
+    }
+    if (wall < TOLD_FROM)
+        return;
+    mls_tool_time(time, sizeof time, wall);
+    mls_buf_printf(&b, "100 %%, %s, CPU seconds: %.1f", time, cpu);
+    for (size_t i = 0; i < s->n; i++)
+        if (s->part[i].cpu >= SHORT)
+            mls_buf_printf(&b, ", %s %.1f", s->part[i].name, s->part[i].cpu);
     if (!b.failed)
         mls_progress_note(s->outer, "%s", b.data);
     mls_buf_free(&b);
@@ -479,6 +502,7 @@ static int run(int argc, char **argv)
     if (mls_report_write(&report, &summary, &err) ||
         keep_answer(&summary, a.output, &err) || mls_report_seal(a.output, &err))
         goto done;
+    say_seconds(&plan);
     mls_terminal_print(summary.data);
     printf("report: %s/index.html\n", a.output);
     if (a.history && held.N && !mls_history_add(a.history, a.output, &rows, &err))
