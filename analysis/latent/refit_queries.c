@@ -30,8 +30,10 @@
 #include "analysis/latent/refit.h"
 #include "analysis/latent/refit_windows.h"
 #include "analysis/model/rope.h"
+#include "analysis/numeric/exponential.h"
 #include "analysis/numeric/kernels.h"
 #include "analysis/numeric/linalg.h"
+#include "analysis/numeric/vector.h"
 #include "common/base/checked.h"
 
 static const double RIDGE = 1e-3;
@@ -40,6 +42,8 @@ enum {
     HELD_OUT = 8,         /* every so-many-th window */
     SAMPLED_QUERIES = 16, /* of a window, for the preconditioner */
     SCORES_MAX = 1 << 24, /* numbers of attention kept by one head's job */
+    ROWS = 64,            /* queries whose scores are made at a time */
+    LANES = 8,
 };
 
 typedef struct {
@@ -61,9 +65,10 @@ typedef struct {
     float *phi;        /* (W, T, K) */
     float *a;          /* (W, T, T) attention of the model, 0 above the diagonal */
     float *rest;       /* (held, T, T) what is left of the scores of held-out windows */
-    float *u, *s, *z;  /* (T, K), (T, T), (T, K) */
+    float *u, *s, *z;  /* (T, K), (ROWS, T) of scores, (T, K) */
     float *m, *best;   /* (K, E) queries now, and the best so far */
     float *residual, *direction, *image; /* (K, E) */
+    float *ridge;                        /* (K, K) RIDGE E[x^2] cov */
     double *solved;                      /* (K, E) */
     double *cov, *cov_factor;            /* (K, K) */
 } head;
@@ -79,44 +84,108 @@ static void turn_rope(const head *d, float *rows, int sign)
         mls_rope_apply(rows + d->n_key, d->K, d->cs, d->n_rope / 2, d->T, sign);
 }
 
-/* s (T, T) = scores of the queries m x + bias over the keys of a window. */
-static void form_scores(const head *d, const float *m, const float *bias, size_t window)
+/* u (T, K) = queries m x + bias of a window, turned. */
+static void make_queries(const head *d, const float *m, const float *bias,
+                         size_t window)
 {
     const float *x = d->j->windows.x + window * d->T * d->E;
 
     mls_linear(d->u, x, m, bias, d->T, d->K, d->E);
     turn_rope(d, d->u, 1);
-    mls_matmul_f32(d->s, d->u, d->phi + window * d->T * d->K, d->T, d->T, d->K);
 }
 
-/* s less its weighted mean over the keys that each query sees; 0 where it sees none. */
-static void centre(float *s, const float *a, size_t T)
+/*
+ * What follows is done for ROWS queries at a time, over the keys that the last of them
+ * sees: half of the work of all keys, and scores that stay in the cache of the CPU.
+ */
+static size_t rows_at(const head *d, size_t first)
 {
-    for (size_t i = 0; i < T; i++) {
-        float *row = s + i * T;
-        double mean = 0;
+    return d->T - first < ROWS ? d->T - first : ROWS;
+}
 
-        for (size_t j = 0; j <= i; j++)
-            mean += (double)a[i * T + j] * (double)row[j];
-        for (size_t j = 0; j <= i; j++)
-            row[j] -= (float)mean;
-        memset(row + i + 1, 0, (T - i - 1) * sizeof *row);
+/* s (n, T) = sign times the scores of rows first .. of u over the keys of a window. */
+static void form_scores(const head *d, float sign, size_t window, size_t first,
+                        size_t n)
+{
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)n, (int)(first + n),
+                (int)d->K, sign, d->u + first * d->K, (int)d->K,
+                d->phi + window * d->T * d->K, (int)d->K, 0.0F, d->s, (int)d->T);
+}
+
+/* sum a x over n, in LANES sums that the compiler may keep in one register. */
+MLS_WIDE static double weighted_sum(const float *a, const float *x, size_t n)
+{
+    double lane[LANES] = {0}, sum = 0;
+    size_t j = 0;
+
+    for (; j + LANES <= n; j += LANES)
+        for (size_t k = 0; k < LANES; k++)
+            lane[k] += (double)a[j + k] * (double)x[j + k];
+    for (; j < n; j++)
+        sum += (double)a[j] * (double)x[j];
+    for (size_t k = 0; k < LANES; k++)
+        sum += lane[k];
+    return sum;
+}
+
+MLS_WIDE static double weighted_squares(const float *a, const float *x, size_t n)
+{
+    double lane[LANES] = {0}, sum = 0;
+    size_t j = 0;
+
+    for (; j + LANES <= n; j += LANES)
+        for (size_t k = 0; k < LANES; k++)
+            lane[k] += (double)a[j + k] * (double)x[j + k] * (double)x[j + k];
+    for (; j < n; j++)
+        sum += (double)a[j] * (double)x[j] * (double)x[j];
+    for (size_t k = 0; k < LANES; k++)
+        sum += lane[k];
+    return sum;
+}
+
+/* x = (x - mean) a; without a: x - mean. */
+MLS_WIDE static void shift_and_weigh(float *x, const float *a, float mean, size_t n)
+{
+    if (a)
+        for (size_t j = 0; j < n; j++)
+            x[j] = (x[j] - mean) * a[j];
+    else
+        for (size_t j = 0; j < n; j++)
+            x[j] -= mean;
+}
+
+/*
+ * Rows first .. of s less their weighted means over the keys that each query sees, 0
+ * where it sees none; weighted on request.
+ */
+static void centre(const head *d, size_t window, size_t first, size_t n, bool weigh)
+{
+    for (size_t i = 0; i < n; i++) {
+        const float *a = d->a + (window * d->T + first + i) * d->T;
+        float *row = d->s + i * d->T;
+        const size_t seen = first + i + 1;
+
+        shift_and_weigh(row, weigh ? a : NULL, (float)weighted_sum(a, row, seen), seen);
+        memset(row + seen, 0, (n - i - 1) * sizeof *row);
     }
 }
 
-/* image += (weighted scores in d->s, taken back through keys and rotation) x. */
+/* z of rows first .. = weighted scores in s times keys. */
+static void take_back(const head *d, size_t window, size_t first, size_t n)
+{
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)n, (int)d->K,
+                (int)(first + n), 1.0F, d->s, (int)d->T, d->phi + window * d->T * d->K,
+                (int)d->K, 0.0F, d->z + first * d->K, (int)d->K);
+}
+
+/* image += z^T x, z turned back. */
 static void add_adjoint(const head *d, float *image, size_t window)
 {
-    const int T = (int)d->T, K = (int)d->K, E = (int)d->E;
-    const float *a = d->a + window * d->T * d->T;
-
-    for (size_t i = 0; i < d->T * d->T; i++)
-        d->s[i] *= a[i];
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, T, K, T, 1.0F, d->s, T,
-                d->phi + window * d->T * d->K, K, 0.0F, d->z, K);
     turn_rope(d, d->z, -1);
-    cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, K, E, T, 1.0F, d->z, K,
-                d->j->windows.x + window * d->T * d->E, E, 1.0F, image, E);
+    cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, (int)d->K, (int)d->E,
+                (int)d->T, 1.0F, d->z, (int)d->K,
+                d->j->windows.x + window * d->T * d->E, (int)d->E, 1.0F, image,
+                (int)d->E);
 }
 
 static size_t training_queries(const head *d)
@@ -128,23 +197,34 @@ static size_t training_queries(const head *d)
     return n;
 }
 
-/* d->s = the model's scores of a window less those of m, centred. */
-static void remaining_scores(const head *d, const float *m, size_t window)
+/*
+ * The model's scores of a window less those of m, centred: added to the residual, taken
+ * back, for a window to fit; kept in rest for a held-out one, whose error is returned.
+ */
+static double begin_window(const head *d, size_t window, float *rest)
 {
-    form_scores(d, m, d->bias, window);
-    mls_refit_scores(&d->j->windows, d->h, window, -1.0F, d->s);
-    for (size_t i = 0; i < d->T * d->T; i++)
-        d->s[i] = -d->s[i];
-    centre(d->s, d->a + window * d->T * d->T, d->T);
-}
+    double error = 0;
 
-static double weighted_square(const float *s, const float *a, size_t T)
-{
-    double sum = 0;
+    make_queries(d, d->m, d->bias, window);
+    for (size_t first = 0; first < d->T; first += ROWS) {
+        const size_t n = rows_at(d, first);
 
-    for (size_t i = 0; i < T * T; i++)
-        sum += (double)a[i] * (double)s[i] * (double)s[i];
-    return sum;
+        form_scores(d, -1.0F, window, first, n);
+        mls_refit_scores(&d->j->windows, d->h, window, first, n, d->s);
+        centre(d, window, first, n, !rest);
+        if (!rest)
+            take_back(d, window, first, n);
+        for (size_t i = 0; rest && i < n; i++) {
+            const size_t row = first + i;
+
+            memcpy(rest + row * d->T, d->s + i * d->T, (row + 1) * sizeof *rest);
+            error += weighted_squares(d->a + (window * d->T + row) * d->T,
+                                      rest + row * d->T, row + 1);
+        }
+    }
+    if (!rest)
+        add_adjoint(d, d->residual, window);
+    return error;
 }
 
 /* Keys of the head as its queries see them: read back, and the rope key turned. */
@@ -183,32 +263,41 @@ static void fill_keys(const head *d)
     }
 }
 
+MLS_WIDE static void exponentials(float *x, float scale, float top, size_t n)
+{
+    for (size_t j = 0; j < n; j++)
+        x[j] = mls_exp_f32(scale * x[j] - top);
+}
+
 /* Attention of the model in every window. */
 static void fill_attention(const head *d)
 {
     const size_t T = d->T;
+    const float scale = (float)d->j->f->scale;
 
     memset(d->a, 0, d->W * T * T * sizeof *d->a);
-    for (size_t w = 0; w < d->W; w++) {
-        float *a = d->a + w * T * T;
+    for (size_t w = 0; w < d->W; w++)
+        for (size_t first = 0; first < T; first += ROWS) {
+            const size_t n = rows_at(d, first);
+            float *a = d->a + (w * T + first) * T;
 
-        mls_refit_scores(&d->j->windows, d->h, w, 1.0F, a);
-        for (size_t i = 0; i < T; i++) {
-            float *row = a + i * T, top = -INFINITY;
-            const size_t from = mls_refit_first_key(&d->j->windows, i);
-            double sum = 0;
+            mls_refit_scores(&d->j->windows, d->h, w, first, n, a);
+            for (size_t i = first; i < first + n; i++, a += T) {
+                const size_t from = mls_refit_first_key(&d->j->windows, i);
+                float top = -INFINITY;
+                double sum = 0;
 
-            for (size_t j = from; j <= i; j++)
-                top = fmaxf(top, (float)d->j->f->scale * row[j]);
-            for (size_t j = 0; j < T; j++) {
-                row[j] = j < from || j > i ? 0.0F
-                                           : expf((float)d->j->f->scale * row[j] - top);
-                sum += (double)row[j];
+                for (size_t j = from; j <= i; j++)
+                    top = fmaxf(top, scale * a[j]);
+                exponentials(a + from, scale, top, i + 1 - from);
+                for (size_t j = from; j <= i; j++)
+                    sum += (double)a[j];
+                for (size_t j = from; j <= i; j++)
+                    a[j] = (float)((double)a[j] / sum);
+                memset(a, 0, from * sizeof *a);
+                memset(a + i + 1, 0, (first + n - i - 1) * sizeof *a);
             }
-            for (size_t j = from; j <= i; j++)
-                row[j] = (float)((double)row[j] / sum);
         }
-    }
 }
 
 /*
@@ -269,6 +358,8 @@ static mls_status key_covariance(const head *d, mls_err *err)
         d->cov[e * K + e] += RIDGE * diagonal;
     free(rows);
     free(mean);
+    for (size_t e = 0; e < K * K; e++)
+        d->ridge[e] = (float)(RIDGE * d->j->x_power * d->cov[e]);
     memcpy(d->cov_factor, d->cov, K * K * sizeof *d->cov);
     return diagonal > 0 ? mls_cholesky(d->cov_factor, K, err) : MLS_OK;
 }
@@ -297,33 +388,34 @@ static double dot(const float *a, const double *b, size_t n)
 static double apply(const head *d, double queries)
 {
     const size_t K = d->K, E = d->E;
-    const float ridge = (float)(RIDGE * d->j->x_power);
     double product = 0;
 
     memset(d->image, 0, K * E * sizeof *d->image);
-    for (size_t w = 0; w < d->W; w++)
-        if (!held_out(w, d->W)) {
-            form_scores(d, d->direction, NULL, w);
-            centre(d->s, d->a + w * d->T * d->T, d->T);
-            add_adjoint(d, d->image, w);
-        }
-    for (size_t i = 0; i < K; i++)
-        for (size_t e = 0; e < E; e++) {
-            double held_back = 0;
+    for (size_t w = 0; w < d->W; w++) {
+        if (held_out(w, d->W))
+            continue;
+        make_queries(d, d->direction, NULL, w);
+        for (size_t first = 0; first < d->T; first += ROWS) {
+            const size_t n = rows_at(d, first);
 
-            for (size_t k = 0; k < K; k++)
-                held_back += d->cov[i * K + k] * (double)d->direction[k * E + e];
-            d->image[i * E + e] =
-                d->image[i * E + e] / (float)queries + ridge * (float)held_back;
-            product += (double)d->image[i * E + e] * (double)d->direction[i * E + e];
+            form_scores(d, 1.0F, w, first, n);
+            centre(d, w, first, n, true);
+            take_back(d, w, first, n);
         }
+        add_adjoint(d, d->image, w);
+    }
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)K, (int)E, (int)K, 1.0F,
+                d->ridge, (int)K, d->direction, (int)E, (float)(1 / queries), d->image,
+                (int)E);
+    for (size_t i = 0; i < K * E; i++)
+        product += (double)d->image[i] * (double)d->direction[i];
     return product;
 }
 
 /* Error on held-out windows after a step along the direction. */
 static double held_error(const head *d, double step, double before)
 {
-    const size_t TT = d->T * d->T;
+    const size_t T = d->T;
     float *rest = d->rest;
     double sum = 0;
 
@@ -332,12 +424,20 @@ static double held_error(const head *d, double step, double before)
     for (size_t w = 0; w < d->W; w++) {
         if (!held_out(w, d->W))
             continue;
-        form_scores(d, d->direction, NULL, w);
-        centre(d->s, d->a + w * TT, d->T);
-        for (size_t i = 0; i < TT; i++)
-            rest[i] -= (float)step * d->s[i];
-        sum += weighted_square(rest, d->a + w * TT, d->T);
-        rest += TT;
+        make_queries(d, d->direction, NULL, w);
+        for (size_t i = 0; i < T; i++) {
+            const size_t n = rows_at(d, i);
+            const float *s = d->s + i % ROWS * T;
+
+            if (i % ROWS == 0) {
+                form_scores(d, 1.0F, w, i, n);
+                centre(d, w, i, n, false);
+            }
+            for (size_t j = 0; j <= i; j++)
+                rest[i * T + j] -= (float)step * s[j];
+            sum += weighted_squares(d->a + (w * T + i) * T, rest + i * T, i + 1);
+        }
+        rest += T * T;
     }
     return sum;
 }
@@ -352,14 +452,10 @@ static void descend(const head *d)
 
     memset(d->residual, 0, n * sizeof *d->residual);
     for (size_t w = 0; w < d->W; w++) {
-        remaining_scores(d, d->m, w);
-        if (held_out(w, d->W)) {
-            memcpy(rest, d->s, d->T * d->T * sizeof *rest);
-            least += weighted_square(rest, d->a + w * d->T * d->T, d->T);
-            rest += d->T * d->T;
-        } else {
-            add_adjoint(d, d->residual, w);
-        }
+        const bool held = held_out(w, d->W);
+
+        least += begin_window(d, w, held ? rest : NULL);
+        rest += held ? d->T * d->T : 0;
     }
     memcpy(d->best, d->m, n * sizeof *d->best);
     for (size_t i = 0; i < n; i++)
@@ -396,9 +492,10 @@ static mls_status head_new(head *d, float **floats, double **doubles, mls_err *e
     const size_t sizes[] = {W * T * K, W * T * T, (W / HELD_OUT + 1) * T * T,
                             T * K,     T * wide,  T * K,
                             K * E,     K * E,     K * E,
-                            K * E,     K * E};
-    float **part[] = {&d->phi, &d->a,    &d->rest,     &d->u,         &d->s,    &d->z,
-                      &d->m,   &d->best, &d->residual, &d->direction, &d->image};
+                            K * E,     K * E,     K * K};
+    float **part[] = {&d->phi,      &d->a,         &d->rest,  &d->u,
+                      &d->s,        &d->z,         &d->m,     &d->best,
+                      &d->residual, &d->direction, &d->image, &d->ridge};
     size_t total = 0;
 
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)

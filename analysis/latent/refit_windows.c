@@ -86,14 +86,15 @@ mls_status mls_refit_windows_load(mls_refit_windows *w, mls_capture *capture,
     return st;
 }
 
-void mls_refit_scores(const mls_refit_windows *w, size_t h, size_t window, float sign,
-                      float *s)
+void mls_refit_scores(const mls_refit_windows *w, size_t h, size_t window, size_t first,
+                      size_t n, float *s)
 {
     const size_t g = h / (w->H / w->G), T = w->T, D = w->D;
 
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)T, (int)T, (int)D, sign,
-                w->q + window * T * w->H * D + h * D, (int)(w->H * D),
-                w->k + window * T * w->G * D + g * D, (int)(w->G * D), 1.0F, s, (int)T);
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)n, (int)(first + n),
+                (int)D, 1.0F, w->q + (window * T + first) * w->H * D + h * D,
+                (int)(w->H * D), w->k + window * T * w->G * D + g * D, (int)(w->G * D),
+                1.0F, s, (int)T);
 }
 
 size_t mls_refit_first_key(const mls_refit_windows *w, size_t i)

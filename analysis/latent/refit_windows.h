@@ -28,9 +28,12 @@ mls_status mls_refit_windows_load(mls_refit_windows *w, mls_capture *capture,
                                   mls_err *err);
 void mls_refit_windows_free(mls_refit_windows *w); /* {0} is accepted */
 
-/** s (T, T) = sign times the model's scores q_i^T k_j of query head h, added to s. */
-void mls_refit_scores(const mls_refit_windows *w, size_t h, size_t window, float sign,
-                      float *s);
+/**
+ * Queries first .. first+n-1 of head h: to s (n, first+n), rows at stride T, the
+ * model's scores q_i^T k_j are added.
+ */
+void mls_refit_scores(const mls_refit_windows *w, size_t h, size_t window, size_t first,
+                      size_t n, float *s);
 
 /** The first key that query i sees. */
 size_t mls_refit_first_key(const mls_refit_windows *w, size_t i);
