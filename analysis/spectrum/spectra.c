@@ -3,12 +3,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "analysis/spectrum/outputs.h"
 #include "common/base/checked.h"
 
 void mls_spectra_free(mls_spectra *s)
 {
-    for (size_t i = 0; i < s->n; i++)
+    for (size_t i = 0; i < s->n; i++) {
         mls_spectrum_free(&s->row[i].spectrum);
+        mls_spectrum_spread_free(&s->row[i].spread);
+    }
     free(s->row);
     *s = (mls_spectra){0};
 }
@@ -19,6 +22,10 @@ typedef struct work {
     const mls_layer_stats *stats; /* (n_layers), or NULL */
     mls_layer *layer;             /* (n_layers) of the batch */
     size_t first_layer, n_layers, rows_per_layer;
+    const mls_spectra_request *request;
+    /* (n_layers, MLS_MATRICES) what the windows hold, as far as asked for; with a model
+       their inputs, in the first of each layer. */
+    mls_outputs *seen;
     mls_spectra_row *row;
 } work;
 
@@ -28,6 +35,60 @@ static mls_status read_layer(void *arg, size_t job, size_t worker, mls_err *err)
 
     (void)worker;
     return mls_model_attention(w->model, w->first_layer + job, &w->layer[job], err);
+}
+
+/* Of a row: the spectrum where only windows know it, and its intervals. */
+static mls_status look_at_windows(const work *w, size_t in_batch, mls_spectra_row *row,
+                                  const float *rows, size_t m, mls_err *err)
+{
+    const mls_outputs *seen = w->seen + in_batch * MLS_MATRICES;
+    const size_t parts = row->matrix == MLS_MATRIX_KV ? 2 : 1;
+    const bool whole = row->head == MLS_WHOLE_LAYER;
+    mls_outputs own = {0};
+    mls_window_moments moments = {0};
+    mls_status st = MLS_OK;
+
+    if (w->model)
+        st = mls_outputs_project(&own, seen, rows, m, err);
+    else if (!whole)
+        st = mls_outputs_head(&own, seen + row->matrix, row->head, w->config->D, parts,
+                              err);
+    if (!st)
+        st = mls_outputs_moments(&moments, own.y ? &own : seen + row->matrix, err);
+    if (!st && !w->model && whole) {
+        double *second = mls_calloc3(moments.m, moments.m, 1, sizeof *second);
+
+        if (second)
+            mls_window_moments_draw(second, &moments, 0, 0);
+        st = second ? mls_spectrum_of_second(&row->spectrum, second, moments.m, err)
+                    : mls_fail(err, MLS_E_NOMEM, "no memory for a spectrum");
+        free(second);
+    }
+    if (!st)
+        st = mls_spectrum_spread_of(&row->spread, &moments, w->request->draws,
+                                    w->request->seed, err);
+    mls_window_moments_free(&moments);
+    mls_outputs_free(&own);
+    return st;
+}
+
+/* The windows of the batch that its rows will look at. */
+static mls_status read_windows(work *w, mls_capture *capture, mls_err *err)
+{
+    const mls_spectra_request *r = w->request;
+    mls_status st = MLS_OK;
+
+    for (size_t i = 0; !st && i < w->n_layers; i++) {
+        mls_outputs *seen = w->seen + i * MLS_MATRICES;
+        const size_t l = w->first_layer + i;
+
+        if (w->model && r->draws)
+            st = mls_outputs_load_inputs(seen, capture, l, err);
+        for (int k = 0; !st && !w->model && k < MLS_MATRICES; k++)
+            if (r->matrix[k] && (r->draws || !r->per_head))
+                st = mls_outputs_load(&seen[k], capture, l, (mls_matrix)k, err);
+    }
+    return st;
 }
 
 /*
@@ -44,12 +105,10 @@ static mls_status run_row(void *arg, size_t job, size_t worker, mls_err *err)
     const size_t E = w->config->E;
     float *rows = NULL;
     size_t m = 0;
-    mls_status st;
+    mls_status st = MLS_OK;
 
     (void)worker;
-    if (!w->model) {
-        st = mls_spectrum_captured(&row->spectrum, stats, row->matrix, row->head, err);
-    } else {
+    if (w->model) {
         st = mls_matrix_rows(w->config, &w->layer[in_batch], row->matrix, row->head,
                              &rows, &m, err);
         if (!st && stats)
@@ -57,7 +116,11 @@ static mls_status run_row(void *arg, size_t job, size_t worker, mls_err *err)
                 mls_spectrum_weighted(&row->spectrum, rows, m, E, stats->x_second, err);
         else if (!st)
             st = mls_spectrum_plain(&row->spectrum, rows, m, E, err);
+    } else if (row->head != MLS_WHOLE_LAYER) {
+        st = mls_spectrum_captured(&row->spectrum, stats, row->matrix, row->head, err);
     }
+    if (!st && w->seen[in_batch * MLS_MATRICES + (w->model ? 0 : row->matrix)].n)
+        st = look_at_windows(w, in_batch, row, rows, m, err);
     free(rows);
     if (st)
         mls_fail_in(err, st, "layer %zu, %s", l, mls_matrix_name(row->matrix));
@@ -121,14 +184,18 @@ mls_status mls_spectra_run(mls_spectra *s, const mls_model *model, mls_capture *
         model ? mls_model_config(model) : mls_capture_config(capture);
     const size_t batch = mls_pool_threads(pool);
     mls_layer_stats *stats = NULL; /* (batch) */
-    work w = {.model = model, .config = config};
-    mls_status st;
+    work w = {.model = model, .config = config, .request = request};
+    mls_status st = MLS_OK;
 
     *s = (mls_spectra){0};
-    if (!model && !request->per_head)
+    if (!model && !request->per_head && mls_capture_windows(capture) == 0)
         return mls_fail(err, MLS_E_INPUT,
-                        "a capture keeps moments of each head by itself: ask for --per "
-                        "head, or give MODEL --weighted RUN.h5");
+                        "the capture keeps moments of each head by itself and no "
+                        "windows: ask for --per head, or give MODEL --weighted RUN.h5");
+    if (model && request->matrix[MLS_MATRIX_K_ROT])
+        return mls_fail(err, MLS_E_INPUT,
+                        "k_rot, keys after RoPE, is of captured outputs: give RUN.h5 "
+                        "instead of the model");
     if (model && capture) {
         st = same_model(model, capture, progress, err);
         if (st)
@@ -136,7 +203,8 @@ mls_status mls_spectra_run(mls_spectra *s, const mls_model *model, mls_capture *
     }
     st = make_rows(s, config, request, &w.rows_per_layer, err);
     w.layer = calloc(batch, sizeof *w.layer);
-    if (!st && !w.layer)
+    w.seen = mls_calloc3(batch, MLS_MATRICES, 1, sizeof *w.seen);
+    if (!st && (!w.layer || !w.seen))
         st = mls_fail(err, MLS_E_NOMEM, "no memory for %zu layers", batch);
     if (!st && capture) {
         stats = calloc(batch, sizeof *stats);
@@ -153,12 +221,16 @@ mls_status mls_spectra_run(mls_spectra *s, const mls_model *model, mls_capture *
         for (size_t i = 0; stats && i < n && !st; i++)
             st = mls_capture_stats(capture, w.first_layer + i, &stats[i], err);
         w.n_layers = n;
+        if (!st && capture)
+            st = read_windows(&w, capture, err);
         if (!st && model)
             st = mls_pool_run(pool, n, read_layer, &w, err);
         if (!st)
             st = mls_pool_run(pool, n * w.rows_per_layer, run_row, &w, err);
         for (size_t i = 0; i < n; i++)
             mls_layer_free(&w.layer[i]);
+        for (size_t i = 0; w.seen && i < n * MLS_MATRICES; i++)
+            mls_outputs_free(&w.seen[i]);
         for (size_t i = 0; stats && i < n; i++)
             mls_layer_stats_free(&stats[i]);
     }
@@ -168,6 +240,7 @@ mls_status mls_spectra_run(mls_spectra *s, const mls_model *model, mls_capture *
     if (st)
         mls_spectra_free(s);
     free(w.layer);
+    free(w.seen);
     free(stats);
     return st;
 }

@@ -37,9 +37,8 @@ static void roots(double *sigma, const double *lambda, size_t p)
         sigma[i] = sqrt(fmax(lambda[i], 0.0));
 }
 
-/* Of outputs y whose E[y y^T] is known: second (n, n). */
-static mls_status spectrum_of_second(mls_spectrum *s, const double *second, size_t n,
-                                     mls_err *err)
+mls_status mls_spectrum_of_second(mls_spectrum *s, const double *second, size_t n,
+                                  mls_err *err)
 {
     mls_status st;
 
@@ -235,7 +234,7 @@ mls_status mls_spectrum_weighted(mls_spectrum *s, const float *w, size_t m, size
     for (size_t i = 0; i < m; i++) /* symmetric to the last bit */
         for (size_t j = 0; j < i; j++)
             second[j * m + i] = second[i * m + j];
-    st = spectrum_of_second(s, second, m, err);
+    st = mls_spectrum_of_second(s, second, m, err);
     if (!st && m > n)
         s->n = n; /* the others are 0 */
 
@@ -248,9 +247,25 @@ done:
 
 const char *mls_matrix_name(mls_matrix matrix)
 {
-    static const char *const names[] = {"q", "k", "v", "kv"};
+    static const char *const names[] = {"q", "k", "v", "kv", "k_rot"};
 
     return names[matrix];
+}
+
+const char *mls_matrix_words(mls_matrix matrix)
+{
+    static const char *const words[] = {"queries", "keys", "values", "keys and values",
+                                        "keys after RoPE"};
+
+    return words[matrix];
+}
+
+const char *mls_rank_label(size_t rank_95, size_t n)
+{
+    return rank_95 == 0          ? ""
+           : 4 * rank_95 <= n    ? "rank-deficient"
+           : 4 * rank_95 > 3 * n ? "full-rank"
+                                 : "middling";
 }
 
 size_t mls_matrix_heads(mls_matrix matrix, const mls_config *config)
@@ -290,11 +305,13 @@ mls_status mls_spectrum_captured(mls_spectrum *s, const mls_layer_stats *stats,
 
     switch (matrix) {
     case MLS_MATRIX_Q:
-        return spectrum_of_second(s, stats->q_second + at, D, err);
+        return mls_spectrum_of_second(s, stats->q_second + at, D, err);
     case MLS_MATRIX_K:
-        return spectrum_of_second(s, stats->k_second + at, D, err);
+        return mls_spectrum_of_second(s, stats->k_second + at, D, err);
     case MLS_MATRIX_V:
-        return spectrum_of_second(s, stats->v_second + at, D, err);
+        return mls_spectrum_of_second(s, stats->v_second + at, D, err);
+    case MLS_MATRIX_K_ROT:
+        return mls_spectrum_of_second(s, stats->k_rot_second + at, D, err);
     case MLS_MATRIX_KV:
         break;
     }
@@ -309,7 +326,7 @@ mls_status mls_spectrum_captured(mls_spectrum *s, const mls_layer_stats *stats,
             joint[i * 2 * D + D + j] = stats->kv_cross[at + i * D + j];
             joint[(D + j) * 2 * D + i] = stats->kv_cross[at + i * D + j];
         }
-    st = spectrum_of_second(s, joint, 2 * D, err);
+    st = mls_spectrum_of_second(s, joint, 2 * D, err);
     free(joint);
     return st;
 }

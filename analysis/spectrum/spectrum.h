@@ -40,6 +40,13 @@ mls_status mls_spectrum_plain(mls_spectrum *s, const float *w, size_t m, size_t 
 /** Bound of the error of sigma[i] of mls_spectrum_plain(). */
 double mls_spectrum_value_error(const mls_spectrum *s, size_t i);
 
+/**
+ * The same of outputs y with E[y y^T] = second (n, n), sigma the roots of its
+ * eigenvalues.
+ */
+mls_status mls_spectrum_of_second(mls_spectrum *s, const double *second, size_t n,
+                                  mls_err *err);
+
 /** What rounding can do to the figures of a summary. */
 typedef struct mls_spectrum_bounds {
     double value;  /* any sigma, absolute */
@@ -66,10 +73,11 @@ typedef enum mls_matrix {
     MLS_MATRIX_Q,
     MLS_MATRIX_K,
     MLS_MATRIX_V,
-    MLS_MATRIX_KV, /* [W_k; W_v], keys above values */
+    MLS_MATRIX_KV,    /* [W_k; W_v], keys above values */
+    MLS_MATRIX_K_ROT, /* keys after RoPE: of captured outputs alone */
 } mls_matrix;
 
-/** "q", "k", "v", "kv" */
+/** "q", "k", "v", "kv", "k_rot" */
 const char *mls_matrix_name(mls_matrix matrix);
 /** Heads of a matrix: H for q, G for the others. */
 size_t mls_matrix_heads(mls_matrix matrix, const mls_config *config);
@@ -106,6 +114,15 @@ typedef struct mls_spectrum_summary {
 
 /** What is told about sigma (n), largest first; all 0 for a matrix of zeros. */
 mls_spectrum_summary mls_spectrum_summarize(const double *sigma, size_t n);
+
+/**
+ * A word to be quoted: "rank-deficient" when a quarter of n directions holds 95 % of
+ * the energy, "full-rank" when three quarters do not, else "middling"; "" of a matrix
+ * of zeros.
+ */
+const char *mls_rank_label(size_t rank_95, size_t n);
+/** "keys", "keys after RoPE", ...: what a matrix holds, in words. */
+const char *mls_matrix_words(mls_matrix matrix);
 
 /**
  * Smallest R whose first R values hold at least `share` (0..1) of sum(sigma^2); n when

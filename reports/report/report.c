@@ -28,7 +28,7 @@ static const struct {
 } sections[] = {
     {mls_section_model, "model", 1, 0, 0, 0, 0, 0},
     {mls_section_size, "cache size", 8, 0, 0, 0, 0, 0},
-    {mls_section_spectrum, "singular values", 7, 0.1, 0, 0, 0, 0},
+    {mls_section_spectrum, "singular values", 7, 0.5, 0, 0, 0, 0},
     {mls_section_frequency, "RoPE frequencies", 4, 0, 1, 0, 0, 0},
     {mls_section_hearing, "hearing", 5, 0, 0.2, 0, 0, 0},
     {mls_section_answer, "answer", 0, 0, 0, 1.5, 0, 0},

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "analysis/spectrum/spectrum.h"
+#include "analysis/spectrum/outputs.h"
 #include "common/base/checked.h"
 #include "reports/page/plot.h"
 #include "reports/report/embedded.h"
@@ -12,7 +12,8 @@
 
 enum {
     POINTS = 48, /* of a curve that is drawn */
-    CURVES = 6
+    CURVES = 6,
+    DRAWS = 20 /* of windows, behind intervals */
 };
 
 /* K, V and both, each of weights and of data. */
@@ -27,11 +28,12 @@ typedef struct {
     mls_table **curves; /* (L) */
     mls_table *ranks;
     size_t *rank; /* (CURVES, L) for 95 % */
+    double *half; /* (L) of the last curve */
     size_t L;
 } spectra;
 
 static void add_rows(spectra *all, size_t layer, mls_matrix matrix, bool weighted,
-                     const mls_spectrum *s)
+                     const mls_spectrum *s, const mls_spectrum_spread *w)
 {
     const mls_spectrum_summary sum = mls_spectrum_summarize(s->sigma, s->n);
     mls_table *curves = all->curves[layer], *ranks = all->ranks;
@@ -56,16 +58,42 @@ static void add_rows(spectra *all, size_t layer, mls_matrix matrix, bool weighte
     mls_table_text(ranks, mls_matrix_name(matrix));
     mls_table_text(ranks, weighted ? "data" : "weights");
     mls_table_count(ranks, (long long)s->n);
-    mls_table_real(ranks, sum.effective_rank_energy);
-    mls_table_real(ranks, sum.stable_rank);
-    mls_table_count(ranks, (long long)sum.rank_90);
-    mls_table_count(ranks, (long long)sum.rank_95);
-    mls_table_count(ranks, (long long)sum.rank_99);
+    const double figure[][2] = {{sum.effective_rank_energy, w->effective_rank_energy},
+                                {sum.stable_rank, w->stable_rank},
+                                {(double)sum.rank_90, w->rank_90},
+                                {(double)sum.rank_95, w->rank_95},
+                                {(double)sum.rank_99, w->rank_99}};
+
+    for (size_t i = 0; i < sizeof figure / sizeof figure[0]; i++) {
+        mls_table_real(ranks, figure[i][0]);
+        mls_table_real(ranks, w->windows ? figure[i][1] : (double)NAN);
+    }
+}
+
+/* Intervals of what rows of weights make of the windows' inputs. */
+static mls_status spread_of(mls_spectrum_spread *out, const mls_outputs *x,
+                            const float *rows, size_t n, mls_err *err)
+{
+    mls_outputs y = {0};
+    mls_window_moments moments = {0};
+    mls_status st;
+
+    if (x->n < 2 || n > MLS_SPREAD_WIDTH_MAX)
+        return MLS_OK;
+    st = mls_outputs_project(&y, x, rows, n, err);
+    if (!st)
+        st = mls_outputs_moments(&moments, &y, err);
+    if (!st)
+        st = mls_spectrum_spread_of(out, &moments, DRAWS, 1, err);
+    mls_window_moments_free(&moments);
+    mls_outputs_free(&y);
+    return st;
 }
 
 /* Both spectra of one matrix of one layer. @param m  its place in matrices[] */
 static mls_status one_matrix(const mls_report *r, spectra *all, const mls_layer *layer,
-                             const mls_layer_stats *stats, size_t m, mls_err *err)
+                             const mls_layer_stats *stats, const mls_outputs *x,
+                             size_t m, mls_err *err)
 {
     const mls_config *c = mls_model_config(r->model);
     float *rows = NULL;
@@ -75,16 +103,21 @@ static mls_status one_matrix(const mls_report *r, spectra *all, const mls_layer 
 
     for (size_t weighted = 0; !st && weighted < 2; weighted++) {
         mls_spectrum s = {0};
+        mls_spectrum_spread spread = {0};
 
         st = weighted ? mls_spectrum_weighted(&s, rows, n, c->E, stats->x_second, err)
                       : mls_spectrum_plain(&s, rows, n, c->E, err);
+        if (!st && weighted)
+            st = spread_of(&spread, x, rows, n, err);
         if (!st) {
-            add_rows(all, layer->index, matrices[m], weighted, &s);
+            add_rows(all, layer->index, matrices[m], weighted, &s, &spread);
             if (m > 0) /* queries are not cached */
                 all->rank[(2 * (m - 1) + weighted) * all->L + layer->index] =
                     mls_energy_rank(s.sigma, s.n, 0.95);
+            all->half[layer->index] = spread.windows ? spread.rank_95 : (double)NAN;
         }
         mls_spectrum_free(&s);
+        mls_spectrum_spread_free(&spread);
     }
     free(rows);
     return st;
@@ -210,6 +243,7 @@ static mls_status show(const mls_report *r, mls_page *page, const spectra *all,
     const size_t width = 2 * c->G * c->D;
     const double plain = mean_of(all, CURVES - 2), data = mean_of(all, CURVES - 1);
     const double share = data / (double)width;
+    double half = 0; /* of a mean whose layers see the same draws: at most their mean */
     char text[64];
     mls_status st;
 
@@ -219,7 +253,12 @@ static mls_status show(const mls_report *r, mls_page *page, const spectra *all,
                   "makes of [W_k; W_v] lies in %.0f of %zu directions (%.0f %%), so "
                   "latents much smaller than that lose what the model uses.",
                   label_of(share), data, width, 100 * share);
-    snprintf(text, sizeof text, "%.0f of %zu", data, width);
+    for (size_t l = 0; l < all->L; l++)
+        half += all->half[l] / (double)all->L;
+    if (isnan(half))
+        snprintf(text, sizeof text, "%.0f of %zu", data, width);
+    else
+        snprintf(text, sizeof text, "%.0f ± %.1f of %zu", data, half, width);
     mls_page_tile(page, text, "directions for 95 %, on text");
     snprintf(text, sizeof text, "%.0f of %zu", plain, width);
     mls_page_tile(page, text, "the same by the weights alone");
@@ -249,20 +288,27 @@ mls_status mls_section_spectrum(const mls_report *r, mls_page *page, mls_buf *su
 
     all.curves = mls_calloc3(c->L, 1, 1, sizeof *all.curves);
     all.rank = mls_calloc3(CURVES, c->L, 1, sizeof *all.rank);
-    if (!all.curves || !all.rank)
+    all.half = mls_calloc3(c->L, 1, 1, sizeof *all.half);
+    if (!all.curves || !all.rank || !all.half)
         st = mls_fail(err, MLS_E_NOMEM, "no memory for a report");
     mls_table_column(ranks, "layer", "layer", "", 0);
     mls_table_column(ranks, "matrix", "matrix", "", 0);
     mls_table_column(ranks, "kind", "of", "", 0);
     mls_table_column(ranks, "values", "values", "", 0);
     mls_table_column(ranks, "effective_rank", "effective rank", "", 1);
+    mls_table_column(ranks, "effective_rank_half", "±", "", 1);
     mls_table_column(ranks, "stable_rank", "stable rank", "", 2);
+    mls_table_column(ranks, "stable_rank_half", "±", "", 2);
     mls_table_column(ranks, "rank_90", "90 %", "rank", 0);
+    mls_table_column(ranks, "rank_90_half", "±", "", 1);
     mls_table_column(ranks, "rank_95", "95 %", "rank", 0);
+    mls_table_column(ranks, "rank_95_half", "±", "", 1);
     mls_table_column(ranks, "rank_99", "99 %", "rank", 0);
+    mls_table_column(ranks, "rank_99_half", "±", "", 1);
     for (size_t l = 0; !st && l < c->L; l++) {
         mls_layer layer = {0};
         mls_layer_stats stats = {0};
+        mls_outputs x = {0};
         char what[64];
 
         all.curves[l] = curves_table();
@@ -272,17 +318,23 @@ mls_status mls_section_spectrum(const mls_report *r, mls_page *page, mls_buf *su
             st = mls_model_attention(r->model, l, &layer, err);
         if (!st)
             st = mls_capture_stats(r->capture, l, &stats, err);
+        if (!st)
+            st = mls_outputs_load_inputs(&x, r->capture, l, err);
         for (size_t i = 0; !st && i < sizeof matrices / sizeof matrices[0]; i++)
-            st = one_matrix(r, &all, &layer, &stats, i, err);
+            st = one_matrix(r, &all, &layer, &stats, &x, i, err);
+        mls_outputs_free(&x);
         mls_layer_stats_free(&stats);
         mls_layer_free(&layer);
     }
     if (!st)
         st = show(r, page, &all, summary, err);
+    if (!st && mls_capture_windows(r->capture) > 0)
+        st = mls_section_rotation(r, page, summary, err);
     for (size_t l = 0; all.curves && l < c->L; l++)
         mls_table_free(all.curves[l]);
     mls_table_free(all.ranks);
     free(all.curves);
     free(all.rank);
+    free(all.half);
     return st;
 }

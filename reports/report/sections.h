@@ -25,6 +25,9 @@ mls_status mls_section_length(const mls_report *r, mls_page *page, mls_buf *summ
                               mls_err *err);
 mls_status mls_section_spectrum(const mls_report *r, mls_page *page, mls_buf *summary,
                                 mls_err *err);
+/** The rest of that section: ranks with and without rotation, across layers. */
+mls_status mls_section_rotation(const mls_report *r, mls_page *page, mls_buf *summary,
+                                mls_err *err);
 mls_status mls_section_size(const mls_report *r, mls_page *page, mls_buf *summary,
                             mls_err *err);
 mls_status mls_section_quant(const mls_report *r, mls_page *page, mls_buf *summary,

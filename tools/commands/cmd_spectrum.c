@@ -4,8 +4,10 @@
 #include <string.h>
 
 #include "analysis/spectrum/spectra.h"
+#include "bench/setting/setting.h"
 #include "common/base/words.h"
 #include "common/system/files.h"
+#include "reports/tables/rank_tables.h"
 #include "tools/base/inputs.h"
 #include "tools/base/options.h"
 #include "tools/base/spectrum_methods.h"
@@ -35,108 +37,13 @@ static int parse_what(mls_spectra_request *request, const char *text)
     return 0;
 }
 
-/* bounds: only spectra of weights alone have them. */
-static void name_columns(mls_table *t, bool values, bool bounds)
-{
-    mls_table_column(t, "layer", "layer", "", 0);
-    mls_table_column(t, "matrix", "matrix", "", 0);
-    mls_table_column(t, "head", "head", "", 0);
-    if (values) {
-        mls_table_column(t, "index", "index", "", 0);
-        mls_table_column(t, "sigma", "sigma", "", -1);
-        if (bounds)
-            mls_table_column(t, "sigma_error", "error", "bound", -1);
-        mls_table_column(t, "energy_share", "energy", "share", 5);
-        mls_table_column(t, "cumulative_share", "cumulative", "share", 5);
-        return;
-    }
-    mls_table_column(t, "values", "values", "", 0);
-    mls_table_column(t, "sigma_first", "first", "sigma", 4);
-    mls_table_column(t, "sigma_last", "last", "sigma", 4);
-    mls_table_column(t, "energy", "energy", "sigma^2", 4);
-    mls_table_column(t, "effective_rank", "eff. rank", "sigma", 1);
-    mls_table_column(t, "effective_rank_energy", "eff. rank", "sigma^2", 1);
-    mls_table_column(t, "stable_rank", "stable", "rank", 2);
-    mls_table_column(t, "rank_90", "90 %", "rank", 0);
-    mls_table_column(t, "rank_95", "95 %", "rank", 0);
-    mls_table_column(t, "rank_99", "99 %", "rank", 0);
-    if (bounds) {
-        mls_table_column(t, "sigma_error", "error", "sigma", -1);
-        mls_table_column(t, "figure_error", "error", "share", -1);
-        mls_table_column(t, "rank_error", "error", "ranks", 0);
-    }
-}
-
-static void begin_row(mls_table *t, const mls_spectra_row *row)
-{
-    mls_table_row(t);
-    mls_table_count(t, (long long)row->layer);
-    mls_table_text(t, mls_matrix_name(row->matrix));
-    if (row->head == MLS_WHOLE_LAYER)
-        mls_table_text(t, "all");
-    else
-        mls_table_count(t, (long long)row->head);
-}
-
-static mls_status add_values(mls_table *t, const mls_spectra_row *row, bool bounds,
-                             mls_err *err)
-{
-    const mls_spectrum *s = &row->spectrum;
-    const double energy = mls_spectrum_summarize(s->sigma, s->n).energy;
-    double sum = 0.0;
-
-    for (size_t i = 0; i < s->n; i++) {
-        const double square = s->sigma[i] * s->sigma[i];
-
-        sum += square;
-        begin_row(t, row);
-        mls_table_count(t, (long long)i);
-        mls_table_real(t, s->sigma[i]);
-        if (bounds)
-            mls_table_real(t, mls_spectrum_value_error(s, i));
-        mls_table_real(t, square / energy); /* NaN, so empty, for a matrix of zeros */
-        mls_table_real(t, sum / energy);
-    }
-    (void)err;
-    return MLS_OK;
-}
-
-static mls_status add_summary(mls_table *t, const mls_spectra_row *row, bool bounds,
-                              mls_err *err)
-{
-    const mls_spectrum_summary y =
-        mls_spectrum_summarize(row->spectrum.sigma, row->spectrum.n);
-
-    begin_row(t, row);
-    mls_table_count(t, (long long)row->spectrum.n);
-    mls_table_real(t, y.largest);
-    mls_table_real(t, y.smallest);
-    mls_table_real(t, y.energy);
-    mls_table_real(t, y.effective_rank);
-    mls_table_real(t, y.effective_rank_energy);
-    mls_table_real(t, y.stable_rank);
-    mls_table_count(t, (long long)y.rank_90);
-    mls_table_count(t, (long long)y.rank_95);
-    mls_table_count(t, (long long)y.rank_99);
-    if (bounds) {
-        mls_spectrum_bounds b;
-        const mls_status st = mls_spectrum_bound(&row->spectrum, &b, err);
-
-        if (st)
-            return st;
-        mls_table_real(t, b.value);
-        mls_table_real(t, b.figure);
-        mls_table_count(t, (long long)b.rank);
-    }
-    return MLS_OK;
-}
-
 static mls_status show(const mls_spectra *s, bool values, const char *of,
                        const char *model, const char *capture, mls_format format,
                        const char *path, mls_err *err)
 {
     mls_table *t = mls_table_new("Singular values");
-    const bool bounds = model && !capture;
+    const mls_rank_source source =
+        model && !capture ? MLS_RANK_OF_WEIGHTS : MLS_RANK_OF_DATA;
     mls_status st = MLS_OK;
 
     if (!t)
@@ -146,12 +53,13 @@ static mls_status show(const mls_spectra *s, bool values, const char *of,
     if (capture)
         mls_table_meta(t, "capture", capture);
     mls_table_meta(t, "of", of);
-    name_columns(t, values, bounds);
-    for (size_t i = 0; !st && i < s->n; i++)
-        st = (values ? add_values : add_summary)(t, &s->row[i], bounds, err);
+    if (values)
+        mls_sigma_table(t, s, source);
+    else
+        st = mls_rank_table(t, s, source, err);
     mls_table_note(t, "Energy is sigma^2; a rank at p % is the smallest one that holds "
                       "p % of it.");
-    if (bounds && !values)
+    if (source == MLS_RANK_OF_WEIGHTS && !values)
         mls_table_note(t, "error: bounds of what rounding can do to any sigma "
                           "(absolute), to the other figures (relative), and to ranks.");
     if (!st)
@@ -160,16 +68,53 @@ static mls_status show(const mls_spectra *s, bool values, const char *of,
     return st;
 }
 
+/* A table of what only windows show, printed. */
+static void print_windows(mls_table *t, const char *capture, mls_format format,
+                          const char *path, mls_err *err)
+{
+    if (t) {
+        mls_table_meta(t, "capture", capture);
+        mls_table_meta(t, "command", mls_tool_command_line());
+    }
+    mls_tool_print(t, format, path, err);
+    mls_table_free(t);
+}
+
+/* --neighbours and --top-tokens. */
+static void show_windows(mls_capture *capture, bool neighbours, const char *ranks,
+                         const mls_spectra_request *request, mls_pool *pool,
+                         mls_format format, const char *path, mls_err *err)
+{
+    const char *name = mls_capture_path(capture);
+    mls_neighbours n = {0};
+    mls_latent_top top = {0};
+    size_t *rank = NULL, n_ranks = 0;
+
+    if (neighbours) {
+        if (!mls_neighbours_run(&n, capture, request->draws, request->seed, pool,
+                                mls_tool_progress(), err))
+            print_windows(mls_neighbours_table(&n), name, format, path, err);
+    } else if (!mls_size_list("--top-tokens", ranks, 1, 1 << 20, &rank, &n_ranks,
+                              err) &&
+               !mls_latent_top_run(&top, capture, rank, n_ranks, pool,
+                                   mls_tool_progress(), err)) {
+        print_windows(mls_latent_top_table(&top), name, format, path, err);
+    }
+    free(rank);
+    mls_neighbours_free(&n);
+    mls_latent_top_free(&top);
+}
+
 static int run(int argc, char **argv)
 {
-    const char *input, *what = "q,k,v,kv", *per = "layer", *weighted = NULL;
+    const char *input, *what = NULL, *ranks = NULL, *per = "layer", *weighted = NULL;
     const char *output = "-", *model_path = NULL, *capture_path = NULL;
     size_t n_operands, threads = 0;
-    bool values = false;
+    bool values = false, neighbours = false;
     mls_texts settings = {0};
     mls_table *methods = NULL;
     mls_format format = MLS_FORMAT_TABLE;
-    mls_spectra_request request = {0};
+    mls_spectra_request request = {.draws = MLS_SPECTRA_DRAWS, .seed = 1};
     mls_spectra spectra = {0};
     mls_model *model = NULL;
     mls_capture *capture = NULL;
@@ -181,6 +126,10 @@ static int run(int argc, char **argv)
         {"--per", 0, MLS_OPT_TEXT, &per, 0, 0},
         {"--weighted", 'w', MLS_OPT_TEXT, &weighted, 0, 0},
         {"--values", 0, MLS_OPT_FLAG, &values, 0, 0},
+        {"--neighbours", 0, MLS_OPT_FLAG, &neighbours, 0, 0},
+        {"--top-tokens", 0, MLS_OPT_TEXT, &ranks, 0, 0},
+        {"--draws", 0, MLS_OPT_SIZE, &request.draws, 0, 1 << 20},
+        {"--seed", 0, MLS_OPT_SIZE, &request.seed, 0, 1e15},
         {"--setting", 's', MLS_OPT_LIST, &settings, 0, 0},
         MLS_THREADS_OPTION(&threads),
         {"--format", 0, MLS_OPT_FORMAT, &format, 0, 0},
@@ -190,9 +139,6 @@ static int run(int argc, char **argv)
 
     if (!mls_options_parse(&cmd_spectrum, argc, argv, options, &input, 1, 1,
                            &n_operands, &status))
-        return status;
-    status = parse_what(&request, what);
-    if (status)
         return status;
     if (strcmp(per, "layer") != 0 && strcmp(per, "head") != 0)
         return mls_usage_error(&cmd_spectrum,
@@ -209,6 +155,15 @@ static int run(int argc, char **argv)
         capture_path = weighted;
     }
 
+    status = parse_what(&request, what         ? what
+                                  : model_path ? "q,k,v,kv"
+                                               : "q,k,k_rot,v,kv");
+    if (status)
+        return status;
+    if (model_path && (neighbours || ranks))
+        return mls_usage_error(&cmd_spectrum,
+                               "--neighbours and --top-tokens are of a capture: give "
+                               "RUN.h5 instead of the model");
     if (settings.n && (!model_path || !capture_path))
         return mls_usage_error(&cmd_spectrum, "--setting needs a model and --weighted");
     if (mls_pool_new(&pool, threads, &err) ||
@@ -221,6 +176,10 @@ static int run(int argc, char **argv)
         methods = mls_table_new(NULL);
         if (!mls_spectrum_methods(methods, model, capture, &settings, pool, &err))
             mls_tool_print(methods, format, output, &err);
+        goto done;
+    }
+    if (neighbours || ranks) {
+        show_windows(capture, neighbours, ranks, &request, pool, format, output, &err);
         goto done;
     }
     if (mls_spectra_run(&spectra, model, capture, &request, pool, mls_tool_progress(),
@@ -255,11 +214,21 @@ const mls_command cmd_spectrum = {
         "MODEL is a folder or a GGUF file: spectra of the weights, or with --weighted\n"
         "of the weights times the captured data (eigenvalues of W C W^T, C the\n"
         "second moment of the input; sigma is their root). CAPTURE is a file of\n"
-        "`mlascope capture`: spectra of what each head puts out, biases and\n"
-        "QK-norm included; it takes --per head only.\n"
+        "`mlascope capture`: spectra of what heads put out, biases and QK-norm\n"
+        "included, k before and k_rot after RoPE; of whole layers, and all intervals,\n"
+        "from its windows.\n"
         "\n"
-        "      --what LIST      q, k, v, kv [q,k,v,kv]\n"
+        "      --what LIST      q, k, v, kv; of a capture k_rot, too [all]\n"
         "      --per layer|head one spectrum per layer or per head [layer]\n"
+        "      --draws N        of windows, behind the intervals of spectra with "
+        "data;\n"
+        "                       0: none [50]\n"
+        "      --seed N         of these draws [1]\n"
+        "      --neighbours     instead, of a capture: what each layer's keys and "
+        "values\n"
+        "                       share with the next one's\n"
+        "      --top-tokens LIST  instead, of a capture: does a latent of so many\n"
+        "                       numbers find the tokens with the largest scores\n"
         "  -w, --weighted FILE  weight MODEL by the data of this capture\n"
         "  -s, --setting TEXT   instead: the rank that a method's own rule gives "
         "every\n"

@@ -1,0 +1,368 @@
+#include "reports/tables/rank_tables.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "reports/page/plot.h"
+
+static void key_columns(mls_table *t)
+{
+    mls_table_column(t, "layer", "layer", "", 0);
+    mls_table_column(t, "matrix", "matrix", "", 0);
+    mls_table_column(t, "head", "head", "", 0);
+}
+
+static void begin_row(mls_table *t, const mls_spectra_row *row)
+{
+    mls_table_row(t);
+    mls_table_count(t, (long long)row->layer);
+    mls_table_text(t, mls_matrix_name(row->matrix));
+    if (row->head == MLS_WHOLE_LAYER)
+        mls_table_text(t, "all");
+    else
+        mls_table_count(t, (long long)row->head);
+}
+
+void mls_rank_quote(char *out, size_t size, const mls_spectra_row *row)
+{
+    const mls_spectrum *s = &row->spectrum;
+    const char *label =
+        mls_rank_label(mls_spectrum_summarize(s->sigma, s->n).rank_95, s->n);
+
+    *out = '\0';
+    if (!*label || strcmp(label, "middling") == 0)
+        return;
+    const int n = snprintf(out, size, "%s: %s of layer %zu", label,
+                           mls_matrix_words(row->matrix), row->layer);
+
+    if (row->head != MLS_WHOLE_LAYER && n > 0 && (size_t)n < size)
+        snprintf(out + n, size - (size_t)n, ", head %zu", row->head);
+}
+
+/* A half width of a row, empty where windows give none. */
+static void add_half(mls_table *t, const mls_spectra_row *row, double half)
+{
+    mls_table_real(t, row->spread.windows ? half : (double)NAN);
+}
+
+void mls_sigma_table(mls_table *t, const mls_spectra *s, mls_rank_source of)
+{
+    const bool bounds = of == MLS_RANK_OF_WEIGHTS;
+
+    key_columns(t);
+    mls_table_column(t, "index", "index", "", 0);
+    mls_table_column(t, "sigma", "sigma", "", -1);
+    mls_table_column(t, bounds ? "sigma_error" : "sigma_half", bounds ? "error" : "±",
+                     bounds ? "bound" : "", -1);
+    mls_table_column(t, "energy_share", "energy", "share", 5);
+    mls_table_column(t, "cumulative_share", "cumulative", "share", 5);
+    for (size_t r = 0; r < s->n; r++) {
+        const mls_spectra_row *row = &s->row[r];
+        const mls_spectrum *x = &row->spectrum;
+        const double energy = mls_spectrum_summarize(x->sigma, x->n).energy;
+        double sum = 0.0;
+
+        for (size_t i = 0; i < x->n; i++) {
+            const double square = x->sigma[i] * x->sigma[i];
+
+            sum += square;
+            begin_row(t, row);
+            mls_table_count(t, (long long)i);
+            mls_table_real(t, x->sigma[i]);
+            if (bounds)
+                mls_table_real(t, mls_spectrum_value_error(x, i));
+            else
+                add_half(t, row, row->spread.windows ? row->spread.sigma[i] : 0);
+            mls_table_real(t, square / energy); /* NaN, so empty, for zeros */
+            mls_table_real(t, sum / energy);
+        }
+    }
+}
+
+/* A figure, with its ± behind it where data gives one. */
+static void figure_column(mls_table *t, const char *key, const char *heading,
+                          const char *unit, int decimals, bool half, bool detail)
+{
+    char name[48];
+
+    mls_table_column(t, key, heading, unit, decimals);
+    if (!half)
+        return;
+    snprintf(name, sizeof name, "%s_half", key);
+    mls_table_column(t, name, "±", "", decimals > 1 ? decimals : 1);
+    if (detail)
+        mls_table_detail(t);
+}
+
+static mls_status add_summary(mls_table *t, const mls_spectra_row *row, bool half,
+                              mls_err *err)
+{
+    const mls_spectrum_summary y =
+        mls_spectrum_summarize(row->spectrum.sigma, row->spectrum.n);
+    const mls_spectrum_spread *w = &row->spread;
+    const double figure[] = {
+        y.energy,          y.effective_rank,  y.effective_rank_energy, y.stable_rank,
+        (double)y.rank_90, (double)y.rank_95, (double)y.rank_99};
+    const double by[] = {w->energy,      w->effective_rank, w->effective_rank_energy,
+                         w->stable_rank, w->rank_90,        w->rank_95,
+                         w->rank_99};
+    char label[96];
+
+    begin_row(t, row);
+    mls_table_count(t, (long long)row->spectrum.n);
+    mls_table_real(t, y.largest);
+    mls_table_real(t, y.smallest);
+    for (size_t i = 0; i < sizeof figure / sizeof figure[0]; i++) {
+        mls_table_real(t, figure[i]);
+        if (half)
+            add_half(t, row, by[i]);
+    }
+    if (!half) {
+        mls_spectrum_bounds b;
+        const mls_status st = mls_spectrum_bound(&row->spectrum, &b, err);
+
+        if (st)
+            return st;
+        mls_table_real(t, b.value);
+        mls_table_real(t, b.figure);
+        mls_table_count(t, (long long)b.rank);
+    }
+    mls_rank_quote(label, sizeof label, row);
+    mls_table_text(t, label);
+    return MLS_OK;
+}
+
+mls_status mls_rank_table(mls_table *t, const mls_spectra *s, mls_rank_source of,
+                          mls_err *err)
+{
+    const bool half = of == MLS_RANK_OF_DATA;
+    mls_status st = MLS_OK;
+    char note[160];
+
+    key_columns(t);
+    mls_table_column(t, "values", "values", "", 0);
+    mls_table_column(t, "sigma_first", "first", "sigma", 4);
+    mls_table_column(t, "sigma_last", "last", "sigma", 4);
+    figure_column(t, "energy", "energy", "sigma^2", 4, half, true);
+    figure_column(t, "effective_rank", "eff. rank", "sigma", 1, half, true);
+    figure_column(t, "effective_rank_energy", "eff. rank", "sigma^2", 1, half, false);
+    figure_column(t, "stable_rank", "stable", "rank", 2, half, true);
+    figure_column(t, "rank_90", "90 %", "rank", 0, half, true);
+    figure_column(t, "rank_95", "95 %", "rank", 0, half, false);
+    figure_column(t, "rank_99", "99 %", "rank", 0, half, true);
+    if (!half) {
+        mls_table_column(t, "sigma_error", "error", "sigma", -1);
+        mls_table_column(t, "figure_error", "error", "share", -1);
+        mls_table_column(t, "rank_error", "error", "ranks", 0);
+    }
+    mls_table_column(t, "label", "label", "", 0);
+    for (size_t i = 0; !st && i < s->n; i++)
+        st = add_summary(t, &s->row[i], half, err);
+    if (half && s->n && s->row[0].spread.windows) {
+        snprintf(note, sizeof note,
+                 "±: 95 %%, by resampling the %zu kept windows whole (bootstrap)",
+                 s->row[0].spread.windows);
+        mls_table_note(t, note);
+    }
+    mls_table_note(t, "label: rank-deficient when 95 % of the energy lies in a quarter "
+                      "of the directions, full-rank when it needs more than three "
+                      "quarters");
+    return st;
+}
+
+static void mean_column(mls_table *t, const char *key, const char *heading,
+                        const char *unit, int decimals)
+{
+    char half[48];
+
+    snprintf(half, sizeof half, "%s_half", key);
+    mls_table_column(t, key, heading, unit, decimals);
+    mls_table_column(t, half, "±", "", decimals > 1 ? decimals : 1);
+}
+
+static void add_mean(mls_table *t, mls_mean m)
+{
+    mls_table_real(t, m.mean);
+    mls_table_real(t, m.half);
+}
+
+mls_table *mls_neighbours_table(const mls_neighbours *n)
+{
+    mls_table *t = mls_table_new(NULL);
+    char note[256];
+
+    mls_table_column(t, "layer", "layer", "", 0);
+    mls_table_column(t, "next", "next", "", 0);
+    mls_table_column(t, "matrix", "matrix", "", 0);
+    mls_table_column(t, "rank", "95 %", "rank", 0);
+    mls_table_column(t, "rank_next", "next", "rank", 0);
+    mean_column(t, "pooled", "pooled", "rank", 0);
+    mls_table_column(t, "pooled_percent", "of both", "%", 1);
+    mean_column(t, "overlap", "overlap", "", 3);
+    mls_table_column(t, "chance", "by chance", "", 3);
+    mls_table_detail(t);
+    mean_column(t, "angle", "median angle", "°", 1);
+    mean_column(t, "angle_largest", "largest", "°", 1);
+    mean_column(t, "inputs_cosine", "inputs' cosine", "", 3);
+    for (size_t i = 0; i < n->n; i++) {
+        const mls_neighbours_row *r = &n->row[i];
+        const size_t larger = r->rank[r->rank[1] > r->rank[0]];
+
+        mls_table_row(t);
+        mls_table_count(t, (long long)r->first);
+        mls_table_count(t, (long long)r->second);
+        mls_table_text(t, mls_matrix_name(r->matrix));
+        mls_table_count(t, (long long)r->rank[0]);
+        mls_table_count(t, (long long)r->rank[1]);
+        add_mean(t, r->pooled);
+        mls_table_real(t, 100 * r->pooled.mean / (double)(r->rank[0] + r->rank[1]));
+        add_mean(t, r->overlap);
+        mls_table_real(t, (double)larger / (double)n->tokens);
+        add_mean(t, r->angle);
+        add_mean(t, r->largest);
+        add_mean(t, r->inputs);
+    }
+    snprintf(note, sizeof note,
+             "pooled: directions for 95 %% of both layers side by side, each scaled to "
+             "energy 1; of both: of the sum of their own ranks, 50 %% where they are "
+             "the same, 100 %% where they share nothing");
+    mls_table_note(t, note);
+    mls_table_note(t, "overlap: mean squared cosine of the principal angles between "
+                      "what the leading directions make of the tokens; inputs' cosine: "
+                      "of each token's normed inputs to both; ±: 95 % over windows");
+    return t;
+}
+
+mls_table *mls_latent_top_table(const mls_latent_top *top)
+{
+    mls_table *t = mls_table_new(NULL);
+
+    mls_table_column(t, "layer", "layer", "", 0);
+    mls_table_column(t, "rank", "rank", "", 0);
+    mean_column(t, "found_percent", "found", "%", 1);
+    mean_column(t, "mass_percent", "attention", "%", 1);
+    mean_column(t, "turned_found_percent", "turned: found", "%", 1);
+    mean_column(t, "turned_mass_percent", "attention", "%", 1);
+    for (size_t i = 0; i < top->n; i++) {
+        const mls_latent_top_row *r = &top->row[i];
+        const mls_mean m[] = {r->found, r->mass, r->turned_found, r->turned_mass};
+
+        mls_table_row(t);
+        mls_table_count(t, (long long)r->layer);
+        mls_table_count(t, (long long)r->rank);
+        for (size_t k = 0; k < sizeof m / sizeof m[0]; k++)
+            add_mean(t, (mls_mean){100 * m[k].mean, 100 * m[k].half});
+    }
+    mls_table_note(t,
+                   "found: of the eighth of the tokens with the largest true scores, "
+                   "how many are among those that one latent of all keys before RoPE "
+                   "gives, nothing turned; attention: on those chosen, of that on the "
+                   "true ones");
+    mls_table_note(t, "turned: keys are read back of the latent and turned first; mean "
+                      "over query heads and 32 later queries of each window, ±: 95 % "
+                      "over windows");
+    return t;
+}
+
+static mls_status write_plot(const char *folder, const char *name, mls_table *t,
+                             mls_buf *script, mls_err *err)
+{
+    const mls_plot plot = {
+        .name = name, .data = t, .script = script->data ? script->data : ""};
+    const mls_status st = script->failed
+                              ? mls_fail(err, MLS_E_NOMEM, "no memory for a plot")
+                              : mls_plot_write(folder, &plot, err);
+
+    mls_buf_free(script);
+    mls_table_free(t);
+    return st;
+}
+
+/* Curves of one CSV, a matrix each, with bars where there is a half width. */
+static void plot_matrices(mls_buf *script, const char *name, const char *y,
+                          const char *half, const char *const *title)
+{
+    static const char *const matrix[] = {"k", "k_rot", "v"};
+
+    mls_buf_puts(script, "plot ");
+    for (size_t i = 0; i < 3; i++)
+        mls_buf_printf(script,
+                       "%s\"../data/%s.csv\" using (strcol(\"matrix\") eq \"%s\" ? "
+                       "column(\"layer\") + %.2f : NaN):\"%s\":\"%s\" with yerrorlines "
+                       "linetype %zu title \"%s\"",
+                       i ? ", \\\n     " : "", name, matrix[i], 0.08 * ((double)i - 1),
+                       y, half, i + 1, title[i]);
+    mls_buf_puts(script, "\n");
+}
+
+static const char *const matrix_titles[] = {"keys", "keys after RoPE", "values"};
+
+mls_status mls_rotation_plot(const char *folder, const mls_spectra *s, mls_err *err)
+{
+    mls_table *t = mls_table_new(NULL);
+    mls_buf script = {0};
+    const mls_status st = mls_rank_table(t, s, MLS_RANK_OF_DATA, err);
+
+    if (st) {
+        mls_table_free(t);
+        return st;
+    }
+    mls_buf_puts(&script,
+                 "set title \"Directions for 95 % of the energy, before and after "
+                 "RoPE\"\nset xlabel \"layer\"\nset ylabel \"directions\"\n"
+                 "set yrange [0:*]\nset datafile missing NaN\n"
+                 "stats \"../data/rank-rotation.csv\" using \"layer\" nooutput\n"
+                 "set xtics ceil((STATS_max + 1) / 8)\n"
+                 "set xrange [-0.5:STATS_max + 0.5]\n"
+                 "set key outside bottom center horizontal\nset bmargin 7\n");
+    plot_matrices(&script, "rank-rotation", "rank_95", "rank_95_half", matrix_titles);
+    return write_plot(folder, "rank-rotation", t, &script, err);
+}
+
+mls_status mls_neighbours_plot(const char *folder, const mls_neighbours *n,
+                               mls_err *err)
+{
+    mls_buf script = {0};
+
+    mls_buf_puts(&script,
+                 "set title \"Overlap of each layer's cache with the next one's\"\n"
+                 "set xlabel \"layer, with the one after it\"\n"
+                 "set ylabel \"mean squared cosine\"\nset yrange [0:1]\n"
+                 "set datafile missing NaN\n"
+                 "stats \"../data/rank-neighbours.csv\" using \"layer\" nooutput\n"
+                 "set xtics ceil((STATS_max + 1) / 8)\n"
+                 "set xrange [-0.5:STATS_max + 0.5]\n"
+                 "set key outside bottom center horizontal\nset bmargin 7\n");
+    plot_matrices(&script, "rank-neighbours", "overlap", "overlap_half", matrix_titles);
+    return write_plot(folder, "rank-neighbours", mls_neighbours_table(n), &script, err);
+}
+
+mls_status mls_latent_top_plot(const char *folder, const mls_latent_top *top,
+                               mls_err *err)
+{
+    static const char *const kinds[][2] = {{"found_percent", "not turned"},
+                                           {"turned_found_percent", "turned"}};
+    mls_buf script = {0};
+    size_t line = 0;
+
+    mls_buf_puts(&script, "set title \"Top tokens that a latent of the keys finds\"\n"
+                          "set xlabel \"layer\"\nset ylabel \"% of the true ones\"\n"
+                          "set yrange [0:100]\nset datafile missing NaN\n"
+                          "stats \"../data/top-tokens.csv\" using \"layer\" nooutput\n"
+                          "set xtics ceil((STATS_max + 1) / 8)\n"
+                          "set xrange [-0.5:STATS_max + 0.5]\n"
+                          "set key outside bottom center horizontal\nset bmargin 6\n"
+                          "plot ");
+    for (size_t r = 0; r < top->n && top->row[r].layer == top->row[0].layer; r++)
+        for (size_t k = 0; k < 2; k++, line++)
+            mls_buf_printf(&script,
+                           "%s\"../data/top-tokens.csv\" using (column(\"rank\") == "
+                           "%zu ? column(\"layer\") : NaN):\"%s\":\"%s_half\" with "
+                           "yerrorlines linetype %zu dashtype %zu title \"rank %zu, "
+                           "%s\"",
+                           line ? ", \\\n     " : "", top->row[r].rank, kinds[k][0],
+                           kinds[k][0], r + 1, 2 - k, top->row[r].rank, kinds[k][1]);
+    mls_buf_puts(&script, "\n");
+    return write_plot(folder, "top-tokens", mls_latent_top_table(top), &script, err);
+}
