@@ -60,26 +60,6 @@ static const mls_command *const commands[] = {
     NULL,
 };
 
-static char command_line[4096];
-
-const char *mls_tool_command_line(void)
-{
-    return command_line;
-}
-
-static void remember_command_line(int argc, char **argv)
-{
-    mls_buf b = {0};
-
-    mls_buf_puts(&b, "mlascope");
-    for (int i = 1; i < argc; i++) {
-        mls_buf_puts(&b, " ");
-        mls_buf_shell(&b, argv[i]);
-    }
-    snprintf(command_line, sizeof command_line, "%s", b.data ? b.data : "mlascope");
-    mls_buf_free(&b);
-}
-
 static void print_help(void)
 {
     const char *group = "";
@@ -194,7 +174,7 @@ int main(int argc, char **argv)
     if (argc > 1)
         mend_blas(argv);
     mls_blas_single_thread();
-    remember_command_line(argc, argv);
+    mls_tool_set_command_line(argc - (argc > 0), argv + (argc > 0));
     if (argc < 2) {
         print_help();
         status = 2;

@@ -19,6 +19,8 @@ static mls_status run_pass(mls_pass *p, mls_quality *original, mls_err *err)
         st = mls_pass_start(p, err);
     if (!st)
         st = mls_pass_layers(p, err);
+    if (!st && p->span && mls_pass_is_over(p))
+        st = mls_scores_keep(p, &s, err);
     if (st || p->options->forms_only || mls_pass_is_over(p))
         goto done;
     if (!st)
@@ -26,6 +28,8 @@ static mls_status run_pass(mls_pass *p, mls_quality *original, mls_err *err)
     if (!st)
         st = mls_score(&s, p, err);
     p->done += (double)p->n;
+    if (!st && p->span)
+        st = mls_scores_keep(p, &s, err);
     if (!st)
         st = mls_quality_of(original, p->quality, &s, err);
 
@@ -38,21 +42,16 @@ done:
     return st;
 }
 
-mls_status mls_evaluate(mls_evaluation *out, const mls_method_input *in,
-                        const mls_corpus *corpus, const mls_variant *variants, size_t n,
-                        const mls_evaluate_options *options,
-                        const mls_progress *progress, mls_err *err)
+mls_status mls_evaluate_here(mls_evaluation *out, const mls_method_input *in,
+                             const mls_corpus *corpus, const mls_variant *variants,
+                             size_t n, const mls_evaluate_options *options,
+                             const mls_span *span, const mls_progress *progress,
+                             mls_err *err)
 {
-    const mls_evaluate_options defaults = {0};
     const mls_config *config = mls_model_config(in->model);
     mls_status st = MLS_OK;
     double done = 0;
-    mls_err said = {0};
 
-    if (!err)
-        err = &said; /* what is refused needs its sentence */
-    if (!options)
-        options = &defaults;
     *out =
         (mls_evaluation){.n = n, .variant = mls_calloc3(n, 1, 1, sizeof *out->variant)};
     if (!out->variant)
@@ -76,6 +75,7 @@ mls_status mls_evaluate(mls_evaluation *out, const mls_method_input *in,
                       .n = n - first < per_pass ? n - first : per_pass,
                       .options = options,
                       .progress = progress,
+                      .span = span,
                       .last = first + per_pass >= n || out->original.seq_nll,
                       .done = done,
                       .total = (double)n * (double)(config->L + 1),
@@ -91,6 +91,25 @@ mls_status mls_evaluate(mls_evaluation *out, const mls_method_input *in,
     if (st)
         mls_evaluation_free(out);
     return st;
+}
+
+mls_status mls_evaluate(mls_evaluation *out, const mls_method_input *in,
+                        const mls_corpus *corpus, const mls_variant *variants, size_t n,
+                        const mls_evaluate_options *options,
+                        const mls_progress *progress, mls_err *err)
+{
+    const mls_evaluate_options defaults = {0};
+    mls_err said = {0};
+
+    if (!err)
+        err = &said; /* what is refused needs its sentence */
+    if (!options)
+        options = &defaults;
+    /* Forms alone are what a choice of settings rests on: every part makes them. */
+    if (in->parts && !options->forms_only)
+        return mls_evaluate_parts(out, in, corpus, variants, n, options, progress, err);
+    return mls_evaluate_here(out, in, corpus, variants, n, options, NULL, progress,
+                             err);
 }
 
 mls_status mls_evaluation_possible(const mls_evaluation *e, mls_err *err)

@@ -21,6 +21,12 @@ typedef struct mls_run {
     size_t begins;             /* first layer that does not run as the original's */
 } mls_run;
 
+/** Which windows of a run that is split a pass is on. */
+typedef struct mls_span {
+    uint64_t text; /* hash of all windows */
+    size_t first;  /* number of the pass' first window */
+} mls_span;
+
 /** One pass over the weights: the original and as many variants as fit in memory. */
 typedef struct mls_pass {
     const mls_method_input *in;
@@ -30,8 +36,9 @@ typedef struct mls_pass {
     size_t n;
     const mls_evaluate_options *options;
     const mls_progress *progress;
-    bool last;          /* no variant of a later pass is held against the original */
-    double done, total; /* units of work for the progress: layers times variants */
+    const mls_span *span; /* where scores are kept in a part; NULL: nowhere */
+    bool last;            /* no variant of a later pass is held against the original */
+    double done, total;   /* units of work for the progress: layers times variants */
 
     mls_states original;
     mls_plain plain;      /* the original's attention */
@@ -83,9 +90,29 @@ void mls_scores_free(mls_scores *s); /* {0} is accepted */
  */
 mls_status mls_quality_of(mls_quality *original, mls_quality *variant, mls_scores *s,
                           mls_err *err);
+void mls_quality_free(mls_quality *q); /* {0} is accepted */
 /** Keep why there is no such form; MLS_E_NOMEM without a sentence. */
 mls_status mls_quality_refuse(mls_quality *q, const char *why);
 /** What was not run on the text has NaN for figures. */
 void mls_quality_unmeasured(mls_quality *q);
+
+/* --- evaluate.c --- */
+
+/** mls_evaluate() of all windows by this process. @param span  NULL: none */
+mls_status mls_evaluate_here(mls_evaluation *out, const mls_method_input *in,
+                             const mls_corpus *corpus, const mls_variant *variants,
+                             size_t n, const mls_evaluate_options *options,
+                             const mls_span *span, const mls_progress *progress,
+                             mls_err *err);
+
+/* --- evaluate_parts.c --- */
+
+/** What a pass has measured, into the part that is made. */
+mls_status mls_scores_keep(const mls_pass *p, const mls_scores *s, mls_err *err);
+/** mls_evaluate() of this process' share, or of what all parts hold. */
+mls_status mls_evaluate_parts(mls_evaluation *out, const mls_method_input *in,
+                              const mls_corpus *corpus, const mls_variant *variants,
+                              size_t n, const mls_evaluate_options *options,
+                              const mls_progress *progress, mls_err *err);
 
 #endif

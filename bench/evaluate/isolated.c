@@ -42,10 +42,12 @@ mls_status mls_isolated_kl_of_model(const mls_method_input *in,
     mls_evaluation e = {0};
     mls_corpus corpus = {0};
     size_t n_variants = 0, used = 0;
+    mls_method_input whole = *in;
     mls_status st = variant ? MLS_OK
                             : mls_fail(err, MLS_E_NOMEM,
                                        "no memory for %zu schemes of one layer", n * L);
 
+    whole.parts = NULL; /* a choice that every part makes by itself */
     if (!st)
         st = first_sequences(&corpus, in->capture, sequences, err);
     for (size_t i = 0; !st && i < n; i++)
@@ -53,7 +55,7 @@ mls_status mls_isolated_kl_of_model(const mls_method_input *in,
             if (converted[l])
                 variant[n_variants++] = (mls_variant){&scheme[i], (int)l};
     if (!st)
-        st = mls_evaluate(&e, in, &corpus, variant, n_variants, NULL, NULL, err);
+        st = mls_evaluate(&e, &whole, &corpus, variant, n_variants, NULL, NULL, err);
     for (size_t i = 0; !st && i < n; i++)
         for (size_t l = 0; l < L; l++)
             kl[l * n + i] = converted[l] ? fmax(e.variant[used++].kl.mean, 0.0) : 0.0;

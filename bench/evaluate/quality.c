@@ -11,7 +11,7 @@
 #include "bench/evaluate/evaluate_inner.h"
 #include "common/base/checked.h"
 
-static void quality_free(mls_quality *q)
+void mls_quality_free(mls_quality *q)
 {
     free(q->seq_nll);
     free(q->seq_kl);
@@ -28,9 +28,9 @@ mls_status mls_quality_refuse(mls_quality *q, const char *why)
 
 void mls_evaluation_free(mls_evaluation *e)
 {
-    quality_free(&e->original);
+    mls_quality_free(&e->original);
     for (size_t i = 0; e->variant && i < e->n; i++)
-        quality_free(&e->variant[i]);
+        mls_quality_free(&e->variant[i]);
     free(e->variant);
     *e = (mls_evaluation){0};
 }

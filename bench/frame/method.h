@@ -16,6 +16,7 @@
 
 struct mls_method_input;
 struct mls_scheme; /* bench/frame/scheme.h */
+struct mls_parts;  /* datasets/files/parts.h */
 
 /**
  * KL of the whole model to the original when a scheme converts one layer alone.
@@ -37,6 +38,7 @@ typedef struct mls_method_input {
     mls_capture *capture;
     mls_pool *pool;
     mls_isolated_kl *isolated_kl; /* of a whole model: what methods cannot run */
+    struct mls_parts *parts; /* of a run that several processes share; NULL: not so */
 } mls_method_input;
 
 struct mls_fits; /* bench/frame/fit.h */

@@ -12,6 +12,7 @@
 #include "common/base/checked.h"
 #include "common/system/hash.h"
 #include "common/system/progress_part.h"
+#include "datasets/files/parts.h"
 
 /* What the model refuses is left out of what is measured beside the plan. */
 static const mls_evaluate_options keep_going = {.keep_going = true};
@@ -627,6 +628,8 @@ mls_status mls_plan_make(mls_plan *out, const mls_plan_request *r,
 
     if (!st && by_layers)
         st = mls_plan_measure(&costs, r, (size_t)(budget * T), costs_told, err);
+    if (!st && by_layers && mls_parts_making(r->in.parts))
+        goto done;
     if (!by_layers)
         costs.scale = NAN;
     problem_free(&p);
@@ -646,6 +649,8 @@ mls_status mls_plan_make(mls_plan *out, const mls_plan_request *r,
             st = keep_the_best(&p, r, (size_t)(budget * T * (1 + 1e-12)), choice_told,
                                err);
     }
+    if (!st && mls_parts_making(r->in.parts))
+        goto done;
     out->budget = budget;
     if (!st && !(chosen = mls_calloc3(costs.L, 1, 1, sizeof *chosen)))
         st = mls_fail(err, MLS_E_NOMEM, "no memory for a plan");
@@ -664,6 +669,8 @@ mls_status mls_plan_make(mls_plan *out, const mls_plan_request *r,
         st = describe_heads(out, &p, r, err);
     if (!st)
         st = verify(out, &p, r, verified_told, err);
+
+done:
     free(chosen);
     problem_free(&p);
     mls_plan_costs_free(&costs);

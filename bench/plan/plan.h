@@ -97,7 +97,8 @@ mls_status mls_plan_methods(mls_setting **out, size_t *n, const mls_config *conf
 /**
  * Make and verify a plan (docs/methods/plan.md): isolated KL of every layer at
  * reference ranks, curves between them, allocation, and everything measured on other
- * windows.
+ * windows. While a part is made (in.parts) only what does not follow from other
+ * measurements is measured, and the plan is not one.
  *
  * @return MLS_OK, MLS_E_INPUT (impossible budget, with the smallest possible; nothing
  *         that the constraints allow; a KL that no candidate stays under), what

@@ -7,6 +7,7 @@
 
 #include "bench/plan/plan_heads.h"
 #include "common/base/checked.h"
+#include "datasets/files/parts.h"
 
 enum { CANDIDATES_MAX = 65000, REFERENCES = 4 };
 
@@ -589,6 +590,8 @@ mls_status mls_plan_measure(mls_plan_costs *c, const mls_plan_request *r, size_t
     }
     if (!st)
         st = run_references(&m, c, r, as_whole, progress, err);
+    if (!st && mls_parts_making(r->in.parts))
+        goto done; /* figures come with all parts */
     if (!st)
         st = drop_refused(c, families, dropped, &m, r->n_bits, n_families, err);
     if (!st)
@@ -610,6 +613,8 @@ mls_status mls_plan_measure(mls_plan_costs *c, const mls_plan_request *r, size_t
     }
     if (n_ratios)
         c->scale = exp(ratios / (double)n_ratios);
+
+done:
     spectra_free(&all);
     free(families);
     free(as_whole);

@@ -8,6 +8,26 @@
 #include "common/system/files.h"
 #include "tools/base/terminal.h"
 
+static char command_line[4096];
+
+const char *mls_tool_command_line(void)
+{
+    return command_line;
+}
+
+void mls_tool_set_command_line(int argc, char *const *argv)
+{
+    mls_buf b = {0};
+
+    mls_buf_puts(&b, "mlascope");
+    for (int i = 0; i < argc; i++) {
+        mls_buf_puts(&b, " ");
+        mls_buf_shell(&b, argv[i]);
+    }
+    snprintf(command_line, sizeof command_line, "%s", b.data ? b.data : "mlascope");
+    mls_buf_free(&b);
+}
+
 int mls_exit_status(const mls_err *err)
 {
     if (err->status)

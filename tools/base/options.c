@@ -211,6 +211,39 @@ static int parse_one(const mls_command *c, int argc, char **argv, int *i,
     return store(c, o, value);
 }
 
+size_t mls_options_without(const mls_option *options, int argc, char **argv,
+                           const char *const *drop, const char **word)
+{
+    size_t n = 0;
+    bool only_operands = false;
+
+    for (int i = 1; i < argc; i++) {
+        const char *equals = strchr(argv[i], '=');
+        const bool is_long = strncmp(argv[i], "--", 2) == 0;
+        const mls_option *o = NULL;
+        bool dropped = false;
+        int last = i;
+
+        if (!only_operands && strcmp(argv[i], "--") == 0)
+            only_operands = true;
+        else if (!only_operands && is_long)
+            o = find_long(options, argv[i],
+                          equals ? (size_t)(equals - argv[i]) : strlen(argv[i]));
+        else if (!only_operands && argv[i][0] == '-' && argv[i][1])
+            o = find_letter(options, argv[i][1]);
+        if (o && o->type != MLS_OPT_FLAG && (is_long ? !equals : !argv[i][2]))
+            last = i + 1 < argc ? i + 1 : i;
+        for (size_t k = 0; o && drop[k]; k++)
+            dropped |= strcmp(drop[k], o->name) == 0;
+        for (; !dropped && i < last; i++)
+            word[n++] = argv[i];
+        i = last;
+        if (!dropped)
+            word[n++] = argv[i];
+    }
+    return n;
+}
+
 /* Options that name what is written: a file, or a folder of pictures and their data. */
 static bool is_output(const mls_option *o)
 {

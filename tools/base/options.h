@@ -72,6 +72,16 @@ bool mls_options_parse(const mls_command *c, int argc, char **argv,
                        size_t operands_min, size_t operands_max, size_t *n_operands,
                        int *exit);
 
+/**
+ * The words of a command that was parsed, without those of the options named in `drop`
+ * (ends with NULL) and without argv[0].
+ *
+ * @param[out] word  (argc) borrowed from argv
+ * @return how many they are
+ */
+size_t mls_options_without(const mls_option *options, int argc, char **argv,
+                           const char *const *drop, const char **word);
+
 /** Called with the table of a command. */
 typedef void mls_options_visit(void *arg, const mls_command *c,
                                const mls_option *options);

@@ -19,6 +19,7 @@
 #include "tools/base/data.h"
 #include "tools/base/inputs.h"
 #include "tools/base/options.h"
+#include "tools/base/parts.h"
 
 extern const mls_command cmd_compare;
 
@@ -78,6 +79,9 @@ static const char usage[] =
     "                        CPU has them (see docs/methods/bf16.md) [f32]\n"
     "      --ram GIB         memory for hidden states; more lie on disk, in TMPDIR "
     "[any]\n"
+    "      --shard I/N       only part I, from 0, of N of the work, into -o: merge of "
+    "all\n"
+    "                        N prints the table of one run; slurm: of an array job\n"
     "  -t, --threads N       [all CPUs]\n"
     "      --format FORMAT   table, md, csv, json, jsonl, html [as OUTPUT ends]\n"
     "  -o, --output FILE     file; the table is then shown as well [-]\n"
@@ -87,7 +91,7 @@ static const char usage[] =
 
 typedef struct {
     mls_texts texts, files, presets, settings, keeps;
-    const char *capture, *output, *sort, *rows;
+    const char *capture, *output, *sort, *rows, *shard;
     mls_format format;
     size_t length, sequences, tokens, measure, group, threads;
     size_t heal, heal_steps;
@@ -687,6 +691,7 @@ static int run(int argc, char **argv)
         {"--rows", 0, MLS_OPT_TEXT, &a.rows, 0, 0},
         MLS_COMPUTE_OPTION(&a.compute),
         {"--ram", 0, MLS_OPT_GIB, &a.ram, 1e-6, 1e6},
+        MLS_SHARD_OPTION(&a.shard),
         MLS_THREADS_OPTION(&a.threads),
         {"--format", 0, MLS_OPT_FORMAT, &a.format, 0, 0},
         {"--output", 'o', MLS_OPT_TABLE, &a.output, 0, 0},
@@ -703,6 +708,7 @@ static int run(int argc, char **argv)
     mls_table *t = mls_table_new(NULL);
     char capture_id[MLS_SHA256_HEX] = "", *rows = NULL, *folder_healed = NULL;
     healed_row *healed = NULL;
+    mls_parts *parts = NULL;
 
     if (!mls_options_parse(&cmd_compare, argc, argv, options, &folder, 1, 1, &n,
                            &status)) {
@@ -732,6 +738,7 @@ static int run(int argc, char **argv)
     if (!a.sort)
         a.sort = a.measure ? "predicted_kl" : "kl";
     if (find_sort_key(&by, a.sort, &err) ||
+        mls_tool_parts(&parts, &cmd_compare, argc, argv, options, &err) ||
         (to_file && mls_file_writable(a.output, &err)) ||
         mls_tool_model(&s.model, folder, &err))
         goto done;
@@ -743,7 +750,8 @@ static int run(int argc, char **argv)
                       &(mls_tool_windows){&a.texts, a.length, a.sequences, a.capture,
                                           a.threads, a.no_bos},
                       true, &err) ||
-        (a.capture && mls_sha256_file(a.capture, capture_id, &err)))
+        (a.capture && mls_sha256_file(a.capture, capture_id, &err)) ||
+        mls_tool_parts_about(parts, &s, &err))
         goto done;
     if (s.capture && add_keep_data(&list, &a.keeps, &s.in, &err))
         goto done;
@@ -760,7 +768,7 @@ static int run(int argc, char **argv)
     if (to_file)
         snprintf(rows, strlen(a.output) + 16, "%s.rows.jsonl", a.output);
 
-    const mls_compare_request request = {
+    mls_compare_request request = {
         .in = s.in,
         .corpus = &s.corpus,
         .setting = settings,
@@ -770,15 +778,22 @@ static int run(int argc, char **argv)
         .tokens = a.tokens,
         .group = a.group,
         .measure = a.measure,
-        .rows_path = a.rows    ? a.rows
-                     : to_file ? rows
-                               : NULL,
+        .rows_path = mls_parts_making(parts) ? NULL
+                     : a.rows                ? a.rows
+                     : to_file               ? rows
+                                             : NULL,
         .model_id = s.model_sha256,
         .capture_id = capture_id};
 
+    request.in.parts = parts;
     if (mls_compare(&c, &request, mls_tool_progress(), &err) ||
         mls_comparison_possible(&c, &err))
         goto done;
+    if (mls_parts_making(parts)) {
+        mls_tool_parts_finish(parts, &err);
+        goto done;
+    }
+    request.in.parts = NULL; /* healing is not split: who joins heals */
     say_what_was_done(&c);
     snprintf(folder_healed, strlen(a.output) + 16, "%s.healed", a.output);
     if (a.heal && heal_rows(healed, &a, folder_healed, &request, &c, t, &err))
@@ -789,6 +804,7 @@ static int run(int argc, char **argv)
         mls_tool_print(t, MLS_FORMAT_TABLE, "-", &err);
 
 done:
+    mls_tool_parts_close(parts);
     mls_table_free(t);
     mls_comparison_free(&c);
     mls_listed_free(&list);

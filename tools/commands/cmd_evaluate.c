@@ -16,6 +16,7 @@
 #include "tools/base/command.h"
 #include "tools/base/inputs.h"
 #include "tools/base/options.h"
+#include "tools/base/parts.h"
 
 extern const mls_command cmd_evaluate;
 
@@ -54,6 +55,9 @@ static const char usage[] =
     "                        CPU has them (see docs/methods/bf16.md) [f32]\n"
     "      --ram GIB         memory for hidden states; more lie on disk, in TMPDIR "
     "[any]\n"
+    "      --shard I/N       only part I, from 0, of N of the work, into -o: merge of "
+    "all\n"
+    "                        N prints the table of one run; slurm: of an array job\n"
     "  -t, --threads N       [all CPUs]\n"
     "      --format FORMAT   table, md, csv, json, jsonl, html [table]\n"
     "  -o, --output FILE     [-, standard output]\n"
@@ -63,7 +67,7 @@ static const char usage[] =
 
 typedef struct {
     mls_texts texts, settings, against;
-    const char *capture, *plan, *lengths, *output;
+    const char *capture, *plan, *lengths, *output, *shard;
     size_t length, sequences, threads;
     bool no_bos, second_half, per_layer, absorbed, positions, percentiles;
     mls_format format;
@@ -378,6 +382,7 @@ static int run(int argc, char **argv)
         {"--percentiles", 0, MLS_OPT_FLAG, &a.percentiles, 0, 0},
         MLS_COMPUTE_OPTION(&a.compute),
         {"--ram", 0, MLS_OPT_GIB, &a.ram, 1e-6, 1e6},
+        MLS_SHARD_OPTION(&a.shard),
         MLS_THREADS_OPTION(&a.threads),
         {"--format", 0, MLS_OPT_FORMAT, &a.format, 0, 0},
         {"--output", 'o', MLS_OPT_TABLE, &a.output, 0, 0},
@@ -391,6 +396,7 @@ static int run(int argc, char **argv)
     mls_size_result own;
     work w = {0};
     mls_table *t = NULL;
+    mls_parts *parts = NULL;
 
     if (!mls_options_parse(&cmd_evaluate, argc, argv, options, &folder, 1, 1, &n,
                            &status))
@@ -408,7 +414,8 @@ static int run(int argc, char **argv)
                                "and --per-layer");
     if (a.lengths && read_lengths(&a, &err))
         goto done;
-    if (strcmp(a.output, "-") != 0 && mls_file_writable(a.output, &err))
+    if (mls_tool_parts(&parts, &cmd_evaluate, argc, argv, options, &err) ||
+        (strcmp(a.output, "-") != 0 && mls_file_writable(a.output, &err)))
         goto done;
     if (mls_tool_model(&s.model, folder, &err))
         goto done;
@@ -417,9 +424,11 @@ static int run(int argc, char **argv)
         mls_tool_read(&s,
                       &(mls_tool_windows){&a.texts, a.length, a.sequences, a.capture,
                                           a.threads, a.no_bos},
-                      false, &err))
+                      parts != NULL, &err) ||
+        mls_tool_parts_about(parts, &s, &err))
         goto done;
     a.length = s.length;
+    s.in.parts = parts;
 
     const mls_evaluate_options how = {.scored = a.second_half ? MLS_SCORE_SECOND_HALF
                                                               : MLS_SCORE_ALL,
@@ -428,15 +437,15 @@ static int run(int argc, char **argv)
 
     if (a.length_list) {
         t = by_length(&a, &s, &w, &how, &err);
-        if (!t)
-            goto done;
+        if (!t || mls_parts_making(parts))
+            goto finish;
         goto print;
     }
     if (mls_size_own(&own, s.in.config, a.length, &err) ||
         mls_evaluate(&e, &s.in, &s.corpus, w.variant, w.n, &how, mls_tool_progress(),
                      &err) ||
-        mls_evaluation_possible(&e, &err))
-        goto done;
+        mls_evaluation_possible(&e, &err) || mls_parts_making(parts))
+        goto finish;
     t = a.positions ? by_position(&w, &e, &err)
                     : make_table(&a, &w, &e, s.in.config, &own, &s.corpus, s.capture);
 
@@ -447,7 +456,12 @@ print:
     }
     mls_tool_print(t, a.format, a.output, &err);
 
+finish:
+    if (!err.status && mls_parts_making(parts))
+        mls_tool_parts_finish(parts, &err);
+
 done:
+    mls_tool_parts_close(parts);
     mls_table_free(t);
     mls_evaluation_free(&e);
     free(a.length_list);

@@ -5,16 +5,24 @@
 
 #include "analysis/capture/capture.h"
 #include "common/base/buf.h"
+#include "common/base/checked.h"
 #include "common/base/words.h"
 #include "tools/base/command.h"
 #include "tools/base/options.h"
+#include "tools/base/parts.h"
 
 extern const mls_command cmd_merge;
+extern const mls_command cmd_compare, cmd_evaluate, cmd_plan;
 
-enum { FILES_MAX = 1024 };
+/* Commands whose work can be split, beside capture. */
+static const mls_command *const split[] = {&cmd_compare, &cmd_evaluate, &cmd_plan,
+                                           NULL};
+
+enum { FILES_MAX = 4096 };
 
 static const char usage[] =
     "Usage: mlascope merge RUN.h5... -o ALL.h5\n"
+    "       mlascope merge PART... [-o FILE] [--format FORMAT]\n"
     "\n"
     "Join captures of the same model and tokenizer with sequences of the same length, "
     "as\n"
@@ -25,27 +33,26 @@ static const char usage[] =
     "byte;\n"
     "a part that is missing, there twice or of another run is named.\n"
     "\n"
-    "  -o, --output ALL.h5    the capture file to write\n"
+    "Of all parts of another command (--shard) it makes what that command prints or\n"
+    "writes: the parts say which command, merge says where to.\n"
+    "\n"
+    "  -o, --output FILE      the capture file to write; or as the command takes it\n"
+    "      --format FORMAT    as the command takes it\n"
+    "  -t, --threads N        as the command takes it\n"
     "\n"
     "Example: mlascope merge part-*.h5 -o run.h5\n";
 
-static int run(int argc, char **argv)
+static int join_captures(const char *const *files, size_t n, const char *output)
 {
-    const char *output = NULL;
-    const mls_option options[] = {{"--output", 'o', MLS_OPT_OTHER, &output, 0, 0}, {0}};
-    const char *files[FILES_MAX];
-    mls_capture *captures[FILES_MAX] = {0};
+    mls_capture **captures = mls_calloc3(n, 1, 1, sizeof(mls_capture *));
     mls_buf command = {0}, names = {0};
     mls_err err = {0};
     bool joined = false;
-    size_t n;
-    int status;
 
-    if (!mls_options_parse(&cmd_merge, argc, argv, options, files, 1, FILES_MAX, &n,
-                           &status))
-        return status;
-    if (!output)
-        return mls_usage_error(&cmd_merge, "no file to write: give -o ALL.h5");
+    if (!captures) {
+        mls_fail(&err, MLS_E_NOMEM, "no memory for %zu files", n);
+        return mls_exit_status(&err);
+    }
     mls_buf_puts(&command, "mlascope merge");
     for (size_t i = 0; i < n; i++) {
         char *text_names = NULL;
@@ -70,15 +77,64 @@ static int run(int argc, char **argv)
 done:
     for (size_t i = 0; i < n; i++)
         mls_capture_close(captures[i]);
+    free(captures);
     mls_buf_free(&names);
     mls_buf_free(&command);
     return mls_exit_status(&err);
 }
 
+/* The words of merge that are no file go to the command of the parts as they are. */
+static int join_parts(int argc, char **argv, const char *const *files, size_t n)
+{
+    char **extra = mls_calloc3((size_t)argc, 1, 1, sizeof *extra);
+    size_t n_extra = 0, next = 0;
+    int status = 1;
+
+    for (int i = 1; extra && i < argc; i++)
+        if (next < n && argv[i] == files[next])
+            next++;
+        else if (strcmp(argv[i], "--") != 0)
+            extra[n_extra++] = argv[i];
+    if (extra)
+        status = mls_tool_parts_join(split, files, n, extra, n_extra);
+    else
+        fputs("mlascope: no memory for the words of a command\n", stderr);
+    free(extra);
+    return status;
+}
+
+static int run(int argc, char **argv)
+{
+    const char *output = NULL, *format = NULL, *threads = NULL;
+    const mls_option options[] = {{"--output", 'o', MLS_OPT_TEXT, &output, 0, 0},
+                                  {"--format", 0, MLS_OPT_TEXT, &format, 0, 0},
+                                  {"--threads", 't', MLS_OPT_TEXT, &threads, 0, 0},
+                                  {0}};
+    const char **files = mls_calloc3(FILES_MAX, 1, 1, sizeof(char *));
+    size_t n;
+    int status = 1;
+
+    if (!files) {
+        fputs("mlascope: no memory for names of files\n", stderr);
+        return status;
+    }
+    if (mls_options_parse(&cmd_merge, argc, argv, options, files, 1, FILES_MAX, &n,
+                          &status)) {
+        if (mls_parts_are(files[0]))
+            status = join_parts(argc, argv, files, n);
+        else if (!output)
+            status = mls_usage_error(&cmd_merge, "no file to write: give -o ALL.h5");
+        else
+            status = join_captures(files, n, output);
+    }
+    free(files);
+    return status;
+}
+
 const mls_command cmd_merge = {
     .group = "datasets",
     .name = "merge",
-    .summary = "join captures of one model, or the parts of one capture",
+    .summary = "join captures of one model, or the parts of one run",
     .usage = usage,
     .run = run,
 };

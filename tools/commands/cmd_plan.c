@@ -13,6 +13,7 @@
 #include "tools/base/data.h"
 #include "tools/base/inputs.h"
 #include "tools/base/options.h"
+#include "tools/base/parts.h"
 
 #define GIB 1073741824.0
 
@@ -68,6 +69,9 @@ static const char usage[] =
     "                        CPU has them (see docs/methods/bf16.md) [f32]\n"
     "      --ram GIB         memory for hidden states; more lie on disk, in TMPDIR "
     "[any]\n"
+    "      --shard I/N       only part I, from 0, of N of the costs, into -o: merge of "
+    "all\n"
+    "                        N makes the plan of one run; slurm: of an array job\n"
     "  -t, --threads N       [all CPUs]\n"
     "      --format FORMAT   of what is shown: table, md, csv, json, jsonl, html\n"
     "                        [table]\n"
@@ -80,7 +84,7 @@ static const char usage[] =
 
 typedef struct {
     mls_texts texts, methods;
-    const char *capture, *bits, *gpu, *serve, *kernel, *output;
+    const char *capture, *bits, *gpu, *serve, *kernel, *output, *shard;
     double keep, bytes, memory, max_kl, weights;
     size_t length, search, verify, context, batch, multiple, first_last, cap, threads;
     bool no_bos, projects, per_head;
@@ -300,6 +304,7 @@ static int run(int argc, char **argv)
         {"--weights", 0, MLS_OPT_REAL, &a.weights, 0, 1e9},
         MLS_COMPUTE_OPTION(&a.compute),
         {"--ram", 0, MLS_OPT_GIB, &a.ram, 1e-6, 1e6},
+        MLS_SHARD_OPTION(&a.shard),
         MLS_THREADS_OPTION(&a.threads),
         {"--format", 0, MLS_OPT_FORMAT, &a.format, 0, 0},
         {"--output", 'o', MLS_OPT_OTHER, &a.output, 0, 1},
@@ -317,6 +322,7 @@ static int run(int argc, char **argv)
     mls_kernels kernels = {0};
     mls_plan plan = {0};
     mls_table *layers = NULL, *quality = NULL;
+    mls_parts *parts = NULL;
 
     if (!mls_options_parse(&cmd_plan, argc, argv, options, &folder, 1, 1, &n, &status))
         return status;
@@ -330,7 +336,8 @@ static int run(int argc, char **argv)
                                "--memory or --max-kl");
     if (a.context == 0)
         a.context = a.length;
-    if (mls_size_list("--bits", a.bits, 2, 16, &bits, &n_bits, &err) ||
+    if (mls_tool_parts(&parts, &cmd_plan, argc, argv, options, &err) ||
+        mls_size_list("--bits", a.bits, 2, 16, &bits, &n_bits, &err) ||
         (a.kernel && read_kernels(&kernels, a.kernel, &err)) ||
         (a.serve && mls_serve_parse(&serve, a.serve, &err)) ||
         ((!a.serve || a.methods.n) &&
@@ -350,8 +357,10 @@ static int run(int argc, char **argv)
                       &(mls_tool_windows){&a.texts, a.length, a.search + a.verify,
                                           a.capture, a.threads, a.no_bos},
                       true, &err) ||
-        part_text(&search, &verify, &s.corpus, a.search, &err))
+        part_text(&search, &verify, &s.corpus, a.search, &err) ||
+        mls_tool_parts_about(parts, &s, &err))
         goto done;
+    s.in.parts = parts;
 
     const mls_plan_request request = {.in = s.in,
                                       .model_sha256 = s.model_sha256,
@@ -374,8 +383,13 @@ static int run(int argc, char **argv)
                                       .max_kl = isnan(a.max_kl) ? 0 : a.max_kl,
                                       .projects = a.projects};
 
-    if (mls_plan_make(&plan, &request, mls_tool_progress(), &err) ||
-        mls_plan_write(&plan, a.output, mls_tool_command_line(), &err))
+    if (mls_plan_make(&plan, &request, mls_tool_progress(), &err))
+        goto done;
+    if (mls_parts_making(parts)) {
+        mls_tool_parts_finish(parts, &err);
+        goto done;
+    }
+    if (mls_plan_write(&plan, a.output, mls_tool_command_line(), &err))
         goto done;
     layers = mls_plan_layers_table(&plan, false);
     if (layers) {
@@ -387,6 +401,7 @@ static int run(int argc, char **argv)
         mls_tool_print(quality, a.format, "-", &err);
 
 done:
+    mls_tool_parts_close(parts);
     mls_table_free(layers);
     mls_table_free(quality);
     mls_plan_free(&plan);

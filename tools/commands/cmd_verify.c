@@ -8,6 +8,7 @@
 #include "bench/plan/plan.h"
 #include "common/system/files.h"
 #include "common/system/sums.h"
+#include "datasets/files/parts.h"
 #include "reports/report/report_folder.h"
 #include "tools/base/command.h"
 #include "tools/base/options.h"
@@ -21,7 +22,8 @@ static const char usage[] =
     "\n"
     "Check capture files and results of mlascope frequency: every byte against the\n"
     "hash in front of the file, then every dataset, read through HDF5, against the\n"
-    "manifest; a plan.json against the hash in it; every file of a report's folder\n"
+    "manifest; a plan.json or a part of a run (--shard) against the hash in it; every\n"
+    "file of a report's folder\n"
     "against its report.json, and of a folder of mlascope export or heal against its\n"
     "SHA256SUMS. Exit status 3 when a file is not what was written, and\n"
     "the first thing found wrong on standard error.\n"
@@ -78,6 +80,8 @@ static mls_status check(const char *path, size_t *n_datasets, uint64_t *n_bytes,
                         "of mlascope report, export or heal, or not a finished one, or "
                         "exported by a version before 0.2.0: export it again",
                         path);
+    if (mls_parts_are(path))
+        return mls_parts_verify(path, err);
     if (is_json(path))
         return mls_plan_verify(path, err);
     st = mls_capture_open(&capture, path, err);
