@@ -14,7 +14,7 @@ mlascope evaluate model -f $demo/evaluation.txt -N 1 -T 24 -t 2 --capture run.h5
     -s "kq rank=2" -s "kqsvd rank=1" -s "kq rope=shared rope_dim=16 rank=2 refit=all" \
     -s "kq rope=2-norm chunks=2 rank=2 refit=all" -s "kq rank=2 weight=query" \
     -s "lillama skip=0 rank=8" -s "kqsvd rank=1000" >out.csv 2>err
-awk -F'","' '$2 == 1 || $2 == 3 { print $1 ":", $2, ($9 < 1e-6 && $9 > -1e-6 ? "none" : $9) }' out.csv
+awk -F'","' '$2 == 1 || $2 == 3 { print $1 ":", $2, ($11 < 1e-6 && $11 > -1e-6 ? "none" : $11) }' out.csv
 cut -d, -f1-5,28- out.csv | grep "rank=1000" | head -1
 grep 'not possible' err
 echo "predicted errors where a layer adds nothing:"
@@ -27,7 +27,7 @@ mlascope capture model -f $demo/calibration.txt -N 6 -T 48 -t 2 -o three.h5 >cap
 mlascope evaluate model -f $demo/evaluation.txt -N 1 -T 24 -t 2 --capture three.h5 --format csv \
     -s "kvsharer layers_shared=2 gate=0.999" -s "kvsharer layers_shared=1 gate=0.1" 2>err |
     awk -F'","' 'NR == 1 { for (i = 1; i <= NF; i++) if ($i ~ /^"?reason"?$/) r = i }
-                 NR > 2 { print $1 ":", ($8 > 0 ? "measured" : $r) }'
+                 NR > 2 { print $1 ":", ($10 > 0 ? "measured" : $r) }'
 grep 'not possible' err
 echo "nothing that is possible:"
 mlascope evaluate model -f $demo/evaluation.txt -N 1 -T 24 -s "kqsvd rank=1000" -s "mha2mla rank=1000"
