@@ -12,7 +12,8 @@
 #include "bench/evaluate/evaluate_inner.h"
 #include "common/base/checked.h"
 
-enum { BLOCK = 32 }; /* positions whose logits are in memory at once */
+/* Probabilities of the positions of a block take about this. */
+enum { PROB_BYTES = 32 << 20, ROWS_MIN = 32, ROWS_MAX = 256 };
 
 mls_status mls_scores_new(mls_scores *s, const mls_corpus *corpus, mls_scored scored,
                           size_t n, mls_err *err)
@@ -72,9 +73,9 @@ void mls_scores_free(mls_scores *s)
 
 /* The original's distributions of the block that a worker is at. */
 typedef struct {
-    double *prob; /* (BLOCK, V) */
-    double lse[BLOCK];
-    size_t top[BLOCK];
+    double *prob; /* (rows, V) */
+    double lse[ROWS_MAX];
+    size_t top[ROWS_MAX];
 } distributions;
 
 typedef struct {
@@ -274,16 +275,25 @@ static mls_status heads_read(heads *h, const mls_pass *p, mls_err *err)
     return st;
 }
 
+/* The more rows pass at once, the less often the head's weights are read. */
+static size_t rows_of_block(size_t V)
+{
+    const size_t rows = PROB_BYTES / (V * sizeof(double));
+
+    return rows < ROWS_MIN ? ROWS_MIN : rows > ROWS_MAX ? ROWS_MAX : rows;
+}
+
 mls_status mls_score(mls_scores *s, const mls_pass *p, mls_err *err)
 {
     const size_t workers = mls_pool_threads(p->in->pool), V = p->config->V;
+    const size_t rows = rows_of_block(V);
     scoring w = {s, p, mls_calloc3(workers, 1, 1, sizeof *w.original), NULL};
     heads h = {0};
     mls_status st = w.original ? heads_read(&h, p, err)
                                : mls_fail(err, MLS_E_NOMEM, "no memory for logits");
 
     for (size_t i = 0; !st && i < workers; i++) {
-        w.original[i].prob = mls_calloc3(BLOCK, V, 1, sizeof(double));
+        w.original[i].prob = mls_calloc3(rows, V, 1, sizeof(double));
         if (!w.original[i].prob)
             st = mls_fail(err, MLS_E_NOMEM, "no memory for logits of %zu tokens", V);
     }
@@ -294,7 +304,7 @@ mls_status mls_score(mls_scores *s, const mls_pass *p, mls_err *err)
                                      .head = h.head,
                                      .from = s->from,
                                      .to = s->to,
-                                     .rows = BLOCK};
+                                     .rows = rows};
 
         w.row = h.row;
         st = mls_head_forward_variants(&v, see, &w, p->in->pool, err);
