@@ -123,6 +123,16 @@ void mls_latent_hidden(const mls_latent_form *f, size_t t, size_t *begin, size_t
 
 void mls_latent_free(mls_latent_form *f); /* {0} is accepted */
 
+/**
+ * The same shape and numbers again.
+ * @param[out] to  release with mls_latent_free(); {0} on error
+ */
+mls_status mls_latent_copy(mls_latent_form *to, const mls_latent_form *from,
+                           mls_err *err);
+
+/** Memory that a form takes. */
+size_t mls_latent_bytes(const mls_latent_form *f);
+
 /** Every size, index and pointer consistent; MLS_E_INPUT with a sentence otherwise. */
 mls_status mls_latent_check(const mls_latent_form *f, mls_err *err);
 

@@ -6,15 +6,19 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "bench/frame/folded_norm.h"
 #include "bench/frame/partial.h"
+
+enum { PLAIN_TEXT = 2048 };
 
 void mls_parsed_free(mls_parsed *p)
 {
     if (p->params && p->method->forget)
         p->method->forget(p->params);
     free(p->params);
+    free(p->text);
     *p = (mls_parsed){0};
 }
 
@@ -35,6 +39,48 @@ static mls_status no_quantizers(const mls_setting *s, mls_err *err)
                             "%s: takes no %s: the quantizers of its files count",
                             s->method, k->name);
     return MLS_OK;
+}
+
+/* What tells forms of one model apart: quantizers are set on top of a form. */
+static mls_status plain_text(char **out, const mls_setting *s, mls_err *err)
+{
+    mls_setting plain = *s;
+    char text[PLAIN_TEXT];
+
+    *out = NULL;
+    if (mls_setting_names_file(s))
+        return MLS_OK;
+    plain.n = 0;
+    for (size_t i = 0; i < s->n; i++) {
+        const mls_key *k = mls_common_key_table;
+
+        while (k->name &&
+               (strcmp(k->name, s->key[i]) != 0 || strcmp(k->name, "layers") == 0))
+            k++;
+        if (k->name)
+            continue;
+        memcpy(plain.key[plain.n], s->key[i], sizeof s->key[i]);
+        memcpy(plain.value[plain.n++], s->value[i], sizeof s->value[i]);
+    }
+    if (strlen(mls_setting_text(&plain, text, sizeof text)) + 1 == sizeof text)
+        return MLS_OK; /* cut off: it may stand for another, too */
+    *out = strdup(text);
+    return *out ? MLS_OK : mls_fail(err, MLS_E_NOMEM, "no memory for a setting");
+}
+
+static mls_status read_params(mls_parsed *p, const mls_config *config,
+                              const mls_setting *s, mls_err *err)
+{
+    mls_status st;
+
+    if (!p->method->params_size)
+        return MLS_OK;
+    p->params = calloc(1, p->method->params_size);
+    st = p->params ? mls_keys_read(p->params, p->method->keys, config, s, err)
+                   : mls_fail(err, MLS_E_NOMEM, "no memory for a setting");
+    if (!st && p->method->settle)
+        st = p->method->settle(p, config, err);
+    return st;
 }
 
 mls_status mls_method_parse(mls_parsed *p, const mls_config *config,
@@ -61,13 +107,9 @@ mls_status mls_method_parse(mls_parsed *p, const mls_config *config,
                         "%s: no layer of the model (%s) caches keys and values of its "
                         "own; only baseline applies",
                         p->method->name, config->model_type);
-    if (!p->method->params_size)
-        return MLS_OK;
-    p->params = calloc(1, p->method->params_size);
-    st = p->params ? mls_keys_read(p->params, p->method->keys, config, s, err)
-                   : mls_fail(err, MLS_E_NOMEM, "no memory for a setting");
-    if (!st && p->method->settle)
-        st = p->method->settle(p, config, err);
+    st = read_params(p, config, s, err);
+    if (!st)
+        st = plain_text(&p->text, s, err);
     /* A file that does not fit is said when it is named, not when it is used. */
     if (!st && rope && strncmp(rope, "file:", 5) == 0 &&
         (st = mls_partial_file_fits(rope + 5, config, err)))
@@ -164,6 +206,49 @@ static mls_status build_folded(const mls_method_input *in, const mls_parsed *p,
     return st;
 }
 
+/* A form without quantizers, made now. */
+static mls_status make_form(mls_latent_form *f, const mls_method_input *in,
+                            const mls_parsed *p, const void *prepared,
+                            const mls_layer *layer, const mls_layer_stats *stats,
+                            mls_err *err)
+{
+    const mls_status st = shape(f, in->config, p, prepared, layer->index, err);
+
+    if (st || !p->method->build)
+        return st;
+    return f->k_own.cols ? build_folded(in, p, prepared, layer, stats, f, err)
+                         : p->method->build(in, p, prepared, layer, stats, f, err);
+}
+
+static double seconds_now(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* The same, made before where it was kept. */
+static mls_status kept_form(mls_latent_form *f, const mls_method_input *in,
+                            const mls_parsed *p, const void *prepared,
+                            const mls_layer *layer, const mls_layer_stats *stats,
+                            mls_err *err)
+{
+    const bool keeps = in->forms && p->text;
+    const double start = seconds_now();
+    bool found = false;
+    mls_status st = MLS_OK;
+
+    if (keeps)
+        st = mls_form_cache_get(in->forms, p->text, layer->index, f, &found, err);
+    if (st || found)
+        return st;
+    st = make_form(f, in, p, prepared, layer, stats, err);
+    if (!st && keeps && !f->own)
+        mls_form_cache_put(in->forms, p->text, f, seconds_now() - start);
+    return st;
+}
+
 mls_status mls_method_form(mls_latent_form *f, const mls_method_input *in,
                            const mls_parsed *p, const void *prepared,
                            const mls_layer *layer, const mls_layer_stats *stats,
@@ -172,13 +257,8 @@ mls_status mls_method_form(mls_latent_form *f, const mls_method_input *in,
     const bool converted = p->common.converted[layer->index];
     mls_status st;
 
-    if (!converted)
-        st = mls_latent_identity(f, in->config, layer, err);
-    else
-        st = shape(f, in->config, p, prepared, layer->index, err);
-    if (!st && converted && p->method->build)
-        st = f->k_own.cols ? build_folded(in, p, prepared, layer, stats, f, err)
-                           : p->method->build(in, p, prepared, layer, stats, f, err);
+    st = converted ? kept_form(f, in, p, prepared, layer, stats, err)
+                   : mls_latent_identity(f, in->config, layer, err);
     if (!st && converted && f->own && !runs_as_it_is(p))
         st = mls_fail(err, MLS_E_INPUT, "layer %zu has %s, which %s cannot take",
                       layer->index, mls_latent_other(in->config, layer->index),

@@ -11,6 +11,7 @@
 #include "analysis/model/model.h"
 #include "analysis/serving/serving.h"
 #include "bench/frame/common_keys.h"
+#include "bench/frame/form_cache.h"
 #include "bench/setting/setting.h"
 #include "common/base/status.h"
 
@@ -39,6 +40,7 @@ typedef struct mls_method_input {
     mls_pool *pool;
     mls_isolated_kl *isolated_kl; /* of a whole model: what methods cannot run */
     struct mls_parts *parts; /* of a run that several processes share; NULL: not so */
+    mls_form_cache *forms; /* what was made is looked up and kept here; NULL: nowhere */
 } mls_method_input;
 
 struct mls_fits; /* bench/frame/fit.h */
@@ -47,7 +49,9 @@ struct mls_fits; /* bench/frame/fit.h */
 typedef struct mls_parsed {
     const struct mls_method *method;
     mls_common_keys common; /* layers and quantizers */
-    void *params;           /* what the method's own keys say */
+    char *text;   /* the setting without quantizers; NULL: it reads a file, which may
+                   change */
+    void *params; /* what the method's own keys say */
 } mls_parsed;
 
 typedef struct mls_method {

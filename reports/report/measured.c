@@ -52,6 +52,7 @@ mls_method_input mls_measured_input(const mls_report *r)
                               .model = r->model,
                               .capture = r->capture,
                               .pool = r->pool,
+                              .forms = r->forms,
                               .isolated_kl = mls_isolated_kl_of_model};
 }
 

@@ -38,6 +38,7 @@ static const struct {
     {mls_section_quant, "quantizers", 9, 0, 0, 0, 40, 0},
     {mls_section_healing, "healing", 10, 0, 0, 0, 0, 1},
 };
+enum { FORMS_MIB = 512 };
 enum { SECTIONS = sizeof sections / sizeof sections[0] }; /* the last: --heal alone */
 
 /*
@@ -202,6 +203,14 @@ static mls_status write_sections(const mls_report *r, mls_schedule *s, mls_page 
     return st;
 }
 
+/* Memory for forms that are asked for again. */
+static uint64_t forms_bytes(const mls_model *model)
+{
+    const uint64_t ram = mls_model_ram(model), most = (uint64_t)FORMS_MIB << 20;
+
+    return ram && ram / 4 < most ? ram / 4 : most;
+}
+
 mls_status mls_report_write(const mls_report *r, mls_buf *summary, mls_err *err)
 {
     mls_schedule alone, *schedule = r->schedule ? r->schedule : &alone;
@@ -236,6 +245,8 @@ mls_status mls_report_write(const mls_report *r, mls_buf *summary, mls_err *err)
     }
     own.progress = &schedule->progress;
     if (!st)
+        st = mls_form_cache_new(&own.forms, forms_bytes(r->model), err);
+    if (!st)
         st = write_sections(&own, schedule, page, path, summary, err);
     if (!st) {
         provenance(r, page);
@@ -243,6 +254,7 @@ mls_status mls_report_write(const mls_report *r, mls_buf *summary, mls_err *err)
     }
     if (!st)
         mls_measured_forget(r);
+    mls_form_cache_free(own.forms);
     mls_page_free(page);
     mls_buf_free(&title);
     free(path);

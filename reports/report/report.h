@@ -8,6 +8,7 @@
 #include "analysis/capture/capture.h"
 #include "analysis/model/model.h"
 #include "analysis/serving/serving.h"
+#include "bench/frame/form_cache.h"
 #include "common/base/buf.h"
 #include "common/base/status.h"
 #include "common/system/pool.h"
@@ -41,6 +42,7 @@ typedef struct mls_report {
     mls_serve serve;       /* class that the plan is made for */
     mls_pool *pool;
     const mls_progress *progress;
+    mls_form_cache *forms;  /* made so far; mls_report_write() has its own */
     mls_schedule *schedule; /* of mls_report_schedule(), its capture done; or NULL */
 } mls_report;
 

@@ -7,6 +7,7 @@
 #include "bench/frame/fit.h"
 #include "common/base/checked.h"
 #include "common/system/progress_part.h"
+#include "reports/report/measured.h"
 #include "reports/report/sections.h"
 #include "reports/tables/length_tables.h"
 
@@ -120,10 +121,7 @@ static mls_status losses(const mls_report *r, mls_page *page, mls_buf *summary,
     const size_t T = mls_corpus_length(r->evaluation);
     const size_t fit = TOKENS / T ? TOKENS / T : 1;
     const size_t windows = fit < r->evaluation->N ? fit : r->evaluation->N;
-    const mls_method_input in = {.config = mls_model_config(r->model),
-                                 .model = r->model,
-                                 .capture = r->capture,
-                                 .pool = r->pool};
+    const mls_method_input in = mls_measured_input(r);
     const mls_evaluate_options how = {.keep_going = true};
     settings s = {0};
     mls_corpus part = {0};

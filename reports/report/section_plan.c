@@ -130,7 +130,7 @@ mls_status mls_section_plan(const mls_report *r, mls_page *page, mls_buf *summar
         st =
             mls_corpus_part(&verify, r->evaluation, half, r->evaluation->N - half, err);
     const mls_plan_request request = {
-        .in = {.config = c, .model = r->model, .capture = r->capture, .pool = r->pool},
+        .in = mls_measured_input(r),
         .model_sha256 = mls_capture_model_sha256(r->capture),
         .search = &search,
         .verify = &verify,
