@@ -10,6 +10,7 @@
 #include "analysis/model/rope.h"
 #include "common/base/checked.h"
 #include "common/system/progress_part.h"
+#include "datasets/files/parts.h"
 
 static const double two_pi = 6.283185307179586476925;
 
@@ -50,6 +51,9 @@ void mls_frequency_free(mls_frequency *f)
         free(r->selection);
         free(r->cost);
         free(r->overlap);
+        for (size_t l = 0; r->agreement && l < f->L; l++)
+            free(r->agreement[l].overlap);
+        free(r->agreement);
     }
     free(f->rule);
     free(f->chunks);
@@ -87,8 +91,18 @@ static mls_status rule_new(mls_frequency *f, mls_frequency_rule *r, const char *
     if (costs)
         r->cost = mls_calloc3(n_selections, f->n_held, f->H, sizeof *r->cost);
     r->overlap = mls_calloc3(MLS_STABILITY_SIZES, f->n_chunks, 1, sizeof *r->overlap);
+    r->agreement = mls_calloc3(f->L, 1, 1, sizeof *r->agreement);
+    for (size_t l = 0; r->agreement && l < f->L && !st; l++) {
+        r->agreement[l].overlap =
+            mls_calloc3(MLS_STABILITY_SIZES, f->n_chunks, 1, sizeof *r->overlap);
+        if (!r->agreement[l].overlap)
+            st = mls_fail(err, MLS_E_NOMEM, "no memory for the results of rule %s",
+                          name);
+    }
+    if (st)
+        return st;
     if (!r->score || !r->low || !r->high || !r->in_top || !r->loss || !r->selection ||
-        (costs && !r->cost) || !r->overlap)
+        (costs && !r->cost) || !r->overlap || !r->agreement)
         return mls_fail(err, MLS_E_NOMEM, "no memory for the results of rule %s", name);
     for (size_t i = 0; i < n_selections && !st; i++)
         st = mls_selection_new(&r->selection[i], f->G, f->C, err);
@@ -232,9 +246,10 @@ static mls_status windows_load(mls_layer_windows *out, const mls_frequency *f,
 }
 
 /* Agreement of a search on the first half of the windows with one on the second. */
-static mls_status stability_of_search(mls_frequency *f, mls_frequency_rule *r,
-                                      const mls_rule_data *data, mls_pool *pool,
-                                      const mls_progress *progress, mls_err *err)
+static mls_status stability_of_search(mls_frequency *f, mls_agreement *r,
+                                      const mls_rule *rule, const mls_rule_data *data,
+                                      mls_pool *pool, const mls_progress *progress,
+                                      mls_err *err)
 {
     const size_t half = data->windows->n / 2;
     mls_rule_scores s[2] = {{0}};
@@ -247,7 +262,7 @@ static mls_status stability_of_search(mls_frequency *f, mls_frequency_rule *r,
         windows.window += i * half;
         windows.n = half;
         part.windows = &windows;
-        st = mls_rule_scores_make(&s[i], r->rule, &part, pool, progress, err);
+        st = mls_rule_scores_make(&s[i], rule, &part, pool, progress, err);
     }
     if (!st && half > 0) {
         r->n_sizes = 1;
@@ -260,7 +275,7 @@ static mls_status stability_of_search(mls_frequency *f, mls_frequency_rule *r,
     return st;
 }
 
-static mls_status add_stability(mls_frequency *f, mls_frequency_rule *r,
+static mls_status add_stability(mls_frequency *f, mls_agreement *r,
                                 const mls_rule_scores *s, mls_err *err)
 {
     const double share = 1.0 / (double)f->n_layers;
@@ -328,9 +343,10 @@ static mls_status score_layer(mls_frequency *f, mls_frequency_rule *r, size_t l,
     if (!st && f->bootstrap && mls_rule_scores_resampled(&s))
         st = add_bootstrap(f, r, &s, l, pool, err);
     if (!st && stability && mls_rule_scores_resampled(&s))
-        st = add_stability(f, r, &s, err);
+        st = add_stability(f, &r->agreement[l], &s, err);
     else if (!st && stability)
-        st = stability_of_search(f, r, data, pool, progress, err);
+        st = stability_of_search(f, &r->agreement[l], r->rule, data, pool, progress,
+                                 err);
     mls_rule_scores_free(&s);
     return st;
 }
@@ -377,10 +393,23 @@ static mls_status add_losses(mls_frequency *f, double *loss, size_t l, size_t at
     return st;
 }
 
-static mls_status choose_layer(mls_frequency *f, mls_capture *capture, size_t l,
-                               size_t at, double *loss, bool stability, mls_pool *pool,
-                               const mls_progress *progress, mls_err *err)
+/* What the layers of a run share. */
+typedef struct {
+    mls_frequency *f;
+    mls_capture *capture;
+    const mls_frequency_request *request;
+    double *loss; /* (n_rules, n_layers, G, C + 1) of a global budget, else NULL */
+    size_t l;     /* the layer that is number `at` of those with RoPE */
+    mls_pool *pool;
+    const mls_progress *progress;
+} layers;
+
+static mls_status choose_layer(void *arg, size_t at, mls_err *err)
 {
+    const layers *w = arg;
+    mls_frequency *f = w->f;
+    mls_capture *capture = w->capture;
+    const size_t l = w->l;
     mls_layer_windows windows = {0};
     mls_rule_needs needs =
         f->scope == MLS_SCOPE_GLOBAL ? MLS_NEEDS_WINDOWS : MLS_NEEDS_CONFIG;
@@ -412,16 +441,16 @@ static mls_status choose_layer(mls_frequency *f, mls_capture *capture, size_t l,
     for (size_t i = 0; i < f->n_rules && !st; i++) {
         mls_frequency_rule *r = f->rule + i;
 
-        st = mls_progress_step(progress, phrase,
+        st = mls_progress_step(w->progress, phrase,
                                (double)at + (double)i / (double)f->n_rules,
                                (double)f->n_layers, err);
         if (!st && r->rule->needs == MLS_NEEDS_CONFIG)
             st = shape_layer(f, r, l, err);
         else if (!st)
-            st = score_layer(f, r, l, &data, stability, pool, NULL, err);
+            st = score_layer(f, r, l, &data, w->request->stability, w->pool, NULL, err);
     }
-    if (!st && loss)
-        st = add_losses(f, loss, l, at, &data, pool, err);
+    if (!st && w->loss)
+        st = add_losses(f, w->loss, l, at, &data, w->pool, err);
     mls_layer_windows_free(&windows);
     free(norm.q);
     free(norm.k);
@@ -441,15 +470,19 @@ static mls_status spread_globally(mls_frequency *f, const double *loss, mls_err 
 }
 
 /* Costs of all selections of a layer on the held windows. */
-static mls_status cost_layer(mls_frequency *f, mls_capture *capture, size_t l,
-                             mls_pool *pool, mls_err *err)
+static mls_status cost_layer(void *arg, size_t at, mls_err *err)
 {
+    const layers *w = arg;
+    mls_frequency *f = w->f;
+    mls_capture *capture = w->capture;
+    const size_t l = w->l;
     const size_t n = f->n_rules * f->n_chunks;
     mls_selection *all = mls_calloc3(n, 1, 1, sizeof *all); /* borrowed contents */
     mls_cost *cost = mls_calloc3(f->n_held, f->H, n, sizeof *cost);
     mls_layer_windows held = {0};
     mls_status st;
 
+    (void)at;
     if (!all || !cost)
         st = mls_fail(err, MLS_E_NOMEM, "no memory for the costs of a layer");
     else
@@ -457,7 +490,7 @@ static mls_status cost_layer(mls_frequency *f, mls_capture *capture, size_t l,
     for (size_t i = 0; i < n && !st; i++)
         all[i] = *mls_frequency_selection(f, i / f->n_chunks, i % f->n_chunks, l);
     if (!st)
-        st = mls_selection_cost(cost, &held.set, all, n, pool, err);
+        st = mls_selection_cost(cost, &held.set, all, n, w->pool, err);
     for (size_t i = 0; i < n && !st; i++) {
         mls_cost *to = f->rule[i / f->n_chunks].cost +
                        (i % f->n_chunks * f->L + l) * f->n_held * f->H;
@@ -471,42 +504,135 @@ static mls_status cost_layer(mls_frequency *f, mls_capture *capture, size_t l,
     return st;
 }
 
+/* --- What a part keeps of a layer --- */
+
+static mls_status pass_choice(void *arg, size_t at, mls_unit *u, mls_err *err)
+{
+    const layers *w = arg;
+    mls_frequency *f = w->f;
+    const size_t n = f->G * f->C, l = w->l, size = sizeof(double);
+    bool good = true;
+
+    mls_unit_pass(u, &f->n_sequences, sizeof f->n_sequences);
+    mls_unit_pass(u, &f->sequence_tokens, size);
+    for (size_t i = 0; i < f->n_rules; i++) {
+        mls_frequency_rule *r = f->rule + i;
+        mls_agreement *y = &r->agreement[l];
+
+        mls_unit_pass(u, r->score + l * n, n * size);
+        mls_unit_pass(u, r->low + l * n, n * size);
+        mls_unit_pass(u, r->high + l * n, n * size);
+        mls_unit_pass(u, r->loss + l * (n + f->G), (n + f->G) * size);
+        for (size_t b = 0; b < f->n_chunks; b++) {
+            mls_selection *s = &r->selection[b * f->L + l];
+
+            mls_unit_pass(u, r->in_top + (b * f->L + l) * n, n * size);
+            mls_unit_pass(u, s->count, f->G * sizeof *s->count);
+            mls_unit_pass(u, s->order, n * sizeof *s->order);
+            for (size_t k = 0; k < n; k++)
+                good = good && s->order[k] < f->C && s->count[k / f->C] <= f->C;
+        }
+        mls_unit_pass(u, &y->n_sizes, sizeof y->n_sizes);
+        mls_unit_pass(u, y->units, sizeof y->units);
+        mls_unit_pass(u, y->correlation, sizeof y->correlation);
+        mls_unit_pass(u, y->overlap, MLS_STABILITY_SIZES * f->n_chunks * size);
+        good = good && y->n_sizes <= MLS_STABILITY_SIZES;
+        if (w->loss)
+            mls_unit_pass(u, w->loss + (i * f->n_layers + at) * (n + f->G),
+                          (n + f->G) * size);
+    }
+    return good ? MLS_OK
+                : mls_fail(err, MLS_E_INPUT, "%s: %s keeps chunks that no head has",
+                           u->path, u->name);
+}
+
+static mls_status pass_costs(void *arg, size_t at, mls_unit *u, mls_err *err)
+{
+    const layers *w = arg;
+    mls_frequency *f = w->f;
+    const size_t n = f->n_held * f->H;
+
+    (void)at;
+    (void)err;
+    for (size_t i = 0; i < f->n_rules; i++)
+        for (size_t b = 0; b < f->n_chunks; b++)
+            mls_unit_pass(u, f->rule[i].cost + (b * f->L + w->l) * n,
+                          n * sizeof *f->rule[i].cost);
+    return MLS_OK;
+}
+
+/* From layers to the model, in their order. */
+static void add_agreements(mls_frequency *f)
+{
+    for (size_t i = 0; i < f->n_rules; i++)
+        for (size_t l = 0; l < f->L; l++) {
+            mls_frequency_rule *r = f->rule + i;
+            const mls_agreement *y = &r->agreement[l];
+
+            if (y->n_sizes == 0)
+                continue;
+            r->n_sizes = y->n_sizes;
+            for (size_t k = 0; k < y->n_sizes; k++) {
+                r->units[k] = y->units[k];
+                r->correlation[k] += y->correlation[k];
+            }
+            for (size_t k = 0; k < y->n_sizes * f->n_chunks; k++)
+                r->overlap[k] += y->overlap[k];
+        }
+}
+
 mls_status mls_frequency_run(mls_frequency *out, mls_capture *capture,
                              const mls_frequency_request *request, mls_pool *pool,
                              const mls_progress *progress, mls_err *err)
 {
     mls_frequency f;
-    double *loss = NULL;
     size_t at = 0;
     mls_progress_part part[2];
+    char name[64];
     const double chosen = request->costs ? 0.6 : 1; /* share of the time, about */
-    const mls_progress *told = mls_progress_part_of(&part[0], progress, 0, chosen);
     const mls_progress *costs_told =
         mls_progress_part_of(&part[1], progress, chosen, 1);
+    layers w = {.f = &f,
+                .capture = capture,
+                .request = request,
+                .pool = pool,
+                .progress = mls_progress_part_of(&part[0], progress, 0, chosen)};
     mls_status st = frequency_new(&f, capture, request, err);
+    /*
+     * A global budget is spread, and its costs are measured, when all layers are known.
+     */
+    const bool global = request->scope == MLS_SCOPE_GLOBAL;
+    const bool whole = !mls_parts_making(request->parts);
+    mls_parts *costs_of = global ? NULL : request->parts;
 
     *out = (mls_frequency){0};
-    if (!st && request->scope == MLS_SCOPE_GLOBAL) {
-        loss = mls_calloc3(f.n_rules * f.n_layers, f.G, f.C + 1, sizeof *loss);
-        if (!loss)
+    if (!st && global) {
+        w.loss = mls_calloc3(f.n_rules * f.n_layers, f.G, f.C + 1, sizeof *w.loss);
+        if (!w.loss)
             st = mls_fail(err, MLS_E_NOMEM, "no memory for the losses of all layers");
     }
-    for (size_t l = 0; l < f.L && !st; l++)
-        if (!f.config.layer[l].no_rope)
-            st = choose_layer(&f, capture, l, at++, loss, request->stability, pool,
-                              told, err);
-    if (!st && loss)
-        st = spread_globally(&f, loss, err);
+    snprintf(name, sizeof name, "frequency of %zu tokens, layer", f.T);
+    for (w.l = 0; w.l < f.L && !st; w.l++)
+        if (!f.config.layer[w.l].no_rope)
+            st = mls_parts_do(request->parts, name, at++, f.n_layers, choose_layer,
+                              pass_choice, &w, NULL, err);
+    if (!st && w.loss && whole)
+        st = spread_globally(&f, w.loss, err);
+    if (!st)
+        add_agreements(&f);
     at = 0;
-    for (size_t l = 0; l < f.L && !st && request->costs; l++) {
-        if (f.config.layer[l].no_rope)
+    snprintf(name, sizeof name, "costs of %zu tokens, layer", f.T);
+    for (w.l = 0; w.l < f.L && !st && request->costs && (whole || !global); w.l++) {
+        if (f.config.layer[w.l].no_rope)
             continue;
-        st = mls_progress_step(costs_told, "costs", (double)at++, (double)f.n_layers,
-                               err);
+        st =
+            mls_progress_step(costs_told, "costs", (double)at, (double)f.n_layers, err);
         if (!st)
-            st = cost_layer(&f, capture, l, pool, err);
+            st = mls_parts_do(costs_of, name, at, f.n_layers, cost_layer, pass_costs,
+                              &w, NULL, err);
+        at++;
     }
-    free(loss);
+    free(w.loss);
     if (st)
         mls_frequency_free(&f);
     *out = f;

@@ -18,6 +18,8 @@
 #include "common/system/pool.h"
 #include "common/system/progress.h"
 
+struct mls_parts; /* datasets/files/parts.h */
+
 typedef struct mls_frequency_request {
     const char *const *rules; /* (n_rules) names, with arguments */
     size_t n_rules;
@@ -34,9 +36,18 @@ typedef struct mls_frequency_request {
     bool costs;
     size_t tokens; /* windows are their first tokens only; 0, or too many: all */
     uint64_t seed;
+    struct mls_parts *parts; /* of a run that several processes share; NULL: not so.
+                                Layers of others stay empty while a part is made */
 } mls_frequency_request;
 
 enum { MLS_RULE_TEXT = 48 };
+
+/** One layer's share of the agreements of a rule. */
+typedef struct mls_agreement {
+    size_t n_sizes, units[MLS_STABILITY_SIZES];
+    double correlation[MLS_STABILITY_SIZES];
+    double *overlap; /* (MLS_STABILITY_SIZES, n_chunks) */
+} mls_agreement;
 
 /** One rule. Layers without RoPE hold NaN and keep nothing. */
 typedef struct mls_frequency_rule {
@@ -49,6 +60,7 @@ typedef struct mls_frequency_rule {
     double *loss;             /* (L, G, C + 1) of greedy rules; NaN otherwise */
     mls_selection *selection; /* (n_chunks, L) */
     mls_cost *cost;           /* (n_chunks, L, n_held, H); NULL without costs */
+    mls_agreement *agreement; /* (L) of each layer's halves */
     /*
      * Agreement of two disjoint samples of units[i] sequences or windows, mean over
      * layers with RoPE; 0 sizes for rules of the shape. Searches are made again for the

@@ -1,10 +1,12 @@
 #include "analysis/spectrum/spectra.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "analysis/spectrum/outputs.h"
 #include "common/base/checked.h"
+#include "datasets/files/parts.h"
 
 void mls_spectra_free(mls_spectra *s)
 {
@@ -27,14 +29,28 @@ typedef struct work {
        their inputs, in the first of each layer. */
     mls_outputs *seen;
     mls_spectra_row *row;
+    bool *wanted; /* of every row: is made here */
 } work;
+
+/* Is a row of this layer of the batch made here? */
+static bool is_wanted(const work *w, size_t in_batch)
+{
+    const bool *of = w->wanted + (w->first_layer + in_batch) * w->rows_per_layer;
+
+    for (size_t i = 0; i < w->rows_per_layer; i++)
+        if (of[i])
+            return true;
+    return false;
+}
 
 static mls_status read_layer(void *arg, size_t job, size_t worker, mls_err *err)
 {
     const work *w = arg;
 
     (void)worker;
-    return mls_model_attention(w->model, w->first_layer + job, &w->layer[job], err);
+    return is_wanted(w, job) ? mls_model_attention(w->model, w->first_layer + job,
+                                                   &w->layer[job], err)
+                             : MLS_OK;
 }
 
 /* Of a row: the spectrum where only windows know it, and its intervals. */
@@ -82,6 +98,8 @@ static mls_status read_windows(work *w, mls_capture *capture, mls_err *err)
         mls_outputs *seen = w->seen + i * MLS_MATRICES;
         const size_t l = w->first_layer + i;
 
+        if (!is_wanted(w, i))
+            continue;
         if (w->model && r->draws)
             st = mls_outputs_load_inputs(seen, capture, l, err);
         for (int k = 0; !st && !w->model && k < MLS_MATRICES; k++)
@@ -108,6 +126,8 @@ static mls_status run_row(void *arg, size_t job, size_t worker, mls_err *err)
     mls_status st = MLS_OK;
 
     (void)worker;
+    if (!w->wanted[l * w->rows_per_layer + i])
+        return MLS_OK;
     if (w->model) {
         st = mls_matrix_rows(w->config, &w->layer[in_batch], row->matrix, row->head,
                              &rows, &m, err);
@@ -176,6 +196,101 @@ static mls_status same_model(const mls_model *model, const mls_capture *capture,
     return MLS_OK;
 }
 
+/* --- Rows of a run that several processes share --- */
+
+static void pass_values(mls_unit *u, double **x, size_t *n)
+{
+    mls_unit_pass(u, n, sizeof *n);
+    if (u->reading && *n > (u->data.len - u->at) / sizeof **x)
+        u->failed = true;
+    if (u->reading && !u->failed && *n) {
+        *x = mls_calloc3(*n, 1, 1, sizeof **x);
+        u->failed = !*x;
+    }
+    if (!u->failed && *x)
+        mls_unit_pass(u, *x, *n * sizeof **x);
+}
+
+static void pass_row(const work *w, size_t i, mls_unit *u)
+{
+    mls_spectrum *s = &w->row[i].spectrum;
+    mls_spectrum_spread *y = &w->row[i].spread;
+    uint64_t gram = s->gram, windows = y->windows;
+    size_t m = y->sigma ? y->m : 0;
+    double *const x[] = {&s->square_error,
+                         &s->error,
+                         &y->energy,
+                         &y->effective_rank,
+                         &y->effective_rank_energy,
+                         &y->stable_rank,
+                         &y->rank_90,
+                         &y->rank_95,
+                         &y->rank_99};
+
+    pass_values(u, &s->sigma, &s->n);
+    pass_values(u, &y->sigma, &m);
+    mls_unit_pass(u, &gram, sizeof gram);
+    mls_unit_pass(u, &windows, sizeof windows);
+    for (size_t k = 0; k < sizeof x / sizeof x[0]; k++)
+        mls_unit_pass(u, x[k], sizeof *x[k]);
+    u->failed |= u->reading && y->sigma && m < s->n;
+    s->gram = gram;
+    y->windows = windows;
+    y->m = m;
+}
+
+static void unit_name(char *name, size_t size, size_t i)
+{
+    snprintf(name, size, "spectrum %05zu", i);
+}
+
+/* Which rows are made here; those that a part has are read. */
+static mls_status find_rows(const work *w, size_t n, mls_err *err)
+{
+    mls_parts *p = w->request->parts;
+    mls_status st = MLS_OK;
+
+    for (size_t i = 0; !st && i < n; i++) {
+        char name[32];
+        size_t first, found = 0;
+        mls_unit u = {0};
+
+        unit_name(name, sizeof name, i);
+        if (p)
+            st = mls_parts_find(p, name, &first, &found, err);
+        w->wanted[i] = !found && !mls_parts_joining(p) && mls_parts_own(p, i, n);
+        if (st || (!found && !mls_parts_joining(p)))
+            continue;
+        st = mls_parts_get(p, name, &u, err);
+        if (!st)
+            pass_row(w, i, &u);
+        if (!st)
+            st = mls_unit_end(&u, err);
+        mls_unit_free(&u);
+    }
+    return st;
+}
+
+/* Those of the batch into the part. */
+static mls_status keep_rows(const work *w, mls_err *err)
+{
+    const size_t first = w->first_layer * w->rows_per_layer;
+    mls_status st = MLS_OK;
+
+    for (size_t i = first; !st && i < first + w->n_layers * w->rows_per_layer; i++) {
+        char name[32];
+        mls_unit u = {0};
+
+        if (!w->wanted[i])
+            continue;
+        unit_name(name, sizeof name, i);
+        pass_row(w, i, &u);
+        st = mls_parts_put(w->request->parts, name, &u, err);
+        mls_unit_free(&u);
+    }
+    return st;
+}
+
 mls_status mls_spectra_run(mls_spectra *s, const mls_model *model, mls_capture *capture,
                            const mls_spectra_request *request, mls_pool *pool,
                            const mls_progress *progress, mls_err *err)
@@ -213,13 +328,19 @@ mls_status mls_spectra_run(mls_spectra *s, const mls_model *model, mls_capture *
     }
     w.row = s->row;
     w.stats = stats;
+    w.wanted = mls_calloc3(s->n, 1, 1, sizeof *w.wanted);
+    if (!st && !w.wanted)
+        st = mls_fail(err, MLS_E_NOMEM, "no memory for %zu spectra", s->n);
+    if (!st)
+        st = find_rows(&w, s->n, err);
     for (; w.first_layer < config->L && !st; w.first_layer += batch) {
         const size_t left = config->L - w.first_layer, n = left < batch ? left : batch;
 
         st = mls_progress_step(progress, "spectra", (double)w.first_layer,
                                (double)config->L, err);
         for (size_t i = 0; stats && i < n && !st; i++)
-            st = mls_capture_stats(capture, w.first_layer + i, &stats[i], err);
+            if (is_wanted(&w, i))
+                st = mls_capture_stats(capture, w.first_layer + i, &stats[i], err);
         w.n_layers = n;
         if (!st && capture)
             st = read_windows(&w, capture, err);
@@ -227,6 +348,8 @@ mls_status mls_spectra_run(mls_spectra *s, const mls_model *model, mls_capture *
             st = mls_pool_run(pool, n, read_layer, &w, err);
         if (!st)
             st = mls_pool_run(pool, n * w.rows_per_layer, run_row, &w, err);
+        if (!st && request->parts)
+            st = keep_rows(&w, err);
         for (size_t i = 0; i < n; i++)
             mls_layer_free(&w.layer[i]);
         for (size_t i = 0; w.seen && i < n * MLS_MATRICES; i++)
@@ -241,6 +364,7 @@ mls_status mls_spectra_run(mls_spectra *s, const mls_model *model, mls_capture *
         mls_spectra_free(s);
     free(w.layer);
     free(w.seen);
+    free(w.wanted);
     free(stats);
     return st;
 }

@@ -11,6 +11,8 @@
 #include "common/system/pool.h"
 #include "common/system/progress.h"
 
+struct mls_parts; /* datasets/files/parts.h */
+
 enum { MLS_MATRICES = 5, MLS_SPECTRA_DRAWS = 50 };
 
 typedef struct mls_spectra_request {
@@ -18,6 +20,9 @@ typedef struct mls_spectra_request {
     bool per_head;             /* one spectrum per head instead of one per layer */
     size_t draws; /* of windows, for intervals: MLS_SPECTRA_DRAWS; 0: none */
     size_t seed;  /* of the draws */
+    struct mls_parts
+        *parts; /* of a run that several processes share; NULL: not so. Rows
+                                of others stay empty while a part is made */
 } mls_spectra_request;
 
 typedef struct mls_spectra_row {

@@ -126,6 +126,7 @@ mls_status mls_spectrum_spread_of(mls_spectrum_spread *s, const mls_window_momen
         for (size_t i = 0; i < n; i++)
             square[i] = factor * sqrt(square[i] / (double)(draws - 1));
         s->windows = w->n;
+        s->m = m;
         s->energy = square[0];
         s->effective_rank = square[1];
         s->effective_rank_energy = square[2];

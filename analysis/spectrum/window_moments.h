@@ -38,6 +38,7 @@ typedef struct mls_spectrum_spread {
     size_t windows; /* 0: no intervals are known */
     double energy, effective_rank, effective_rank_energy, stable_rank;
     double rank_90, rank_95, rank_99;
+    size_t m;
     double *sigma; /* (m) of every singular value */
 } mls_spectrum_spread;
 

@@ -30,6 +30,7 @@
 #include "common/system/room.h"
 #include "common/system/sums.h"
 #include "datasets/base/csv.h"
+#include "datasets/files/parts.h"
 
 mls_heal_job mls_heal_defaults(void)
 {
@@ -137,7 +138,13 @@ static mls_status healing_new(healing *k, mls_err *err)
 static mls_status layer_path(const healing *k, size_t l, char **path, mls_err *err)
 {
     char name[32];
+    mls_buf b = {0};
 
+    if (mls_parts_making(k->job->in->parts)) { /* on its way into the part */
+        mls_buf_printf(&b, "%s.layer", k->job->folder);
+        *path = b.data;
+        return *path ? MLS_OK : mls_fail(err, MLS_E_NOMEM, "no memory for a file name");
+    }
     snprintf(name, sizeof name, "layer-%05zu.safetensors", l);
     *path = mls_path_join(k->part, name);
     return *path ? MLS_OK : mls_fail(err, MLS_E_NOMEM, "no memory for a file name");
@@ -337,7 +344,7 @@ static mls_status make_form(healing *k, const mls_layer *layer, mls_latent_form 
 
     if (st)
         return st;
-    if (k->result[l].converted && mls_file_exists(path)) {
+    if (k->part && k->result[l].converted && mls_file_exists(path)) {
         st = mls_latent_read(form, &origin, path, err);
         free(path);
         return st;
@@ -359,10 +366,84 @@ static mls_status make_form(healing *k, const mls_layer *layer, mls_latent_form 
              k->job->model_sha256);
     if (!st)
         st = mls_latent_write(form, &origin, path, err);
-    if (!st)
+    if (!st && k->part)
         st = write_record(k, err);
     free(path);
     return st;
+}
+
+/* --- Layers of a run that several processes share --- */
+
+typedef struct {
+    healing *k;
+    const mls_layer *layer;
+    mls_latent_form *form;
+} one_layer;
+
+static mls_status make_layer(void *arg, size_t l, mls_err *err)
+{
+    const one_layer *w = arg;
+
+    (void)l;
+    return make_form(w->k, w->layer, w->form, err);
+}
+
+/* The file of a layer and its losses; a file that has gone into a part is removed. */
+static mls_status pass_layer(void *arg, size_t l, mls_unit *u, mls_err *err)
+{
+    const one_layer *w = arg;
+    healing *k = w->k;
+    mls_heal_layer_result *r = &k->result[l];
+    char *path = NULL, *data = NULL;
+    size_t len = 0;
+    mls_status st = layer_path(k, l, &path, err);
+
+    mls_unit_pass(u, r, sizeof *r);
+    if (!st && !u->reading)
+        st = mls_file_read_regular(path, UINT64_MAX, &data, &len, err);
+    if (!st && !u->reading)
+        mls_unit_pass(u, data, len);
+    if (!st && u->reading && k->part) {
+        st = mls_file_write(path, u->data.data + u->at, u->data.len - u->at, err);
+        if (!st && r->converted)
+            mls_losses_add(&k->record, l, r);
+    }
+    if (u->reading)
+        u->at = u->data.len;
+    else if (path)
+        unlink(path);
+    free(data);
+    free(path);
+    return st;
+}
+
+static mls_status check_apart(const healing *k, mls_err *err)
+{
+    if (k->job->healed_inputs)
+        return mls_fail(err, MLS_E_INPUT,
+                        "healed inputs are what the healed layers below give, so one "
+                        "process heals all: --shard needs --inputs original");
+    for (size_t l = 0; l < k->config->L; l++)
+        if (k->share[l] >= 0)
+            return mls_fail(err, MLS_E_INPUT,
+                            "%s: layer %zu shares the cache of layer %d, so one "
+                            "process heals all",
+                            k->job->scheme->name, l, k->share[l]);
+    return MLS_OK;
+}
+
+/* Every layer from the part that has it. */
+static mls_status join(healing *k, mls_err *err)
+{
+    one_layer w = {.k = k};
+    mls_status st = begin_folder(k, err);
+
+    for (size_t l = 0; !st && l < k->config->L; l++)
+        st = mls_parts_do(k->job->in->parts, "healed layer", l, k->config->L,
+                          make_layer, pass_layer, &w, NULL, err);
+    if (!st)
+        st = write_record(k, err);
+    return st ? st : end_folder(k, err);
 }
 
 static bool is_shared_later(const healing *k, size_t l)
@@ -397,7 +478,8 @@ static mls_status through_layer(healing *k, size_t l, mls_err *err)
     for (size_t i = 0; job->healed_inputs && i < n; i++)
         k->target[i] += (float)job->repair * k->residual[i];
     if (!st)
-        st = make_form(k, &layer, &form, err);
+        st = mls_parts_do(job->in->parts, "healed layer", l, k->config->L, make_layer,
+                          pass_layer, &(one_layer){k, &layer, &form}, NULL, err);
     if (!st && later)
         st = mls_shared_cache_make(&k->kept[l], &form, k->x, k->original.N,
                                    job->corpus->start[1], job->in->pool, err);
@@ -420,12 +502,19 @@ mls_status mls_heal_run(mls_heal_layer_result *result, const mls_heal_job *job,
     mls_status st;
 
     memset(result, 0, k.config->L * sizeof *result);
+    if (mls_parts_joining(job->in->parts)) {
+        st = join(&k, err);
+        healing_free(&k);
+        return st;
+    }
+    const bool making = mls_parts_making(job->in->parts);
+
     st = healing_new(&k, err);
     if (!st)
-        st = begin_folder(&k, err);
+        st = making ? check_apart(&k, err) : begin_folder(&k, err);
     for (size_t l = 0; !st && l < k.config->L; l++)
         st = through_layer(&k, l, err);
-    if (!st)
+    if (!st && !making)
         st = end_folder(&k, err);
     healing_free(&k);
     return st;

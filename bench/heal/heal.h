@@ -39,7 +39,11 @@ mls_heal_job mls_heal_defaults(void);
  * Layer by layer, from the bottom up. A call that was stopped goes on from the layers
  * that `folder`.part holds when it is made again; other options there start afresh.
  *
- * @param[out] result  (L)
+ * @param[out] result  (L) With in->parts: while a part is made its layers go there and
+ *                     no folder is made; joined they are its folder. Layers are then
+ *                     healed by themselves: inputs are the original's, and none shares
+ *                     another's cache.
+ *
  * @return MLS_OK, MLS_E_INPUT (the folder holds files; the scheme brings weights of its
  *         own beside attention; windows of different lengths), MLS_E_STOPPED, or what
  *         building forms, healing and writing say

@@ -518,6 +518,42 @@ mls_status mls_parts_get(mls_parts *p, const char *name, mls_unit *u, mls_err *e
     return st;
 }
 
+mls_status mls_parts_do(mls_parts *p, const char *what, size_t i, size_t n,
+                        mls_parts_make *make, mls_parts_pass *pass, void *arg,
+                        bool *done, mls_err *err)
+{
+    char name[128];
+    mls_unit u = {0};
+    size_t first, found = 0;
+    mls_status st;
+
+    if (done)
+        *done = true;
+    if (!p)
+        return make(arg, i, err);
+    snprintf(name, sizeof name, "%s %05zu", what, i);
+    st = mls_parts_find(p, name, &first, &found, err);
+    if (st)
+        return st;
+    if (found || mls_parts_joining(p)) {
+        st = mls_parts_get(p, name, &u, err);
+        if (!st)
+            st = pass(arg, i, &u, err);
+        if (!st)
+            st = mls_unit_end(&u, err);
+    } else if (mls_parts_own(p, i, n)) {
+        st = make(arg, i, err);
+        if (!st)
+            st = pass(arg, i, &u, err);
+        if (!st)
+            st = mls_parts_put(p, name, &u, err);
+    } else if (done) {
+        *done = false;
+    }
+    mls_unit_free(&u);
+    return st;
+}
+
 void mls_unit_pass(mls_unit *u, void *x, size_t n)
 {
     if (!u->reading) {

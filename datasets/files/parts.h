@@ -93,6 +93,19 @@ mls_status mls_parts_put(mls_parts *p, const char *name, const mls_unit *u,
  * @return MLS_OK, MLS_E_INPUT, MLS_E_IO or MLS_E_NOMEM
  */
 mls_status mls_parts_get(mls_parts *p, const char *name, mls_unit *u, mls_err *err);
+/** Part of a piece of work: made, or passed through a unit. */
+typedef mls_status mls_parts_make(void *arg, size_t i, mls_err *err);
+typedef mls_status mls_parts_pass(void *arg, size_t i, mls_unit *u, mls_err *err);
+/**
+ * Unit i of n, named `what` and its number: taken from a part that has it; else made,
+ * and kept where a part is made, if it is this process' own.
+ *
+ * @param p  NULL: it is made
+ * @param[out] done  false: it is another process'; may be NULL
+ */
+mls_status mls_parts_do(mls_parts *p, const char *what, size_t i, size_t n,
+                        mls_parts_make *make, mls_parts_pass *pass, void *arg,
+                        bool *done, mls_err *err);
 /**
  * Units whose names begin so: `first` and the n - 1 after it, in the order of their
  * names.

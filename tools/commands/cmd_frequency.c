@@ -13,6 +13,7 @@
 #include "reports/tables/frequency_tables.h"
 #include "reports/tables/length_tables.h"
 #include "tools/base/options.h"
+#include "tools/base/parts.h"
 
 extern const mls_command cmd_frequency;
 
@@ -58,6 +59,10 @@ static const char usage[] =
     "      --plots FOLDER  also draw scores, score errors by budget, overlap and "
     "stability;\n"
     "                      without --chunks for 1, 2, 4, ... chunks\n"
+    "      --shard I/N     only part I, from 0, of N of the layers, into -o (in .h5 "
+    "where\n"
+    "                      that of merge is): merge of all N makes what one run does;\n"
+    "                      slurm: of an array job\n"
     "  -t, --threads N     [all CPUs]\n"
     "      --format FORMAT table, md, csv, json, jsonl, html [table]\n"
     "  -o, --output FILE   the table; a name in .h5: everything, as HDF5 [-]\n"
@@ -80,7 +85,8 @@ typedef enum {
 } table_kind;
 
 typedef struct {
-    const char *rules, *chunks, *lengths, *scope, *against, *output, *plots;
+    const char *rules, *chunks, *lengths, *scope, *against, *output, *plots, *shard;
+    mls_parts *parts;
     size_t bootstrap, seed, threads;
     bool selections, scores, chunk_use, costs, overlap, stability, rorope;
     bool heads, layers, concentration;
@@ -207,6 +213,20 @@ static size_t shown_budget(const mls_frequency *f, size_t usual)
     return best;
 }
 
+/* What the results depend on. */
+static mls_status about(const request *q, mls_capture *capture, mls_err *err)
+{
+    const mls_tool_subject s = {.capture = capture};
+    const mls_status st =
+        q->parts
+            ? mls_parts_about(
+                  q->parts, "result",
+                  is_hdf5_name(q->output) ? "everything, -o NAME.h5" : "a table", err)
+            : MLS_OK;
+
+    return !st && q->parts ? mls_tool_parts_about(q->parts, &s, err) : st;
+}
+
 static mls_status analyse(const request *q, const char *path, mls_err *err)
 {
     const bool whole = is_hdf5_name(q->output);
@@ -243,8 +263,11 @@ static mls_status analyse(const request *q, const char *path, mls_err *err)
     }
     if (!st)
         st = mls_pool_new(&pool, q->threads, err);
+    if (!st)
+        st = about(q, capture, err);
     if (st)
         goto done;
+    r.parts = q->parts;
     usual = mls_capture_config(capture)->D / 16;
     if (usual == 0)
         usual = 1;
@@ -259,6 +282,10 @@ static mls_status analyse(const request *q, const char *path, mls_err *err)
     if (!whole && q->kind != SUMMARY && q->kind != SCORES)
         r.bootstrap = 0;
     st = mls_frequency_run(&f, capture, &r, pool, mls_tool_progress(), err);
+    if (!st && mls_parts_making(q->parts)) {
+        st = mls_tool_parts_finish(q->parts, err);
+        goto done;
+    }
     if (!st && whole)
         st = mls_frequency_write(&f, capture, q->output, mls_tool_command_line(), err);
     if (!st && q->plots)
@@ -368,8 +395,11 @@ static mls_status survey_lengths(const request *q, const char *path, mls_err *er
         st = mls_fail(err, MLS_E_NOMEM, "no memory for %zu lengths", n);
     if (!st)
         st = mls_pool_new(&pool, q->threads, err);
+    if (!st)
+        st = about(q, capture, err);
     if (st)
         goto done;
+    r.parts = q->parts;
     usual =
         mls_capture_config(capture)->D < 16 ? 1 : mls_capture_config(capture)->D / 16;
     r.chunks = chunks ? chunks : &usual;
@@ -383,6 +413,10 @@ static mls_status survey_lengths(const request *q, const char *path, mls_err *er
         r.tokens = length[i] + lead;
         if (!st)
             st = mls_frequency_run(&f[i], capture, &r, pool, mls_tool_progress(), err);
+    }
+    if (!st && mls_parts_making(q->parts)) {
+        st = mls_tool_parts_finish(q->parts, err);
+        goto done;
     }
     if (!st) {
         t = mls_frequency_length_table(f, n);
@@ -431,6 +465,7 @@ static int run(int argc, char **argv)
         {"--heads", 0, MLS_OPT_FLAG, &q.heads, 0, 0},
         {"--layers", 0, MLS_OPT_FLAG, &q.layers, 0, 0},
         {"--plots", 0, MLS_OPT_TEXT, &q.plots, 0, 0},
+        MLS_SHARD_OPTION(&q.shard),
         MLS_THREADS_OPTION(&q.threads),
         {"--format", 0, MLS_OPT_FORMAT, &q.format, 0, 0},
         {"--output", 'o', MLS_OPT_TABLE, &q.output, 0, 0},
@@ -452,6 +487,12 @@ static int run(int argc, char **argv)
         return mls_usage_error(&cmd_frequency, "--concentration is a table of its own");
     if (q.lengths && (q.kind != SUMMARY || q.plots || is_hdf5_name(q.output)))
         return mls_usage_error(&cmd_frequency, "--lengths is a table of its own");
+    if (q.shard && (q.kind == ROROPE || q.concentration || q.plots))
+        return mls_usage_error(&cmd_frequency,
+                               "--shard splits neither --rorope nor --concentration, "
+                               "and draws no --plots");
+    if (mls_tool_parts(&q.parts, &cmd_frequency, argc, argv, options, &err))
+        return mls_exit_status(&err);
     if (q.kind == ROROPE)
         survey_rorope(&q, path, &err);
     else if (q.concentration)
@@ -460,6 +501,7 @@ static int run(int argc, char **argv)
         survey_lengths(&q, path, &err);
     else
         analyse(&q, path, &err);
+    mls_tool_parts_close(q.parts);
     return mls_exit_status(&err);
 }
 

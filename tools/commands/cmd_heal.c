@@ -9,6 +9,7 @@
 #include "tools/base/command.h"
 #include "tools/base/inputs.h"
 #include "tools/base/options.h"
+#include "tools/base/parts.h"
 
 extern const mls_command cmd_heal;
 
@@ -51,6 +52,10 @@ static const char usage[] =
     "strong\n"
     "                        ones: 0.01 further, 10 less [1]\n"
     "      --no-bos          windows without the BOS that the tokenizer adds\n"
+    "      --shard I/N       with --inputs original: only part I, from 0, of N of the\n"
+    "                        layers, into the file -o; merge of all N makes the "
+    "folder of\n"
+    "                        one run; slurm: of an array job\n"
     "  -t, --threads N       [all CPUs]\n"
     "      --format FORMAT   table, md, csv, json or jsonl [table]\n"
     "  -o, --output FOLDER   new or empty\n"
@@ -59,7 +64,7 @@ static const char usage[] =
     "             -s \"kq rope=shared rope_dim=32 rank=32\"\n";
 
 typedef struct {
-    const char *setting, *plan, *capture, *output, *inputs;
+    const char *setting, *plan, *capture, *output, *inputs, *shard;
     mls_texts texts;
     size_t length, windows, threads;
     mls_format format;
@@ -173,6 +178,7 @@ static int run(int argc, char **argv)
         {"--inputs", 0, MLS_OPT_TEXT, &a.inputs, 0, 0},
         {"--repair", 0, MLS_OPT_REAL, &job.repair, 0, 1},
         {"--damping", 0, MLS_OPT_REAL, &job.damping, 1e-6, 1e6},
+        MLS_SHARD_OPTION(&a.shard),
         MLS_THREADS_OPTION(&a.threads),
         {"--format", 0, MLS_OPT_FORMAT, &a.format, 0, 0},
         {"--output", 'o', MLS_OPT_OTHER, &a.output, 0, 0},
@@ -185,6 +191,7 @@ static int run(int argc, char **argv)
     mls_scheme scheme = {0};
     mls_heal_layer_result *result = NULL;
     mls_table *t = NULL;
+    mls_parts *parts = NULL;
 
     if (!mls_options_parse(&cmd_heal, argc, argv, options, &folder, 1, 1, &n, &status))
         return status;
@@ -198,12 +205,14 @@ static int run(int argc, char **argv)
     if (strcmp(a.inputs, "healed") != 0 && strcmp(a.inputs, "original") != 0)
         return mls_usage_error(&cmd_heal, "--inputs takes original or healed, found %s",
                                a.inputs);
-    if (mls_tool_model(&s.model, folder, &err) ||
+    if (mls_tool_parts(&parts, &cmd_heal, argc, argv, options, &err) ||
+        mls_tool_model(&s.model, folder, &err) ||
         read_scheme(&scheme, &a, s.model, &err) ||
         (a.setting &&
          mls_method_possible(mls_model_config(s.model), &scheme.setting[0], &err)) ||
-        read_text(&s, &a, &err))
+        read_text(&s, &a, &err) || mls_tool_parts_about(parts, &s, &err))
         goto done;
+    s.in.parts = parts;
     result = calloc(s.in.config->L, sizeof *result);
     if (!result) {
         mls_fail(&err, MLS_E_NOMEM, "no memory for the results of %zu layers",
@@ -221,10 +230,15 @@ static int run(int argc, char **argv)
         mls_tool_stopped(&err, "the same command goes on from there");
         goto done;
     }
+    if (mls_parts_making(parts)) {
+        mls_tool_parts_finish(parts, &err);
+        goto done;
+    }
     t = make_table(&job, result, s.in.config->L);
     mls_tool_print(t, a.format, "-", &err);
 
 done:
+    mls_tool_parts_close(parts);
     mls_table_free(t);
     free(result);
     mls_scheme_free(&scheme);

@@ -12,10 +12,12 @@
 #include "tools/base/parts.h"
 
 extern const mls_command cmd_merge;
-extern const mls_command cmd_compare, cmd_evaluate, cmd_plan;
+extern const mls_command cmd_compare, cmd_evaluate, cmd_frequency, cmd_heal, cmd_plan,
+    cmd_spectrum;
 
 /* Commands whose work can be split, beside capture. */
-static const mls_command *const split[] = {&cmd_compare, &cmd_evaluate, &cmd_plan,
+static const mls_command *const split[] = {&cmd_compare, &cmd_evaluate, &cmd_frequency,
+                                           &cmd_heal,    &cmd_plan,     &cmd_spectrum,
                                            NULL};
 
 enum { FILES_MAX = 4096 };

@@ -10,6 +10,7 @@
 #include "reports/tables/rank_tables.h"
 #include "tools/base/inputs.h"
 #include "tools/base/options.h"
+#include "tools/base/parts.h"
 #include "tools/base/spectrum_methods.h"
 
 extern const mls_command cmd_spectrum;
@@ -105,10 +106,23 @@ static void show_windows(mls_capture *capture, bool neighbours, const char *rank
     mls_latent_top_free(&top);
 }
 
+/* What the spectra depend on. */
+static mls_status about(mls_parts *parts, mls_model *model, mls_capture *capture,
+                        mls_err *err)
+{
+    mls_tool_subject s = {.model = model, .capture = capture};
+    const mls_status st =
+        model ? mls_checkpoint_sha256(mls_model_checkpoint(model), s.model_sha256,
+                                      mls_tool_progress(), err)
+              : MLS_OK;
+
+    return st ? st : mls_tool_parts_about(parts, &s, err);
+}
+
 static int run(int argc, char **argv)
 {
     const char *input, *what = NULL, *ranks = NULL, *per = "layer", *weighted = NULL;
-    const char *output = "-", *model_path = NULL, *capture_path = NULL;
+    const char *output = "-", *model_path = NULL, *capture_path = NULL, *shard = NULL;
     size_t n_operands, threads = 0;
     bool values = false, neighbours = false;
     mls_texts settings = {0};
@@ -119,6 +133,7 @@ static int run(int argc, char **argv)
     mls_model *model = NULL;
     mls_capture *capture = NULL;
     mls_pool *pool = NULL;
+    mls_parts *parts = NULL;
     mls_err err = {0};
     int status;
     const mls_option options[] = {
@@ -131,6 +146,7 @@ static int run(int argc, char **argv)
         {"--draws", 0, MLS_OPT_SIZE, &request.draws, 0, 1 << 20},
         {"--seed", 0, MLS_OPT_SIZE, &request.seed, 0, 1e15},
         {"--setting", 's', MLS_OPT_LIST, &settings, 0, 0},
+        MLS_SHARD_OPTION(&shard),
         MLS_THREADS_OPTION(&threads),
         {"--format", 0, MLS_OPT_FORMAT, &format, 0, 0},
         {"--output", 'o', MLS_OPT_TABLE, &output, 0, 0},
@@ -166,7 +182,12 @@ static int run(int argc, char **argv)
                                "RUN.h5 instead of the model");
     if (settings.n && (!model_path || !capture_path))
         return mls_usage_error(&cmd_spectrum, "--setting needs a model and --weighted");
-    if (mls_pool_new(&pool, threads, &err) ||
+    if (shard && (settings.n || neighbours || ranks))
+        return mls_usage_error(&cmd_spectrum,
+                               "--shard splits singular values: not --setting, "
+                               "--neighbours or --top-tokens");
+    if (mls_tool_parts(&parts, &cmd_spectrum, argc, argv, options, &err) ||
+        mls_pool_new(&pool, threads, &err) ||
         (model_path && mls_tool_model(&model, model_path, &err)) ||
         (capture_path &&
          (settings.n ? mls_tool_capture(&capture, capture_path, model, &err)
@@ -182,9 +203,16 @@ static int run(int argc, char **argv)
         show_windows(capture, neighbours, ranks, &request, pool, format, output, &err);
         goto done;
     }
+    if (parts && about(parts, model, capture, &err))
+        goto done;
+    request.parts = parts;
     if (mls_spectra_run(&spectra, model, capture, &request, pool, mls_tool_progress(),
                         &err))
         goto done;
+    if (mls_parts_making(parts)) {
+        mls_tool_parts_finish(parts, &err);
+        goto done;
+    }
     show(&spectra, values,
          !model    ? "captured outputs"
          : capture ? "weights times data"
@@ -192,6 +220,7 @@ static int run(int argc, char **argv)
          model_path, capture_path, format, output, &err);
 
 done:
+    mls_tool_parts_close(parts);
     mls_table_free(methods);
     mls_spectra_free(&spectra);
     mls_capture_close(capture);
@@ -236,6 +265,10 @@ const mls_command cmd_spectrum = {
         "may\n"
         "                       be repeated; needs --weighted\n"
         "      --values         every singular value instead of a summary\n"
+        "      --shard I/N      only part I, from 0, of N of the spectra, into -o: "
+        "merge of\n"
+        "                       all N prints the table of one run; slurm: of an array "
+        "job\n"
         "  -t, --threads N      [all CPUs]\n"
         "      --format F       table, md, csv, json, jsonl, html [table]\n"
         "  -o, --output FILE    - is standard output [-]\n"
