@@ -164,6 +164,34 @@ static void keep_groups(const mls_experts *x, double *choose)
             choose[i] = -INFINITY;
 }
 
+/*
+ * Phi-3.5-MoE (arXiv 2409.12136, inference): the best logit, weighed by a softmax over
+ * those within 2 `near` of it, relative to the larger of both; then again without it.
+ */
+static void route_mixer(const mls_experts *x, const float *logits, float *weight)
+{
+    double left[MLS_EXPERTS_MAX];
+
+    for (size_t i = 0; i < x->n; i++) {
+        left[i] = (double)logits[i];
+        weight[i] = 0;
+    }
+    for (size_t k = 0; k < x->top_k; k++) {
+        const size_t best = best_of(left, x->n);
+        const double most = left[best];
+        double sum = 0;
+
+        for (size_t i = 0; i < x->n; i++) {
+            const double larger = fmax(fabs((double)logits[i]), most);
+
+            if (isfinite(left[i]) && (most - (double)logits[i]) / larger <= 2 * x->near)
+                sum += exp(left[i] - most);
+        }
+        weight[best] = (float)(1 / sum);
+        left[best] = -INFINITY;
+    }
+}
+
 /* weight (n): of the chosen experts of one token, 0 of the others. */
 static void route(const mls_experts *x, const float *correction, const float *logits,
                   float *weight)
@@ -171,6 +199,10 @@ static void route(const mls_experts *x, const float *correction, const float *lo
     double score[MLS_EXPERTS_MAX], choose[MLS_EXPERTS_MAX], sum = 0;
     const double lse = mls_logsumexp(logits, x->n);
 
+    if (x->routing == MLS_ROUTE_MIXER) {
+        route_mixer(x, logits, weight);
+        return;
+    }
     for (size_t i = 0; i < x->n; i++) {
         score[i] = x->routing == MLS_ROUTE_SOFTMAX ? exp((double)logits[i] - lse)
                                                    : sigmoid((double)logits[i]);

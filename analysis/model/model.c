@@ -81,7 +81,8 @@ static const size_t field_of[MLS_TENSOR_LAYER_ROLES] = {
 
 /* What only taking fused matrices apart fills in. */
 static const size_t derived[] = {offsetof(mls_layer, expert_gate_bias),
-                                 offsetof(mls_layer, expert_up_bias)};
+                                 offsetof(mls_layer, expert_up_bias),
+                                 offsetof(mls_layer, b_attn_gate)};
 
 struct mls_model {
     mls_checkpoint *owned; /* NULL: the checkpoint is borrowed */

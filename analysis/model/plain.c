@@ -247,7 +247,7 @@ static void gate_heads(const mls_layer *w, const mls_layer_shape *s, const parts
 
     if (!w->w_attn_gate)
         return;
-    mls_linear(a->q, x, w->w_attn_gate, NULL, T, width, E);
+    mls_linear(a->q, x, w->w_attn_gate, w->b_attn_gate, T, width, E);
     for (size_t i = 0; i < T * width; i++)
         a->read[i] *= (float)(1 / (1 + exp(-(double)a->q[i])));
 }

@@ -89,23 +89,25 @@ static bool split_qkv(const mls_config *c, const mls_layer_shape *s, float **fus
     return true;
 }
 
-/* wq holds q and gate of head 0, then of head 1 ... */
-static bool split_gate(const mls_layer_shape *s, size_t E, mls_layer *w)
+/* q and gate of head 0, then of head 1 ..., n numbers each, become q and gate. */
+static bool split_gate(size_t H, size_t n, float **both, float **gate)
 {
-    const size_t n = (size_t)s->K * E;
-    float *q = mls_calloc3(s->H, n, 1, sizeof *q);
+    float *q;
 
-    w->w_attn_gate = mls_calloc3(s->H, n, 1, sizeof *q);
-    if (!q || !w->w_attn_gate) {
+    if (!*both)
+        return true;
+    q = mls_calloc3(H, n, 1, sizeof *q);
+    *gate = mls_calloc3(H, n, 1, sizeof *q);
+    if (!q || !*gate) {
         free(q);
         return false;
     }
-    for (size_t h = 0; h < s->H; h++) {
-        memcpy(q + h * n, w->wq + 2 * h * n, n * sizeof *q);
-        memcpy(w->w_attn_gate + h * n, w->wq + (2 * h + 1) * n, n * sizeof *q);
+    for (size_t h = 0; h < H; h++) {
+        memcpy(q + h * n, *both + 2 * h * n, n * sizeof *q);
+        memcpy(*gate + h * n, *both + (2 * h + 1) * n, n * sizeof *q);
     }
-    free(w->wq);
-    w->wq = q;
+    free(*both);
+    *both = q;
     return true;
 }
 
@@ -230,7 +232,9 @@ static bool settle_matrices(const mls_config *c, const mls_layer_shape *s, mls_l
         return false;
     return split_qkv(c, s, &w->qkv, &w->wq, &w->wk, &w->wv, E) &&
            split_qkv(c, s, &w->qkv_bias, &w->bq, &w->bk, &w->bv, 1) &&
-           (!c->net.q_gate || !w->wq || split_gate(s, E, w)) &&
+           (!c->net.q_gate ||
+            (split_gate(s->H, (size_t)s->K * E, &w->wq, &w->w_attn_gate) &&
+             split_gate(s->H, s->K, &w->bq, &w->b_attn_gate))) &&
            (!c->net.recurrent.by_group || !w->rec_in || split_delta(c, w)) &&
            split_halves(&w->gate_up, &w->w_gate, &w->w_up, 1, F * E) &&
            settle_experts(c, w);

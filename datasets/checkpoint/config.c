@@ -143,6 +143,12 @@ static mls_status read_layers(mls_config_reader *r)
 }
 
 /* The first layer that the forward pass has no computation for. */
+/* Falcon's copies are of the same keys: they change no number of the network. */
+static bool copies_heads(const mls_config *c)
+{
+    return strcmp(c->model_type, "falcon") == 0;
+}
+
 static void judge_layers(mls_config *c)
 {
     for (size_t l = 0; l < c->L; l++) {
@@ -160,8 +166,8 @@ static void judge_layers(mls_config *c)
                                    "layer %zu has %u KV heads of %u and %u dims, which "
                                    "other layers have not",
                                    l, s->G, s->K, s->V);
-        else if (s->reads_other || s->copies != 1 || s->chunk || s->index.n ||
-                 s->compressed.n || s->conv_numbers || s->state_numbers)
+        else if (s->reads_other || (s->copies != 1 && !copies_heads(c)) || s->chunk ||
+                 s->index.n || s->compressed.n || s->conv_numbers || s->state_numbers)
             mls_config_unsupported(c,
                                    "layer %zu keeps more or less than its keys and "
                                    "values",
@@ -176,7 +182,6 @@ static mls_status read_mlp_width(mls_config_reader *r)
 {
     static const char *const keys[] = {"intermediate_size", "n_inner", "ffn_dim",
                                        "ffn_hidden_size"};
-    const json_t *ratio = mls_config_get(r, "expansion_ratio");
     mls_config *c = r->config;
     int64_t n = 0;
     mls_status st;
@@ -191,10 +196,7 @@ static mls_status read_mlp_width(mls_config_reader *r)
     }
     c->F = (size_t)n;
     if (!c->F && r->net && r->net->wider)
-        c->F = c->E * (json_is_integer(ratio) && json_integer_value(ratio) > 0 &&
-                               json_integer_value(ratio) <= 64
-                           ? (size_t)json_integer_value(ratio)
-                           : r->net->wider);
+        c->F = c->E * r->net->wider;
     return MLS_OK;
 }
 
@@ -262,7 +264,7 @@ static mls_status read_all(mls_config_reader *r)
     mls_config_judge_keys(r);
     judge_layers(r->config);
     judge_width(r->config);
-    if (r->config->doubt[0])
+    if (r->config->doubt[0] && !copies_heads(r->config))
         mls_config_unsupported(r->config, "%s", r->config->doubt);
     return MLS_OK;
 }

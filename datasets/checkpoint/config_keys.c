@@ -102,6 +102,7 @@ static const char *const harmless[] = {
     "no_repeat_ngram_size",
     "num_beam_groups",
     "num_beams",
+    "num_logits_to_keep",
     "num_return_sequences",
     "output_scores",
     "prefix",

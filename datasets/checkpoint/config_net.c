@@ -138,8 +138,11 @@ static mls_status read_biases(mls_config_reader *r)
         if ((st = get_bool(r, "attention_bias", &all)))
             return st;
         c->qkv_bias = all;
-        /* GLM's and Seed's output projection has none. */
+        /* GLM's, Seed's and some others' output projection has none. */
         if (strncmp(c->model_type, "glm", 3) != 0 &&
+            strcmp(c->model_type, "helium") != 0 &&
+            strcmp(c->model_type, "sarvam_moe") != 0 &&
+            strcmp(c->model_type, "solar_open") != 0 &&
             !mls_net_reads(r->net, "attention_out_bias"))
             c->o_bias = all;
     }
@@ -150,11 +153,18 @@ static mls_status read_biases(mls_config_reader *r)
     return get_bool(r, "mlp_bias", &c->mlp_bias);
 }
 
+static bool is_type(const json_t *file, const char *model_type)
+{
+    const char *own = json_string_value(json_object_get(file, "model_type"));
+
+    return own && strcmp(own, model_type) == 0;
+}
+
 static mls_status read_scales(mls_config_reader *r)
 {
     mls_net *n = &r->config->net;
     double query = 0, over = 0, depth = 0, base = 0;
-    bool scaled = true, by_layer = false, root = true;
+    bool scaled = true, by_layer = false, root = true, mup = false;
     mls_status st;
 
     if ((st = get_real(r, "attention_multiplier", &n->score_scale)) ||
@@ -164,6 +174,7 @@ static mls_status read_scales(mls_config_reader *r)
         (st = get_real(r, "embedding_multiplier", &n->embed_scale)) ||
         (st = get_real(r, "scale_emb", &n->embed_scale)) ||
         (st = get_bool(r, "scale_embedding", &root)) ||
+        (st = get_bool(r, "mup_enabled", &mup)) ||
         (st = get_real(r, "residual_multiplier", &n->residual_scale)) ||
         (st = get_real(r, "scale_depth", &depth)) ||
         (st = get_real(r, "logit_scale", &n->logit_scale)) ||
@@ -177,17 +188,20 @@ static mls_status read_scales(mls_config_reader *r)
         n->score_scale = 1;
     if (by_layer)
         refuse(r, "scale_attn_by_inverse_layer_idx", "each layer has its own scale");
-    if (strncmp(r->config->model_type, "gemma", 5) ==
-        0) /* Gemma rounds it like a weight */
+    if (strstr(r->config->model_type, "gemma")) /* it rounds it like a weight */
         n->embed_scale = (double)(float)sqrt((double)r->config->E);
-    if (mls_net_reads(r->net, "scale_embedding") && root)
+    if ((mls_net_reads(r->net, "scale_embedding") && root) || mup)
         n->embed_scale = sqrt((double)r->config->E);
     if (depth > 0)
         n->residual_scale = depth / sqrt((double)r->config->L);
-    if (over > 0)
-        n->logit_scale = 1 / over;
+    if (over > 0) /* HyperCLOVA X multiplies, Granite divides */
+        n->logit_scale =
+            strcmp(r->config->model_type, "hyperclovax") == 0 ? over : 1 / over;
     if (base > 0)
         n->logit_scale = base / (double)r->config->E;
+    /* transformers' class around Cohere's text model leaves its logit_scale out. */
+    if (r->inner != r->outer && is_type(r->outer, "aya_vision"))
+        n->logit_scale = 0;
     /* null switches the caps off; a missing key leaves the class's own. */
     if (mls_net_reads(r->net, "attn_logit_softcapping") &&
         json_is_null(json_object_get(r->inner, "attn_logit_softcapping")))
@@ -221,6 +235,7 @@ static mls_status read_blocks(mls_config_reader *r)
     mls_net *n = &r->config->net;
     bool alibi = false, new = false, qk = n->qk != MLS_QK_NONE, post = true;
     bool before = true;
+    bool after = false, affine = true;
     size_t lns = 0, projected = r->config->E;
     mls_status st;
 
@@ -229,13 +244,17 @@ static mls_status read_blocks(mls_config_reader *r)
         (st = get_bool(r, "alibi", &alibi)) ||
         (st = get_bool(r, "new_decoder_architecture", &new)) ||
         (st = get_size(r, "num_ln_in_parallel_attn", &lns)) ||
-        (st = get_bool(r, "use_qk_norm", &qk)) || (st = get_bool(r, "qk_norm", &qk)) ||
-        (st = get_bool(r, "qk_layernorm", &qk)) ||
+        (strncmp(r->config->model_type, "hunyuan", 7) != 0 && /* has it always */
+         (st = get_bool(r, "use_qk_norm", &qk))) ||
+        (st = get_bool(r, "qk_norm", &qk)) || (st = get_bool(r, "qk_layernorm", &qk)) ||
         (st = get_bool(r, "rope_interleave", &n->interleaved)) ||
         (st = get_bool(r, "use_post_norm", &post)) ||
         (st = get_bool(r, "do_layer_norm_before", &before)) ||
+        (st = get_bool(r, "apply_residual_connection_post_layernorm", &after)) ||
+        (st = get_bool(r, "layer_norm_elementwise_affine", &affine)) ||
         (st = get_size(r, "word_embed_proj_dim", &projected)))
         return st;
+    n->norm_free |= !affine;
     if (json_is_false(get(r, "multi_query")) &&
         strcmp(r->config->model_type, "gpt_bigcode") == 0)
         n->qkv = MLS_QKV_BY_HEAD;
@@ -256,6 +275,8 @@ static mls_status read_blocks(mls_config_reader *r)
         n->names = two_norms;
         n->parallel = true;
     }
+    if (after)
+        refuse(r, "apply_residual_connection_post_layernorm", "true is not computed");
     if (!before)
         refuse(r, "do_layer_norm_before", "false is not computed");
     if (projected != r->config->E)
@@ -360,10 +381,14 @@ static mls_status read_experts(mls_config_reader *r)
                 strcmp(c->model_type, "afmoe") == 0)
                 shared = 2;
         }
-    if ((st = get_first(r, copies, &shared)))
+    if ((st = get_first(r, copies, &shared)) ||
+        (st = get_bool(r, "use_expert_bias", &x->correction)) ||
+        (st = get_real(r, "router_jitter_noise", &x->near)))
         return st;
     if (shared)
         x->shared_F = shared * x->F;
+    if (x->shared_whole)
+        x->shared_F = c->F;
     if ((st = get_first(r, widths, &x->shared_F)) ||
         (st = get_bool(r, "norm_topk_prob", &x->normalize)) ||
         (st = get_size(r, "n_group", &x->groups)) ||
@@ -376,6 +401,8 @@ static mls_status read_experts(mls_config_reader *r)
         !(json_is_string(method) &&
           strcmp(json_string_value(method), "group_limited_greedy") == 0))
         x->groups = 0;
+    if (get(r, "topk_group") && x->top_groups == 0)
+        refuse(r, "topk_group", "0 leaves no expert to choose");
     if (x->groups <= 1)
         x->groups = x->top_groups = 0;
     if (x->n == 0) { /* a family with experts, a model without */
@@ -402,6 +429,7 @@ static mls_status read_mamba(mls_config_reader *r)
     mls_config *c = r->config;
     mls_recurrent *m = &c->net.recurrent;
     const json_t *limit = get(r, "time_step_limit");
+    const char *act = json_string_value(get(r, "mamba_hidden_act"));
     mls_status st;
 
     m->bias = false;
@@ -415,6 +443,8 @@ static mls_status read_mamba(mls_config_reader *r)
         (st = get_bool(r, "mamba_use_bias", &m->bias)) ||
         (st = get_real(r, "time_step_min", &m->dt_min)))
         return st;
+    if (act && strcmp(act, "silu") != 0)
+        refuse(r, "mamba_hidden_act", "any but silu is not computed");
     if (json_is_number(json_array_get(limit, 0)))
         m->dt_min = json_number_value(json_array_get(limit, 0));
     if (json_is_number(json_array_get(limit, 1)) &&
@@ -499,6 +529,7 @@ mls_status mls_config_net(mls_config_reader *r)
         return MLS_OK;
     c->net = r->net->net;
     c->net.prefix = r->net->prefix;
+    c->net.still = r->net->still;
     c->net.names = r->net->names;
     if ((st = read_act(r)) || (st = read_norms(r)) || (st = read_biases(r)) ||
         (st = read_scales(r)) || (st = read_blocks(r)) || (st = read_experts(r)) ||
@@ -519,8 +550,18 @@ mls_status mls_config_net(mls_config_reader *r)
                 strcmp(json_string_value(json_array_get(kinds, l)), "moe") == 0)
                 refuse(r, "layers_block_type", "experts in layers of their own");
     }
+    if (strcmp(c->model_type, "youtu") == 0 && c->tied_embeddings &&
+        mls_config_get(r, "pad_token_id"))
+        refuse(r, "pad_token_id",
+               "transformers empties its row of a tied embedding when it loads");
     if (both_ways)
         refuse(r, "use_bidirectional_attention", "tokens see later ones");
+    if (c->mla_kv_lora_rank && c->qkv_bias)
+        refuse(r, "attention_bias", "biases of latent projections are not computed");
+    if ((st = get_bool(r, "lm_head_bias", &c->net.head_bias)))
+        return st;
+    if (c->net.experts.n && c->mlp_bias)
+        refuse(r, "mlp_bias", "biases beside experts are not computed");
     c->qk_norm = c->net.qk == MLS_QK_HEAD;
     c->net.latent_eps = 1e-6; /* whatever rms_norm_eps says */
     return MLS_OK;
@@ -555,6 +596,34 @@ static void see_less_in_turn(mls_config *c, const json_t *types, const json_t *w
     json_decref(kinds);
 }
 
+/* EXAONE's full layers turn where the file has no window at all. */
+static bool still_full(const mls_config_reader *r)
+{
+    return strncmp(r->config->model_type, "exaone", 6) != 0 ||
+           mls_fact_peek(&r->keys, "sliding_window");
+}
+
+/* layer_rope_theta: one base for all layers, or 0 for those that do not turn. */
+static void turn_by_theta(mls_config_reader *r)
+{
+    mls_config *c = r->config;
+    const json_t *list = r->net && mls_net_reads(r->net, "layer_rope_theta")
+                             ? mls_config_get(r, "layer_rope_theta")
+                             : NULL;
+    double one = 0;
+
+    for (size_t l = 0; list && l < c->L; l++) {
+        const double theta = json_number_value(json_array_get(list, l));
+
+        c->layer[l].no_rope |= theta == 0;
+        if (theta != 0 && one != 0 && theta != one)
+            refuse(r, "layer_rope_theta", "more than one base is not computed");
+        one = theta != 0 ? theta : one;
+    }
+    if (one > 0)
+        c->rope.theta = c->rope_local.theta = one;
+}
+
 void mls_config_turn_layers(mls_config_reader *r)
 {
     mls_config *c = r->config;
@@ -563,7 +632,6 @@ void mls_config_turn_layers(mls_config_reader *r)
     const bool unturned =
         strcmp(c->model_type, "granitemoehybrid") == 0 &&
         !(json_is_string(places) && strcmp(json_string_value(places), "rope") == 0);
-    bool slides = false;
 
     if (r->net && mls_net_reads(r->net, "attention_types")) {
         const json_t *kinds = mls_config_get(r, "attention_layers");
@@ -574,14 +642,13 @@ void mls_config_turn_layers(mls_config_reader *r)
         else
             see_less_in_turn(c, mls_config_get(r, "attention_types"), window);
     }
-    for (size_t l = 0; l < c->L; l++)
-        slides |= c->layer[l].window > 0;
+    turn_by_theta(r);
     for (size_t l = 0; r->net && l < c->L; l++) {
         mls_layer_shape *s = &c->layer[l];
 
         s->local_rope = r->net->local_rope && s->window;
         s->no_rope |= s->kind == MLS_LAYER_RECURRENT || s->kind == MLS_LAYER_NONE ||
-                      r->net->still || unturned || by_place ||
-                      (r->net->still_full && slides && !s->window);
+                      c->net.still || unturned || by_place ||
+                      (r->net->still_full && still_full(r) && !s->window);
     }
 }

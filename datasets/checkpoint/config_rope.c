@@ -109,7 +109,8 @@ static mls_status read_type(const mls_config_reader *r, const char *name,
                             r->path, name, keys[i], mls_json_show(shown, v));
         /* Qwen2-VL writes {"rope_type": "default", "type": "mrope"} and means mrope. */
         if (d->type[0] && strcmp(d->type, json_string_value(v)) != 0 &&
-            strcmp(json_string_value(v), "mrope") != 0)
+            strcmp(json_string_value(v), "mrope") != 0 &&
+            strcmp(json_string_value(v), "su") != 0)
             return mls_fail(r->err, MLS_E_INPUT,
                             "%s: %s.rope_type is \"%s\", but %s.type is \"%s\"",
                             r->path, name, d->type, name, json_string_value(v));
@@ -239,6 +240,11 @@ static mls_status read_parameters(mls_config_reader *r, json_t *object,
     const dialect plain = of_type("default");
     mls_status st;
 
+    if (!json_is_object(full) && !json_is_object(sliding) && r->net &&
+        r->net->local_rope && json_object_size(object) > 0)
+        mls_config_unsupported(r->config,
+                               "rope_parameters: this class has one for each kind of "
+                               "layer and reads no other");
     if (!json_is_object(full) && !json_is_object(sliding))
         return read_object(r, "rope_parameters", object, d);
     if (!json_is_object(full))
@@ -292,7 +298,9 @@ static mls_status read_dialects(mls_config_reader *r, dialect *d, dialect *local
 {
     json_t *scaling = mls_config_get(r, "rope_scaling");
     json_t *parameters = mls_config_get(r, "rope_parameters");
-    const json_t *theta = first_of(r, "rope_theta", "rotary_emb_base", NULL);
+    const json_t *theta = r->net && mls_net_reads(r->net, "rotary_emb_base")
+                              ? mls_config_get(r, "rotary_emb_base")
+                              : mls_config_get(r, "rope_theta");
     const json_t *partial =
         first_of(r, "partial_rotary_factor", "rotary_pct", "rope_pct");
     char shown[MLS_JSON_SHOW];
@@ -321,6 +329,10 @@ static mls_status read_dialects(mls_config_reader *r, dialect *d, dialect *local
         if (!s.type[0] && json_object_size(scaling) > 0)
             return mls_fail(r->err, MLS_E_INPUT,
                             "%s: rope_scaling has neither rope_type nor type", r->path);
+        if (r->net && r->net->local_rope && !json_object_get(scaling, "rope_type"))
+            mls_config_unsupported(r->config,
+                                   "rope_scaling.type: classes with a RoPE for each "
+                                   "kind of layer read rope_type only");
         if (differ(s.number[THETA], d->number[THETA]))
             return mls_fail(r->err, MLS_E_INPUT,
                             "%s: rope_theta is %g, but rope_scaling.rope_theta is %g",
@@ -488,12 +500,19 @@ static mls_status make_rope(mls_config_reader *r, const dialect *d, size_t D,
         type_find(d->type, &rope->type);
     rope->theta = or_else(d->number[THETA], theta);
     rope->factor = or_else(d->number[FACTOR], 1);
+    if (r->config->mla_kv_lora_rank && partial != 1)
+        mls_config_unsupported(r->config, "partial_rotary_factor: a part of the "
+                                          "rotating key of latent attention");
     rope->dims =
         rope->type == MLS_ROPE_PROPORTIONAL ? D : (size_t)((double)D * partial);
     if (r->net && mls_net_reads(r->net, "rotary_dim") &&
         json_is_integer(mls_config_get(r, "rotary_dim"))) {
         rotary = (size_t)json_integer_value(mls_config_get(r, "rotary_dim"));
         rope->dims = rotary ? rotary : rope->dims;
+    }
+    if (rope->dims == 0) { /* too few dims for a part of them: nothing turns */
+        r->config->net.still = true;
+        rope->dims = D;
     }
     if (rope->dims % 2 != 0 || rope->dims > D || rope->dims < 2)
         mls_config_unsupported(r->config,

@@ -55,6 +55,7 @@ typedef enum mls_routing {
     MLS_ROUTE_SOFTMAX, /* of all experts, then the best */
     MLS_ROUTE_SIGMOID, /* of each expert; a correction may only choose */
     MLS_ROUTE_INPUT,   /* Llama 4: sigmoid of the best, scales the expert's input */
+    MLS_ROUTE_MIXER,   /* Phi-3.5-MoE: softmax among those near the best, twice */
 } mls_routing;
 
 /** How the experts' matrices lie in the file. */
@@ -68,13 +69,15 @@ typedef enum mls_expert_layout {
 
 /** A mixture of experts. */
 typedef struct mls_experts {
-    size_t n, top_k; /* n = 0: none */
-    size_t F;        /* width of an expert */
-    size_t shared_F; /* of the one that sees every token; 0: none */
+    size_t n, top_k;   /* n = 0: none */
+    size_t F;          /* width of an expert */
+    size_t shared_F;   /* of the one that sees every token; 0: none */
+    bool shared_whole; /* it is as wide as an MLP */
     mls_routing routing;
     bool normalize;   /* weights of the chosen sum to 1 */
     double scale;     /* of the chosen ones' weights */
     bool correction;  /* a bias that chooses, but does not weigh */
+    double near;      /* MLS_ROUTE_MIXER: near is 2 `near` of the larger score */
     bool bias;        /* router and experts have biases (gpt-oss) */
     bool shared_gate; /* the shared one is weighed by a sigmoid */
     mls_expert_layout layout;
@@ -114,6 +117,7 @@ typedef struct mls_net {
     bool one_norm;    /* parallel: of the same normed h, too */
 
     mls_qk_norm qk;
+    bool still;         /* no layer turns */
     bool interleaved;   /* RoPE turns dims 2c, 2c + 1, not c, c + D/2 */
     double score_scale; /* of q k; 0: 1 / sqrt(K) */
     double score_cap;   /* cap tanh(score / cap); 0: none */

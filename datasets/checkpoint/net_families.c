@@ -116,7 +116,8 @@
     "mamba_n_heads mamba_num_heads mamba_d_head mamba_head_dim mamba_n_groups "        \
     "n_groups mamba_d_state ssm_state_size mamba_d_conv conv_kernel mamba_conv_bias "  \
     "use_conv_bias mamba_proj_bias mamba_use_bias time_step_limit time_step_min "      \
-    "mamba_expand expand chunk_size mamba_chunk_size "
+    "mamba_expand expand chunk_size mamba_chunk_size "                                 \
+    "mamba_hidden_act "
 #define MAMBA_NAMES(p)                                                                 \
     {p "in_proj.weight", MLS_TENSOR_REC_IN},                                           \
         {p "in_proj.bias", MLS_TENSOR_REC_IN_BIAS},                                    \
@@ -127,6 +128,24 @@
         {p "out_proj.weight", MLS_TENSOR_REC_OUT},                                     \
     {                                                                                  \
         p "out_proj.bias", MLS_TENSOR_REC_OUT_BIAS                                     \
+    }
+#define LFM2_NAMES                                                                     \
+    {"conv.in_proj.weight", MLS_TENSOR_REC_IN},                                        \
+        {"conv.in_proj.bias", MLS_TENSOR_REC_IN_BIAS},                                 \
+        {"conv.conv.weight", MLS_TENSOR_REC_CONV},                                     \
+        {"conv.conv.bias", MLS_TENSOR_REC_CONV_BIAS},                                  \
+        {"conv.out_proj.weight", MLS_TENSOR_REC_OUT},                                  \
+        {"conv.out_proj.bias", MLS_TENSOR_REC_OUT_BIAS},                               \
+        {"self_attn.out_proj.weight", MLS_TENSOR_WO},                                  \
+        {"self_attn.q_layernorm.weight", MLS_TENSOR_Q_NORM},                           \
+        {"self_attn.k_layernorm.weight", MLS_TENSOR_K_NORM},                           \
+        {"operator_norm.weight", MLS_TENSOR_ATTN_NORM},                                \
+        {"ffn_norm.weight", MLS_TENSOR_MLP_NORM},                                      \
+        {"feed_forward.w1.weight", MLS_TENSOR_GATE},                                   \
+        {"feed_forward.w3.weight", MLS_TENSOR_UP},                                     \
+        {"feed_forward.w2.weight", MLS_TENSOR_DOWN},                                   \
+    {                                                                                  \
+        "model.embedding_norm.weight", MLS_TENSOR_NORM                                 \
     }
 #define GRANITE_KEYS                                                                   \
     "attention_bias mlp_bias attention_multiplier embedding_multiplier "               \
@@ -141,6 +160,17 @@
 #define QWEN_MOE_KEYS                                                                  \
     EXPERT_KEYS "num_experts num_local_experts shared_expert_intermediate_size "       \
                 "decoder_sparse_step mlp_only_layers "
+#define APERTUS                                                                        \
+    NAMES({"attention_layernorm.weight", MLS_TENSOR_ATTN_NORM},                        \
+          {"feedforward_layernorm.weight", MLS_TENSOR_MLP_NORM}),                      \
+        .theta = 12e6,                                                                 \
+        .rope = {.type = MLS_ROPE_LLAMA3,                                              \
+                 .factor = 8,                                                          \
+                 .low_freq_factor = 1,                                                 \
+                 .high_freq_factor = 4,                                                \
+                 .original_max_position = 8192},                                       \
+        .eps = 1e-5,                                                                   \
+        .net = {.qk = MLS_QK_HEAD, .act = MLS_ACT_XIELU, .plain_mlp = true}
 #define LN .norm = MLS_NORM_LAYER
 #define LN_BIAS LN, .norm_bias = true
 
@@ -190,30 +220,43 @@ static const mls_net_family families[] = {
      .theta = 5e5,
      .eps = 1e-5,
      .net = {.interleaved = true}},
-    {.model_type = "apertus",
-     .keys = "attention_bias qk_norm",
-     NAMES({"attention_layernorm.weight", MLS_TENSOR_ATTN_NORM},
-           {"feedforward_layernorm.weight", MLS_TENSOR_MLP_NORM}),
-     .theta = 12e6,
-     .rope = {.type = MLS_ROPE_LLAMA3,
-              .factor = 8,
-              .low_freq_factor = 1,
-              .high_freq_factor = 4,
-              .original_max_position = 8192},
-     .eps = 1e-5,
-     .net = {.qk = MLS_QK_HEAD, .act = MLS_ACT_XIELU, .plain_mlp = true}},
+    {.model_type = "apertus", .keys = "attention_bias qk_norm", APERTUS},
     {.model_type = "apertus1p5_text",
      .keys = "attention_bias qk_norm output_vocab_size",
-     NAMES({"attention_layernorm.weight", MLS_TENSOR_ATTN_NORM},
-           {"feedforward_layernorm.weight", MLS_TENSOR_MLP_NORM}),
-     .theta = 12e6,
+     APERTUS},
+
+    {.model_type = "cwm",
+     .keys = "mlp_bias",
+     .theta = 1e6,
      .rope = {.type = MLS_ROPE_LLAMA3,
-              .factor = 8,
+              .factor = 16,
               .low_freq_factor = 1,
               .high_freq_factor = 4,
               .original_max_position = 8192},
+     .eps = 1e-5},
+    {.model_type = "ministral"},
+    {.model_type = "helium",
+     .keys = "attention_bias mlp_bias",
+     .theta = 1e5,
+     .eps = 1e-8,
+     .net = {.interleaved = true}},
+    {.model_type = "emu3_text_model",
+     .keys = "attention_bias mlp_bias",
+     .theta = 1e6,
+     .eps = 1e-5},
+    {.model_type = "granite_docling_text",
+     .tied = true,
+     .keys = GRANITE_KEYS,
      .eps = 1e-5,
-     .net = {.qk = MLS_QK_HEAD, .act = MLS_ACT_XIELU, .plain_mlp = true}},
+     .net = {.score_scale = 0.015625,
+             .embed_scale = 12,
+             .residual_scale = 0.263,
+             .logit_scale = 0.25}},
+    {.model_type = "granite_swa",
+     .tied = true,
+     .keys = GRANITE_KEYS "layer_rope_theta",
+     .eps = 1e-5,
+     .net = {.score_scale = 1, .sinks = true}},
 
     /* Gemma */
     {.model_type = "gemma",
@@ -228,6 +271,16 @@ static const mls_net_family families[] = {
      NAMES(GEMMA_NORMS),
      .net = {.unit_offset = true,
              .place = MLS_NORM_AROUND,
+             .act = MLS_ACT_GELU_TANH,
+             .score_scale = 0.0625,
+             .score_cap = 50,
+             .logit_cap = 30}},
+    {.model_type = "vaultgemma",
+     .tied = true,
+     .keys = "attention_bias query_pre_attn_scalar attn_logit_softcapping "
+             "final_logit_softcapping",
+     NAMES({"pre_feedforward_layernorm.weight", MLS_TENSOR_MLP_NORM}),
+     .net = {.unit_offset = true,
              .act = MLS_ACT_GELU_TANH,
              .score_scale = 0.0625,
              .score_cap = 50,
@@ -250,6 +303,13 @@ static const mls_net_family families[] = {
     /* fused projections, LayerNorm, parallel blocks */
     {.model_type = "phi3",
      .keys = "embd_pdrop resid_pdrop",
+     NAMES({"self_attn.qkv_proj.weight", MLS_TENSOR_QKV},
+           {"mlp.gate_up_proj.weight", MLS_TENSOR_GATE_UP}),
+     .partial = 1,
+     .eps = 1e-5,
+     .net = {.qkv = MLS_QKV_STACKED, .gate_up = true}},
+    {.model_type = "phi4_multimodal",
+     .keys = "embd_pdrop resid_pdrop vision_config audio_config",
      NAMES({"self_attn.qkv_proj.weight", MLS_TENSOR_QKV},
            {"mlp.gate_up_proj.weight", MLS_TENSOR_GATE_UP}),
      .partial = 1,
@@ -377,7 +437,7 @@ static const mls_net_family families[] = {
      .keys = GRANITE_KEYS "use_post_norm",
      NAMES({"post_norm1.weight", MLS_TENSOR_ATTN_POST_NORM},
            {"post_norm2.weight", MLS_TENSOR_MLP_POST_NORM}),
-     .net = {.place = MLS_NORM_AROUND, .score_scale = 0.08838834764831845}},
+     .net = {.place = MLS_NORM_AROUND}},
     {.model_type = "glm",
      .keys = "attention_bias",
      NAMES({"mlp.gate_up_proj.weight", MLS_TENSOR_GATE_UP}),
@@ -402,6 +462,20 @@ static const mls_net_family families[] = {
      .keys = "attention_bias",
      .theta = 5e5,
      .net = {.qk = MLS_QK_HEAD}},
+    {.model_type = "qwen2_5_omni_text", .tied = true, .theta = 1e6, .qkv_bias = true},
+    {.model_type = "paddleocr_vl_text",
+     .tied = true,
+     .keys = "use_bias",
+     .theta = 5e5,
+     .eps = 1e-5},
+    {.model_type = "glm_ocr_text",
+     .keys = "attention_bias",
+     NAMES({"mlp.gate_up_proj.weight", MLS_TENSOR_GATE_UP},
+           {"post_self_attn_layernorm.weight", MLS_TENSOR_ATTN_POST_NORM},
+           {"post_mlp_layernorm.weight", MLS_TENSOR_MLP_POST_NORM}),
+     .partial = 1,
+     .eps = 1e-5,
+     .net = {.place = MLS_NORM_AROUND, .interleaved = true, .gate_up = true}},
     {.model_type = "glm4v_text",
      .keys = "attention_bias",
      NAMES({"mlp.gate_up_proj.weight", MLS_TENSOR_GATE_UP},
@@ -582,6 +656,53 @@ static const mls_net_family families[] = {
      .keys = EXPERT_KEYS "num_experts attention_bias clip_qkv",
      .eps = 1e-5,
      .net = {.qk = MLS_QK_WIDTH, .experts = {.n = 64, .top_k = 8}}},
+    {.model_type = "flex_olmo",
+     .keys = EXPERT_KEYS "num_experts attention_bias clip_qkv",
+     NAMES(AFTER_NORMS),
+     .theta = 5e5,
+     .net = {.place = MLS_NORM_AFTER,
+             .qk = MLS_QK_WIDTH,
+             .experts = {.n = 7, .top_k = 5}}},
+    {.model_type = "phimoe",
+     .keys = EXPERT_KEYS "num_local_experts input_jitter_noise attention_bias "
+                         "lm_head_bias",
+     NAMES(MIXTRAL_EXPERTS),
+     .theta = 1e6,
+     .eps = 1e-5,
+     .net = {LN_BIAS, .experts = {.n = 16,
+                                  .top_k = 2,
+                                  .routing = MLS_ROUTE_MIXER,
+                                  .near = 0.01}}},
+    {.model_type = "hunyuan_v1_moe",
+     .keys = "attention_bias num_experts moe_topk moe_intermediate_size eod_token_id",
+     NAMES({"self_attn.query_layernorm.weight", MLS_TENSOR_Q_NORM},
+           {"self_attn.key_layernorm.weight", MLS_TENSOR_K_NORM},
+           {"mlp.gate.wg.weight", MLS_TENSOR_ROUTER},
+           {"mlp.shared_mlp.gate_proj.weight", MLS_TENSOR_SHARED_GATE},
+           {"mlp.shared_mlp.up_proj.weight", MLS_TENSOR_SHARED_UP},
+           {"mlp.shared_mlp.down_proj.weight", MLS_TENSOR_SHARED_DOWN}),
+     .eps = 1e-5,
+     .net = {.qk = MLS_QK_HEAD_TURNED,
+             .experts = {.n = 1, .top_k = 1, .normalize = true, .shared_whole = true}}},
+    {.model_type = "mellum",
+     .keys = EXPERT_KEYS "num_experts num_local_experts attention_bias mlp_layer_types "
+                         "num_nextn_predict_layers num_mtp_layers mtp_layer_types "
+                         "mtp_mlp_layer_types",
+     .theta = 5e5,
+     .local_theta = 1e4,
+     .local_rope = true,
+     .net = {.qk = MLS_QK_HEAD,
+             .experts = {.n = 64, .top_k = 8, .F = 896, .normalize = true}}},
+    {.model_type = "qwen3_vl_moe_text",
+     .tied = true,
+     .keys = QWEN_MOE_KEYS "attention_bias",
+     .theta = 5e5,
+     .net = {.qk = MLS_QK_HEAD,
+             .experts = {.n = 60,
+                         .top_k = 4,
+                         .F = 1408,
+                         .normalize = true,
+                         .layout = MLS_EXPERTS_TRANSPOSED}}},
     {.model_type = "granitemoe",
      .keys = GRANITE_KEYS EXPERT_KEYS "num_local_experts",
      NAMES(GRANITE_EXPERTS),
@@ -672,9 +793,36 @@ static const mls_net_family families[] = {
                          .normalize = true,
                          .correction = true,
                          .best_two = true}}},
+    {.model_type = "dots1",
+     .keys = GROUP_KEYS "attention_bias",
+     .net = {.qk = MLS_QK_HEAD,
+             .experts = {.n = 128,
+                         .top_k = 6,
+                         .F = 1408,
+                         .routing = MLS_ROUTE_SIGMOID,
+                         .correction = true,
+                         .best_two = true}}},
+    {.model_type = "exaone_moe",
+     .keys = EXPERT_KEYS "num_experts num_shared_experts routed_scaling_factor n_group "
+                         "topk_group first_k_dense_replace mlp_layer_types "
+                         "sliding_window_pattern num_nextn_predict_layers",
+     NAMES({"mlp.e_score_correction_bias", MLS_TENSOR_CORRECTION}),
+     .eps = 1e-5,
+     .still_full = true,
+     .net = {.qk = MLS_QK_HEAD,
+             .experts = {.first_dense = 1,
+                         .n = 64,
+                         .top_k = 8,
+                         .F = 1024,
+                         .routing = MLS_ROUTE_SIGMOID,
+                         .normalize = true,
+                         .scale = 2.5,
+                         .correction = true,
+                         .best_two = true}}},
     {.model_type = "sarvam_moe",
      .keys = GROUP_KEYS "attention_bias use_qk_norm",
      NAMES({"attention.query_key_value.weight", MLS_TENSOR_QKV},
+           {"attention.query_key_value.bias", MLS_TENSOR_QKV_BIAS},
            {"attention.dense.weight", MLS_TENSOR_WO},
            {"attention.query_layernorm.weight", MLS_TENSOR_Q_NORM},
            {"attention.key_layernorm.weight", MLS_TENSOR_K_NORM},
@@ -760,24 +908,30 @@ static const mls_net_family families[] = {
              "block_dim block_mlp_init_scale block_norm_eps block_out_init_scale "
              "block_use_swiglu block_use_xavier_init conv_dim conv_dim_out "
              "conv_use_xavier_init use_pos_enc num_heads",
-     NAMES({"conv.in_proj.weight", MLS_TENSOR_REC_IN},
-           {"conv.in_proj.bias", MLS_TENSOR_REC_IN_BIAS},
-           {"conv.conv.weight", MLS_TENSOR_REC_CONV},
-           {"conv.conv.bias", MLS_TENSOR_REC_CONV_BIAS},
-           {"conv.out_proj.weight", MLS_TENSOR_REC_OUT},
-           {"conv.out_proj.bias", MLS_TENSOR_REC_OUT_BIAS},
-           {"self_attn.out_proj.weight", MLS_TENSOR_WO},
-           {"self_attn.q_layernorm.weight", MLS_TENSOR_Q_NORM},
-           {"self_attn.k_layernorm.weight", MLS_TENSOR_K_NORM},
-           {"operator_norm.weight", MLS_TENSOR_ATTN_NORM},
-           {"ffn_norm.weight", MLS_TENSOR_MLP_NORM},
-           {"feed_forward.w1.weight", MLS_TENSOR_GATE},
-           {"feed_forward.w3.weight", MLS_TENSOR_UP},
-           {"feed_forward.w2.weight", MLS_TENSOR_DOWN},
-           {"model.embedding_norm.weight", MLS_TENSOR_NORM}),
+     NAMES(LFM2_NAMES),
      .theta = 1e6,
      .eps = 1e-5,
      .net = {.qk = MLS_QK_HEAD, .recurrent = {.kind = MLS_REC_CONV, .taps = 3}}},
+    {.model_type = "lfm2_moe",
+     .tied = true,
+     .keys = EXPERT_KEYS "full_attn_idxs conv_L_cache conv_bias norm_eps num_experts "
+                         "num_dense_layers use_expert_bias routed_scaling_factor",
+     NAMES(LFM2_NAMES, {"feed_forward.gate.weight", MLS_TENSOR_ROUTER},
+           {"feed_forward.expert_bias", MLS_TENSOR_CORRECTION},
+           {"feed_forward.experts.%zu.w1.weight", MLS_TENSOR_EXPERT_GATE},
+           {"feed_forward.experts.%zu.w3.weight", MLS_TENSOR_EXPERT_UP},
+           {"feed_forward.experts.%zu.w2.weight", MLS_TENSOR_EXPERT_DOWN}),
+     .theta = 1e6,
+     .eps = 1e-5,
+     .net = {.qk = MLS_QK_HEAD,
+             .recurrent = {.kind = MLS_REC_CONV, .taps = 3},
+             .experts = {.first_dense = 2,
+                         .n = 32,
+                         .top_k = 4,
+                         .F = 1792,
+                         .routing = MLS_ROUTE_SIGMOID,
+                         .normalize = true,
+                         .correction = true}}},
     {.model_type = "qwen3_next",
      .keys = QWEN_MOE_KEYS DELTA_KEYS,
      NAMES(QWEN_SHARED, {"linear_attn.in_proj_qkvz.weight", MLS_TENSOR_REC_IN},
@@ -898,6 +1052,35 @@ static const mls_net_family families[] = {
                          .groups = 8,
                          .top_groups = 4,
                          .best_two = true}}},
+    {.model_type = "glm4_moe_lite",
+     .keys = MLA_KEYS GROUP_KEYS "rope_interleave",
+     .eps = 1e-5,
+     .net = {.interleaved = true,
+             .experts = {.first_dense = 1,
+                         .n = 64,
+                         .top_k = 4,
+                         .F = 1536,
+                         .routing = MLS_ROUTE_SIGMOID,
+                         .normalize = true,
+                         .scale = 1.8,
+                         .correction = true,
+                         .best_two = true}}},
+    {.model_type = "sarvam_mla",
+     .keys = MLA_KEYS GROUP_KEYS "rope_interleave",
+     .net = {.interleaved = true,
+             .experts = {.first_dense = 1,
+                         .n = 128,
+                         .top_k = 8,
+                         .F = 2048,
+                         .routing = MLS_ROUTE_SIGMOID,
+                         .normalize = true,
+                         .scale = 2.5,
+                         .correction = true,
+                         .best_two = true}}},
+    {.model_type = "youtu",
+     .tied = true,
+     .keys = MLA_KEYS "rope_interleave mlp_bias embedding_initializer_range",
+     .net = {.interleaved = true}},
     {.model_type = "minicpm3",
      .tied = true,
      .keys = MLA_KEYS "mlp_bias scale_emb scale_depth dim_model_base rope_interleave",

@@ -115,6 +115,12 @@ const mls_class mls_classes[] = {
          "{'vocab_size': 250880, 'hidden_size': 64, 'n_layer': 2, 'n_head': 8}",
      .names =
          "n_head=num_attention_heads n_layer=num_hidden_layers"},
+    {.model_type = "codegen",
+     .defaults =
+         "{'vocab_size': 50400, 'n_embd': 4096, 'n_layer': 28, 'n_head': 16, "
+         "'rotary_dim': 64}",
+     .names =
+         "n_embd=hidden_size n_head=num_attention_heads n_layer=num_hidden_layers"},
     {.model_type = "cohere",
      .defaults =
          "{'vocab_size': 256000, 'hidden_size': 8192, 'intermediate_size': 22528, "
@@ -163,6 +169,11 @@ const mls_class mls_classes[] = {
          "[24, 20, 20]}}"},
     {.model_type = "cosmos3_omni",
      .text = "qwen3_vl_text"},
+    {.model_type = "ctrl",
+     .defaults =
+         "{'vocab_size': 246534, 'n_embd': 1280, 'n_layer': 48, 'n_head': 16}",
+     .names =
+         "n_embd=hidden_size n_head=num_attention_heads n_layer=num_hidden_layers"},
     {.model_type = "cwm",
      .defaults =
          "{'vocab_size': 128256, 'hidden_size': 6144, 'intermediate_size': 21504, "
@@ -1457,6 +1468,15 @@ const mls_class mls_classes[] = {
      .text = "llama"},
     {.model_type = "voxtral",
      .text = "llama"},
+    {.model_type = "xglm",
+     .defaults =
+         "{'vocab_size': 256008, 'ffn_dim': 4096, 'num_layers': 24, "
+         "'attention_heads': 16}",
+     .names =
+         "d_model=hidden_size attention_heads=num_attention_heads "
+         "num_layers=num_hidden_layers",
+     .knows =
+         "add_cross_attention"},
     {.model_type = "youtu",
      .defaults =
          "{'vocab_size': 128256, 'hidden_size': 2048, 'intermediate_size': 6144, "

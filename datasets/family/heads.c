@@ -88,7 +88,6 @@ static mls_status read_own_groups(mls_layers_reader *r, size_t H, size_t *G, boo
                          "%zu KV heads for each of the %zu query heads; a server keeps "
                          "%zu of them",
                          *G, H, *G);
-        *G = H;
     }
     return MLS_OK;
 }
@@ -121,7 +120,8 @@ static mls_status read_dim(mls_layers_reader *r, size_t H, size_t *K)
     const size_t E = r->out->E;
     const bool zamba = strncmp(r->model_type, "zamba", 5) == 0;
 
-    if (mls_fact_peek(r->k, "head_dim") && strcmp(r->model_type, "zamba2") != 0)
+    if (mls_fact_peek(r->k, "head_dim") &&
+        (strcmp(r->model_type, "zamba2") != 0 || mls_fact_given(r->k, "head_dim")))
         return mls_fact_whole(r->k, "head_dim", 1, MLS_DIM_MAX, K);
     *K = (zamba ? 2 * E : E) / H;
     if (E % H != 0 || *K == 0)
@@ -245,11 +245,11 @@ static mls_status sliding_heads(const mls_layers_reader *r, heads *h)
 /* Gemma 4: full layers have longer and fewer heads. */
 static mls_status full_heads(const mls_layers_reader *r, heads *h)
 {
-    const bool unified = strcmp(r->model_type, "gemma4_unified_text") == 0;
-    bool shared = unified;
+    bool shared = false;
     mls_status st;
 
-    if (!unified && strcmp(r->model_type, "gemma4_text") != 0)
+    if (strcmp(r->model_type, "gemma4_unified_text") != 0 &&
+        strcmp(r->model_type, "gemma4_text") != 0)
         return MLS_OK;
     if (mls_fact_peek(r->k, "per_layer_config"))
         return MLS_OK;
@@ -258,8 +258,6 @@ static mls_status full_heads(const mls_layers_reader *r, heads *h)
         (st = mls_fact_flag(r->k, "attention_k_eq_v", &shared)))
         return st;
     h->V = h->K;
-    if (unified)
-        h->G = 1;
     return shared ? mls_fact_whole(r->k, "num_global_key_value_heads", 1, MLS_HEADS_MAX,
                                    &h->G)
                   : MLS_OK;
@@ -387,7 +385,7 @@ static mls_status compressed(const mls_layers_reader *r, mls_layer_shape *s, boo
 static mls_status indexed(const mls_layers_reader *r, mls_layer_shape *s)
 {
     const json_t *sparse = mls_fact(r->k, "sparse_attention_config");
-    size_t dim = 0, heads_of = 1;
+    size_t dim = 0, heads_of = 1, flag = 0;
     mls_status st;
 
     if (strcmp(r->model_type, "qwen4_exp_text") == 0) {
@@ -399,7 +397,9 @@ static mls_status indexed(const mls_layers_reader *r, mls_layer_shape *s)
     } else if ((st = mls_fact_whole(r->k, "index_head_dim", 1, MLS_DIM_MAX, &dim)) ||
                (st = member(r, sparse, "sparse_index_dim", 1, MLS_DIM_MAX, &dim)))
         return st;
-    s->index = (mls_layer_extra){.n = (uint32_t)(dim * heads_of), .ratio = 1};
+    if (strcmp(r->model_type, "glm5_next_text") == 0) /* key, gate, mask */
+        heads_of = 2, flag = 1;
+    s->index = (mls_layer_extra){.n = (uint32_t)(dim * heads_of + flag), .ratio = 1};
     return MLS_OK;
 }
 
@@ -435,6 +435,8 @@ static mls_status shape_of(mls_layers_reader *r, size_t l, heads *h)
     s->V = (uint32_t)h->V;
     s->latent = (uint32_t)h->latent;
     s->rope_dims = h->latent ? (uint32_t)h->rope : s->K;
+    if (!r->moves[l] && strcmp(r->model_type, "mistral_large4_text") == 0)
+        s->rope_dims = 0; /* a layer that does not turn keeps the latent alone */
     s->window =
         slides || letter == MLS_COMPRESSED || letter == MLS_HEAVY ? r->window : 0;
     s->chunk = letter == MLS_CHUNKED ? r->chunk : 0;

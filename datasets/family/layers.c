@@ -232,6 +232,14 @@ static mls_status loops(mls_layers_reader *r)
     if ((st = mls_fact_whole(r->k, "total_ut_steps", 1, 1024, &steps)))
         return st;
     repeat(out, 0, out->L, steps);
+    if (strcmp(r->model_type, "falcon") == 0) { /* as transformers keeps them */
+        bool new_decoder = false;
+
+        if ((st = mls_fact_flag(r->k, "new_decoder_architecture", &new_decoder)))
+            return st;
+        if (new_decoder)
+            repeat(out, 0, out->L, out->layer[0].H / out->layer[0].G);
+    }
     if (strcmp(r->model_type, "longcat_flash") == 0)
         repeat(out, 0, out->L, 2); /* two attentions a layer */
     if (strcmp(r->model_type, "hrm_text") == 0) {
@@ -239,6 +247,14 @@ static mls_status loops(mls_layers_reader *r)
             (st = mls_fact_whole(r->k, "L_cycles", 1, 64, &low)))
             return st;
         repeat(out, 0, out->L, high * (low + 1));
+    }
+    if (strcmp(r->model_type, "inkling2_loop_text") == 0) {
+        tail = out->L;
+        if ((st = mls_fact_whole(r->k, "loop_layer_index_start", 0, out->L, &first)) ||
+            (st = mls_fact_whole(r->k, "loop_layer_index_end", 0, out->L, &tail)) ||
+            (st = mls_fact_whole(r->k, "loop_num_passes", 1, 1024, &steps)))
+            return st;
+        repeat(out, first, tail, steps);
     }
     if (strcmp(r->model_type, "dory") == 0) {
         const char *mode = json_string_value(mls_fact(r->k, "recurrent_kv_cache_mode"));

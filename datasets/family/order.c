@@ -222,7 +222,7 @@ static mls_status read_moves(mls_layers_reader *r)
             r->moves[l] = (l + 1) % interval != 0;
         return MLS_OK;
     }
-    if (json_array_size(list) != r->out->L)
+    if (json_array_size(list) < r->out->L)
         return mls_fail(r->k->err, MLS_E_INPUT,
                         "%s: no_rope_layers has %zu items, expected num_hidden_layers "
                         "%zu",
@@ -423,6 +423,19 @@ static mls_status by_window(mls_layers_reader *r)
     return MLS_OK;
 }
 
+/* Mllama: layers that read the pictures keep nothing of the text. */
+static mls_status by_crossing(mls_layers_reader *r)
+{
+    const json_t *list = mls_fact(r->k, "cross_attention_layers");
+
+    memset(r->letter, MLS_FULL, r->out->L);
+    if (!list)
+        for (size_t l = 3; l < r->out->L && l <= 38; l += 5) /* of the class */
+            r->letter[l] = MLS_EMPTY;
+    return list ? by_indices(r, "cross_attention_layers", list, 0, MLS_EMPTY, MLS_FULL)
+                : MLS_OK;
+}
+
 static mls_status choose(mls_layers_reader *r)
 {
     const json_t *v;
@@ -431,6 +444,8 @@ static mls_status choose(mls_layers_reader *r)
 
     if (st || found)
         return st;
+    if (strcmp(r->model_type, "mllama_text_model") == 0)
+        return by_crossing(r);
     if ((v = mls_fact(r->k, "compress_ratios")))
         return by_ratios(r, v);
     if (mls_layers_has(r, "block_types") && (v = mls_fact(r->k, "block_types")))
@@ -484,5 +499,9 @@ mls_status mls_layers_order(mls_layers_reader *r)
         if (r->rule->all_indexed && r->letter[l] == MLS_FULL)
             r->letter[l] = MLS_INDEXED;
     }
+    /* Its class makes the last layer full, whatever layer_types says. */
+    if (strcmp(r->model_type, "gemma4_text") == 0 ||
+        strcmp(r->model_type, "gemma4_unified_text") == 0)
+        r->letter[r->out->L - 1] = MLS_FULL;
     return check(r);
 }

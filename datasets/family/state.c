@@ -53,11 +53,13 @@ static mls_status kda(const mls_layers_reader *r, mls_layer_shape *s)
     const bool bailing = strcmp(r->model_type, "bailing_hybrid") == 0;
     const json_t *own = mls_fact(r->k, "linear_attn_config");
     size_t heads, dim, kernel;
-    mls_status st = bailing ? FIRST(0, &heads, "num_attention_heads")
-                            : FIRST(0, &heads, "linear_num_heads");
+    /* Bailing's class derives them, but what the file says of them counts first. */
+    mls_status st = bailing
+                        ? FIRST(0, &heads, "linear_num_heads", "num_attention_heads")
+                        : FIRST(0, &heads, "linear_num_heads");
 
     if (st ||
-        (st = bailing ? FIRST(0, &dim, "head_dim")
+        (st = bailing ? FIRST(0, &dim, "linear_head_dim", "head_dim")
                       : FIRST(0, &dim, "linear_head_dim")) ||
         (st = FIRST(4, &kernel, "linear_conv_kernel_dim", "short_conv_kernel_size")))
         return st;
@@ -89,6 +91,10 @@ static mls_status mamba(const mls_layers_reader *r, mls_layer_shape *s)
         (st = FIRST(16, &state, "mamba_d_state", "state_size")))
         return st;
     inner = expand * r->out->E;
+    /* Mamba has no MLP: its class's word for the inner width is intermediate_size. */
+    if (!mls_layers_has(r, "num_attention_heads") &&
+        (st = FIRST(inner, &inner, "intermediate_size")))
+        return st;
     s->conv_numbers = inner * kernel;
     s->state_numbers = inner * state;
     return MLS_OK;

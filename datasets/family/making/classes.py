@@ -26,10 +26,10 @@ ENCODERS = set("""bart bert bert-generation big_bird bigbird_pegasus blenderbot
     mbart megatron-bert moss_transcribe_diarize musicgen musicgen_melody mvp openai-gpt
     pegasus pix2struct_text_model plbart pp_formulanet_text prophetnet reformer rembert
     roberta roberta-prelayernorm roc_bert roformer trocr udop whisper xlm xlm-roberta
-    xlm-roberta-xl xlnet xmod blt ctrl cpmant codegen xlstm fuyu got_ocr2 mllama
+    xlm-roberta-xl xlnet xmod blt cpmant xlstm fuyu got_ocr2 mllama
     cohere_asr canary_decoder kosmos_2_text_model kosmos_2_5_text_model gemma4_assistant
     gemma4_unified_assistant t5_gemma_module t5gemma2_decoder t5gemma2_text
-    unlimited_ocr_text diffusion_gemma_text embedding_gemma2_text xglm""".split())
+    unlimited_ocr_text diffusion_gemma_text embedding_gemma2_text""".split())
 SHAPE = re.compile(
     "layer|head|hidden_size|kv|dim|window|rank|chunk|conv|state|ssm|mamba|linear|index|"
     "share|swa|global|interval|pattern|period|offset|ratio|compress|loop|_ut_|stack|"
