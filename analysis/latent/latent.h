@@ -204,6 +204,12 @@ mls_status mls_latent_identity_fill(mls_latent_form *f, const mls_config *config
 mls_status mls_latent_identity(mls_latent_form *f, const mls_config *config,
                                const mls_layer *layer, mls_err *err);
 
+/**
+ * Give the numbers of latent j the signs that do not depend on who made the form:
+ * latent_signs.c. The function stays the same.
+ */
+void mls_latent_sign(mls_latent_form *f, size_t j);
+
 /** What this layer caches, for mls_size(). */
 mls_status mls_latent_layout(const mls_latent_form *f, mls_cache_layer *out,
                              mls_err *err);

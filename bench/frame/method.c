@@ -154,6 +154,9 @@ static mls_status set_quantizers(mls_latent_form *f, const mls_parsed *p,
     }
     for (size_t b = 0; b < f->n_rope_keys; b++)
         f->rope_key[b].quant = plain ? k->key : k->rope_key;
+    for (size_t i = 0; f->numbers && i < f->n_latents; i++)
+        if (f->latent[i].quant.format)
+            mls_latent_sign(f, i);
     return MLS_OK;
 }
 

@@ -200,23 +200,46 @@ done:
     return st;
 }
 
-mls_status mls_project_pca(mls_latent_form *f, const mls_metric *metric, size_t at,
-                           const mls_rows *rows, const mls_config *config,
-                           const mls_layer *layer, const mls_layer_stats *stats,
-                           mls_err *err)
+const mls_basis_order mls_unit_first = {{"unit", "root", NULL},
+                                        {MLS_BASIS_UNIT, MLS_BASIS_ROOT}};
+const mls_basis_order mls_root_first = {{"root", "unit", NULL},
+                                        {MLS_BASIS_ROOT, MLS_BASIS_UNIT}};
+
+void mls_fold_roots(double *down, double *up, const double *values, size_t r, size_t n)
+{
+    for (size_t i = 0; i < r; i++) {
+        /* Of zeros there is no direction to scale. */
+        const double sigma =
+            values[0] > 0 ? sqrt(fmax(values[i], 1e-12 * values[0])) : 1;
+
+        for (size_t j = 0; j < n; j++) {
+            down[i * n + j] /= sqrt(sigma);
+            up[i * n + j] *= sqrt(sigma);
+        }
+    }
+}
+
+mls_status mls_project_pca(mls_latent_form *f, const mls_metric *metric,
+                           mls_basis basis, size_t at, const mls_rows *rows,
+                           const mls_config *config, const mls_layer *layer,
+                           const mls_layer_stats *stats, mls_err *err)
 {
     const size_t m = rows->heads * config->D, r = f->latent[at].r;
-    double *G = mls_calloc3(m + r, m, 1, sizeof *G), *basis;
+    double *G = mls_calloc3(3 * m + 1, m, 1, sizeof *G);
+    double *down = G + m * m, *up = down + m * m, *values = up + m * m;
     mls_status st;
 
     if (!G)
         return no_memory(layer, err);
-    basis = G + m * m;
     st = mls_metric_matrix(G, metric, config, layer, stats, rows, err);
     if (!st)
-        st = mls_factor_pca(basis, G, m, r, err);
-    if (!st)
-        st = mls_project_put(f, layer, at, rows, basis, basis, NULL, err);
+        st = mls_eigen(G, m, values, down, err);
+    if (!st) {
+        memcpy(up, down, r * m * sizeof *up);
+        if (basis == MLS_BASIS_ROOT)
+            mls_fold_roots(down, up, values, r, m);
+        st = mls_project_put(f, layer, at, rows, down, up, NULL, err);
+    }
     free(G);
     return st;
 }

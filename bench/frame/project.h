@@ -94,11 +94,27 @@ mls_status mls_metric_matrix(double *out, const mls_metric *metric,
 
 /* --- Methods that differ in G, groups and ranks alone --- */
 
+/**
+ * The basis in which a latent is stored: one product, but a quantizer sees its numbers.
+ * Sigma are the singular values of W M, the roots of G's eigenvalues.
+ */
+typedef enum mls_basis {
+    MLS_BASIS_UNIT, /* c = U^T y: U orthonormal, Sigma on the down side */
+    MLS_BASIS_ROOT, /* c = Sigma^-1/2 U^T y: sqrt(Sigma) in both factors */
+} mls_basis;
+
+/**
+ * From U to the basis of roots: rows i of down (r, n) by Sigma_i^-1/2, of up by its
+ * inverse; singular values below 1e-6 of the largest count as this.
+ * @param values  (r) Sigma^2, largest first
+ */
+void mls_fold_roots(double *down, double *up, const double *values, size_t r, size_t n);
+
 /** Fill latent `at` with the leading eigenvectors of G of the rows. */
-mls_status mls_project_pca(mls_latent_form *f, const mls_metric *metric, size_t at,
-                           const mls_rows *rows, const mls_config *config,
-                           const mls_layer *layer, const mls_layer_stats *stats,
-                           mls_err *err);
+mls_status mls_project_pca(mls_latent_form *f, const mls_metric *metric,
+                           mls_basis basis, size_t at, const mls_rows *rows,
+                           const mls_config *config, const mls_layer *layer,
+                           const mls_layer_stats *stats, mls_err *err);
 
 struct mls_layer_ranks;
 struct mls_spectra;
@@ -122,12 +138,29 @@ typedef struct mls_projection {
     size_t both;            /* of keys and of values each, where they are alike */
     size_t rank[MLS_SIDES]; /* numbers of keys and of values, spread over the groups */
     size_t by_data;         /* not 0: they differ from layer to layer and are a mean */
+    size_t basis;           /* mls_basis */
 } mls_projection;
 
 /** How many groups the heads of one side make: ceil(G / heads). */
 size_t mls_projection_groups(const mls_projection *p, const mls_config *config);
 /** The most that ranks of one side of a layer can add up to. */
 size_t mls_projection_most(const mls_projection *p, const mls_config *config);
+
+/**
+ * Row of a key table: the basis, first the project's own.
+ * @param order  mls_unit_first or mls_root_first
+ */
+#define MLS_BASIS_KEY(order)                                                           \
+    {                                                                                  \
+        "basis", MLS_KEY_WORD, offsetof(mls_projection, basis),                        \
+            .words = (order).words, .values = (order).values,                          \
+            .help = "singular values on the down side, or their roots on both"         \
+    }
+typedef struct mls_basis_order {
+    const char *words[3];
+    size_t values[2];
+} mls_basis_order;
+extern const mls_basis_order mls_unit_first, mls_root_first;
 
 /**
  * Rows of a key table: `rank`, or `rank_k` and `rank_v`, numbers cached per token and

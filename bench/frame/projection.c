@@ -134,7 +134,8 @@ mls_status mls_projection_build(const mls_method_input *in, const mls_parsed *pa
         const mls_rows rows =
             group_rows(p, in->config, i < n ? MLS_KEYS : MLS_VALUES, i % n);
 
-        st = mls_project_pca(f, &p->metric, i, &rows, in->config, layer, stats, err);
+        st = mls_project_pca(f, &p->metric, (mls_basis)p->basis, i, &rows, in->config,
+                             layer, stats, err);
     }
     return st;
 }

@@ -15,29 +15,33 @@
 mls_status mls_shared_shape(mls_latent_form *f, const mls_config *c, size_t l,
                             const mls_shared_sizes *s, mls_err *err)
 {
-    const mls_status st = mls_latent_begin(f, c, l, 1, s->n_rope > 0, err);
+    const size_t latents = s->latents ? s->latents : 1;
+    const size_t keys = s->n_rope == 0 ? 0 : s->keys ? s->keys : 1;
+    const mls_status st = mls_latent_begin(f, c, l, latents, keys, err);
 
     if (st)
         return st;
-    if (s->n_rope)
-        f->rope_key[0] = (mls_rope_key){
+    for (size_t b = 0; b < keys; b++)
+        f->rope_key[b] = (mls_rope_key){
             .n = s->n_rope, .map = mls_affine_shape(s->n_rope, c->E, c->qkv_bias)};
-    f->latent[0] = (mls_latent_vector){
-        .r = s->rank,
-        .down = mls_affine_shape(s->rank, c->E, s->down_biased),
-        .holds_keys = s->n_key > 0,
-        .holds_values = true,
-    };
+    for (size_t j = 0; j < latents; j++)
+        f->latent[j] = (mls_latent_vector){
+            .r = s->rank,
+            .down = mls_affine_shape(s->rank, c->E, s->down_biased),
+            .holds_keys = s->n_key > 0,
+            .holds_values = true,
+        };
     for (size_t g = 0; g < c->G; g++) {
         mls_read_head *h = &f->head[g];
+        const int latent = (int)(g * latents / c->G);
 
-        h->rope_key = s->n_rope ? 0 : MLS_NONE;
+        h->rope_key = keys ? (int)(g * keys / c->G) : MLS_NONE;
         h->n_key = s->n_key;
         h->n_value = c->D;
-        h->value_latent = 0;
+        h->value_latent = latent;
         h->value = mls_affine_shape(c->D, s->rank, s->read_biased);
         if (s->n_key) {
-            h->key_latent = 0;
+            h->key_latent = latent;
             h->key = mls_affine_shape(s->n_key, s->rank, s->read_biased);
         }
     }

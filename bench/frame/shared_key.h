@@ -15,10 +15,11 @@
 
 /** Sizes of such a form. */
 typedef struct mls_shared_sizes {
-    size_t n_rope; /* dims of the rope key; 0: a layer without one */
-    size_t n_key;  /* dims of a key that are read from the latent */
-    size_t rank;   /* numbers of the latent */
-    size_t q_rank; /* of the queries; 0: full */
+    size_t n_rope;        /* dims of the rope key; 0: a layer without one */
+    size_t keys, latents; /* how many, each for as many heads; 0: one */
+    size_t n_key;         /* dims of a key that are read from the latent */
+    size_t rank;          /* numbers of a latent */
+    size_t q_rank;        /* of the queries; 0: full */
     bool down_biased, read_biased, q_down_biased;
 } mls_shared_sizes;
 

@@ -10,6 +10,7 @@ static const mls_key keys[] = {
     {"alpha", MLS_KEY_REAL, offsetof(mls_projection, metric.power), .hint = "X",
      .help = "power of mean|x|", .usual = 0.5, .least = 0, .most = 4},
     MLS_PROJECTION_KEYS(NULL),
+    MLS_BASIS_KEY(mls_root_first),
     MLS_KEYS_END};
 
 static mls_status settle(const mls_parsed *parsed, const mls_config *c, mls_err *err)

@@ -98,6 +98,7 @@ static const mls_key keys[] = {
      .help = "percent of the mean diagonal added to the covariance", .usual = 1,
      .least = 0, .most = 1e6},
     MLS_PROJECTION_KEYS(NULL),
+    MLS_BASIS_KEY(mls_unit_first),
     MLS_KEYS_END};
 
 static mls_status settle(const mls_parsed *parsed, const mls_config *c, mls_err *err)

@@ -32,14 +32,18 @@ enum { REFIT_NONE, REFIT_QUERIES, REFIT_ALL };
 static const char *const refit_words[] = {"none", "queries", "all", NULL};
 enum { CENTRE_YES, CENTRE_NO };
 static const char *const centre_words[] = {"yes", "no", NULL};
+enum { TURN_KEY, TURN_OUTPUT };
+static const char *const turn_words[] = {"key", "output", NULL};
 enum { REFIT_WINDOWS = 128, REFIT_STEPS = 10 };
 
 typedef struct params {
     char rope[MLS_SETTING_WORD]; /* after, shared, or the rule that chooses chunks */
     bool after;                  /* rope=after: all keys rotated after reading */
     bool shared;                 /* rope=shared: one rope key for all heads */
-    size_t chunks, rank, weight, refit, centre;
-    size_t rope_dim, fold; /* of the shared rope key */
+    size_t chunks, rank, weight, refit, centre, basis, turn;
+    size_t rope_dim, fold, keep; /* of a shared rope key */
+    size_t keys, latents;
+    size_t D;
     double balance;
 } params;
 
@@ -58,14 +62,8 @@ static const char *not_shared(const void *v)
 
     return strcmp(p->rope, "shared") == 0
                ? NULL
-               : "rope_dim and freqfold belong to rope=shared";
-}
-
-static const char *only_shared(const void *v)
-{
-    const params *p = v;
-
-    return strcmp(p->rope, "shared") == 0 ? NULL : "centre belongs to rope=shared";
+               : "rope_dim, freqfold, keep, rope_keys, latents, turn and centre "
+                 "belong to rope=shared";
 }
 
 static const char *not_absorbed(const void *v)
@@ -106,12 +104,27 @@ static size_t usual_fold(const mls_config *c, const void *v)
                : collapse;
 }
 
+/* Of one shared rope key. */
+static size_t rope_dims(const mls_config *c, const params *p)
+{
+    return p->keep && p->fold ? c->D / p->fold * p->keep : p->rope_dim;
+}
+
+static size_t heads(const mls_config *c, const void *v)
+{
+    (void)v;
+    return c->G;
+}
+
 static size_t rows(const mls_config *c, const void *v)
 {
     const params *p = v;
-    const size_t all = 2 * c->G * c->D - 2 * p->chunks * c->G - p->rope_dim;
+    const size_t keys = p->keys ? p->keys : 1, latents = p->latents ? p->latents : 1;
+    const size_t rope = 2 * p->chunks * c->G + keys * rope_dims(c, p);
+    const size_t all = 2 * c->G * c->D;
 
-    return mls_least(all, c->E + (c->qkv_bias ? 1 : 0));
+    return mls_least(all > rope ? all - rope : 1,
+                     latents * (c->E + (c->qkv_bias ? 1 : 0)));
 }
 
 static size_t half(const mls_config *c, const void *v)
@@ -135,8 +148,25 @@ static const mls_key keys[] = {
      .help = "rope=shared: chunks that share a frequency", .least = 1,
      .most = MLS_DIM_MAX, .otherwise = usual_fold, .said = "D/rope_dim, or 4",
      .refuse = not_shared},
+    {"keep", MLS_KEY_SIZE, offsetof(params, keep), .hint = "N",
+     .help = "rope=shared: components of each fold in the rope key, which then has D N / "
+             "F dims",
+     .least = 1, .most = MLS_WIDTH_MAX, .said = "by rope_dim", .bound = "G F",
+     .refuse = not_shared},
+    {"latents", MLS_KEY_SIZE, offsetof(params, latents), .hint = "N",
+     .help = "rope=shared: as many latents and rope keys, each for a group of KV heads",
+     .least = 1, .most = MLS_HEADS_MAX, .said = "1", .bound = "G", .limit = heads,
+     .what = "the KV heads", .refuse = not_shared},
+    {"rope_keys", MLS_KEY_SIZE, offsetof(params, keys), .hint = "N",
+     .help = "rope=shared: rope keys, each for a group of KV heads", .least = 1,
+     .most = MLS_HEADS_MAX, .like = "latents", .bound = "G", .limit = heads,
+     .what = "the KV heads", .refuse = not_shared},
+    {"turn", MLS_KEY_WORD, offsetof(params, turn), .words = turn_words,
+     .help = "rope=shared: what the rope key gathers, the energy of keys or what "
+             "outputs mind",
+     .refuse = not_shared},
     {"rank", MLS_KEY_SIZE, offsetof(params, rank), .hint = "N",
-     .help = "numbers of the latent", .least = 1, .most = MLS_WIDTH_MAX,
+     .help = "numbers of the latents", .least = 1, .most = MLS_WIDTH_MAX,
      .otherwise = half, .said = "G D / 2", .bound = "min(2 G D - d_r, E)",
      .limit = rows, .what = "the rank of keys and values"},
     {"weight", MLS_KEY_WORD, offsetof(params, weight), .words = weight_words,
@@ -151,7 +181,10 @@ static const mls_key keys[] = {
     {"centre", MLS_KEY_WORD, offsetof(params, centre), .words = centre_words,
      .help = "rope=shared: the latent is of keys and values less their means, which "
              "biases give back; vLLM and SGLang take none",
-     .refuse = only_shared},
+     .refuse = not_shared},
+    {"basis", MLS_KEY_WORD, offsetof(params, basis), .words = mls_unit_first.words,
+     .values = mls_unit_first.values,
+     .help = "singular values on the down side, or their roots on both"},
     MLS_KEYS_END};
 
 static mls_status settle(const mls_parsed *parsed, const mls_config *c, mls_err *err)
@@ -161,10 +194,33 @@ static mls_status settle(const mls_parsed *parsed, const mls_config *c, mls_err 
 
     const size_t C = c->D / 2;
 
+    p->D = c->D;
     p->after = strcmp(p->rope, "after") == 0;
     p->shared = strcmp(p->rope, "shared") == 0;
     if (!p->shared)
         return MLS_OK;
+    p->latents = p->latents ? p->latents : 1;
+    p->keys = p->keys ? p->keys : 1;
+    if (c->G % p->keys || (p->latents != 1 && p->latents != p->keys))
+        return mls_fail(err, MLS_E_INPUT,
+                        "%s: %zu rope keys and %zu latents do not share out %zu KV "
+                        "heads: rope_keys divides them, latents is 1 or the same",
+                        method, p->keys, p->latents, c->G);
+    if (p->rank % p->latents)
+        return mls_fail(err, MLS_E_INPUT,
+                        "%s: rank=%zu does not divide into %zu latents; the nearest "
+                        "possible is %zu",
+                        method, p->rank, p->latents,
+                        p->rank + p->latents - p->rank % p->latents);
+    if (p->keep) {
+        p->rope_dim = rope_dims(c, p);
+        if (p->fold == 0 || C % p->fold || p->keep > c->G / p->keys * p->fold)
+            return mls_fail(err, MLS_E_INPUT,
+                            "%s: keep=%zu needs freqfold=N that divides %zu chunks, "
+                            "and a fold has %zu components",
+                            method, p->keep, C, c->G / p->keys * p->fold);
+        return MLS_OK;
+    }
     if (c->D % p->rope_dim || p->rope_dim % 2 || C % (c->D / p->rope_dim)) {
         size_t near = c->D;
 
@@ -189,10 +245,16 @@ static mls_status settle(const mls_parsed *parsed, const mls_config *c, mls_err 
 static mls_kq_shared shared_of(const params *p)
 {
     return (mls_kq_shared){.rope_dim = p->rope_dim,
+                           .collapse = p->keep ? 1 : p->D / p->rope_dim,
+                           .keep = p->keep,
                            .fold = p->fold,
+                           .keys = p->keys,
+                           .latents = p->latents,
                            .rank = p->rank,
                            .balance = p->balance,
-                           .centred = p->centre == CENTRE_YES};
+                           .by_output = p->turn == TURN_OUTPUT,
+                           .centred = p->centre == CENTRE_YES,
+                           .basis = (mls_basis)p->basis};
 }
 
 static mls_status shape(mls_latent_form *f, const mls_config *c,
@@ -289,6 +351,7 @@ static mls_status fill(mls_latent_form *f, const mls_config *c, const mls_layer 
     size_t at = 0;
     mls_status st = mls_kq_stack_new(&y, f->latent[0].n_tail - 1, c->E, err);
 
+    y.basis = (mls_basis)p->basis;
     if (!st)
         st = stack(&y, c, layer, chosen, weight, p, err);
     if (!st)

@@ -8,11 +8,13 @@
 #include "analysis/latent/latent.h"
 #include "analysis/latent/sensitivity.h"
 #include "analysis/model/stats.h"
+#include "bench/frame/project.h"
 
 /** y = W x + b, m rows of keys and values; B is what errors in y cost. */
 typedef struct mls_kq_stack {
     size_t m, E;
     bool centred;    /* the latent is of y - E[y], which biases give back */
+    mls_basis basis; /* in which the latent is stored */
     float *w, *b;    /* (m, E), (m) */
     double *mean;    /* (m) E[y]; 0 where not centred */
     double *root;    /* (m, m) block-diagonal B^1/2 */
@@ -49,14 +51,21 @@ mls_status mls_kq_query_weights(mls_sensitivity *w, const mls_config *c,
                                 size_t T, mls_err *err);
 
 /**
- * rope=shared: one rope key for all heads by RoRoPE, the rest of keys in the latent.
+ * rope=shared: rope keys by RoRoPE, each for all heads or for a group of them, the rest
+ * of keys in the latents, each with the values of all heads or of such a group.
  */
 typedef struct mls_kq_shared {
-    size_t rope_dim; /* dims of the shared rope key */
+    size_t rope_dim; /* dims of a shared rope key */
+    size_t collapse; /* D / rope_dim where `keep` is 0 */
+    size_t keep;     /* components of a fold; 0: fold / collapse */
     size_t fold;     /* RoRoPE: neighbouring chunks that share one frequency */
-    size_t rank;     /* of the latent */
+    size_t keys;     /* rope keys, each for G / keys KV heads in order */
+    size_t latents;  /* 1, or as many as rope keys, each of the heads of one */
+    size_t rank;     /* of all latents together */
     double balance;  /* factor of what errors in values cost */
+    bool by_output;  /* RoRoPE gathers what outputs mind, not the energy of keys */
     bool centred;    /* as in mls_kq_stack */
+    mls_basis basis; /* of the latents */
 } mls_kq_shared;
 
 mls_status mls_kq_shared_shape(mls_latent_form *f, const mls_kq_shared *p,

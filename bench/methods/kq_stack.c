@@ -148,7 +148,10 @@ mls_status mls_kq_stack_reduce(mls_kq_stack *y, mls_latent_form *f,
         goto done;
     for (size_t i = m; i-- > 0;) /* weighted variance that is left behind rank i */
         v->tail[i] = v->tail[i + 1] + fmax(values[i], 0);
-    mls_matmul(cov, vectors, false, y->root, false, r, m, m); /* U B^1/2 */
+    memcpy(weighted, vectors, r * m * sizeof *weighted);
+    if (y->basis == MLS_BASIS_ROOT)
+        mls_fold_roots(weighted, vectors, values, r, m);
+    mls_matmul(cov, weighted, false, y->root, false, r, m, m); /* U B^1/2 */
     mls_matmul(y->up, y->inverse, false, vectors, true, m, r, m);
     st = set_down(v, y, cov, err);
 

@@ -177,64 +177,22 @@ static mls_status shape(mls_latent_form *f, const mls_config *c,
     return st;
 }
 
-/*
- * Down = sqrt(S) V^T = S^-1/2 U^T W and up = U S^1/2 of one side; the eigenvalues of
- * W W^T are S^2.
- */
-static mls_status put_weights(mls_latent_form *f, const mls_config *c,
-                              const mls_layer *layer, mls_side side, mls_err *err)
-{
-    const mls_metric metric = {MLS_METRIC_WEIGHTS, 0, 0};
-    const mls_rows rows = {side, 0, c->G};
-    const size_t m = c->G * c->D;
-    double *all = mls_calloc3(3, m, m, sizeof *all);
-    double *values = mls_calloc3(m, 1, 1, sizeof *values);
-    mls_status st = MLS_OK;
-
-    if (!all || !values) {
-        st = mls_fail(err, MLS_E_NOMEM, "no memory for the factors of layer %zu",
-                      layer->index);
-        goto done;
-    }
-    double *G = all, *down = all + m * m, *up = all + 2 * m * m;
-    const size_t r = f->latent[side].r;
-
-    st = mls_metric_matrix(G, &metric, c, layer, NULL, &rows, err);
-    if (!st)
-        st = mls_eigen(G, m, values, down, err);
-    for (size_t i = 0; !st && i < r; i++) {
-        /* A layer of zeros has no direction to scale. */
-        const double sigma =
-            values[0] > 0 ? sqrt(fmax(values[i], 1e-12 * values[0])) : 1;
-
-        for (size_t j = 0; j < m; j++) {
-            up[i * m + j] = down[i * m + j] * sqrt(sigma);
-            down[i * m + j] /= sqrt(sigma);
-        }
-    }
-    if (!st)
-        st = mls_project_put(f, layer, side, &rows, down, up, NULL, err);
-
-done:
-    free(values);
-    free(all);
-    return st;
-}
-
 static mls_status build(const mls_method_input *in, const mls_parsed *parsed,
                         const void *prepared, const mls_layer *layer,
                         const mls_layer_stats *stats, mls_latent_form *f, mls_err *err)
 {
     const params *p = parsed->params;
     const mls_config *c = in->config;
-    const mls_metric metric = {
-        p->init == INIT_FEATURES ? MLS_METRIC_COVARIANCE : MLS_METRIC_WEIGHTS, 0, 0};
+    const bool features = p->init == INIT_FEATURES;
+    const mls_metric metric = {features ? MLS_METRIC_COVARIANCE : MLS_METRIC_WEIGHTS, 0,
+                               0};
+    const mls_basis basis = features ? MLS_BASIS_UNIT : MLS_BASIS_ROOT;
     mls_status st = MLS_OK;
 
     (void)prepared;
     if (p->rank[layer->index] == 0)
         return mls_latent_identity_fill(f, c, layer, err);
-    if (p->init == INIT_FEATURES)
+    if (features)
         st = mls_needs_capture(parsed->method->name, stats, err);
     if (!st)
         st = mls_project_start(f, c, layer, err);
@@ -242,9 +200,7 @@ static mls_status build(const mls_method_input *in, const mls_parsed *parsed,
         const mls_side side = i == MLS_KEYS ? MLS_KEYS : MLS_VALUES;
         const mls_rows all = {side, 0, c->G};
 
-        st = p->init == INIT_FEATURES
-                 ? mls_project_pca(f, &metric, i, &all, c, layer, stats, err)
-                 : put_weights(f, c, layer, side, err);
+        st = mls_project_pca(f, &metric, basis, i, &all, c, layer, stats, err);
     }
     return st;
 }

@@ -121,6 +121,7 @@ static const mls_key keys[] = {
     {"rule", MLS_KEY_WORD, offsetof(params, projection.by_data), .words = rule_words,
      .help = "ranks fall from dmax to dmin over the layers", .open = "cond-unverified"},
     MLS_PROJECTION_KEYS(no_rank),
+    MLS_BASIS_KEY(mls_unit_first),
     {"dmax", MLS_KEY_SIZE, offsetof(params, most), .hint = "N",
      .help = "rank of the first layer", .least = 1, .most = MLS_WIDTH_MAX,
      .otherwise = full, .said = "min(G D, E)", .bound = "min(G D, E)", .limit = full,

@@ -67,6 +67,7 @@ static const mls_key keys[] = {
     {"alloc", MLS_KEY_WORD, offsetof(params, projection.by_data), .words = alloc_words,
      .help = "ranks per matrix by the model's KL", .open = "loss"},
     MLS_PROJECTION_KEYS(NULL),
+    MLS_BASIS_KEY(mls_root_first),
     {"align", MLS_KEY_SIZE, offsetof(params, align), .hint = "N",
      .help = "ranks of groups are multiples of it", .least = 1, .most = MLS_WIDTH_MAX,
      .limit = dims_of_group, .what = "the dims of a group", .bound = "dims of a group",

@@ -82,6 +82,7 @@ static const mls_key keys[] = {{"alloc", MLS_KEY_WORD,
                                 offsetof(mls_projection, by_data), .words = alloc_words,
                                 .help = "ranks per layer by 1/ln(loss)", .open = "v2"},
                                MLS_PROJECTION_KEYS(NULL),
+                               MLS_BASIS_KEY(mls_root_first),
                                MLS_KEYS_END};
 
 static mls_status settle(const mls_parsed *parsed, const mls_config *c, mls_err *err)

@@ -593,6 +593,110 @@ static void what_costs_nothing_is_weighed_alike(void **state)
     mls_kq_stack_free(&y);
 }
 
+/* Signs that an SVD could have given as well. */
+static void flip(mls_latent_form *f, mls_rng *rng)
+{
+    for (size_t j = 0; j < f->n_latents; j++) {
+        mls_affine *down = &f->latent[j].down;
+
+        for (size_t i = 0; down->cols && i < f->latent[j].r; i++) {
+            if (mls_rng_uniform(rng) < 0.5)
+                continue;
+            for (size_t e = 0; e < down->cols; e++)
+                down->w[i * down->cols + e] *= -1;
+            if (down->b)
+                down->b[i] *= -1;
+            for (size_t g = 0; g < 2 * f->G; g++) {
+                const mls_read_head *h = &f->head[g / 2];
+                const mls_affine *up = g % 2 ? &h->key : &h->value;
+                const int latent = g % 2 ? h->key_latent : h->value_latent;
+
+                for (size_t row = 0; latent == (int)j && row < up->rows; row++)
+                    up->w[row * up->cols + i] *= -1;
+            }
+        }
+    }
+}
+
+static void signs_of_singular_vectors_change_nothing_that_is_quantized(void **state)
+{
+    static const char *const settings[] = {
+        "palu group=J rank=16 quant=h:int4/8",
+        "svdllm basis=unit rank=16 quant=int2/8",
+        "mha2mla chunks=2 rank=8 quant=h:int3/8 rquant=none",
+        "x-ecomla init=paired rank=16 rope_dim=4 quant=int4/8",
+        "matryoshka rank=8 quant=int2/8",
+    };
+    float *flipped = malloc(T * E * sizeof *flipped);
+    random_layer s;
+    mls_rng rng;
+    size_t changed = 0;
+
+    (void)state;
+    mls_rng_seed(&rng, 5, 0);
+    make(&s, 4, 2, 12, false, false);
+    for (size_t i = 0; i < sizeof settings / sizeof settings[0]; i++) {
+        mls_latent_form f;
+
+        assert_ok(build(&f, &s, settings[i], &err));
+        latent_attention(&f, &s, false, s.want);
+        flip(&f, &rng);
+        latent_attention(&f, &s, false, flipped);
+        changed += memcmp(flipped, s.want, T * E * sizeof *flipped) != 0;
+        for (size_t j = 0; j < f.n_latents; j++)
+            mls_latent_sign(&f, j);
+        latent_attention(&f, &s, false, s.got);
+        assert_memory_equal(s.got, s.want, T * E * sizeof *s.got);
+        mls_latent_free(&f);
+    }
+    assert_true(changed > 0); /* or the signs would not matter here */
+    free(flipped);
+    random_layer_free(&s);
+}
+
+/* One product, c_root = Sigma^-1/2 c_unit: sizes differ, what is read back does not. */
+static void the_basis_of_a_latent_changes_no_product(void **state)
+{
+    static const char *const pairs[][2] = {
+        {"palu group=J rank=10", "palu group=J rank=10 basis=unit"},
+        {"asvd rank=10", "asvd rank=10 basis=unit"},
+        {"lorc rank=10 basis=root", "lorc rank=10"},
+        {"care rank=10 basis=root", "care rank=10"},
+        {"lillama rank=10 skip=0", "lorc rank=10 basis=root"},
+    };
+    random_layer s;
+
+    (void)state;
+    make(&s, 4, 2, 12, false, false);
+    for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++) {
+        mls_latent_form root, other;
+        double ratio = 0;
+
+        assert_ok(build(&root, &s, pairs[i][0], &err));
+        assert_ok(build(&other, &s, pairs[i][1], &err));
+        latent_attention(&root, &s, false, s.got);
+        latent_attention(&other, &s, false, s.want);
+        assert_true(distance(s.got, s.want) < 1e-4);
+        for (size_t k = 0; k < 2; k++) { /* squares of the first and the last row */
+            const size_t row = k * (root.latent[0].r - 1) * E;
+            double a = 0, b = 0;
+
+            for (size_t e = 0; e < E; e++) {
+                a += pow((double)root.latent[0].down.w[row + e], 2);
+                b += pow((double)other.latent[0].down.w[row + e], 2);
+            }
+            ratio = k ? (b / a) / ratio : b / a; /* Sigma of this row */
+        }
+        if (i + 1 < sizeof pairs / sizeof pairs[0])
+            assert_true(ratio < 0.9); /* Sigma falls from the first row to the last */
+        else
+            assert_close(ratio, 1, 1e-6); /* both fold the roots */
+        mls_latent_free(&root);
+        mls_latent_free(&other);
+    }
+    random_layer_free(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -608,6 +712,8 @@ int main(void)
         cmocka_unit_test(x_ecomla_starts_as_its_code_does),
         cmocka_unit_test(impossible_settings_are_refused),
         cmocka_unit_test(data_is_asked_for_where_it_is_needed),
+        cmocka_unit_test(signs_of_singular_vectors_change_nothing_that_is_quantized),
+        cmocka_unit_test(the_basis_of_a_latent_changes_no_product),
     };
     mls_blas_single_thread();
     return cmocka_run_group_tests(tests, NULL, NULL);
