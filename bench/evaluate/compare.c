@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench/evaluate/ties.h"
 #include "common/base/buf.h"
 #include "common/base/checked.h"
 #include "common/system/hash.h"
@@ -24,16 +25,6 @@ void mls_comparison_free(mls_comparison *c)
         row_free(&c->row[i]);
     free(c->row);
     *c = (mls_comparison){0};
-}
-
-void mls_pareto(const double *x, const double *y, size_t n, bool *front)
-{
-    for (size_t i = 0; i < n; i++) {
-        front[i] = !isnan(x[i]) && !isnan(y[i]);
-        for (size_t j = 0; front[i] && j < n; j++)
-            if (x[j] <= x[i] && y[j] <= y[i] && (x[j] < x[i] || y[j] < y[i]))
-                front[i] = false;
-    }
 }
 
 /* Everything that a row depends on, hashed. */
@@ -247,28 +238,26 @@ static mls_status repeat_rows(work *w, mls_err *err)
 /* Only what the same code serves is held against each other. */
 static mls_status mark_front(mls_comparison *c, mls_err *err)
 {
-    double *bytes = mls_calloc3(c->n, 2, 1, sizeof *bytes);
-    double *kl = bytes + c->n;
+    const mls_compared **row = mls_calloc3(c->n, 1, 1, sizeof(mls_compared *));
     size_t *which = mls_calloc3(c->n, 1, 1, sizeof *which);
     bool *front = mls_calloc3(c->n, 1, 1, sizeof *front);
     mls_status st = MLS_OK;
 
-    if (!bytes || !which || !front)
+    if (!row || !which || !front)
         st = mls_fail(err, MLS_E_NOMEM, "no memory for the results");
     for (int s = 0; !st && s < MLS_SERVE_CLASSES; s++) {
         size_t n = 0;
 
         for (size_t i = 0; i < c->n; i++)
             if (c->row[i].serve == (mls_serve)s) {
-                bytes[n] = c->row[i].bytes;
-                kl[n] = c->row[i].kl.mean;
+                row[n] = &c->row[i];
                 which[n++] = i;
             }
-        mls_pareto(bytes, kl, n, front);
+        mls_compared_front(front, row, n);
         for (size_t i = 0; i < n; i++)
             c->row[which[i]].pareto = front[i];
     }
-    free(bytes);
+    free(row);
     free(which);
     free(front);
     return st;
@@ -390,6 +379,8 @@ mls_status mls_compare(mls_comparison *out, const mls_compare_request *r,
                  : do_all(&w, w.todo, w.n_todo, false, progress, err);
     if (!st)
         st = repeat_rows(&w, err);
+    for (size_t i = 0; !st && i < r->n; i++)
+        out->row[i].quantized = mls_setting_quantized(&r->setting[i]);
     if (!st)
         st = apply_law(out, err);
     if (!st)

@@ -31,8 +31,9 @@ typedef struct mls_compared {
     double *seq_kl; /* (N) means per sequence */
     char *refused;  /* why this model has no such form; figures are NaN then */
     double seconds;
-    bool kept_row; /* read from the file of finished rows */
-    bool pareto;   /* no other setting is as small and as near the original */
+    bool kept_row;  /* read from the file of finished rows */
+    bool pareto;    /* no other setting is as small and as near the original */
+    bool quantized; /* its figures depend on how numbers round */
 } mls_compared;
 
 /**
@@ -89,13 +90,6 @@ mls_status mls_compare(mls_comparison *out, const mls_compare_request *r,
 void mls_comparison_free(mls_comparison *c); /* {0} is accepted */
 /** Fails with the first reason when every setting is refused. */
 mls_status mls_comparison_possible(const mls_comparison *c, mls_err *err);
-
-/**
- * Mark what no other point beats in both: front[i] is false when some j has x[j] <=
- * x[i] and y[j] <= y[i], one of them less. Equal points are both on the front. NaN:
- * never.
- */
-void mls_pareto(const double *x, const double *y, size_t n, bool *front);
 
 /** Every canonical setting of the file's rows with this key: compare_rows.c. */
 typedef struct mls_kept_rows mls_kept_rows;

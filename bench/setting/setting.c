@@ -317,6 +317,19 @@ bool mls_setting_names_file(const mls_setting *s)
     return false;
 }
 
+bool mls_setting_quantized(const mls_setting *s)
+{
+    static const char *const keys[] = {"bits", "quant", "kquant", "vquant", "rquant"};
+
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+        const char *value = mls_setting_get(s, keys[i]);
+
+        if (value && strcmp(value, "16") != 0 && strcmp(value, "none") != 0)
+            return true;
+    }
+    return false;
+}
+
 mls_status mls_setting_size(const mls_setting *s, const char *key, size_t otherwise,
                             size_t min, size_t max, size_t *out, mls_err *err)
 {

@@ -46,6 +46,9 @@ const char *mls_setting_text(const mls_setting *s, char *out, size_t size);
  */
 bool mls_setting_names_file(const mls_setting *s);
 
+/** True when it quantizes anything that is cached. */
+bool mls_setting_quantized(const mls_setting *s);
+
 /** NULL when the key is absent. */
 const char *mls_setting_get(const mls_setting *s, const char *key);
 /** Replace or append; MLS_E_ARG when there is no room or a word is too long. */

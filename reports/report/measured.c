@@ -1,6 +1,7 @@
 #include "reports/report/measured.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -278,6 +279,30 @@ done:
     free(key_path);
     free(path);
     return st;
+}
+
+const char *mls_measured_ties(char *out, size_t size, const mls_comparison *m,
+                              const mls_setting *setting, const mls_racer *racer,
+                              size_t n, size_t row)
+{
+    enum { NAMED = 2 };
+    char text[MLS_SCHEME_NAME];
+    size_t found = 0, at = 0;
+
+    out[0] = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (i == row || m->row[i].serve != m->row[row].serve ||
+            racer[i].share != racer[row].share ||
+            !mls_compared_tied(&m->row[i], &m->row[row]))
+            continue;
+        if (found++ < NAMED && at < size)
+            at += (size_t)snprintf(out + at, size - at, "%s%s",
+                                   found == 1 ? "tied with " : ", ",
+                                   mls_setting_text(&setting[i], text, sizeof text));
+    }
+    if (found > NAMED && at < size)
+        snprintf(out + at, size - at, " and %zu more", found - NAMED);
+    return out;
 }
 
 void mls_measured_forget(const mls_report *r)

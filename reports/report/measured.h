@@ -4,6 +4,7 @@
 
 #include "bench/evaluate/compare.h"
 #include "bench/evaluate/race.h"
+#include "bench/evaluate/ties.h"
 #include "bench/plan/plan.h"
 #include "reports/report/report.h"
 
@@ -39,6 +40,14 @@ mls_status mls_measured_settings(mls_comparison *out, const mls_report *r,
  */
 mls_status mls_measured_plan(mls_plan *out, const mls_report *r,
                              const mls_plan_request *request, mls_err *err);
+
+/**
+ * "tied with A, B and 2 more": settings of this row's class and share that are not told
+ * apart from it; "" when there are none.
+ */
+const char *mls_measured_ties(char *out, size_t size, const mls_comparison *m,
+                              const mls_setting *setting, const mls_racer *racer,
+                              size_t n, size_t row);
 
 /** The report is finished: nothing has to go on. */
 void mls_measured_forget(const mls_report *r);

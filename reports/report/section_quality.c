@@ -327,9 +327,11 @@ static mls_status draw(const mls_report *r, mls_page *page, const point *p, size
 }
 
 /* The best of each class at each share: a class has no better and no worse outside. */
-static mls_table *best_table(const point *p, size_t n, const mls_comparison *m,
+static mls_table *best_table(const point *p, const mls_setting *setting,
+                             const mls_racer *racer, size_t n, const mls_comparison *m,
                              const mls_config *c)
 {
+    char ties[2 * MLS_SCHEME_NAME];
     static const char *const shown[] = {"kept_percent", "kl", "kl_half", "perplexity",
                                         NULL};
     mls_table *t = mls_table_new(NULL);
@@ -337,6 +339,7 @@ static mls_table *best_table(const point *p, size_t n, const mls_comparison *m,
     mls_table_column(t, "served_by", "served by", "", 0);
     mls_table_column(t, "setting", "best setting", "", 0);
     mls_quantity_columns(t, shown, c);
+    mls_table_column(t, "ties", "not told apart from", "", 0);
     for (int s = 0; s < MLS_SERVE_CLASSES; s++)
         for (size_t f = 0; f < FRACTIONS; f++) {
             const size_t best = best_point(p, n, m, NULL, (mls_serve)s, fractions[f]);
@@ -347,6 +350,8 @@ static mls_table *best_table(const point *p, size_t n, const mls_comparison *m,
             mls_table_text(t, mls_serve_name((mls_serve)s));
             mls_table_text(t, p[best].name);
             mls_quantity_cells(t, shown, &m->row[best]);
+            mls_table_text(
+                t, mls_measured_ties(ties, sizeof ties, m, setting, racer, n, best));
         }
     return t;
 }
@@ -454,7 +459,7 @@ mls_status mls_section_quality(const mls_report *r, mls_page *page, mls_buf *sum
     }
     if (!st) {
         mls_page_heading(page, "The best of each class at each size");
-        best = best_table(p, n, &m, mls_model_config(r->model));
+        best = best_table(p, setting, racer, n, &m, mls_model_config(r->model));
         mls_page_table(page, best);
         t = make_table(r, p, n, &m);
         mls_page_details(page, "All settings measured", t);

@@ -87,16 +87,14 @@ static mls_status choose(point *p, mls_setting *setting, size_t *n, const mls_co
 /* Which points of its own cache no other is as small and as near the original as. */
 static void mark_front(bool *front, const point *p, size_t n, const mls_compared *row)
 {
-    double bytes[QUANTIZERS * CACHES], kl[QUANTIZERS * CACHES];
+    const mls_compared *of[QUANTIZERS * CACHES];
 
     for (size_t i = 0; i < n;) { /* points of a cache stand together */
         size_t k = 0;
 
-        for (; i + k < n && strcmp(p[i + k].cache, p[i].cache) == 0; k++) {
-            bytes[k] = row[i + k].bytes;
-            kl[k] = row[i + k].kl.mean;
-        }
-        mls_pareto(bytes, kl, k, front + i);
+        for (; i + k < n && strcmp(p[i + k].cache, p[i].cache) == 0; k++)
+            of[k] = &row[i + k];
+        mls_compared_front(front + i, of, k);
         i += k;
     }
 }

@@ -3,6 +3,8 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "bench/evaluate/ties.h"
+
 /* Longer than any text of a plan's settings. */
 enum { SETTING_TEXT = 2048 };
 
@@ -59,6 +61,19 @@ mls_table *mls_plan_layers_table(const mls_plan *p, bool ranks)
     return t;
 }
 
+/* Is what was measured beside the plan not told apart from it? */
+static bool is_tied(const mls_plan *p, size_t i)
+{
+    const mls_plan_quality *q = &p->measured[i];
+    mls_setting s;
+    bool quantized = !mls_setting_parse(&s, q->name, NULL) && mls_setting_quantized(&s);
+
+    for (size_t l = 0; l < p->L; l++)
+        quantized |= mls_setting_quantized(&p->layer[l].setting);
+    return i > 0 &&
+           mls_kl_tied(q->difference, q->kl.mean, p->measured[0].kl.mean, quantized);
+}
+
 /* Say so where a setting of no more bytes was measured to lose less than the plan. */
 static void note_better(mls_table *t, const mls_plan *p)
 {
@@ -68,7 +83,7 @@ static void note_better(mls_table *t, const mls_plan *p)
     for (size_t i = 1; i < p->n_measured; i++) {
         const mls_plan_quality *q = &p->measured[i];
 
-        if (q->bytes <= p->budget && q->difference.mean + q->difference.half < 0 &&
+        if (q->bytes <= p->budget && q->difference.mean < 0 && !is_tied(p, i) &&
             (!best || q->kl.mean < best->kl.mean))
             best = q;
     }
@@ -100,6 +115,7 @@ mls_table *mls_plan_quality_table(const mls_plan *p, bool full)
         mls_table_column(t, "kl_above_plan_half", "±", "nat", 5);
     }
     mls_table_column(t, "plan_reduces_percent", "plan reduces by", "%", 1);
+    mls_table_column(t, "differs", "differs", "", 0);
     for (size_t i = 0; i < p->n_measured; i++) {
         const mls_plan_quality *q = &p->measured[i];
 
@@ -120,6 +136,9 @@ mls_table *mls_plan_quality_table(const mls_plan *p, bool full)
             mls_table_real(t, q->difference.half);
         }
         mls_table_real(t, 100 * q->reduction);
+        mls_table_text(t, i == 0 || isnan(q->difference.half) ? ""
+                          : is_tied(p, i)                     ? "tie"
+                                                              : "yes");
     }
     note_better(t, p);
     return t;

@@ -261,18 +261,6 @@ static void what_is_refused_is_a_row_with_its_reason(void **state)
     mls_comparison_free(&c);
 }
 
-static void the_front_is_what_nothing_beats(void **state)
-{
-    const double x[] = {1, 2, 2, 3, 3, 1, NAN}, y[] = {5, 3, 3, 4, 1, 6, 0};
-    const bool want[] = {true, true, true, false, true, false, false};
-    bool front[7];
-
-    (void)state;
-    mls_pareto(x, y, 7, front);
-    for (size_t i = 0; i < 7; i++)
-        assert_true(front[i] == want[i]);
-}
-
 static void words_in_braces_follow_the_shape(void **state)
 {
     const mls_config c = {.L = 30, .E = 576, .H = 9, .G = 3, .D = 64};
@@ -442,7 +430,6 @@ int main(void)
         cmocka_unit_test(a_line_that_is_no_row_is_refused),
         cmocka_unit_test(some_settings_are_run_and_the_others_predicted),
         cmocka_unit_test(what_is_refused_is_a_row_with_its_reason),
-        cmocka_unit_test(the_front_is_what_nothing_beats),
         cmocka_unit_test(words_in_braces_follow_the_shape),
         cmocka_unit_test(presets_give_the_published_ranks),
     };

@@ -1,6 +1,7 @@
 #include "tests/support/expect.h"
 
 #include "bench/evaluate/race.h"
+#include "bench/evaluate/ties.h"
 
 enum { WINDOWS = 8 };
 
@@ -92,6 +93,64 @@ static void more_windows_go_before_less_loss(void **state)
     assert_true(mls_compared_ahead(&less, &few));
 }
 
+/* A row of some bytes with this KL in every window: no interval, nothing but rounding. */
+static mls_compared flat(double *kl, double bytes, double mean, bool quantized)
+{
+    for (size_t i = 0; i < WINDOWS; i++)
+        kl[i] = mean;
+    return (mls_compared){.bytes = bytes,
+                          .measured = true,
+                          .N = WINDOWS,
+                          .seq_kl = kl,
+                          .kl = mls_mean_of(kl, WINDOWS),
+                          .quantized = quantized};
+}
+
+static void ties_are_within_the_interval_or_two_percent_of_what_rounds(void **state)
+{
+    (void)state;
+    double kl[7][WINDOWS];
+    const mls_compared a = row_of(kl[0], MLS_SERVE_MLA, 1, 0);
+    const mls_compared noisy = row_of(kl[1], MLS_SERVE_MLA, 1.05, 2);
+    const mls_compared clear = row_of(kl[2], MLS_SERVE_MLA, 1.05, 0);
+    const mls_compared plain = flat(kl[3], 8, 1, false);
+    const mls_compared near = flat(kl[4], 8, 1.015, false);
+    const mls_compared rounded = flat(kl[5], 8, 1.015, true);
+    const mls_compared more = flat(kl[6], 8, 1.03, true);
+    mls_compared fewer = plain;
+
+    assert_true(mls_compared_tied(&a, &noisy));
+    assert_false(mls_compared_tied(&a, &clear));
+    assert_false(mls_compared_tied(&plain, &near));
+    assert_true(mls_compared_tied(&plain, &rounded));
+    assert_true(mls_compared_tied(&rounded, &more));
+    assert_false(mls_compared_tied(&plain, &more));
+    fewer.N--; /* not the same windows */
+    assert_false(mls_compared_tied(&fewer, &rounded));
+}
+
+static void a_tie_of_equal_bytes_leaves_the_front_to_both(void **state)
+{
+    (void)state;
+    double kl[7][WINDOWS];
+    mls_compared row[7] = {
+        flat(kl[0], 2, 3, true),     flat(kl[1], 2, 3.03, true), /* a tie */
+        flat(kl[2], 2, 3.2, true),   flat(kl[3], 1, 5, false),
+        flat(kl[4], 3, 3.01, false), flat(kl[5], 3, 2.99, true),
+        flat(kl[6], 3, 2, true)};
+    const bool want[7] = {true, true, false, true, false, true, false};
+    const mls_compared *of[7];
+    bool front[7];
+
+    for (size_t i = 0; i < 7; i++)
+        of[i] = &row[i];
+    row[6].kl.mean = NAN; /* not measured */
+    mls_compared_front(front, of, 7);
+    for (size_t i = 0; i < 7; i++)
+        if (front[i] != want[i])
+            fail_msg("%zu", i);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -100,6 +159,8 @@ int main(void)
         cmocka_unit_test(the_best_of_another_method_is_finished_where_two_are_shown),
         cmocka_unit_test(a_refused_setting_is_not_finished),
         cmocka_unit_test(more_windows_go_before_less_loss),
+        cmocka_unit_test(ties_are_within_the_interval_or_two_percent_of_what_rounds),
+        cmocka_unit_test(a_tie_of_equal_bytes_leaves_the_front_to_both),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

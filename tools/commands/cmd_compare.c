@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "bench/evaluate/compare.h"
+#include "bench/evaluate/ties.h"
 #include "bench/heal/measure.h"
 #include "bench/heal/heal_race.h"
 #include "bench/frame/fit.h"
@@ -378,7 +379,9 @@ static void add_row(mls_table *t, const mls_listed *l, const mls_compared *r,
 
         mls_table_real(t, d.mean);
         mls_table_real(t, d.half);
-        mls_table_text(t, isnan(d.half) ? "" : fabs(d.mean) > d.half ? "yes" : "no");
+        mls_table_text(t, isnan(d.half)                 ? ""
+                          : mls_compared_tied(r, above) ? "tie"
+                                                        : "yes");
     } else {
         mls_table_empty(t);
         mls_table_empty(t);
@@ -495,8 +498,9 @@ static mls_status fill(mls_table *t, const arguments *a, const mls_listing *list
         text, sizeof text,
         "front *: nothing else here that the same code serves has as few bytes and "
         "as small a KL; bytes at %zu tokens; `differs`: KL against the row above, "
-        "paired by window",
-        a->tokens);
+        "paired by window; tie: within the interval, or within %g %% where a cache is "
+        "quantized, so that the order says nothing",
+        a->tokens, 100 * MLS_ROUNDING);
     mls_table_note(t, text);
     mls_published_free(published);
     free(path);
