@@ -625,6 +625,20 @@ static mls_part_kind latent_kind(const mls_latent_form *f, size_t i)
     return v->holds_keys ? MLS_PART_KEY_LATENT : MLS_PART_LATENT;
 }
 
+/* What softmax cancels, a bias of keys that lost their RoPE, does not count. */
+static bool is_biased(const mls_latent_form *f)
+{
+    bool any = f->query.biased || f->q_down.biased || f->output.biased;
+
+    for (size_t b = 0; b < f->n_rope_keys; b++)
+        any |= f->rope_key[b].map.biased;
+    for (size_t j = 0; j < f->n_latents; j++)
+        any |= f->latent[j].down.biased;
+    for (size_t g = 0; g < f->G; g++)
+        any |= f->head[g].value.biased;
+    return any;
+}
+
 mls_status mls_latent_layout(const mls_latent_form *f, mls_cache_layer *out,
                              mls_err *err)
 {
@@ -639,6 +653,7 @@ mls_status mls_latent_layout(const mls_latent_form *f, mls_cache_layer *out,
     *out = (mls_cache_layer){.window = f->sliding_window,
                              .shares_other = f->share_layer >= 0,
                              .token_budget = f->token_budget,
+                             .biased = is_biased(f),
                              .parameters = mls_latent_parameters(f)};
     for (size_t b = 0; !st && b < f->n_rope_keys; b++) {
         size_t heads = 0;

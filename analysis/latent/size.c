@@ -242,8 +242,7 @@ static share gpu_share(const distinct_layers *d, const mls_size_request *r, size
             const mls_cache_part *p = &layer->part[i];
             const mls_quant_cost cost = part_bits(p, pages, r->dtype_bits);
             const size_t count =
-                p->shared ? p->count
-                          : (p->count + r->tensor_parallel - 1) / r->tensor_parallel;
+                (p->count + r->tensor_parallel - 1) / r->tensor_parallel;
             const double vectors = d->times[l] * (double)count;
 
             s.sequence += vectors * total(&cost) / 8;

@@ -25,8 +25,7 @@ typedef enum mls_part_kind {
 typedef struct mls_cache_part {
     mls_part_kind kind;
     size_t n, count;
-    bool
-        shared; /* one copy serves all heads: replicated on every tensor-parallel GPU */
+    bool shared;     /* a copy serves more than one head */
     mls_quant quant; /* {0}: 16 bits */
 } mls_cache_part;
 
@@ -44,6 +43,7 @@ typedef struct mls_cache_layer {
     uint64_t conv_numbers, state_numbers; /* of a sequence, however long */
     bool shares_other;   /* another layer's cache is used: 0 bytes here */
     double token_budget; /* kept share of tokens, 1 when nothing is dropped */
+    bool biased;         /* projections of a form that add a bias: not all code does */
     size_t parameters;   /* of the attention block, where a form was there to count */
 } mls_cache_layer;
 
@@ -114,7 +114,8 @@ typedef struct mls_size_result {
 
 /**
  * Tokens of a layer that are held: min(T, window), and of those the kept share, rounded
- * up. Each GPU holds ceil(count / GPUs) of a part's vectors, or all of a shared part.
+ * up. Each GPU holds ceil(count / GPUs) of a part's vectors: what all heads share is on
+ * every GPU.
  */
 void mls_size(mls_size_result *result, const mls_cache_layout *layout,
               const mls_size_request *request);

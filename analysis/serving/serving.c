@@ -1,5 +1,5 @@
 /*
- * Which released code runs a form. Three questions of structure decide it:
+ * Which released code runs a form. Four questions of structure decide it:
  *
  *   1. Does every layer hold the model's own keys and values, quantized or with fewer
  *      tokens? Then nothing is converted: cache.
@@ -9,7 +9,14 @@
  *      mla. config.json has one kv_lora_rank and one qk_rope_head_dim, so layers that
  *      differ are not served; nor are windows, dropped tokens and shared layers, which
  *      DeepSeek's classes do not know. Of quantizers their kernels read 8-bit floats.
- *   3. Does a project's own code make and run it? A project's class.
+ *      A projection with a bias, or RoPE scaled by any rule, is computed by
+ *      transformers' DeepSeek class alone: vLLM and SGLang build these projections
+ *      without one, skip a bias in the file, and take every scaling for YaRN. A kq with
+ *      means has biases, and so has every form of a model with biases in attention.
+ *   3. Does every layer hold N such rows, each for a group of heads? N GPUs each run
+ *      MLA kernels on their own row (GLA, arXiv 2505.21487; MLRA, 2603.02188): split
+ *      mla. No engine has a loader for it.
+ *   4. Does a project's own code make and run it? A project's class.
  *
  * All else needs a kernel of its own: rope keys per KV head are absorbable but fill no
  * released MLA kernel, and keys that are rotated after they are read back are not
@@ -21,14 +28,17 @@
 
 #include "common/base/words.h"
 
-static const char *const names[] = {"mla",      "mha2mla",    "elitekv",
-                                    "x-ecomla", "own kernel", "cache"};
-static const char *const words[] = {"mla",        "mha2mla", "elitekv", "x-ecomla",
-                                    "own-kernel", "cache",   NULL};
-static const char *const targets[] = {"deepseek", "mha2mla", "elitekv",
-                                      "x-ecomla", "latent",  NULL};
+static const char *const names[] = {"mla",     "transformers", "split mla",  "mha2mla",
+                                    "elitekv", "x-ecomla",     "own kernel", "cache"};
+static const char *const words[] = {"mla",        "transformers", "split-mla",
+                                    "mha2mla",    "elitekv",      "x-ecomla",
+                                    "own-kernel", "cache",        NULL};
+static const char *const targets[] = {"deepseek", "deepseek", "latent", "mha2mla",
+                                      "elitekv",  "x-ecomla", "latent", NULL};
 static const char *const meanings[] = {
     "MLA code: transformers, vLLM, SGLang",
+    "transformers alone: MLA with biases or scaled RoPE",
+    "MLA kernels, a latent for each GPU; no engine loads it",
     "MHA2MLA's own code",
     "EliteKV's own code",
     "X-EcoMLA's own code",
@@ -96,21 +106,27 @@ static bool kernels_read(const mls_quant *q)
     return !q->format || strncmp(mls_quant_name(q, name, sizeof name), "fp8", 3) == 0;
 }
 
-/* One latent and one rope key for all heads, of every token. */
-static bool is_mla(const mls_cache_layer *layer, const mls_config *c)
+/*
+ * How many rows of one latent and one rope key a token has, each for as many heads, of
+ * every token; 0: it is not made of such rows.
+ */
+static size_t mla_rows(const mls_cache_layer *layer, const mls_config *c)
 {
+    const size_t n = layer->part[0].count;
     bool latent = false, rope = false;
 
     for (size_t i = 0; i < layer->n_parts; i++) {
         const mls_cache_part *p = &layer->part[i];
 
-        if (p->count != 1 || !(p->shared || c->G == 1) || !kernels_read(&p->quant))
-            return false;
+        if (p->count != n || !(p->shared || n == c->G) || !kernels_read(&p->quant))
+            return 0;
         latent |= p->kind == MLS_PART_LATENT;
         rope |= p->kind == MLS_PART_ROPE_KEY;
     }
     return layer->n_parts == 2 && latent && rope && !layer->window &&
-           !layer->shares_other && layer->token_budget >= 1;
+                   !layer->shares_other && layer->token_budget >= 1
+               ? n
+               : 0;
 }
 
 static bool same_part(const mls_cache_part *a, const mls_cache_part *b)
@@ -148,27 +164,41 @@ static bool quantized(const mls_cache_layout *layout)
 mls_serve mls_serve_of(const mls_cache_layout *layout, const mls_config *config,
                        mls_serve project)
 {
-    bool own = true, mla = true;
+    const size_t rows = mla_rows(&layout->layer[0], config);
+    bool own = true, mla = rows > 0, transformers;
 
+    transformers = config->rope.type != MLS_ROPE_DEFAULT && !config->mla_kv_lora_rank;
     for (size_t l = 0; l < layout->L; l++) {
         own = own && is_own_cache(&layout->layer[l], &config->layer[l]);
-        mla = mla && is_mla(&layout->layer[l], config);
+        mla = mla && mla_rows(&layout->layer[l], config) == rows;
+        transformers |= layout->layer[l].biased;
     }
     if (own)
         return MLS_SERVE_CACHE;
     if (project != MLS_SERVE_OWN_KERNEL && !quantized(layout) &&
         (!mls_serve_uniform(project) || layers_alike(layout)))
         return project;
-    return mla && layers_alike(layout) ? MLS_SERVE_MLA : MLS_SERVE_OWN_KERNEL;
+    if (!mla || !layers_alike(layout))
+        return MLS_SERVE_OWN_KERNEL;
+    return rows > 1 ? MLS_SERVE_SPLIT
+                    : (transformers ? MLS_SERVE_TRANSFORMERS : MLS_SERVE_MLA);
+}
+
+mls_serve mls_serve_usual(const mls_config *config)
+{
+    return config->rope.type != MLS_ROPE_DEFAULT || config->qkv_bias || config->o_bias
+               ? MLS_SERVE_TRANSFORMERS
+               : MLS_SERVE_MLA;
 }
 
 bool mls_serve_uniform(mls_serve s)
 {
-    return s == MLS_SERVE_MLA || s == MLS_SERVE_MHA2MLA || s == MLS_SERVE_ELITEKV;
+    return s == MLS_SERVE_MLA || s == MLS_SERVE_TRANSFORMERS || s == MLS_SERVE_SPLIT ||
+           s == MLS_SERVE_MHA2MLA || s == MLS_SERVE_ELITEKV;
 }
 
 bool mls_serve_is_gqla(mls_serve s, const mls_config *config)
 {
-    return s == MLS_SERVE_MLA && config->G > 1 && config->G < config->H &&
-           !config->mla_kv_lora_rank;
+    return (s == MLS_SERVE_MLA || s == MLS_SERVE_TRANSFORMERS) && config->G > 1 &&
+           config->G < config->H && !config->mla_kv_lora_rank;
 }

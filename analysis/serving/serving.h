@@ -8,8 +8,12 @@
 
 /** In the order in which answers are shown: what most programs run comes first. */
 typedef enum mls_serve {
-    MLS_SERVE_MLA,     /* one latent and one shared rope key, absorbable: DeepSeek's
+    MLS_SERVE_MLA, /* one latent and one shared rope key, absorbable: DeepSeek's
                           classes in transformers, vLLM, SGLang, and MLA kernels */
+    MLS_SERVE_TRANSFORMERS, /* the same with biases or scaled RoPE: DeepSeek's class in
+                               transformers alone */
+    MLS_SERVE_SPLIT,   /* N such rows side by side, each of a group of heads: an MLA
+                               kernel on each of N GPUs */
     MLS_SERVE_MHA2MLA, /* the project's own code, and so on */
     MLS_SERVE_ELITEKV,
     MLS_SERVE_X_ECOMLA,
@@ -19,7 +23,10 @@ typedef enum mls_serve {
     MLS_SERVE_CLASSES
 } mls_serve;
 
-/** "mla", "mha2mla", "elitekv", "x-ecomla", "own kernel", "cache". */
+/**
+ * "mla", "transformers", "split mla", "mha2mla", "elitekv", "x-ecomla", "own kernel",
+ * "cache".
+ */
 const char *mls_serve_name(mls_serve s);
 /** The same as one word for an option or a file name: "own-kernel". */
 const char *mls_serve_word(mls_serve s);
@@ -38,6 +45,9 @@ mls_status mls_serve_parse(mls_serve *s, const char *text, mls_err *err);
  */
 mls_serve mls_serve_of(const mls_cache_layout *layout, const mls_config *config,
                        mls_serve project);
+
+/** The class that conversions to MLA of this model fall into: its biases, its RoPE. */
+mls_serve mls_serve_usual(const mls_config *config);
 
 /** Does a class take one shape for all layers (one kv_lora_rank in config.json)? */
 bool mls_serve_uniform(mls_serve s);

@@ -149,8 +149,9 @@ static const mls_key keys[] = {
      .most = MLS_DIM_MAX, .otherwise = usual_fold, .said = "D/rope_dim, or 4",
      .refuse = not_shared},
     {"keep", MLS_KEY_SIZE, offsetof(params, keep), .hint = "N",
-     .help = "rope=shared: components of each fold in the rope key, which then has D N / "
-             "F dims",
+     .help =
+         "rope=shared: components of each fold in the rope key, which then has D N / "
+         "F dims",
      .least = 1, .most = MLS_WIDTH_MAX, .said = "by rope_dim", .bound = "G F",
      .refuse = not_shared},
     {"latents", MLS_KEY_SIZE, offsetof(params, latents), .hint = "N",

@@ -31,7 +31,8 @@ typedef struct {
     mls_racer *racer;     /* (n) */
     size_t n;
     mls_comparison m;
-    double weights; /* bytes of the model at 16 bits a number */
+    double weights;  /* bytes of the model at 16 bits a number */
+    mls_serve usual; /* the class of conversions to MLA of this model */
 } answer;
 
 /* The model's own cache, a 4-bit one, and every method's settings at this share. */
@@ -111,8 +112,8 @@ static size_t rows_of(size_t *which, const answer *a)
         if (best == a->n)
             continue;
         which[n++] = best;
-        if (s == MLS_SERVE_MLA) {
-            const size_t second = best_of(a, MLS_SERVE_MLA, best);
+        if ((mls_serve)s == a->usual) {
+            const size_t second = best_of(a, a->usual, best);
 
             if (second < a->n)
                 which[n++] = second;
@@ -134,6 +135,7 @@ static mls_table *make_table(const answer *a)
     mls_table_column(t, "kl", "KL", "nat", 3);
     mls_table_column(t, "kl_half", "±", "nat", 3);
     mls_table_column(t, "perplexity", "perplexity", "", 2);
+    mls_table_column(t, "ties", "not told apart from", "", 0);
     for (size_t i = 0; i < n; i++) {
         const mls_compared *row = &a->m.row[which[i]];
 
@@ -146,6 +148,8 @@ static mls_table *make_table(const answer *a)
         mls_table_real(t, row->kl.mean);
         mls_table_real(t, row->kl.half);
         mls_table_real(t, exp(row->nll.mean));
+        mls_table_text(t, mls_measured_ties(text, sizeof text, &a->m, a->setting,
+                                            a->racer, a->n, which[i]));
     }
     return t;
 }
@@ -217,21 +221,25 @@ static void say_impossible(mls_buf *b, const answer *a, const mls_config *c)
 /* In words: the servable one against what nobody serves and against fewer bits. */
 static void say_verdict(mls_buf *b, const answer *a, const mls_config *c)
 {
-    const size_t mla = best_of(a, MLS_SERVE_MLA, a->n);
+    const size_t mla = best_of(a, a->usual, a->n);
     const size_t own = best_of(a, MLS_SERVE_OWN_KERNEL, a->n);
     const mls_compared *bits = &a->m.row[1];
-    char text[SETTING_TEXT];
+    char text[SETTING_TEXT], ties[2 * SETTING_TEXT];
 
     if (mla < a->n) {
         const mls_compared *row = &a->m.row[mla];
 
+        mls_measured_ties(ties, sizeof ties, &a->m, a->setting, a->racer, a->n, mla);
         mls_buf_printf(
             b,
-            "For MLA code the best start is %s: KL %.3f, perplexity %.2f instead of "
-            "%.2f, before any training%s. ",
-            mls_setting_text(&a->setting[mla], text, sizeof text), row->kl.mean,
-            exp(row->nll.mean), exp(a->m.original.mean),
-            mls_serve_is_gqla(MLS_SERVE_MLA, c)
+            "For MLA code%s the best start is %s%s%s: KL %.3f, perplexity %.2f "
+            "instead of %.2f, before any training%s. ",
+            a->usual == MLS_SERVE_TRANSFORMERS
+                ? " (transformers alone: the model has biases or scaled RoPE)"
+                : "",
+            mls_setting_text(&a->setting[mla], text, sizeof text), *ties ? ", " : "",
+            ties, row->kl.mean, exp(row->nll.mean), exp(a->m.original.mean),
+            mls_serve_is_gqla(a->usual, c)
                 ? "; its up-projections belong to KV groups, so it runs absorbed or "
                   "read back per group (GQLA)"
                 : "");
@@ -240,8 +248,11 @@ static void say_verdict(mls_buf *b, const answer *a, const mls_config *c)
                         "size. ");
     }
     if (own < a->n && (mla == a->n || a->m.row[own].kl.mean < a->m.row[mla].kl.mean))
-        mls_buf_printf(b, "%s loses less (%.3f), but no released code runs it. ",
+        mls_buf_printf(b, "%s %s (%.3f), but no released code runs it. ",
                        mls_setting_text(&a->setting[own], text, sizeof text),
+                       mla < a->n && mls_compared_tied(&a->m.row[own], &a->m.row[mla])
+                           ? "is a tie with it"
+                           : "loses less",
                        a->m.row[own].kl.mean);
     if (bits->refused)
         mls_buf_printf(b, "A 4-bit cache is not possible: %s.", bits->refused);
@@ -249,7 +260,8 @@ static void say_verdict(mls_buf *b, const answer *a, const mls_config *c)
         mls_buf_printf(
             b, "Without a conversion, a 4-bit cache keeps %.0f %% at KL %.3f%s.",
             100 * bits->kept, bits->kl.mean,
-            mla < a->n && bits->kl.mean < a->m.row[mla].kl.mean
+            mla < a->n && bits->kl.mean < a->m.row[mla].kl.mean &&
+                    !mls_compared_tied(bits, &a->m.row[mla])
                 ? ": if bytes are all you need, take that"
                 : "");
 }
@@ -469,7 +481,8 @@ mls_status mls_section_answer(const mls_report *r, mls_page *page, mls_buf *summ
                               mls_err *err)
 {
     answer a = {.weights = 2 * (double)mls_checkpoint_parameters(
-                                   mls_model_checkpoint(r->model))};
+                                   mls_model_checkpoint(r->model)),
+                .usual = mls_serve_usual(mls_model_config(r->model))};
     mls_status st;
 
     if (!r->evaluation)

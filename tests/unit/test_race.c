@@ -93,7 +93,7 @@ static void more_windows_go_before_less_loss(void **state)
     assert_true(mls_compared_ahead(&less, &few));
 }
 
-/* A row of some bytes with this KL in every window: no interval, nothing but rounding. */
+/* A row of some bytes with this KL in every window: no interval, only rounding. */
 static mls_compared flat(double *kl, double bytes, double mean, bool quantized)
 {
     for (size_t i = 0; i < WINDOWS; i++)

@@ -35,15 +35,24 @@ static void classes_follow_from_structure(void **state)
         {"baseline", MLS_SERVE_CACHE, MLS_SERVE_CACHE},
         {"baseline quant=int4/64", MLS_SERVE_CACHE, MLS_SERVE_CACHE},
         {"transmla rope_dim=64 rank=512 freqfold=4", MLS_SERVE_MLA, MLS_SERVE_MLA},
-        {"kq rope=shared rope_dim=64 rank=512", MLS_SERVE_MLA, MLS_SERVE_MLA},
+        {"kq rope=shared rope_dim=64 rank=512 centre=no", MLS_SERVE_MLA, MLS_SERVE_MLA},
+        /* means come back as biases, which only transformers adds */
+        {"kq rope=shared rope_dim=64 rank=512", MLS_SERVE_TRANSFORMERS,
+         MLS_SERVE_TRANSFORMERS},
         /* engines read FP8 rows, no 4-bit ones */
-        {"kq rope=shared rope_dim=64 rank=512 quant=fp8", MLS_SERVE_MLA, MLS_SERVE_MLA},
+        {"kq rope=shared rope_dim=64 rank=512 centre=no quant=fp8", MLS_SERVE_MLA,
+         MLS_SERVE_MLA},
         {"kq rope=shared rope_dim=64 rank=512 quant=int4/64", MLS_SERVE_OWN_KERNEL,
          MLS_SERVE_OWN_KERNEL},
         /* config.json has one rank for all layers */
         {"kq rope=shared rope_dim=64 rank=512 layers=0-15", MLS_SERVE_OWN_KERNEL,
          MLS_SERVE_OWN_KERNEL},
         /* keys are rotated after they are read back; rope keys of each head */
+        /* a latent and a rope key for each group of heads; one latent with two keys */
+        {"kq rope=shared rope_dim=64 latents=2 rank=512", MLS_SERVE_SPLIT,
+         MLS_SERVE_SPLIT},
+        {"kq rope=shared rope_dim=64 rope_keys=2 rank=512", MLS_SERVE_OWN_KERNEL,
+         MLS_SERVE_OWN_KERNEL},
         {"kq rank=512", MLS_SERVE_OWN_KERNEL, MLS_SERVE_OWN_KERNEL},
         {"kq rope=2-norm chunks=8 rank=512", MLS_SERVE_OWN_KERNEL,
          MLS_SERVE_OWN_KERNEL},
@@ -79,6 +88,22 @@ static void native_mla_is_served_as_it_is(void **state)
     const mls_config v3 = read_config("DeepSeek-V3");
 
     assert_int_equal(serve_of(&v3, "baseline"), MLS_SERVE_MLA);
+}
+
+static void biases_and_scaled_rope_leave_transformers_alone(void **state)
+{
+    (void)state;
+    const char *const text = "transmla rope_dim=64 rank=512 freqfold=4";
+    mls_config c = read_config("Llama-3-8B");
+
+    assert_int_equal(mls_serve_usual(&c), MLS_SERVE_MLA);
+    c.rope.type = MLS_ROPE_LLAMA3;
+    assert_int_equal(serve_of(&c, text), MLS_SERVE_TRANSFORMERS);
+    assert_int_equal(mls_serve_usual(&c), MLS_SERVE_TRANSFORMERS);
+    c.rope.type = MLS_ROPE_DEFAULT;
+    c.qkv_bias = true;
+    assert_int_equal(serve_of(&c, text), MLS_SERVE_TRANSFORMERS);
+    assert_int_equal(mls_serve_usual(&c), MLS_SERVE_TRANSFORMERS);
 }
 
 static void sliding_windows_are_no_mla(void **state)
@@ -119,6 +144,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(classes_follow_from_structure),
         cmocka_unit_test(native_mla_is_served_as_it_is),
+        cmocka_unit_test(biases_and_scaled_rope_leave_transformers_alone),
         cmocka_unit_test(sliding_windows_are_no_mla),
         cmocka_unit_test(up_projections_per_kv_group_make_a_gqla),
         cmocka_unit_test(words_are_read_back),

@@ -47,8 +47,9 @@ static const char usage[] =
     "      --gpu NAME         ask whether it fits there [24 GiB]: h100, l4 ... or GiB\n"
     "      --context N        tokens of a sequence there [32768]\n"
     "      --batch N          sequences there [1]\n"
-    "      --serve CLASS      who is to serve the plan: mla, mha2mla, elitekv,\n"
-    "                         x-ecomla, own-kernel, cache [mla]\n"
+    "      --serve CLASS      who is to serve the plan: mla, transformers, split-mla,\n"
+    "                         mha2mla, elitekv, x-ecomla, own-kernel, cache [mla, or\n"
+    "                         transformers for a model with biases or scaled RoPE]\n"
     "      --heal N           also heal (mlascope heal) the N best settings of each "
     "class\n"
     "                         at 25 and 12.5 %: what training would keep [0]\n"
@@ -376,13 +377,14 @@ static mls_status find_training(char **folder, mls_err *err)
 
 static int run(int argc, char **argv)
 {
-    arguments a = {.sequences = 128,
-                   .length = 256,
-                   .eval_sequences = HELD_OUT_MAX,
-                   .gpu = "24",
-                   .context = 32768,
-                   .batch = 1,
-                   .serve = "mla"};
+    arguments a = {
+        .sequences = 128,
+        .length = 256,
+        .eval_sequences = HELD_OUT_MAX,
+        .gpu = "24",
+        .context = 32768,
+        .batch = 1,
+    };
     const mls_option options[] = {
         {"--output", 'o', MLS_OPT_OTHER, &a.output, 0, 0},
         {"--text", 'f', MLS_OPT_LIST, &a.texts, 0, 0},
@@ -417,7 +419,7 @@ static int run(int argc, char **argv)
     mls_pool *pool = NULL;
     mls_schedule plan;
     mls_gpu gpu;
-    mls_serve serve;
+    mls_serve serve = MLS_SERVE_MLA;
     char title[64];
     mls_buf command = {0}, summary = {0};
 
@@ -434,11 +436,15 @@ static int run(int argc, char **argv)
     if (beside[0])
         add_beside(&a.evals, folder, "evaluation.txt", &beside[1]);
     if (find_gpu(&gpu, title, sizeof title, a.gpu, &err) ||
-        mls_serve_parse(&serve, a.serve, &err) ||
+        (a.serve && mls_serve_parse(&serve, a.serve, &err)) ||
         (a.history && mls_history_check(a.history, &err)))
         goto done;
     if (mls_tool_model(&model, folder, &err))
         goto done;
+    if (!a.serve) {
+        serve = mls_serve_usual(mls_model_config(model));
+        a.serve = mls_serve_word(serve);
+    }
     mls_tool_compute(model, a.compute, a.ram);
     if (a.texts.n == 0) {
         status = mls_usage_error(
