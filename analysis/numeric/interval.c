@@ -48,6 +48,18 @@ mls_mean mls_mean_of_difference(const double *a, const double *b, size_t n)
     return mean_of(a, b, n);
 }
 
+double mls_mcnemar(size_t only_one, size_t only_other)
+{
+    const size_t n = only_one + only_other;
+    const size_t least = only_one < only_other ? only_one : only_other;
+    double sum = 0;
+
+    for (size_t k = 0; k <= least; k++)
+        sum += exp(lgamma((double)n + 1) - lgamma((double)k + 1) -
+                   lgamma((double)(n - k) + 1) - (double)n * log(2));
+    return fmin(2 * sum, 1);
+}
+
 double mls_quantile_sorted(const float *sorted, size_t n, double p)
 {
     if (n == 0)

@@ -23,6 +23,12 @@ mls_mean mls_mean_of(const double *x, size_t n);
 mls_mean mls_mean_of_difference(const double *a, const double *b, size_t n);
 
 /**
+ * McNemar's test, exact: of items that only one of two settings gets right, is the
+ * split chance? Two-sided binomial probability; 1 when there are none.
+ */
+double mls_mcnemar(size_t only_one, size_t only_other);
+
+/**
  * The p-quantile (0..1) of n sorted values, linear between neighbours as NumPy's
  * default; NaN when n is 0.
  */

@@ -13,7 +13,7 @@ enum { DEFAULT_STATES_GIB = 4 };
 static mls_status run_pass(mls_pass *p, mls_quality *original, mls_err *err)
 {
     mls_scores s = {0};
-    mls_status st = mls_scores_new(&s, p->corpus, p->options->scored, p->n, err);
+    mls_status st = mls_scores_new(&s, p->corpus, p->options, p->n, err);
 
     if (!st)
         st = mls_pass_start(p, err);

@@ -38,8 +38,10 @@ typedef struct mls_quality {
     mls_by_position at;
     double kl_median, kl_90, kl_95, kl_99, kl_999, kl_max; /* over positions */
     double *seq_nll, *seq_kl;                              /* (N) means per sequence */
-    size_t elements;          /* cached per token, all layers */
-    size_t parameters;        /* of all attention blocks */
+    double *seq_hit;   /* (N) share of scored positions whose most likely token is the
+                        next one */
+    size_t elements;   /* cached per token, all layers */
+    size_t parameters; /* of all attention blocks */
     mls_cache_layout *layout; /* what it caches */
     mls_serve serve;          /* who can serve that */
     mls_predicted *predicted; /* (L), with the option `predict`; else NULL */
@@ -62,8 +64,10 @@ typedef enum mls_scored {
 
 typedef struct mls_evaluate_options {
     mls_scored scored;
-    bool absorbed; /* run the forms as a decoder would */
-    bool predict;  /* errors of every form from the capture's moments and, where it
+    const size_t *from; /* (N) of each sequence the first position that is scored, by
+                           the token after it; NULL: as `scored` says */
+    bool absorbed;      /* run the forms as a decoder would */
+    bool predict;       /* errors of every form from the capture's moments and, where it
                         holds windows, of attention outputs, too */
     bool
         forms_only; /* make the forms, their sizes and predicted errors, and run nothing

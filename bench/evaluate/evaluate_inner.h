@@ -61,18 +61,18 @@ void mls_pass_free(mls_pass *p);
 
 /** What the logits said; row 0 of each array is the original's. */
 typedef struct mls_scores {
-    size_t n, N;             /* variants without the original, sequences */
-    size_t *row;             /* (N + 1) first scored position of each, counted on */
-    size_t *from, *to;       /* (N) positions from .. to - 1 of a sequence are scored */
-    double *nll, *kl, *top1; /* (n + 1, N) means per sequence */
-    double *bin_nll, *bin_kl; /* (n + 1, N, bins) sums by position; */
-    double *bin_n;            /* (N, bins) of so many */
-    float *kl_at;             /* (n + 1, row[N]) every position's KL */
+    size_t n, N;       /* variants without the original, sequences */
+    size_t *row;       /* (N + 1) first scored position of each, counted on */
+    size_t *from, *to; /* (N) positions from .. to - 1 of a sequence are scored */
+    double *nll, *kl, *top1, *hit; /* (n + 1, N) means per sequence */
+    double *bin_nll, *bin_kl;      /* (n + 1, N, bins) sums by position; */
+    double *bin_n;                 /* (N, bins) of so many */
+    float *kl_at;                  /* (n + 1, row[N]) every position's KL */
 } mls_scores;
 
 /** Which positions count; MLS_E_INPUT for a sequence that is too short. */
-mls_status mls_scores_new(mls_scores *s, const mls_corpus *corpus, mls_scored scored,
-                          size_t n, mls_err *err);
+mls_status mls_scores_new(mls_scores *s, const mls_corpus *corpus,
+                          const mls_evaluate_options *options, size_t n, mls_err *err);
 /**
  * The output head over the states of a pass whose layers are done. A variant whose
  * logits are not finite is refused, or ends the pass without `keep_going`.

@@ -356,7 +356,7 @@ static mls_status join(mls_evaluation *out, const mls_method_input *in,
     bool *found = mls_calloc3(n, 1, 1, sizeof *found);
     mls_scores s = {0};
     size_t units = 0;
-    mls_status st = found ? mls_scores_new(&s, corpus, options->scored, 1, err)
+    mls_status st = found ? mls_scores_new(&s, corpus, options, 1, err)
                           : mls_fail(err, MLS_E_NOMEM, "no memory for %zu settings", n);
 
     if (!st)

@@ -15,6 +15,7 @@ void mls_quality_free(mls_quality *q)
 {
     free(q->seq_nll);
     free(q->seq_kl);
+    free(q->seq_hit);
     free(q->layout);
     free(q->predicted);
     free(q->refused);
@@ -92,7 +93,8 @@ static mls_status fill(mls_quality *q, const mls_scores *s, size_t i, mls_err *e
     q->nll = mls_mean_of(s->nll + i * N, N);
     q->seq_nll = copy_doubles(s->nll + i * N, N);
     q->seq_kl = copy_doubles(s->kl + i * N, N);
-    return q->seq_nll && q->seq_kl
+    q->seq_hit = copy_doubles(s->hit + i * N, N);
+    return q->seq_nll && q->seq_kl && q->seq_hit
                ? fill_bins(&q->at, s, i, err)
                : mls_fail(err, MLS_E_NOMEM, "no memory for the results");
 }

@@ -15,8 +15,8 @@
 /* Probabilities of the positions of a block take about this. */
 enum { PROB_BYTES = 32 << 20, ROWS_MIN = 32, ROWS_MAX = 256 };
 
-mls_status mls_scores_new(mls_scores *s, const mls_corpus *corpus, mls_scored scored,
-                          size_t n, mls_err *err)
+mls_status mls_scores_new(mls_scores *s, const mls_corpus *corpus,
+                          const mls_evaluate_options *options, size_t n, mls_err *err)
 {
     const size_t N = corpus->N;
 
@@ -29,18 +29,19 @@ mls_status mls_scores_new(mls_scores *s, const mls_corpus *corpus, mls_scored sc
         .nll = mls_calloc3(n + 1, N, 1, sizeof *s->nll),
         .kl = mls_calloc3(n + 1, N, 1, sizeof *s->kl),
         .top1 = mls_calloc3(n + 1, N, 1, sizeof *s->top1),
+        .hit = mls_calloc3(n + 1, N, 1, sizeof *s->hit),
         .bin_nll = mls_calloc3(n + 1, N, MLS_POSITION_BINS, sizeof *s->bin_nll),
         .bin_kl = mls_calloc3(n + 1, N, MLS_POSITION_BINS, sizeof *s->bin_kl),
         .bin_n = mls_calloc3(N, MLS_POSITION_BINS, 1, sizeof *s->bin_n)};
-    if (!s->row || !s->from || !s->to || !s->nll || !s->kl || !s->top1 || !s->bin_nll ||
-        !s->bin_kl || !s->bin_n)
+    if (!s->row || !s->from || !s->to || !s->nll || !s->kl || !s->top1 || !s->hit ||
+        !s->bin_nll || !s->bin_kl || !s->bin_n)
         return mls_fail(err, MLS_E_NOMEM, "no memory to evaluate %zu settings", n);
     for (size_t i = 0; i < N; i++) {
         const size_t T = corpus->start[i + 1] - corpus->start[i];
 
         if (T > corpus->lead + 1) {
-            s->from[i] = corpus->lead;
-            if (scored == MLS_SCORE_SECOND_HALF)
+            s->from[i] = options->from ? options->from[i] : corpus->lead;
+            if (!options->from && options->scored == MLS_SCORE_SECOND_HALF)
                 s->from[i] += (T - corpus->lead) / 2;
             s->to[i] = T - 1; /* the last token has no next one */
         }
@@ -64,6 +65,7 @@ void mls_scores_free(mls_scores *s)
     free(s->nll);
     free(s->kl);
     free(s->top1);
+    free(s->hit);
     free(s->bin_nll);
     free(s->bin_kl);
     free(s->bin_n);
@@ -144,6 +146,7 @@ static mls_status see_original(const scoring *w, const mls_logits_view *view,
         const size_t bin = view->sequence * MLS_POSITION_BINS + bin_of(w, view, j);
 
         w->s->nll[view->sequence] += nll;
+        w->s->hit[view->sequence] += d->top[j] == (size_t)next[j];
         w->s->bin_nll[bin] += nll;
         w->s->bin_n[bin]++;
         if (!isfinite(d->lse[j]))
@@ -182,7 +185,11 @@ static mls_status see(void *arg, const mls_logits_view *view, mls_err *err)
         s->bin_kl[bin] += kl;
         s->bin_nll[bin] += nll;
         s->nll[at] += nll;
-        s->top1[at] += argmax(row, V) == d->top[j];
+
+        const size_t top = argmax(row, V);
+
+        s->top1[at] += top == d->top[j];
+        s->hit[at] += top == (size_t)next[j];
     }
     return MLS_OK;
 }
@@ -223,6 +230,7 @@ static void divide(mls_scores *s)
             s->nll[i * s->N + n] /= scored;
             s->kl[i * s->N + n] /= scored;
             s->top1[i * s->N + n] /= scored;
+            s->hit[i * s->N + n] /= scored;
         }
 }
 

@@ -18,7 +18,8 @@
 #define FILE_MAX ((uint64_t)1 << 34)
 
 typedef struct reading {
-    mls_document each;
+    mls_document each;  /* of a document, */
+    mls_json_line line; /* or of a line: every file is one of lines then */
     void *arg;
     size_t documents; /* of the file in work */
 } reading;
@@ -54,25 +55,38 @@ static mls_status read_stdin(char **data, size_t *len, mls_err *err)
     return MLS_OK;
 }
 
+/* The "text" of a line's object is a document. */
+static mls_status read_text(reading *r, const json_t *row, mls_err *err)
+{
+    const json_t *text = json_object_get(row, "text");
+
+    if (!json_is_string(text))
+        return mls_fail(err, MLS_E_INPUT,
+                        "expected an object with a string \"text\", found %s%s",
+                        json_is_object(row) ? "\"text\": " : "",
+                        mls_json_kind(json_is_object(row) ? text : row));
+    if (json_string_length(text) == 0)
+        return MLS_OK;
+    r->documents++;
+    return r->each(r->arg, json_string_value(text), json_string_length(text), err);
+}
+
 static mls_status read_line(reading *r, const char *line, size_t len, mls_err *err)
 {
     json_error_t e;
-    json_t *row = json_loadb(line, len, JSON_ALLOW_NUL | JSON_REJECT_DUPLICATES, &e);
-    const json_t *text = json_object_get(row, "text");
-    mls_status st = MLS_OK;
+    json_t *row = json_loadb(
+        line, len, JSON_ALLOW_NUL | JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &e);
+    mls_status st;
 
     if (!row && mls_json_starved(&e, line, len)) {
         st = mls_fail(err, MLS_E_NOMEM, "no memory for a line of %zu bytes", len);
     } else if (!row) {
         st = mls_fail(err, MLS_E_INPUT, "not JSON at column %d: %s", e.column, e.text);
-    } else if (!json_is_string(text)) {
-        st = mls_fail(err, MLS_E_INPUT,
-                      "expected an object with a string \"text\", found %s%s",
-                      json_is_object(row) ? "\"text\": " : "",
-                      mls_json_kind(json_is_object(row) ? text : row));
-    } else if (json_string_length(text) > 0) {
+    } else if (r->line) {
         r->documents++;
-        st = r->each(r->arg, json_string_value(text), json_string_length(text), err);
+        st = r->line(r->arg, row, err);
+    } else {
+        st = read_text(r, row, err);
     }
     json_decref(row);
     return st;
@@ -105,7 +119,8 @@ static mls_status read_file(reading *r, const char *path, mls_sha256 *sha, mls_e
     const bool standard = strcmp(path, "-") == 0;
     const char *name = standard ? "standard input" : path;
     const size_t path_len = strlen(path);
-    const bool lines = path_len >= 6 && strcmp(path + path_len - 6, ".jsonl") == 0;
+    const bool lines =
+        r->line || (path_len >= 6 && strcmp(path + path_len - 6, ".jsonl") == 0);
     char *data = NULL;
     size_t len, bad;
     mls_status st = standard ? read_stdin(&data, &len, err)
@@ -126,9 +141,23 @@ static mls_status read_file(reading *r, const char *path, mls_sha256 *sha, mls_e
         st = r->each(r->arg, data, len, err);
     }
     if (!st && r->documents == 0)
-        st = mls_fail(err, MLS_E_INPUT, "the text is empty");
+        st = mls_fail(err, MLS_E_INPUT, r->line ? "no lines" : "the text is empty");
     free(data);
     return st ? mls_fail_in(err, st, "%s", name) : MLS_OK;
+}
+
+static mls_status read_files(reading *r, const char *const *paths, size_t n_paths,
+                             char sha256[MLS_SHA256_HEX], mls_err *err)
+{
+    mls_sha256 *sha;
+    mls_status st = mls_sha256_new(&sha, err);
+
+    for (size_t i = 0; !st && i < n_paths; i++)
+        st = read_file(r, paths[i], sha, err);
+    if (!st && sha256)
+        mls_sha256_hex(sha, sha256);
+    mls_sha256_free(sha);
+    return st;
 }
 
 mls_status mls_documents_read(const char *const *paths, size_t n_paths,
@@ -136,13 +165,14 @@ mls_status mls_documents_read(const char *const *paths, size_t n_paths,
                               mls_err *err)
 {
     reading r = {.each = each, .arg = arg};
-    mls_sha256 *sha;
-    mls_status st = mls_sha256_new(&sha, err);
 
-    for (size_t i = 0; !st && i < n_paths; i++)
-        st = read_file(&r, paths[i], sha, err);
-    if (!st && sha256)
-        mls_sha256_hex(sha, sha256);
-    mls_sha256_free(sha);
-    return st;
+    return read_files(&r, paths, n_paths, sha256, err);
+}
+
+mls_status mls_json_lines_read(const char *path, mls_json_line each, void *arg,
+                               char sha256[MLS_SHA256_HEX], mls_err *err)
+{
+    reading r = {.line = each, .arg = arg};
+
+    return read_files(&r, &path, 1, sha256, err);
 }

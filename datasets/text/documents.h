@@ -4,6 +4,8 @@
 
 #include <stddef.h>
 
+#include <jansson.h>
+
 #include "common/base/status.h"
 #include "common/system/hash.h"
 
@@ -24,5 +26,16 @@ typedef mls_status (*mls_document)(void *arg, const char *text, size_t len,
 mls_status mls_documents_read(const char *const *paths, size_t n_paths,
                               mls_document each, void *arg, char sha256[MLS_SHA256_HEX],
                               mls_err *err);
+
+/** Called once for each line of a .jsonl file that is not blank: any JSON value. */
+typedef mls_status (*mls_json_line)(void *arg, const json_t *row, mls_err *err);
+
+/**
+ * Read a file of JSON lines.
+ * @param sha256  of its bytes; may be NULL
+ * @return as mls_documents_read(); an error names file and line
+ */
+mls_status mls_json_lines_read(const char *path, mls_json_line each, void *arg,
+                               char sha256[MLS_SHA256_HEX], mls_err *err);
 
 #endif

@@ -206,12 +206,12 @@ mls_status mls_tool_read(mls_tool_subject *s, const mls_tool_windows *w, bool ha
         mls_tokenizer_open(&tokenizer, mls_checkpoint_folder(checkpoint), err);
 
     s->length = w->length;
-    if (!st && !s->length) {
+    if (!st && !s->length && !w->unread) {
         s->length =
             w->sequences ? 256 : mls_tool_length(s->model, tokenizer, w->no_bos);
         mls_tool_length_note(s->model, s->length);
     }
-    if (!st)
+    if (!st && !w->unread)
         st = mls_corpus_read(&s->corpus, tokenizer, w->texts->item, w->texts->n,
                              s->length, w->sequences, mls_tool_bos(w->no_bos), err);
     if (!st)
@@ -228,7 +228,7 @@ mls_status mls_tool_read(mls_tool_subject *s, const mls_tool_windows *w, bool ha
         st = same_model(s->capture, w->capture, s->model, s->model_sha256, err);
     if (st)
         return st;
-    if (s->capture)
+    if (s->capture && !w->unread)
         remark_on_bos(s->capture, &s->corpus);
     if (s->capture &&
         strcmp(mls_capture_text_sha256(s->capture), s->corpus.sha256) == 0)

@@ -37,6 +37,7 @@ typedef struct mls_tool_windows {
     const char *capture; /* path, or NULL */
     size_t threads;      /* 0: all CPUs */
     bool no_bos;         /* windows do not begin with the tokenizer's BOS */
+    bool unread;         /* no windows: the caller makes sequences of its own */
 } mls_tool_windows;
 
 /** From a folder, a config.json, or the metadata of a GGUF file. */

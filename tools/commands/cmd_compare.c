@@ -752,7 +752,7 @@ static int run(int argc, char **argv)
     if (read_settings(&list, &a, mls_model_config(s.model), t, &err) ||
         mls_tool_read(&s,
                       &(mls_tool_windows){&a.texts, a.length, a.sequences, a.capture,
-                                          a.threads, a.no_bos},
+                                          a.threads, a.no_bos, false},
                       true, &err) ||
         (a.capture && mls_sha256_file(a.capture, capture_id, &err)) ||
         mls_tool_parts_about(parts, &s, &err))

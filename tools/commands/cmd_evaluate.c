@@ -14,6 +14,7 @@
 #include "reports/tables/length_tables.h"
 #include "reports/tables/quantity_columns.h"
 #include "tools/base/command.h"
+#include "tools/base/evaluate_items.h"
 #include "tools/base/inputs.h"
 #include "tools/base/options.h"
 #include "tools/base/parts.h"
@@ -49,6 +50,15 @@ static const char usage[] =
     "      --lengths LIST    a table by window length instead: 64,128,256 tokens, the\n"
     "                        same text at each; says when the order depends on it\n"
     "      --positions       a table by position in the window instead\n"
+    "      --retrieval LIST  a table of planted pairs instead: in -N [32] pieces of "
+    "the\n"
+    "                        text a key and value stand 64,256 tokens before the\n"
+    "                        question; loss of the value's tokens, settings paired\n"
+    "      --choices FILE    a table of multiple choice instead, needs no text: lines "
+    "of\n"
+    "                        {\"context\": TEXT, \"choices\": [TEXT...], \"answer\": "
+    "N}\n"
+    "      --seed N          of the planted words [1]\n"
     "      --percentiles     add the distribution of KL over positions\n"
     "      --compute HOW     f32, or bf16: products with weights in bfloat16, where "
     "the\n"
@@ -67,8 +77,8 @@ static const char usage[] =
 
 typedef struct {
     mls_texts texts, settings, against;
-    const char *capture, *plan, *lengths, *output, *shard;
-    size_t length, sequences, threads;
+    const char *capture, *plan, *lengths, *retrieval, *choices, *output, *shard;
+    size_t length, sequences, seed, threads;
     bool no_bos, second_half, per_layer, absorbed, positions, percentiles;
     mls_format format;
     mls_compute compute;
@@ -364,7 +374,7 @@ static mls_table *by_position(const work *w, const mls_evaluation *e, mls_err *e
 
 static int run(int argc, char **argv)
 {
-    arguments a = {.output = "-"};
+    arguments a = {.seed = 1, .output = "-"};
     const mls_option options[] = {
         {"--text", 'f', MLS_OPT_LIST, &a.texts, 0, 0},
         {"--setting", 's', MLS_OPT_LIST, &a.settings, 0, 0},
@@ -379,6 +389,9 @@ static int run(int argc, char **argv)
         {"--absorbed", 0, MLS_OPT_FLAG, &a.absorbed, 0, 0},
         {"--lengths", 0, MLS_OPT_TEXT, &a.lengths, 0, 0},
         {"--positions", 0, MLS_OPT_FLAG, &a.positions, 0, 0},
+        {"--retrieval", 0, MLS_OPT_TEXT, &a.retrieval, 0, 0},
+        {"--choices", 0, MLS_OPT_TEXT, &a.choices, 0, 0},
+        {"--seed", 0, MLS_OPT_SIZE, &a.seed, 0, 1e15},
         {"--percentiles", 0, MLS_OPT_FLAG, &a.percentiles, 0, 0},
         MLS_COMPUTE_OPTION(&a.compute),
         {"--ram", 0, MLS_OPT_GIB, &a.ram, 1e-6, 1e6},
@@ -401,7 +414,7 @@ static int run(int argc, char **argv)
     if (!mls_options_parse(&cmd_evaluate, argc, argv, options, &folder, 1, 1, &n,
                            &status))
         return status;
-    if (a.texts.n == 0)
+    if (a.texts.n == 0 && !a.choices)
         return mls_usage_error(&cmd_evaluate,
                                "no text to measure on: give --text FILE");
     if (a.settings.n == 0 && a.against.n == 0 && !a.plan)
@@ -412,6 +425,14 @@ static int run(int argc, char **argv)
         return mls_usage_error(&cmd_evaluate,
                                "--lengths is a table of its own: without --positions "
                                "and --per-layer");
+    const bool items = a.retrieval || a.choices;
+    const mls_tool_items item = {a.choices,   a.retrieval, &a.texts,
+                                 a.sequences, a.seed,      a.no_bos};
+
+    if (items && (a.lengths || a.positions || a.per_layer || a.second_half ||
+                  a.percentiles || a.length || a.shard || (a.retrieval && a.choices)))
+        return mls_usage_error(&cmd_evaluate, "--retrieval and --choices are tables of "
+                                              "their own, with their own sequences");
     if (a.lengths && read_lengths(&a, &err))
         goto done;
     if (mls_tool_parts(&parts, &cmd_evaluate, argc, argv, options, &err) ||
@@ -423,7 +444,7 @@ static int run(int argc, char **argv)
     if (work_new(&w, &a, s.model, &err) ||
         mls_tool_read(&s,
                       &(mls_tool_windows){&a.texts, a.length, a.sequences, a.capture,
-                                          a.threads, a.no_bos},
+                                          a.threads, a.no_bos, items},
                       parts != NULL, &err) ||
         mls_tool_parts_about(parts, &s, &err))
         goto done;
@@ -435,6 +456,11 @@ static int run(int argc, char **argv)
                                       .absorbed = a.absorbed,
                                       .keep_going = true};
 
+    if (items) {
+        if (mls_tool_evaluate_items(&t, &s, &item, w.variant, w.n, &how, &err))
+            goto done;
+        goto print;
+    }
     if (a.length_list) {
         t = by_length(&a, &s, &w, &how, &err);
         if (!t || mls_parts_making(parts))

@@ -77,8 +77,8 @@ typedef struct {
  */
 static mls_status read_text(mls_tool_subject *s, const arguments *a, mls_err *err)
 {
-    const mls_tool_windows windows = {&a->texts, a->length,  a->windows,
-                                      NULL,      a->threads, a->no_bos};
+    const mls_tool_windows windows = {&a->texts,  a->length, a->windows, NULL,
+                                      a->threads, a->no_bos, false};
     mls_status st = MLS_OK;
 
     if (a->texts.n > 0)

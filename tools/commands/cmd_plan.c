@@ -356,7 +356,7 @@ static int run(int argc, char **argv)
              &err)) ||
         mls_tool_read(&s,
                       &(mls_tool_windows){&a.texts, a.length, a.search + a.verify,
-                                          a.capture, a.threads, a.no_bos},
+                                          a.capture, a.threads, a.no_bos, false},
                       true, &err) ||
         part_text(&search, &verify, &s.corpus, a.search, &err) ||
         mls_tool_parts_about(parts, &s, &err))
