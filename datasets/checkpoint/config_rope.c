@@ -585,6 +585,13 @@ static mls_status read_rope(mls_config_reader *r)
     } else if ((st = make_rope(r, &d, D, theta, &c->rope))) {
         return st;
     }
+    /* DeepSeek's scores grow with the square of what YaRN multiplies by. */
+    if (c->mla_kv_lora_rank && c->rope.type != MLS_ROPE_DEFAULT &&
+        d.number[MSCALE_ALL] > 0) {
+        const double m = mscale(c->rope.factor, d.number[MSCALE_ALL]);
+
+        c->net.score_scale = m * m / sqrt((double)(c->mla_nope_dim + c->mla_rope_dim));
+    }
     if (!isnan(d.number[QUERY_BETA])) {
         c->net.query_beta = d.number[QUERY_BETA];
         c->net.query_period = c->rope.original_max_position;

@@ -11,7 +11,7 @@ with the protocol of MAKE.py, the script that makes the tiny models truth.py rea
   --vary  N random variations of every family of both tables: keys left out (the class's
           default counts), null, switched, other numbers; other heads, windows, layer
           types, RoPE in the old and the new dialect; as many keys as the class writes,
-          or only those that differ from it.
+          or only those that differ from it; with --rope another RoPE alone.
 
 A variation that transformers itself does not load or run is no case. A text model that
 has no head of its own is sized only. One seed, one set of models. Needs torch and
@@ -179,7 +179,8 @@ def old_rope(rng, raw):
 
 def new_rope(rng, raw):
     theta = rng.choice([500.0, 10000.0, 1e6])
-    kind = rng.choice(["default", "linear", "dynamic", "yarn", "llama3"])
+    kind = rng.choice(["default", "linear", "dynamic", "yarn", "yarn", "llama3",
+                       "longrope"])
     p = dict(rope_type=kind, rope_theta=theta)
     if kind != "default":
         p["factor"] = rng.choice([2.0, 4.0])
@@ -187,11 +188,19 @@ def new_rope(rng, raw):
         p["original_max_position_embeddings"] = 64
     if kind == "llama3":
         p.update(low_freq_factor=1.0, high_freq_factor=4.0)
-    if kind == "yarn" and rng.random() < 0.3:
-        p[rng.choice(["attention_factor", "beta_fast", "mscale"])] = 1.5
+    if kind == "yarn":
+        p.update(rng.choice([{}, dict(attention_factor=1.5), dict(beta_fast=16.0,
+            beta_slow=2.0), dict(mscale=1.0, mscale_all_dim=1.0), dict(mscale=0.8,
+            mscale_all_dim=0.5), dict(truncate=False), dict(mscale=1.5)]))
+    if kind == "longrope":
+        n = (raw.get("head_dim") or raw.get("qk_rope_head_dim") or 16) // 2
+        n = (raw.get("qk_rope_head_dim") or 2 * n) // 2
+        p.update(original_max_position_embeddings=rng.choice([128, 512]),
+                 short_factor=[1.0 + i / 8 for i in range(n)],
+                 long_factor=[2.0 + i for i in range(n)])
     if kind == "dynamic":
         raw["max_position_embeddings"] = 128
-    if rng.random() < 0.3:
+    if rng.random() < 0.3 and kind != "longrope":
         p["partial_rotary_factor"] = 0.5
     raw["rope_parameters"] = p
 
@@ -261,7 +270,7 @@ def plain(x):
     return json.loads(json.dumps(x))
 
 
-def variation(rng, config):
+def variation(rng, config, rope):
     """A config.json like `config`'s with one to three things changed."""
     raw = plain(config.to_dict() if rng.random() < 0.5 else config.to_diff_dict())
     for k in ("transformers_version", "architectures", "_name_or_path", "dtype",
@@ -275,6 +284,13 @@ def variation(rng, config):
                                 "experts", "lru", "_token_id", "per_layer_input")):
             if k not in raw and small[k] is not None and "experts_per" not in k:
                 raw[k] = small[k]
+    if rope and "rope_parameters" in raw:
+        new_rope(rng, raw)
+        note = "rope " + raw["rope_parameters"]["rope_type"]
+        if rng.random() < 0.4:
+            old_rope(rng, raw)
+            note += ", old"
+        return raw, note
     note = ", ".join(vary(rng, raw) for _ in range(rng.choice([1, 1, 2, 3])))
     return raw, note
 
@@ -352,6 +368,7 @@ def main():
     p.add_argument("folder")
     p.add_argument("names", nargs="*")
     p.add_argument("--vary", type=int, default=0)
+    p.add_argument("--rope", action="store_true", help="only RoPE differs")
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--demo", default="datasets/demo")
     a = p.parse_args()
@@ -391,7 +408,7 @@ def main():
             raw.pop("architectures", None)
             cases.append((name, dict(raw, model_type=config.model_type), "as it is"))
         rng = random.Random(zlib.crc32(name.encode()) + a.seed)
-        cases += [(f"{name}~{a.seed}.{i}", *variation(rng, config))
+        cases += [(f"{name}~{a.seed}.{i}", *variation(rng, config, a.rope))
                   for i in range(a.vary)]
         for case, raw, note in cases:
             folder = os.path.join(a.folder, case)
