@@ -26,8 +26,7 @@ bool mls_folder_exists(const char *path)
     return stat(path, &s) == 0 && S_ISDIR(s.st_mode);
 }
 
-/* A device, pipe or socket: there is nothing to replace, and replacing it does harm. */
-static bool is_special(const char *path)
+bool mls_file_is_special(const char *path)
 {
     struct stat s;
 
@@ -296,7 +295,7 @@ mls_status mls_file_commit(const char *temp, const char *path, mls_err *err)
         return mls_fail(err, MLS_E_IO, "%s: %s", temp, strerror(e));
     }
     close(fd);
-    if (is_special(path))
+    if (mls_file_is_special(path))
         return mls_fail(err, MLS_E_INPUT, "%s: is a device or pipe, expected a file",
                         path);
 
@@ -344,7 +343,7 @@ mls_status mls_file_write(const char *path, const void *data, size_t len, mls_er
 
     if ((st = check_name(path, err)))
         return st;
-    if (is_special(path))
+    if (mls_file_is_special(path))
         return write_through(path, data, len, err);
     st = mls_file_temp_name(path, &temp, err);
     if (st)
@@ -383,7 +382,7 @@ mls_status mls_file_writable(const char *path, mls_err *err)
 
     if ((st = check_name(path, err)))
         return st;
-    if (is_special(path))
+    if (mls_file_is_special(path))
         return access(path, W_OK) == 0
                    ? MLS_OK
                    : mls_fail(err, MLS_E_INPUT, "%s: cannot be written: %s", path,
@@ -405,7 +404,7 @@ mls_status mls_file_writable(const char *path, mls_err *err)
 
 mls_status mls_file_replaceable(const char *path, mls_err *err)
 {
-    if (is_special(path))
+    if (mls_file_is_special(path))
         return mls_fail(err, MLS_E_INPUT, "%s: is a device or pipe, expected a file",
                         path);
     return mls_file_writable(path, err);

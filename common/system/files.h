@@ -75,6 +75,8 @@ mls_status mls_file_replaceable(const char *path, mls_err *err);
 /** Is there a regular file, or a folder, at path? Links are followed. */
 bool mls_file_exists(const char *path);
 bool mls_folder_exists(const char *path);
+/** A device, pipe or socket: there is nothing to replace, and replacing does harm. */
+bool mls_file_is_special(const char *path);
 
 /** "folder/name"; released by the caller with free(), NULL when memory is short. */
 char *mls_path_join(const char *folder, const char *name);

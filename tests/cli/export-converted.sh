@@ -6,5 +6,5 @@ mlascope export "$demo" -s "$setting" --for deepseek -o deepseek &&
     sed -n '/rms_norm_eps/,$p' deepseek/config.json && cat deepseek/README.md
 mlascope evaluate "$demo" -f "$demo/evaluation.txt" -T 64 -N 4 -s "$setting" \
     --against deepseek --against latent --format csv 2>/dev/null |
-    cut -d, -f1,3,4,8 | sed 's/\(0\.[0-9]\{3\}\)[0-9]*/\1/'
+    cut -d, -f1,3,4,10 | sed 's/\(0\.[0-9]\{3\}\)[0-9]*/\1/'
 mlascope size "$demo" -s 'converted path=deepseek' --format csv | cut -d, -f1,3-7

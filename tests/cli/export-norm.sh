@@ -12,7 +12,7 @@ grep -A1 -E 'auto_map|architectures|layernorm|norm_eps|dtype|residual' */config.
 sed -n '/next/,$p' linear/README.md
 mlascope evaluate "$demo" -f "$demo/evaluation.txt" -T 64 -N 4 -s "$setting" \
     --against linear --format csv 2>/dev/null |
-    cut -d, -f1,3,4,8 | sed 's/\(0\.[0-9]\{3\}\)[0-9]*/\1/'
+    cut -d, -f1,3,4,10 | sed 's/\(0\.[0-9]\{3\}\)[0-9]*/\1/'
 export_to other --norm linear --dtype f16
 export_to other --norm fitted
 export_to other --norm best

@@ -727,7 +727,7 @@ static int run(int argc, char **argv)
                                               : "nothing to compare: give --settings, "
                                                 "--preset, --setting or --keep");
     }
-    const bool to_file = strcmp(a.output, "-") != 0;
+    const bool to_file = strcmp(a.output, "-") != 0 && !mls_file_is_special(a.output);
 
     if (a.heal && (!a.capture || !to_file)) {
         mls_table_free(t);

@@ -107,9 +107,10 @@ static int join_parts(int argc, char **argv, const char *const *files, size_t n)
 
 static int run(int argc, char **argv)
 {
-    const char *output = NULL, *format = NULL, *threads = NULL;
+    const char *output = NULL, *threads = NULL;
+    mls_format format = MLS_FORMAT_TABLE; /* read again by the command of the parts */
     const mls_option options[] = {{"--output", 'o', MLS_OPT_TEXT, &output, 0, 0},
-                                  {"--format", 0, MLS_OPT_TEXT, &format, 0, 0},
+                                  {"--format", 0, MLS_OPT_FORMAT, &format, 0, 0},
                                   {"--threads", 't', MLS_OPT_TEXT, &threads, 0, 0},
                                   {0}};
     const char **files = mls_calloc3(FILES_MAX, 1, 1, sizeof(char *));
