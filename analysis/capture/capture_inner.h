@@ -11,9 +11,9 @@
 #define MLS_CAPTURE_KIND "capture 2"
 enum {
     MLS_WINDOW_PARTS = 4,
-    /* Jobs of a layer, each with sums of its own: more threads than this would idle,
-       fewer sums would take less memory. A part of the format: sums depend on it. */
-    MLS_CAPTURE_JOBS = 32,
+    /* Jobs of a layer, each with sums of its own, and so most parts of a run. A part of
+       the format: sums depend on it. */
+    MLS_CAPTURE_JOBS = 1024,
     MLS_CAPTURE_RECORD_MAX = 1 << 16, /* bytes of an attribute, HDF5's limit */
 };
 

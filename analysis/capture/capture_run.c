@@ -1,4 +1,5 @@
 /* The pass of a model over a text that fills a capture file, layer by layer. */
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,11 +35,14 @@ typedef struct {
     mls_part *part;
     mls_states states;
     mls_plain plain;
-    mls_record record;                      /* of the present layer */
-    mls_layer_stats sums[MLS_CAPTURE_JOBS]; /* one per job of ours */
-    size_t n_jobs;
-    size_t *window_of;   /* (N): 1 + window of a sequence; 0: none */
-    double **scratch;    /* per worker */
+    mls_record record;               /* of the present layer */
+    mls_layer_stats *sum;            /* per worker: of the job that it is at */
+    double *small[MLS_CAPTURE_JOBS]; /* sums of finished jobs, as far as joined */
+    bool *is_summed;                 /* (jobs of ours) */
+    size_t n_summed;                 /* all jobs before this one are */
+    pthread_mutex_t lock;            /* of the three */
+    size_t *window_of;               /* (N): 1 + window of a sequence; 0: none */
+    double **scratch;                /* per worker */
     mls_err *seen_bad;   /* per worker: what mls_plain_attention() could not return */
     double *nll;         /* (N) */
     size_t layer, n_cut; /* window values that were too large for a half */
@@ -84,6 +88,31 @@ static bool refuse_bad(mls_err *bad, const mls_attention_view *v, const char *pa
     return true;
 }
 
+/*
+ * The sums of a finished job among those of others, joined as far as all before it are
+ * finished: so the tree is the same in whatever order jobs end, and few sums are in
+ * memory.
+ */
+static void join_job(capture_run *r, size_t job, const double *block, mls_err *bad)
+{
+    const mls_capture_shard *s = &r->head.shard;
+    const size_t n = r->sum[0].n_block;
+    double *own = mls_calloc3(n, 1, 1, sizeof *own);
+
+    if (!own) {
+        mls_fail(bad, MLS_E_NOMEM, "no memory for the sums of a layer");
+        return;
+    }
+    memcpy(own, block, n * sizeof *own);
+    pthread_mutex_lock(&r->lock);
+    r->small[s->from + job] = own;
+    r->is_summed[job] = true;
+    while (r->n_summed < s->to - s->from && r->is_summed[r->n_summed])
+        r->n_summed++;
+    mls_moments_join(r->small, n, s->from, s->from + r->n_summed, s->n_jobs, true);
+    pthread_mutex_unlock(&r->lock);
+}
+
 static void see(void *arg, const mls_attention_view *v)
 {
     capture_run *r = arg;
@@ -97,9 +126,14 @@ static void see(void *arg, const mls_attention_view *v)
         refuse_bad(bad, v, "the key", v->k, GD, D) ||
         refuse_bad(bad, v, "the value", v->v, GD, D))
         return;
-    mls_moments_add(&r->sums[v->sequence / r->states.per_job], v,
-                    r->record.q_norms + v->sequence * c->H * C,
+    const size_t job = v->sequence / r->states.per_job;
+
+    if (v->sequence % r->states.per_job == 0)
+        memset(r->sum[v->worker].block, 0, r->sum[0].n_block * sizeof(double));
+    mls_moments_add(&r->sum[v->worker], v, r->record.q_norms + v->sequence * c->H * C,
                     r->record.k_norms + v->sequence * c->G * C, r->scratch[v->worker]);
+    if ((v->sequence + 1) % r->states.per_job == 0 || v->sequence + 1 == r->head.N)
+        join_job(r, job, r->sum[v->worker].block, bad);
     if (r->window_of[v->sequence] == 0)
         return;
     for (int i = 0; i < MLS_WINDOW_PARTS; i++) {
@@ -348,12 +382,16 @@ static mls_status prepare(capture_run *r, mls_err *err)
     if (st)
         return st;
     r->states.per_job = r->head.shard.per_job;
-    r->n_jobs = r->head.shard.to - r->head.shard.from;
     st = mls_plain_new(&r->plain, c, r->states.T_max, workers, err);
     if (!st)
         st = mls_record_new(&r->record, &r->head, err);
-    for (size_t i = 0; i < r->n_jobs && !st; i++)
-        st = mls_layer_stats_new_small(&r->sums[i], c, err);
+    r->sum = mls_calloc3(workers, 1, 1, sizeof *r->sum);
+    r->is_summed =
+        mls_calloc3(r->head.shard.to - r->head.shard.from, 1, 1, sizeof *r->is_summed);
+    if (!st && (!r->sum || !r->is_summed))
+        st = mls_fail(err, MLS_E_NOMEM, "no memory for the sums of a layer");
+    for (size_t i = 0; i < workers && !st; i++)
+        st = mls_layer_stats_new_small(&r->sum[i], c, err);
     if (st)
         return st;
     r->plain.see = see;
@@ -372,6 +410,14 @@ static mls_status prepare(capture_run *r, mls_err *err)
                          N, workers);
 }
 
+static void free_small(capture_run *r)
+{
+    for (size_t i = 0; i < MLS_CAPTURE_JOBS; i++) {
+        free(r->small[i]);
+        r->small[i] = NULL;
+    }
+}
+
 static void release(capture_run *r)
 {
     const size_t workers = mls_pool_threads(r->pool);
@@ -381,8 +427,12 @@ static void release(capture_run *r)
     free(r->scratch);
     free(r->seen_bad);
     free(r->nll);
-    for (size_t i = 0; i < r->n_jobs; i++)
-        mls_layer_stats_free(&r->sums[i]);
+    for (size_t i = 0; r->sum && i < workers; i++)
+        mls_layer_stats_free(&r->sum[i]);
+    free(r->sum);
+    free(r->is_summed);
+    free_small(r);
+    pthread_mutex_destroy(&r->lock);
     mls_record_free(&r->record);
     mls_plain_free(&r->plain);
     mls_states_free(&r->states);
@@ -426,13 +476,10 @@ static void take_sums(capture_run *r, double **x)
 {
     const mls_capture_shard *s = &r->head.shard;
     const mls_config *c = &r->head.config;
-    const size_t E = c->E, n_small = r->sums[0].n_block;
+    const size_t E = c->E, n_small = r->sum[0].n_block;
     const double n_tokens = (double)r->head.start[r->head.N];
-    double *small[MLS_CAPTURE_JOBS] = {0}, *kept = r->record.sums;
+    double **small = r->small, *kept = r->record.sums;
 
-    for (size_t i = 0; i < r->n_jobs; i++)
-        small[s->from + i] = r->sums[i].block;
-    mls_moments_join(small, n_small, s->from, s->to, s->n_jobs, false);
     for (size_t at = s->from; at < s->to;
          at = mls_moments_node_end(at, s->to, s->n_jobs)) {
         if (s->count) {
@@ -457,10 +504,9 @@ static mls_status do_layer(capture_run *r, mls_err *err)
 
     if (!st)
         st = sum_x(r, x, &layer, err);
-    for (size_t i = 0; i < r->n_jobs; i++) {
-        r->sums[i].n_tokens = 0;
-        memset(r->sums[i].block, 0, r->sums[i].n_block * sizeof(double));
-    }
+    free_small(r);
+    memset(r->is_summed, 0, (r->head.shard.to - r->head.shard.from) * sizeof(bool));
+    r->n_summed = 0;
     r->plain.layer = &layer;
     if (!st)
         st = mls_layer_forward(c, &layer, &r->states, watched_attention, r, r->pool,
@@ -559,17 +605,18 @@ mls_status mls_capture_run(const mls_model *m, const mls_corpus *corpus,
     bool stale = false;
     mls_status st = mls_file_replaceable(path, err);
 
+    pthread_mutex_init(&r.lock, NULL);
     if (!st)
         st = make_head(&r, err);
+    if (!st)
+        st = run_key(&r, &key, err);
+    if (!st)
+        st = take_part(&r, &key, err);
     if (!st && options->keep_finished &&
         mls_capture_is_finished(path, &r.head, options)) {
         release(&r);
         return MLS_OK;
     }
-    if (!st)
-        st = run_key(&r, &key, err);
-    if (!st)
-        st = take_part(&r, &key, err);
     if (!st)
         st = mls_part_open(&r.part, path, key, &stale, err);
     if (!st && stale)

@@ -5,7 +5,8 @@
  * of sequences (jobs) by itself and joins them in a binary tree of neighbours
  * (mls_moments_join). A part has consecutive jobs. It keeps, in full precision, the
  * largest subtrees that lie within them (one where the number of parts is a power of
- * two, at most 2 log2 32 otherwise); the merge joins these as the rest of the tree is.
+ * two, at most 2 log2 1024 otherwise); the merge joins these as the rest of the tree
+ * is.
  */
 #include <math.h>
 #include <stdlib.h>

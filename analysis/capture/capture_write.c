@@ -364,6 +364,7 @@ bool mls_capture_is_finished(const char *path, const mls_capture_head *head,
         same = h->N == head->N && h->T == head->T && h->lead == head->lead &&
                h->W == head->W && h->window_T == head->window_T &&
                h->shard.count == head->shard.count &&
+               h->shard.index == head->shard.index && h->shard.key == head->shard.key &&
                memcmp(h->start, head->start, (h->N + 1) * sizeof *h->start) == 0 &&
                memcmp(h->ids, head->ids, h->start[h->N] * sizeof *h->ids) == 0 &&
                (h->W == 0 || memcmp(h->window_sequence, head->window_sequence,

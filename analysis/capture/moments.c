@@ -171,12 +171,12 @@ void mls_moments_finish(mls_layer_stats *s, const double *sum, size_t n_sum,
 }
 
 typedef struct {
-    const float *h; /* (n, E), the present block */
-    size_t n, E;
+    const float *h;    /* (n, E), the present block */
+    size_t n, E, room; /* room: rows that rows and x have, BLOCK at most */
     const mls_config *config;
     const mls_layer *layer;
-    float *rows;    /* (BLOCK, E): norm(h) */
-    double *x;      /* (E, BLOCK): its transpose in double */
+    float *rows;    /* (room, E): norm(h) */
+    double *x;      /* (E, room): its transpose in double */
     double *second; /* (E, E), upper triangle of tiles */
 } x_work;
 
@@ -191,7 +191,7 @@ static mls_status norm_rows(void *arg, size_t job, size_t worker, mls_err *err)
     (void)err;
     mls_block_norm(w->config, w->rows + at, w->h + at, w->layer->attn_norm,
                    w->layer->attn_norm_bias, n);
-    transpose(w->x + first, BLOCK, w->rows + at, w->E, n, w->E);
+    transpose(w->x + first, w->room, w->rows + at, w->E, n, w->E);
     return MLS_OK;
 }
 
@@ -199,7 +199,7 @@ static mls_status norm_rows(void *arg, size_t job, size_t worker, mls_err *err)
 static mls_status add_tile(void *arg, size_t job, size_t worker, mls_err *err)
 {
     const x_work *w = arg;
-    const size_t E = w->E, side = (E + TILE - 1) / TILE;
+    const size_t E = w->E, side = (E + TILE - 1) / TILE, room = w->room;
     size_t i = 0, j = job;
 
     (void)worker;
@@ -216,10 +216,11 @@ static mls_status add_tile(void *arg, size_t job, size_t worker, mls_err *err)
 
     if (i == j)
         cblas_dsyrk(CblasRowMajor, CblasUpper, CblasNoTrans, ni, (int)w->n, 1.0,
-                    w->x + i * BLOCK, BLOCK, 1.0, to, (int)E);
+                    w->x + i * room, (int)room, 1.0, to, (int)E);
     else
         cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, ni, nj, (int)w->n, 1.0,
-                    w->x + i * BLOCK, BLOCK, w->x + j * BLOCK, BLOCK, 1.0, to, (int)E);
+                    w->x + i * room, (int)room, w->x + j * room, (int)room, 1.0, to,
+                    (int)E);
     return MLS_OK;
 }
 
@@ -231,10 +232,11 @@ mls_status mls_moments_x_add(double *second, const mls_spill *room, const float 
     mls_status st = MLS_OK;
     x_work w = {.E = E, .config = config, .layer = layer, .second = second};
 
-    w.rows = mls_calloc3(BLOCK, E, 1, sizeof *w.rows);
-    w.x = mls_calloc3(BLOCK, E, 1, sizeof *w.x);
+    w.room = n < BLOCK ? n : BLOCK;
+    w.rows = mls_calloc3(w.room, E, 1, sizeof *w.rows);
+    w.x = mls_calloc3(w.room, E, 1, sizeof *w.x);
     if (!w.rows || !w.x) {
-        st = mls_fail(err, MLS_E_NOMEM, "no memory for %d rows of %zu", BLOCK, E);
+        st = mls_fail(err, MLS_E_NOMEM, "no memory for %zu rows of %zu", w.room, E);
         goto done;
     }
     for (size_t first = 0; first < n && !st; first += BLOCK) {

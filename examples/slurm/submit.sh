@@ -5,7 +5,7 @@
 #            sh submit.sh [SBATCH_OPTION]...
 # All nodes see the three paths. SBATCH_OPTIONs (--partition, --mem ...) go to every job.
 # A task that its node takes down is requeued and goes on from its restart folder; a part
-# that failed is named by the merge: submit again, finished parts are made again in full.
+# that failed is named by the merge: submit again, finished parts are taken as they are.
 set -eu
 : "${MODEL:?a model folder}" "${TEXT:?a text file}" "${OUT:?an output folder}"
 PARTS=${PARTS:-8} OPTIONS=${OPTIONS:-} MLASCOPE=${MLASCOPE:-mlascope}

@@ -20,6 +20,9 @@ for n in 1 2 4 8; do
     mlascope merge $parts -o merged.h5 2>err || cat err
     [ "$(sha256sum <merged.h5)" = "$whole" ] && echo "$n parts: the bytes of one run"
 done
+touch -d 2001-01-01 0-of-2.h5
+part 0-of-2.h5 calibration --shard 0/2
+find . -name 0-of-2.h5 ! -newermt 2002-01-01 # finished: it is not made again
 mlascope verify 3-of-8.h5
 mlascope merge 0-of-4.h5 1-of-4.h5 3-of-4.h5 -o no.h5
 mlascope merge 0-of-4.h5 1-of-4.h5 2-of-4.h5 -o no.h5

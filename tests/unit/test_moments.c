@@ -197,6 +197,29 @@ static void parts_of_a_tree_join_to_the_same_last_digit(void **state)
             }
 }
 
+static void so_do_a_thousand_parts(void **state)
+{
+    enum { JOBS = 1024 };
+    const size_t counts[] = {3, 64, 1000, JOBS};
+    static double *whole[JOBS], *parts[JOBS];
+
+    (void)state;
+    for (size_t c = 0; c < sizeof counts / sizeof counts[0]; c++) {
+        const size_t n = JOBS - c, count = counts[c] < n ? counts[c] : n;
+
+        fill_sums(whole, n);
+        fill_sums(parts, n);
+        mls_moments_join(whole, 1, 0, n, n, true);
+        for (size_t p = 0; p < count; p++)
+            mls_moments_join(parts, 1, p * n / count, (p + 1) * n / count, n, true);
+        for (size_t to = 1; to <= n; to++)
+            mls_moments_join(parts, 1, 0, to, n, true);
+        assert_memory_equal(whole[0], parts[0], sizeof(double));
+        free(whole[0]);
+        free(parts[0]);
+    }
+}
+
 static void
 the_moment_of_x_is_right_and_the_same_for_any_number_of_threads(void **state)
 {
@@ -286,6 +309,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(moments_of_two_jobs_are_those_of_a_plain_loop),
         cmocka_unit_test(parts_of_a_tree_join_to_the_same_last_digit),
+        cmocka_unit_test(so_do_a_thousand_parts),
         cmocka_unit_test(
             the_moment_of_x_is_right_and_the_same_for_any_number_of_threads),
         cmocka_unit_test(a_projected_moment_is_that_of_the_projected_rows),

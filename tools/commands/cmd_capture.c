@@ -250,6 +250,7 @@ static int run(int argc, char **argv)
                                      .tokenizer_sha256 = mls_tokenizer_sha256(tok),
                                      .shard = shard,
                                      .n_shards = n_shards,
+                                     .keep_finished = n_shards > 0,
                                      .save_every = a.save_every};
     const double start = now();
     if (mls_capture_run(model, &corpus, a.output, &how, pool, mls_tool_progress(),

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "analysis/capture/capture.h"
 #include "common/base/buf.h"
@@ -44,6 +45,18 @@ static const char usage[] =
     "\n"
     "Example: mlascope merge part-*.h5 -o run.h5\n";
 
+/* All are open at a time, and some that are not ours. */
+static void allow_files(size_t n)
+{
+    struct rlimit most;
+
+    if (!getrlimit(RLIMIT_NOFILE, &most) && most.rlim_cur < n + 64 &&
+        most.rlim_max >= n + 64) {
+        most.rlim_cur = n + 64;
+        setrlimit(RLIMIT_NOFILE, &most); /* else opening says what is wrong */
+    }
+}
+
 static int join_captures(const char *const *files, size_t n, const char *output)
 {
     mls_capture **captures = mls_calloc3(n, 1, 1, sizeof(mls_capture *));
@@ -55,6 +68,7 @@ static int join_captures(const char *const *files, size_t n, const char *output)
         mls_fail(&err, MLS_E_NOMEM, "no memory for %zu files", n);
         return mls_exit_status(&err);
     }
+    allow_files(n);
     mls_buf_puts(&command, "mlascope merge");
     for (size_t i = 0; i < n; i++) {
         char *text_names = NULL;
@@ -92,6 +106,7 @@ static int join_parts(int argc, char **argv, const char *const *files, size_t n)
     size_t n_extra = 0, next = 0;
     int status = 1;
 
+    allow_files(n);
     for (int i = 1; extra && i < argc; i++)
         if (next < n && argv[i] == files[next])
             next++;
