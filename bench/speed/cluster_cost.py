@@ -12,7 +12,7 @@ F64 = 60e9           # of the sums
 PER_WEIGHT = 9.3e-9  # s for each weight: read, hash, unpack, and the part's file
 SHA256 = 1.0e9       # bytes a second, on one core: not shared by threads
 TOKENS, T = 2048 * 128, 128
-JOBS = 32
+JOBS = 1024
 
 # weights, L, E, H, G, D, MLP, bytes a weight
 MODELS = {"8B": (8.03e9, 32, 4096, 32, 8, 128, 14336, 2),
@@ -29,7 +29,7 @@ def cost(model, parts, cores):
     jobs = JOBS // parts
     live = 1 + jobs.bit_length()  # sums of E x E while they are joined
     memory = (tokens * E * 4 + 4 * (2 * E * H * D + 2 * E * G * D + 3 * E * mlp)
-              + 8 * E * E * live + small * jobs)
+              + 8 * E * E * live + small * (cores + live))  # one a thread, and those joined
     shard = parts > 1
     part = L * (E * E / 2 * (4 + 8 * shard) + small / 2 * (1 + 2 * shard))
     seconds = (weights * size / SHA256 + weights * PER_WEIGHT / cores
@@ -42,7 +42,7 @@ def main():
     print("| model | parts | read, each | f32 | f64 | memory, each | file, each | time |")
     print("|---|---|---|---|---|---|---|---|")
     for model in MODELS:
-        for parts in (1, 2, 4, 8, 16, 32):
+        for parts in (1, 2, 4, 8, 16, 32, 64):
             read, f32, f64, memory, part, seconds = cost(model, parts, cores)
             print(f"| {model} | {parts} | {read / 1e9:,.0f} GB | {f32 / 1e15:.3g} P "
                   f"| {f64 / 1e15:.3g} P | {memory / 1e9:.0f} GB | {part / 1e9:.1f} GB "

@@ -1,7 +1,8 @@
 #!/bin/sh
 # A capture as an array of real Slurm jobs: slurmctld and two slurmd on this machine, no
 # systemd. One node is killed while a task runs there; the task is requeued and goes on
-# from its restart folder; the merged file has the SHA-256 of one run.
+# from its restart folder; the merged file has the SHA-256 of one run. Then an evaluation
+# and a comparison as arrays on both nodes, each with a job that joins its parts.
 #
 # Usage, as root: sh tests/slurm/slurm.sh MLASCOPE
 # Debian packages: slurmctld slurmd slurm-client munge. Exits with 77 and says SKIPPED
@@ -143,3 +144,26 @@ done
 [ "$(sha256sum <"$work/run.h5")" = "$(sha256sum <"$work/out/run.h5")" ] ||
     fail "the merged file is not that of one run"
 echo "the merged file is that of one run: $(sha256sum <"$work/run.h5" | cut -c1-16)"
+
+MLASCOPE=$PROGRAM
+slurmd -D -N n2 >>"$work/n2.out.log" 2>&1 &
+pids="$pids $!"
+within 60 both_idle || fail "node n2 does not come back"
+split() { # RESULT WORDS...
+    RESULT=$1 OUT=$work/${1%.*} PARTS=5 SBATCH_WORDS=--cpus-per-task=1
+    export RESULT OUT PARTS SBATCH_WORDS
+    shift
+    "$MLASCOPE" "$@" -o "$work/$RESULT" >/dev/null 2>&1
+    sh "$source/examples/slurm/split.sh" "$@" || fail "sbatch refuses the jobs"
+    within 240 analysed || fail "the jobs do not end"
+    for file in "$work/$RESULT" "$OUT/$RESULT"; do
+        [ -s "$file" ] || fail "no $file: $(cat "$OUT/join.log")"
+        sed 's/"seconds":[^,}]*//' "$file" >"$file.same"
+    done
+    cmp "$work/$RESULT.same" "$OUT/$RESULT.same" || fail "$RESULT is not that of one run"
+    echo "$1 in $PARTS jobs: the bytes of one run"
+}
+split evaluate.csv evaluate "$MODEL" -f "$source/datasets/demo/evaluation.txt" -N 8 -T 64 \
+    -s "mha2mla rope=uniform chunks=4,8 rank=16" --capture "$work/run.h5"
+split compare.jsonl compare "$MODEL" -f "$source/datasets/demo/evaluation.txt" -N 8 -T 64 \
+    -s "care rank=16-48+16" -s "kq rank=32" --capture "$work/run.h5"
