@@ -5,6 +5,8 @@
  *   y = rotate(x):       dx = rotate(dy) by the opposite angles
  *   y = g x s, s = (|x|^2/n + eps)^-1/2:  dg = sum dy x s,
  *                        dx = s g dy - x s^3/n sum(g dy x)
+ *   y = g z + b, z = (x - mean) s, s = (var + eps)^-1/2:
+ *                        dx = s (g dy - mean(g dy) - z mean(g dy z))
  *
  * Products are of whole windows (tokens x dims), so BLAS does the work.
  */
@@ -71,6 +73,12 @@ static double inverse_rms(const mls_real *x, size_t n, double eps)
     return 1.0 / sqrt(sum / (double)n + eps);
 }
 
+/* A norm without gain has one of 1. */
+static double gain_of(const mls_real *gain, size_t i)
+{
+    return gain ? (double)gain[i] : 1;
+}
+
 void mls_real_norm(mls_real *y, const mls_real *x, size_t ld, const mls_real *gain,
                    double eps, size_t T, size_t n)
 {
@@ -78,11 +86,10 @@ void mls_real_norm(mls_real *y, const mls_real *x, size_t ld, const mls_real *ga
         const double s = inverse_rms(x + t * ld, n, eps);
 
         for (size_t i = 0; i < n; i++)
-            y[t * ld + i] = (mls_real)((double)x[t * ld + i] * s * (double)gain[i]);
+            y[t * ld + i] = (mls_real)((double)x[t * ld + i] * s * gain_of(gain, i));
     }
 }
 
-/* d, the gradient by y at the stride of x, becomes that by x. */
 void mls_real_norm_back(mls_real *d, const mls_real *x, size_t ld, const mls_real *gain,
                         double eps, size_t T, size_t n, mls_real *d_gain)
 {
@@ -95,13 +102,63 @@ void mls_real_norm_back(mls_real *d, const mls_real *x, size_t ld, const mls_rea
         for (size_t i = 0; i < n; i++) {
             const double dx = (double)d_t[i] * (double)x_t[i];
 
-            dot += dx * (double)gain[i];
+            dot += dx * gain_of(gain, i);
             if (d_gain)
                 d_gain[i] += (mls_real)(dx * s);
         }
         dot *= s * s * s / (double)n;
         for (size_t i = 0; i < n; i++)
-            d_t[i] =
-                (mls_real)((double)d_t[i] * (double)gain[i] * s - (double)x_t[i] * dot);
+            d_t[i] = (mls_real)((double)d_t[i] * gain_of(gain, i) * s -
+                                (double)x_t[i] * dot);
+    }
+}
+
+static void mean_and_scale(const mls_real *x, size_t n, double eps, double *mean,
+                           double *s)
+{
+    double sum = 0, square = 0;
+
+    for (size_t i = 0; i < n; i++)
+        sum += (double)x[i];
+    *mean = sum / (double)n;
+    for (size_t i = 0; i < n; i++)
+        square += ((double)x[i] - *mean) * ((double)x[i] - *mean);
+    *s = 1.0 / sqrt(square / (double)n + eps);
+}
+
+void mls_real_layernorm(mls_real *y, const mls_real *x, const mls_real *gain,
+                        const mls_real *bias, double eps, size_t T, size_t n)
+{
+    for (size_t t = 0; t < T; t++) {
+        double mean, s;
+
+        mean_and_scale(x + t * n, n, eps, &mean, &s);
+        for (size_t i = 0; i < n; i++)
+            y[t * n + i] =
+                (mls_real)(((double)x[t * n + i] - mean) * s * gain_of(gain, i) +
+                           (bias ? (double)bias[i] : 0));
+    }
+}
+
+void mls_real_layernorm_back(mls_real *d, const mls_real *x, const mls_real *gain,
+                             double eps, size_t T, size_t n)
+{
+    for (size_t t = 0; t < T; t++) {
+        const mls_real *x_t = x + t * n;
+        mls_real *d_t = d + t * n;
+        double mean, s, sum = 0, dot = 0;
+
+        mean_and_scale(x_t, n, eps, &mean, &s);
+        for (size_t i = 0; i < n; i++) {
+            const double g = (double)d_t[i] * gain_of(gain, i);
+
+            sum += g;
+            dot += g * ((double)x_t[i] - mean) * s;
+        }
+        sum /= (double)n;
+        dot /= (double)n;
+        for (size_t i = 0; i < n; i++)
+            d_t[i] = (mls_real)(s * ((double)d_t[i] * gain_of(gain, i) - sum -
+                                     ((double)x_t[i] - mean) * s * dot));
     }
 }

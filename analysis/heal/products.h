@@ -19,7 +19,7 @@ void mls_real_linear_back(const mls_real *dy, size_t ld_y, const mls_real *x,
 void mls_real_rotate(mls_real *x, size_t ld, const float *cs, size_t n_chunks, size_t T,
                      int sign);
 
-/** RMSNorm of rows of n at stride ld; y may be x. */
+/** RMSNorm of rows of n at stride ld; y may be x; gain NULL: 1. */
 void mls_real_norm(mls_real *y, const mls_real *x, size_t ld, const mls_real *gain,
                    double eps, size_t T, size_t n);
 /**
@@ -28,5 +28,12 @@ void mls_real_norm(mls_real *y, const mls_real *x, size_t ld, const mls_real *ga
  */
 void mls_real_norm_back(mls_real *d, const mls_real *x, size_t ld, const mls_real *gain,
                         double eps, size_t T, size_t n, mls_real *d_gain);
+
+/** LayerNorm of rows of n; y may be x; gain and bias may be NULL. */
+void mls_real_layernorm(mls_real *y, const mls_real *x, const mls_real *gain,
+                        const mls_real *bias, double eps, size_t T, size_t n);
+/** d, the gradient by y, becomes that by x. */
+void mls_real_layernorm_back(mls_real *d, const mls_real *x, const mls_real *gain,
+                             double eps, size_t T, size_t n);
 
 #endif

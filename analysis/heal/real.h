@@ -30,6 +30,13 @@ typedef double mls_real;
 #define mls_real_norm_back mls_real_norm_back_f64
 #define mls_head_attend mls_head_attend_f64
 #define mls_head_attend_back mls_head_attend_back_f64
+#define mls_block_back mls_block_back_f64
+#define mls_block_input_back mls_block_input_back_f64
+#define mls_block_back_scratch mls_block_back_scratch_f64
+#define mls_divergence mls_divergence_f64
+#define mls_divergence_scratch mls_divergence_scratch_f64
+#define mls_real_layernorm_back mls_real_layernorm_back_f64
+#define mls_real_layernorm mls_real_layernorm_f64
 #else
 typedef float mls_real;
 #define MLS_REAL_GEMM cblas_sgemm

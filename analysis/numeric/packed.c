@@ -32,7 +32,15 @@ static void linear_f32(float *y, size_t ld_y, const float *x, const float *w,
                 1.0f, x, (int)n_in, w, (int)n_in, b ? 1.0f : 0.0f, y, (int)ld_y);
 }
 
+static void back_f32(float *dx, const float *dy, const float *w, size_t T, size_t n_out,
+                     size_t n_in)
+{
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)T, (int)n_in,
+                (int)n_out, 1.0f, dy, (int)n_out, w, (int)n_in, 0.0f, dx, (int)n_in);
+}
+
 #ifdef MLS_HAVE_DNNL
+#include <dlfcn.h>
 #include <dnnl.h>
 #include <pthread.h>
 #include <stdint.h>
@@ -41,15 +49,26 @@ static void linear_f32(float *y, size_t ld_y, const float *x, const float *w,
 
 /*
  * oneDNN is made with OpenMP: its own threads would run beside ours. The setting is
- * one of the calling thread.
+ * one of the calling thread. Which OpenMP that is, only the loader knows; a weak
+ * reference to it is not kept by every linker.
  */
-#pragma weak omp_set_num_threads
-void omp_set_num_threads(int n);
+static void (*set_threads)(int n);
+
+static void find_openmp(void)
+{
+    void *const program = dlopen(NULL, RTLD_LAZY);
+    void *const found = program ? dlsym(program, "omp_set_num_threads") : NULL;
+
+    memcpy(&set_threads, &found, sizeof found);
+}
 
 static void one_thread(void)
 {
-    if (omp_set_num_threads)
-        omp_set_num_threads(1);
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+    pthread_once(&once, find_openmp);
+    if (set_threads)
+        set_threads(1);
 }
 
 enum { SHAPES_MAX = 16, ROWS_TYPICAL = 256, WIDTH_LEAST = 32 };
@@ -63,6 +82,7 @@ typedef struct {
 
 typedef struct {
     const float *w; /* what it was made of */
+    bool back;      /* transposed */
     size_t n_out, n_in;
     dnnl_memory_desc_t layout;
     dnnl_memory_t packed;
@@ -210,26 +230,27 @@ static bool pack(const mls_packed *p, entry *e, const dnnl_memory_desc_t *plain)
     return ok;
 }
 
-static entry *find(const mls_packed *p, const float *w)
+static entry *find(const mls_packed *p, const float *w, bool back)
 {
     for (size_t i = 0; i < p->n; i++)
-        if (p->item[i].w == w)
+        if (p->item[i].w == w && p->item[i].back == back)
             return &p->item[i];
     return NULL;
 }
 
-mls_status mls_packed_add(mls_packed *p, const float *w, size_t n_out, size_t n_in,
-                          mls_err *err)
+/* Add weights of a product of n_in to n_out numbers: w, or its transpose. */
+static mls_status add(mls_packed *p, const float *w, bool back, size_t n_out,
+                      size_t n_in, mls_err *err)
 {
     const char *how;
-    entry e = {.w = w, .n_out = n_out, .n_in = n_in};
+    entry e = {.w = w, .back = back, .n_out = n_out, .n_in = n_in};
     dnnl_memory_desc_t any, plain;
     dnnl_primitive_desc_t wanted = NULL;
     product typical = {0};
     const dnnl_dims_t dims = {(dnnl_dim_t)n_in, (dnnl_dim_t)n_out};
 
     /* Small ones gain nothing, and have no kernels. */
-    if (!w || n_out < WIDTH_LEAST || n_in < WIDTH_LEAST || find(p, w))
+    if (!w || n_out < WIDTH_LEAST || n_in < WIDTH_LEAST || find(p, w, back))
         return MLS_OK;
     if (!mls_bf16_available(&how))
         return mls_fail(err, MLS_E_ARG, "no products in bfloat16: %s", how);
@@ -246,7 +267,7 @@ mls_status mls_packed_add(mls_packed *p, const float *w, size_t n_out, size_t n_
     bool ok =
         dnnl_memory_desc_init_by_tag(&any, 2, dims, dnnl_bf16, dnnl_format_tag_any) ==
             dnnl_success &&
-        describe(&plain, dnnl_f32, n_in, n_out, 1, n_in) &&
+        describe(&plain, dnnl_f32, n_in, n_out, back ? n_out : 1, back ? 1 : n_in) &&
         describe_product(&wanted, p, &any, n_out, n_in, ROWS_TYPICAL, n_out, &typical);
     const bool takes_it = ok;
     if (ok) {
@@ -265,6 +286,18 @@ mls_status mls_packed_add(mls_packed *p, const float *w, size_t n_out, size_t n_
     }
     p->item[p->n++] = e;
     return MLS_OK;
+}
+
+mls_status mls_packed_add(mls_packed *p, const float *w, size_t n_out, size_t n_in,
+                          mls_err *err)
+{
+    return add(p, w, false, n_out, n_in, err);
+}
+
+mls_status mls_packed_add_back(mls_packed *p, const float *w, size_t n_out, size_t n_in,
+                               mls_err *err)
+{
+    return add(p, w, true, n_in, n_out, err);
 }
 
 /* The product of T rows, made when it is asked for first; a copy. False: in float. */
@@ -355,7 +388,7 @@ void mls_packed_linear(mls_packed *p, float *y, size_t ld_y, const float *x,
                        const float *w, const float *b, size_t T, size_t n_out,
                        size_t n_in)
 {
-    entry *e = p && T > 0 ? find(p, w) : NULL;
+    entry *e = p && T > 0 ? find(p, w, false) : NULL;
 
     if (!e || !linear_bf16(p, e, y, ld_y, x, T)) {
         linear_f32(y, ld_y, x, w, b, T, n_out, n_in);
@@ -363,6 +396,15 @@ void mls_packed_linear(mls_packed *p, float *y, size_t ld_y, const float *x,
     }
     for (size_t t = 0; b && t < T; t++)
         mls_add(y + t * ld_y, b, n_out);
+}
+
+void mls_packed_back(mls_packed *p, float *dx, const float *dy, const float *w,
+                     size_t T, size_t n_out, size_t n_in)
+{
+    entry *e = p && T > 0 ? find(p, w, true) : NULL;
+
+    if (!e || !linear_bf16(p, e, dx, n_in, dy, T))
+        back_f32(dx, dy, w, T, n_out, n_in);
 }
 
 #else /* without oneDNN */
@@ -394,6 +436,19 @@ mls_status mls_packed_add(mls_packed *p, const float *w, size_t n_out, size_t n_
     (void)n_out;
     (void)n_in;
     return mls_packed_new(&p, err);
+}
+
+mls_status mls_packed_add_back(mls_packed *p, const float *w, size_t n_out, size_t n_in,
+                               mls_err *err)
+{
+    return mls_packed_add(p, w, n_out, n_in, err);
+}
+
+void mls_packed_back(mls_packed *p, float *dx, const float *dy, const float *w,
+                     size_t T, size_t n_out, size_t n_in)
+{
+    (void)p;
+    back_f32(dx, dy, w, T, n_out, n_in);
 }
 
 void mls_packed_linear(mls_packed *p, float *y, size_t ld_y, const float *x,

@@ -42,11 +42,21 @@ mls_status mls_packed_add(mls_packed *p, const float *w, size_t n_out, size_t n_
                           mls_err *err);
 
 /**
+ * The same for mls_packed_back(): w is laid out a second time, transposed.
+ */
+mls_status mls_packed_add_back(mls_packed *p, const float *w, size_t n_out, size_t n_in,
+                               mls_err *err);
+
+/**
  * y (T, n_out) with rows ld_y apart = x (T, n_in) w^T + b (NULL: none): in bfloat16
  * where p has w, in float elsewhere (p may be NULL). The same bits on every thread.
  */
 void mls_packed_linear(mls_packed *p, float *y, size_t ld_y, const float *x,
                        const float *w, const float *b, size_t T, size_t n_out,
                        size_t n_in);
+
+/** dx (T, n_in) = dy (T, n_out) w, w (n_out, n_in): back through the product. */
+void mls_packed_back(mls_packed *p, float *dx, const float *dy, const float *w,
+                     size_t T, size_t n_out, size_t n_in);
 
 #endif

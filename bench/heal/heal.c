@@ -40,7 +40,9 @@ mls_heal_job mls_heal_defaults(void)
                           .steps = 80,
                           .batch = 8,
                           .rate = 0.06,
-                          .damping = 1};
+                          .damping = 1,
+                          .distil_batch = 4,
+                          .distil_rate = 0.008};
 }
 
 /* Everything that the loop keeps. */
@@ -137,7 +139,7 @@ static mls_status healing_new(healing *k, mls_err *err)
 
 static mls_status layer_path(const healing *k, size_t l, char **path, mls_err *err)
 {
-    char name[32];
+    char name[48];
     mls_buf b = {0};
 
     if (mls_parts_making(k->job->in->parts)) { /* on its way into the part */
@@ -423,6 +425,10 @@ static mls_status check_apart(const healing *k, mls_err *err)
         return mls_fail(err, MLS_E_INPUT,
                         "healed inputs are what the healed layers below give, so one "
                         "process heals all: --shard needs --inputs original");
+    if (k->job->distil)
+        return mls_fail(err, MLS_E_INPUT,
+                        "all layers together are trained by one process: --shard goes "
+                        "without --distil");
     for (size_t l = 0; l < k->config->L; l++)
         if (k->share[l] >= 0)
             return mls_fail(err, MLS_E_INPUT,
@@ -494,26 +500,150 @@ static mls_status through_layer(healing *k, size_t l, mls_err *err)
     return st;
 }
 
-mls_status mls_heal_run(mls_heal_layer_result *result, const mls_heal_job *job,
-                        mls_err *err)
+/* --- All layers together --- */
+
+/* The line that the file of a run's place begins with: describe()'s and its own. */
+static mls_status identity_of(const healing *k, mls_buf *line, mls_err *err)
+{
+    mls_buf all = {0};
+    const char *end;
+
+    describe(&all, k->job);
+    end = all.failed ? NULL : strchr(all.data, '\n');
+    if (end)
+        mls_buf_printf(line, "%.*s; all together: %zu steps of %zu windows, rate %g",
+                       (int)(end - all.data), all.data, k->job->distil,
+                       k->job->distil_batch, k->job->distil_rate);
+    mls_buf_free(&all);
+    return end && !line->failed ? MLS_OK
+                                : mls_fail(err, MLS_E_NOMEM, "no memory to heal");
+}
+
+static void record_together(healing *k, const mls_distilled *d)
+{
+    mls_buf_printf(
+        &k->record,
+        "# all layers together, %zu steps: KL %.9g -> %.9g held out, %.9g -> "
+        "%.9g in training, best after %zu, rate in the end %g;",
+        d->steps, d->held_before, d->held_after, d->train_before, d->train_after,
+        d->best, d->rate);
+    for (size_t i = 0; i < d->n_points; i++)
+        mls_buf_printf(&k->record, " %zu:%.9g", d->point[i].step, d->point[i].held);
+    mls_buf_puts(&k->record, "\n");
+}
+
+static mls_status forms_of(healing *k, mls_latent_form *form, mls_latent_origin *origin,
+                           mls_err *err)
+{
+    mls_status st = MLS_OK;
+
+    for (size_t l = 0; !st && l < k->config->L; l++) {
+        char *path = NULL;
+
+        st = layer_path(k, l, &path, err);
+        if (!st)
+            st = mls_latent_read(&form[l], origin, path, err);
+        free(path);
+    }
+    return st;
+}
+
+static mls_status write_forms(healing *k, const mls_latent_form *form,
+                              const mls_latent_origin *origin, mls_err *err)
+{
+    mls_status st = MLS_OK;
+
+    for (size_t l = 0; !st && l < k->config->L; l++) {
+        char *path = NULL;
+
+        st = layer_path(k, l, &path, err);
+        if (!st)
+            st = mls_latent_write(&form[l], origin, path, err);
+        free(path);
+    }
+    return st;
+}
+
+/*
+ * The layers' files hold forms healed each by itself until this has ended: a run that
+ * goes on starts from them and from its place.
+ */
+static mls_status together(healing *k, mls_distilled *out, mls_err *err)
+{
+    const mls_heal_job *job = k->job;
+    const size_t L = k->config->L;
+    mls_latent_form *form = mls_calloc3(L, 1, 1, sizeof *form);
+    bool *fixed = mls_calloc3(L, 1, 1, sizeof *fixed);
+    mls_buf identity = {0}, keep = {0};
+    mls_latent_origin origin = {0};
+    mls_status st = form && fixed ? identity_of(k, &identity, err)
+                                  : mls_fail(err, MLS_E_NOMEM, "no memory to heal");
+
+    mls_buf_printf(&keep, "%s.place", job->folder);
+    if (!st && keep.failed)
+        st = mls_fail(err, MLS_E_NOMEM, "no memory for a file name");
+    if (!st)
+        st = forms_of(k, form, &origin, err);
+    if (!st) {
+        const mls_distil_job distil = {.model = job->in->model,
+                                       .pool = job->in->pool,
+                                       .corpus = job->corpus,
+                                       .original = &k->original,
+                                       .n_held = job->n_held,
+                                       .fixed = fixed,
+                                       .steps = job->distil,
+                                       .batch = job->distil_batch,
+                                       .rate = job->distil_rate,
+                                       .damping = job->damping,
+                                       .keep = keep.data,
+                                       .identity = identity.data,
+                                       .progress = job->progress};
+
+        for (size_t l = 0; l < L; l++)
+            fixed[l] = !mls_scheme_converts(k->ready, l);
+        st = mls_distil(out, form, &distil, err);
+    }
+    if (!st && out->best > 0)
+        st = write_forms(k, form, &origin, err);
+    if (!st) {
+        record_together(k, out);
+        st = write_record(k, err);
+    }
+    if (!st)
+        remove(keep.data);
+    for (size_t l = 0; form && l < L; l++)
+        mls_latent_free(&form[l]);
+    free(form);
+    free(fixed);
+    mls_buf_free(&identity);
+    mls_buf_free(&keep);
+    return st;
+}
+
+mls_status mls_heal_run(mls_heal_layer_result *result, mls_distilled *all,
+                        const mls_heal_job *job, mls_err *err)
 {
     healing k = {
         .job = job, .config = mls_model_config(job->in->model), .result = result};
-    mls_status st;
+    mls_distilled ignored;
+    mls_status st = job->distil ? mls_distil_possible(k.config, err) : MLS_OK;
 
     memset(result, 0, k.config->L * sizeof *result);
-    if (mls_parts_joining(job->in->parts)) {
+    if (!st && mls_parts_joining(job->in->parts)) {
         st = join(&k, err);
         healing_free(&k);
         return st;
     }
     const bool making = mls_parts_making(job->in->parts);
 
-    st = healing_new(&k, err);
+    if (!st)
+        st = healing_new(&k, err);
     if (!st)
         st = making ? check_apart(&k, err) : begin_folder(&k, err);
     for (size_t l = 0; !st && l < k.config->L; l++)
         st = through_layer(&k, l, err);
+    if (!st && job->distil)
+        st = together(&k, all ? all : &ignored, err);
     if (!st && !making)
         st = end_folder(&k, err);
     healing_free(&k);

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "analysis/distil/distil.h"
 #include "bench/frame/method.h"
 #include "bench/frame/scheme.h"
 #include "bench/heal/losses.h"
@@ -28,6 +29,10 @@ typedef struct mls_heal_job {
                       layer is to take away, too */
     size_t steps, batch;
     double rate, damping;
+    /* Then steps of all layers together on the original's logits (0: none), each of
+       distil_batch windows. */
+    size_t distil, distil_batch;
+    double distil_rate;
     const char *folder; /* new or empty; work in progress is kept in `folder`.part */
     const mls_progress *progress;
 } mls_heal_job;
@@ -43,12 +48,12 @@ mls_heal_job mls_heal_defaults(void);
  *                     no folder is made; joined they are its folder. Layers are then
  *                     healed by themselves: inputs are the original's, and none shares
  *                     another's cache.
- *
+ * @param[out] all     what all layers together came to; NULL: not wanted
  * @return MLS_OK, MLS_E_INPUT (the folder holds files; the scheme brings weights of its
  *         own beside attention; windows of different lengths), MLS_E_STOPPED, or what
  *         building forms, healing and writing say
  */
-mls_status mls_heal_run(mls_heal_layer_result *result, const mls_heal_job *job,
-                        mls_err *err);
+mls_status mls_heal_run(mls_heal_layer_result *result, mls_distilled *all,
+                        const mls_heal_job *job, mls_err *err);
 
 #endif

@@ -46,7 +46,7 @@ static mls_status heal_one(mls_scheme *healed, const mls_heal_job *like,
     job.scheme = scheme;
     job.folder = folder;
     if (!st && !mls_folder_exists(folder))
-        st = mls_heal_run(result, &job, err);
+        st = mls_heal_run(result, NULL, &job, err);
     if (!st)
         st = healed_scheme(healed, folder, L, err);
     free(folder);

@@ -51,6 +51,14 @@ static const char usage[] =
     "      --damping X       how far directions of little power are trained like "
     "strong\n"
     "                        ones: 0.01 further, 10 less [1]\n"
+    "      --distil N        then N steps of all layers together, on the logits of "
+    "the\n"
+    "                        original's next tokens [0]\n"
+    "      --distil-batch N  windows of such a step [4]\n"
+    "      --distil-rate X   its size [0.008]\n"
+    "      --compute HOW     f32, or bf16: products with the original's weights in "
+    "bfloat16,\n"
+    "                        where the CPU has them (docs/methods/bf16.md) [f32]\n"
     "      --no-bos          windows without the BOS that the tokenizer adds\n"
     "      --shard I/N       with --inputs original: only part I, from 0, of N of the\n"
     "                        layers, into the file -o; merge of all N makes the "
@@ -69,6 +77,7 @@ typedef struct {
     size_t length, windows, threads;
     mls_format format;
     bool no_bos;
+    mls_compute compute;
 } arguments;
 
 /*
@@ -117,7 +126,7 @@ static mls_status read_scheme(mls_scheme *scheme, const arguments *a,
 }
 
 static mls_table *make_table(const mls_heal_job *job, const mls_heal_layer_result *r,
-                             size_t L)
+                             const mls_distilled *all, size_t L)
 {
     mls_table *t = mls_table_new(NULL);
     char text[256];
@@ -156,6 +165,15 @@ static mls_table *make_table(const mls_heal_job *job, const mls_heal_layer_resul
                  kept, mls_plural(kept));
         mls_table_note(t, text);
     }
+    if (job->distil) {
+        snprintf(text, sizeof text,
+                 "all layers together: KL to the original %.4f before, %.4f after %zu "
+                 "steps (the lowest on the way) on the windows held out; %.4f, %.4f in "
+                 "training",
+                 all->held_before, all->held_after, all->best, all->train_before,
+                 all->train_after);
+        mls_table_note(t, text);
+    }
     return t;
 }
 
@@ -178,6 +196,10 @@ static int run(int argc, char **argv)
         {"--inputs", 0, MLS_OPT_TEXT, &a.inputs, 0, 0},
         {"--repair", 0, MLS_OPT_REAL, &job.repair, 0, 1},
         {"--damping", 0, MLS_OPT_REAL, &job.damping, 1e-6, 1e6},
+        {"--distil", 0, MLS_OPT_SIZE, &job.distil, 0, 1 << 20},
+        {"--distil-batch", 0, MLS_OPT_SIZE, &job.distil_batch, 1, 1 << 16},
+        {"--distil-rate", 0, MLS_OPT_REAL, &job.distil_rate, 1e-6, 1},
+        MLS_COMPUTE_OPTION(&a.compute),
         MLS_SHARD_OPTION(&a.shard),
         MLS_THREADS_OPTION(&a.threads),
         {"--format", 0, MLS_OPT_FORMAT, &a.format, 0, 0},
@@ -190,6 +212,7 @@ static int run(int argc, char **argv)
     mls_tool_subject s = {0};
     mls_scheme scheme = {0};
     mls_heal_layer_result *result = NULL;
+    mls_distilled all = {0};
     mls_table *t = NULL;
     mls_parts *parts = NULL;
 
@@ -213,6 +236,7 @@ static int run(int argc, char **argv)
         read_text(&s, &a, &err) || mls_tool_parts_about(parts, &s, &err))
         goto done;
     s.in.parts = parts;
+    mls_tool_compute(s.model, a.compute, 0);
     result = calloc(s.in.config->L, sizeof *result);
     if (!result) {
         mls_fail(&err, MLS_E_NOMEM, "no memory for the results of %zu layers",
@@ -226,7 +250,7 @@ static int run(int argc, char **argv)
     job.healed_inputs = strcmp(a.inputs, "healed") == 0;
     job.folder = a.output;
     job.progress = mls_tool_progress();
-    if (mls_heal_run(result, &job, &err)) {
+    if (mls_heal_run(result, &all, &job, &err)) {
         mls_tool_stopped(&err, "the same command goes on from there");
         goto done;
     }
@@ -234,7 +258,7 @@ static int run(int argc, char **argv)
         mls_tool_parts_finish(parts, &err);
         goto done;
     }
-    t = make_table(&job, result, s.in.config->L);
+    t = make_table(&job, result, &all, s.in.config->L);
     mls_tool_print(t, a.format, "-", &err);
 
 done:
