@@ -7,9 +7,9 @@ processor seconds of one core; F64 is the measured ceiling of docs/PERFORMANCE.m
 """
 import sys
 
-F32 = 64.5e9         # operations a second and core of a forward pass, all included
+F32 = 68.6e9         # operations a second and core of a forward pass, all included
 F64 = 60e9           # of the sums
-PER_WEIGHT = 9.3e-9  # s for each weight: read, hash, unpack, and the part's file
+PER_WEIGHT = 6.8e-9  # s for each weight: read, hash, unpack, and the part's file
 SHA256 = 1.0e9       # bytes a second, on one core: not shared by threads
 TOKENS, T = 2048 * 128, 128
 JOBS = 1024
@@ -28,9 +28,10 @@ def cost(model, parts, cores):
     small = (2 * H + 4 * G) * D * D * 8
     jobs = JOBS // parts
     live = 1 + jobs.bit_length()  # sums of E x E while they are joined
-    memory = (tokens * E * 4 + 4 * (2 * E * H * D + 2 * E * G * D + 3 * E * mlp)
-              + 8 * E * E * live + small * (cores + live))  # one a thread, and those joined
     shard = parts > 1
+    memory = (tokens * E * 4 + 4 * (2 * E * H * D + 2 * E * G * D + 3 * E * mlp)
+              + 8 * E * E * live + 4 * E * E * shard
+              + small * (cores + live))  # one a thread, and those being joined
     part = L * (E * E / 2 * (4 + 8 * shard) + small / 2 * (1 + 2 * shard))
     seconds = (weights * size / SHA256 + weights * PER_WEIGHT / cores
                + (f32 / F32 + f64 / F64) / cores)

@@ -18,7 +18,7 @@ static mls_parts *joined;
 
 /* Options on which no figure depends: parts have none of them, a merge has its own. */
 static const char *const own[] = {"--shard", "--output", "--format", "--threads",
-                                  "--ram",   "--rows",   NULL};
+                                  "--ram",   "--rows",   "--plots",  NULL};
 
 static const char *text_of(const mls_option *options, const char *name)
 {
