@@ -42,6 +42,9 @@ mls_status mls_tokenizer_encode(mls_tokenizer *tok, const char *text, size_t len
 /** What the post-processor puts before a text, as BOS (n ids, often 0). Borrowed. */
 const int32_t *mls_tokenizer_first(const mls_tokenizer *tok, size_t *n);
 
+/** Share of n ids that are single bytes of characters without a token; 0..1. */
+double mls_tokenizer_byte_share(const mls_tokenizer *tok, const int32_t *ids, size_t n);
+
 /** The vocabulary's own spelling of an id; NULL when no token has it. Borrowed. */
 const char *mls_tokenizer_token(const mls_tokenizer *tok, int32_t id);
 

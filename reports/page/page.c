@@ -42,6 +42,7 @@ struct mls_page {
     bool undrawn; /* figures are captions */
     mls_buf alt, choice;
     size_t csv;         /* bytes of figures' numbers so far */
+    mls_buf warning;    /* empty: there is none */
     mls_buf unfinished; /* why; empty when it is not */
     bool failed;        /* memory ran out */
 };
@@ -70,6 +71,7 @@ void mls_page_free(mls_page *p)
     free(p->title);
     mls_buf_free(&p->alt);
     mls_buf_free(&p->choice);
+    mls_buf_free(&p->warning);
     mls_buf_free(&p->unfinished);
     free(p);
 }
@@ -431,11 +433,21 @@ static void put_section(mls_buf *out, const mls_page *p, size_t i)
                    i == p->now && p->inside != IN_TEXT ? "</div>\n" : "");
 }
 
+static void say_above(mls_page *p, mls_buf *what, const char *text)
+{
+    what->len = 0;
+    mls_buf_puts(what, text);
+    p->failed |= what->failed;
+}
+
+void mls_page_warning(mls_page *p, const char *text)
+{
+    say_above(p, &p->warning, text);
+}
+
 void mls_page_unfinished(mls_page *p, const char *text)
 {
-    p->unfinished.len = 0;
-    mls_buf_puts(&p->unfinished, text);
-    p->failed |= p->unfinished.failed;
+    say_above(p, &p->unfinished, text);
 }
 
 mls_status mls_page_write(const mls_page *p, const char *path, mls_err *err)
@@ -455,6 +467,11 @@ mls_status mls_page_write(const mls_page *p, const char *path, mls_err *err)
                    mls_page_css);
     mls_html_escape(&out, p->title);
     mls_buf_puts(&out, "</h1></header>\n<main>\n");
+    if (p->warning.len) {
+        mls_buf_puts(&out, "<p role=\"alert\"><strong>Warning: ");
+        mls_html_escape(&out, p->warning.data);
+        mls_buf_puts(&out, ".</strong></p>\n");
+    }
     if (p->unfinished.len) {
         mls_buf_puts(&out, "<p role=\"status\"><strong>");
         mls_html_escape(&out, p->unfinished.data);

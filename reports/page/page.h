@@ -76,6 +76,8 @@ void mls_page_choice(mls_page *p, const char *what, const char *value);
 mls_status mls_page_figure(mls_page *p, const char *folder, const char *name,
                            const char *caption, mls_err *err);
 
+/** Said above all sections, before the rest: what puts all of them in doubt. */
+void mls_page_warning(mls_page *p, const char *text);
 /** Said above all sections: the page is not finished. "": it is. */
 void mls_page_unfinished(mls_page *p, const char *text);
 /** Write the page to path, whole or not at all; more may be added and written again. */

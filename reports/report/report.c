@@ -178,6 +178,15 @@ static mls_status write_part(mls_page *page, const char *path, size_t done,
     return st;
 }
 
+/* What is known by now against the text. */
+static void warn(const mls_report *r, mls_page *page)
+{
+    char text[768];
+
+    if (r->foreign && mls_foreign_text(text, sizeof text, r->foreign))
+        mls_page_warning(page, text);
+}
+
 /* Every section, each with words of its own for the summary. */
 static mls_status write_sections(const mls_report *r, mls_schedule *s, mls_page *page,
                                  const char *path, mls_buf *summary, mls_err *err)
@@ -189,6 +198,8 @@ static mls_status write_sections(const mls_report *r, mls_schedule *s, mls_page 
     for (size_t i = 0; !st && i < parts; i++) {
         mls_schedule_begin(s, i + 1);
         st = sections[i].write(r, page, &said[sections[i].told], err);
+        if (!st)
+            warn(r, page);
         if (!st && i + 1 < parts)
             st = write_part(page, path, i + 1, parts, err);
     }

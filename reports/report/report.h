@@ -8,6 +8,7 @@
 #include "analysis/capture/capture.h"
 #include "analysis/model/model.h"
 #include "analysis/serving/serving.h"
+#include "bench/evaluate/foreign.h"
 #include "bench/frame/form_cache.h"
 #include "common/base/buf.h"
 #include "common/base/status.h"
@@ -42,7 +43,8 @@ typedef struct mls_report {
     mls_serve serve;       /* class that the plan is made for */
     mls_pool *pool;
     const mls_progress *progress;
-    mls_form_cache *forms;  /* made so far; mls_report_write() has its own */
+    mls_form_cache *forms; /* made so far; mls_report_write() has its own */
+    mls_foreign *foreign;  /* of the calibration text, and what quality adds; or NULL */
     mls_schedule *schedule; /* of mls_report_schedule(), its capture done; or NULL */
 } mls_report;
 

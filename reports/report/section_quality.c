@@ -445,6 +445,8 @@ mls_status mls_section_quality(const mls_report *r, mls_page *page, mls_buf *sum
         racer[n] = (mls_racer){(double)NAN, setting[n].method};
         st = mls_measured_settings(&m, r, r->evaluation, setting, racer, n + 1, err);
     }
+    if (!st && r->foreign)
+        mls_foreign_compare(r->foreign, &m, setting);
     if (!st) {
         mls_page_section(page, "quality", "Who serves what, at which loss");
         mls_page_lead(

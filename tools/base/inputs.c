@@ -1,8 +1,10 @@
 #include "tools/base/inputs.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "bench/evaluate/foreign.h"
 #include "bench/evaluate/isolated.h"
 #include "bench/plan/plan.h"
 #include "datasets/checkpoint/checkpoint.h"
@@ -197,6 +199,15 @@ mls_status mls_tool_captured_text(mls_corpus *out, const mls_capture *capture,
     return mls_corpus_part(out, &all, 0, windows < N ? windows : N, err);
 }
 
+void mls_tool_foreign(const mls_config *config, double nll, double byte_share)
+{
+    const mls_foreign f = {.nll = nll, .V = config->V, .byte_share = byte_share};
+    char text[512];
+
+    if (mls_foreign_text(text, sizeof text, &f))
+        mls_progress_note(mls_tool_progress(), "warning: %s", text);
+}
+
 mls_status mls_tool_read(mls_tool_subject *s, const mls_tool_windows *w, bool hash,
                          mls_err *err)
 {
@@ -214,6 +225,10 @@ mls_status mls_tool_read(mls_tool_subject *s, const mls_tool_windows *w, bool ha
     if (!st && !w->unread)
         st = mls_corpus_read(&s->corpus, tokenizer, w->texts->item, w->texts->n,
                              s->length, w->sequences, mls_tool_bos(w->no_bos), err);
+    if (!st && !w->unread)
+        mls_tool_foreign(
+            mls_model_config(s->model), (double)NAN,
+            mls_tokenizer_byte_share(tokenizer, s->corpus.ids, s->corpus.n_ids));
     if (!st)
         mls_tool_before(s->before, sizeof s->before, tokenizer, w->no_bos);
     mls_tokenizer_close(tokenizer);

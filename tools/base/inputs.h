@@ -58,6 +58,9 @@ mls_status mls_tool_read(mls_tool_subject *s, const mls_tool_windows *w, bool ha
                          mls_err *err);
 void mls_tool_close(mls_tool_subject *s);
 
+/** Remark that a text is foreign to the model, where a sign that is known says so. */
+void mls_tool_foreign(const mls_config *config, double nll, double byte_share);
+
 /** What is known at once of the settings of a command. Starts as {0}. */
 typedef struct mls_tool_known {
     size_t possible;

@@ -262,6 +262,8 @@ static int run(int argc, char **argv)
     const size_t tokens = mls_capture_start(capture)[mls_capture_sequences(capture)];
     mls_progress_note(mls_tool_progress(), "%s: %zu tokens in %.1f s, %.0f tokens/s",
                       a.output, tokens, took, (double)tokens / took);
+    mls_tool_foreign(mls_model_config(model), mls_capture_nll(capture),
+                     mls_tokenizer_byte_share(tok, corpus.ids, corpus.n_ids));
     mls_tool_before(before, sizeof before, tok, a.no_bos);
     t = summary(capture, a.output, before);
     mls_tool_print(t, a.format, "-", &err);

@@ -799,6 +799,7 @@ static int run(int argc, char **argv)
     }
     request.in.parts = NULL; /* healing is not split: who joins heals */
     say_what_was_done(&c);
+    mls_tool_foreign(s.in.config, c.original.mean, (double)NAN);
     snprintf(folder_healed, strlen(a.output) + 16, "%s.healed", a.output);
     if (a.heal && heal_rows(healed, &a, folder_healed, &request, &c, t, &err))
         goto done;

@@ -472,6 +472,7 @@ static int run(int argc, char **argv)
                      &err) ||
         mls_evaluation_possible(&e, &err) || mls_parts_making(parts))
         goto finish;
+    mls_tool_foreign(s.in.config, e.original.nll.mean, (double)NAN);
     t = a.positions ? by_position(&w, &e, &err)
                     : make_table(&a, &w, &e, s.in.config, &own, &s.corpus, s.capture);
 

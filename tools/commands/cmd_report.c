@@ -63,6 +63,8 @@ static const char usage[] =
     "      --history FILE     add the answer to this CSV, a row for each class, so "
     "that\n"
     "                         a model can be followed; made when missing\n"
+    "      --force            end with status 0 where the text is foreign to the "
+    "model\n"
     "      --replace          write over a finished report of another text, model or\n"
     "                         options in FOLDER\n"
     "  -N, --sequences N      calibration sequences [128]\n"
@@ -82,7 +84,7 @@ typedef struct {
     mls_texts texts, evals;
     const char *output, *gpu, *serve, *history;
     size_t sequences, length, eval_sequences, context, batch, heal, threads;
-    bool no_bos, no_quality, no_plots, replace, exhaustive;
+    bool no_bos, no_quality, no_plots, replace, exhaustive, force;
     mls_compute compute;
     double ram;
 } arguments;
@@ -396,6 +398,7 @@ static int run(int argc, char **argv)
         {"--heal", 0, MLS_OPT_SIZE, &a.heal, 0, 64},
         {"--no-quality", 0, MLS_OPT_FLAG, &a.no_quality, 0, 0},
         {"--history", 0, MLS_OPT_TEXT, &a.history, 0, 0},
+        {"--force", 0, MLS_OPT_FLAG, &a.force, 0, 0},
         {"--replace", 0, MLS_OPT_FLAG, &a.replace, 0, 0},
         {"--exhaustive", 0, MLS_OPT_FLAG, &a.exhaustive, 0, 0},
         {"--no-plots", 0, MLS_OPT_FLAG, &a.no_plots, 0, 0},
@@ -411,7 +414,7 @@ static int run(int argc, char **argv)
     char *beside[2] = {0}, *training = NULL;
     size_t n, known = SIZE_MAX, rows;
     int status;
-    mls_err err = {0};
+    mls_err err = {0}, doubtful = {0};
     mls_model *model = NULL;
     mls_tokenizer *tok = NULL;
     mls_corpus corpus = {0}, held = {0};
@@ -420,7 +423,7 @@ static int run(int argc, char **argv)
     mls_schedule plan;
     mls_gpu gpu;
     mls_serve serve = MLS_SERVE_MLA;
-    char title[64];
+    char title[64], doubt[400];
     mls_buf command = {0}, summary = {0};
 
     if (!mls_options_parse(&cmd_report, argc, argv, options, &folder, 1, 1, &n,
@@ -483,6 +486,10 @@ static int run(int argc, char **argv)
 
     if (a.heal && find_training(&training, &err))
         goto done;
+    mls_foreign foreign = {.nll = mls_capture_nll(cap),
+                           .V = mls_model_config(model)->V,
+                           .byte_share =
+                               mls_tokenizer_byte_share(tok, corpus.ids, corpus.n_ids)};
     const mls_report report = {
         .folder = a.output,
         .model_name = folder,
@@ -504,6 +511,7 @@ static int run(int argc, char **argv)
         .serve = serve,
         .pool = pool,
         .progress = plan.outer,
+        .foreign = &foreign,
         .schedule = &plan};
     if (mls_report_write(&report, &summary, &err) ||
         keep_answer(&summary, a.output, &err) || mls_report_seal(a.output, &err))
@@ -511,6 +519,10 @@ static int run(int argc, char **argv)
     say_seconds(&plan);
     mls_terminal_print(summary.data);
     printf("report: %s/index.html\n", a.output);
+    if (mls_foreign_text(doubt, sizeof doubt, &foreign) && !a.force)
+        mls_fail(&doubtful, MLS_E_INPUT,
+                 "%s; the report is written all the same, and --force ends with 0",
+                 doubt);
     if (a.history && held.N && !mls_history_add(a.history, a.output, &rows, &err))
         printf(rows ? "history: added to %s\n" : "history: already in %s\n", a.history);
 
@@ -533,7 +545,7 @@ release:
     free(training);
     free(beside[0]);
     free(beside[1]);
-    return status;
+    return status ? status : mls_exit_status(&doubtful);
 }
 
 const mls_command cmd_report = {
