@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "analysis/model/rope.h"
-#include "analysis/numeric/linalg.h"
+#include "analysis/numeric/vector.h"
 #include "common/base/checked.h"
 
 enum {
@@ -34,20 +34,17 @@ void mls_sensitivity_free(mls_sensitivity *s)
     *s = (mls_sensitivity){0};
 }
 
-/* M = W_O,h^T W_O,h, (D, D). */
-static void output_gram(double *M, const mls_layer *layer, const mls_config *c,
-                        size_t h)
+/* The lower triangle of M = W_O,h^T W_O,h, (D, D); rows: (E, D) of scratch. */
+static void output_gram(double *M, double *rows, const mls_layer *layer,
+                        const mls_config *c, size_t h)
 {
     const size_t D = c->D, ld = c->H * D;
 
-    memset(M, 0, D * D * sizeof *M);
-    for (size_t e = 0; e < c->E; e++) {
-        const float *row = layer->wo + e * ld + h * D;
-
+    for (size_t e = 0; e < c->E; e++)
         for (size_t i = 0; i < D; i++)
-            for (size_t j = 0; j < D; j++)
-                M[i * D + j] += (double)row[i] * (double)row[j];
-    }
+            rows[e * D + i] = (double)layer->wo[e * ld + h * D + i];
+    cblas_dsyrk(CblasRowMajor, CblasLower, CblasTrans, (int)D, (int)c->E, 1.0, rows,
+                (int)D, 0.0, M, (int)D);
 }
 
 /* Attention of query i over keys 0..i, in double. */
@@ -75,8 +72,9 @@ static void attention_row(double *a, const window *w, size_t h, size_t i)
 /*
  * y = q turned by the angle of `distance` positions, times weight; rows of the table.
  */
-static void turned_query(double *y, const float *q, const float *cs, size_t C,
-                         double weight)
+MLS_WIDE
+static void turned_query(double *restrict y, const float *restrict q,
+                         const float *restrict cs, size_t C, double weight)
 {
     for (size_t c = 0; c < C; c++) {
         const double cos_d = (double)cs[2 * c], sin_d = (double)cs[2 * c + 1];
@@ -87,63 +85,64 @@ static void turned_query(double *y, const float *q, const float *cs, size_t C,
     }
 }
 
-static void add_rows(double *sum, const double *rows, size_t n, size_t D)
-{
-    cblas_dgemm(CblasRowMajor, CblasTrans, CblasNoTrans, (int)D, (int)D, (int)n, 1.0,
-                rows, (int)D, rows, (int)D, 1.0, sum, (int)D);
-}
-
-/* Scratch of one job. */
+/* Scratch of one job; sums are of one head and window. */
 typedef struct {
-    double *M, *Mv, *a, *o, *rows;
+    double *M;             /* (D, D) W_O,h^T W_O,h */
+    double *v, *Mv;        /* (T, D) */
+    double *vMv, *a, *oMv; /* (T) */
+    double *o;             /* (D) */
+    double *rows, *plain;  /* (ROWS, D) turned queries; (QUERIES + 1, D) as they are */
+    size_t n_rows, n_plain;
+    double square; /* sum of squares of attention */
 } scratch;
 
-static void one_query(window *w, const scratch *x, size_t h, size_t i, size_t *n_rows)
+/* The lower triangle of sum += rows^T rows. */
+static void add_rows(double *sum, const double *rows, size_t n, size_t D)
+{
+    cblas_dsyrk(CblasRowMajor, CblasLower, CblasTrans, (int)D, (int)n, 1.0, rows,
+                (int)D, 1.0, sum, (int)D);
+}
+
+/*
+ * With o = sum_j a_j v_j, what is asked of query i are products that queries share,
+ * v^T M v, or one product with a matrix: M v_j for all j with o, and o^T M o = sum_j
+ * a_j o^T M v_j.
+ */
+static void one_query(window *w, scratch *x, size_t h, size_t i)
 {
     const mls_config *c = w->config;
-    const size_t D = c->D, g = h / (c->H / c->G), ld_v = c->G * D;
+    const size_t D = c->D, n = i + 1;
     const float *q = w->q + i * c->H * D + h * D;
-    double *key = w->key + h * D * D;
-    double square = 0, plain = 0, oMo = 0;
+    double plain = 0, oMo = 0;
 
     attention_row(x->a, w, h, i);
-    memset(x->o, 0, D * sizeof *x->o);
-    for (size_t j = 0; j <= i; j++)
-        for (size_t d = 0; d < D; d++)
-            x->o[d] += x->a[j] * (double)w->v[j * ld_v + g * D + d];
-    for (size_t d = 0; d < D; d++)
-        for (size_t e = 0; e < D; e++)
-            oMo += x->o[d] * x->M[d * D + e] * x->o[e];
-    for (size_t j = 0; j <= i; j++) {
-        const double *Mv = x->Mv + j * D;
-        const float *v = w->v + j * ld_v + g * D;
-        double vMv = 0, oMv = 0;
-
-        square += x->a[j] * x->a[j];
+    cblas_dgemv(CblasRowMajor, CblasTrans, (int)n, (int)D, 1.0, x->v, (int)D, x->a, 1,
+                0.0, x->o, 1);
+    cblas_dgemv(CblasRowMajor, CblasNoTrans, (int)n, (int)D, 1.0, x->Mv, (int)D, x->o,
+                1, 0.0, x->oMv, 1);
+    for (size_t j = 0; j < n; j++)
+        oMo += x->a[j] * x->oMv[j];
+    for (size_t j = 0; j < n; j++) {
+        x->square += x->a[j] * x->a[j];
         if (x->a[j] < 1e-4) /* its weight is the square: nothing */
             continue;
-        for (size_t d = 0; d < D; d++) {
-            vMv += (double)v[d] * Mv[d];
-            oMv += x->o[d] * Mv[d];
-        }
-        const double weight =
-            x->a[j] * x->a[j] * fmax(vMv - 2 * oMv + oMo, 0) / (double)D; /* scale^2 */
+        const double weight = x->a[j] * x->a[j] *
+                              fmax(x->vMv[j] - 2 * x->oMv[j] + oMo, 0) /
+                              (double)D; /* scale^2 */
 
         plain += weight;
         if (w->rotates) {
-            if (*n_rows == ROWS) {
-                add_rows(key, x->rows, *n_rows, D);
-                *n_rows = 0;
+            if (x->n_rows == ROWS) {
+                add_rows(w->key + h * D * D, x->rows, ROWS, D);
+                x->n_rows = 0;
             }
-            turned_query(x->rows + (*n_rows)++ * D, q, w->cs + (i - j) * D, D / 2,
+            turned_query(x->rows + x->n_rows++ * D, q, w->cs + (i - j) * D, D / 2,
                          sqrt(weight));
         }
     }
     for (size_t d = 0; d < D; d++)
-        for (size_t e = 0; e < D; e++) {
-            w->key_plain[(h * D + d) * D + e] += plain * (double)q[d] * (double)q[e];
-            w->value[(h * D + d) * D + e] += square * x->M[d * D + e];
-        }
+        x->plain[x->n_plain * D + d] = sqrt(plain) * (double)q[d];
+    x->n_plain++;
 }
 
 static mls_status one_head(void *arg, size_t h, size_t worker, mls_err *err)
@@ -152,28 +151,50 @@ static mls_status one_head(void *arg, size_t h, size_t worker, mls_err *err)
     const mls_config *c = w->config;
     const size_t D = c->D, T = w->T, g = h / (c->H / c->G);
     const size_t step = T > QUERIES ? T / QUERIES : 1;
-    double *all = mls_calloc3(D * D + T * D + T + D + ROWS * D, 1, 1, sizeof *all);
-    const scratch x = {.M = all,
-                       .Mv = all + D * D,
-                       .a = all + D * D + T * D,
-                       .o = all + D * D + T * D + T,
-                       .rows = all + D * D + T * D + T + D};
-    size_t n_rows = 0;
+    const size_t rows = ROWS > c->E ? ROWS : c->E;
+    double *all = mls_calloc3(D + 2 * T + rows + T / step + 1, D, 1, sizeof *all);
+    double *lines = mls_calloc3(3, T, 1, sizeof *lines);
+    double *o = mls_calloc3(D, 1, 1, sizeof *o);
+    scratch x = {.M = all, .a = lines, .o = o};
 
     (void)worker;
-    if (!all)
+    if (!all || !lines || !o) {
+        free(all);
+        free(lines);
+        free(o);
         return mls_fail(err, MLS_E_NOMEM, "no memory to measure sensitivities");
-    output_gram(x.M, w->layer, c, h);
+    }
+    x.v = x.M + D * D;
+    x.Mv = x.v + T * D;
+    x.rows = x.Mv + T * D;
+    x.plain = x.rows + rows * D;
+    x.vMv = x.a + T;
+    x.oMv = x.vMv + T;
+    output_gram(x.M, x.rows, w->layer, c, h);
     for (size_t t = 0; t < T; t++)
         for (size_t d = 0; d < D; d++)
-            for (size_t e = 0; e < D; e++)
-                x.Mv[t * D + d] +=
-                    x.M[d * D + e] * (double)w->v[t * c->G * D + g * D + e];
+            x.v[t * D + d] = (double)w->v[t * c->G * D + g * D + d];
+    cblas_dsymm(CblasRowMajor, CblasRight, CblasLower, (int)T, (int)D, 1.0, x.M, (int)D,
+                x.v, (int)D, 0.0, x.Mv, (int)D);
+    for (size_t t = 0; t < T; t++)
+        x.vMv[t] = cblas_ddot((int)D, x.v + t * D, 1, x.Mv + t * D, 1);
     for (size_t i = step - 1; i < T; i += step)
-        one_query(w, &x, h, i, &n_rows);
-    add_rows(w->key + h * D * D, x.rows, n_rows, D);
+        one_query(w, &x, h, i);
+    add_rows(w->key + h * D * D, x.rows, x.n_rows, D);
+    add_rows(w->key_plain + h * D * D, x.plain, x.n_plain, D);
+    cblas_daxpy((int)(D * D), x.square, x.M, 1, w->value + h * D * D, 1);
     free(all);
+    free(lines);
+    free(o);
     return MLS_OK;
+}
+
+/* Element i of a symmetric (D, D) whose lower triangle is there. */
+static double symmetric(const double *lower, size_t i, size_t D)
+{
+    const size_t row = i / D, column = i % D;
+
+    return row < column ? lower[column * D + row] : lower[i];
 }
 
 /* Sum the query heads of each KV head, over `queries` of all windows. */
@@ -186,9 +207,12 @@ static void gather(mls_sensitivity *s, const window *w, double queries)
         for (size_t i = 0; i < DD; i++) {
             const size_t to = h / per_group * DD + i;
 
-            s->key[to] += (w->rotates ? w->key : w->key_plain)[h * DD + i] / queries;
-            s->key_plain[to] += w->key_plain[h * DD + i] / queries;
-            s->value[to] += w->value[h * DD + i] / queries;
+            const double *plain = w->key_plain + h * DD;
+            const double *key = w->rotates ? w->key + h * DD : plain;
+
+            s->key[to] += symmetric(key, i, c->D) / queries;
+            s->key_plain[to] += symmetric(plain, i, c->D) / queries;
+            s->value[to] += symmetric(w->value + h * DD, i, c->D) / queries;
         }
 }
 
