@@ -8,6 +8,7 @@
  */
 #define _GNU_SOURCE /* close_range */
 #include <errno.h>
+#include <pthread.h>
 #include <fcntl.h>
 #include <malloc.h>
 #include <signal.h>
@@ -255,8 +256,8 @@ static bool make_room(mls_store_answer *a, uint64_t n)
     return true;
 }
 
-mls_status mls_store_ask(mls_store *s, const mls_store_request *r, mls_store_answer *a,
-                         mls_err *err)
+static mls_status ask(mls_store *s, const mls_store_request *r, mls_store_answer *a,
+                      mls_err *err)
 {
     mls_err said;
     uint64_t n;
@@ -283,4 +284,17 @@ mls_status mls_store_ask(mls_store *s, const mls_store_request *r, mls_store_ans
         return broken_off(s, err);
     said.text[sizeof said.text - 1] = '\0';
     return said.status ? mls_fail(err, said.status, "%s", said.text) : MLS_OK;
+}
+
+mls_status mls_store_ask(mls_store *s, const mls_store_request *r, mls_store_answer *a,
+                         mls_err *err)
+{
+    /* A question and its answer are not to be mixed with those of other threads. */
+    static pthread_mutex_t one_at_a_time = PTHREAD_MUTEX_INITIALIZER;
+    mls_status st;
+
+    pthread_mutex_lock(&one_at_a_time);
+    st = ask(s, r, a, err);
+    pthread_mutex_unlock(&one_at_a_time);
+    return st;
 }

@@ -132,9 +132,9 @@ static mls_status layer_scores(mls_rule_scores *scores, const mls_rule *rule,
 }
 
 /*
- * The same, from the capture's cache where the rule looks at windows: what it finds in
- * all of them is searched for once. `found` borrows from the cache or from `own`, which
- * the caller releases.
+ * The same, from the capture's cache, which is locked, where the rule looks at windows:
+ * what it finds in all of them is searched for once. `found` borrows from the cache or
+ * from `own`, which the caller releases.
  */
 static mls_status cached_scores(const mls_rule_scores **found, mls_rule_scores *own,
                                 const mls_rule *rule, const mls_rule_input *in,
@@ -147,10 +147,10 @@ static mls_status cached_scores(const mls_rule_scores **found, mls_rule_scores *
     mls_status st = MLS_OK;
 
     if (keep && !cache)
-        return mls_fail(err, MLS_E_NOMEM, "no memory to keep the scores of a layer");
+        st = mls_fail(err, MLS_E_NOMEM, "no memory to keep the scores of a layer");
     *found = cache ? mls_shared_rule(cache, in->layer, rule) : NULL;
-    if (*found)
-        return MLS_OK;
+    if (*found || st)
+        return st;
     if (cache)
         st = mls_layer_windows_load(&windows, in->capture, in->layer, NULL,
                                     mls_capture_windows(in->capture), false, 0, err);
@@ -170,7 +170,11 @@ static mls_status select_by_data(mls_selection *out, const mls_rule *rule,
 {
     mls_rule_scores own = {0};
     const mls_rule_scores *scores;
-    mls_status st = cached_scores(&scores, &own, rule, in, pool, NULL, err);
+    mls_status st;
+
+    mls_shared_lock();
+    st = cached_scores(&scores, &own, rule, in, pool, NULL, err);
+    mls_shared_unlock();
 
     if (!st) {
         memcpy(out->order, scores->order, out->G * out->C * sizeof *out->order);
@@ -273,8 +277,11 @@ static mls_status layer_losses(mls_selection *out, double *loss, const char *rul
     const mls_rule_scores *scores = NULL;
     mls_status st = MLS_OK;
 
-    if (found->needs != MLS_NEEDS_CONFIG)
+    if (found->needs != MLS_NEEDS_CONFIG) {
+        mls_shared_lock();
         st = cached_scores(&scores, &own, found, in, pool, progress, err);
+        mls_shared_unlock();
+    }
     if (!st && scores)
         memcpy(out->order, scores->order, out->G * out->C * sizeof *out->order);
     if (!st && scores && scores->loss) {

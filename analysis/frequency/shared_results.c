@@ -1,5 +1,6 @@
 #include "analysis/frequency/shared_results.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 
 #include "common/base/checked.h"
@@ -17,6 +18,19 @@ struct mls_shared_results {
     mls_sensitivity *sensitivity; /* (L) {0}: not asked for yet, or dropped */
     size_t L;
 };
+
+/* Who finds nothing works it out, and others wait instead of doing the same. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+void mls_shared_lock(void)
+{
+    pthread_mutex_lock(&lock);
+}
+
+void mls_shared_unlock(void)
+{
+    pthread_mutex_unlock(&lock);
+}
 
 static void release(void *kept)
 {
@@ -87,8 +101,8 @@ static size_t bytes_of_all(const mls_capture *capture)
     return 3 * c->L * c->G * c->D * c->D * sizeof(double);
 }
 
-mls_status mls_shared_sensitivity(const mls_sensitivity **out, mls_capture *capture,
-                                  const mls_layer *layer, mls_pool *pool, mls_err *err)
+static mls_status find_sensitivity(const mls_sensitivity **out, mls_capture *capture,
+                                   const mls_layer *layer, mls_pool *pool, mls_err *err)
 {
     mls_shared_results *r = mls_shared_results_of(capture);
     mls_sensitivity *own;
@@ -111,5 +125,16 @@ mls_status mls_shared_sensitivity(const mls_sensitivity **out, mls_capture *capt
         st = mls_sensitivity_measure(own, capture, layer, 0, pool, err);
     }
     *out = st ? NULL : own;
+    return st;
+}
+
+mls_status mls_shared_sensitivity(const mls_sensitivity **out, mls_capture *capture,
+                                  const mls_layer *layer, mls_pool *pool, mls_err *err)
+{
+    mls_status st;
+
+    mls_shared_lock();
+    st = find_sensitivity(out, capture, layer, pool, err);
+    mls_shared_unlock();
     return st;
 }

@@ -12,8 +12,14 @@
 #include "analysis/latent/sensitivity.h"
 #include "common/base/status.h"
 
-/** Not thread-safe, as the capture that owns it. */
 typedef struct mls_shared_results mls_shared_results;
+
+/**
+ * Around everything that looks for a result, works it out and adds it; what was found
+ * may be read without. mls_shared_sensitivity() does it by itself.
+ */
+void mls_shared_lock(void);
+void mls_shared_unlock(void);
 
 /** Those of this capture, which owns them; NULL when memory is short. */
 mls_shared_results *mls_shared_results_of(mls_capture *c);
@@ -39,7 +45,7 @@ mls_status mls_shared_rule_add(mls_shared_results *r, size_t layer, mls_rule_sco
  * the model asks layer by layer.
  *
  * @param layer     of the captured model
- * @param[out] out  borrowed until the next call
+ * @param[out] out  borrowed until another layer is asked for
  */
 mls_status mls_shared_sensitivity(const mls_sensitivity **out, mls_capture *capture,
                                   const mls_layer *layer, mls_pool *pool, mls_err *err);

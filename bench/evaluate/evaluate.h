@@ -74,6 +74,7 @@ typedef struct mls_evaluate_options {
                         through the model: what is measured on the text stays NaN */
     bool keep_going; /* what this model refuses does not end the others: their variants
                         are `refused`, with the sentence */
+    size_t output_windows; /* of the capture, for the errors of outputs; 0: at most 8 */
     uint64_t states_bytes; /* variants beyond this share of memory go in a later pass
                               over the weights; default 4 GiB */
 } mls_evaluate_options;

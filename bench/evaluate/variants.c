@@ -1,9 +1,9 @@
 /*
  * Variants of the model, run through the layers side by side: each layer's weights are
- * read once, each scheme's form of it is built once, and every variant of that scheme
- * passes through before the next is built. So memory holds one layer, one form and the
- * hidden states of all variants. A variant that differs from one layer on starts there,
- * with a copy of the original's states.
+ * read once, each scheme's form of it is built once, several at a time on all threads,
+ * and every variant of that scheme passes through. So memory holds one layer, a few
+ * forms and the hidden states of all variants. A variant that differs from one layer on
+ * starts there, with a copy of the original's states.
  */
 #include <math.h>
 #include <stdio.h>
@@ -16,7 +16,8 @@
 #include "common/base/checked.h"
 
 enum {
-    OUTPUT_WINDOWS = 8 /* of the capture, on which outputs of forms are computed */
+    OUTPUT_WINDOWS = 8, /* of the capture, on which outputs of forms are computed */
+    FORMS_BYTES = 256 << 20, /* of a layer, in memory at once */
 };
 
 void mls_pass_free(mls_pass *p)
@@ -260,76 +261,180 @@ static mls_status read_own(mls_layer *own, mls_pass *p, size_t i,
     return MLS_OK;
 }
 
+/* Forms of one layer, made side by side: jobs are schemes. */
+typedef struct {
+    mls_pass *p;
+    const mls_layer *layer;
+    const mls_layer_stats *stats; /* NULL without a capture */
+    size_t *scheme;               /* (n) first runs of the schemes */
+    mls_latent_form *form;        /* (n) */
+    mls_status *st;               /* (n), with its sentence: one failure may be alone */
+    mls_err *err;                 /* (n) */
+    size_t n;
+} layer_forms;
+
+static void layer_forms_free(layer_forms *f)
+{
+    for (size_t k = 0; f->form && k < f->n; k++)
+        mls_latent_free(&f->form[k]);
+    free(f->scheme);
+    free(f->form);
+    free(f->st);
+    free(f->err);
+}
+
+static mls_status layer_forms_new(layer_forms *f, mls_pass *p, const mls_layer *layer,
+                                  const mls_layer_stats *stats, mls_err *err)
+{
+    *f = (layer_forms){.p = p,
+                       .layer = layer,
+                       .stats = p->in->capture ? stats : NULL,
+                       .scheme = mls_calloc3(p->n, 1, 1, sizeof *f->scheme),
+                       .form = mls_calloc3(p->n, 1, 1, sizeof *f->form),
+                       .st = mls_calloc3(p->n, 1, 1, sizeof *f->st),
+                       .err = mls_calloc3(p->n, 1, 1, sizeof *f->err)};
+    if (!f->scheme || !f->form || !f->st || !f->err)
+        return mls_fail(err, MLS_E_NOMEM, "no memory for %zu forms", p->n);
+    for (size_t i = 0; i < p->n; i++)
+        if (p->run[i].scheme_of == i && !is_refused(p, i))
+            f->scheme[f->n++] = i;
+    return MLS_OK;
+}
+
+typedef struct {
+    layer_forms *f;
+    size_t first;
+} batch;
+
+static mls_status make_one(void *arg, size_t job, size_t worker, mls_err *err)
+{
+    const batch *b = arg;
+    layer_forms *f = b->f;
+    const size_t k = b->first + job, i = f->scheme[k];
+    const double start = seconds_now();
+
+    (void)worker;
+    (void)err;
+    f->st[k] = mls_scheme_build(f->p->run[i].ready, f->layer, f->stats, &f->form[k],
+                                &f->err[k]);
+    f->p->quality[i].seconds += seconds_now() - start;
+    return MLS_OK;
+}
+
+/* How many forms are in memory at once: a few for each thread, more where small. */
+static size_t batch_size(const mls_pass *p)
+{
+    const mls_config *c = p->config;
+    const size_t each = (2 * c->H * c->D * c->E + 1) * sizeof(float);
+    const size_t fit = FORMS_BYTES / each, threads = mls_pool_threads(p->in->pool);
+
+    return fit > threads ? fit : threads;
+}
+
+/* What is done with a form once it is there: errors, runs, sizes of its variants. */
+static mls_status use_form(mls_pass *p, size_t i, const mls_layer *layer,
+                           const mls_layer_stats *stats,
+                           const mls_output_windows *windows,
+                           const mls_latent_form *form,
+                           const mls_latent_form *plain_form, mls_err *err)
+{
+    const size_t l = layer->index, L = p->config->L;
+    mls_layer own = {0};
+    char what[64];
+    mls_status st = MLS_OK;
+
+    snprintf(what, sizeof what, "layer %zu of %zu", l + 1, L);
+    if (p->options->predict && p->in->capture)
+        st = predict(p, i, layer, stats, windows, form, err);
+    if (st)
+        mls_fail_in(err, st, "%s, layer %zu", p->variant[i].scheme->name, l);
+    if (!st)
+        st = read_own(&own, p, i, layer, err);
+    st = refuse_alone(p, i, st, err);
+    for (size_t j = i; !st && !is_refused(p, i) && j < p->n; j++) {
+        if (p->run[j].scheme_of != i || p->run[j].begins > l)
+            continue;
+        st = mls_progress_step(p->progress, what, p->done, p->total, err);
+        const double start = seconds_now();
+
+        if (!st && !p->options->forms_only)
+            st = refuse_alone(p, i,
+                              run_variant(p, j, layer, own.attn_norm ? &own : layer,
+                                          form, plain_form, err),
+                              err);
+        p->quality[j].seconds += seconds_now() - start;
+        p->done++;
+    }
+    for (size_t j = i; !st && !is_refused(p, i) && j < p->n; j++)
+        if (p->run[j].scheme_of == i)
+            st = add_to_quality(&p->quality[j],
+                                is_converted(&p->variant[j], l) ? form : plain_form, L,
+                                err);
+    mls_layer_free(&own);
+    return st;
+}
+
+static mls_status use_forms(layer_forms *f, const mls_output_windows *windows,
+                            const mls_latent_form *plain_form, mls_err *err)
+{
+    const size_t size = batch_size(f->p);
+    mls_status st = MLS_OK;
+
+    for (size_t first = 0; !st && first < f->n; first += size) {
+        const size_t n = f->n - first < size ? f->n - first : size;
+        batch b = {f, first};
+
+        st = mls_pool_run(f->p->in->pool, n, make_one, &b, err);
+        for (size_t k = first; !st && k < first + n; k++) {
+            const size_t i = f->scheme[k];
+
+            if (f->st[k])
+                *err = f->err[k];
+            st = refuse_alone(f->p, i, f->st[k], err);
+            if (!st && !is_refused(f->p, i))
+                st = use_form(f->p, i, f->layer, f->stats, windows, &f->form[k],
+                              plain_form, err);
+            mls_latent_free(&f->form[k]);
+        }
+    }
+    return st;
+}
+
 static mls_status run_layer(mls_pass *p, size_t l, mls_err *err)
 {
-    const size_t L = p->config->L;
-    mls_layer layer = {0}, own = {0};
+    mls_layer layer = {0};
     mls_layer_stats stats = {0};
-    mls_latent_form form = {0}, plain_form = {0};
+    mls_latent_form plain_form = {0};
     mls_output_windows windows = {0};
-    char what[64];
+    layer_forms forms = {0};
     mls_status st = mls_model_layer(p->in->model, l, &layer, err);
 
     if (!st && p->in->capture)
         st = mls_capture_stats(p->in->capture, l, &stats, err);
     if (!st)
         st = mls_latent_identity(&plain_form, p->config, &layer, err);
-    if (!st && p->options->predict && p->in->capture && !plain_form.own &&
+    if (!st && p->options->predict && p->in->capture &&
         mls_capture_windows(p->in->capture) > 0)
-        st = mls_output_windows_load(&windows, p->in->capture, &plain_form,
-                                     OUTPUT_WINDOWS, p->in->pool, err);
+        st = mls_output_windows_load(
+            &windows, p->in->capture, &plain_form,
+            p->options->output_windows ? p->options->output_windows : OUTPUT_WINDOWS,
+            p->in->pool, err);
     p->plain.layer = &layer;
-    snprintf(what, sizeof what, "layer %zu of %zu", l + 1, L);
     for (size_t i = 0; !st && i < p->n; i++)
         if (p->variant[i].only_layer >= 0 && p->run[i].begins == l &&
             !is_refused(p, i) && !p->options->forms_only)
             st = mls_states_copy(&p->run[i].states, &p->original, err);
-    for (size_t i = 0; !st && i < p->n; i++) {
-        if (p->run[i].scheme_of != i || is_refused(p, i))
-            continue;
-        /* Build once, run every variant of this scheme. */
-        double start = seconds_now();
-
-        st = mls_scheme_build(p->run[i].ready, &layer, p->in->capture ? &stats : NULL,
-                              &form, err);
-        p->quality[i].seconds += seconds_now() - start;
-        if (!st && p->options->predict && p->in->capture && !form.own)
-            st = predict(p, i, &layer, &stats, &windows, &form, err);
-        if (st && form.head)
-            mls_fail_in(err, st, "%s, layer %zu", p->variant[i].scheme->name, l);
-        if (!st)
-            st = read_own(&own, p, i, &layer, err);
-        st = refuse_alone(p, i, st, err);
-        for (size_t j = i; !st && !is_refused(p, i) && j < p->n; j++) {
-            if (p->run[j].scheme_of != i || p->run[j].begins > l)
-                continue;
-            st = mls_progress_step(p->progress, what, p->done, p->total, err);
-            start = seconds_now();
-            if (!st && !p->options->forms_only)
-                st = refuse_alone(p, i,
-                                  run_variant(p, j, &layer,
-                                              own.attn_norm ? &own : &layer, &form,
-                                              &plain_form, err),
-                                  err);
-            p->quality[j].seconds += seconds_now() - start;
-            p->done++;
-        }
-        for (size_t j = i; !st && !is_refused(p, i) && j < p->n; j++)
-            if (p->run[j].scheme_of == i)
-                st = add_to_quality(
-                    &p->quality[j],
-                    is_converted(&p->variant[j], l) ? &form : &plain_form, L, err);
-        mls_latent_free(&form);
-        mls_layer_free(&own);
-    }
+    if (!st)
+        st = layer_forms_new(&forms, p, &layer, &stats, err);
+    if (!st)
+        st = use_forms(&forms, &windows, &plain_form, err);
     if (!st && !p->options->forms_only)
         st = mls_layer_forward(p->config, &layer, &p->original, mls_plain_attention,
                                &p->plain, p->in->pool, err);
-    mls_latent_free(&form);
+    layer_forms_free(&forms);
     mls_latent_free(&plain_form);
     mls_output_windows_free(&windows);
     mls_layer_stats_free(&stats);
-    mls_layer_free(&own);
     mls_layer_free(&layer);
     return st;
 }

@@ -7,6 +7,7 @@
  */
 #include "bench/frame/form_cache.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,6 +19,7 @@ typedef struct {
 } entry;
 
 struct mls_form_cache {
+    pthread_mutex_t lock;
     uint64_t limit, bytes;
     entry *entry;
     size_t n, room;
@@ -28,6 +30,7 @@ mls_status mls_form_cache_new(mls_form_cache **out, uint64_t bytes, mls_err *err
     *out = calloc(1, sizeof **out);
     if (!*out)
         return mls_fail(err, MLS_E_NOMEM, "no memory to keep forms");
+    pthread_mutex_init(&(*out)->lock, NULL);
     (*out)->limit = bytes;
     return MLS_OK;
 }
@@ -46,6 +49,7 @@ void mls_form_cache_free(mls_form_cache *c)
         return;
     while (c->n)
         drop(c, c->n - 1);
+    pthread_mutex_destroy(&c->lock);
     free(c->entry);
     free(c);
 }
@@ -60,13 +64,19 @@ static size_t find(const mls_form_cache *c, const char *text, size_t layer)
     return i;
 }
 
-mls_status mls_form_cache_get(const mls_form_cache *c, const char *text, size_t layer,
+mls_status mls_form_cache_get(mls_form_cache *c, const char *text, size_t layer,
                               mls_latent_form *f, bool *found, mls_err *err)
 {
+    mls_status st = MLS_OK;
+
+    pthread_mutex_lock(&c->lock);
     const size_t i = find(c, text, layer);
 
     *found = i < c->n;
-    return *found ? mls_latent_copy(f, &c->entry[i].form, err) : MLS_OK;
+    if (*found)
+        st = mls_latent_copy(f, &c->entry[i].form, err);
+    pthread_mutex_unlock(&c->lock);
+    return st;
 }
 
 static double worth(const entry *e)
@@ -94,8 +104,8 @@ static bool make_room(mls_form_cache *c, const entry *e)
     return true;
 }
 
-void mls_form_cache_put(mls_form_cache *c, const char *text, const mls_latent_form *f,
-                        double seconds)
+static void put(mls_form_cache *c, const char *text, const mls_latent_form *f,
+                double seconds)
 {
     entry e = {.bytes = mls_latent_bytes(f), .seconds = seconds};
 
@@ -117,4 +127,12 @@ void mls_form_cache_put(mls_form_cache *c, const char *text, const mls_latent_fo
     }
     c->entry[c->n++] = e;
     c->bytes += e.bytes;
+}
+
+void mls_form_cache_put(mls_form_cache *c, const char *text, const mls_latent_form *f,
+                        double seconds)
+{
+    pthread_mutex_lock(&c->lock);
+    put(c, text, f, seconds);
+    pthread_mutex_unlock(&c->lock);
 }

@@ -9,7 +9,7 @@
 #include "analysis/latent/latent.h"
 #include "common/base/status.h"
 
-/** Of one model and one capture, without quantizers; used by one thread. */
+/** Of one model and one capture, without quantizers. Several threads may use it. */
 typedef struct mls_form_cache mls_form_cache;
 
 /**
@@ -27,7 +27,7 @@ void mls_form_cache_free(mls_form_cache *c); /* NULL is accepted */
  * @param[out] f  release with mls_latent_free(); as it was where there is none
  * @return MLS_OK, *found tells whether there is one; MLS_E_NOMEM
  */
-mls_status mls_form_cache_get(const mls_form_cache *c, const char *text, size_t layer,
+mls_status mls_form_cache_get(mls_form_cache *c, const char *text, size_t layer,
                               mls_latent_form *f, bool *found, mls_err *err);
 
 /** Keep a copy of a form, which took so many seconds, where there is room for it. */

@@ -10,22 +10,25 @@
 
 enum { THREADS_MAX = 256 };
 
-struct mls_pool {
-    size_t n_threads; /* the caller's thread is worker 0 */
-    pthread_t threads[THREADS_MAX];
-    size_t n_started;
-    pthread_mutex_t lock;
-    pthread_cond_t work, idle;
-    bool quit;
-    size_t generation; /* counts calls of mls_pool_run */
-    size_t n_busy;     /* workers that have not finished this generation */
-
-    /* The list of this generation. */
+/* The jobs of one call of mls_pool_run(), on its stack. */
+typedef struct list {
     mls_job run;
     void *arg;
     size_t n_jobs, next_job;
+    size_t n_running;  /* jobs that threads are at */
     size_t failed_job; /* lowest job that failed, or n_jobs */
     mls_err err;
+    struct list *older; /* open for longer */
+} list;
+
+struct mls_pool {
+    size_t n_threads; /* a caller's thread that is none of them is worker 0 */
+    pthread_t threads[THREADS_MAX];
+    size_t n_started;
+    pthread_mutex_t lock;
+    pthread_cond_t work, idle; /* there are jobs; a list's last job has ended */
+    bool quit;
+    list *newest; /* of the open lists */
 };
 
 typedef struct {
@@ -33,44 +36,54 @@ typedef struct {
     size_t index;
 } worker;
 
-static void work_through(mls_pool *p, size_t index)
-{
-    pthread_mutex_lock(&p->lock);
-    while (p->next_job < p->n_jobs && p->failed_job == p->n_jobs) {
-        const size_t job = p->next_job++;
-        mls_err err = {0};
+/* Which worker of which pool this thread is. */
+static _Thread_local worker self;
 
-        pthread_mutex_unlock(&p->lock);
-        const mls_status st = p->run(p->arg, job, index, &err);
-        pthread_mutex_lock(&p->lock);
-        if (st && job < p->failed_job) {
-            p->failed_job = job;
-            p->err = err;
-            p->err.status = st;
-        }
-    }
-    pthread_mutex_unlock(&p->lock);
+static bool has_job(const list *l)
+{
+    return l->next_job < l->n_jobs && l->failed_job == l->n_jobs;
 }
 
+/* One job of a list that has some; the lock is held before and after. */
+static void do_one(mls_pool *p, list *l, size_t index)
+{
+    const size_t job = l->next_job++;
+    mls_err err = {0};
+
+    l->n_running++;
+    pthread_mutex_unlock(&p->lock);
+    const mls_status st = l->run(l->arg, job, index, &err);
+    pthread_mutex_lock(&p->lock);
+    if (st && job < l->failed_job) {
+        l->failed_job = job;
+        l->err = err;
+        l->err.status = st;
+    }
+    if (--l->n_running == 0 && !has_job(l))
+        pthread_cond_broadcast(&p->idle);
+}
+
+/*
+ * A thread without work helps the newest list that has a job: those that a job of an
+ * older list waits for.
+ */
 static void *worker_main(void *arg)
 {
-    worker w = *(worker *)arg;
-    mls_pool *p = w.pool;
-    size_t seen = 0;
+    mls_pool *p;
 
+    self = *(worker *)arg;
     free(arg);
+    p = self.pool;
     pthread_mutex_lock(&p->lock);
-    for (;;) {
-        while (!p->quit && p->generation == seen)
+    while (!p->quit) {
+        list *l = p->newest;
+
+        while (l && !has_job(l))
+            l = l->older;
+        if (l)
+            do_one(p, l, self.index);
+        else
             pthread_cond_wait(&p->work, &p->lock);
-        if (p->quit)
-            break;
-        seen = p->generation;
-        pthread_mutex_unlock(&p->lock);
-        work_through(p, w.index);
-        pthread_mutex_lock(&p->lock);
-        if (--p->n_busy == 0)
-            pthread_cond_signal(&p->idle);
     }
     pthread_mutex_unlock(&p->lock);
     return NULL;
@@ -166,29 +179,34 @@ size_t mls_pool_threads(const mls_pool *p)
     return p->n_threads;
 }
 
+static void close_list(mls_pool *p, const list *l)
+{
+    list **at = &p->newest;
+
+    while (*at != l)
+        at = &(*at)->older;
+    *at = l->older;
+}
+
 mls_status mls_pool_run(mls_pool *p, size_t n, mls_job run, void *arg, mls_err *err)
 {
+    const size_t index = self.pool == p ? self.index : 0;
+    list l = {.run = run, .arg = arg, .n_jobs = n, .failed_job = n};
+
     pthread_mutex_lock(&p->lock);
-    p->run = run;
-    p->arg = arg;
-    p->n_jobs = n;
-    p->next_job = 0;
-    p->failed_job = n;
-    p->n_busy = p->n_threads - 1;
-    p->generation++;
+    l.older = p->newest;
+    p->newest = &l;
     pthread_cond_broadcast(&p->work);
-    pthread_mutex_unlock(&p->lock);
-
-    work_through(p, 0);
-
-    pthread_mutex_lock(&p->lock);
-    while (p->n_busy > 0)
+    while (has_job(&l))
+        do_one(p, &l, index);
+    while (l.n_running > 0)
         pthread_cond_wait(&p->idle, &p->lock);
+    close_list(p, &l);
     pthread_mutex_unlock(&p->lock);
-    if (p->failed_job < n) {
+    if (l.failed_job < n) {
         if (err)
-            *err = p->err;
-        return p->err.status;
+            *err = l.err;
+        return l.err.status;
     }
     return MLS_OK;
 }

@@ -6,7 +6,10 @@
 
 #include "common/base/status.h"
 
-/** A fixed set of threads. mls_pool_run() may not be called from inside a job. */
+/**
+ * A fixed set of threads. A job may itself run jobs: threads that have none help with
+ * those first. One thread that is not of the pool may use it at a time.
+ */
 typedef struct mls_pool mls_pool;
 
 /**

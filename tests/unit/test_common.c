@@ -122,6 +122,58 @@ static void a_pool_runs_every_job_once_and_names_the_first_failure(void **state)
     }
 }
 
+typedef struct {
+    mls_pool *pool;
+    size_t (*out)[20];
+    int at_work[5]; /* by worker: nobody else uses its scratch */
+} nested;
+
+typedef struct {
+    nested *outer;
+    size_t job;
+} inner;
+
+static mls_status inner_square(void *arg, size_t job, size_t worker, mls_err *err)
+{
+    const inner *in = arg;
+
+    (void)worker;
+    if (in->job == 77 && job == 5)
+        return mls_fail(err, MLS_E_NUMERIC, "job %zu of %zu", job, in->job);
+    in->outer->out[in->job][job] = in->job * 100 + job;
+    return MLS_OK;
+}
+
+static mls_status outer_job(void *arg, size_t job, size_t worker, mls_err *err)
+{
+    nested *n = arg;
+    inner in = {n, job};
+    mls_status st;
+
+    assert_int_equal(n->at_work[worker]++, 0);
+    st = mls_pool_run(n->pool, 20, inner_square, &in, err);
+    assert_int_equal(--n->at_work[worker], 0);
+    return st;
+}
+
+static void jobs_may_run_jobs(void **state)
+{
+    (void)state;
+    for (size_t threads = 1; threads <= 5; threads++) {
+        size_t out[100][20] = {0};
+        nested n = {.out = out};
+
+        assert_ok(mls_pool_new(&n.pool, threads, &err));
+        assert_ok(mls_pool_run(n.pool, 60, outer_job, &n, &err));
+        for (size_t i = 0; i < 60; i++)
+            for (size_t j = 0; j < 20; j++)
+                assert_int_equal(out[i][j], i * 100 + j);
+        assert_refused(mls_pool_run(n.pool, 100, outer_job, &n, &err), MLS_E_NUMERIC,
+                       "job 5 of 77");
+        mls_pool_free(n.pool);
+    }
+}
+
 static void written_files_are_whole_or_absent(void **state)
 {
     const char *path = test_scratch("file");
@@ -323,6 +375,7 @@ int main(void)
         cmocka_unit_test(sha256_of_abc_is_the_standards),
         cmocka_unit_test(only_folders_that_were_made_are_removed),
         cmocka_unit_test(the_first_number_that_is_not_finite_is_found_anywhere),
+        cmocka_unit_test(jobs_may_run_jobs),
         cmocka_unit_test(a_pool_runs_every_job_once_and_names_the_first_failure),
         cmocka_unit_test(written_files_are_whole_or_absent),
         cmocka_unit_test(leftovers_of_killed_processes_are_removed),

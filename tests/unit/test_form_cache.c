@@ -128,7 +128,7 @@ static void a_kept_form_comes_back_with_other_quantizers(void **state)
     mls_form_cache_free(forms);
 }
 
-static bool has(const mls_form_cache *forms, const char *text)
+static bool has(mls_form_cache *forms, const char *text)
 {
     mls_latent_form f;
     bool found;
