@@ -22,6 +22,7 @@ static const char *const names[CURVES] = {
 
 static const mls_matrix matrices[] = {MLS_MATRIX_Q, MLS_MATRIX_K, MLS_MATRIX_V,
                                       MLS_MATRIX_KV};
+enum { MATRICES = sizeof matrices / sizeof matrices[0] };
 
 /* What the section has of all layers. */
 typedef struct {
@@ -90,36 +91,65 @@ static mls_status spread_of(mls_spectrum_spread *out, const mls_outputs *x,
     return st;
 }
 
-/* Both spectra of one matrix of one layer. @param m  its place in matrices[] */
-static mls_status one_matrix(const mls_report *r, spectra *all, const mls_layer *layer,
-                             const mls_layer_stats *stats, const mls_outputs *x,
-                             size_t m, mls_err *err)
+/* Both spectra of a matrix of one layer, by the weights and by the text. */
+typedef struct {
+    mls_spectrum s[2];
+    mls_spectrum_spread spread;
+} matrix_spectra;
+
+/* One layer, whose matrices are jobs. */
+typedef struct {
+    const mls_report *r;
+    const mls_layer *layer;
+    const mls_layer_stats *stats;
+    const mls_outputs *x;
+    matrix_spectra m[MATRICES];
+} layer_job;
+
+static mls_status one_matrix(void *arg, size_t m, size_t worker, mls_err *err)
 {
-    const mls_config *c = mls_model_config(r->model);
+    layer_job *j = arg;
+    const mls_config *c = mls_model_config(j->r->model);
+    matrix_spectra *to = &j->m[m];
     float *rows = NULL;
     size_t n;
     mls_status st =
-        mls_matrix_rows(c, layer, matrices[m], MLS_WHOLE_LAYER, &rows, &n, err);
+        mls_matrix_rows(c, j->layer, matrices[m], MLS_WHOLE_LAYER, &rows, &n, err);
 
-    for (size_t weighted = 0; !st && weighted < 2; weighted++) {
-        mls_spectrum s = {0};
-        mls_spectrum_spread spread = {0};
-
-        st = weighted ? mls_spectrum_weighted(&s, rows, n, c->E, stats->x_second, err)
-                      : mls_spectrum_plain(&s, rows, n, c->E, err);
-        if (!st && weighted)
-            st = spread_of(&spread, x, rows, n, err);
-        if (!st) {
-            add_rows(all, layer->index, matrices[m], weighted, &s, &spread);
-            if (m > 0) /* queries are not cached */
-                all->rank[(2 * (m - 1) + weighted) * all->L + layer->index] =
-                    mls_energy_rank(s.sigma, s.n, 0.95);
-            all->half[layer->index] = spread.windows ? spread.rank_95 : (double)NAN;
-        }
-        mls_spectrum_free(&s);
-        mls_spectrum_spread_free(&spread);
-    }
+    (void)worker;
+    if (!st)
+        st = mls_spectrum_plain(&to->s[0], rows, n, c->E, err);
+    if (!st)
+        st = mls_spectrum_weighted(&to->s[1], rows, n, c->E, j->stats->x_second, err);
+    if (!st)
+        st = spread_of(&to->spread, j->x, rows, n, err);
     free(rows);
+    return st;
+}
+
+/* All matrices of a layer into the tables, in their order. */
+static mls_status one_layer(spectra *all, layer_job *j, mls_err *err)
+{
+    const mls_spectrum_spread none = {0};
+    const size_t l = j->layer->index;
+    const mls_status st = mls_pool_run(j->r->pool, MATRICES, one_matrix, j, err);
+
+    for (size_t m = 0; m < MATRICES; m++) {
+        matrix_spectra *of = &j->m[m];
+
+        for (size_t weighted = 0; !st && weighted < 2; weighted++) {
+            const mls_spectrum *s = &of->s[weighted];
+
+            add_rows(all, l, matrices[m], weighted, s, weighted ? &of->spread : &none);
+            if (m > 0) /* queries are not cached */
+                all->rank[(2 * (m - 1) + weighted) * all->L + l] =
+                    mls_energy_rank(s->sigma, s->n, 0.95);
+        }
+        all->half[l] = of->spread.windows ? of->spread.rank_95 : (double)NAN;
+        mls_spectrum_free(&of->s[0]);
+        mls_spectrum_free(&of->s[1]);
+        mls_spectrum_spread_free(&of->spread);
+    }
     return st;
 }
 
@@ -320,8 +350,10 @@ mls_status mls_section_spectrum(const mls_report *r, mls_page *page, mls_buf *su
             st = mls_capture_stats(r->capture, l, &stats, err);
         if (!st)
             st = mls_outputs_load_inputs(&x, r->capture, l, err);
-        for (size_t i = 0; !st && i < sizeof matrices / sizeof matrices[0]; i++)
-            st = one_matrix(r, &all, &layer, &stats, &x, i, err);
+        layer_job job = {.r = r, .layer = &layer, .stats = &stats, .x = &x};
+
+        if (!st)
+            st = one_layer(&all, &job, err);
         mls_outputs_free(&x);
         mls_layer_stats_free(&stats);
         mls_layer_free(&layer);
