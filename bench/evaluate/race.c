@@ -11,7 +11,7 @@
 
 #include "analysis/numeric/interval.h"
 
-static const double clearly = 2.5; /* half widths */
+static const double clearly = 1.5 /* half widths */, near = 1.1 /* times the KL */;
 
 static bool in_race(const mls_compared *row)
 {
@@ -42,7 +42,8 @@ static bool is_behind(const mls_compared *row, const mls_compared *best)
 {
     const mls_mean d = mls_mean_of_difference(row->seq_kl, best->seq_kl, row->N);
 
-    return row != best && row->N > 1 && d.mean > clearly * d.half;
+    return row != best && row->N > 1 && d.mean > clearly * d.half &&
+           row->kl.mean > near * best->kl.mean;
 }
 
 void mls_race_finishers(bool *finish, const mls_compared *row, const mls_racer *racer,

@@ -15,8 +15,9 @@ typedef struct mls_racer {
 
 /**
  * A setting is finished unless it is clearly behind the best of its share and class:
- * the mean of its KL's difference, paired by window, is more than 2.5 half widths of
- * the difference's 95 % interval (with 8 windows: 5.9 standard errors, one in 1,700).
+ * its KL is more than a tenth above, and the mean of the difference, paired by window,
+ * more than 1.5 half widths of its 95 % interval (with 4 windows: 4.8 standard errors,
+ * one in 115 of those that are as good as the best, if they look a tenth worse).
  * At the share `two_at` the best of another method is looked for in the same way.
  *
  * @param row          (n) rows on the same windows; refused ones are not finished

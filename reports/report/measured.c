@@ -14,7 +14,14 @@
 #include "common/system/hash.h"
 #include "common/system/progress_part.h"
 
-enum { GROUP = 16, KEY_FILE_MAX = 4096, FEW = 4, RACE_LEAST = 16 };
+enum {
+    GROUP = 16,
+    KEY_FILE_MAX = 4096,
+    FEW = 4,
+    LESS = 8,
+    RACE_LEAST = 16,
+    OUTPUT_WINDOWS = 2
+};
 
 static const char rows_name[] = "measured.part.jsonl", plan_name[] = "plan.json",
                   plan_key_name[] = "plan.json.part";
@@ -62,9 +69,11 @@ mls_method_input mls_measured_input(const mls_report *r)
 /* Share of a race's time that goes into the first windows, about. */
 static const double HEATS = 0.4;
 
-/* Every FEW-th window, from the first on, as a text of its own. */
+/* Every FEW-th window, or LESS-th where that leaves FEW of them, from the first on. */
 static mls_status every_few(mls_corpus *out, const mls_corpus *all, mls_err *err)
 {
+    const size_t step = all->N < LESS * FEW ? FEW : LESS;
+
     *out = *all;
     out->N = out->n_ids = 0;
     out->ids = mls_calloc3(all->start[all->N], 1, 1, sizeof *out->ids);
@@ -73,7 +82,7 @@ static mls_status every_few(mls_corpus *out, const mls_corpus *all, mls_err *err
         mls_corpus_free(out);
         return mls_fail(err, MLS_E_NOMEM, "no memory for %zu windows", all->N);
     }
-    for (size_t i = 0; i < all->N; i += FEW) {
+    for (size_t i = 0; i < all->N; i += step) {
         const size_t T = all->start[i + 1] - all->start[i];
 
         memcpy(out->ids + out->n_ids, all->ids + all->start[i], T * sizeof *out->ids);
@@ -150,6 +159,7 @@ mls_status mls_measured_settings(mls_comparison *out, const mls_report *r,
                                    .setting = n ? setting : &own,
                                    .n = n ? n : 1,
                                    .unpredicted = !racer,
+                                   .how = {.output_windows = OUTPUT_WINDOWS},
                                    .tokens = MLS_MEASURED_TOKENS,
                                    .group = GROUP,
                                    .rows_path = path,

@@ -17,7 +17,8 @@ mls_method_input mls_measured_input(const mls_report *r);
  * Settings on a text, measured or, where an earlier run of the same report did, read
  * back to the last bit (FOLDER/measured.part.jsonl, docs/format/report.md).
  *
- * With racers and at least 16 windows, settings are measured on every fourth window
+ * With racers and at least 16 windows, settings are measured on every eighth window
+ * (every fourth of fewer than 32)
  * first and on all of them where mls_race_finishers() says so: a row's N tells which.
  * A report that is `exhaustive` measures all on all.
  *

@@ -11,7 +11,7 @@
 #include "reports/report/sections.h"
 #include "reports/tables/plan_tables.h"
 
-enum { MULTIPLE = 8, WINDOWS_LEAST = 4 };
+enum { MULTIPLE = 8, WINDOWS_LEAST = 4, SEARCH_MAX = 8 };
 
 /* The measured settings, with what their figures rest on. */
 static mls_table *quality_table(const mls_plan *p)
@@ -125,7 +125,8 @@ mls_status mls_section_plan(const mls_report *r, mls_page *page, mls_buf *summar
         return MLS_OK;
     }
     if (!st)
-        st = mls_corpus_part(&search, r->evaluation, 0, half, err);
+        st = mls_corpus_part(&search, r->evaluation, 0,
+                             half < SEARCH_MAX ? half : SEARCH_MAX, err);
     if (!st)
         st =
             mls_corpus_part(&verify, r->evaluation, half, r->evaluation->N - half, err);

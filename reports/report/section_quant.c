@@ -12,7 +12,7 @@
 #include "reports/tables/curves.h"
 #include "reports/tables/quantity_columns.h"
 
-enum { SEQUENCES_MAX = 16 };
+enum { SEQUENCES_MAX = 8 };
 
 /* One of every family, from careful to coarse. */
 static const char *const quantizers[] = {

@@ -56,7 +56,7 @@ static const char usage[] =
     "      --no-quality       do not run the converted models\n"
     "      --exhaustive       measure every setting on every held-out window; without\n"
     "                         it those clearly behind another of their class and\n"
-    "                         share stay on a quarter of them\n"
+    "                         share stay on an eighth of them\n"
     "      --no-plots         write numbers and scripts of the pictures, and do not "
     "run\n"
     "                         gnuplot\n"
