@@ -6,10 +6,11 @@
 #include "common/base/checked.h"
 #include "common/base/shape.h"
 #include "datasets/base/utf8.h"
+#include "datasets/tokenizer/byte_trie.h"
 #include "datasets/tokenizer/pattern.h"
 
 enum { CONTENT_MAX = 4096 }; /* bytes; bounds the time of a search */
-#define NONE UINT32_MAX
+#define NONE MLS_TRIE_NONE
 
 typedef struct token {
     char *content;
@@ -18,25 +19,12 @@ typedef struct token {
     bool single_word, lstrip, rstrip, normalized, special;
 } token;
 
-/* A byte of a trie; children and siblings are indices of nodes. */
-typedef struct node {
-    uint32_t child, sibling;
-    uint32_t token; /* that ends here; NONE */
-    unsigned char byte;
-} node;
-
-typedef struct trie {
-    node *nodes;
-    size_t n, cap;
-    uint32_t root[256]; /* node of a first byte; NONE */
-} trie;
-
 struct mls_added_tokens {
     token *tokens;
     size_t n;
     size_t vocabulary;
     uint32_t *by_id; /* (vocabulary), index of a token; NONE */
-    trie raw, normalized;
+    mls_trie raw, normalized;
     mls_pattern *word; /* one word character */
 };
 
@@ -48,84 +36,16 @@ void mls_added_tokens_free(mls_added_tokens *a)
         free(a->tokens[i].content);
     free(a->tokens);
     free(a->by_id);
-    free(a->raw.nodes);
-    free(a->normalized.nodes);
+    mls_trie_free(&a->raw);
+    mls_trie_free(&a->normalized);
     mls_pattern_free(a->word);
     free(a);
-}
-
-/* ---- trie ---- */
-
-static uint32_t sibling_with(const trie *t, uint32_t i, unsigned char byte)
-{
-    while (i != NONE && t->nodes[i].byte != byte)
-        i = t->nodes[i].sibling;
-    return i;
-}
-
-static void trie_start(trie *t)
-{
-    for (size_t b = 0; b < 256; b++)
-        t->root[b] = NONE;
-}
-
-/*
- * Add a token; *holder is the one that this content stands for, of equal ones the
- * first.
- */
-static mls_status trie_add(trie *t, const char *content, size_t len, uint32_t index,
-                           uint32_t *holder, mls_err *err)
-{
-    uint32_t at = NONE;
-
-    if (t->n + len > t->cap) {
-        const size_t cap = 2 * t->cap + len + 64;
-        node *grown = realloc(t->nodes, cap * sizeof *grown);
-
-        if (!grown)
-            return mls_fail(err, MLS_E_NOMEM, "no memory for added tokens");
-        t->nodes = grown;
-        t->cap = cap;
-    }
-    for (size_t i = 0; i < len; i++) {
-        const unsigned char byte = (unsigned char)content[i];
-        uint32_t *list = i == 0 ? &t->root[byte] : &t->nodes[at].child;
-
-        at = sibling_with(t, *list, byte);
-        if (at == NONE) {
-            at = (uint32_t)t->n++;
-            t->nodes[at] = (node){NONE, *list, NONE, byte};
-            *list = at;
-        }
-    }
-    if (t->nodes[at].token == NONE)
-        t->nodes[at].token = index;
-    *holder = t->nodes[at].token;
-    return MLS_OK;
-}
-
-/* The longest token that text begins with; NONE when there is none. */
-static uint32_t trie_find(const trie *t, const char *text, size_t len, size_t *length)
-{
-    uint32_t at = t->root[(unsigned char)text[0]];
-    uint32_t best = NONE;
-
-    for (size_t i = 0; at != NONE;) {
-        if (t->nodes[at].token != NONE) {
-            best = t->nodes[at].token;
-            *length = i + 1;
-        }
-        if (++i == len)
-            break;
-        at = sibling_with(t, t->nodes[at].child, (unsigned char)text[i]);
-    }
-    return best;
 }
 
 /* ---- reading ---- */
 
 static mls_status read_token(mls_added_tokens *a, const json_t *item,
-                             const mls_bpe *bpe, mls_err *err)
+                             const mls_token_model *model, mls_err *err)
 {
     static const char *const settings[] = {
         "id",     "content",    "single_word", "lstrip",
@@ -157,8 +77,8 @@ static mls_status read_token(mls_added_tokens *a, const json_t *item,
         return mls_fail(err, MLS_E_INPUT, "%s: id %lld is %zu bytes long, at most %d",
                         where, (long long)id, content.len, CONTENT_MAX);
 
-    const int32_t known = mls_bpe_id(bpe, content.data, content.len);
-    const char *other = mls_bpe_token(bpe, (int32_t)id);
+    const int32_t known = mls_token_model_id(model, content.data, content.len);
+    const char *other = mls_token_model_token(model, (int32_t)id);
 
     if (known >= 0 && known != id)
         return mls_fail(err, MLS_E_INPUT,
@@ -191,14 +111,14 @@ static mls_status twice(const token *x, const token *y, mls_err *err)
 static mls_status check_tokens(mls_added_tokens *a, mls_err *err)
 {
     mls_status st = MLS_OK;
-    trie *seen = calloc(1, sizeof *seen);
+    mls_trie *seen = calloc(1, sizeof *seen);
 
     a->by_id = mls_calloc3(a->vocabulary, 1, 1, sizeof *a->by_id);
     if (!seen || !a->by_id) {
         st = mls_fail(err, MLS_E_NOMEM, "no memory for added tokens");
         goto done;
     }
-    trie_start(seen);
+    mls_trie_start(seen);
     for (size_t id = 0; id < a->vocabulary; id++)
         a->by_id[id] = NONE;
     for (size_t i = 0; !st && i < a->n; i++) {
@@ -206,7 +126,7 @@ static mls_status check_tokens(mls_added_tokens *a, mls_err *err)
         uint32_t *same_id = &a->by_id[t->id];
         uint32_t same_content;
 
-        st = trie_add(seen, t->content, t->len, (uint32_t)i, &same_content, err);
+        st = mls_trie_add(seen, t->content, t->len, (uint32_t)i, &same_content, err);
         if (!st && same_content != i)
             st = twice(&a->tokens[same_content], t, err);
         else if (!st && *same_id != NONE)
@@ -216,7 +136,7 @@ static mls_status check_tokens(mls_added_tokens *a, mls_err *err)
 
 done:
     if (seen)
-        free(seen->nodes);
+        mls_trie_free(seen);
     free(seen);
     return st;
 }
@@ -236,7 +156,8 @@ static mls_status index_tokens(mls_added_tokens *a, mls_normalizer *normalizer,
             if (t->special != (special == 1))
                 continue;
             if (!t->normalized) {
-                st = trie_add(&a->raw, t->content, t->len, (uint32_t)i, &holder, err);
+                st = mls_trie_add(&a->raw, t->content, t->len, (uint32_t)i, &holder,
+                                  err);
                 continue;
             }
             st = mls_normalizer_run(normalizer, t->content, t->len, &text, err);
@@ -249,16 +170,21 @@ static mls_status index_tokens(mls_added_tokens *a, mls_normalizer *normalizer,
                               "added_tokens: \"%.64s\" is empty once normalized",
                               t->content);
             if (!st)
-                st = trie_add(&a->normalized, text.data, text.len, (uint32_t)i, &holder,
-                              err);
+                st = mls_trie_add(&a->normalized, text.data, text.len, (uint32_t)i,
+                                  &holder, err);
+            if (!st && holder != (uint32_t)i)
+                st = mls_fail(err, MLS_E_INPUT,
+                              "added_tokens: \"%.64s\" and \"%.64s\" are the same text "
+                              "once normalized, which is not done",
+                              a->tokens[holder].content, t->content);
         }
     mls_buf_free(&text);
     return st;
 }
 
 mls_status mls_added_tokens_new(mls_added_tokens **out, const json_t *part,
-                                const mls_bpe *bpe, mls_normalizer *normalizer,
-                                mls_err *err)
+                                const mls_token_model *model,
+                                mls_normalizer *normalizer, mls_err *err)
 {
     const size_t n = json_array_size(part);
     mls_added_tokens *a = calloc(1, sizeof *a);
@@ -273,8 +199,8 @@ mls_status mls_added_tokens_new(mls_added_tokens **out, const json_t *part,
         mls_added_tokens_free(a);
         return mls_fail(err, MLS_E_NOMEM, "no memory for added tokens");
     }
-    trie_start(&a->raw);
-    trie_start(&a->normalized);
+    mls_trie_start(&a->raw);
+    mls_trie_start(&a->normalized);
     if (part && !json_is_null(part) && !json_is_array(part))
         st = mls_fail(err, MLS_E_INPUT, "added_tokens: expected an array, found %s",
                       mls_json_kind(part));
@@ -282,7 +208,7 @@ mls_status mls_added_tokens_new(mls_added_tokens **out, const json_t *part,
         st = mls_pattern_new(&a->word, MLS_PCRE2, word, sizeof word - 1, "added_tokens",
                              err);
     for (size_t i = 0; !st && i < n; i++)
-        st = read_token(a, json_array_get(part, i), bpe, err);
+        st = read_token(a, json_array_get(part, i), model, err);
     if (!st)
         st = check_tokens(a, err);
     if (!st)
@@ -366,7 +292,7 @@ mls_status mls_added_tokens_next(mls_added_tokens *a, bool normalized, const cha
                                  size_t len, mls_added_walk *walk, bool *more,
                                  int32_t *id, size_t *begin, size_t *end, mls_err *err)
 {
-    const trie *t = normalized ? &a->normalized : &a->raw;
+    const mls_trie *t = normalized ? &a->normalized : &a->raw;
 
     *more = true;
     if (walk->owes) {
@@ -377,7 +303,7 @@ mls_status mls_added_tokens_next(mls_added_tokens *a, bool normalized, const cha
     while (t->n > 0 && walk->from < len) {
         const size_t at = walk->from;
         size_t length, start, stop;
-        const uint32_t found = trie_find(t, text + at, len - at, &length);
+        const uint32_t found = mls_trie_longest(t, text + at, len - at, &length);
         bool alone = true;
 
         if (found == NONE) {

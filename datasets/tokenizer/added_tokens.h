@@ -8,7 +8,7 @@
 
 #include "common/base/status.h"
 #include "datasets/base/json_members.h"
-#include "datasets/tokenizer/bpe.h"
+#include "datasets/tokenizer/token_model.h"
 #include "datasets/tokenizer/normalizer.h"
 
 /** Holds match scratch, so one thread at a time. */
@@ -23,8 +23,8 @@ typedef struct mls_added_tokens mls_added_tokens;
  *         MLS_E_NOMEM
  */
 mls_status mls_added_tokens_new(mls_added_tokens **out, const json_t *part,
-                                const mls_bpe *bpe, mls_normalizer *normalizer,
-                                mls_err *err);
+                                const mls_token_model *model,
+                                mls_normalizer *normalizer, mls_err *err);
 void mls_added_tokens_free(mls_added_tokens *a); /* NULL is accepted */
 
 size_t mls_added_tokens_vocabulary(const mls_added_tokens *a); /* largest id + 1 */

@@ -8,7 +8,6 @@
 #include "common/system/hash.h"
 #include "datasets/base/utf8.h"
 #include "datasets/tokenizer/merges.h"
-#include "datasets/tokenizer/vocabulary.h"
 
 enum {
     CACHE_SLOTS = 1 << 14,
@@ -132,22 +131,8 @@ static mls_status read_model(mls_bpe *bpe, const json_t *model, mls_err *err)
     };
     const json_t *vocabulary = json_object_get(model, "vocab");
     const json_t *merges;
-    mls_status st = MLS_OK;
-    mls_text type = {"BPE", 3};
+    mls_status st = mls_json_only(model, "model", settings, err);
 
-    if (!json_is_object(model))
-        return mls_fail(err, MLS_E_INPUT, "model: expected an object, found %s",
-                        mls_json_kind(model));
-    if (json_object_get(model, "type"))
-        st = mls_json_text(model, "model", "type", &type, err);
-    else if (!json_object_get(model, "merges"))
-        st = mls_fail(err, MLS_E_INPUT,
-                      "model: neither \"type\" nor \"merges\" is there");
-    if (!st && strcmp(type.data, "BPE") != 0)
-        st = mls_fail(err, MLS_E_INPUT, "model: type \"%.64s\" is not done, only BPE",
-                      type.data);
-    if (!st)
-        st = mls_json_only(model, "model", settings, err);
     if (!st && !json_is_object(vocabulary))
         st =
             mls_fail(err, MLS_E_INPUT, "model: \"vocab\": expected an object, found %s",
@@ -191,19 +176,9 @@ mls_status mls_bpe_new(mls_bpe **out, const json_t *model, mls_err *err)
     return MLS_OK;
 }
 
-size_t mls_bpe_vocabulary(const mls_bpe *bpe)
+const mls_vocabulary *mls_bpe_vocabulary(const mls_bpe *bpe)
 {
-    return mls_vocabulary_size(bpe->vocabulary);
-}
-
-int32_t mls_bpe_id(const mls_bpe *bpe, const char *token, size_t len)
-{
-    return mls_vocabulary_id(bpe->vocabulary, token, len);
-}
-
-const char *mls_bpe_token(const mls_bpe *bpe, int32_t id)
-{
-    return mls_vocabulary_token(bpe->vocabulary, id);
+    return bpe->vocabulary;
 }
 
 /* ---- merging ---- */

@@ -8,26 +8,21 @@
 #include "common/base/status.h"
 #include "datasets/base/ids.h"
 #include "datasets/base/json_members.h"
+#include "datasets/tokenizer/vocabulary.h"
 
 /** A vocabulary with its merges. Encoding uses inner scratch: one thread at a time. */
 typedef struct mls_bpe mls_bpe;
 
 /**
- * @param model     the "model" value
+ * @param model     the "model" value, whose type is BPE
  * @param[out] out  release with mls_bpe_free(); NULL on error
- * @return MLS_OK, MLS_E_INPUT (another model, by name; a setting; a merge of tokens
+ * @return MLS_OK, MLS_E_INPUT (a setting; a merge of tokens
  *         that the vocabulary lacks: its number) or MLS_E_NOMEM
  */
 mls_status mls_bpe_new(mls_bpe **out, const json_t *model, mls_err *err);
 void mls_bpe_free(mls_bpe *bpe); /* NULL is accepted */
 
-size_t mls_bpe_vocabulary(const mls_bpe *bpe); /* largest id + 1 */
-
-/** The id of a token's spelling, -1 when there is none. */
-int32_t mls_bpe_id(const mls_bpe *bpe, const char *token, size_t len);
-
-/** The spelling of an id; NULL when no token has it. Borrowed. */
-const char *mls_bpe_token(const mls_bpe *bpe, int32_t id);
+const mls_vocabulary *mls_bpe_vocabulary(const mls_bpe *bpe); /* borrowed */
 
 /**
  * Append the ids of one word (Sennrich et al. 2016, algorithm 1, lowest rank first and

@@ -5,6 +5,7 @@
 #include <utf8proc.h>
 
 #include "datasets/base/utf8.h"
+#include "datasets/tokenizer/charsmap.h"
 #include "datasets/tokenizer/pattern.h"
 
 enum {
@@ -14,7 +15,15 @@ enum {
     GROWTH_FREE = 1 << 16,
 };
 
-typedef enum kind { UNICODE_FORM, LOWERCASE, STRIP, PREPEND, REPLACE } kind;
+typedef enum kind {
+    UNICODE_FORM,
+    LOWERCASE,
+    STRIP,
+    PREPEND,
+    REPLACE,
+    CHARSMAP,
+    NMT
+} kind;
 
 typedef struct step {
     kind kind;
@@ -22,6 +31,7 @@ typedef struct step {
     bool left, right;       /* STRIP */
     mls_buf content;        /* PREPEND, REPLACE */
     mls_pattern *pattern;   /* REPLACE */
+    mls_charsmap *charsmap; /* CHARSMAP; NULL: an empty one */
 } step;
 
 struct mls_normalizer {
@@ -38,6 +48,7 @@ void mls_normalizer_free(mls_normalizer *n)
     for (size_t i = 0; i < n->n; i++) {
         mls_buf_free(&n->steps[i].content);
         mls_pattern_free(n->steps[i].pattern);
+        mls_charsmap_free(n->steps[i].charsmap);
     }
     mls_buf_free(&n->scratch);
     free(n);
@@ -57,6 +68,9 @@ static const struct {
     {"Strip", STRIP, 0, {"type", "strip_left", "strip_right"}},
     {"Prepend", PREPEND, 0, {"type", "prepend"}},
     {"Replace", REPLACE, 0, {"type", "pattern", "content"}},
+    {"Precompiled", CHARSMAP, 0, {"type", "precompiled_charsmap"}},
+    {MLS_NORMALIZER_LONGEST, CHARSMAP, 1, {"type", "precompiled_charsmap"}},
+    {"Nmt", NMT, 0, {"type"}},
 };
 
 static mls_status read_text(step *s, const json_t *part, const char *where,
@@ -71,6 +85,22 @@ static mls_status read_text(step *s, const json_t *part, const char *where,
     if (s->content.failed)
         return mls_fail(err, MLS_E_NOMEM, "%s: no memory", where);
     return MLS_OK;
+}
+
+/* An empty or missing one changes nothing. */
+static mls_status read_charsmap(step *s, const json_t *part, const char *where,
+                                bool longest, mls_err *err)
+{
+    const json_t *value = json_object_get(part, "precompiled_charsmap");
+    mls_text text;
+    mls_status st;
+
+    if (!value || json_is_null(value))
+        return MLS_OK;
+    st = mls_json_text(part, where, "precompiled_charsmap", &text, err);
+    return st || text.len == 0 ? st
+                               : mls_charsmap_new(&s->charsmap, text.data, text.len,
+                                                  longest, where, err);
 }
 
 static mls_status read_step(mls_normalizer *n, const json_t *part, const char *type,
@@ -96,6 +126,10 @@ static mls_status read_step(mls_normalizer *n, const json_t *part, const char *t
     switch (s->kind) {
     case UNICODE_FORM:
     case LOWERCASE:
+    case NMT:
+        break;
+    case CHARSMAP:
+        st = read_charsmap(s, part, where, types[k].form == 1, err);
         break;
     case STRIP:
         st = mls_json_bool(part, where, "strip_left", true, &s->left, err);
@@ -104,6 +138,9 @@ static mls_status read_step(mls_normalizer *n, const json_t *part, const char *t
         break;
     case PREPEND:
         st = read_text(s, part, where, "prepend", err);
+        if (!st && s->content.len == 0) /* the reference repeats a character then */
+            st = mls_fail(err, MLS_E_INPUT, "%s: an empty \"prepend\" is not done",
+                          where);
         break;
     case REPLACE:
         st = read_text(s, part, where, "content", err);
@@ -146,6 +183,24 @@ mls_status mls_normalizer_new(mls_normalizer **out, const json_t *part, mls_err 
     else
         *out = n;
     return st;
+}
+
+static bool more_than_one(const mls_buf *content)
+{
+    size_t i = 0;
+
+    if (content->len > 0)
+        mls_utf8_next(content->data, content->len, &i);
+    return i < content->len;
+}
+
+bool mls_normalizer_grows(const mls_normalizer *n)
+{
+    for (size_t i = 0; i < n->n; i++)
+        if (n->steps[i].kind != STRIP && n->steps[i].kind != NMT &&
+            !(n->steps[i].kind == REPLACE && !more_than_one(&n->steps[i].content)))
+            return true;
+    return false;
 }
 
 bool mls_normalizer_start_kept(const mls_normalizer *n)
@@ -242,6 +297,27 @@ static void strip(mls_buf *out, const char *text, size_t len, const step *s,
     mls_buf_add(out, text + begin, len - begin);
 }
 
+/* unicode.rs of the library: what is no text goes, what is a space becomes one. */
+static void nmt(mls_buf *out, const char *text, size_t len, bool *start_kept)
+{
+    for (size_t i = 0; i < len;) {
+        const size_t begin = i;
+        const int32_t c = mls_utf8_next(text, len, &i);
+
+        if ((c >= 1 && c <= 8) || c == 0xB || (c >= 0xE && c <= 0x1F) || c == 0x7F ||
+            c == 0x8F || c == 0x9F) {
+            *start_kept = *start_kept && begin > 0;
+            continue;
+        }
+        if (c == 9 || c == 0xA || c == 0xC || c == 0xD || c == 0x1680 ||
+            (c >= 0x200B && c <= 0x200F) || c == 0x2028 || c == 0x2029 || c == 0x2581 ||
+            c == 0xFEFF || c == 0xFFFD)
+            mls_buf_add(out, " ", 1);
+        else
+            mls_buf_add(out, text + begin, i - begin);
+    }
+}
+
 /* What the steps make of a text of len bytes together stays in proportion. */
 static mls_status check_growth(const mls_buf *out, size_t len, mls_err *err)
 {
@@ -273,6 +349,10 @@ static mls_status replace(mls_buf *out, const char *text, size_t len, size_t who
             return st;
         if (!found)
             break;
+        if (begin == end && more_than_one(&s->content)) /* out of order there */
+            return mls_fail(err, MLS_E_INPUT,
+                            "normalizer: Replace: more than one character in place of "
+                            "nothing is not done");
         mls_buf_add(out, text + copied, begin - copied);
         mls_buf_add(out, s->content.data, s->content.len);
         if (begin == 0 && end > 0 && s->content.len == 0)
@@ -299,6 +379,15 @@ static mls_status run_step(const step *s, const char *text, size_t len, size_t w
         if (len > 0)
             mls_buf_add(out, s->content.data, s->content.len);
         mls_buf_add(out, text, len);
+        break;
+    case CHARSMAP:
+        if (s->charsmap)
+            mls_charsmap_run(s->charsmap, text, len, out, start_kept);
+        else
+            mls_buf_add(out, text, len);
+        break;
+    case NMT:
+        nmt(out, text, len, start_kept);
         break;
     case REPLACE:
         return replace(out, text, len, whole, s, start_kept, err);

@@ -34,6 +34,12 @@ void mls_normalizer_free(mls_normalizer *n); /* NULL is accepted */
 mls_status mls_normalizer_run(mls_normalizer *n, const char *text, size_t len,
                               mls_buf *out, mls_err *err);
 
+/** Whether a step may put in characters that were not there. */
+bool mls_normalizer_grows(const mls_normalizer *n);
+
+/** A type of ours: as Precompiled, with the sequences that SentencePiece takes. */
+#define MLS_NORMALIZER_LONGEST "PrecompiledLongest"
+
 /** Whether the last run took nothing away before the first character of its result. */
 bool mls_normalizer_start_kept(const mls_normalizer *n);
 

@@ -123,7 +123,15 @@ static const struct {
 /* Around what out holds: ids before go to the front. */
 static mls_status wrap(mls_postprocessor *out, mls_postprocessor *around, mls_err *err)
 {
-    mls_status st = mls_ids_join(&around->before, out->before.id, out->before.n, err);
+    mls_status st = MLS_OK;
+
+    /* The reference goes around every part that an earlier processor made. */
+    if (out->before.n + out->after.n && around->before.n + around->after.n)
+        st = mls_fail(err, MLS_E_INPUT,
+                      "post_processor: Sequence: more than one part adds tokens, which "
+                      "is not done");
+    if (!st)
+        st = mls_ids_join(&around->before, out->before.id, out->before.n, err);
 
     if (!st)
         st = mls_ids_join(&out->after, around->after.id, around->after.n, err);

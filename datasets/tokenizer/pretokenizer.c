@@ -30,6 +30,7 @@ typedef struct step {
 struct mls_pretokenizer {
     size_t n;
     step steps[STEPS_MAX];
+    bool first_of_cut; /* prepend_scheme "first" behind a SPLIT */
     mls_words scratch;
 };
 
@@ -184,6 +185,26 @@ static mls_status read_scheme(const json_t *part, const char *where, bool *prefi
     return MLS_OK;
 }
 
+/*
+ * Which piece behind a cut begins at the text's first character is a matter of offsets:
+ * what was put in there counts as that character. Then p->first_of_cut, or a refusal.
+ */
+static mls_status check_first(mls_pretokenizer *p, const char *where, mls_err *err)
+{
+    bool cut = false, grown = false;
+
+    for (size_t i = 0; i < p->n; i++) {
+        cut = cut || p->steps[i].kind == SPLIT;
+        grown = grown || p->steps[i].kind == PREFIX || p->steps[i].kind == BYTES;
+    }
+    p->first_of_cut = p->first_of_cut || cut;
+    return cut && grown ? mls_fail(err, MLS_E_INPUT,
+                                   "%s: prepend_scheme \"first\" behind steps that "
+                                   "prepend and cut is not done",
+                                   where)
+                        : MLS_OK;
+}
+
 static mls_status read_metaspace(mls_pretokenizer *p, const json_t *part,
                                  const char *where, mls_err *err)
 {
@@ -202,6 +223,8 @@ static mls_status read_metaspace(mls_pretokenizer *p, const json_t *part,
         st = read_scheme(part, where, &prefix, &only_at_start, err);
     if (!st)
         st = mls_json_bool(part, where, "split", true, &split, err);
+    if (!st && prefix && only_at_start)
+        st = check_first(p, where, err);
     if (!st)
         st = new_content(p, SPACES, mark.data, false, err);
     if (!st && prefix)
@@ -321,6 +344,11 @@ mls_status mls_pretokenizer_new(mls_pretokenizer **out, const json_t *part,
     else
         *out = p;
     return st;
+}
+
+bool mls_pretokenizer_asks_first(const mls_pretokenizer *p)
+{
+    return p->first_of_cut;
 }
 
 /* ---- running ---- */

@@ -26,6 +26,9 @@ mls_status mls_pretokenizer_new(mls_pretokenizer **out, const json_t *part,
                                 mls_err *err);
 void mls_pretokenizer_free(mls_pretokenizer *p); /* NULL is accepted */
 
+/** Whether a piece behind a cut may be "first": then no normalizer may come before. */
+bool mls_pretokenizer_asks_first(const mls_pretokenizer *p);
+
 /**
  * Cut valid UTF-8 of at most MLS_TOKENIZER_TEXT_MAX bytes.
  *

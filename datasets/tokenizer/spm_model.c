@@ -2,13 +2,15 @@
  * sentencepiece_model.proto, as protobuf writes it: a field is a varint of its number
  * times 8 plus its wire type (0 varint, 1 eight bytes, 2 a length and as many bytes, 5
  * four bytes). Read are pieces (1: text 1, score 2, type 3), trainer_spec (2:
- * model_type 3, byte_fallback 35) and normalizer_spec (3: precompiled_charsmap 2,
- * add_dummy_prefix 3, remove_extra_whitespaces 4, escape_whitespaces 5); every length
- * is held against what is left of the message around it, and nothing nests deeper.
+ * model_type 3, treat_whitespace_as_suffix 24, byte_fallback 35) and normalizer_spec
+ * (3: precompiled_charsmap 2, add_dummy_prefix 3, remove_extra_whitespaces 4,
+ * escape_whitespaces 5); every length is held against what is left of the message
+ * around it, and nothing nests deeper.
  *
- * What Hugging Face's converter makes of a BPE model is made here: merges by the scores
- * of the pieces, spaces as U+2581, <s> in front (convert_slow_tokenizer.py,
- * LlamaConverter).
+ * What Hugging Face's converter makes of a model is made here: merges by the scores of
+ * the pieces or the pieces with their scores (unigram), spaces as U+2581, <s> in front
+ * (convert_slow_tokenizer.py, LlamaConverter). A charsmap is taken as SentencePiece
+ * takes it, and so are spaces that it removes: those of both ends, all but one between.
  */
 #include "datasets/tokenizer/spm_model.h"
 
@@ -22,6 +24,7 @@
 #include "common/base/checked.h"
 #include "common/base/shape.h"
 #include "datasets/base/utf8.h"
+#include "datasets/tokenizer/normalizer.h"
 #include "datasets/tokenizer/spm_pieces.h"
 
 typedef struct message {
@@ -91,7 +94,9 @@ typedef struct maker {
     mls_piece *piece;
     size_t n, room;
     uint64_t model_type; /* 1 unigram, 2 BPE */
-    bool byte_fallback, prefix, shrink, escape, charsmap;
+    bool byte_fallback, prefix, shrink, escape, suffix;
+    const unsigned char *charsmap;
+    size_t charsmap_len;
     json_t *root, *vocab, *merges, *added;
     mls_err *err;
 } maker;
@@ -158,7 +163,7 @@ static mls_status read_spec(maker *m, const field *outer, bool normalizer)
         if (!next_field(&in, &f))
             return broken(m, "a specification is damaged");
         if (normalizer && f.number == 2 && f.wire == 2)
-            m->charsmap = f.len > 0;
+            m->charsmap = f.data, m->charsmap_len = f.len;
         else if (normalizer && f.number == 3 && f.wire == 0)
             m->prefix = f.value != 0;
         else if (normalizer && f.number == 4 && f.wire == 0)
@@ -167,6 +172,8 @@ static mls_status read_spec(maker *m, const field *outer, bool normalizer)
             m->escape = f.value != 0;
         else if (!normalizer && f.number == 3 && f.wire == 0)
             m->model_type = f.value;
+        else if (!normalizer && f.number == 24 && f.wire == 0)
+            m->suffix = f.value != 0;
         else if (!normalizer && f.number == 35 && f.wire == 0)
             m->byte_fallback = f.value != 0;
     }
@@ -193,14 +200,16 @@ static mls_status read_model(maker *m, const char *data, size_t size)
 
 static mls_status judge(const maker *m)
 {
-    const char *what = m->model_type != 2 ? "it is a unigram, word or char model, and "
-                                            "only BPE is done"
-                       : m->charsmap
-                           ? "it has a precompiled_charsmap, which is not done"
-                       : m->shrink  ? "remove_extra_whitespaces is not done"
+    const char *what = m->model_type != 1 && m->model_type != 2
+                           ? "it is a word or char model, and only BPE and unigram "
+                             "are done"
+                       : m->suffix  ? "treat_whitespace_as_suffix is not done"
                        : !m->escape ? "escape_whitespaces off is not done"
                                     : NULL;
 
+    for (size_t i = 0; !what && m->model_type == 1 && i < m->n; i++)
+        if (m->piece[i].type == MLS_PIECE_UNUSED)
+            what = "unused pieces of a unigram model are not done";
     return what ? mls_fail(m->err, MLS_E_INPUT,
                            "%s: %s; put the model's own tokenizer.json beside it",
                            m->name, what)
@@ -229,7 +238,9 @@ static mls_status put_pieces(maker *m)
                           p->type != MLS_PIECE_USER_DEFINED)))
             return no_memory(m);
     }
-    return mls_spm_merges(m->piece, m->n, m->vocab, m->merges, m->name, m->err);
+    return m->model_type == 1
+               ? MLS_OK
+               : mls_spm_merges(m->piece, m->n, m->vocab, m->merges, m->name, m->err);
 }
 
 /* <s> in front of every text, where there is such a piece. */
@@ -246,26 +257,93 @@ static json_t *first_token(const maker *m)
               : json_null();
 }
 
-static mls_status put_parts(maker *m)
+/* RFC 4648, as a tokenizer.json holds a charsmap; NULL when memory is short. */
+static json_t *base64(const unsigned char *data, size_t len)
+{
+    static const char digits[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    char *text = malloc(4 * (len / 3 + 1) + 1), *end = text;
+    json_t *out;
+
+    for (size_t i = 0; text && i < len; i += 3) {
+        const size_t n = len - i < 3 ? len - i : 3;
+        const uint32_t bits = (uint32_t)data[i] << 16 |
+                              (n > 1 ? (uint32_t)data[i + 1] << 8 : 0) |
+                              (n > 2 ? data[i + 2] : 0);
+
+        for (size_t k = 0; k < 4; k++)
+            *end++ = k <= n ? digits[bits >> (18 - 6 * k) & 63] : '=';
+    }
+    out = text ? json_stringn(text, (size_t)(end - text)) : NULL;
+    free(text);
+    return out;
+}
+
+static int add_replace(json_t *steps, const char *kind, const char *pattern,
+                       const char *content)
+{
+    return json_array_append_new(steps, json_pack("{s:s,s:{s:s},s:s}", "type",
+                                                  "Replace", "pattern", kind, pattern,
+                                                  "content", content));
+}
+
+static int add_prefix(json_t *steps)
+{
+    return json_array_append_new(
+        steps, json_pack("{s:s,s:s}", "type", "Prepend", "prepend", "\u2581"));
+}
+
+static json_t *normalizer(const maker *m)
 {
     json_t *steps = json_array();
-    json_t *model =
-        json_pack("{s:s,s:O,s:O,s:b,s:b}", "type", "BPE", "vocab", m->vocab, "merges",
-                  m->merges, "byte_fallback", m->byte_fallback, "fuse_unk", 1);
+
+    /* Where spaces stay, a text that becomes nothing has its prefix, too. */
+    if (m->prefix && !m->shrink)
+        add_prefix(steps);
+    if (m->charsmap_len)
+        json_array_append_new(steps,
+                              json_pack("{s:s,s:o}", "type", MLS_NORMALIZER_LONGEST,
+                                        "precompiled_charsmap",
+                                        base64(m->charsmap, m->charsmap_len)));
+    if (m->shrink) {
+        add_replace(steps, "Regex", "\\A +|[ \u2581]+\\z", "");
+        add_replace(steps, "Regex", " {2,}", " ");
+    }
+    if (m->prefix && m->shrink)
+        add_prefix(steps);
+    add_replace(steps, "String", " ", "\u2581");
+    return json_pack("{s:s,s:o}", "type", "Sequence", "normalizers", steps);
+}
+
+/* Pieces with their scores. */
+static json_t *unigram(const maker *m)
+{
+    json_t *vocab = json_array();
+    json_t *model = json_pack("{s:s,s:o,s:b}", "type", "Unigram", "vocab", vocab,
+                              "byte_fallback", m->byte_fallback);
 
     for (size_t i = 0; i < m->n; i++)
-        if (m->piece[i].type == MLS_PIECE_UNKNOWN)
+        json_array_append_new(vocab,
+                              json_pack("[s%,f]", m->piece[i].text, m->piece[i].len,
+                                        (double)m->piece[i].score));
+    return model;
+}
+
+static mls_status put_parts(maker *m)
+{
+    json_t *model = m->model_type == 1
+                        ? unigram(m)
+                        : json_pack("{s:s,s:O,s:O,s:b,s:b}", "type", "BPE", "vocab",
+                                    m->vocab, "merges", m->merges, "byte_fallback",
+                                    m->byte_fallback, "fuse_unk", 1);
+
+    for (size_t i = 0; i < m->n; i++)
+        if (m->piece[i].type == MLS_PIECE_UNKNOWN && m->model_type == 1)
+            json_object_set_new(model, "unk_id", json_integer((json_int_t)i));
+        else if (m->piece[i].type == MLS_PIECE_UNKNOWN)
             json_object_set_new(model, "unk_token",
                                 json_stringn(m->piece[i].text, m->piece[i].len));
-    if (m->prefix)
-        json_array_append_new(
-            steps, json_pack("{s:s,s:s}", "type", "Prepend", "prepend", "\u2581"));
-    json_array_append_new(steps,
-                          json_pack("{s:s,s:{s:s},s:s}", "type", "Replace", "pattern",
-                                    "String", " ", "content", "\u2581"));
-    json_object_set_new(
-        m->root, "normalizer",
-        json_pack("{s:s,s:o}", "type", "Sequence", "normalizers", steps));
+    json_object_set_new(m->root, "normalizer", normalizer(m));
     json_object_set(m->root, "added_tokens", m->added);
     json_object_set_new(m->root, "post_processor", first_token(m));
     json_object_set_new(m->root, "version", json_string("1.0"));
@@ -292,7 +370,7 @@ mls_status mls_spm_model(const char *data, size_t size, const char *name, char *
     st = m.root && m.vocab && m.merges && m.added ? read_model(&m, data, size)
                                                   : no_memory(&m);
     if (!st && !(st = judge(&m)) && !(st = put_pieces(&m)) && !(st = put_parts(&m))) {
-        *json = json_dumps(m.root, JSON_COMPACT);
+        *json = json_dumps(m.root, JSON_COMPACT | JSON_REAL_PRECISION(17));
         if (*json)
             *len = strlen(*json);
         else

@@ -8,8 +8,8 @@
 
 /**
  * @param[out] json  released with free(); NULL on error
- * @return MLS_OK, MLS_E_INPUT (not such a file; a unigram, word or char model or a
- *         normalization that is not done: named) or MLS_E_NOMEM
+ * @return MLS_OK, MLS_E_INPUT (not such a file; a word or char model or a setting that
+ *         is not done: named) or MLS_E_NOMEM
  */
 mls_status mls_spm_model(const char *data, size_t size, const char *name, char **json,
                          size_t *len, mls_err *err);

@@ -8,12 +8,12 @@
 #include "datasets/base/json.h"
 #include "datasets/base/utf8.h"
 #include "datasets/tokenizer/added_tokens.h"
-#include "datasets/tokenizer/bpe.h"
 #include "datasets/tokenizer/gguf_tokenizer.h"
 #include "datasets/tokenizer/normalizer.h"
 #include "datasets/tokenizer/postprocessor.h"
 #include "datasets/tokenizer/pretokenizer.h"
 #include "datasets/tokenizer/spm_model.h"
+#include "datasets/tokenizer/token_model.h"
 
 /* Bytes of a tokenizer.json; the largest of today's models have 34 million. */
 enum { FILE_MAX = 1 << 28 };
@@ -21,7 +21,7 @@ enum { FILE_MAX = 1 << 28 };
 struct mls_tokenizer {
     mls_normalizer *normalizer;
     mls_pretokenizer *pretokenizer;
-    mls_bpe *bpe;
+    mls_token_model *model;
     mls_added_tokens *added;
     mls_postprocessor post;
     char sha256[MLS_SHA256_HEX];
@@ -36,7 +36,7 @@ void mls_tokenizer_close(mls_tokenizer *tok)
         return;
     mls_normalizer_free(tok->normalizer);
     mls_pretokenizer_free(tok->pretokenizer);
-    mls_bpe_free(tok->bpe);
+    mls_token_model_free(tok->model);
     mls_added_tokens_free(tok->added);
     mls_postprocessor_free(&tok->post);
     mls_buf_free(&tok->normal);
@@ -67,16 +67,22 @@ static mls_status read_parts(mls_tokenizer *tok, const json_t *root, mls_err *er
         !(json_is_string(version) && strcmp(json_string_value(version), "1.0") == 0))
         st = mls_fail(err, MLS_E_INPUT, "\"version\": expected \"1.0\"");
     if (!st)
-        st = mls_bpe_new(&tok->bpe, json_object_get(root, "model"), err);
+        st = mls_token_model_new(&tok->model, json_object_get(root, "model"), err);
     if (!st)
         st = mls_normalizer_new(&tok->normalizer, json_object_get(root, "normalizer"),
                                 err);
     if (!st)
         st = mls_pretokenizer_new(&tok->pretokenizer,
                                   json_object_get(root, "pre_tokenizer"), err);
+    if (!st && mls_pretokenizer_asks_first(tok->pretokenizer) &&
+        mls_normalizer_grows(tok->normalizer))
+        st =
+            mls_fail(err, MLS_E_INPUT,
+                     "pre_tokenizer: Metaspace: prepend_scheme \"first\" behind a step "
+                     "that cuts and a normalizer that adds characters is not done");
     if (!st)
         st = mls_added_tokens_new(&tok->added, json_object_get(root, "added_tokens"),
-                                  tok->bpe, tok->normalizer, err);
+                                  tok->model, tok->normalizer, err);
     if (!st)
         st = mls_postprocessor_read(&tok->post, json_object_get(root, "post_processor"),
                                     err);
@@ -223,7 +229,7 @@ mls_status mls_tokenizer_open(mls_tokenizer **out, const char *path, mls_err *er
 
 size_t mls_tokenizer_vocabulary(const mls_tokenizer *tok)
 {
-    const size_t model = mls_bpe_vocabulary(tok->bpe);
+    const size_t model = mls_token_model_vocabulary(tok->model);
     const size_t added = mls_added_tokens_vocabulary(tok->added);
 
     return model > added ? model : added;
@@ -242,7 +248,7 @@ const int32_t *mls_tokenizer_first(const mls_tokenizer *tok, size_t *n)
 
 const char *mls_tokenizer_token(const mls_tokenizer *tok, int32_t id)
 {
-    const char *token = mls_bpe_token(tok->bpe, id);
+    const char *token = mls_token_model_token(tok->model, id);
 
     return token ? token : mls_added_tokens_token(tok->added, id);
 }
@@ -257,8 +263,8 @@ static mls_status encode_words(mls_tokenizer *tok, const char *text, size_t len,
     for (size_t i = 0; !st && i < tok->words.n; i++) {
         const mls_word w = tok->words.word[i];
 
-        st = mls_bpe_encode(tok->bpe, tok->words.text.data + w.begin, w.end - w.begin,
-                            ids, err);
+        st = mls_token_model_encode(tok->model, tok->words.text.data + w.begin,
+                                    w.end - w.begin, ids, err);
     }
     return st;
 }

@@ -251,17 +251,31 @@ static void what_is_not_done_is_refused_by_name(void **state)
     (void)state;
     refuses("\"version\": \"2.0\"", "\"version\"");
     refuses("\"extra\": 1", "unknown setting \"extra\"");
-    refuses("\"model\": {\"type\": \"Unigram\", \"vocab\": []}",
-            "model: type \"Unigram\" is not done");
+    refuses("\"model\": {\"type\": \"Unigram\", \"vocab\": []}", "0 pieces, expected");
+    refuses("\"model\": {\"type\": \"Unigram\", \"vocab\": [[\"a\", -1], [\"a\", -2]]}",
+            "\"a\" is item 0 and item 1");
+    refuses("\"model\": {\"type\": \"Unigram\", \"vocab\": [[\"a\"]]}",
+            "item 0 is not a piece with its score");
+    refuses(
+        "\"model\": {\"type\": \"Unigram\", \"unk_id\": 1, \"vocab\": [[\"a\", 0]]}",
+        "\"unk_id\" is 1 of 1 pieces");
+    refuses("\"normalizer\": {\"type\": \"Precompiled\", \"precompiled_charsmap\": "
+            "\"AAAAAAAA\"}",
+            "is not a precompiled_charsmap");
+    refuses("\"normalizer\": {\"type\": \"Prepend\", \"prepend\": \"\"}",
+            "an empty \"prepend\"");
+    refuses(
+        "\"pre_tokenizer\": {\"type\": \"Sequence\", \"pretokenizers\": [{\"type\": "
+        "\"ByteLevel\"}, {\"type\": \"Metaspace\", \"replacement\": \"_\", "
+        "\"prepend_scheme\": \"first\"}]}",
+        "prepend_scheme \"first\" behind steps");
     refuses("\"model\": {\"type\": \"WordPiece\", \"vocab\": {}}", "\"WordPiece\"");
     refuses("\"model\": {\"vocab\": {}}", "neither \"type\" nor \"merges\"");
     refuses("\"model\": 1", "model: expected an object, found a whole number");
     refuses("\"model\": {\"dropout\": 0.1, \"vocab\": {}, \"merges\": []}", "dropout");
     refuses("\"model\": {\"cache\": 1, \"vocab\": {}, \"merges\": []}", "\"cache\"");
-    refuses("\"normalizer\": {\"type\": \"Nmt\"}", "normalizer: type \"Nmt\"");
-    refuses(
-        "\"normalizer\": {\"type\": \"Precompiled\", \"precompiled_charsmap\": \"\"}",
-        "\"Precompiled\"");
+    refuses("\"normalizer\": {\"type\": \"BertNormalizer\"}",
+            "normalizer: type \"BertNormalizer\"");
     refuses("\"normalizer\": {\"type\": \"NFC\", \"form\": 1}", "\"form\"");
     refuses("\"pre_tokenizer\": {\"type\": \"UnicodeScripts\"}",
             "pre_tokenizer: type \"UnicodeScripts\"");

@@ -70,16 +70,12 @@ static size_t check_case(const json_t *row, const json_t *first)
     return differences;
 }
 
-static void every_part_gives_the_ids_of_the_reference(void **state)
+static void check_cases(const char *path)
 {
-    const char *other = getenv("MLS_TOKENIZER_CASES");
-    const char *path =
-        other ? other : test_source("tests/reference/tokenizer_cases.jsonl");
     json_t *first = NULL;
     size_t len, cases = 0, differences = 0;
     char *data;
 
-    (void)state;
     assert_ok(mls_file_read(path, 1 << 28, &data, &len, &err));
     for (char *line = data, *end; (end = strchr(line, '\n')); line = end + 1) {
         json_t *row = json_loadb(line, (size_t)(end - line), JSON_ALLOW_NUL, NULL);
@@ -99,10 +95,25 @@ static void every_part_gives_the_ids_of_the_reference(void **state)
     assert_int_equal(differences, 0);
 }
 
+static void every_part_gives_the_ids_of_the_reference(void **state)
+{
+    const char *other = getenv("MLS_TOKENIZER_CASES");
+
+    (void)state;
+    check_cases(other ? other : test_source("tests/reference/tokenizer_cases.jsonl"));
+}
+
+static void unigram_models_give_the_ids_of_the_reference(void **state)
+{
+    (void)state;
+    check_cases(test_source("tests/reference/tokenizer_unigram.jsonl"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_part_gives_the_ids_of_the_reference),
+        cmocka_unit_test(unigram_models_give_the_ids_of_the_reference),
     };
 
     return cmocka_run_group_tests_name("tokenizer_parts", tests, NULL, NULL);
