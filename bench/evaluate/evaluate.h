@@ -66,8 +66,12 @@ typedef struct mls_evaluate_options {
     mls_scored scored;
     const size_t *from; /* (N) of each sequence the first position that is scored, by
                            the token after it; NULL: as `scored` says */
-    bool absorbed;      /* run the forms as a decoder would */
-    bool predict;       /* errors of every form from the capture's moments and, where it
+    const mls_corpus *calibration; /* forms of a layer are made of the moments of what
+                                      the converted layers below make of this text, and
+                                      not of the capture's, which is needed, too. One
+                                      variant a scheme, without a body of its own */
+    bool absorbed;                 /* run the forms as a decoder would */
+    bool predict; /* errors of every form from the capture's moments and, where it
                         holds windows, of attention outputs, too */
     bool
         forms_only; /* make the forms, their sizes and predicted errors, and run nothing

@@ -11,6 +11,13 @@
 
 /* --- variants.c --- */
 
+/** The calibration text on its way through a scheme's layers (sequential.c). */
+typedef struct mls_sequential {
+    mls_states states;
+    mls_plain plain;
+    mls_latent_runner *runner;
+} mls_sequential;
+
 /** One variant on its way through the layers. */
 typedef struct mls_run {
     mls_states states;
@@ -18,6 +25,7 @@ typedef struct mls_run {
     size_t scheme_of; /* index of the first run with this scheme, which holds it */
     mls_ready_scheme *ready;
     bool kept[MLS_LAYERS_MAX]; /* a later layer shares this layer's cache */
+    mls_sequential sequential; /* of the first run with this scheme, where asked for */
     size_t begins;             /* first layer that does not run as the original's */
 } mls_run;
 
@@ -56,6 +64,23 @@ bool mls_pass_is_over(const mls_pass *p);
  */
 mls_status mls_pass_layers(mls_pass *p, mls_err *err);
 void mls_pass_free(mls_pass *p);
+
+/* --- sequential.c --- */
+
+/** The text at its embedding; mls_sequential_free() on error, too. */
+mls_status mls_sequential_new(mls_sequential *q, const mls_pass *p, mls_err *err);
+void mls_sequential_free(mls_sequential *q); /* {0} is accepted */
+/**
+ * Moments of what a layer reads now. @param[out] out  release with
+ * mls_layer_stats_free(); {0} on error
+ */
+mls_status mls_sequential_stats(mls_layer_stats *out, mls_sequential *q,
+                                const mls_pass *p, const mls_layer *layer,
+                                mls_err *err);
+/** Through the layer in its form. @param keep  a later form shares its cache */
+mls_status mls_sequential_forward(mls_sequential *q, const mls_pass *p,
+                                  const mls_layer *layer, const mls_latent_form *form,
+                                  bool keep, mls_err *err);
 
 /* --- score.c --- */
 

@@ -24,6 +24,7 @@ void mls_pass_free(mls_pass *p)
 {
     for (size_t i = 0; p->run && i < p->n; i++) {
         mls_states_free(&p->run[i].states);
+        mls_sequential_free(&p->run[i].sequential);
         mls_ready_scheme_free(p->run[i].ready);
         mls_latent_runner_free(p->run[i].runner);
     }
@@ -151,6 +152,8 @@ mls_status mls_pass_start(mls_pass *p, mls_err *err)
         /* A variant that differs from one layer on starts there. */
         if (!st && p->variant[i].only_layer < 0 && !p->options->forms_only)
             st = begin_states(p, i, err);
+        if (!st && p->options->calibration)
+            st = mls_sequential_new(&p->run[i].sequential, p, err);
     }
     return st ? st : find_kept_layers(p, err);
 }
@@ -266,6 +269,8 @@ typedef struct {
     mls_pass *p;
     const mls_layer *layer;
     const mls_layer_stats *stats; /* NULL without a capture */
+    mls_layer_stats *read;        /* (n) of what each scheme's layers below make of the
+                                     calibration text; {0}: not asked for */
     size_t *scheme;               /* (n) first runs of the schemes */
     mls_latent_form *form;        /* (n) */
     mls_status *st;               /* (n), with its sentence: one failure may be alone */
@@ -277,6 +282,9 @@ static void layer_forms_free(layer_forms *f)
 {
     for (size_t k = 0; f->form && k < f->n; k++)
         mls_latent_free(&f->form[k]);
+    for (size_t k = 0; f->read && k < f->n; k++)
+        mls_layer_stats_free(&f->read[k]);
+    free(f->read);
     free(f->scheme);
     free(f->form);
     free(f->st);
@@ -290,10 +298,11 @@ static mls_status layer_forms_new(layer_forms *f, mls_pass *p, const mls_layer *
                        .layer = layer,
                        .stats = p->in->capture ? stats : NULL,
                        .scheme = mls_calloc3(p->n, 1, 1, sizeof *f->scheme),
+                       .read = mls_calloc3(p->n, 1, 1, sizeof *f->read),
                        .form = mls_calloc3(p->n, 1, 1, sizeof *f->form),
                        .st = mls_calloc3(p->n, 1, 1, sizeof *f->st),
                        .err = mls_calloc3(p->n, 1, 1, sizeof *f->err)};
-    if (!f->scheme || !f->form || !f->st || !f->err)
+    if (!f->scheme || !f->read || !f->form || !f->st || !f->err)
         return mls_fail(err, MLS_E_NOMEM, "no memory for %zu forms", p->n);
     for (size_t i = 0; i < p->n; i++)
         if (p->run[i].scheme_of == i && !is_refused(p, i))
@@ -315,7 +324,8 @@ static mls_status make_one(void *arg, size_t job, size_t worker, mls_err *err)
 
     (void)worker;
     (void)err;
-    f->st[k] = mls_scheme_build(f->p->run[i].ready, f->layer, f->stats, &f->form[k],
+    f->st[k] = mls_scheme_build(f->p->run[i].ready, f->layer,
+                                f->read[k].block ? &f->read[k] : f->stats, &f->form[k],
                                 &f->err[k]);
     f->p->quality[i].seconds += seconds_now() - start;
     return MLS_OK;
@@ -384,7 +394,11 @@ static mls_status use_forms(layer_forms *f, const mls_output_windows *windows,
         const size_t n = f->n - first < size ? f->n - first : size;
         batch b = {f, first};
 
-        st = mls_pool_run(f->p->in->pool, n, make_one, &b, err);
+        for (size_t k = first; !st && f->p->options->calibration && k < first + n; k++)
+            st = mls_sequential_stats(&f->read[k], &f->p->run[f->scheme[k]].sequential,
+                                      f->p, f->layer, err);
+        if (!st)
+            st = mls_pool_run(f->p->in->pool, n, make_one, &b, err);
         for (size_t k = first; !st && k < first + n; k++) {
             const size_t i = f->scheme[k];
 
@@ -394,6 +408,11 @@ static mls_status use_forms(layer_forms *f, const mls_output_windows *windows,
             if (!st && !is_refused(f->p, i))
                 st = use_form(f->p, i, f->layer, f->stats, windows, &f->form[k],
                               plain_form, err);
+            if (!st && !is_refused(f->p, i) && f->p->options->calibration)
+                st = mls_sequential_forward(&f->p->run[i].sequential, f->p, f->layer,
+                                            &f->form[k],
+                                            f->p->run[i].kept[f->layer->index], err);
+            mls_layer_stats_free(&f->read[k]);
             mls_latent_free(&f->form[k]);
         }
     }

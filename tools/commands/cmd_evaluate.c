@@ -46,6 +46,11 @@ static const char usage[] =
     "      --second-half     score the second half of each window only, as\n"
     "                        llama-perplexity does; by default every position\n"
     "      --per-layer       also convert one layer at a time\n"
+    "      --sequential      make each layer's form of what the converted layers "
+    "below\n"
+    "                        make of the capture's text (moments; windows and ranks "
+    "stay\n"
+    "                        the original's)\n"
     "      --absorbed        compute scores straight from the latents, as a decoder\n"
     "      --lengths LIST    a table by window length instead: 64,128,256 tokens, the\n"
     "                        same text at each; says when the order depends on it\n"
@@ -79,7 +84,7 @@ typedef struct {
     mls_texts texts, settings, against;
     const char *capture, *plan, *lengths, *retrieval, *choices, *output, *shard;
     size_t length, sequences, seed, threads;
-    bool no_bos, second_half, per_layer, absorbed, positions, percentiles;
+    bool no_bos, second_half, per_layer, sequential, absorbed, positions, percentiles;
     mls_format format;
     mls_compute compute;
     double ram;
@@ -386,6 +391,7 @@ static int run(int argc, char **argv)
         MLS_NO_BOS_OPTION(&a.no_bos),
         {"--second-half", 0, MLS_OPT_FLAG, &a.second_half, 0, 0},
         {"--per-layer", 0, MLS_OPT_FLAG, &a.per_layer, 0, 0},
+        {"--sequential", 0, MLS_OPT_FLAG, &a.sequential, 0, 0},
         {"--absorbed", 0, MLS_OPT_FLAG, &a.absorbed, 0, 0},
         {"--lengths", 0, MLS_OPT_TEXT, &a.lengths, 0, 0},
         {"--positions", 0, MLS_OPT_FLAG, &a.positions, 0, 0},
@@ -405,6 +411,7 @@ static int run(int argc, char **argv)
     int status;
     mls_err err = {0};
     mls_tool_subject s = {0};
+    mls_corpus calibration = {0};
     mls_evaluation e = {0};
     mls_size_result own;
     work w = {0};
@@ -433,6 +440,10 @@ static int run(int argc, char **argv)
                   a.percentiles || a.length || a.shard || (a.retrieval && a.choices)))
         return mls_usage_error(&cmd_evaluate, "--retrieval and --choices are tables of "
                                               "their own, with their own sequences");
+    if (a.sequential && (!a.capture || a.per_layer || a.shard || a.against.n))
+        return mls_usage_error(&cmd_evaluate,
+                               "--sequential needs --capture, and goes without "
+                               "--per-layer, --shard and --against");
     if (a.lengths && read_lengths(&a, &err))
         goto done;
     if (mls_tool_parts(&parts, &cmd_evaluate, argc, argv, options, &err) ||
@@ -449,10 +460,13 @@ static int run(int argc, char **argv)
         mls_tool_parts_about(parts, &s, &err))
         goto done;
     a.length = s.length;
+    if (a.sequential && mls_tool_captured_text(&calibration, s.capture, SIZE_MAX, &err))
+        goto done;
     s.in.parts = parts;
 
     const mls_evaluate_options how = {.scored = a.second_half ? MLS_SCORE_SECOND_HALF
                                                               : MLS_SCORE_ALL,
+                                      .calibration = a.sequential ? &calibration : NULL,
                                       .absorbed = a.absorbed,
                                       .keep_going = true};
 
@@ -493,6 +507,7 @@ done:
     mls_evaluation_free(&e);
     free(a.length_list);
     work_free(&w);
+    mls_corpus_free(&calibration);
     mls_tool_close(&s);
     return mls_exit_status(&err);
 }
