@@ -385,6 +385,10 @@ const char *mls_latent_other(const mls_config *c, size_t l)
         return "attention sinks";
     if (n->alibi)
         return "ALiBi: scores fall with the distance";
+    if (n->sub_norms)
+        return "a norm of what the heads read";
+    if (n->beside)
+        return "a state space beside its heads";
     if (n->out_gate)
         return "a gate on what the heads read";
     if (n->clip > 0)

@@ -88,6 +88,7 @@ static void gated_oai(float *gate, const float *up, size_t n)
 /* One MLP of width F: x (n, E) to out (n, E); scratch (2, n, F). */
 typedef struct {
     const float *gate, *gate_bias, *up, *up_bias, *down, *down_bias;
+    const float *norm; /* of the inside, or NULL */
     size_t F;
 } mlp;
 
@@ -112,6 +113,8 @@ static void run_mlp(const mls_config *c, const mls_layer *w, const mlp *m, float
             mls_multiply(gate, up, n * F);
         }
     }
+    if (m->norm)
+        mls_rmsnorm(gate, gate, m->norm, c->rms_eps, n, F);
     mls_packed_linear(w->packed, out, E, gate, m->down, m->down_bias, n, E, F);
 }
 
@@ -229,7 +232,7 @@ static mlp expert_of(const mls_config *c, const mls_layer *w, size_t i)
     const size_t E = c->E, F = c->net.experts.F;
 
     return (mlp){
-        .gate = w->expert_gate + i * F * E,
+        .gate = w->expert_gate ? w->expert_gate + i * F * E : NULL,
         .gate_bias = w->expert_gate_bias ? w->expert_gate_bias + i * F : NULL,
         .up = w->expert_up + i * F * E,
         .up_bias = w->expert_up_bias ? w->expert_up_bias + i * F : NULL,
@@ -335,6 +338,7 @@ void mls_block_mlp(const mls_config *config, const mls_layer *layer, float *out,
                    .up_bias = layer->b_up,
                    .down = layer->w_down,
                    .down_bias = layer->b_down,
+                   .norm = layer->mlp_sub_norm,
                    .F = config->F};
 
     if (config->net.sparse[layer->index])

@@ -176,7 +176,7 @@ static mls_status mlp_piece(void *arg, size_t job, size_t worker, mls_err *err)
 
     mls_block_norm(p->config, x, h, w->mlp_norm, w->mlp_norm_bias, n);
     mls_block_mlp(p->config, w, x, x, n, x + n * E);
-    if (p->config->net.place != MLS_NORM_BEFORE)
+    if (p->config->net.place != MLS_NORM_BEFORE || w->mlp_post_norm)
         mls_block_norm(p->config, x, x, w->mlp_post_norm, NULL, n);
     mls_add(h, x, n * E);
     if (!mls_all_finite(h, n * E))

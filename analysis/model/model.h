@@ -27,11 +27,12 @@ typedef struct mls_layer {
     float *q_norm_bias, *k_norm_bias;
     const struct mls_layer *own; /* qk_folded: the layer whose gains went into wq, wk */
     float *sinks;                /* (H) */
-    float *w_attn_gate, *b_attn_gate; /* (H V, E), (H V) */
-    float *q_a, *q_a_norm, *q_b;      /* latent attention: (r, E), (r), (H K, r) */
-    float *kv_a, *kv_a_norm, *kv_b;   /* (r + rope, E), (r), (H (nope + V), r) */
-    float *attn_post_norm;            /* (E) */
-    float *rec_in, *rec_in_bias;      /* a recurrent layer, in the shapes of its room */
+    float *w_attn_gate, *b_attn_gate;    /* (H V, E), (H V) */
+    float *attn_sub_norm, *mlp_sub_norm; /* (H V), (F) */
+    float *q_a, *q_a_norm, *q_b;         /* latent attention: (r, E), (r), (H K, r) */
+    float *kv_a, *kv_a_norm, *kv_b;      /* (r + rope, E), (r), (H (nope + V), r) */
+    float *attn_post_norm;               /* (E) */
+    float *rec_in, *rec_in_bias; /* a recurrent layer, in the shapes of its room */
     float *rec_z, *rec_b, *rec_a, *rec_conv, *rec_conv_bias;
     float *rec_dt_bias, *rec_a_log, *rec_d, *rec_norm, *rec_out, *rec_out_bias;
     float *mlp_norm, *mlp_norm_bias;       /* (E) */

@@ -37,6 +37,14 @@ static parts parts_of(float *scratch, size_t T, const mls_layer_shape *s)
     return p;
 }
 
+/* An even number: doubles may lie behind it. */
+static size_t heads_per_token(const mls_layer_shape *s)
+{
+    const size_t n = 2 * (size_t)(s->H + s->G) * s->K + (size_t)(s->H + s->G) * s->V;
+
+    return n + n % 2 + MLS_ATTEND_ROWS;
+}
+
 /* Floats of scratch per token that a layer needs. */
 static size_t per_token(const mls_config *c, const mls_layer_shape *s)
 {
@@ -46,8 +54,8 @@ static size_t per_token(const mls_config *c, const mls_layer_shape *s)
         return mls_recurrence_scratch(c);
     if (s->kind == MLS_LAYER_NONE)
         return 0;
-    return 2 * (size_t)(s->H + s->G) * s->K + (size_t)(s->H + s->G) * s->V +
-           MLS_ATTEND_ROWS;
+    return heads_per_token(s) +
+           (c->net.beside ? c->E + c->E % 2 + mls_recurrence_scratch(c) : 0);
 }
 
 /* The table of a layer's heads: one for each width and rope of the model. */
@@ -157,7 +165,7 @@ static void norm_heads(const mls_config *c, float *x, const float *gain,
 {
     const mls_qk_norm qk = c->net.qk;
 
-    if (!gain)
+    if (!gain && !c->net.qk_free)
         return;
     if (qk == MLS_QK_WIDTH) {
         mls_rmsnorm(x, x, gain, c->rms_eps, T, n * D);
@@ -182,11 +190,17 @@ static void clip(float *x, double limit, size_t n)
 }
 
 /* Queries of later tokens grow: 1 + beta log(1 + floor(t / period)). */
-static void scale_queries(const mls_net *n, float *q, size_t width, size_t T)
+static void scale_queries(const mls_net *n, const mls_layer_shape *s, float *q,
+                          size_t width, size_t T)
 {
+    const size_t first = n->query_still ? 1 : 0;
+
+    if (n->query_still && !s->no_rope)
+        return;
     for (size_t t = 0; n->query_beta > 0 && t < T; t++) {
+        const double place = (double)(t + first);
         const float by =
-            (float)(1 + n->query_beta * log1p(floor((double)t / n->query_period)));
+            (float)(1 + n->query_beta * log1p(floor(place / n->query_period)));
 
         for (size_t i = 0; i < width; i++)
             q[t * width + i] *= by;
@@ -291,11 +305,11 @@ mls_status mls_plain_attention(void *arg, size_t sequence, size_t worker,
     clip(a.v, c->net.clip, T * G * V);
     rotate_heads(s, cs, a.q_rot, a.q, H, T);
     rotate_heads(s, cs, a.k_rot, a.k, G, T);
-    if (after) {
+    if (after && !(c->net.qk_free && s->no_rope)) {
         norm_heads(c, a.q_rot, w->q_norm, NULL, H, K, T);
         norm_heads(c, a.k_rot, w->k_norm, NULL, G, K, T);
     }
-    scale_queries(&c->net, a.q_rot, H * K, T);
+    scale_queries(&c->net, s, a.q_rot, H * K, T);
     if (p->see) {
         const mls_attention_view view = {.layer = w->index,
                                          .sequence = sequence,
@@ -312,6 +326,14 @@ mls_status mls_plain_attention(void *arg, size_t sequence, size_t worker,
     }
     attend_heads(c, w, s, &a, T);
     gate_heads(w, s, &a, x, T, E);
+    if (w->attn_sub_norm)
+        mls_rmsnorm(a.read, a.read, w->attn_sub_norm, c->rms_eps, T, H * V);
     mls_packed_linear(w->packed, out, E, a.read, w->wo, w->bo, T, E, H * V);
+    if (c->net.beside) { /* its place in the scratch is behind the heads' */
+        float *more = p->scratch[worker] + T * heads_per_token(s);
+
+        mls_recurrence_run(c, w, x, T, more, more + T * (E + E % 2));
+        mls_add(out, more, T * E);
+    }
     return MLS_OK;
 }

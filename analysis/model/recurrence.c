@@ -44,6 +44,7 @@ static mls_mamba2 mamba2_of(const mls_config *c, const mls_layer *w)
         .N = r->K,
         .taps = r->taps,
         .norm_groups = r->groups,
+        .norm_first = r->norm_first,
         .eps = c->rms_eps,
         .dt_min = r->dt_min,
         .dt_max = r->dt_max,

@@ -243,9 +243,12 @@ static bool settle_matrices(const mls_config *c, const mls_layer_shape *s, mls_l
 /* ---- the order of dims, and scales ---- */
 
 /* Where dim i of the settled order is in the file's. */
-static size_t source_of(size_t i, size_t D, size_t dims, bool interleaved)
+static size_t source_of(size_t i, size_t D, size_t dims, const mls_net *n)
 {
-    const size_t c = i % (D / 2), turning = dims / 2, upper = i >= D / 2;
+    const size_t c = i % (D / 2), turning = dims / 2;
+    /* To turn backward is to turn forward with both halves exchanged. */
+    const size_t upper = (i >= D / 2) != n->backward;
+    const bool interleaved = n->interleaved;
 
     if (c < turning)
         return interleaved ? 2 * c + upper : c + upper * turning;
@@ -253,7 +256,7 @@ static size_t source_of(size_t i, size_t D, size_t dims, bool interleaved)
 }
 
 /* Put the rows of n heads (width numbers each) in the settled order. */
-static bool order_rows(float *x, size_t n, size_t D, size_t dims, bool interleaved,
+static bool order_rows(float *x, size_t n, size_t D, size_t dims, const mls_net *net,
                        size_t width)
 {
     float *head = x ? mls_calloc3(D, width, 1, sizeof *head) : NULL;
@@ -267,7 +270,7 @@ static bool order_rows(float *x, size_t n, size_t D, size_t dims, bool interleav
 
         memcpy(head, rows, D * width * sizeof *head);
         for (size_t i = 0; i < D; i++)
-            memcpy(rows + i * width, head + source_of(i, D, dims, interleaved) * width,
+            memcpy(rows + i * width, head + source_of(i, D, dims, net) * width,
                    width * sizeof *head);
     }
     free(head);
@@ -290,13 +293,15 @@ static bool settle_heads(const mls_config *c, const mls_layer_shape *s, mls_laye
     const mls_qk_norm qk = c->net.qk;
     const bool one_gain =
         qk == MLS_QK_HEAD || qk == MLS_QK_HEAD_TURNED || qk == MLS_QK_LAYER;
-    const double m = rope->attention > 0 && !s->no_rope ? rope->attention : 1;
+    /* A norm after RoPE takes it out again. */
+    const bool turned = rope->attention > 0 && !s->no_rope && qk != MLS_QK_HEAD_TURNED;
+    const double m = turned ? rope->attention : 1;
     const double all =
         c->net.score_scale > 0 ? c->net.score_scale * sqrt((double)D) : 1;
 
     if (!s->no_rope && !c->net.positions && !c->net.alibi &&
-        (dims < D || c->net.interleaved)) {
-        const bool inter = c->net.interleaved;
+        (dims < D || c->net.interleaved || c->net.backward)) {
+        const mls_net *inter = &c->net;
 
         if (!(order_rows(w->wq, H, D, dims, inter, E) &&
               order_rows(w->bq, H, D, dims, inter, 1) &&
@@ -310,7 +315,7 @@ static bool settle_heads(const mls_config *c, const mls_layer_shape *s, mls_laye
     }
     if (all == 1 && m == 1)
         return true;
-    if (qk) {
+    if (qk && !c->net.qk_free) {
         scale_heads(w->q_norm, one_gain ? 1 : H, D, dims, 1, all, m * m);
         scale_heads(w->q_norm_bias, 1, D, dims, 1, all, m * m);
     } else {
@@ -342,6 +347,34 @@ static void settle_residual(const mls_config *c, const mls_layer_shape *s, mls_l
     scale(w->shared_down, c->E * x->shared_F, r);
 }
 
+/* Falcon-H1 multiplies what goes into its parts and what comes out of them. */
+static void settle_multipliers(const mls_config *c, const mls_layer_shape *s,
+                               mls_layer *w)
+{
+    const mls_multipliers *m = &c->net.multiply;
+    const mls_recurrent *r = &c->net.recurrent;
+    const size_t E = c->E, inner = r->heads * r->V;
+    const size_t rows[5] = {inner, inner, r->groups * r->K, r->groups * r->K, r->heads};
+    size_t at = 0;
+
+    scale(w->wq, (size_t)s->H * s->K * E, m->in);
+    scale(w->wk, (size_t)s->G * s->K * E, m->in * m->key);
+    scale(w->bk, (size_t)s->G * s->K, m->key);
+    scale(w->wv, (size_t)s->G * s->V * E, m->in);
+    scale(w->wo, (size_t)s->H * s->V * E, m->out);
+    scale(w->bo, E, m->out);
+    for (size_t i = 0; i < 5; at += rows[i], i++) {
+        scale(w->rec_in + at * E, rows[i] * E, m->ssm_in * m->ssm[i]);
+        scale(w->rec_in_bias ? w->rec_in_bias + at : NULL, rows[i], m->ssm[i]);
+    }
+    scale(w->rec_out, E * inner, m->ssm_out);
+    scale(w->rec_out_bias, E, m->ssm_out);
+    scale(w->w_gate, c->F * E, m->gate);
+    scale(w->b_gate, c->F, m->gate);
+    scale(w->w_down, c->F * E, m->down);
+    scale(w->b_down, E, m->down);
+}
+
 static void settle_gains(const mls_config *c, const mls_layer_shape *s, bool ready,
                          mls_layer *w)
 {
@@ -364,5 +397,7 @@ mls_status mls_layer_settle(const mls_config *config, bool ready, mls_layer *lay
         (s->kind == MLS_LAYER_ATTENTION && !settle_heads(config, s, layer)))
         return no_memory(layer, err);
     settle_residual(config, s, layer);
+    if (config->net.beside && layer->rec_in && layer->wq)
+        settle_multipliers(config, s, layer);
     return MLS_OK;
 }

@@ -40,7 +40,7 @@ static void scale_by_gain(float *y, const float *x, const float *gain, double sc
                           size_t n)
 {
     for (size_t i = 0; i < n; i++)
-        y[i] = (float)((double)x[i] * scale * (double)gain[i]);
+        y[i] = (float)((double)x[i] * scale * (gain ? (double)gain[i] : 1));
 }
 
 void mls_rmsnorm(float *y, const float *x, const float *gain, double eps, size_t T,

@@ -4,7 +4,7 @@
  * (modeling_mamba2.py, torch_forward):
  *
  *   dt = softplus(dt_t + dt_bias),  S <- exp(-exp(A) dt) S + dt x_t B_t^T
- *   y_t = S C_t + D x_t,  out = W_o norm(y * silu(z))
+ *   y_t = S C_t + D x_t,  out = W_o norm(y * silu(z)), or W_o norm(y) * silu(z)
  *
  * The state S (P, N) is held in double; chunks, as GPUs compute them, give the same.
  */
@@ -89,11 +89,13 @@ void mls_mamba2_run(const mls_mamba2 *w, const float *x, size_t T, float *out,
     mls_silu(xbc, T * n);
     for (size_t h = 0; h < w->heads; h++)
         run_head(w, h, made, xbc, T, read + h * w->P, state);
+    for (size_t i = 0; w->norm && w->norm_first && i < w->norm_groups; i++)
+        mls_rmsnorm_rows(read + i * part, width, w->norm + i * part, w->eps, T, part);
     for (size_t t = 0; t < T; t++) {
         mls_silu(made + t * n_in, width);
         mls_multiply(read + t * width, made + t * n_in, width);
     }
-    for (size_t i = 0; i < w->norm_groups; i++)
+    for (size_t i = 0; w->norm && !w->norm_first && i < w->norm_groups; i++)
         mls_rmsnorm_rows(read + i * part, width, w->norm + i * part, w->eps, T, part);
     mls_linear(out, read, w->out, w->out_bias, T, w->E, width);
 }

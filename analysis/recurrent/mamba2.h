@@ -2,6 +2,7 @@
 #ifndef MLS_MAMBA2_H
 #define MLS_MAMBA2_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 typedef struct mls_mamba2 {
@@ -11,7 +12,8 @@ typedef struct mls_mamba2 {
     const float *in, *in_bias;     /* (2 heads P + 2 groups N + heads, E): z, xBC, dt */
     const float *conv, *conv_bias; /* (heads P + 2 groups N, taps), () or NULL */
     const float *dt_bias, *a_log, *d; /* (heads) each */
-    const float *norm;                /* (heads P) */
+    const float *norm;                /* (heads P), or NULL */
+    bool norm_first;                  /* it stands before the gate */
     const float *out, *out_bias;      /* (E, heads P), (E) or NULL */
 } mls_mamba2;
 

@@ -166,8 +166,9 @@ static void judge_layers(mls_config *c)
                                    "layer %zu has %u KV heads of %u and %u dims, which "
                                    "other layers have not",
                                    l, s->G, s->K, s->V);
-        else if (s->reads_other || (s->copies != 1 && !copies_heads(c)) || s->chunk ||
-                 s->index.n || s->compressed.n || s->conv_numbers || s->state_numbers)
+        else if (s->reads_other || (s->copies != 1 && !copies_heads(c)) || s->index.n ||
+                 s->compressed.n ||
+                 ((s->conv_numbers || s->state_numbers) && !c->net.beside))
             mls_config_unsupported(c,
                                    "layer %zu keeps more or less than its keys and "
                                    "values",

@@ -54,7 +54,7 @@ static mls_status get_size(const mls_config_reader *r, const char *key, size_t *
     const json_t *v = get(r, key);
     mls_status st;
 
-    if (!v)
+    if (!v || (json_is_string(v) && strcmp(json_string_value(v), "auto") == 0))
         return MLS_OK;
     st = mls_config_real(r, key, v, 0, 1e9, &x);
     if (!st && x != floor(x))
@@ -164,7 +164,7 @@ static mls_status read_scales(mls_config_reader *r)
 {
     mls_net *n = &r->config->net;
     double query = 0, over = 0, depth = 0, base = 0;
-    bool scaled = true, by_layer = false, root = true, mup = false;
+    bool scaled = true, by_layer = false, root = true, mup = false, tuned = true;
     mls_status st;
 
     if ((st = get_real(r, "attention_multiplier", &n->score_scale)) ||
@@ -180,8 +180,14 @@ static mls_status read_scales(mls_config_reader *r)
         (st = get_real(r, "logit_scale", &n->logit_scale)) ||
         (st = get_real(r, "logits_scaling", &over)) ||
         (st = get_real(r, "dim_model_base", &base)) ||
+        (st = get_real(r, "lm_head_multiplier", &n->logit_scale)) ||
+        (st = get_bool(r, "attn_temperature_tuning", &tuned)) ||
+        (st = get_real(r, "attn_scale", &n->query_beta)) ||
+        (st = get_real(r, "floor_scale", &n->query_period)) ||
         (st = get_real(r, "clip_qkv", &n->clip)))
         return st;
+    if (!tuned)
+        n->query_beta = 0;
     if (query > 0)
         n->score_scale = 1 / sqrt(query);
     if (!scaled)
@@ -291,12 +297,49 @@ static mls_status read_blocks(mls_config_reader *r)
         n->qk = MLS_QK_LAYER;
     else if (n->qk == MLS_QK_NONE && strcmp(r->config->model_type, "glm4_moe") == 0)
         n->qk = MLS_QK_HEAD;
+    else if (n->qk == MLS_QK_NONE && mls_net_reads(r->net, "use_qk_norm"))
+        refuse(r, "use_qk_norm", "true is not computed for this model_type");
     else if (n->qk == MLS_QK_NONE)
         refuse(r, "qk_layernorm", "true is not computed for this model_type");
     return MLS_OK;
 }
 
 /* ---- experts ---- */
+
+/* Llama 4: a list of the layers with experts. */
+static void list_sparse(const mls_config_reader *r)
+{
+    const json_t *list = get(r, "moe_layers");
+    mls_config *c = r->config;
+
+    for (size_t l = 0; list && l < c->L; l++)
+        c->net.sparse[l] = false;
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_int_t l = json_integer_value(json_array_get(list, i));
+
+        if (l >= 0 && (size_t)l < c->L)
+            c->net.sparse[l] = true;
+    }
+}
+
+/* Nemotron-H: layers that are experts, among those without attention or state. */
+static void word_sparse(const mls_config_reader *r)
+{
+    const json_t *pattern = mls_config_get(r, "hybrid_override_pattern");
+    const json_t *words = mls_config_get(r, "layers_block_type");
+    mls_config *c = r->config;
+
+    if (!words)
+        words = mls_config_get(r, "layer_types");
+    for (size_t l = 0; l < c->L; l++) {
+        const char *word = json_string_value(json_array_get(words, l));
+        const char *letters = json_string_value(pattern);
+
+        c->net.sparse[l] = word      ? strcmp(word, "moe") == 0
+                           : letters ? l < strlen(letters) && letters[l] == 'E'
+                                     : l == 1; /* of the class */
+    }
+}
 
 /* Which layers have experts. */
 static mls_status read_sparse(mls_config_reader *r, size_t first)
@@ -314,8 +357,13 @@ static mls_status read_sparse(mls_config_reader *r, size_t first)
         (st = get_size(r, "moe_layer_start_index", &start)) ||
         (st = get_size(r, "decoder_sparse_step", &step)) ||
         (st = get_size(r, "moe_layer_freq", &step)) ||
+        (st = get_size(r, "interleave_moe_layer_step", &step)) ||
         (st = get_size(r, "moe_layer_interval", &step)))
         return st;
+    if (c->net.single) {
+        word_sparse(r);
+        return MLS_OK;
+    }
     if (json_is_integer(last) && json_integer_value(last) >= 0)
         end = (size_t)json_integer_value(last) + 1;
     if (step == 0)
@@ -323,7 +371,8 @@ static mls_status read_sparse(mls_config_reader *r, size_t first)
                         "%s: the step between layers with experts is 0", r->path);
     for (size_t l = 0; l < c->L; l++) {
         /* Qwen counts layers from 1, Ernie from 1 too; DeepSeek from 0. */
-        const bool at = interval || mls_net_reads(r->net, "decoder_sparse_step")
+        const bool at = interval || mls_net_reads(r->net, "decoder_sparse_step") ||
+                                mls_net_reads(r->net, "interleave_moe_layer_step")
                             ? (l + 1) % step == 0
                             : l % step == 0;
 
@@ -335,6 +384,7 @@ static mls_status read_sparse(mls_config_reader *r, size_t first)
                 json_is_string(t) && strcmp(json_string_value(t), "sparse") == 0;
         }
     }
+    list_sparse(r);
     for (size_t i = 0; i < json_array_size(dense); i++) {
         const json_int_t l = json_integer_value(json_array_get(dense, i));
 
@@ -352,7 +402,8 @@ static mls_status read_experts(mls_config_reader *r)
                                          "experts_per_token", NULL};
     static const char *const copies[] = {"n_shared_experts", "moe_num_shared_experts",
                                          "num_shared_experts", NULL};
-    static const char *const widths[] = {"shared_expert_intermediate_size",
+    static const char *const widths[] = {"moe_shared_expert_intermediate_size",
+                                         "shared_expert_intermediate_size",
                                          "shared_intermediate_size", NULL};
     static const char *const scales[] = {"routed_scaling_factor", "route_scale",
                                          "router_scaling_factor"};
@@ -419,6 +470,37 @@ static mls_status read_experts(mls_config_reader *r)
 
 /* ---- recurrent layers ---- */
 
+/* As many numbers as a list has to have; they stay where there is none. */
+static void read_list(mls_config_reader *r, const char *key, size_t n, double *out)
+{
+    const json_t *list = get(r, key);
+
+    if (list && json_array_size(list) != n)
+        refuse(r, key, "has more or fewer numbers than its class");
+    for (size_t i = 0; i < n && i < json_array_size(list); i++)
+        out[i] = json_number_value(json_array_get(list, i));
+}
+
+static mls_status read_multipliers(mls_config_reader *r)
+{
+    mls_multipliers *m = &r->config->net.multiply;
+    double mlp[2] = {1, 1};
+    mls_status st;
+
+    *m = (mls_multipliers){1, 1, 1, 1, {1, 1, 1, 1, 1}, 1, 1, 1};
+    if ((st = get_real(r, "attention_in_multiplier", &m->in)) ||
+        (st = get_real(r, "attention_out_multiplier", &m->out)) ||
+        (st = get_real(r, "key_multiplier", &m->key)) ||
+        (st = get_real(r, "ssm_in_multiplier", &m->ssm_in)) ||
+        (st = get_real(r, "ssm_out_multiplier", &m->ssm_out)))
+        return st;
+    read_list(r, "ssm_multipliers", 5, m->ssm);
+    read_list(r, "mlp_multipliers", 2, mlp);
+    m->gate = mlp[0];
+    m->down = mlp[1];
+    return MLS_OK;
+}
+
 static mls_status read_mamba(mls_config_reader *r)
 {
     static const char *const heads[] = {"mamba_n_heads", "mamba_num_heads", NULL};
@@ -426,9 +508,12 @@ static mls_status read_mamba(mls_config_reader *r)
     static const char *const groups[] = {"mamba_n_groups", "n_groups", NULL};
     static const char *const states[] = {"mamba_d_state", "ssm_state_size", NULL};
     static const char *const taps[] = {"mamba_d_conv", "conv_kernel", NULL};
+    size_t inner = 2 * r->config->E;
+    bool normed = !r->net->net.recurrent.free, projected = false;
     mls_config *c = r->config;
     mls_recurrent *m = &c->net.recurrent;
-    const json_t *limit = get(r, "time_step_limit");
+    /* Nemotron-H's class has the key, but reads time_step_min. */
+    const json_t *limit = r->config->net.single ? NULL : get(r, "time_step_limit");
     const char *act = json_string_value(get(r, "mamba_hidden_act"));
     mls_status st;
 
@@ -451,9 +536,17 @@ static mls_status read_mamba(mls_config_reader *r)
         isfinite(json_number_value(json_array_get(limit, 1))))
         m->dt_max = json_number_value(json_array_get(limit, 1));
     /* Granite: heads of the same width fill `expand` times the hidden size. */
-    if (m->V == 0 && m->heads && (2 * c->E) % m->heads == 0)
-        m->V = 2 * c->E / m->heads;
-    return MLS_OK;
+    if ((st = get_size(r, "mamba_d_ssm", &inner)) ||
+        (st = get_bool(r, "mamba_rms_norm", &normed)) ||
+        (st = get_bool(r, "mamba_norm_before_gate", &m->norm_first)) ||
+        (st = get_bool(r, "projectors_bias", &projected)))
+        return st;
+    m->free = !normed;
+    if (projected)
+        refuse(r, "projectors_bias", "true is not computed");
+    if (m->V == 0 && m->heads && inner % m->heads == 0)
+        m->V = inner / m->heads;
+    return c->net.beside ? read_multipliers(r) : MLS_OK;
 }
 
 static mls_status read_recurrent(mls_config_reader *r)
@@ -539,16 +632,10 @@ mls_status mls_config_net(mls_config_reader *r)
     if (strcmp(c->model_type, "granitemoehybrid") == 0 && c->net.experts.n == 0 &&
         (st = get_size(r, "shared_intermediate_size", &c->F)))
         return st;
-    if (c->net.single) {
-        const json_t *pattern = mls_config_get(r, "hybrid_override_pattern");
-        const json_t *kinds = mls_config_get(r, "layers_block_type");
-
-        if (json_is_string(pattern) && strchr(json_string_value(pattern), 'E'))
-            refuse(r, "hybrid_override_pattern", "experts in layers of their own");
-        for (size_t l = 0; l < json_array_size(kinds); l++)
-            if (json_is_string(json_array_get(kinds, l)) &&
-                strcmp(json_string_value(json_array_get(kinds, l)), "moe") == 0)
-                refuse(r, "layers_block_type", "experts in layers of their own");
+    if (mls_net_reads(r->net, "intermediate_size_mlp")) {
+        c->F = 16384; /* of the class */
+        if ((st = get_size(r, "intermediate_size_mlp", &c->F)))
+            return st;
     }
     if (strcmp(c->model_type, "youtu") == 0 && c->tied_embeddings &&
         mls_config_get(r, "pad_token_id"))

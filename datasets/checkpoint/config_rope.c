@@ -483,6 +483,34 @@ static mls_status read_llama3(const mls_config_reader *r, const dialect *d,
     return MLS_OK;
 }
 
+/*
+ * Mistral 4: partial_rotary_factor is the rotating key's share of head_dim. Where the
+ * two give 2 dims, transformers turns all pairs of the key by one radian a token.
+ */
+static void turn_latent(mls_config_reader *r, const dialect *d, mls_rope_config *rope)
+{
+    const mls_config *c = r->config;
+    const size_t K = c->mla_nope_dim + c->mla_rope_dim;
+    const json_t *own = mls_config_get(r, "head_dim");
+    const double head =
+        json_is_integer(own) ? (double)json_integer_value(own) : (double)K;
+    const double share =
+        or_else(d->number[PARTIAL], (double)c->mla_rope_dim / (double)K);
+    const size_t dims = (size_t)(head * share + 1e-9);
+
+    if (dims == c->mla_rope_dim)
+        return;
+    if (dims == 2) {
+        rope->type = MLS_ROPE_DEFAULT;
+        rope->theta = 1;
+    } else {
+        mls_config_unsupported(r->config,
+                               "partial_rotary_factor: %zu of %zu dims of the rotating "
+                               "key",
+                               dims, c->mla_rope_dim);
+    }
+}
+
 /* One set of parameters for heads whose D dims can turn. */
 static mls_status make_rope(mls_config_reader *r, const dialect *d, size_t D,
                             double theta, mls_rope_config *rope)
@@ -491,7 +519,10 @@ static mls_status make_rope(mls_config_reader *r, const dialect *d, size_t D,
     const double own = r->net && r->net->partial > 0 ? r->net->partial : 1;
     const bool reads = !r->net || r->net->partial > 0 ||
                        (d->type[0] && strcmp(d->type, "default") != 0);
-    const double partial = reads ? or_else(d->number[PARTIAL], own) : 1;
+    const bool latent = strcmp(r->config->model_type, "mistral4") == 0;
+    const double partial = latent  ? 1 /* it says the latent's share of a head */
+                           : reads ? or_else(d->number[PARTIAL], own)
+                                   : 1;
     size_t rotary = 0;
     mls_status st = MLS_OK;
 
@@ -553,6 +584,8 @@ static mls_status make_rope(mls_config_reader *r, const dialect *d, size_t D,
         mls_config_unsupported(r->config, "rope_type \"%s\" is not computed", d->type);
         break;
     }
+    if (!st && latent)
+        turn_latent(r, d, rope);
     return st;
 }
 
@@ -578,6 +611,10 @@ static mls_status read_rope(mls_config_reader *r)
 
     if (st)
         return st;
+    if (!given && f && f->rope.type == MLS_ROPE_DEFAULT && !f->local_rope &&
+        json_is_object(mls_fact_peek(&r->keys, "default_rope_parameters")))
+        mls_config_unsupported(c, "rope_parameters is missing, and what the class "
+                                  "takes instead is not computed");
     if (!given && f && f->rope.type != MLS_ROPE_DEFAULT) {
         c->rope = f->rope;
         c->rope.theta = or_else(d.number[THETA], theta);
@@ -586,7 +623,7 @@ static mls_status read_rope(mls_config_reader *r)
         return st;
     }
     /* DeepSeek's scores grow with the square of what YaRN multiplies by. */
-    if (c->mla_kv_lora_rank && c->rope.type != MLS_ROPE_DEFAULT &&
+    if (c->mla_kv_lora_rank && d.type[0] && strcmp(d.type, "default") != 0 &&
         d.number[MSCALE_ALL] > 0) {
         const double m = mscale(c->rope.factor, d.number[MSCALE_ALL]);
 

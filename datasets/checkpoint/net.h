@@ -72,6 +72,7 @@ typedef struct mls_experts {
     size_t n, top_k;   /* n = 0: none */
     size_t F;          /* width of an expert */
     size_t shared_F;   /* of the one that sees every token; 0: none */
+    bool shared_apart; /* its matrices, too, though the experts' are stacked */
     bool shared_whole; /* it is as wide as an MLP */
     mls_routing routing;
     bool normalize;   /* weights of the chosen sum to 1 */
@@ -100,9 +101,17 @@ typedef struct mls_recurrent {
     size_t K, V;          /* dims of a key, or the state's; dims of a value */
     size_t taps;          /* of the convolution */
     bool by_group; /* q, k, v, z of key head 0 lie together, then those of 1 ... */
+    bool free, norm_first; /* Mamba-2: no norm; it stands before the gate */
     bool bias, conv_bias;  /* of the projections, of the convolution */
     double dt_min, dt_max; /* limits of Mamba-2's step; 0: none */
 } mls_recurrent;
+
+/** Of what goes into a part, and of what comes out of it (Falcon-H1). */
+typedef struct mls_multipliers {
+    double in, key, out;            /* attention */
+    double ssm_in, ssm[5], ssm_out; /* z, x, B, C, dt of a state space */
+    double gate, down;              /* the MLP */
+} mls_multipliers;
 
 typedef struct mls_net {
     const char *prefix; /* of a layer's tensors; NULL: "model.layers.%zu." */
@@ -112,12 +121,15 @@ typedef struct mls_net {
     mls_norm_place place;
     bool norm_bias;   /* LayerNorm has one */
     bool norm_free;   /* no weights at all */
+    bool norm_sparse; /* what experts make is normed once more (A.X K1) */
     bool unit_offset; /* the gain is 1 + w */
     bool parallel;    /* h + attention + mlp, both of the same h */
     bool one_norm;    /* parallel: of the same normed h, too */
 
     mls_qk_norm qk;
     bool still;         /* no layer turns */
+    bool backward;      /* RoPE turns the other way */
+    bool qk_free;       /* the norms of q and k have no gain */
     bool interleaved;   /* RoPE turns dims 2c, 2c + 1, not c, c + D/2 */
     double score_scale; /* of q k; 0: 1 / sqrt(K) */
     double score_cap;   /* cap tanh(score / cap); 0: none */
@@ -125,10 +137,13 @@ typedef struct mls_net {
     double clip;        /* q, k, v are held in -clip .. clip; 0: not */
     double query_beta;  /* q times 1 + beta log(1 + floor(t / period)), t its place */
     double query_period;
-    bool sinks;    /* a learned score per head beside those of the keys */
-    bool alibi;    /* a slope per head times the distance */
-    bool out_gate; /* what the heads read is weighed by a sigmoid of x */
-    bool q_gate;   /* its matrix lies in q_proj: q, gate of head 0 ... */
+    bool query_still; /* only where nothing turns, and places begin with 1 */
+    bool sub_norms;   /* what the heads read, and the MLP's inside, are normed */
+    bool beside;      /* a state space beside the heads, both of the same normed x */
+    bool sinks;       /* a learned score per head beside those of the keys */
+    bool alibi;       /* a slope per head times the distance */
+    bool out_gate;    /* what the heads read is weighed by a sigmoid of x */
+    bool q_gate;      /* its matrix lies in q_proj: q, gate of head 0 ... */
 
     double embed_scale;    /* 0: 1 */
     bool embed_norm;       /* a norm of the embeddings (BLOOM) */
@@ -138,6 +153,8 @@ typedef struct mls_net {
     double logit_scale;    /* 0: 1 */
     double logit_cap;      /* cap tanh(logit / cap); 0: none */
     bool head_bias;
+
+    mls_multipliers multiply; /* where a state space is beside the heads */
 
     mls_act act;
     bool plain_mlp; /* down(act(up(x))): no gate */

@@ -147,6 +147,17 @@
     {                                                                                  \
         "model.embedding_norm.weight", MLS_TENSOR_NORM                                 \
     }
+#define H1_NAMES                                                                       \
+    {"pre_ff_layernorm.weight", MLS_TENSOR_MLP_NORM},                                  \
+        {"feed_forward.gate_proj.weight", MLS_TENSOR_GATE},                            \
+        {"feed_forward.gate_proj.bias", MLS_TENSOR_GATE_BIAS},                         \
+        {"feed_forward.up_proj.weight", MLS_TENSOR_UP},                                \
+        {"feed_forward.up_proj.bias", MLS_TENSOR_UP_BIAS},                             \
+        {"feed_forward.down_proj.weight", MLS_TENSOR_DOWN},                            \
+        {"feed_forward.down_proj.bias", MLS_TENSOR_DOWN_BIAS},                         \
+    {                                                                                  \
+        "model.final_layernorm.weight", MLS_TENSOR_NORM                                \
+    }
 #define GRANITE_KEYS                                                                   \
     "attention_bias mlp_bias attention_multiplier embedding_multiplier "               \
     "residual_multiplier logits_scaling "
@@ -235,6 +246,22 @@ static const mls_net_family families[] = {
               .original_max_position = 8192},
      .eps = 1e-5},
     {.model_type = "ministral"},
+    {.model_type = "bitnet",
+     .keys = "attention_bias",
+     .theta = 5e5,
+     .eps = 1e-5,
+     .net = {.sub_norms = true, .act = MLS_ACT_RELU2}},
+    {.model_type = "nanochat",
+     .keys = "attention_bias final_logit_softcapping",
+     NAMES(FC_MLP),
+     .net = {.norm_free = true,
+             .qk = MLS_QK_HEAD_TURNED,
+             .qk_free = true,
+             .backward = true,
+             .embed_norm = true,
+             .act = MLS_ACT_RELU2,
+             .plain_mlp = true,
+             .logit_cap = 15}},
     {.model_type = "helium",
      .keys = "attention_bias mlp_bias",
      .theta = 1e5,
@@ -719,6 +746,47 @@ static const mls_net_family families[] = {
                          .top_k = 2,
                          .normalize = true,
                          .layout = MLS_EXPERTS_STACKED}}},
+    {.model_type = "granitemoe_swa",
+     .keys = GRANITE_KEYS EXPERT_KEYS
+     "num_local_experts shared_intermediate_size layer_rope_theta",
+     NAMES({"block_sparse_moe.router.weight", MLS_TENSOR_ROUTER},
+           {"block_sparse_moe.experts.gate_up_proj", MLS_TENSOR_EXPERT_GATE_UP},
+           {"block_sparse_moe.experts.down_proj", MLS_TENSOR_EXPERT_DOWN},
+           GRANITE_EXPERTS),
+     .net = {.score_scale = 1,
+             .sinks = true,
+             .experts = {.n = 8,
+                         .top_k = 2,
+                         .normalize = true,
+                         .layout = MLS_EXPERTS_STACKED}}},
+    {.model_type = "llama4_text",
+     .keys = EXPERT_KEYS
+     "attention_bias intermediate_size_mlp num_local_experts moe_layers "
+     "interleave_moe_layer_step use_qk_norm no_rope_layers no_rope_layer_interval "
+     "attention_chunk_size attn_temperature_tuning floor_scale attn_scale "
+     "for_llm_compressor",
+     NAMES({"feed_forward.gate_proj.weight", MLS_TENSOR_GATE},
+           {"feed_forward.up_proj.weight", MLS_TENSOR_UP},
+           {"feed_forward.down_proj.weight", MLS_TENSOR_DOWN},
+           {"feed_forward.router.weight", MLS_TENSOR_ROUTER},
+           {"feed_forward.experts.gate_up_proj", MLS_TENSOR_EXPERT_GATE_UP},
+           {"feed_forward.experts.down_proj", MLS_TENSOR_EXPERT_DOWN},
+           {"feed_forward.shared_expert.gate_proj.weight", MLS_TENSOR_SHARED_GATE},
+           {"feed_forward.shared_expert.up_proj.weight", MLS_TENSOR_SHARED_UP},
+           {"feed_forward.shared_expert.down_proj.weight", MLS_TENSOR_SHARED_DOWN}),
+     .theta = 5e5,
+     .eps = 1e-5,
+     .net = {.qk = MLS_QK_HEAD_TURNED,
+             .qk_free = true,
+             .interleaved = true,
+             .query_beta = 0.1,
+             .query_period = 8192,
+             .query_still = true,
+             .experts = {.n = 16,
+                         .top_k = 1,
+                         .routing = MLS_ROUTE_INPUT,
+                         .layout = MLS_EXPERTS_TRANSPOSED,
+                         .shared_whole = true}}},
     {.model_type = "gpt_oss",
      .keys =
          EXPERT_KEYS "num_local_experts attention_bias swiglu_limit swiglu_alpha "
@@ -1007,8 +1075,12 @@ static const mls_net_family families[] = {
                          .normalize = true,
                          .layout = MLS_EXPERTS_STACKED}}},
     {.model_type = "nemotron_h",
-     .keys = MAMBA_KEYS "layer_norm_epsilon mlp_bias attention_bias mlp_hidden_act "
-                        "hybrid_override_pattern layers_block_type",
+     .keys = MAMBA_KEYS GROUP_KEYS
+     "layer_norm_epsilon mlp_bias attention_bias mlp_hidden_act "
+     "hybrid_override_pattern layers_block_type moe_shared_expert_intermediate_size "
+     "moe_shared_expert_overlap mtp_layers_block_type residual_in_fp32 num_mtp_layers "
+     "use_mamba_kernels time_step_max time_step_floor mamba_ssm_cache_dtype "
+     "rescale_prenorm_residual time_step_rank",
      .prefix = "backbone.layers.%zu.",
      NAMES(MAMBA_NAMES("mixer."), {"norm.weight", MLS_TENSOR_ATTN_NORM},
            {"norm.weight", MLS_TENSOR_MLP_NORM}, {"mixer.q_proj.weight", MLS_TENSOR_WQ},
@@ -1017,6 +1089,12 @@ static const mls_net_family families[] = {
            {"mixer.o_proj.weight", MLS_TENSOR_WO},
            {"mixer.up_proj.weight", MLS_TENSOR_UP},
            {"mixer.down_proj.weight", MLS_TENSOR_DOWN},
+           {"mixer.gate.weight", MLS_TENSOR_ROUTER},
+           {"mixer.gate.e_score_correction_bias", MLS_TENSOR_CORRECTION},
+           {"mixer.experts.%zu.up_proj.weight", MLS_TENSOR_EXPERT_UP},
+           {"mixer.experts.%zu.down_proj.weight", MLS_TENSOR_EXPERT_DOWN},
+           {"mixer.shared_experts.up_proj.weight", MLS_TENSOR_SHARED_UP},
+           {"mixer.shared_experts.down_proj.weight", MLS_TENSOR_SHARED_DOWN},
            {"backbone.embeddings.weight", MLS_TENSOR_EMBED},
            {"backbone.norm_f.weight", MLS_TENSOR_NORM}),
      .eps = 1e-5,
@@ -1024,6 +1102,14 @@ static const mls_net_family families[] = {
      .net = {.single = true,
              .act = MLS_ACT_RELU2,
              .plain_mlp = true,
+             .experts = {.n = 8,
+                         .top_k = 2,
+                         .F = 7688,
+                         .shared_F = 7688,
+                         .routing = MLS_ROUTE_SIGMOID,
+                         .normalize = true,
+                         .correction = true,
+                         .best_two = true},
              .recurrent = {.kind = MLS_REC_MAMBA2,
                            .groups = 8,
                            .heads = 128,
@@ -1032,7 +1118,61 @@ static const mls_net_family families[] = {
                            .taps = 4,
                            .dt_min = 0.001}}},
 
+    {.model_type = "bamba",
+     .keys = MAMBA_KEYS "attn_layer_indices attention_bias mlp_bias "
+                        "z_loss_coefficient",
+     NAMES(MAMBA_NAMES("mamba."), H1_NAMES),
+     .partial = 0.5,
+     .eps = 1e-5,
+     .net = {.recurrent = {.kind = MLS_REC_MAMBA2,
+                           .groups = 1,
+                           .heads = 128,
+                           .K = 256,
+                           .taps = 4}}},
+    {.model_type = "falcon_h1",
+     .keys = MAMBA_KEYS
+     "attention_bias mlp_bias mamba_d_ssm mamba_norm_before_gate mamba_rms_norm "
+     "projectors_bias lm_head_multiplier embedding_multiplier mlp_multipliers "
+     "key_multiplier attention_out_multiplier attention_in_multiplier "
+     "ssm_multipliers ssm_in_multiplier ssm_out_multiplier",
+     NAMES(MAMBA_NAMES("mamba."), H1_NAMES),
+     .eps = 1e-5,
+     .net = {.beside = true,
+             .recurrent = {.kind = MLS_REC_MAMBA2,
+                           .groups = 1,
+                           .heads = 128,
+                           .K = 256,
+                           .taps = 4,
+                           .free = true,
+                           .norm_first = true}}},
+
     /* latent attention */
+    {.model_type = "mistral4",
+     .keys = MLA_KEYS GROUP_KEYS "rope_interleave",
+     NAMES({"mlp.experts.down_proj", MLS_TENSOR_EXPERT_DOWN}),
+     .net = {.interleaved = true,
+             .experts = {.n = 128,
+                         .top_k = 4,
+                         .F = 2048,
+                         .normalize = true,
+                         .best_two = true,
+                         .layout = MLS_EXPERTS_STACKED,
+                         .shared_apart = true}}},
+    {.model_type = "axk1",
+     .keys = MLA_KEYS GROUP_KEYS "rope_interleave",
+     .net = {.interleaved = true,
+             .norm_sparse = true,
+             .experts = {.first_dense = 1,
+                         .n = 192,
+                         .top_k = 8,
+                         .F = 2048,
+                         .routing = MLS_ROUTE_SIGMOID,
+                         .normalize = true,
+                         .scale = 2.5,
+                         .correction = true,
+                         .groups = 8,
+                         .top_groups = 4,
+                         .best_two = true}}},
     {.model_type = "deepseek_v2",
      .keys = MLA_KEYS GROUP_KEYS "topk_method mlp_bias scoring_func aux_loss_alpha "
                                  "seq_aux ep_size rope_interleave",

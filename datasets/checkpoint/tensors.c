@@ -23,6 +23,7 @@ static const char *const names[MLS_TENSOR_ROLES] = {
     [MLS_TENSOR_K_NORM_BIAS] = "self_attn.k_norm.bias",
     [MLS_TENSOR_SINKS] = "self_attn.sinks",
     [MLS_TENSOR_ATTN_GATE] = "self_attn.gate_proj.weight",
+    [MLS_TENSOR_ATTN_SUB_NORM] = "self_attn.attn_sub_norm.weight",
     [MLS_TENSOR_Q_A] = "self_attn.q_a_proj.weight",
     [MLS_TENSOR_Q_A_NORM] = "self_attn.q_a_layernorm.weight",
     [MLS_TENSOR_Q_B] = "self_attn.q_b_proj.weight",
@@ -50,6 +51,7 @@ static const char *const names[MLS_TENSOR_ROLES] = {
     [MLS_TENSOR_UP] = "mlp.up_proj.weight",
     [MLS_TENSOR_UP_BIAS] = "mlp.up_proj.bias",
     [MLS_TENSOR_GATE_UP] = "mlp.gate_up_proj.weight",
+    [MLS_TENSOR_MLP_SUB_NORM] = "mlp.ffn_sub_norm.weight",
     [MLS_TENSOR_DOWN] = "mlp.down_proj.weight",
     [MLS_TENSOR_DOWN_BIAS] = "mlp.down_proj.bias",
     [MLS_TENSOR_ALPHA_P] = "mlp.act_fn.alpha_p",
@@ -132,16 +134,19 @@ static void attention_shape(const mls_config *c, const mls_layer_shape *s,
         return;
     case MLS_TENSOR_Q_NORM:
     case MLS_TENSOR_Q_NORM_BIAS:
-        need->rows = wide ? q : each ? s->H : n->qk ? s->K : 0;
+        need->rows = n->qk_free ? 0 : wide ? q : each ? s->H : n->qk ? s->K : 0;
         need->cols = each ? s->K : 0;
         break;
     case MLS_TENSOR_K_NORM:
     case MLS_TENSOR_K_NORM_BIAS:
-        need->rows = wide ? k : each ? s->G : n->qk ? s->K : 0;
+        need->rows = n->qk_free ? 0 : wide ? k : each ? s->G : n->qk ? s->K : 0;
         need->cols = each ? s->K : 0;
         break;
     case MLS_TENSOR_SINKS:
         need->rows = n->sinks ? s->H : 0;
+        return;
+    case MLS_TENSOR_ATTN_SUB_NORM:
+        need->rows = n->sub_norms ? o : 0;
         return;
     case MLS_TENSOR_ATTN_GATE:
         need->rows = n->out_gate && !n->q_gate ? o : 0;
@@ -258,7 +263,7 @@ static void recurrent_shape(const mls_config *c, mls_tensor_need *need)
         need->rows = mamba ? r->heads : 0;
         break;
     case MLS_TENSOR_REC_NORM:
-        need->rows = delta ? r->V : mamba ? inner : 0;
+        need->rows = delta ? r->V : mamba && !r->free ? inner : 0;
         break;
     case MLS_TENSOR_REC_OUT:
         need->rows = c->E;
@@ -298,6 +303,9 @@ static void mlp_shape(const mls_config *c, mls_tensor_need *need)
         need->rows = apart ? 0 : 2 * c->F;
         need->cols = c->E;
         break;
+    case MLS_TENSOR_MLP_SUB_NORM:
+        need->rows = n->sub_norms ? c->F : 0;
+        break;
     case MLS_TENSOR_DOWN:
         need->rows = c->E;
         need->cols = c->F;
@@ -330,7 +338,9 @@ static void expert_shape(const mls_config *c, mls_tensor_need *need)
     switch (need->role) {
     case MLS_TENSOR_EXPERT_GATE:
     case MLS_TENSOR_EXPERT_UP:
-        need->rows = both ? 0 : planes * F;
+        need->rows = both || (need->role == MLS_TENSOR_EXPERT_GATE && c->net.plain_mlp)
+                         ? 0
+                         : planes * F;
         need->cols = E;
         break;
     case MLS_TENSOR_EXPERT_GATE_UP:
@@ -357,7 +367,7 @@ static void expert_shape(const mls_config *c, mls_tensor_need *need)
 static void routing_shape(const mls_config *c, mls_tensor_need *need)
 {
     const mls_experts *x = &c->net.experts;
-    const bool both = x->layout == MLS_EXPERTS_STACKED;
+    const bool both = x->layout == MLS_EXPERTS_STACKED && !x->shared_apart;
 
     switch (need->role) {
     case MLS_TENSOR_ROUTER:
@@ -372,7 +382,9 @@ static void routing_shape(const mls_config *c, mls_tensor_need *need)
         break;
     case MLS_TENSOR_SHARED_GATE:
     case MLS_TENSOR_SHARED_UP:
-        need->rows = both ? 0 : x->shared_F;
+        need->rows = both || (need->role == MLS_TENSOR_SHARED_GATE && c->net.plain_mlp)
+                         ? 0
+                         : x->shared_F;
         need->cols = c->E;
         break;
     case MLS_TENSOR_SHARED_GATE_UP:
@@ -415,8 +427,10 @@ static void norm_shape(const mls_config *c, size_t l, mls_tensor_need *need)
         there = second && n->norm_bias;
         break;
     case MLS_TENSOR_ATTN_POST_NORM:
-    case MLS_TENSOR_MLP_POST_NORM:
         there = after;
+        break;
+    case MLS_TENSOR_MLP_POST_NORM:
+        there = after || (n->norm_sparse && n->sparse[l]);
         break;
     default:
         break;
@@ -453,7 +467,7 @@ static mls_tensor_need describe(const mls_config *c, size_t l, mls_tensor_role r
         return need;
     }
     if (role >= MLS_TENSOR_REC_IN && role <= MLS_TENSOR_REC_OUT_BIAS) {
-        if (s->kind == MLS_LAYER_RECURRENT)
+        if (s->kind == MLS_LAYER_RECURRENT || c->net.beside)
             recurrent_shape(c, &need);
         return need;
     }
@@ -571,7 +585,7 @@ bool mls_tensor_is_there(const mls_config *config, mls_tensor_role role)
     case MLS_TENSOR_POSITIONS:
         return n->positions;
     case MLS_TENSOR_EMBED_NORM:
-        return n->embed_norm;
+        return n->embed_norm && !n->norm_free;
     case MLS_TENSOR_EMBED_NORM_BIAS:
         return n->embed_norm && n->norm_bias;
     case MLS_TENSOR_NORM:

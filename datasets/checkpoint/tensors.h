@@ -27,6 +27,7 @@ typedef enum mls_tensor_role {
     MLS_TENSOR_K_NORM_BIAS,
     MLS_TENSOR_SINKS,
     MLS_TENSOR_ATTN_GATE,
+    MLS_TENSOR_ATTN_SUB_NORM,
     MLS_TENSOR_Q_A, /* latent attention */
     MLS_TENSOR_Q_A_NORM,
     MLS_TENSOR_Q_B,
@@ -55,6 +56,7 @@ typedef enum mls_tensor_role {
     MLS_TENSOR_UP,
     MLS_TENSOR_UP_BIAS,
     MLS_TENSOR_GATE_UP, /* both, gate first */
+    MLS_TENSOR_MLP_SUB_NORM,
     MLS_TENSOR_DOWN,
     MLS_TENSOR_DOWN_BIAS,
     MLS_TENSOR_ALPHA_P, /* of xIELU */
