@@ -49,9 +49,12 @@ mls_status mls_evaluate_here(mls_evaluation *out, const mls_method_input *in,
                              mls_err *err)
 {
     const mls_config *config = mls_model_config(in->model);
+    mls_method_input own = *in;
     mls_status st = MLS_OK;
     double done = 0;
 
+    if (options->calibration) /* forms are then of other moments than the capture's */
+        own.forms = NULL;
     *out =
         (mls_evaluation){.n = n, .variant = mls_calloc3(n, 1, 1, sizeof *out->variant)};
     if (!out->variant)
@@ -68,7 +71,7 @@ mls_status mls_evaluate_here(mls_evaluation *out, const mls_method_input *in,
         per_pass = n;
     for (size_t first = 0; !st && (first < n || (n == 0 && first == 0));
          first += per_pass ? per_pass : 1) {
-        mls_pass p = {.in = in,
+        mls_pass p = {.in = &own,
                       .config = config,
                       .corpus = corpus,
                       .variant = variants + first,

@@ -80,6 +80,12 @@ bool mls_pass_is_over(const mls_pass *p)
     return p->n > 0 && refused == p->n && p->last;
 }
 
+/* With a copy of the original's states before its first own layer. */
+static bool starts_later(const mls_pass *p, size_t i)
+{
+    return p->variant[i].only_layer >= 0 || p->run[i].begins > 0;
+}
+
 /* The embeddings that a variant begins with. */
 static mls_status begin_states(mls_pass *p, size_t i, mls_err *err)
 {
@@ -92,6 +98,17 @@ static mls_status begin_states(mls_pass *p, size_t i, mls_err *err)
 static bool is_converted(const mls_variant *v, size_t l)
 {
     return v->only_layer < 0 || v->only_layer == (int)l;
+}
+
+/* Layers before the first that does not run, or is not kept, as the original's. */
+static size_t plain_layers(const mls_pass *p, size_t i)
+{
+    size_t l = 0;
+
+    while (l + 1 < p->config->L && !p->run[i].kept[l] &&
+           mls_scheme_is_plain(scheme_of(p, i), l))
+        l++;
+    return l;
 }
 
 /*
@@ -114,6 +131,8 @@ static mls_status find_kept_layers(mls_pass *p, mls_err *err)
                 p->run[i].kept[share[l]] = true;
         if (!st && only >= 0)
             p->run[i].begins = (size_t)(share[only] >= 0 ? share[only] : only);
+        else if (!st && !mls_scheme_body(scheme_of(p, i), SIZE_MAX))
+            p->run[i].begins = plain_layers(p, i);
     }
     return st;
 }
@@ -149,13 +168,16 @@ mls_status mls_pass_start(mls_pass *p, mls_err *err)
         if (!st)
             mls_latent_runner_compute(p->run[i].runner,
                                       mls_model_compute(p->in->model));
-        /* A variant that differs from one layer on starts there. */
-        if (!st && p->variant[i].only_layer < 0 && !p->options->forms_only)
-            st = begin_states(p, i, err);
         if (!st && p->options->calibration)
             st = mls_sequential_new(&p->run[i].sequential, p, err);
     }
-    return st ? st : find_kept_layers(p, err);
+    if (!st)
+        st = find_kept_layers(p, err);
+    /* A variant that differs from one layer on starts there. */
+    for (size_t i = 0; !st && i < p->n; i++)
+        if (!is_refused(p, i) && !starts_later(p, i) && !p->options->forms_only)
+            st = begin_states(p, i, err);
+    return st;
 }
 
 static mls_status add_to_quality(mls_quality *q, const mls_latent_form *f, size_t L,
@@ -440,8 +462,8 @@ static mls_status run_layer(mls_pass *p, size_t l, mls_err *err)
             p->in->pool, err);
     p->plain.layer = &layer;
     for (size_t i = 0; !st && i < p->n; i++)
-        if (p->variant[i].only_layer >= 0 && p->run[i].begins == l &&
-            !is_refused(p, i) && !p->options->forms_only)
+        if (starts_later(p, i) && p->run[i].begins == l && !is_refused(p, i) &&
+            !p->options->forms_only)
             st = mls_states_copy(&p->run[i].states, &p->original, err);
     if (!st)
         st = layer_forms_new(&forms, p, &layer, &stats, err);

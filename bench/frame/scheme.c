@@ -173,6 +173,16 @@ mls_status mls_scheme_build(const mls_ready_scheme *r, const mls_layer *layer,
               : MLS_OK;
 }
 
+bool mls_scheme_is_plain(const mls_ready_scheme *r, size_t l)
+{
+    const mls_parsed *p = &r->parsed[r->scheme->which[l]];
+    const mls_common_keys *k = &p->common;
+    const bool quantized =
+        k->key.format || k->value.format || k->latent.format || k->rope_key.format;
+
+    return !quantized && (!k->converted[l] || p->method == &mls_method_baseline);
+}
+
 bool mls_scheme_converts(const mls_ready_scheme *r, size_t l)
 {
     return r->parsed[r->scheme->which[l]].common.converted[l];

@@ -60,6 +60,9 @@ mls_status mls_scheme_build(const mls_ready_scheme *r, const mls_layer *layer,
                             const mls_layer_stats *stats, mls_latent_form *form,
                             mls_err *err);
 
+/** Does layer l run as the model's own, quantizers included? */
+bool mls_scheme_is_plain(const mls_ready_scheme *r, size_t l);
+
 /** False where the setting's `layers` leaves layer l as it is. */
 bool mls_scheme_converts(const mls_ready_scheme *r, size_t l);
 

@@ -370,6 +370,45 @@ static mls_quality quality(const bench *b, const char *text, int only_layer)
     return q;
 }
 
+/* Layers before the first that differs are the original's, computed once for all. */
+static void a_setting_of_late_layers_starts_at_the_first_of_them(void **state)
+{
+    static const struct {
+        const char *text;
+        size_t plain; /* layers at the front that are the model's own */
+    } settings[] = {{"lorc rank=32 layers=4", 4},
+                    {"lorc rank=32 layers=2,4", 2},
+                    {"lorc rank=32 layers=4 quant=int4/64", 0},
+                    {"baseline", 6},
+                    {"baseline kquant=int4/64", 0}};
+    bench b;
+
+    (void)state;
+    open_demo(&b);
+    for (size_t i = 0; i < sizeof settings / sizeof settings[0]; i++) {
+        mls_ready_scheme *ready;
+        mls_scheme scheme;
+        mls_setting setting;
+        size_t l = 0;
+
+        assert_ok(mls_setting_parse(&setting, settings[i].text, &err));
+        assert_ok(mls_scheme_uniform(&scheme, &setting, b.in.config->L, &err));
+        assert_ok(mls_scheme_prepare(&ready, &scheme, &b.in, &err));
+        while (l < b.in.config->L && mls_scheme_is_plain(ready, l))
+            l++;
+        assert_int_equal(l, settings[i].plain);
+        mls_ready_scheme_free(ready);
+        mls_scheme_free(&scheme);
+    }
+    const double alone = quality(&b, "lorc rank=32", 4).kl.mean;
+    assert_true(alone > 0);
+    assert_true(quality(&b, "lorc rank=32 layers=4", MLS_NONE).kl.mean == alone);
+    assert_true(quality(&b, "lorc rank=32 layers=2,4", MLS_NONE).kl.mean > alone);
+    assert_true(quality(&b, "baseline", MLS_NONE).kl.mean == 0);
+    assert_true(quality(&b, "baseline kquant=int4/64", MLS_NONE).kl.mean > 0);
+    close_model(&b);
+}
+
 /* |a - b| of mean caches, head by head and position by position, from the windows. */
 static double cache_distance(const bench *b, size_t i, size_t j, mls_window_part part)
 {
@@ -644,6 +683,7 @@ int main(void)
         cmocka_unit_test(the_demo_model_at_full_rank_gives_its_own_logits),
         cmocka_unit_test(models_of_every_shape_at_full_rank_give_their_own_logits),
         cmocka_unit_test(families_at_full_rank_give_their_own_logits),
+        cmocka_unit_test(a_setting_of_late_layers_starts_at_the_first_of_them),
         cmocka_unit_test(kvsharer_shares_the_most_dissimilar_pair_that_passes_the_gate),
         cmocka_unit_test(the_token_budget_is_what_the_norm_of_attention_allows),
         cmocka_unit_test(an_uncentred_latent_of_full_rank_is_the_centred_one),
