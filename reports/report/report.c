@@ -36,6 +36,7 @@ static const struct {
     {mls_section_plan, "plan", 3, 0, 0, 0, 50, 0},
     {mls_section_length, "length", 6, 0, 0.5, 0, 12, 0},
     {mls_section_quant, "quantizers", 9, 0, 0, 0, 40, 0},
+    {mls_section_texts, "texts", 11, 0, 0, 0, 0, 0},
     {mls_section_healing, "healing", 10, 0, 0, 0, 0, 1},
 };
 enum { FORMS_MIB = 512 };
@@ -61,6 +62,7 @@ static const struct {
     {"frequency", "Which chunks matter"},
     {"hearing", "What each head hears"},
     {"length", "What the length changes"},
+    {"texts", "What the text changes"},
     {"spectrum", "How low the rank is"},
     {"size", "Does it fit"},
     {"quantizers", "Fewer bits instead"},

@@ -23,6 +23,13 @@
 /** No conversion at all: the cache in 4 bits, which every one is held against. */
 #define MLS_REPORT_BITS "baseline quant=int4/64"
 
+/** One of several calibration texts, by itself. */
+typedef struct mls_report_text {
+    const char *name;
+    mls_capture *capture;
+    const mls_corpus *held; /* windows of it that nothing was captured of */
+} mls_report_text;
+
 /** What the report is about; all borrowed. */
 typedef struct mls_report {
     const char *folder;     /* output: index.html, data/, plots/ */
@@ -43,8 +50,10 @@ typedef struct mls_report {
     mls_serve serve;       /* class that the plan is made for */
     mls_pool *pool;
     const mls_progress *progress;
-    mls_form_cache *forms; /* made so far; mls_report_write() has its own */
-    mls_foreign *foreign;  /* of the calibration text, and what quality adds; or NULL */
+    mls_form_cache *forms;       /* made so far; mls_report_write() has its own */
+    const mls_report_text *text; /* (n_texts) where it has names */
+    size_t n_texts;
+    mls_foreign *foreign; /* of the calibration text, and what quality adds; or NULL */
     mls_schedule *schedule; /* of mls_report_schedule(), its capture done; or NULL */
 } mls_report;
 

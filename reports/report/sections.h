@@ -23,6 +23,8 @@ mls_status mls_section_hearing(const mls_report *r, mls_page *page, mls_buf *sum
                                mls_err *err);
 mls_status mls_section_length(const mls_report *r, mls_page *page, mls_buf *summary,
                               mls_err *err);
+mls_status mls_section_texts(const mls_report *r, mls_page *page, mls_buf *summary,
+                             mls_err *err);
 mls_status mls_section_spectrum(const mls_report *r, mls_page *page, mls_buf *summary,
                                 mls_err *err);
 /** The rest of that section: ranks with and without rotation, across layers. */

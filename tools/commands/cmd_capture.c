@@ -14,6 +14,7 @@
 #include "datasets/tokenizer/tokenizer.h"
 #include "tools/base/command.h"
 #include "tools/base/inputs.h"
+#include "tools/base/named_texts.h"
 #include "tools/base/options.h"
 
 extern const mls_command cmd_capture;
@@ -27,7 +28,11 @@ static const char usage[] =
     "All later analysis reads it. Stopped or killed, the same command goes on from\n"
     "RUN.h5.part and ends in the same bytes; so it does for any number of threads.\n"
     "\n"
-    "  -f, --text FILE        text or .jsonl to calibrate on; may be repeated\n"
+    "  -f, --text FILE        text or .jsonl to calibrate on; may be repeated. With "
+    "names,\n"
+    "                         wiki=FILE and chat=FILE, also RUN-wiki.h5 and "
+    "RUN-chat.h5,\n"
+    "                         as many sequences of each\n"
     "  -o, --output RUN.h5    the capture file\n"
     "  -N, --sequences N      [128, or as many tokens]; less text means fewer\n"
     "  -T, --length TOKENS    tokens of a sequence [256; without -N up to 1,024 where "
@@ -61,6 +66,7 @@ static const size_t no_seed = SIZE_MAX;
 typedef struct {
     mls_texts texts;
     const char *folder, *output, *shard;
+    mls_named_texts names;
     size_t sequences, length, seed, windows, windows_mb, threads;
     double save_every;
     mls_format format;
@@ -79,7 +85,7 @@ static void settled_command(mls_buf *command, mls_buf *names, const arguments *a
     mls_buf_shell(command, a->folder);
     for (size_t i = 0; i < a->texts.n; i++) {
         mls_buf_puts(command, " --text ");
-        mls_buf_shell(command, a->texts.item[i]);
+        mls_tool_named_shell(command, &a->names, a->texts.item[i]);
         mls_buf_printf(names, "%s\n", a->texts.item[i]);
     }
     mls_buf_printf(command, " --sequences %zu --length %zu --windows %zu", a->sequences,
@@ -134,6 +140,44 @@ static void choose_length(arguments *a, const mls_model *model,
         a->length = 256;
     if (!a->sequences)
         a->sequences = default_length ? MLS_TOOL_TOKENS / a->length : 128;
+}
+
+/* Texts with names: a file of each, and their sum. */
+static mls_status capture_named(const arguments *a, const mls_model *model,
+                                mls_tokenizer *tok, const mls_capture_options *how,
+                                mls_pool *pool, mls_err *err)
+{
+    const size_t n = a->names.n;
+    mls_corpus each[MLS_NAMED_TEXTS] = {0};
+    mls_capture *capture[MLS_NAMED_TEXTS] = {0};
+    char *path[MLS_NAMED_TEXTS] = {0}, *stem = strdup(a->output);
+    mls_status st = stem ? MLS_OK : mls_fail(err, MLS_E_NOMEM, "no memory for a name");
+
+    if (!st && strlen(stem) > 3 && strcmp(stem + strlen(stem) - 3, ".h5") == 0)
+        stem[strlen(stem) - 3] = '\0';
+    if (!st)
+        st = mls_tool_read_named(each, &a->names, tok, a->length,
+                                 (a->sequences + n - 1) / n, mls_tool_bos(a->no_bos),
+                                 err);
+    for (size_t i = 0; !st && i < n; i++) {
+        mls_buf name = {0};
+
+        mls_buf_printf(&name, "%s-%s.h5", stem, a->names.text[i].name);
+        path[i] = name.data;
+        if (name.failed)
+            st = mls_fail(err, MLS_E_NOMEM, "no memory for a name");
+    }
+    if (!st)
+        st = mls_tool_capture_named(capture, &a->names, each, (const char *const *)path,
+                                    a->output, model, how, pool, mls_tool_progress(),
+                                    err);
+    for (size_t i = 0; i < n; i++) {
+        mls_capture_close(capture[i]);
+        mls_corpus_free(&each[i]);
+        free(path[i]);
+    }
+    free(stem);
+    return st;
 }
 
 static double now(void)
@@ -227,6 +271,11 @@ static int run(int argc, char **argv)
         return mls_usage_error(&cmd_capture, "no file to write: give -o RUN.h5");
     if (a.shard && mls_tool_shard(a.shard, &shard, &n_shards, &err))
         return mls_usage_error(&cmd_capture, "%s", err.text);
+    if (mls_tool_named_texts(&a.names, &a.texts, &err))
+        goto done;
+    if (a.names.n && (a.shard || a.seed != no_seed))
+        return mls_usage_error(&cmd_capture,
+                               "texts with names go without --shard and --seed");
     if (mls_file_replaceable(a.output, &err) ||
         mls_tool_model(&model, a.folder, &err) ||
         mls_tokenizer_open(&tok, a.folder, &err))
@@ -253,8 +302,9 @@ static int run(int argc, char **argv)
                                      .keep_finished = n_shards > 0,
                                      .save_every = a.save_every};
     const double start = now();
-    if (mls_capture_run(model, &corpus, a.output, &how, pool, mls_tool_progress(),
-                        &err))
+    if (a.names.n ? capture_named(&a, model, tok, &how, pool, &err)
+                  : mls_capture_run(model, &corpus, a.output, &how, pool,
+                                    mls_tool_progress(), &err))
         goto done;
     const double took = now() - start;
     if (mls_capture_open(&capture, a.output, &err))

@@ -16,13 +16,20 @@
 #include "tools/base/command.h"
 #include "tools/base/data.h"
 #include "tools/base/inputs.h"
+#include "tools/base/named_texts.h"
 #include "tools/base/options.h"
 #include "tools/base/run_progress.h"
 #include "tools/base/terminal.h"
 
 extern const mls_command cmd_report;
 
-enum { HELD_OUT_MAX = 32, SAY_FROM = 30 /* seconds */, TOLD_FROM = 10, MORE = 8 };
+enum {
+    HELD_OF_TEXT = 4,
+    HELD_OUT_MAX = 32,
+    SAY_FROM = 30 /* seconds */,
+    TOLD_FROM = 10,
+    MORE = 8
+};
 
 static const double SHORT = 0.25; /* seconds */
 
@@ -39,7 +46,9 @@ static const char usage[] =
     "  -f, --text FILE        calibration text or .jsonl with a \"text\" field; may "
     "be\n"
     "                         repeated [calibration.txt beside the model, if it is "
-    "there]\n"
+    "there];\n"
+    "                         with names, wiki=FILE and chat=FILE, what the text "
+    "changes\n"
     "  -e, --eval FILE        held-out text to measure quality on; may be repeated\n"
     "                         [evaluation.txt beside the model; else up to 32 "
     "sequences\n"
@@ -102,6 +111,52 @@ static mls_status hold_out(mls_corpus *first, mls_corpus *last, size_t n, mls_er
     return MLS_OK;
 }
 
+/* Texts with names, each by itself. */
+typedef struct {
+    mls_named_texts names;
+    mls_corpus each[MLS_NAMED_TEXTS], held[MLS_NAMED_TEXTS];
+    mls_capture *capture[MLS_NAMED_TEXTS];
+    mls_report_text shown[MLS_NAMED_TEXTS];
+} named_texts;
+
+static void named_free(named_texts *t)
+{
+    for (size_t i = 0; i < t->names.n; i++) {
+        mls_corpus_free(&t->each[i]);
+        mls_corpus_free(&t->held[i]);
+        mls_capture_close(t->capture[i]);
+    }
+}
+
+/* As many sequences of each as make all, and a few that are held out. */
+static mls_status read_named(const arguments *a, named_texts *t, mls_tokenizer *tok,
+                             mls_corpus *corpus, mls_corpus *held, mls_err *err)
+{
+    const size_t n = t->names.n, share = (a->sequences + n - 1) / n;
+    mls_status st =
+        mls_tool_read_named(t->each, &t->names, tok, a->length, share + HELD_OF_TEXT,
+                            mls_tool_bos(a->no_bos), err);
+
+    for (size_t i = 0; !st && i < n; i++) {
+        const size_t N = t->each[i].N,
+                     quarter = N / 4 < HELD_OF_TEXT ? N / 4 : HELD_OF_TEXT;
+        const size_t out = N > share ? N - share : quarter;
+
+        if (out == 0)
+            return mls_fail(err, MLS_E_INPUT,
+                            "text %s: %zu sequences of %zu tokens, four are needed",
+                            t->names.text[i].name, N, a->length);
+        st = hold_out(&t->each[i], &t->held[i], out, err);
+        t->shown[i].name = t->names.text[i].name;
+        t->shown[i].held = &t->held[i];
+    }
+    if (!st)
+        st = mls_tool_join(corpus, t->each, n, err);
+    if (!st && !a->no_quality && a->evals.n == 0)
+        st = mls_tool_join(held, t->held, n, err);
+    return st;
+}
+
 /* A text beside the model is used when none is given, as in datasets/demo. */
 static void add_beside(mls_texts *texts, const char *folder, const char *name,
                        char **path)
@@ -114,15 +169,17 @@ static void add_beside(mls_texts *texts, const char *folder, const char *name,
 }
 
 /* Calibration and held-out corpora; held->N is 0 when there is nothing to hold out. */
-static mls_status read_texts(const arguments *a, mls_tokenizer *tok, mls_corpus *corpus,
-                             mls_corpus *held, mls_err *err)
+static mls_status read_texts(const arguments *a, named_texts *t, mls_tokenizer *tok,
+                             mls_corpus *corpus, mls_corpus *held, mls_err *err)
 {
     const bool own = a->evals.n > 0;
     const size_t extra = own || a->no_quality ? 0 : a->eval_sequences;
-    mls_status st = mls_corpus_read(corpus, tok, a->texts.item, a->texts.n, a->length,
-                                    a->sequences + extra, mls_tool_bos(a->no_bos), err);
+    mls_status st = t->names.n ? read_named(a, t, tok, corpus, held, err)
+                               : mls_corpus_read(corpus, tok, a->texts.item, a->texts.n,
+                                                 a->length, a->sequences + extra,
+                                                 mls_tool_bos(a->no_bos), err);
 
-    if (st || a->no_quality)
+    if (st || a->no_quality || (t->names.n && !own))
         return st;
     if (own)
         return mls_corpus_read(held, tok, a->evals.item, a->evals.n, a->length,
@@ -136,13 +193,14 @@ static mls_status read_texts(const arguments *a, mls_tokenizer *tok, mls_corpus 
  * The command as it goes into the report: every setting that the figures depend on,
  * with its default, and no other, so that the same work gives the same bytes.
  */
-static void settled_command(mls_buf *command, const arguments *a, const char *folder)
+static void settled_command(mls_buf *command, const arguments *a,
+                            const mls_named_texts *names, const char *folder)
 {
     mls_buf_puts(command, "mlascope report ");
     mls_buf_shell(command, folder);
     for (size_t i = 0; i < a->texts.n; i++) {
         mls_buf_puts(command, " --text ");
-        mls_buf_shell(command, a->texts.item[i]);
+        mls_tool_named_shell(command, names, a->texts.item[i]);
     }
     for (size_t i = 0; i < a->evals.n && !a->no_quality; i++) {
         mls_buf_puts(command, " --eval ");
@@ -292,7 +350,37 @@ static mls_status schedule(mls_schedule *s, const arguments *a, const mls_model 
     return MLS_OK;
 }
 
-static mls_status capture(const arguments *a, const char *command,
+static mls_status capture_named(const arguments *a, named_texts *t, const char *all,
+                                const mls_model *model,
+                                const mls_capture_options *options, mls_pool *pool,
+                                const mls_progress *progress, mls_err *err)
+{
+    const size_t n = t->names.n;
+    char *folder = mls_path_join(a->output, "texts"), *path[MLS_NAMED_TEXTS] = {0};
+    mls_status st = folder ? mls_folder_prepare(folder, err)
+                           : mls_fail(err, MLS_E_NOMEM, "no memory for a report");
+
+    for (size_t i = 0; !st && i < n; i++) {
+        char name[MLS_TEXT_NAME + 8];
+
+        snprintf(name, sizeof name, "%s.h5", t->names.text[i].name);
+        path[i] = mls_path_join(folder, name);
+        if (!path[i])
+            st = mls_fail(err, MLS_E_NOMEM, "no memory for a report");
+    }
+    if (!st)
+        st = mls_tool_capture_named(t->capture, &t->names, t->each,
+                                    (const char *const *)path, all, model, options,
+                                    pool, progress, err);
+    for (size_t i = 0; i < n; i++) {
+        t->shown[i].capture = t->capture[i];
+        free(path[i]);
+    }
+    free(folder);
+    return st;
+}
+
+static mls_status capture(const arguments *a, named_texts *t, const char *command,
                           const mls_model *model, const mls_tokenizer *tok,
                           const mls_corpus *corpus, mls_pool *pool,
                           const mls_progress *progress, mls_capture **out, mls_err *err)
@@ -312,7 +400,9 @@ static mls_status capture(const arguments *a, const char *command,
     if (!path || names.failed)
         st = mls_fail(err, MLS_E_NOMEM, "no memory for a report");
     if (!st)
-        st = mls_capture_run(model, corpus, path, &options, pool, progress, err);
+        st = t->names.n
+                 ? capture_named(a, t, path, model, &options, pool, progress, err)
+                 : mls_capture_run(model, corpus, path, &options, pool, progress, err);
     if (!st)
         st = mls_capture_open(out, path, err);
     mls_buf_free(&names);
@@ -419,6 +509,7 @@ static int run(int argc, char **argv)
     mls_tokenizer *tok = NULL;
     mls_corpus corpus = {0}, held = {0};
     mls_capture *cap = NULL;
+    named_texts named = {0};
     mls_pool *pool = NULL;
     mls_schedule plan;
     mls_gpu gpu;
@@ -435,6 +526,8 @@ static int run(int argc, char **argv)
         return mls_usage_error(&cmd_report,
                                "--history keeps measured answers, and --no-quality "
                                "measures none");
+    if (mls_tool_named_texts(&named.names, &a.texts, &err))
+        goto done;
     add_beside(&a.texts, folder, "calibration.txt", &beside[0]);
     if (beside[0])
         add_beside(&a.evals, folder, "evaluation.txt", &beside[1]);
@@ -460,7 +553,7 @@ static int run(int argc, char **argv)
     }
     known = mls_folder_known(a.output);
     if (mls_folder_prepare(a.output, &err) || mls_tokenizer_open(&tok, folder, &err) ||
-        read_texts(&a, tok, &corpus, &held, &err) ||
+        read_texts(&a, &named, tok, &corpus, &held, &err) ||
         mls_pool_new(&pool, a.threads, &err))
         goto done;
     if (corpus.N < a.sequences)
@@ -473,15 +566,15 @@ static int run(int argc, char **argv)
             mls_tool_progress(),
             "the text is too short to hold some of it out: quality is not "
             "measured; give --eval FILE");
-    settled_command(&command, &a, folder);
+    settled_command(&command, &a, &named.names, folder);
     if (command.failed) {
         mls_fail(&err, MLS_E_NOMEM, "no memory for the record of the command");
         goto done;
     }
     if (claim(&a, folder, model, &corpus, &held, &err) ||
         schedule(&plan, &a, model, &corpus, &held, pool, &err) ||
-        capture(&a, command.data, model, tok, &corpus, pool, &plan.progress, &cap,
-                &err))
+        capture(&a, &named, command.data, model, tok, &corpus, pool, &plan.progress,
+                &cap, &err))
         goto done;
 
     if (a.heal && find_training(&training, &err))
@@ -511,6 +604,8 @@ static int run(int argc, char **argv)
         .serve = serve,
         .pool = pool,
         .progress = plan.outer,
+        .text = named.shown,
+        .n_texts = named.names.n,
         .foreign = &foreign,
         .schedule = &plan};
     if (mls_report_write(&report, &summary, &err) ||
@@ -538,6 +633,7 @@ release:
     mls_buf_free(&summary);
     mls_pool_free(pool);
     mls_capture_close(cap);
+    named_free(&named);
     mls_corpus_free(&held);
     mls_corpus_free(&corpus);
     mls_tokenizer_close(tok);
