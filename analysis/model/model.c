@@ -71,6 +71,8 @@ static const size_t field_of[MLS_TENSOR_LAYER_ROLES] = {
     [MLS_TENSOR_EXPERT_UP] = offsetof(mls_layer, expert_up),
     [MLS_TENSOR_EXPERT_GATE_UP] = offsetof(mls_layer, expert_gate_up),
     [MLS_TENSOR_EXPERT_GATE_UP_BIAS] = offsetof(mls_layer, expert_gate_up_bias),
+    [MLS_TENSOR_EXPERT_GATE_BIAS] = offsetof(mls_layer, expert_gate_bias),
+    [MLS_TENSOR_EXPERT_UP_BIAS] = offsetof(mls_layer, expert_up_bias),
     [MLS_TENSOR_EXPERT_DOWN] = offsetof(mls_layer, expert_down),
     [MLS_TENSOR_EXPERT_DOWN_BIAS] = offsetof(mls_layer, expert_down_bias),
     [MLS_TENSOR_SHARED_GATE] = offsetof(mls_layer, shared_gate),
@@ -82,9 +84,7 @@ static const size_t field_of[MLS_TENSOR_LAYER_ROLES] = {
 };
 
 /* What only taking fused matrices apart fills in. */
-static const size_t derived[] = {offsetof(mls_layer, expert_gate_bias),
-                                 offsetof(mls_layer, expert_up_bias),
-                                 offsetof(mls_layer, b_attn_gate)};
+static const size_t derived[] = {offsetof(mls_layer, b_attn_gate)};
 
 struct mls_model {
     mls_checkpoint *owned; /* NULL: the checkpoint is borrowed */

@@ -107,7 +107,7 @@ static mls_status read_heads(writer *w, const char *name, const char *hf,
         alike = alike && (i == 0 || x == *most);
         *most = x > *most ? x : *most;
     }
-    if (alike) {
+    if (alike || strcmp(w->model_type, "lfm2") == 0) {
         json_decref(list);
         put_whole(w, hf, *most);
     } else
@@ -125,6 +125,30 @@ static mls_status need(writer *w, const char *name, uint64_t *out)
 
 /* ---- shape ---- */
 
+/* Layers without KV heads are convolutions; the width of the MLP is final. */
+static mls_status put_lfm2(writer *w)
+{
+    const mls_gguf_value *v = mls_gguf_header_value(
+        mls_gguf_head(w->f), key_of(w, "attention.head_count_kv"));
+    json_t *types = json_array();
+    mls_status st = MLS_OK;
+
+    if (!v || !v->is_array) {
+        json_decref(types);
+        return missing(w, "attention.head_count_kv");
+    }
+    for (uint64_t l = 0; !st && l < w->L; l++) {
+        uint64_t heads = 0;
+
+        st = mls_gguf_whole_at(w->f, key_of(w, "attention.head_count_kv"), l, &heads,
+                               w->err);
+        json_array_append_new(types, json_string(heads ? "full_attention" : "conv"));
+    }
+    json_object_set_new(w->out, "layer_types", types);
+    put_bool(w, "block_auto_adjust_ff_dim", false);
+    return st;
+}
+
 /* Keys that say what else layers keep, in the words of config.json. */
 static mls_status put_other_caches(writer *w)
 {
@@ -138,6 +162,12 @@ static mls_status put_other_caches(writer *w)
         {"shortconv.l_cache", "conv_L_cache"},
     };
 
+    if (strcmp(w->model_type, "lfm2") == 0) {
+        const mls_status st = put_lfm2(w);
+
+        if (st)
+            return st;
+    }
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
         uint64_t x = 0;
         const mls_status st = mls_gguf_whole(w->f, key_of(w, keys[i].gguf), &x, w->err);
@@ -400,8 +430,74 @@ static mls_status put_scaling(writer *w)
                       mls_gguf_path(w->f), w->arch, type ? type : "linear");
     else
         json_object_set(w->out, "rope_scaling", scaling);
+    if (strcmp(w->model_type, "gpt_oss") == 0) /* trained so; no key says it */
+        json_object_set_new(scaling, "truncate", json_false());
     json_decref(scaling);
     free(type);
+    return st;
+}
+
+/* One of Phi-3's two lists of factors, behind a key of rope_scaling. */
+static mls_status put_long_factors(writer *w, json_t *scaling, const char *name,
+                                   const char *hf)
+{
+    const mls_gguf *part = NULL;
+    const mls_tensor_info *t = mls_gguf_parts_find(w->p, name, &part);
+    const size_t C = (size_t)w->rope_dims / 2;
+    float factor[MLS_DIM_MAX / 2];
+    json_t *list = json_array();
+    mls_status st = MLS_OK;
+
+    if (!t || t->n_elements != C || C > MLS_DIM_MAX / 2)
+        st = mls_fail(w->err, MLS_E_INPUT, "%s: tensor \"%s\" %s, expected %zu numbers",
+                      mls_gguf_path(w->f), name,
+                      t ? "has another length" : "is missing", C);
+    else
+        st = mls_gguf_read_f32(part, t, 0, C, factor, w->err);
+    for (size_t c = 0; !st && c < C; c++)
+        json_array_append_new(list, json_real((double)factor[c]));
+    json_object_set_new(scaling, hf, list);
+    return st;
+}
+
+/*
+ * Phi-3's LongRoPE: factors in tensors, what queries and keys are scaled by as
+ * rope.scaling.attn_factor, which follows from both lengths (transformers,
+ * modeling_rope_utils.py).
+ */
+static mls_status put_longrope(writer *w)
+{
+    uint64_t length = 0, context = 0;
+    double scale = 0;
+    json_t *scaling;
+    mls_status st;
+
+    if (!mls_gguf_parts_find(w->p, "rope_factors_long.weight", NULL))
+        return MLS_OK;
+    if (strcmp(w->model_type, "phi3") != 0) {
+        put_text(w, "rope_factors_long.weight", "factors of LongRoPE");
+        return MLS_OK;
+    }
+    if ((st = mls_gguf_whole(w->f, key_of(w, "rope.scaling.original_context_length"),
+                             &length, w->err)) ||
+        (st = mls_gguf_whole(w->f, key_of(w, "context_length"), &context, w->err)) ||
+        (st = mls_gguf_real(w->f, key_of(w, "rope.scaling.attn_factor"), &scale,
+                            w->err)))
+        return st;
+    if (!length)
+        return missing(w, "rope.scaling.original_context_length");
+    scaling = json_pack("{s:s,s:I}", "rope_type", "longrope",
+                        "original_max_position_embeddings", (json_int_t)length);
+    put_whole(w, "original_max_position_embeddings", length);
+    /* Rounded in the file: what the class makes is taken where it is that. */
+    const double own =
+        sqrt(1 + log((double)context / (double)length) / log((double)length));
+
+    if (scale > 0 && !(fabs(scale - own) <= 1e-6 * own))
+        json_object_set_new(scaling, "attention_factor", json_real(scale));
+    if (!(st = put_long_factors(w, scaling, "rope_factors_long.weight", "long_factor")))
+        st = put_long_factors(w, scaling, "rope_factors_short.weight", "short_factor");
+    json_object_set_new(w->out, "rope_scaling", scaling);
     return st;
 }
 
@@ -413,8 +509,9 @@ static mls_status put_rope(writer *w)
     if ((st = mls_gguf_real(w->f, key_of(w, "rope.freq_base"), &theta, w->err)))
         return st;
     put_real(w, "rope_theta", theta);
-    st = put_rope_factors(w, theta);
-    return st ? st : put_scaling(w);
+    if ((st = put_rope_factors(w, theta)) || (st = put_scaling(w)))
+        return st;
+    return put_longrope(w);
 }
 
 /* ---- windows, norms, biases ---- */
@@ -427,7 +524,8 @@ static bool has_tensor(const writer *w, const char *name)
 /* Families whose classes say which layers have the window. */
 static bool has_windows(const writer *w)
 {
-    static const char *const types[] = {"gemma2", "gemma3_text", "cohere2", "phi3"};
+    static const char *const types[] = {"gemma2", "gemma3_text", "cohere2",
+                                        "phi3",   "exaone4",     "gpt_oss"};
 
     for (size_t i = 0; i < sizeof types / sizeof types[0]; i++)
         if (strcmp(w->model_type, types[i]) == 0)
@@ -560,8 +658,11 @@ static mls_status put_flags(writer *w)
         (st = mls_gguf_bool(w->f, key_of(w, "attention.causal"), &causal, w->err)) ||
         (st = mls_gguf_whole(w->f, "general.file_type", &type, w->err)))
         return st;
+    const mls_net_family *own = mls_net_find(w->model_type);
+
     if (eps > 0)
-        put_real(w, "rms_norm_eps", eps);
+        put_real(w, own && mls_net_reads(own, "norm_eps") ? "norm_eps" : "rms_norm_eps",
+                 eps);
     else if (w->family && w->family->architecture &&
              !mls_gguf_has(w->f, key_of(w, layer_eps)))
         return missing(w, eps_key);
@@ -572,8 +673,6 @@ static mls_status put_flags(writer *w)
         put_whole(w, "num_local_experts", experts);
         put_whole(w, key_of(w, "expert_count"), experts);
     }
-    if (has_tensor(w, "rope_factors_long.weight"))
-        put_text(w, "rope_factors_long.weight", "factors of LongRoPE");
     if (!causal)
         put_bool(w, "is_causal", false);
     put_bool(w, "tie_word_embeddings", !has_tensor(w, "output.weight"));
@@ -637,6 +736,7 @@ static void put_unknown(writer *w)
         "rope.dimension_count",
         "rope.freq_base",
         "rope.scale_linear",
+        "rope.scaling.attn_factor",
         "rope.scaling.factor",
         "rope.scaling.finetuned",
         "rope.scaling.original_context_length",

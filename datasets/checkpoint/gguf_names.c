@@ -28,11 +28,19 @@ static const mls_gguf_family families[] = {
     {"gptneox", "gpt_neox", "GPTNeoXForCausalLM", false},
     {"starcoder2", "starcoder2", "Starcoder2ForCausalLM", false},
     {"glm4", "glm4", "Glm4ForCausalLM", false},
+    {"arcee", "arcee", "ArceeForCausalLM", true},
+    {"ernie4_5", "ernie4_5", "Ernie4_5ForCausalLM", false},
+    {"exaone4", "exaone4", "Exaone4ForCausalLM", false},
+    {"gpt-oss", "gpt_oss", "GptOssForCausalLM", false},
+    {"granitemoe", "granitemoe", "GraniteMoeForCausalLM", true},
+    {"hunyuan-dense", "hunyuan_v1_dense", "HunYuanDenseV1ForCausalLM", false},
+    {"lfm2", "lfm2", "Lfm2ForCausalLM", false},
+    {"olmoe", "olmoe", "OlmoeForCausalLM", false},
+    {"seed_oss", "seed_oss", "SeedOssForCausalLM", false},
     /* sized */
     {"deepseek2", "deepseek_v2", NULL, false},
     {"olmo", "olmo", NULL, true},
     {"chatglm", "glm", NULL, false},
-    {"gpt-oss", "gpt_oss", NULL, false},
 };
 
 const mls_gguf_family *mls_gguf_family_find(const char *architecture)
@@ -64,16 +72,20 @@ static const struct {
     {"attn_output", MLS_TENSOR_WO, MLS_TENSOR_BO},
     {"attn_q_norm", MLS_TENSOR_Q_NORM, MLS_TENSOR_Q_NORM_BIAS},
     {"attn_k_norm", MLS_TENSOR_K_NORM, MLS_TENSOR_K_NORM_BIAS},
+    {"attn_sinks", MLS_TENSOR_SINKS, MLS_TENSOR_ROLES},
+    {"shortconv.in_proj", MLS_TENSOR_REC_IN, MLS_TENSOR_ROLES},
+    {"shortconv.conv", MLS_TENSOR_REC_CONV, MLS_TENSOR_ROLES},
+    {"shortconv.out_proj", MLS_TENSOR_REC_OUT, MLS_TENSOR_ROLES},
     {"post_attention_norm", MLS_TENSOR_ATTN_POST_NORM, MLS_TENSOR_ROLES},
     {"ffn_norm", MLS_TENSOR_MLP_NORM, MLS_TENSOR_MLP_NORM_BIAS},
     {"post_ffw_norm", MLS_TENSOR_MLP_POST_NORM, MLS_TENSOR_ROLES},
     {"ffn_gate", MLS_TENSOR_GATE, MLS_TENSOR_GATE_BIAS},
     {"ffn_up", MLS_TENSOR_UP, MLS_TENSOR_UP_BIAS},
     {"ffn_down", MLS_TENSOR_DOWN, MLS_TENSOR_DOWN_BIAS},
-    {"ffn_gate_inp", MLS_TENSOR_ROUTER, MLS_TENSOR_ROLES},
-    {"ffn_gate_exps", MLS_TENSOR_EXPERT_GATE, MLS_TENSOR_ROLES},
-    {"ffn_up_exps", MLS_TENSOR_EXPERT_UP, MLS_TENSOR_ROLES},
-    {"ffn_down_exps", MLS_TENSOR_EXPERT_DOWN, MLS_TENSOR_ROLES},
+    {"ffn_gate_inp", MLS_TENSOR_ROUTER, MLS_TENSOR_ROUTER_BIAS},
+    {"ffn_gate_exps", MLS_TENSOR_EXPERT_GATE, MLS_TENSOR_EXPERT_GATE_BIAS},
+    {"ffn_up_exps", MLS_TENSOR_EXPERT_UP, MLS_TENSOR_EXPERT_UP_BIAS},
+    {"ffn_down_exps", MLS_TENSOR_EXPERT_DOWN, MLS_TENSOR_EXPERT_DOWN_BIAS},
     {"ffn_gate_inp_shexp", MLS_TENSOR_SHARED_WEIGHT, MLS_TENSOR_ROLES},
     {"ffn_gate_shexp", MLS_TENSOR_SHARED_GATE, MLS_TENSOR_ROLES},
     {"ffn_up_shexp", MLS_TENSOR_SHARED_UP, MLS_TENSOR_ROLES},
@@ -92,6 +104,22 @@ static bool layer_number(const char *text, unsigned long *l, const char **end)
     return *after == '.' && after - text <= 6;
 }
 
+/* What the name is for in this family, where that is not the same everywhere. */
+static mls_tensor_role role_in(const mls_config *config, mls_tensor_role role)
+{
+    const mls_net *n = &config->net;
+
+    if (role == MLS_TENSOR_UP && n->gate_up)
+        return MLS_TENSOR_GATE_UP;
+    /* "post_attention_norm" of gpt-oss stands before the MLP, LFM2's "token_embd_norm"
+     * behind the last layer. */
+    if (role == MLS_TENSOR_ATTN_POST_NORM && n->place == MLS_NORM_BEFORE)
+        return MLS_TENSOR_MLP_NORM;
+    if (role == MLS_TENSOR_EMBED_NORM && !n->embed_norm)
+        return MLS_TENSOR_NORM;
+    return role;
+}
+
 bool mls_gguf_tensor_name(const char *name, const mls_config *config, char out[96])
 {
     const char *rest = name, *dot;
@@ -102,19 +130,17 @@ bool mls_gguf_tensor_name(const char *name, const mls_config *config, char out[9
     if (in_layer && !layer_number(name + 4, &l, &rest))
         return false;
     rest += in_layer;
-    dot = strchr(rest, '.');
+    dot = strrchr(rest, '.');
     if (!dot || (strcmp(dot, ".weight") != 0 && strcmp(dot, ".bias") != 0))
         return false;
     for (size_t i = 0; i < sizeof roles / sizeof roles[0]; i++) {
-        mls_tensor_role role = dot[1] == 'w' ? roles[i].weight : roles[i].bias;
+        const mls_tensor_role role = dot[1] == 'w' ? roles[i].weight : roles[i].bias;
 
         if (strlen(roles[i].gguf) != (size_t)(dot - rest) ||
             strncmp(rest, roles[i].gguf, (size_t)(dot - rest)) != 0 ||
             role == MLS_TENSOR_ROLES || (role < MLS_TENSOR_LAYER_ROLES) != in_layer)
             continue;
-        if (role == MLS_TENSOR_UP && config->net.gate_up)
-            role = MLS_TENSOR_GATE_UP;
-        mls_tensor_role_name(config, l, role, out);
+        mls_tensor_role_name(config, l, role_in(config, role), out);
         return true;
     }
     return false;

@@ -65,6 +65,8 @@ static const char *const names[MLS_TENSOR_ROLES] = {
     [MLS_TENSOR_EXPERT_UP] = "mlp.experts.%zu.up_proj.weight",
     [MLS_TENSOR_EXPERT_GATE_UP] = "mlp.experts.gate_up_proj",
     [MLS_TENSOR_EXPERT_GATE_UP_BIAS] = "mlp.experts.gate_up_proj_bias",
+    [MLS_TENSOR_EXPERT_GATE_BIAS] = "mlp.experts.gate_proj_bias",
+    [MLS_TENSOR_EXPERT_UP_BIAS] = "mlp.experts.up_proj_bias",
     [MLS_TENSOR_EXPERT_DOWN] = "mlp.experts.%zu.down_proj.weight",
     [MLS_TENSOR_EXPERT_DOWN_BIAS] = "mlp.experts.down_proj_bias",
     [MLS_TENSOR_SHARED_GATE] = "mlp.shared_experts.gate_proj.weight",
@@ -355,8 +357,13 @@ static void expert_shape(const mls_config *c, mls_tensor_need *need)
         need->rows = both && x->bias ? x->n : 0;
         need->cols = 2 * F;
         break;
+    case MLS_TENSOR_EXPERT_GATE_BIAS:
+    case MLS_TENSOR_EXPERT_UP_BIAS:
+        need->rows = !apart && !both && x->bias ? x->n : 0;
+        need->cols = F;
+        break;
     case MLS_TENSOR_EXPERT_DOWN_BIAS:
-        need->rows = both && x->bias ? x->n : 0;
+        need->rows = !apart && x->bias ? x->n : 0;
         need->cols = E;
         break;
     default:

@@ -70,6 +70,8 @@ typedef enum mls_tensor_role {
     MLS_TENSOR_EXPERT_UP,
     MLS_TENSOR_EXPERT_GATE_UP, /* both, see mls_expert_layout */
     MLS_TENSOR_EXPERT_GATE_UP_BIAS,
+    MLS_TENSOR_EXPERT_GATE_BIAS, /* where the two lie apart: GGUF's */
+    MLS_TENSOR_EXPERT_UP_BIAS,
     MLS_TENSOR_EXPERT_DOWN,
     MLS_TENSOR_EXPERT_DOWN_BIAS,
     MLS_TENSOR_SHARED_GATE,

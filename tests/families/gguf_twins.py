@@ -10,8 +10,10 @@ q, k, v apart. `mlascope evaluate` must give both the same perplexity, digit for
 Without the package: skipped aloud; exit status 1 when a pair differs.
 """
 
+import csv
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -31,9 +33,11 @@ NAMES = {
     "gemma": "gemma", "gemma2": "gemma2", "gemma3_text": "gemma3", "phi3": "phi3",
     "phi": "phi2", "olmo2": "olmo2", "stablelm": "stablelm", "gpt_neox": "gptneox",
     "starcoder2": "starcoder2", "cohere": "command-r", "cohere2": "cohere2",
-    "glm4": "glm4",
+    "glm4": "glm4", "arcee": "arcee", "ernie4_5": "ernie4_5", "exaone4": "exaone4",
+    "gpt_oss": "gpt-oss", "granitemoe": "granitemoe", "hunyuan_v1_dense": "hunyuan-dense",
+    "lfm2": "lfm2", "olmoe": "olmoe", "seed_oss": "seed_oss", "phi3-longrope": "phi3",
 }
-INTERLEAVED = ("llama", "granite")
+INTERLEAVED = ("llama", "granite", "granitemoe", "arcee")
 
 
 def permute(x, heads):
@@ -61,7 +65,7 @@ def stacked(weights):
     """Experts' matrices under the name of all of them."""
     out = {}
     for name, x in weights.items():
-        if ".experts." in name:
+        if re.search(r"\.experts\.\d", name):
             head, tail = name.split(".experts.")
             number, rest = tail.split(".", 1)
             out.setdefault(f"{head}.experts.{rest}", {})[int(number)] = x
@@ -69,6 +73,33 @@ def stacked(weights):
             out[name] = x
     return {n: np.stack([x[i] for i in sorted(x)]) if isinstance(x, dict) else x
             for n, x in out.items()}
+
+
+def with_experts_split(weights, arch, c):
+    """gpt-oss's and Granite's gate and up, which lie in one tensor, apart and upright."""
+    out = {}
+    for name, x in weights.items():
+        if arch == "gpt-oss" and "gate_up_proj" in name:
+            y = x if name.endswith("bias") else x.swapaxes(1, 2)
+            end = "bias" if name.endswith("bias") else "weight"
+            base = name.split("gate_up_proj")[0]
+            out[f"{base}gate_proj.{end}"] = np.ascontiguousarray(y[:, 0::2])
+            out[f"{base}up_proj.{end}"] = np.ascontiguousarray(y[:, 1::2])
+        elif arch == "gpt-oss" and "experts.down_proj" in name:
+            bias = name.endswith("bias")
+            out[name.removesuffix("_bias") + (".bias" if bias else ".weight")] = (
+                x if bias else np.ascontiguousarray(x.swapaxes(1, 2)))
+        elif arch == "gpt-oss" and name.endswith("self_attn.sinks"):
+            out[name + ".weight"] = x
+        elif arch == "granitemoe" and "input_linear" in name:
+            half = x.shape[1] // 2
+            base = name.split("block_sparse_moe")[0] + "block_sparse_moe.experts."
+            out[base + "w1.weight"], out[base + "w3.weight"] = x[:, :half], x[:, half:]
+        elif name.endswith("conv.conv.weight"):
+            out[name] = x[:, 0]
+        else:
+            out[name] = x
+    return out
 
 
 def put_keys(w, arch, c):
@@ -82,26 +113,48 @@ def put_keys(w, arch, c):
     w.add_embedding_length(c["hidden_size"])
     w.add_feed_forward_length(c["intermediate_size"])
     w.add_head_count(H)
-    w.add_head_count_kv(c.get("num_key_value_heads") or H)
+    if arch == "lfm2":
+        w.add_head_count_kv([c["num_key_value_heads"] * (t == "full_attention")
+                             for t in c["layer_types"]])
+        w.add_shortconv_l_cache(c["conv_L_cache"])
+    else:
+        w.add_head_count_kv(c.get("num_key_value_heads") or H)
     w.add_key_length(D)
     w.add_value_length(D)
     w.add_vocab_size(c["vocab_size"])
     w.add_rope_freq_base(rope.get("rope_theta", 10000.0))
     w.add_rope_dimension_count(int(D * rope.get("partial_rotary_factor", 1)))
-    if "rms_norm_eps" in c:
+    if arch == "lfm2":
+        w.add_layer_norm_rms_eps(c["norm_eps"])
+    elif "rms_norm_eps" in c:
         w.add_layer_norm_rms_eps(c["rms_norm_eps"])
     else:
         w.add_layer_norm_eps(c.get("layer_norm_eps", c.get("norm_epsilon")))
     if arch == "gptneox":
         w.add_parallel_residual(c.get("use_parallel_residual", True))
-    if c.get("sliding_window") and arch in ("gemma2", "gemma3", "cohere2", "phi3"):
+    if c.get("sliding_window") and arch in (
+            "gemma2", "gemma3", "cohere2", "phi3", "exaone4", "gpt-oss"):
         w.add_sliding_window(c["sliding_window"])
+    if arch == "exaone4":
+        w.add_sliding_window_pattern([t == "sliding_attention" for t in c["layer_types"]])
+    if rope.get("rope_type") == "yarn":
+        w.add_rope_scaling_type(gguf.RopeScalingType.YARN)
+        w.add_rope_scaling_factor(rope["factor"])
+        w.add_rope_scaling_orig_ctx_len(rope["original_max_position_embeddings"])
+    if rope.get("rope_type") == "longrope":
+        length, longest = c["original_max_position_embeddings"], c["max_position_embeddings"]
+        w.add_rope_scaling_orig_ctx_len(length)
+        w.add_rope_scaling_attn_factors(
+            float(np.sqrt(1 + np.log(longest / length) / np.log(length))))
+        for kind in ("long", "short"):
+            w.add_tensor(f"rope_factors_{kind}.weight",
+                         np.array(rope[f"{kind}_factor"], dtype=np.float32))
     if arch == "gemma2":
         w.add_attn_logit_softcapping(c["attn_logit_softcapping"])
         w.add_final_logit_softcapping(c["final_logit_softcapping"])
     if arch in ("command-r", "cohere2"):
         w.add_logit_scale(c["logit_scale"])
-    if arch == "granite":
+    if arch in ("granite", "granitemoe"):
         w.add_attention_scale(c["attention_multiplier"])
         w.add_embedding_scale(c["embedding_multiplier"])
         w.add_residual_scale(c["residual_multiplier"])
@@ -139,8 +192,8 @@ def convert(folder, path, arch):
     names = gguf.get_tensor_name_map(
         next(k for k, v in gguf.MODEL_ARCH_NAMES.items() if v == arch),
         c["num_hidden_layers"])
-    for name, x in stacked(load_file(
-            os.path.join(folder, "model.safetensors"))).items():
+    weights = load_file(os.path.join(folder, "model.safetensors"))
+    for name, x in with_experts_split(stacked(weights), arch, c).items():
         new = names.get_name(name, try_suffixes=(".weight", ".bias"))
         if new is None:
             raise RuntimeError(f"no name for {name}")
@@ -172,8 +225,8 @@ def perplexity(mlascope, model, text):
     ran = subprocess.run([mlascope, "evaluate", model, "-s", "baseline", "-N", "1",
                           "-T", "200", "-f", text, "--format", "csv"],
                          capture_output=True, text=True)
-    lines = [l.split(",") for l in ran.stdout.splitlines() if l.startswith('"original')]
-    return lines[0][4] if lines else ran.stderr.strip()
+    rows = csv.DictReader(l for l in ran.stdout.splitlines() if not l.startswith("#"))
+    return next((r["perplexity"] for r in rows), ran.stderr.strip())
 
 
 def main():

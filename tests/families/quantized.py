@@ -11,6 +11,7 @@ both folders the same perplexity, digit for digit. Formats whose library is miss
 named and skipped; exit status 1 when a pair differs.
 """
 
+import csv
 import json
 import os
 import shutil
@@ -212,8 +213,8 @@ def perplexity(mlascope, folder, text):
     ran = subprocess.run([mlascope, "evaluate", folder, "-s", "baseline", "-N", "1",
                           "-T", "128", "-f", text, "--format", "csv"],
                          capture_output=True, text=True)
-    lines = [l.split(",") for l in ran.stdout.splitlines() if l.startswith('"original')]
-    return lines[0][4] if lines else ran.stderr.strip()
+    rows = csv.DictReader(l for l in ran.stdout.splitlines() if not l.startswith("#"))
+    return next((r["perplexity"] for r in rows), ran.stderr.strip())
 
 
 def main():

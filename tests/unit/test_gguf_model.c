@@ -406,7 +406,7 @@ static void keys_that_change_the_model_are_named(void **state)
          "the key llama.rope.dimension_count is not known", true},
         {"qwen2", "qwen2.attention.sliding_window", MLS_GGUF_U32, 16, NULL,
          "qwen2.attention.sliding_window is not known", true},
-        {"gpt-oss", "gpt-oss.rope.freq_base", MLS_GGUF_F32, 10000, NULL,
+        {"chatglm", "chatglm.rope.freq_base", MLS_GGUF_F32, 10000, NULL,
          "the key general.architecture is not known", true},
         {"wonder", "wonder.rope.freq_base", MLS_GGUF_F32, 10000, NULL,
          "model_type \"wonder\" is not a known family", true},
@@ -624,6 +624,16 @@ static void tensor_names_map_both_ways(void **state)
         {"qwen2_moe", "blk.0.ffn_gate_inp_shexp.weight",
          "model.layers.0.mlp.shared_expert_gate.weight"},
         {"starcoder2", "blk.3.attn_norm.bias", "model.layers.3.input_layernorm.bias"},
+        {"gpt_oss", "blk.2.post_attention_norm.weight",
+         "model.layers.2.post_attention_layernorm.weight"},
+        {"gpt_oss", "blk.2.attn_sinks.weight", "model.layers.2.self_attn.sinks"},
+        {"gpt_oss", "blk.2.ffn_up_exps.bias",
+         "model.layers.2.mlp.experts.up_proj_bias"},
+        {"lfm2", "blk.2.shortconv.in_proj.weight",
+         "model.layers.2.conv.in_proj.weight"},
+        {"lfm2", "token_embd_norm.weight", "model.embedding_norm.weight"},
+        {"granitemoe", "blk.1.ffn_down_exps.weight",
+         "model.layers.1.block_sparse_moe.output_linear.weight"},
     };
 
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
