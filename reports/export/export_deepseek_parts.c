@@ -81,18 +81,62 @@ mls_status mls_deepseek_begin(mls_deepseek_target *y, mls_export_work *w, mls_er
     return st ? st : choose_dtype(y, w, err);
 }
 
+/* A form without a bias of the queries that computes the same; owns `numbers`. */
+typedef struct {
+    mls_latent_form form;
+    float *numbers;
+} carried;
+
+/*
+ * DeepSeek-V3's q_proj has no bias, and its low-rank queries have one in front:
+ * W x + b = [W b] ([I; 0] x + [0; 1]), a rank of E + 1, or one more than there is.
+ */
+static mls_status carry_query_bias(carried *y, const mls_latent_form *f, mls_err *err)
+{
+    const size_t E = f->E, rows = f->query.rows, cols = f->query.cols;
+    const size_t r = f->query.cols + 1;
+
+    *y = (carried){.form = *f};
+    if (!f->query.b || f->q_down_norm.n)
+        return MLS_OK;
+    y->numbers = mls_calloc3(r, E + 1 + rows, 1, sizeof *y->numbers);
+    if (!y->numbers)
+        return mls_fail(err, MLS_E_NOMEM, "no memory for the queries of layer %zu",
+                        f->layer);
+    float *down = y->numbers, *bias = down + r * E, *up = bias + r;
+
+    for (size_t i = 0; i < cols * E; i++)
+        down[i] = f->q_rank ? f->q_down.w[i] : i / E == i % E;
+    if (f->q_down.b)
+        memcpy(bias, f->q_down.b, cols * sizeof *bias);
+    bias[cols] = 1;
+    for (size_t i = 0; i < rows; i++) {
+        memcpy(up + i * r, f->query.w + i * cols, cols * sizeof *up);
+        up[i * r + cols] = f->query.b[i];
+    }
+    y->form.q_rank = r;
+    y->form.q_down = mls_affine_of(down, bias, r, E);
+    y->form.query = mls_affine_of(up, NULL, rows, r);
+    return MLS_OK;
+}
+
 mls_status mls_deepseek_layer_of(mls_deepseek_layer *y, mls_deepseek_target *target,
-                                 const mls_export_work *w, const mls_latent_form *f,
+                                 const mls_export_work *w, const mls_latent_form *form,
                                  mls_err *err)
 {
+    const bool stock = w->job->norm != MLS_NORM_NONE;
     mls_deepseek_shape shape;
     mls_deepseek_norms_of norms;
     mls_layer body = {0};
-    mls_status st = mls_deepseek_shape_of(&shape, f, err);
+    carried same = {.form = *form};
+    const mls_latent_form *f = &same.form;
+    mls_status st = stock ? carry_query_bias(&same, form, err) : MLS_OK;
 
     *y = (mls_deepseek_layer){0};
     if (!st)
-        st = mls_deepseek_biases(&shape, f, w->job->norm != MLS_NORM_NONE, err);
+        st = mls_deepseek_shape_of(&shape, f, err);
+    if (!st)
+        st = mls_deepseek_biases(&shape, f, stock, err);
     if (!st && f->layer == 0)
         target->shape = shape;
     if (!st)
@@ -105,6 +149,7 @@ mls_status mls_deepseek_layer_of(mls_deepseek_layer *y, mls_deepseek_target *tar
         st = mls_deepseek_make(y, &shape, &norms, f, &body, w->config->F,
                                target->residual, err);
     mls_layer_free(&body);
+    free(same.numbers);
     return st;
 }
 

@@ -14,6 +14,7 @@ import io
 import json
 import math
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -124,6 +125,39 @@ def deepseek(tool, demo, work, text):
         print(f"--norm none does not load: {str(e).splitlines()[0][:90]}", file=sys.stderr)
 
 
+def qwen2(tool, demo, work, text):
+    """Biases of queries, keys and values: a small Qwen2 of random weights."""
+    from transformers import Qwen2Config, Qwen2ForCausalLM
+
+    torch.manual_seed(5)
+    source = f"{work}/qwen2"
+    made = Qwen2ForCausalLM(Qwen2Config(
+        vocab_size=2048, hidden_size=96, intermediate_size=128, num_hidden_layers=3,
+        num_attention_heads=6, num_key_value_heads=2, max_position_embeddings=T,
+        initializer_range=0.12, tie_word_embeddings=True))
+    for name, x in made.named_parameters():
+        if name.endswith("bias"):
+            torch.nn.init.normal_(x, std=0.3)
+    made.save_pretrained(source)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(f"{demo}/{name}", source)
+    ids = windows(AutoTokenizer.from_pretrained(demo), text)
+    run(tool, "capture", source, "-f", f"{demo}/calibration.txt", "-T", "256", "-N", "8",
+        "-o", f"{source}.h5", "-t", "1")
+    original = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32)
+    for setting in ("transmla rope_dim=8 rank=24 freqfold=2",
+                    "kq rope=shared rope_dim=8 rank=24"):
+        for dtype in ("f32", "bf16"):
+            folder = f"{source}-{setting.split()[0]}-{dtype}"
+            run(tool, "export", source, "-s", setting, "--capture", f"{source}.h5",
+                "--for", "deepseek", "--dtype", dtype, "-o", folder)
+            model = load(folder)
+            report(f"Qwen2 (random), {setting}", f"transformers, {dtype}, linear",
+                   measure(model, original, ids), ours(tool, source, folder, text),
+                   greedy_agrees(model, ids) if dtype == "f32" else None,
+                   f"q_lora_rank {model.config.q_lora_rank} carries the query bias")
+
+
 def gguf(tool, demo, work, text):
     """One window of 256 tokens after the other in llama.cpp, its cache in float32."""
     try:
@@ -163,6 +197,7 @@ def main():
         print("| setting | target | perplexity | ours | KL | ours | greedy of 64 | |")
         print("|---|---|---|---|---|---|---|---|")
         deepseek(tool, demo, work, f"{demo}/evaluation.txt")
+        qwen2(tool, demo, work, f"{demo}/evaluation.txt")
         gguf(tool, demo, work, f"{demo}/evaluation.txt")
     if failed:
         print("FAILED:", *failed, sep="\n", file=sys.stderr)

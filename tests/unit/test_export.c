@@ -326,10 +326,21 @@ static void a_norm_of_the_latents_is_written_as_asked(void **state)
     mls_checkpoint_close(c);
 
     open_model(&biased, small_model("small-biased", 2));
-    assert_refused(export_as(&biased, "x-ecomla rank=20 rope_dim=4", "deepseek",
-                             test_scratch("biased"), "F32", MLS_NORM_LINEAR, &err),
-                   MLS_E_INPUT, "has a query bias, and DeepSeek-V3's q_proj has none");
+    /* a bias of queries: one more number of low-rank queries, whose rows are x and 1 */
+    other = test_scratch("biased");
+    assert_ok(export_as(&biased, "x-ecomla rank=20 rope_dim=4", "deepseek", other,
+                        "F32", MLS_NORM_LINEAR, &err));
     close_model(&biased);
+    assert_ok(mls_checkpoint_open(&c, other, &err));
+    const mls_tensor_info *q_a =
+        mls_checkpoint_find(c, "model.layers.1.self_attn.q_a_proj.weight", NULL);
+    const mls_tensor_info *q_a_b =
+        mls_checkpoint_find(c, "model.layers.1.self_attn.q_a_proj.bias", NULL);
+
+    assert_int_equal(q_a->shape[0], q_a->shape[1] + 1);
+    assert_int_equal(q_a_b->shape[0], q_a->shape[0]);
+    assert_null(mls_checkpoint_find(c, "model.layers.1.self_attn.q_b_proj.bias", NULL));
+    mls_checkpoint_close(c);
 }
 
 /* Keys and tensors of llama.cpp's deepseek2: k_b is kv_b's keys, transposed. */
