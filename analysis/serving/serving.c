@@ -191,6 +191,15 @@ mls_serve mls_serve_usual(const mls_config *config)
                : MLS_SERVE_MLA;
 }
 
+double mls_serve_head(mls_serve s, const mls_config *config)
+{
+    const bool deepseek = s == MLS_SERVE_MLA || s == MLS_SERVE_TRANSFORMERS;
+
+    return deepseek && config->tied_embeddings && !config->mla_kv_lora_rank
+               ? (double)config->V * (double)config->E
+               : 0;
+}
+
 bool mls_serve_uniform(mls_serve s)
 {
     return s == MLS_SERVE_MLA || s == MLS_SERVE_TRANSFORMERS || s == MLS_SERVE_SPLIT ||

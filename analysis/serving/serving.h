@@ -49,6 +49,12 @@ mls_serve mls_serve_of(const mls_cache_layout *layout, const mls_config *config,
 /** The class that conversions to MLA of this model fall into: its biases, its RoPE. */
 mls_serve mls_serve_usual(const mls_config *config);
 
+/**
+ * Numbers that a converted model has beside its attention's: DeepSeek's classes tie no
+ * head to the embedding, so an export of a model that does holds it twice.
+ */
+double mls_serve_head(mls_serve s, const mls_config *config);
+
 /** Does a class take one shape for all layers (one kv_lora_rank in config.json)? */
 bool mls_serve_uniform(mls_serve s);
 

@@ -1,7 +1,7 @@
 /*
- * Keys of a GGUF file, and the tokenizer among them: the source's own keys where it is a
- * GGUF file, else what llama.cpp's converter makes of a tokenizer.json of byte-level BPE,
- * whose way of cutting a text it knows by name (tokenizer.ggml.pre).
+ * Keys of a GGUF file, and the tokenizer among them: the source's own keys where it is
+ * a GGUF file, else what llama.cpp's converter makes of a tokenizer.json of byte-level
+ * BPE, whose way of cutting a text it knows by name (tokenizer.ggml.pre).
  */
 #include "reports/export/export_gguf.h"
 

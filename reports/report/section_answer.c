@@ -33,6 +33,7 @@ typedef struct {
     mls_comparison m;
     double weights;  /* bytes of the model at 16 bits a number */
     mls_serve usual; /* the class of conversions to MLA of this model */
+    const mls_config *config;
 } answer;
 
 /* The model's own cache, a 4-bit one, and every method's settings at this share. */
@@ -296,6 +297,13 @@ static void say_one_fit(mls_buf *b, const mls_report *r, const char *name,
     mls_buf_puts(b, "\n");
 }
 
+/* The model's with this setting's attention, and its head where that gets untied. */
+static double converted_weights(const answer *a, size_t i)
+{
+    return a->weights + 2 * (a->m.row[i].parameters - a->m.row[0].parameters +
+                             mls_serve_head(a->m.row[i].serve, a->config));
+}
+
 static void say_fit(mls_buf *b, const mls_report *r, const answer *a)
 {
     const mls_compared *own = &a->m.row[0];
@@ -313,9 +321,7 @@ static void say_fit(mls_buf *b, const mls_report *r, const answer *a)
     if (!a->m.row[1].refused)
         say_one_fit(b, r, "  with a 4-bit cache", a->weights, &a->m.row[1]);
     if (mla < a->n)
-        say_one_fit(b, r, "  converted",
-                    a->weights + 2 * (a->m.row[mla].parameters - own->parameters),
-                    &a->m.row[mla]);
+        say_one_fit(b, r, "  converted", converted_weights(a, mla), &a->m.row[mla]);
 }
 
 static void fit_cell(mls_table *t, double memory, double weights,
@@ -369,9 +375,8 @@ static void show_fits(const mls_report *r, const answer *a, mls_page *page)
             if (!bits->refused)
                 fit_cell(t, memory, a->weights, bits, (double)context, (double)batch);
             if (mla < a->n)
-                fit_cell(t, memory,
-                         a->weights + 2 * (a->m.row[mla].parameters - own->parameters),
-                         &a->m.row[mla], (double)context, (double)batch);
+                fit_cell(t, memory, converted_weights(a, mla), &a->m.row[mla],
+                         (double)context, (double)batch);
         }
     snprintf(
         text, sizeof text,
@@ -482,6 +487,7 @@ mls_status mls_section_answer(const mls_report *r, mls_page *page, mls_buf *summ
 {
     answer a = {.weights = 2 * (double)mls_checkpoint_parameters(
                                    mls_model_checkpoint(r->model)),
+                .config = mls_model_config(r->model),
                 .usual = mls_serve_usual(mls_model_config(r->model))};
     mls_status st;
 

@@ -46,9 +46,9 @@ static void add_columns(mls_table *t, bool memory)
     mls_table_column(t, "left", "left", "GiB", 2);
 }
 
-static void put_fit(writer *w, double cache)
+static void put_fit(writer *w, mls_serve serve, double cache)
 {
-    const double parameters = attention(w->layout);
+    const double parameters = attention(w->layout) + mls_serve_head(serve, w->config);
     const double gpus = (double)w->r->use.tensor_parallel;
     const double weights =
         (w->r->weight_bytes + 2 * (parameters - w->own_parameters)) / gpus;
@@ -100,7 +100,7 @@ static mls_status put_setting(writer *w, const mls_setting *s, mls_err *err)
     mls_table_real(w->t, 100 * token / w->own_token);
     mls_table_real(w->t, cache / GIB);
     if (r->memory > 0)
-        put_fit(w, cache);
+        put_fit(w, serve, cache);
     w->grown += token > w->own_token;
     return MLS_OK;
 }

@@ -106,6 +106,19 @@ static void biases_and_scaled_rope_leave_transformers_alone(void **state)
     assert_int_equal(mls_serve_usual(&c), MLS_SERVE_TRANSFORMERS);
 }
 
+static void an_untied_head_counts_where_the_export_unties_it(void **state)
+{
+    (void)state;
+    mls_config c = read_config("Llama-3-8B");
+
+    assert_close(mls_serve_head(MLS_SERVE_MLA, &c), 0, 0);
+    c.tied_embeddings = true;
+    assert_close(mls_serve_head(MLS_SERVE_MLA, &c), 128256.0 * 4096, 0);
+    assert_close(mls_serve_head(MLS_SERVE_TRANSFORMERS, &c), 128256.0 * 4096, 0);
+    assert_close(mls_serve_head(MLS_SERVE_MHA2MLA, &c), 0, 0);
+    assert_close(mls_serve_head(MLS_SERVE_CACHE, &c), 0, 0);
+}
+
 static void sliding_windows_are_no_mla(void **state)
 {
     (void)state;
@@ -145,6 +158,7 @@ int main(void)
         cmocka_unit_test(classes_follow_from_structure),
         cmocka_unit_test(native_mla_is_served_as_it_is),
         cmocka_unit_test(biases_and_scaled_rope_leave_transformers_alone),
+        cmocka_unit_test(an_untied_head_counts_where_the_export_unties_it),
         cmocka_unit_test(sliding_windows_are_no_mla),
         cmocka_unit_test(up_projections_per_kv_group_make_a_gqla),
         cmocka_unit_test(words_are_read_back),
