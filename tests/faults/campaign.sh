@@ -8,8 +8,9 @@
 # on) and reads that fail; LOSSES simulated power losses (power_loss_shim.c); KILLS by
 # SIGKILL (kill.sh), each spread evenly over the commands and their calls. Asked each
 # time: no crash; status 0 only with the right bytes; nothing else under the output's
-# name; a sentence; the right bytes after a rerun. Not a part of the suites: a thousand
-# faults take a quarter of an hour.
+# name; a sentence; the right bytes after a rerun. Not a part of the suites. The faults are
+# made by the shims, so TMPDIR may be in memory, which saves the waiting for syncs. With
+# DONE=FILE each try is noted there, and those that it names are not made again.
 set -u
 build=$(realpath "$1") root=$(realpath "$2")
 mlascope=$build/tools/mlascope demo=$root/datasets/demo
@@ -17,11 +18,11 @@ faults=${3:-1000} losses=${4:-500} kills=${5:-200}
 here=$(realpath "$(dirname "$0")")
 work=$(mktemp -d) || exit 99
 trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 99
+done_file=${DONE:-$work/done}
+touch "$done_file" && done_file=$(realpath "$done_file") && cd "$work" || exit 99
 text=$demo/evaluation.txt
 commands='capture compare report evaluate export'
 failed=0
-
 run() { # NAME: the command, into `out`
     case $1 in
     capture) "$mlascope" capture "$demo" -f "$text" -N 2 -T 16 --windows 1 --save-every 0 -t 1 -o out ;;
@@ -44,6 +45,13 @@ bad() {
     echo "$name, $what: $1"
     tail -n 1 log
     failed=$((failed + 1))
+}
+
+# fresh: is this try one that was not made before? tried: now it was.
+fresh() { ! grep -qxF "$name, $what" "$done_file" && clean; }
+tried() {
+    echo "$name, $what" >>"$done_file"
+    tries=$((tries + 1))
 }
 
 # After a run with status $status: is all as it should be, and after a rerun?
@@ -83,12 +91,12 @@ for name in $commands; do
         clean
         MLS_FAULT_COUNT=$work/count LD_PRELOAD=$build/tests/libio_fault_shim.so run $name
         for at in $(each $((faults / 20)) "$(cat count)"); do
-            clean
             what="fault $at of $(cat count), $kind"
+            fresh || continue
             (export MLS_FAULT_AT=$at LD_PRELOAD=$build/tests/libio_fault_shim.so && run $name)
             status=$?
-            tries=$((tries + 1))
             judge
+            tried
         done
     done
 done
@@ -104,13 +112,13 @@ for name in $commands; do
         for at in $(each $wanted "$(cat count)"); do
             [ $wanted -gt 0 ] || break
             wanted=$((wanted - 1))
-            clean
             what="loss $at of $(cat count), seed $round"
+            fresh || continue
             (export MLS_LOSS_AT=$at MLS_LOSS_SEED=$((round * 1000 + at)) \
                 LD_PRELOAD=$build/tests/libpower_loss_shim.so && run $name) 2>/dev/null
             status=$?
-            tries=$((tries + 1))
             judge
+            tried
         done
     done
 done

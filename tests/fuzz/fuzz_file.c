@@ -1,13 +1,15 @@
 /*
  * libFuzzer: the readers that take a path, one a program: MLS_FUZZ_READER chooses. The
- * input becomes a file in a folder of this process; whatever it holds, the call
- * succeeds or says why in one sentence.
+ * input becomes a file in memory (that of the index, whose name counts, one in a folder
+ * of /dev/shm); whatever it holds, the call succeeds or says why in one sentence.
  */
+#define _GNU_SOURCE /* memfd_create */
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "analysis/capture/capture_inner.h"
@@ -29,25 +31,52 @@ static const char tiny[] =
     "\"head_dim\": 6, \"max_position_embeddings\": 64, \"rms_norm_eps\": 1e-5, "
     "\"rope_theta\": 10000.0, \"hidden_act\": \"silu\"}";
 
+static void put_bytes(int fd, const void *data, size_t size)
+{
+    if (fd < 0 || ftruncate(fd, 0) || pwrite(fd, data, size, 0) != (ssize_t)size)
+        exit(1); /* no room to try in: nothing is wrong with the reader */
+}
+
 static char folder[64];
 
-static void put_file(const char *path, const void *data, size_t size)
+static void remove_folder(void)
 {
-    const int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    char command[96];
 
-    if (fd < 0 || write(fd, data, size) != (ssize_t)size)
-        exit(1); /* no room to try in: nothing is wrong with the reader */
-    close(fd);
+    snprintf(command, sizeof command, "rm -rf %s", folder);
+    if (system(command) != 0)
+        fputs("the folder stays\n", stderr);
+}
+
+static int put_file(const char *name)
+{
+    char path[128];
+    const char *parent = access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm";
+
+    if (!*folder) {
+        snprintf(folder, sizeof folder, "%s/mls-fuzz-XXXXXX", parent);
+        if (!mkdtemp(folder))
+            exit(1);
+        atexit(remove_folder);
+    }
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    return open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 }
 
 /* A folder of sharded weights whose index is the input; its shards are not there. */
+static int put_index(void)
+{
+    const int config = put_file("config.json");
+
+    put_bytes(config, tiny, sizeof tiny - 1);
+    close(config);
+    return put_file("model.safetensors.index.json");
+}
+
 static mls_status read_index(const char *path, mls_err *err)
 {
     mls_checkpoint *c;
-    char config[80];
-    const mls_status st =
-        (snprintf(config, sizeof config, "%s/config.json", folder),
-         put_file(config, tiny, sizeof tiny - 1), mls_checkpoint_open(&c, folder, err));
+    const mls_status st = mls_checkpoint_open(&c, folder, err);
 
     (void)path;
     if (!st)
@@ -138,45 +167,31 @@ static mls_status read_lines(const char *path, mls_err *err)
 }
 
 static const struct {
-    const char *reader, *file;
+    const char *reader;
     mls_status (*read)(const char *path, mls_err *err);
 } readers[] = {
-    {"index", "model.safetensors.index.json", read_index},
-    {"rankfile", "ranks.pth", read_ranks},
-    {"capture", "run.h5", read_capture},
-    {"plan", "plan.json", read_plan},
-    {"settings", "settings.csv", read_settings},
-    {"latent", "layer.safetensors", read_latent},
-    {"jsonl", "text.jsonl", read_lines},
+    {"index", read_index}, {"rankfile", read_ranks},    {"capture", read_capture},
+    {"plan", read_plan},   {"settings", read_settings}, {"latent", read_latent},
+    {"jsonl", read_lines},
 };
-
-static void remove_folder(void)
-{
-    char command[96];
-
-    snprintf(command, sizeof command, "rm -rf %s", folder);
-    if (system(command) != 0)
-        fputs("the folder stays\n", stderr);
-}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    char path[128];
+    static int fd = -1;
+    static char path[64];
 
-    if (!*folder) {
-        snprintf(folder, sizeof folder, "/tmp/mls-fuzz-XXXXXX");
-        if (!mkdtemp(folder))
-            exit(1);
-        atexit(remove_folder);
+    if (fd < 0) {
+        fd = strcmp(MLS_FUZZ_READER, "index") == 0 ? put_index()
+                                                   : memfd_create("input", MFD_CLOEXEC);
+        snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
     }
+    put_bytes(fd, data, size);
     for (size_t i = 0; i < sizeof readers / sizeof readers[0]; i++) {
         mls_err err = {0};
         mls_status st;
 
         if (strcmp(readers[i].reader, MLS_FUZZ_READER) != 0)
             continue;
-        snprintf(path, sizeof path, "%s/%s", folder, readers[i].file);
-        put_file(path, data, size);
         st = readers[i].read(path, &err);
         if (st ? st != err.status || (st != MLS_E_INPUT && st != MLS_E_ARG) ||
                      !*err.text || strchr(err.text, '\n')

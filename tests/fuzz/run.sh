@@ -10,7 +10,7 @@ seconds=${1:-600}
 [ $# -gt 0 ] && shift
 [ -d build-fuzz ] || CC=clang meson setup build-fuzz -Dfuzz=true -Db_lundef=false \
     -Db_sanitize=address,undefined >/dev/null
-[ $# -gt 0 ] || set -- config index safetensors gguf tokenizer rankfile capture plan settings latent jsonl
+[ $# -gt 0 ] || set -- config index safetensors gguf spm tokenizer rankfile capture plan settings latent jsonl
 for target in "$@"; do
     ninja -C build-fuzz --quiet "tests/fuzz/fuzz_$target"
     mkdir -p "build-fuzz/corpus-$target"
