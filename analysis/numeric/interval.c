@@ -1,6 +1,7 @@
 #include "analysis/numeric/interval.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 double mls_student_975(size_t freedom)
@@ -58,6 +59,29 @@ double mls_mcnemar(size_t only_one, size_t only_other)
         sum += exp(lgamma((double)n + 1) - lgamma((double)k + 1) -
                    lgamma((double)(n - k) + 1) - (double)n * log(2));
     return fmin(2 * sum, 1);
+}
+
+const char *mls_spread_text(char text[MLS_SPREAD_TEXT], int decimals, mls_mean m,
+                            const char *what)
+{
+    if (isnan(m.half))
+        snprintf(text, MLS_SPREAD_TEXT, "%.*f (no interval from one %s)", decimals,
+                 m.mean, what);
+    else
+        snprintf(text, MLS_SPREAD_TEXT, "%.*f ± %.*f", decimals, m.mean, decimals,
+                 m.half);
+    return text;
+}
+
+const char *mls_perplexity_text(char text[MLS_SPREAD_TEXT], mls_mean nll)
+{
+    if (isnan(nll.half))
+        snprintf(text, MLS_SPREAD_TEXT, "%.3f (no interval from one window)",
+                 exp(nll.mean));
+    else
+        snprintf(text, MLS_SPREAD_TEXT, "%.3f (%.3f to %.3f)", exp(nll.mean),
+                 exp(nll.mean - nll.half), exp(nll.mean + nll.half));
+    return text;
 }
 
 double mls_quantile_sorted(const float *sorted, size_t n, double p)

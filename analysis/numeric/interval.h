@@ -19,6 +19,19 @@ double mls_student_975(size_t freedom);
  */
 mls_mean mls_mean_of(const double *x, size_t n);
 
+/** Room for the words of the two functions below. */
+enum { MLS_SPREAD_TEXT = 64 };
+
+/**
+ * "0.347 ± 0.012" to so many decimals, or "0.347 (no interval from one window)"; what:
+ * the thing of which there was one. Returns text.
+ */
+const char *mls_spread_text(char text[MLS_SPREAD_TEXT], int decimals, mls_mean m,
+                            const char *what);
+
+/** "3.071 (2.950 to 3.197)" of a mean NLL, or "3.071 (no interval from one window)". */
+const char *mls_perplexity_text(char text[MLS_SPREAD_TEXT], mls_mean nll);
+
 /** Mean of a[i] - b[i]: two settings on the same sequences. */
 mls_mean mls_mean_of_difference(const double *a, const double *b, size_t n);
 

@@ -142,19 +142,21 @@ static void say_costs(const mls_frequency *f, size_t b, mls_page *page,
     const mls_mean low = mls_frequency_cost(f, best, b, 0, f->L, 0, f->H).score_error;
     const mls_mean high = mls_frequency_cost(f, worst, b, 0, f->L, 0, f->H).score_error;
 
+    char of_low[MLS_SPREAD_TEXT], of_high[MLS_SPREAD_TEXT];
+
+    mls_spread_text(of_low, 3, low, "window");
+    mls_spread_text(of_high, 3, high, "window");
     mls_page_text(
         page,
         "On windows that chose nothing, %zu chunk%s per KV head by rule %s "
-        "change an attention score by %.3f ± %.3f on average; by %s, the worst "
-        "of these, by %.3f ± %.3f.",
-        f->chunks[b], mls_plural(f->chunks[b]), f->rule[best].name, low.mean, low.half,
-        f->rule[worst].name, high.mean, high.half);
-    mls_buf_printf(
-        summary,
-        "  least score error with %zu chunk%s: rule %s, %.3f ± %.3f; most: %s, "
-        "%.3f ± %.3f\n",
-        f->chunks[b], mls_plural(f->chunks[b]), f->rule[best].name, low.mean, low.half,
-        f->rule[worst].name, high.mean, high.half);
+        "change an attention score by %s on average; by %s, the worst of these, by "
+        "%s.",
+        f->chunks[b], mls_plural(f->chunks[b]), f->rule[best].name, of_low,
+        f->rule[worst].name, of_high);
+    mls_buf_printf(summary,
+                   "  least score error with %zu chunk%s: rule %s, %s; most: %s, %s\n",
+                   f->chunks[b], mls_plural(f->chunks[b]), f->rule[best].name, of_low,
+                   f->rule[worst].name, of_high);
 }
 
 /* Rules against each other: costs on held-out windows, overlap, stability. */

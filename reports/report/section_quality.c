@@ -92,7 +92,7 @@ static mls_table *make_table(const mls_report *r, const point *p, size_t n,
                              const mls_comparison *m)
 {
     mls_table *t = mls_table_new(NULL);
-    char note[256];
+    char note[256], spread[MLS_SPREAD_TEXT];
 
     mls_table_column(t, "served_by", "served by", "", 0);
     mls_table_column(t, "setting", "setting", "", 0);
@@ -112,9 +112,8 @@ static mls_table *make_table(const mls_report *r, const point *p, size_t n,
             mls_table_count(t, (long long)m->row[i].N);
     }
     mls_refused_notes(t, m->row, n);
-    snprintf(note, sizeof note, "the original: perplexity %.3f (%.3f to %.3f)",
-             exp(m->original.mean), exp(m->original.mean - m->original.half),
-             exp(m->original.mean + m->original.half));
+    snprintf(note, sizeof note, "the original: perplexity %s",
+             mls_perplexity_text(spread, m->original));
     mls_table_note(t, note);
     snprintf(
         note, sizeof note,

@@ -453,7 +453,7 @@ static mls_status fill(mls_table *t, const arguments *a, const mls_listing *list
 {
     size_t *order = mls_calloc3(c->n, 1, 1, sizeof *order);
     mls_published *published = NULL;
-    char *path = NULL, text[512];
+    char *path = NULL, text[512], spread[MLS_SPREAD_TEXT];
     mls_status st = MLS_OK;
 
     if (!order)
@@ -489,10 +489,9 @@ static mls_status fill(mls_table *t, const arguments *a, const mls_listing *list
     }
     snprintf(
         text, sizeof text,
-        "original: perplexity %.3f (%.3f to %.3f); %zu positions scored, intervals "
-        "95 %% over windows of %zu tokens",
-        exp(c->original.mean), exp(c->original.mean - c->original.half),
-        exp(c->original.mean + c->original.half), c->n_scored, a->length);
+        "original: perplexity %s; %zu positions scored, intervals 95 %% over windows "
+        "of %zu tokens",
+        mls_perplexity_text(spread, c->original), c->n_scored, a->length);
     mls_table_note(t, text);
     snprintf(
         text, sizeof text,
