@@ -11,7 +11,9 @@ ln -s M/config.json soft
 mlascope capture M -f M/evaluation.txt -N 2 -T 16 -o run.h5 >/dev/null 2>&1
 printf 'setting\nlorc rank=16\n' >settings.csv
 cp run.h5 ranks.pth
-sha256sum M/* hard elsewhere/* run.h5 settings.csv ranks.pth >before
+mkdir M/onnx
+echo precious >M/onnx/model.onnx
+sha256sum M/*.* M/onnx/* hard elsewhere/* run.h5 settings.csv ranks.pth >before
 text=M/evaluation.txt
 try() {
     mlascope "$@" >/dev/null 2>said
@@ -21,7 +23,11 @@ for output in M/model.safetensors M/../M/config.json alias/tokenizer.json ./M/to
     hard soft elsewhere/blob M/calibration.txt M/model.safetensors.index.json alias/vocab.json; do
     try check M -o "$output"
 done
+try check M -o M/onnx/../onnx/model.onnx
 try size M -o M/config.json
+try size M/config.json -o alias/model.safetensors
+try size M/config.json -o M/generation_config.json
+try tokenize M/tokenizer.json $text -o M/config.json
 try spectrum M -o M/model.safetensors
 try tokenize M $text -o M/tokenizer.json
 try capture M -f $text -N 2 -T 16 -o M/model.safetensors

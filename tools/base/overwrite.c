@@ -1,9 +1,12 @@
 /*
  * Files are told apart by device and inode, so that links, hard links and other
- * spellings of a path are the same file. Of a model's folder, what is there already is
- * refused unless mlascope made it, and of new names those that a loader would take for
- * a part of the model: model.safetensors.index.json hides model.safetensors.
+ * spellings of a path are the same file. Of a model's folder and the folders in it, what
+ * is there already is refused unless mlascope made it, and of new names those that a
+ * loader would take for a part of the model: model.safetensors.index.json hides
+ * model.safetensors. Where one file of a model is read, the others that have the names
+ * of a model's files are refused.
  */
+#define _XOPEN_SOURCE 700 /* realpath */
 #include "tools/base/overwrite.h"
 
 #include <dirent.h>
@@ -89,7 +92,10 @@ static const char *folder_of(char *copy, const char **name)
     return copy;
 }
 
-/* A file in the folder that output is, by whatever name. */
+/*
+ * A file in the folder that output is, by whatever name; beside one file of a model
+ * (only_like) those alone that have names of a model's files.
+ */
 static bool is_in_folder(const char *folder, const char *only_like,
                          const struct stat *output, char found[256])
 {
@@ -100,7 +106,9 @@ static bool is_in_folder(const char *folder, const char *only_like,
         char *path = mls_path_join(folder, e->d_name);
         struct stat s;
 
-        yes = path && (!only_like || same_model(only_like, e->d_name)) &&
+        yes = path &&
+              (!only_like || same_model(only_like, e->d_name) ||
+               (is_of_a_model(only_like) && is_of_a_model(e->d_name))) &&
               stat(path, &s) == 0 && S_ISREG(s.st_mode) && same_file(&s, output);
         if (yes)
             snprintf(found, 256, "%s", e->d_name);
@@ -111,29 +119,54 @@ static bool is_in_folder(const char *folder, const char *only_like,
     return yes;
 }
 
-/* output against a folder that is read. */
-static bool overwrites_in(const char *output, const struct stat *there,
-                          const char *folder, char why[MLS_OVERWRITE_WHY])
+/* A new name that a loader would take for a part of the model in folder. */
+static bool hides_part(const char *output, const char *folder,
+                       char why[MLS_OVERWRITE_WHY])
 {
-    char found[256], *copy;
-    const char *name, *beside;
     struct stat of_output, of_folder;
-
-    if (there && is_in_folder(folder, NULL, there, found) && !is_ours(output)) {
-        snprintf(why, MLS_OVERWRITE_WHY, "%s is %s of %s", output, found, folder);
-        return true;
-    }
-    if (there || !(copy = strdup(output)))
-        return false;
-    beside = folder_of(copy, &name);
-    const bool hides = is_of_a_model(name) && stat(beside, &of_output) == 0 &&
+    const char *name;
+    char *copy = strdup(output);
+    const char *beside = copy ? folder_of(copy, &name) : NULL;
+    const bool hides = beside && is_of_a_model(name) && stat(beside, &of_output) == 0 &&
                        stat(folder, &of_folder) == 0 &&
                        same_file(&of_output, &of_folder);
+
     if (hides)
         snprintf(why, MLS_OVERWRITE_WHY, "%s would be taken for a part of the model",
                  output);
     free(copy);
     return hides;
+}
+
+/* Does output, with its links followed, lie somewhere below folder? */
+static bool lies_below(const char *output, const char *folder)
+{
+    char *a = realpath(output, NULL), *b = realpath(folder, NULL);
+    const size_t n = b ? strlen(b) : 0;
+    const bool yes = a && n > 1 && strncmp(a, b, n) == 0 && a[n] == '/';
+
+    free(a);
+    free(b);
+    return yes;
+}
+
+/* output against a folder that is read. */
+static bool overwrites_in(const char *output, const struct stat *there,
+                          const char *folder, char why[MLS_OVERWRITE_WHY])
+{
+    char found[256];
+
+    if (!there)
+        return hides_part(output, folder, why);
+    if (is_ours(output))
+        return false;
+    if (is_in_folder(folder, NULL, there, found))
+        snprintf(why, MLS_OVERWRITE_WHY, "%s is %s of %s", output, found, folder);
+    else if (lies_below(output, folder))
+        snprintf(why, MLS_OVERWRITE_WHY, "%s is in %s", output, folder);
+    else
+        return false;
+    return true;
 }
 
 static bool overwrites_path(const char *output, const struct stat *there,
@@ -146,18 +179,21 @@ static bool overwrites_path(const char *output, const struct stat *there,
         return false;
     if (S_ISDIR(s.st_mode))
         return overwrites_in(output, there, input, why);
-    if (!there)
-        return false;
-    if (same_file(&s, there)) {
+    if (there && same_file(&s, there)) {
         snprintf(why, MLS_OVERWRITE_WHY, "%s is read by this command", input);
         return true;
     }
     char *copy = strdup(input);
     const char *name, *folder = copy ? folder_of(copy, &name) : NULL;
-    const bool part = folder && is_in_folder(folder, name, there, found);
+    bool part = false;
 
-    if (part)
-        snprintf(why, MLS_OVERWRITE_WHY, "%s is a part of the model", output);
+    if (folder && there) {
+        part = is_in_folder(folder, name, there, found);
+        if (part)
+            snprintf(why, MLS_OVERWRITE_WHY, "%s is a part of the model", output);
+    } else if (folder) {
+        part = is_of_a_model(name) && hides_part(output, folder, why);
+    }
     free(copy);
     return part;
 }
