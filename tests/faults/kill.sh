@@ -14,16 +14,19 @@ trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
 text=$demo/evaluation.txt
 
-# What each command is, with its output in OUT.
-run() {
+# What each command is, with its output in OUT. In the place of the shell that calls it:
+# what is killed is the command and not a shell that is about to start it.
+start() {
+    exec >/dev/null 2>>"$work/$1.log"
     case $1 in
-    capture) "$mlascope" capture "$demo" -f "$text" -N 8 -T 64 --save-every 0 -o "$2" ;;
-    evaluate) "$mlascope" evaluate "$demo" -f "$text" -N 4 -T 64 -s 'lorc rank=16,32' --format jsonl -o "$2" ;;
-    compare) "$mlascope" compare "$demo" -f "$text" -N 4 -T 64 -s 'lorc rank=16,32' --format jsonl -o "$2" ;;
-    export) "$mlascope" export "$demo" --for latent -s 'gqa2mla' -o "$2" ;;
-    report) "$mlascope" report "$demo" -N 2 -T 32 --no-quality --no-plots -o "$2" ;;
-    esac >/dev/null 2>>"$work/$1.log"
+    capture) exec "$mlascope" capture "$demo" -f "$text" -N 8 -T 64 --save-every 0 -o "$2" ;;
+    evaluate) exec "$mlascope" evaluate "$demo" -f "$text" -N 4 -T 64 -s 'lorc rank=16,32' --format jsonl -o "$2" ;;
+    compare) exec "$mlascope" compare "$demo" -f "$text" -N 4 -T 64 -s 'lorc rank=16,32' --format jsonl -o "$2" ;;
+    export) exec "$mlascope" export "$demo" --for latent -s 'gqa2mla' -o "$2" ;;
+    report) exec "$mlascope" report "$demo" -N 2 -T 32 --no-quality --no-plots -o "$2" ;;
+    esac
 }
+run() { (start "$@"); }
 
 # The seconds that evaluate and compare write are those of the run: 0 in both.
 no_times() {
@@ -48,22 +51,22 @@ for command in capture evaluate compare export report; do
     took=$((($(date +%s%N) - start) / 1000000))
     killed=0
     for i in $(seq "$kills"); do
-        rm -rf out out.part ./*.tmp-*
-        run $command out &
+        rm -rf out out.part out.rows.jsonl ./*.tmp-*
+        start $command out &
         child=$!
         # A fixed sequence of moments that covers the run, the same in every campaign.
         ms=$((i * 7919 % kills * took / kills))
         sleep "$((ms / 1000)).$(printf %03d $((ms % 1000)))"
-        # The shell function's own process and the program below it.
-        for process in $(pgrep -P $child) $child; do
-            kill -9 "$process" 2>/dev/null && killed=$((killed + 1)) && break
-        done
+        kill -9 $child 2>/dev/null
         wait $child 2>/dev/null
+        [ $? != 137 ] || killed=$((killed + 1))
         # The folder that an export was to fill may be there and empty.
         [ $command = report ] || [ ! -e out ] || rmdir out 2>/dev/null || same whole out || {
             echo "$command, kill $i after $ms ms: a part under the final name"
             failed=1
         }
+        # An export that was whole before the kill came is not written over.
+        [ $command != export ] || rm -rf out
         run $command out || {
             echo "$command, kill $i after $ms ms: the rerun fails:" && tail -n 1 "$command.log"
             failed=1
