@@ -139,6 +139,11 @@ static mls_status lock_and_read(mls_kept_rows *k, char **text, size_t *len,
     struct flock all = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
     struct stat s;
 
+    if (fstat(k->fd, &s))
+        return mls_fail(err, MLS_E_IO, "%s: %s", k->path, strerror(errno));
+    if (!S_ISREG(s.st_mode))
+        return mls_fail(err, MLS_E_INPUT, "%s: is a device or pipe, expected a file",
+                        k->path);
     if (fcntl(k->fd, F_SETLK, &all))
         return errno == EACCES || errno == EAGAIN
                    ? mls_fail(err, MLS_E_INPUT, "%s: another run is writing it",

@@ -8,7 +8,8 @@
 #include "common/base/checked.h"
 #include "common/system/files.h"
 
-enum { CSV_BYTES_MAX = 1 << 28, COLUMNS_MAX = 4096 };
+/* A cell takes 40 bytes at least, of which a file of commas has one each. */
+enum { CSV_BYTES_MAX = 1 << 28, COLUMNS_MAX = 4096, CELLS_MAX = 1 << 20 };
 
 /* What libcsv's callbacks fill; the cells of the header come first. */
 typedef struct builder {
@@ -19,7 +20,7 @@ typedef struct builder {
     size_t row;       /* rows that have ended, the header too */
     size_t bad_row;   /* first row with a wrong number of cells, from 1; 0: none */
     size_t bad_cells;
-    bool no_memory;
+    bool no_memory, too_many;
 } builder;
 
 static void cell_end(void *field, size_t len, void *arg)
@@ -34,7 +35,8 @@ static void cell_end(void *field, size_t len, void *arg)
         len--;
     }
 
-    if (b->no_memory)
+    b->too_many |= b->n == CELLS_MAX;
+    if (b->no_memory || b->too_many)
         return;
     if (b->n == b->cap) {
         const size_t cap = b->cap ? 2 * b->cap : 256;
@@ -118,6 +120,9 @@ static mls_status parse(builder *b, const char *data, size_t len, const char *pa
 
 static mls_status check(const builder *b, const char *path, mls_err *err)
 {
+    if (b->too_many)
+        return mls_fail(err, MLS_E_INPUT, "%s: has more than %d cells", path,
+                        CELLS_MAX);
     if (b->row == 0)
         return mls_fail(err, MLS_E_INPUT, "%s: has no header row", path);
     if (b->n_columns > COLUMNS_MAX)
@@ -144,7 +149,7 @@ mls_status mls_csv_read(mls_csv *csv, const char *path, mls_err *err)
     mls_status st;
 
     memset(csv, 0, sizeof *csv);
-    st = mls_file_read(path, CSV_BYTES_MAX, &data, &len, err);
+    st = mls_file_read_regular(path, CSV_BYTES_MAX, &data, &len, err);
     if (st)
         return st;
     skip = len >= 3 && memcmp(data, mark, 3) == 0 ? 3 : 0;

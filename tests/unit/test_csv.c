@@ -46,6 +46,8 @@ static void a_header_alone_is_a_table_without_rows(void **state)
     mls_csv_free(&t); /* {0} */
 }
 
+enum { COMMAS = 1 << 21 };
+
 static void broken_tables_are_refused_with_their_place(void **state)
 {
     (void)state;
@@ -70,6 +72,17 @@ static void broken_tables_are_refused_with_their_place(void **state)
                    "NUL byte at offset 6");
     assert_refused(mls_csv_read(&t, test_scratch("none.csv"), &err), MLS_E_INPUT,
                    "No such file");
+    /* Neither waited for nor read: a device, and a cell for each byte. */
+    assert_refused(mls_csv_read(&t, "/dev/zero", &err), MLS_E_INPUT,
+                   "a device or pipe");
+    char *commas = malloc(COMMAS + 1);
+
+    assert_non_null(commas);
+    memset(commas, ',', COMMAS);
+    commas[COMMAS] = '\0';
+    assert_refused(mls_csv_read(&t, file_of(commas), &err), MLS_E_INPUT,
+                   "has more than 1048576 cells");
+    free(commas);
 }
 
 /*

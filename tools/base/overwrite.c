@@ -1,8 +1,8 @@
 /*
  * Files are told apart by device and inode, so that links, hard links and other
- * spellings of a path are the same file. Of a model's folder and the folders in it, what
- * is there already is refused unless mlascope made it, and of new names those that a
- * loader would take for a part of the model: model.safetensors.index.json hides
+ * spellings of a path are the same file. Of a model's folder and the folders in it,
+ * what is there already is refused unless mlascope made it, and of new names those that
+ * a loader would take for a part of the model: model.safetensors.index.json hides
  * model.safetensors. Where one file of a model is read, the others that have the names
  * of a model's files are refused.
  */
