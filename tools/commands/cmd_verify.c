@@ -46,7 +46,7 @@ static bool is_frequency(const char *path)
 {
     static const char front[] = "mlascope " MLS_FREQUENCY_KIND "\n";
     char found[sizeof front] = "";
-    FILE *file = fopen(path, "rb");
+    FILE *file = mls_file_exists(path) ? fopen(path, "rb") : NULL;
 
     if (!file)
         return false;
