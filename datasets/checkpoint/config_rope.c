@@ -379,6 +379,12 @@ static double mscale(double factor, double by)
     return factor <= 1 ? 1 : 0.1 * by * log(factor) + 1;
 }
 
+static bool is_phi3(const mls_config *c)
+{
+    return strcmp(c->model_type, "phi3") == 0 ||
+           strcmp(c->model_type, "phi4_multimodal") == 0;
+}
+
 /* Tokens that the model was trained on before RoPE was stretched; 0: not known. */
 static mls_status read_original(const mls_config_reader *r, const dialect *d,
                                 double *out)
@@ -387,7 +393,9 @@ static mls_status read_original(const mls_config_reader *r, const dialect *d,
     mls_status st = MLS_OK;
 
     *out = or_else(d->number[ORIGINAL], (double)r->config->max_position);
-    if (isnan(d->number[ORIGINAL]) && top)
+    if (is_phi3(r->config)) /* of the class; transformers asks the top first */
+        *out = 4096;
+    if (top)
         st = mls_config_real(r, "original_max_position_embeddings", top, 1, 1e12, out);
     if (!st && *out == 0)
         mls_config_unsupported(r->config,
@@ -409,7 +417,8 @@ static mls_status read_yarn(const mls_config_reader *r, const dialect *d,
         rope->factor = (double)r->config->max_position / rope->original_max_position;
     rope->beta_fast = or_else(d->number[BETA_FAST], 32);
     rope->beta_slow = or_else(d->number[BETA_SLOW], 1);
-    rope->whole_chunks = !d->by_fractions;
+    /* Where each kind of layer has its own, transformers does not read `truncate`. */
+    rope->whole_chunks = !d->by_fractions || (r->net && r->net->local_rope);
     rope->attention = d->number[ATTENTION];
     if (isnan(rope->attention))
         rope->attention = m > 0 && all > 0
@@ -606,6 +615,9 @@ static mls_status read_rope(mls_config_reader *r)
     const double theta =
         f && f->theta > 0 ? f->theta : class_number(r, "default_rope_theta", 10000.0);
     const size_t D = c->mla_kv_lora_rank ? c->mla_rope_dim : c->D;
+    /* Classes whose own parameters have a base ask the file for none. */
+    const bool whole =
+        strncmp(c->model_type, "apertus", 7) == 0 || strcmp(c->model_type, "cwm") == 0;
     dialect d = of_type(""), local = of_type("");
     mls_status st = read_dialects(r, &d, &local);
 
@@ -617,7 +629,7 @@ static mls_status read_rope(mls_config_reader *r)
                                   "takes instead is not computed");
     if (!given && f && f->rope.type != MLS_ROPE_DEFAULT) {
         c->rope = f->rope;
-        c->rope.theta = or_else(d.number[THETA], theta);
+        c->rope.theta = whole ? theta : or_else(d.number[THETA], theta);
         c->rope.dims = D;
     } else if ((st = make_rope(r, &d, D, theta, &c->rope))) {
         return st;
