@@ -283,13 +283,22 @@ static void pad(mls_buf *out, size_t n)
         mls_buf_add(out, " ", 1);
 }
 
-/* Text on one line; a bar would end a cell of Markdown. */
+/*
+ * Text on one line, without what a terminal obeys: ESC and others below a space, and
+ * U+0080 to U+009F, of which one is ESC and a bracket. A bar would end a cell of
+ * Markdown.
+ */
 static void put_line(mls_buf *out, const char *text, bool markdown)
 {
-    for (; *text; text++) {
-        if (markdown && *text == '|')
+    for (const unsigned char *u = (const unsigned char *)text; *u; u++) {
+        if (markdown && *u == '|')
             mls_buf_puts(out, "\\");
-        mls_buf_add(out, (unsigned char)*text < ' ' || *text == 0x7f ? " " : text, 1);
+        if (u[0] == 0xc2 && u[1] >= 0x80 && u[1] < 0xa0) {
+            mls_buf_puts(out, " ");
+            u++;
+        } else {
+            mls_buf_add(out, *u < ' ' || *u == 0x7f ? " " : (const char *)u, 1);
+        }
     }
 }
 
@@ -407,11 +416,16 @@ static void print_text(const mls_table *t, mls_buf *out, bool markdown, size_t l
         out->failed = true;
         return;
     }
-    if (t->title)
-        mls_buf_printf(out, markdown ? "### %s\n\n" : "%s\n", t->title);
-    for (size_t i = 0; i < t->n_metas; i++)
-        mls_buf_printf(out, markdown ? "- %s: `%s`\n" : "# %s: %s\n", t->metas[i].key,
-                       t->metas[i].value);
+    if (t->title) {
+        mls_buf_puts(out, markdown ? "### " : "");
+        put_line(out, t->title, false);
+        mls_buf_puts(out, markdown ? "\n\n" : "\n");
+    }
+    for (size_t i = 0; i < t->n_metas; i++) {
+        mls_buf_printf(out, markdown ? "- %s: `" : "# %s: ", t->metas[i].key);
+        put_line(out, t->metas[i].value, false);
+        mls_buf_puts(out, markdown ? "`\n" : "\n");
+    }
     if (markdown && t->n_metas)
         mls_buf_puts(out, "\n");
     for (size_t c = 0; c < t->n_columns; c++)

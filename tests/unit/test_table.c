@@ -65,6 +65,25 @@ static void what_rounds_to_nothing_has_no_sign(void **state)
                   "-0.01\n");
 }
 
+static void nothing_that_a_terminal_obeys_is_printed(void **state)
+{
+    mls_table *t = mls_table_new("a\x1b[2Jb");
+
+    (void)state;
+    mls_table_meta(t, "command",
+                   "check 'x\ny\xc2\x9b"
+                   "1m'");
+    mls_table_column(t, "x", "x", "", 2);
+    mls_table_row(t);
+    mls_table_text(t, "\xc2\x9b"
+                      "31mred\r");
+    assert_prints(t, MLS_FORMAT_TABLE,
+                  "a [2Jb\n"
+                  "# command: check 'x y 1m'\n"
+                  "x\n"
+                  " 31mred \n");
+}
+
 static void markdown_escapes_the_bar_that_ends_a_cell(void **state)
 {
     (void)state;
@@ -317,6 +336,7 @@ int main(void)
         cmocka_unit_test(details_are_left_out_on_the_screen_alone),
         cmocka_unit_test(text_lines_up_by_characters_not_bytes),
         cmocka_unit_test(what_rounds_to_nothing_has_no_sign),
+        cmocka_unit_test(nothing_that_a_terminal_obeys_is_printed),
         cmocka_unit_test(markdown_escapes_the_bar_that_ends_a_cell),
         cmocka_unit_test(html_escapes_every_cell_and_note),
         cmocka_unit_test(json_has_all_digits_and_null_for_nothing),
