@@ -9,7 +9,7 @@
  * h the original's states, h' those after the healed layers below and r the share of
  * what these left that each layer is to take away, as a residual stream can.
  */
-#include "bench/heal/heal.h"
+#include "bench/heal/heal_inner.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -35,7 +35,6 @@
 mls_heal_job mls_heal_defaults(void)
 {
     return (mls_heal_job){.n_held = 8,
-                          .healed_inputs = true,
                           .repair = 1,
                           .steps = 80,
                           .batch = 8,
@@ -45,24 +44,7 @@ mls_heal_job mls_heal_defaults(void)
                           .distil_rate = 0.008};
 }
 
-/* Everything that the loop keeps. */
-typedef struct {
-    const mls_heal_job *job;
-    const mls_config *config;
-    mls_heal_layer_result *result;
-    mls_ready_scheme *ready;
-    int *share;             /* (L) */
-    mls_shared_cache *kept; /* (L) keys and values that a later layer shares */
-    mls_states original, healed;
-    mls_plain plain;
-    mls_latent_runner *runner;
-    float *x, *target; /* (tokens, E) */
-    float *residual;   /* (tokens, E) original minus healed states below the layer */
-    char *part;        /* the folder in progress */
-    mls_buf record;    /* healing.csv so far */
-} healing;
-
-static void healing_free(healing *k)
+static void healing_free(mls_heal_run_state *k)
 {
     for (size_t l = 0; k->kept && l < k->config->L; l++)
         mls_shared_cache_free(&k->kept[l]);
@@ -98,7 +80,7 @@ static mls_status check(const mls_heal_job *job, mls_err *err)
     return MLS_OK;
 }
 
-static mls_status healing_new(healing *k, mls_err *err)
+static mls_status healing_new(mls_heal_run_state *k, mls_err *err)
 {
     const mls_heal_job *job = k->job;
     const size_t L = k->config->L, E = k->config->E, N = job->corpus->N;
@@ -135,120 +117,13 @@ static mls_status healing_new(healing *k, mls_err *err)
     return st;
 }
 
-/* --- The folder --- */
-
-static mls_status layer_path(const healing *k, size_t l, char **path, mls_err *err)
-{
-    char name[48];
-    mls_buf b = {0};
-
-    if (mls_parts_making(k->job->in->parts)) { /* on its way into the part */
-        mls_buf_printf(&b, "%s.layer", k->job->folder);
-        *path = b.data;
-        return *path ? MLS_OK : mls_fail(err, MLS_E_NOMEM, "no memory for a file name");
-    }
-    snprintf(name, sizeof name, "layer-%05zu.safetensors", l);
-    *path = mls_path_join(k->part, name);
-    return *path ? MLS_OK : mls_fail(err, MLS_E_NOMEM, "no memory for a file name");
-}
-
-/* All that decides what a layer becomes: a run that goes on must agree in it. */
-static void describe(mls_buf *b, const mls_heal_job *job)
-{
-    mls_buf_printf(
-        b,
-        "# %s; model %.16s; text %.16s, %zu windows of %zu tokens, %zu held "
-        "out; inputs %s, repair %g; %zu steps of %zu windows, rate %g, damping %g\n",
-        job->scheme->name, job->model_sha256, job->corpus->sha256, job->corpus->N,
-        job->corpus->start[1], job->n_held, job->healed_inputs ? "healed" : "original",
-        job->repair, job->steps, job->batch, job->rate, job->damping);
-    mls_losses_header(b);
-}
-
-static mls_status write_record(healing *k, mls_err *err)
-{
-    char *path = mls_path_join(k->part, "healing.csv");
-    const mls_status st =
-        path && !k->record.failed
-            ? mls_file_write(path, k->record.data, k->record.len, err)
-            : mls_fail(err, MLS_E_NOMEM, "no memory for the record of losses");
-
-    free(path);
-    return st;
-}
-
-/* Reads back the rows that a stopped run left, when it was the same work. */
-static void read_record(healing *k)
-{
-    char *path = mls_path_join(k->part, "healing.csv"), *text = NULL;
-    size_t len;
-    mls_err ignored = {0};
-
-    if (path && mls_file_exists(path) &&
-        !mls_file_read(path, 1 << 20, &text, &len, &ignored) && len >= k->record.len &&
-        memcmp(text, k->record.data, k->record.len) == 0) {
-        mls_losses_parse(k->result, k->config->L, text + k->record.len);
-        mls_buf_puts(&k->record, text + k->record.len);
-    }
-    free(text);
-    free(path);
-}
-
-static mls_status begin_folder(healing *k, mls_err *err)
-{
-    mls_buf name = {0};
-    const uint64_t bytes =
-        sizeof(float) * (uint64_t)mls_scheme_parameters(k->job->scheme, k->config);
-    mls_status st = mls_room_for(k->job->folder, bytes, err);
-
-    if (!st)
-        st = mls_folder_prepare(k->job->folder, err);
-    if (st)
-        return st;
-    if (rmdir(k->job->folder) != 0)
-        return mls_fail(err, MLS_E_INPUT, "%s holds files: give a new or empty folder",
-                        k->job->folder);
-    mls_buf_printf(&name, "%s.part", k->job->folder);
-    if (name.failed)
-        return mls_fail(err, MLS_E_NOMEM, "no memory for a file name");
-    k->part = name.data;
-    describe(&k->record, k->job);
-    if (mkdir(k->part, 0777) == 0)
-        return MLS_OK;
-    if (errno != EEXIST)
-        return mls_fail(err, MLS_E_IO, "%s: %s", k->part, strerror(errno));
-    read_record(k);
-    return MLS_OK;
-}
-
-static mls_status end_folder(healing *k, mls_err *err)
-{
-    static const char readme[] =
-        "# Healed latent forms\n\n"
-        "Attention of a converted model, one file a layer (docs/format/export.md of "
-        "mlascope), every\nlayer fitted to the original's attention output on text. "
-        "healing.csv says what each gained.\n\n"
-        "    mlascope evaluate MODEL --against THIS_FOLDER -f TEXT\n"
-        "    mlascope export MODEL --from THIS_FOLDER --for deepseek -o CHECKPOINT\n";
-    char *path = mls_path_join(k->part, "README.md");
-    mls_status st = path ? mls_file_write(path, readme, sizeof readme - 1, err)
-                         : mls_fail(err, MLS_E_NOMEM, "no memory for a file name");
-
-    free(path);
-    if (!st)
-        st = mls_sums_write(k->part, err);
-    if (!st && rename(k->part, k->job->folder) != 0)
-        st = mls_fail(err, MLS_E_IO, "%s: %s", k->job->folder, strerror(errno));
-    return st;
-}
-
 /* --- One layer --- */
 
 /* The original's attention, whose output is kept as the layer's target. */
 static mls_status original_attention(void *arg, size_t sequence, size_t worker,
                                      const float *x, size_t T, float *out, mls_err *err)
 {
-    const healing *k = arg;
+    const mls_heal_run_state *k = arg;
     const size_t first = k->original.start[sequence] * k->config->E;
     mls_plain plain = k->plain;
     mls_status st = mls_plain_attention(&plain, sequence, worker, x, T, out, err);
@@ -262,7 +137,7 @@ static mls_status original_attention(void *arg, size_t sequence, size_t worker,
 /* x = norm(h'), before the layer changes the states. */
 static mls_status healed_input(void *arg, size_t job, size_t worker, mls_err *err)
 {
-    const healing *k = arg;
+    const mls_heal_run_state *k = arg;
     const size_t E = k->config->E, first = k->original.start[job] * E;
     const size_t T = k->original.start[job + 1] - k->original.start[job];
 
@@ -281,7 +156,7 @@ static double seconds_now(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-static mls_status build_form(const healing *k, const mls_layer *layer,
+static mls_status build_form(const mls_heal_run_state *k, const mls_layer *layer,
                              mls_latent_form *form, mls_err *err)
 {
     mls_layer_stats stats = {0};
@@ -297,8 +172,8 @@ static mls_status build_form(const healing *k, const mls_layer *layer,
 }
 
 /* The layer's form, healed; or as an earlier run left it. */
-static mls_status heal_form(healing *k, const mls_layer *layer, mls_latent_form *form,
-                            mls_err *err)
+static mls_status heal_form(mls_heal_run_state *k, const mls_layer *layer,
+                            mls_latent_form *form, mls_err *err)
 {
     const mls_heal_job *job = k->job;
     const size_t l = layer->index, L = k->config->L;
@@ -336,13 +211,13 @@ static mls_status heal_form(healing *k, const mls_layer *layer, mls_latent_form 
     return st;
 }
 
-static mls_status make_form(healing *k, const mls_layer *layer, mls_latent_form *form,
-                            mls_err *err)
+static mls_status make_form(mls_heal_run_state *k, const mls_layer *layer,
+                            mls_latent_form *form, mls_err *err)
 {
     const size_t l = layer->index;
     mls_latent_origin origin = {.L = k->config->L};
     char *path = NULL;
-    mls_status st = layer_path(k, l, &path, err);
+    mls_status st = mls_healing_layer_path(k, l, &path, err);
 
     if (st)
         return st;
@@ -369,7 +244,7 @@ static mls_status make_form(healing *k, const mls_layer *layer, mls_latent_form 
     if (!st)
         st = mls_latent_write(form, &origin, path, err);
     if (!st && k->part)
-        st = write_record(k, err);
+        st = mls_healing_write_record(k, err);
     free(path);
     return st;
 }
@@ -377,7 +252,7 @@ static mls_status make_form(healing *k, const mls_layer *layer, mls_latent_form 
 /* --- Layers of a run that several processes share --- */
 
 typedef struct {
-    healing *k;
+    mls_heal_run_state *k;
     const mls_layer *layer;
     mls_latent_form *form;
 } one_layer;
@@ -394,11 +269,11 @@ static mls_status make_layer(void *arg, size_t l, mls_err *err)
 static mls_status pass_layer(void *arg, size_t l, mls_unit *u, mls_err *err)
 {
     const one_layer *w = arg;
-    healing *k = w->k;
+    mls_heal_run_state *k = w->k;
     mls_heal_layer_result *r = &k->result[l];
     char *path = NULL, *data = NULL;
     size_t len = 0;
-    mls_status st = layer_path(k, l, &path, err);
+    mls_status st = mls_healing_layer_path(k, l, &path, err);
 
     mls_unit_pass(u, r, sizeof *r);
     if (!st && !u->reading)
@@ -419,7 +294,7 @@ static mls_status pass_layer(void *arg, size_t l, mls_unit *u, mls_err *err)
     return st;
 }
 
-static mls_status check_apart(const healing *k, mls_err *err)
+static mls_status check_apart(const mls_heal_run_state *k, mls_err *err)
 {
     if (k->job->healed_inputs)
         return mls_fail(err, MLS_E_INPUT,
@@ -439,20 +314,20 @@ static mls_status check_apart(const healing *k, mls_err *err)
 }
 
 /* Every layer from the part that has it. */
-static mls_status join(healing *k, mls_err *err)
+static mls_status join(mls_heal_run_state *k, mls_err *err)
 {
     one_layer w = {.k = k};
-    mls_status st = begin_folder(k, err);
+    mls_status st = mls_healing_begin(k, err);
 
     for (size_t l = 0; !st && l < k->config->L; l++)
         st = mls_parts_do(k->job->in->parts, "healed layer", l, k->config->L,
                           make_layer, pass_layer, &w, NULL, err);
     if (!st)
-        st = write_record(k, err);
-    return st ? st : end_folder(k, err);
+        st = mls_healing_write_record(k, err);
+    return st ? st : mls_healing_end(k, err);
 }
 
-static bool is_shared_later(const healing *k, size_t l)
+static bool is_shared_later(const mls_heal_run_state *k, size_t l)
 {
     for (size_t i = l + 1; i < k->config->L; i++)
         if (k->share[i] == (int)l)
@@ -460,7 +335,7 @@ static bool is_shared_later(const healing *k, size_t l)
     return false;
 }
 
-static mls_status through_layer(healing *k, size_t l, mls_err *err)
+static mls_status through_layer(mls_heal_run_state *k, size_t l, mls_err *err)
 {
     const mls_heal_job *job = k->job;
     const bool later = is_shared_later(k, l);
@@ -500,130 +375,10 @@ static mls_status through_layer(healing *k, size_t l, mls_err *err)
     return st;
 }
 
-/* --- All layers together --- */
-
-/* The line that the file of a run's place begins with: describe()'s and its own. */
-static mls_status identity_of(const healing *k, mls_buf *line, mls_err *err)
-{
-    mls_buf all = {0};
-    const char *end;
-
-    describe(&all, k->job);
-    end = all.failed ? NULL : strchr(all.data, '\n');
-    if (end)
-        mls_buf_printf(line, "%.*s; all together: %zu steps of %zu windows, rate %g",
-                       (int)(end - all.data), all.data, k->job->distil,
-                       k->job->distil_batch, k->job->distil_rate);
-    mls_buf_free(&all);
-    return end && !line->failed ? MLS_OK
-                                : mls_fail(err, MLS_E_NOMEM, "no memory to heal");
-}
-
-static void record_together(healing *k, const mls_distilled *d)
-{
-    mls_buf_printf(
-        &k->record,
-        "# all layers together, %zu steps: KL %.9g -> %.9g held out, %.9g -> "
-        "%.9g in training, best after %zu, rate in the end %g;",
-        d->steps, d->held_before, d->held_after, d->train_before, d->train_after,
-        d->best, d->rate);
-    for (size_t i = 0; i < d->n_points; i++)
-        mls_buf_printf(&k->record, " %zu:%.9g", d->point[i].step, d->point[i].held);
-    mls_buf_puts(&k->record, "\n");
-}
-
-static mls_status forms_of(healing *k, mls_latent_form *form, mls_latent_origin *origin,
-                           mls_err *err)
-{
-    mls_status st = MLS_OK;
-
-    for (size_t l = 0; !st && l < k->config->L; l++) {
-        char *path = NULL;
-
-        st = layer_path(k, l, &path, err);
-        if (!st)
-            st = mls_latent_read(&form[l], origin, path, err);
-        free(path);
-    }
-    return st;
-}
-
-static mls_status write_forms(healing *k, const mls_latent_form *form,
-                              const mls_latent_origin *origin, mls_err *err)
-{
-    mls_status st = MLS_OK;
-
-    for (size_t l = 0; !st && l < k->config->L; l++) {
-        char *path = NULL;
-
-        st = layer_path(k, l, &path, err);
-        if (!st)
-            st = mls_latent_write(&form[l], origin, path, err);
-        free(path);
-    }
-    return st;
-}
-
-/*
- * The layers' files hold forms healed each by itself until this has ended: a run that
- * goes on starts from them and from its place.
- */
-static mls_status together(healing *k, mls_distilled *out, mls_err *err)
-{
-    const mls_heal_job *job = k->job;
-    const size_t L = k->config->L;
-    mls_latent_form *form = mls_calloc3(L, 1, 1, sizeof *form);
-    bool *fixed = mls_calloc3(L, 1, 1, sizeof *fixed);
-    mls_buf identity = {0}, keep = {0};
-    mls_latent_origin origin = {0};
-    mls_status st = form && fixed ? identity_of(k, &identity, err)
-                                  : mls_fail(err, MLS_E_NOMEM, "no memory to heal");
-
-    mls_buf_printf(&keep, "%s.place", job->folder);
-    if (!st && keep.failed)
-        st = mls_fail(err, MLS_E_NOMEM, "no memory for a file name");
-    if (!st)
-        st = forms_of(k, form, &origin, err);
-    if (!st) {
-        const mls_distil_job distil = {.model = job->in->model,
-                                       .pool = job->in->pool,
-                                       .corpus = job->corpus,
-                                       .original = &k->original,
-                                       .n_held = job->n_held,
-                                       .fixed = fixed,
-                                       .steps = job->distil,
-                                       .batch = job->distil_batch,
-                                       .rate = job->distil_rate,
-                                       .damping = job->damping,
-                                       .keep = keep.data,
-                                       .identity = identity.data,
-                                       .progress = job->progress};
-
-        for (size_t l = 0; l < L; l++)
-            fixed[l] = !mls_scheme_converts(k->ready, l);
-        st = mls_distil(out, form, &distil, err);
-    }
-    if (!st && out->best > 0)
-        st = write_forms(k, form, &origin, err);
-    if (!st) {
-        record_together(k, out);
-        st = write_record(k, err);
-    }
-    if (!st)
-        remove(keep.data);
-    for (size_t l = 0; form && l < L; l++)
-        mls_latent_free(&form[l]);
-    free(form);
-    free(fixed);
-    mls_buf_free(&identity);
-    mls_buf_free(&keep);
-    return st;
-}
-
 mls_status mls_heal_run(mls_heal_layer_result *result, mls_distilled *all,
                         const mls_heal_job *job, mls_err *err)
 {
-    healing k = {
+    mls_heal_run_state k = {
         .job = job, .config = mls_model_config(job->in->model), .result = result};
     mls_distilled ignored;
     mls_status st = job->distil ? mls_distil_possible(k.config, err) : MLS_OK;
@@ -639,13 +394,13 @@ mls_status mls_heal_run(mls_heal_layer_result *result, mls_distilled *all,
     if (!st)
         st = healing_new(&k, err);
     if (!st)
-        st = making ? check_apart(&k, err) : begin_folder(&k, err);
+        st = making ? check_apart(&k, err) : mls_healing_begin(&k, err);
     for (size_t l = 0; !st && l < k.config->L; l++)
         st = through_layer(&k, l, err);
     if (!st && job->distil)
-        st = together(&k, all ? all : &ignored, err);
+        st = mls_healing_together(&k, all ? all : &ignored, err);
     if (!st && !making)
-        st = end_folder(&k, err);
+        st = mls_healing_end(&k, err);
     healing_free(&k);
     return st;
 }

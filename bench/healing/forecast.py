@@ -11,7 +11,6 @@ import math
 import multiprocessing
 import os
 import re
-import struct
 import subprocess
 import sys
 import time
@@ -23,23 +22,11 @@ FIELDS = ["setting", "numbers", *FIGURES, "kl_after_1", "kl_after_2", "kl_after_
 
 
 def read_safetensors(path):
-    import numpy as np
     import torch
-    with open(path, "rb") as f:
-        n = struct.unpack("<Q", f.read(8))[0]
-        header = json.loads(f.read(n))
-        data = f.read()
-    out = {}
-    for name, t in header.items():
-        if name == "__metadata__":
-            continue
-        raw = data[t["data_offsets"][0]:t["data_offsets"][1]]
-        if t["dtype"] == "BF16":
-            x = (np.frombuffer(raw, "<u2").astype("<u4") << 16).view("<f4")
-        else:
-            x = np.frombuffer(raw, {"F32": "<f4", "F64": "<f8", "F16": "<f2"}[t["dtype"]])
-        out[name] = torch.tensor(x.copy().astype("f4")).reshape(t["shape"])
-    return out, header.get("__metadata__", {})
+    sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../../tests/reference"))
+    from tensor_files import read_safetensors as read
+    tensors, meta = read(path)
+    return {name: torch.tensor(x.copy()) for name, x in tensors.items()}, meta
 
 
 def read_gguf(path):

@@ -20,6 +20,6 @@ for n in 1 2 3; do
     cat healed/layer-* | sha256sum | cmp sum - && echo "$n parts: the forms of one run"
 done
 mlascope verify healed part-0
-run --shard 0/2 -o no
+run --inputs healed --shard 0/2 -o no
 mlascope merge part-* -o healed
 rm -rf ./*

@@ -14,30 +14,13 @@ import struct
 
 import numpy as np
 
+from tensor_files import read_safetensors
+
 U32, I32, F32, BOOL, STRING, ARRAY, U16 = 4, 5, 6, 7, 8, 9, 2
 ALIGNMENT = 32
 
 
 # ---- safetensors in ----
-
-def read_safetensors(path):
-    """Tensors of one file as float32 arrays."""
-    with open(path, "rb") as f:
-        n = struct.unpack("<Q", f.read(8))[0]
-        header = json.loads(f.read(n))
-        data = f.read()
-    tensors = {}
-    for name, t in header.items():
-        if name == "__metadata__":
-            continue
-        raw = data[t["data_offsets"][0]:t["data_offsets"][1]]
-        if t["dtype"] == "BF16":
-            x = (np.frombuffer(raw, "<u2").astype("<u4") << 16).view("<f4")
-        else:
-            x = np.frombuffer(raw, {"F32": "<f4", "F16": "<f2", "F64": "<f8"}[t["dtype"]])
-        tensors[name] = x.astype(np.float32).reshape(t["shape"])
-    return tensors
-
 
 def read_folder(folder):
     """config.json and all tensors."""
@@ -45,7 +28,7 @@ def read_folder(folder):
     tensors = {}
     for name in sorted(os.listdir(folder)):
         if name.endswith(".safetensors"):
-            tensors.update(read_safetensors(os.path.join(folder, name)))
+            tensors.update(read_safetensors(os.path.join(folder, name))[0])
     return config, tensors
 
 

@@ -44,7 +44,7 @@ static const char usage[] =
     "      --rate X          size of a step against the weights' own [0.06]\n"
     "      --inputs WHOSE    original: every layer reads what the original's reads; "
     "healed:\n"
-    "                        what the healed layers below it give [healed]\n"
+    "                        what the healed layers below it give [original]\n"
     "      --repair X        with healed inputs: share of what the layers below left "
     "that\n"
     "                        each layer is to take away, too, 0 to 1 [1]\n"
@@ -180,7 +180,7 @@ static mls_table *make_table(const mls_heal_job *job, const mls_heal_layer_resul
 static int run(int argc, char **argv)
 {
     mls_heal_job job = mls_heal_defaults();
-    arguments a = {.length = 256, .windows = 320, .inputs = "healed"};
+    arguments a = {.length = 256, .windows = 320, .inputs = "original"};
     const mls_option options[] = {
         {"--setting", 's', MLS_OPT_TEXT, &a.setting, 0, 0},
         {"--plan", 0, MLS_OPT_TEXT, &a.plan, 0, 0},

@@ -1,0 +1,122 @@
+/*
+ * The folder of healed forms: FOLDER.part while the work goes on, with healing.csv of
+ * the layers that are ready, so that the same command goes on from there.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "bench/heal/heal_inner.h"
+#include "common/system/files.h"
+#include "common/system/room.h"
+#include "common/system/sums.h"
+#include "datasets/files/parts.h"
+
+mls_status mls_healing_layer_path(const mls_heal_run_state *k, size_t l, char **path,
+                                  mls_err *err)
+{
+    char name[48];
+    mls_buf b = {0};
+
+    if (mls_parts_making(k->job->in->parts)) { /* on its way into the part */
+        mls_buf_printf(&b, "%s.layer", k->job->folder);
+        *path = b.data;
+        return *path ? MLS_OK : mls_fail(err, MLS_E_NOMEM, "no memory for a file name");
+    }
+    snprintf(name, sizeof name, "layer-%05zu.safetensors", l);
+    *path = mls_path_join(k->part, name);
+    return *path ? MLS_OK : mls_fail(err, MLS_E_NOMEM, "no memory for a file name");
+}
+
+/* All that decides what a layer becomes: a run that goes on must agree in it. */
+void mls_healing_describe(mls_buf *b, const mls_heal_job *job)
+{
+    mls_buf_printf(
+        b,
+        "# %s; model %.16s; text %.16s, %zu windows of %zu tokens, %zu held "
+        "out; inputs %s, repair %g; %zu steps of %zu windows, rate %g, damping %g\n",
+        job->scheme->name, job->model_sha256, job->corpus->sha256, job->corpus->N,
+        job->corpus->start[1], job->n_held, job->healed_inputs ? "healed" : "original",
+        job->repair, job->steps, job->batch, job->rate, job->damping);
+    mls_losses_header(b);
+}
+
+mls_status mls_healing_write_record(mls_heal_run_state *k, mls_err *err)
+{
+    char *path = mls_path_join(k->part, "healing.csv");
+    const mls_status st =
+        path && !k->record.failed
+            ? mls_file_write(path, k->record.data, k->record.len, err)
+            : mls_fail(err, MLS_E_NOMEM, "no memory for the record of losses");
+
+    free(path);
+    return st;
+}
+
+/* Reads back the rows that a stopped run left, when it was the same work. */
+static void read_record(mls_heal_run_state *k)
+{
+    char *path = mls_path_join(k->part, "healing.csv"), *text = NULL;
+    size_t len;
+    mls_err ignored = {0};
+
+    if (path && mls_file_exists(path) &&
+        !mls_file_read(path, 1 << 20, &text, &len, &ignored) && len >= k->record.len &&
+        memcmp(text, k->record.data, k->record.len) == 0) {
+        mls_losses_parse(k->result, k->config->L, text + k->record.len);
+        mls_buf_puts(&k->record, text + k->record.len);
+    }
+    free(text);
+    free(path);
+}
+
+mls_status mls_healing_begin(mls_heal_run_state *k, mls_err *err)
+{
+    mls_buf name = {0};
+    const uint64_t bytes =
+        sizeof(float) * (uint64_t)mls_scheme_parameters(k->job->scheme, k->config);
+    mls_status st = mls_room_for(k->job->folder, bytes, err);
+
+    if (!st)
+        st = mls_folder_prepare(k->job->folder, err);
+    if (st)
+        return st;
+    if (rmdir(k->job->folder) != 0)
+        return mls_fail(err, MLS_E_INPUT, "%s holds files: give a new or empty folder",
+                        k->job->folder);
+    mls_buf_printf(&name, "%s.part", k->job->folder);
+    if (name.failed)
+        return mls_fail(err, MLS_E_NOMEM, "no memory for a file name");
+    k->part = name.data;
+    mls_healing_describe(&k->record, k->job);
+    if (mkdir(k->part, 0777) == 0)
+        return MLS_OK;
+    if (errno != EEXIST)
+        return mls_fail(err, MLS_E_IO, "%s: %s", k->part, strerror(errno));
+    read_record(k);
+    return MLS_OK;
+}
+
+mls_status mls_healing_end(mls_heal_run_state *k, mls_err *err)
+{
+    static const char readme[] =
+        "# Healed latent forms\n\n"
+        "Attention of a converted model, one file a layer (docs/format/export.md of "
+        "mlascope), every\nlayer fitted to the original's attention output on text. "
+        "healing.csv says what each gained.\n\n"
+        "    mlascope evaluate MODEL --against THIS_FOLDER -f TEXT\n"
+        "    mlascope export MODEL --from THIS_FOLDER --for deepseek -o CHECKPOINT\n";
+    char *path = mls_path_join(k->part, "README.md");
+    mls_status st = path ? mls_file_write(path, readme, sizeof readme - 1, err)
+                         : mls_fail(err, MLS_E_NOMEM, "no memory for a file name");
+
+    free(path);
+    if (!st)
+        st = mls_sums_write(k->part, err);
+    if (!st && rename(k->part, k->job->folder) != 0)
+        st = mls_fail(err, MLS_E_IO, "%s: %s", k->job->folder, strerror(errno));
+    return st;
+}

@@ -1,0 +1,129 @@
+/*
+ * After the layers, all of them together: reads their forms, distils, writes them back.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "analysis/distil/distil.h"
+#include "analysis/latent/latent_file.h"
+#include "bench/heal/heal_inner.h"
+#include "common/base/checked.h"
+
+/* The first line of the file of a run's place: what is healed, and how all together. */
+static mls_status identity_of(const mls_heal_run_state *k, mls_buf *line, mls_err *err)
+{
+    mls_buf all = {0};
+    const char *end;
+
+    mls_healing_describe(&all, k->job);
+    end = all.failed ? NULL : strchr(all.data, '\n');
+    if (end)
+        mls_buf_printf(line, "%.*s; all together: %zu steps of %zu windows, rate %g",
+                       (int)(end - all.data), all.data, k->job->distil,
+                       k->job->distil_batch, k->job->distil_rate);
+    mls_buf_free(&all);
+    return end && !line->failed ? MLS_OK
+                                : mls_fail(err, MLS_E_NOMEM, "no memory to heal");
+}
+
+static void record_together(mls_heal_run_state *k, const mls_distilled *d)
+{
+    mls_buf_printf(
+        &k->record,
+        "# all layers together, %zu steps: KL %.9g -> %.9g held out, %.9g -> "
+        "%.9g in training, best after %zu, rate in the end %g;",
+        d->steps, d->held_before, d->held_after, d->train_before, d->train_after,
+        d->best, d->rate);
+    for (size_t i = 0; i < d->n_points; i++)
+        mls_buf_printf(&k->record, " %zu:%.9g", d->point[i].step, d->point[i].held);
+    mls_buf_puts(&k->record, "\n");
+}
+
+static mls_status forms_of(mls_heal_run_state *k, mls_latent_form *form,
+                           mls_latent_origin *origin, mls_err *err)
+{
+    mls_status st = MLS_OK;
+
+    for (size_t l = 0; !st && l < k->config->L; l++) {
+        char *path = NULL;
+
+        st = mls_healing_layer_path(k, l, &path, err);
+        if (!st)
+            st = mls_latent_read(&form[l], origin, path, err);
+        free(path);
+    }
+    return st;
+}
+
+static mls_status write_forms(mls_heal_run_state *k, const mls_latent_form *form,
+                              const mls_latent_origin *origin, mls_err *err)
+{
+    mls_status st = MLS_OK;
+
+    for (size_t l = 0; !st && l < k->config->L; l++) {
+        char *path = NULL;
+
+        st = mls_healing_layer_path(k, l, &path, err);
+        if (!st)
+            st = mls_latent_write(&form[l], origin, path, err);
+        free(path);
+    }
+    return st;
+}
+
+/*
+ * The layers' files hold forms healed each by itself until this has ended: a run that
+ * goes on starts from them and from its place.
+ */
+mls_status mls_healing_together(mls_heal_run_state *k, mls_distilled *out, mls_err *err)
+{
+    const mls_heal_job *job = k->job;
+    const size_t L = k->config->L;
+    mls_latent_form *form = mls_calloc3(L, 1, 1, sizeof *form);
+    bool *fixed = mls_calloc3(L, 1, 1, sizeof *fixed);
+    mls_buf identity = {0}, keep = {0};
+    mls_latent_origin origin = {0};
+    mls_status st = form && fixed ? identity_of(k, &identity, err)
+                                  : mls_fail(err, MLS_E_NOMEM, "no memory to heal");
+
+    mls_buf_printf(&keep, "%s.place", job->folder);
+    if (!st && keep.failed)
+        st = mls_fail(err, MLS_E_NOMEM, "no memory for a file name");
+    if (!st)
+        st = forms_of(k, form, &origin, err);
+    if (!st) {
+        const mls_distil_job distil = {.model = job->in->model,
+                                       .pool = job->in->pool,
+                                       .corpus = job->corpus,
+                                       .original = &k->original,
+                                       .n_held = job->n_held,
+                                       .fixed = fixed,
+                                       .steps = job->distil,
+                                       .batch = job->distil_batch,
+                                       .rate = job->distil_rate,
+                                       .damping = job->damping,
+                                       .keep = keep.data,
+                                       .identity = identity.data,
+                                       .progress = job->progress};
+
+        for (size_t l = 0; l < L; l++)
+            fixed[l] = !mls_scheme_converts(k->ready, l);
+        st = mls_distil(out, form, &distil, err);
+    }
+    if (!st && out->best > 0)
+        st = write_forms(k, form, &origin, err);
+    if (!st) {
+        record_together(k, out);
+        st = mls_healing_write_record(k, err);
+    }
+    if (!st)
+        remove(keep.data);
+    for (size_t l = 0; form && l < L; l++)
+        mls_latent_free(&form[l]);
+    free(form);
+    free(fixed);
+    mls_buf_free(&identity);
+    mls_buf_free(&keep);
+    return st;
+}
