@@ -499,6 +499,9 @@ mls_status mls_layers_order(mls_layers_reader *r)
         if (r->rule->all_indexed && r->letter[l] == MLS_FULL)
             r->letter[l] = MLS_INDEXED;
     }
+    /* Too few layers for its period: OLMo Hybrid's last one is full. */
+    if (implied && strcmp(r->model_type, "olmo_hybrid") == 0 && r->out->L < 4)
+        r->letter[r->out->L - 1] = MLS_FULL;
     /* Its class makes the last layer full, whatever layer_types says. */
     if (strcmp(r->model_type, "gemma4_text") == 0 ||
         strcmp(r->model_type, "gemma4_unified_text") == 0)

@@ -5,7 +5,10 @@
 #include "tests/support/expect.h"
 
 #include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
 
+#include "analysis/latent/latent.h"
 #include "analysis/latent/size.h"
 #include "common/system/files.h"
 #include "datasets/base/json.h"
@@ -90,10 +93,103 @@ static void every_family_caches_what_transformers_caches(void **state)
     free(data);
 }
 
+/* What the first layer that a latent form cannot say has; NULL where there is none. */
+static const char *other_of(const mls_config *c)
+{
+    for (size_t l = 0; l < c->L; l++) {
+        const mls_layer_kind kind = c->layer[l].kind;
+        const char *other = kind == MLS_LAYER_ATTENTION || kind == MLS_LAYER_MLA
+                                ? mls_latent_other(c, l)
+                                : NULL;
+
+        if (other)
+            return other;
+    }
+    return NULL;
+}
+
+static void remember(json_t *found, const char *type, const char *other)
+{
+    const char *so_far = json_string_value(json_object_get(found, type));
+    char text[256];
+
+    if (!so_far || strcmp(so_far, other ? other : "all") == 0)
+        snprintf(text, sizeof text, "%s", other ? other : "all");
+    else if (strncmp(so_far, "all", 3) != 0)
+        snprintf(text, sizeof text, "all, but not with %.200s", other ? so_far : other);
+    else
+        snprintf(text, sizeof text, "all, but not with %.200s",
+                 other ? other : so_far + strlen("all, but not with "));
+    json_object_set_new(found, type, json_string(text));
+}
+
+/*
+ * One line a computed model_type: "all" where every attention layer of every config has
+ * a latent form, so that all methods make one; else what a layer has instead.
+ */
+static char *forms_of(const char *path)
+{
+    char *data = NULL, *next = NULL, *out = NULL;
+    size_t len, size = 0;
+    FILE *f = open_memstream(&out, &size);
+    json_t *found = json_object();
+    const char *type;
+    json_t *why;
+
+    assert_non_null(f);
+    assert_ok(mls_file_read(path, BYTES_MAX, &data, &len, &err));
+    for (char *line = strtok_r(data, "\n", &next); line;
+         line = strtok_r(NULL, "\n", &next)) {
+        static mls_config c;
+        json_t *row;
+        char *config;
+
+        assert_ok(mls_json_parse(&row, line, strlen(line), "families.jsonl", &err));
+        config = json_dumps(json_object_get(row, "config"), 0);
+        assert_ok(mls_config_parse(&c, config, strlen(config), "config", &err));
+        const char *other = c.unsupported[0] ? NULL : other_of(&c);
+        if (!c.unsupported[0])
+            remember(found, c.model_type, other);
+        free(config);
+        json_decref(row);
+    }
+    json_object_foreach(found, type, why)
+    {
+        fprintf(f, "%s: %s\n", type, json_string_value(why));
+    }
+    fclose(f);
+    json_decref(found);
+    free(data);
+    return out;
+}
+
+/* UPDATE=1 writes the file, from which docs/FAMILIES.md takes its column. */
+static void methods_hold_for_the_families_that_the_table_says(void **state)
+{
+    (void)state;
+    char path[1024], *want = NULL;
+    char *found = forms_of(test_source("tests/data/families.jsonl"));
+    size_t len;
+
+    snprintf(path, sizeof path, "%s", test_source("tests/data/forms.txt"));
+    if (getenv("UPDATE")) {
+        FILE *f = fopen(path, "w");
+
+        assert_non_null(f);
+        assert_true(fputs(found, f) >= 0);
+        fclose(f);
+    }
+    assert_ok(mls_file_read(path, BYTES_MAX, &want, &len, &err));
+    assert_string_equal(found, want);
+    free(want);
+    free(found);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_family_caches_what_transformers_caches),
+        cmocka_unit_test(methods_hold_for_the_families_that_the_table_says),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
