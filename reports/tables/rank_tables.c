@@ -279,20 +279,31 @@ static mls_status write_plot(const char *folder, const char *name, mls_table *t,
     return st;
 }
 
-/* Curves of one CSV, a matrix each, with bars where there is a half width. */
-static void plot_matrices(mls_buf *script, const char *name, const char *y,
-                          const char *half, const char *const *title)
+/* Behind `using x:"y"`: its bar, where intervals are known. */
+static void put_bar(mls_buf *script, const char *y, bool known)
+{
+    if (known)
+        mls_buf_printf(script, ":\"%s_half\" with yerrorlines", y);
+    else
+        mls_buf_puts(script, " with linespoints");
+}
+
+/* Curves of one CSV, a matrix each. */
+static void plot_matrices(mls_buf *script, const char *name, const char *y, bool known,
+                          const char *const *title)
 {
     static const char *const matrix[] = {"k", "k_rot", "v"};
 
     mls_buf_puts(script, "plot ");
-    for (size_t i = 0; i < 3; i++)
+    for (size_t i = 0; i < 3; i++) {
         mls_buf_printf(script,
                        "%s\"../data/%s.csv\" using (strcol(\"matrix\") eq \"%s\" ? "
-                       "column(\"layer\") + %.2f : NaN):\"%s\":\"%s\" with yerrorlines "
-                       "linetype %zu title \"%s\"",
+                       "column(\"layer\") + %.2f : NaN):\"%s\"",
                        i ? ", \\\n     " : "", name, matrix[i], 0.08 * ((double)i - 1),
-                       y, half, i + 1, title[i]);
+                       y);
+        put_bar(script, y, known);
+        mls_buf_printf(script, " linetype %zu title \"%s\"", i + 1, title[i]);
+    }
     mls_buf_puts(script, "\n");
 }
 
@@ -309,14 +320,15 @@ mls_status mls_rotation_plot(const char *folder, const mls_spectra *s, mls_err *
         return st;
     }
     mls_buf_puts(&script,
+                 "stats \"../data/rank-rotation.csv\" using \"layer\" nooutput\n"
                  "set title \"Directions for 95 % of the energy, before and after "
                  "RoPE\"\nset xlabel \"layer\"\nset ylabel \"directions\"\n"
                  "set yrange [0:*]\nset datafile missing NaN\n"
-                 "stats \"../data/rank-rotation.csv\" using \"layer\" nooutput\n"
                  "set xtics ceil((STATS_max + 1) / 8)\n"
                  "set xrange [-0.5:STATS_max + 0.5]\n"
                  "set key outside bottom center horizontal\nset bmargin 7\n");
-    plot_matrices(&script, "rank-rotation", "rank_95", "rank_95_half", matrix_titles);
+    plot_matrices(&script, "rank-rotation", "rank_95", s->n && s->row[0].spread.windows,
+                  matrix_titles);
     return write_plot(folder, "rank-rotation", t, &script, err);
 }
 
@@ -326,15 +338,16 @@ mls_status mls_neighbours_plot(const char *folder, const mls_neighbours *n,
     mls_buf script = {0};
 
     mls_buf_puts(&script,
+                 "stats \"../data/rank-neighbours.csv\" using \"layer\" nooutput\n"
                  "set title \"Overlap of each layer's cache with the next one's\"\n"
                  "set xlabel \"layer, with the one after it\"\n"
                  "set ylabel \"mean squared cosine\"\nset yrange [0:1]\n"
                  "set datafile missing NaN\n"
-                 "stats \"../data/rank-neighbours.csv\" using \"layer\" nooutput\n"
                  "set xtics ceil((STATS_max + 1) / 8)\n"
                  "set xrange [-0.5:STATS_max + 0.5]\n"
                  "set key outside bottom center horizontal\nset bmargin 7\n");
-    plot_matrices(&script, "rank-neighbours", "overlap", "overlap_half", matrix_titles);
+    plot_matrices(&script, "rank-neighbours", "overlap",
+                  n->n && !isnan(n->row[0].overlap.half), matrix_titles);
     return write_plot(folder, "rank-neighbours", mls_neighbours_table(n), &script, err);
 }
 
@@ -346,23 +359,24 @@ mls_status mls_latent_top_plot(const char *folder, const mls_latent_top *top,
     mls_buf script = {0};
     size_t line = 0;
 
-    mls_buf_puts(&script, "set title \"Top tokens that a latent of the keys finds\"\n"
+    mls_buf_puts(&script, "stats \"../data/top-tokens.csv\" using \"layer\" nooutput\n"
+                          "set title \"Top tokens that a latent of the keys finds\"\n"
                           "set xlabel \"layer\"\nset ylabel \"% of the true ones\"\n"
                           "set yrange [0:100]\nset datafile missing NaN\n"
-                          "stats \"../data/top-tokens.csv\" using \"layer\" nooutput\n"
                           "set xtics ceil((STATS_max + 1) / 8)\n"
                           "set xrange [-0.5:STATS_max + 0.5]\n"
                           "set key outside bottom center horizontal\nset bmargin 6\n"
                           "plot ");
     for (size_t r = 0; r < top->n && top->row[r].layer == top->row[0].layer; r++)
-        for (size_t k = 0; k < 2; k++, line++)
+        for (size_t k = 0; k < 2; k++, line++) {
             mls_buf_printf(&script,
                            "%s\"../data/top-tokens.csv\" using (column(\"rank\") == "
-                           "%zu ? column(\"layer\") : NaN):\"%s\":\"%s_half\" with "
-                           "yerrorlines linetype %zu dashtype %zu title \"rank %zu, "
-                           "%s\"",
-                           line ? ", \\\n     " : "", top->row[r].rank, kinds[k][0],
-                           kinds[k][0], r + 1, 2 - k, top->row[r].rank, kinds[k][1]);
+                           "%zu ? column(\"layer\") : NaN):\"%s\"",
+                           line ? ", \\\n     " : "", top->row[r].rank, kinds[k][0]);
+            put_bar(&script, kinds[k][0], !isnan(top->row[0].found.half));
+            mls_buf_printf(&script, " linetype %zu dashtype %zu title \"rank %zu, %s\"",
+                           r + 1, 2 - k, top->row[r].rank, kinds[k][1]);
+        }
     mls_buf_puts(&script, "\n");
     return write_plot(folder, "top-tokens", mls_latent_top_table(top), &script, err);
 }

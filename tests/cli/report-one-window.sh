@@ -1,0 +1,5 @@
+# One window gives no intervals: its pictures are drawn without them.
+demo=$ROOT/datasets/demo
+mlascope report "$demo" -f "$demo/calibration.txt" -N 1 -T 32 --no-quality -o out >/dev/null 2>&1
+echo "status $?"
+ls out/plots | grep -E '^(rank-|top-).*png'
