@@ -26,8 +26,11 @@
 
 enum { WARM_STEPS = 5 };
 
-/* A held-out divergence so much above the lowest says that steps are too large. */
-static const double worse = 1.05;
+/*
+ * Steps are too large where the windows held out are so much above their lowest, or a
+ * batch so much above what windows of training were at the start.
+ */
+static const double worse = 1.05, far_worse = 1.5;
 
 mls_status mls_distil_possible(const mls_config *config, mls_err *err)
 {
@@ -145,7 +148,7 @@ static double rate_now(const mls_distilling *k)
     const double steps = (double)k->job->steps;
     const double warm = fmin(WARM_STEPS, 1 + steps / 10);
 
-    return k->rate * fmin(1, (double)(k->since + 1) / warm) * 0.5 *
+    return k->rate * fmin(1, (double)k->since / warm) * 0.5 *
            (1 + cos(3.14159265358979 * (double)k->out->steps / steps));
 }
 
@@ -206,6 +209,16 @@ static void keep_as_best(mls_distilling *k)
                k->layer[l].p.n * sizeof *k->layer[l].best);
 }
 
+/* Back to the best point, and on with a part of the rate. */
+static void back_off(mls_distilling *k, double part)
+{
+    go_to_best(k);
+    for (size_t l = 0; l < k->L; l++)
+        mls_adam_restart(&k->layer[l].adam);
+    k->rate /= part;
+    k->since = 0;
+}
+
 /* The windows held out, on the way. */
 static mls_status look(mls_distilling *k, mls_err *err)
 {
@@ -224,13 +237,24 @@ static mls_status look(mls_distilling *k, mls_err *err)
         out->held_after = held;
         out->best = out->steps;
     } else if (held > worse * out->held_after) {
-        go_to_best(k);
-        for (size_t l = 0; l < k->L; l++)
-            mls_adam_restart(&k->layer[l].adam);
-        k->rate /= 2;
-        k->since = 0;
+        back_off(k, 2);
     }
     return MLS_OK;
+}
+
+/* A step from the gradient of the batch that has just passed. */
+static mls_status step(mls_distilling *k, mls_err *err)
+{
+    double sum = 0;
+
+    for (size_t i = 0; i < k->batch; i++)
+        sum += k->kl[i];
+    if (sum / (double)(k->batch * k->T) > far_worse * k->out->train_before) {
+        back_off(k, 4);
+        return MLS_OK;
+    }
+    k->since++;
+    return mls_pool_run(k->job->pool, k->L, step_layer, k, err);
 }
 
 static mls_status train(mls_distilling *k, mls_err *err)
@@ -251,11 +275,9 @@ static mls_status train(mls_distilling *k, mls_err *err)
             break;
         next_batch(k);
         k->back = true;
-        if ((st = mls_distil_pass(k, k->batch, err)) ||
-            (st = mls_pool_run(job->pool, k->L, step_layer, k, err)))
+        if ((st = mls_distil_pass(k, k->batch, err)) || (st = step(k, err)))
             break;
         out->steps++;
-        k->since++;
         if (out->steps % every == 0 || out->steps == job->steps) {
             st = look(k, err);
             if (!st)

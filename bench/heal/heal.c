@@ -41,7 +41,7 @@ mls_heal_job mls_heal_defaults(void)
                           .rate = 0.06,
                           .damping = 1,
                           .distil_batch = 4,
-                          .distil_rate = 0.008};
+                          .distil_rate = 0.003};
 }
 
 static void healing_free(mls_heal_run_state *k)

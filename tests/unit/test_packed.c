@@ -163,6 +163,40 @@ static void every_thread_gets_the_same_bits(void **state)
     mls_packed_free(p);
 }
 
+/* dx (t, k) = sum over i of dy (t, i) w (i, k). */
+static void the_way_back_is_that_of_rounded_numbers(void **state)
+{
+    static float dy[ROWS * OUT], dx[ROWS * IN];
+    mls_packed *p;
+    double worst = 0;
+
+    (void)state;
+    needs_hardware();
+    p = packed_weights();
+    fill(dy, ROWS * OUT, 4);
+    for (int packed = 0; packed < 2; packed++) {
+        double (*const value)(float) = packed ? rounded : exact;
+
+        if (packed)
+            assert_ok(mls_packed_add_back(p, w, OUT, IN, &err));
+        mls_packed_back(p, dx, dy, w, ROWS, OUT, IN);
+        for (size_t t = 0; t < ROWS; t++)
+            for (size_t k = 0; k < IN; k++) {
+                double sum = 0, size = 1;
+
+                for (size_t i = 0; i < OUT; i++) {
+                    const double term = value(dy[t * OUT + i]) * value(w[i * IN + k]);
+
+                    sum += term;
+                    size += fabs(term);
+                }
+                worst = fmax(worst, fabs((double)dx[t * IN + k] - sum) / size);
+            }
+    }
+    assert_true(worst < 1e-6);
+    mls_packed_free(p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -170,6 +204,7 @@ int main(void)
         cmocka_unit_test(any_rows_at_any_stride_come_out),
         cmocka_unit_test(other_weights_are_multiplied_in_float),
         cmocka_unit_test(every_thread_gets_the_same_bits),
+        cmocka_unit_test(the_way_back_is_that_of_rounded_numbers),
     };
     mls_blas_single_thread();
     return cmocka_run_group_tests(tests, NULL, NULL);

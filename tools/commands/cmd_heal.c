@@ -55,7 +55,7 @@ static const char usage[] =
     "the\n"
     "                        original's next tokens [0]\n"
     "      --distil-batch N  windows of such a step [4]\n"
-    "      --distil-rate X   its size [0.008]\n"
+    "      --distil-rate X   its size [0.003]\n"
     "      --compute HOW     f32, or bf16: products with the original's weights in "
     "bfloat16,\n"
     "                        where the CPU has them (docs/methods/bf16.md) [f32]\n"
