@@ -385,6 +385,8 @@ const char *mls_latent_other(const mls_config *c, size_t l)
         return "attention sinks";
     if (n->alibi)
         return "ALiBi: scores fall with the distance";
+    if (s->copies > 1)
+        return "more than one cache";
     if (n->sub_norms)
         return "a norm of what the heads read";
     if (n->beside)

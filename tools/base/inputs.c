@@ -34,6 +34,10 @@ mls_status mls_tool_model(mls_model **out, const char *folder, mls_err *err)
 
     if (remark)
         mls_progress_note(mls_tool_progress(), "%s", remark);
+    if (!st && mls_model_config(*out)->doubt[0])
+        mls_progress_note(mls_tool_progress(),
+                          "warning: bytes of the cache are at most what is shown: %s",
+                          mls_model_config(*out)->doubt);
     return st;
 }
 
