@@ -41,6 +41,11 @@ GPT2 = dict(NO_KV, n_embd=32, n_head=4, n_layer=2, n_positions=64, hidden_size=N
             num_attention_heads=None, num_hidden_layers=None, intermediate_size=None,
             max_position_embeddings=None)
 
+LATENT = dict(num_key_value_heads=4, kv_lora_rank=12, q_lora_rank=16,
+              qk_rope_head_dim=4, qk_nope_head_dim=8, v_head_dim=8, n_routed_experts=4,
+              n_group=1, topk_group=1, num_experts_per_tok=2, moe_intermediate_size=16,
+              first_k_dense_replace=1)
+
 # name: (model_type, what differs from BASE; None leaves a key out)
 CASES = {
     "gemma3": ("gemma3_text", dict(num_hidden_layers=4, head_dim=8, sliding_window=W,
@@ -76,10 +81,7 @@ CASES = {
         moe_intermediate_size=16, norm_topk_prob=True)),
     "gpt_oss": ("gpt_oss", dict(head_dim=8, sliding_window=W, num_local_experts=4,
         num_experts_per_tok=2, layer_types=[S, F])),
-    "deepseek_v3": ("deepseek_v3", dict(num_key_value_heads=4, kv_lora_rank=12,
-        q_lora_rank=16, qk_rope_head_dim=4, qk_nope_head_dim=8, v_head_dim=8,
-        n_routed_experts=4, n_group=1, topk_group=1, num_experts_per_tok=2,
-        moe_intermediate_size=16, first_k_dense_replace=1)),
+    "deepseek_v3": ("deepseek_v3", dict(LATENT)),
     "lfm2": ("lfm2", dict(layer_types=["conv", F], block_auto_adjust_ff_dim=False)),
     "qwen3_next": ("qwen3_next", dict(DELTA, num_experts=4, num_experts_per_tok=2,
         moe_intermediate_size=16, shared_expert_intermediate_size=16)),
@@ -94,6 +96,22 @@ CASES = {
         use_mamba_kernels=False)),
     "gpt_neox": ("gpt_neox", dict(num_key_value_heads=None, rotary_pct=0.5)),
     "glm4": ("glm4", dict(head_dim=8, partial_rotary_factor=0.5)),
+    "deepseek_v3_yarn": ("deepseek_v3", dict(LATENT, rope_scaling=dict(type="yarn",
+        factor=40.0, mscale=1.0, mscale_all_dim=1.0, beta_fast=32, beta_slow=1,
+        original_max_position_embeddings=16))),
+    "axk1": ("axk1", dict(LATENT)),
+    "llama4": ("llama4_text", dict(head_dim=8, intermediate_size_mlp=48,
+        num_local_experts=4, interleave_moe_layer_step=2, no_rope_layers=[1, 0],
+        attention_chunk_size=16, floor_scale=8)),
+    "falcon_h1": ("falcon_h1", dict(head_dim=8, mamba_d_ssm=32, mamba_n_heads=4,
+        mamba_d_head=8, mamba_n_groups=2, mamba_d_state=8, mamba_chunk_size=16,
+        key_multiplier=0.5, attention_in_multiplier=1.5, attention_out_multiplier=0.7,
+        ssm_multipliers=[0.9, 1.2, 0.8, 1.1, 0.6], ssm_in_multiplier=1.3,
+        ssm_out_multiplier=0.6, mlp_multipliers=[0.8, 1.4], lm_head_multiplier=0.5,
+        embedding_multiplier=2.0)),
+    "nanochat": ("nanochat", dict()),
+    "bitnet": ("bitnet", dict()),
+    "phimoe": ("phimoe", dict(num_local_experts=4)),
 }
 
 
