@@ -279,6 +279,13 @@ static mls_status write_plot(const char *folder, const char *name, mls_table *t,
     return st;
 }
 
+/* Layers 0 .. last along the x axis. */
+static void layer_axis(mls_buf *script, size_t last)
+{
+    mls_buf_printf(script, "set xtics %zu\nset xrange [-0.5:%zu.5]\n", last / 8 + 1,
+                   last);
+}
+
 /* Behind `using x:"y"`: its bar, where intervals are known. */
 static void put_bar(mls_buf *script, const char *y, bool known)
 {
@@ -320,13 +327,11 @@ mls_status mls_rotation_plot(const char *folder, const mls_spectra *s, mls_err *
         return st;
     }
     mls_buf_puts(&script,
-                 "stats \"../data/rank-rotation.csv\" using \"layer\" nooutput\n"
                  "set title \"Directions for 95 % of the energy, before and after "
                  "RoPE\"\nset xlabel \"layer\"\nset ylabel \"directions\"\n"
                  "set yrange [0:*]\nset datafile missing NaN\n"
-                 "set xtics ceil((STATS_max + 1) / 8)\n"
-                 "set xrange [-0.5:STATS_max + 0.5]\n"
                  "set key outside bottom center horizontal\nset bmargin 7\n");
+    layer_axis(&script, s->n ? s->row[s->n - 1].layer : 0);
     plot_matrices(&script, "rank-rotation", "rank_95", s->n && s->row[0].spread.windows,
                   matrix_titles);
     return write_plot(folder, "rank-rotation", t, &script, err);
@@ -338,14 +343,12 @@ mls_status mls_neighbours_plot(const char *folder, const mls_neighbours *n,
     mls_buf script = {0};
 
     mls_buf_puts(&script,
-                 "stats \"../data/rank-neighbours.csv\" using \"layer\" nooutput\n"
                  "set title \"Overlap of each layer's cache with the next one's\"\n"
                  "set xlabel \"layer, with the one after it\"\n"
                  "set ylabel \"mean squared cosine\"\nset yrange [0:1]\n"
                  "set datafile missing NaN\n"
-                 "set xtics ceil((STATS_max + 1) / 8)\n"
-                 "set xrange [-0.5:STATS_max + 0.5]\n"
                  "set key outside bottom center horizontal\nset bmargin 7\n");
+    layer_axis(&script, n->n ? n->row[n->n - 1].first : 0);
     plot_matrices(&script, "rank-neighbours", "overlap",
                   n->n && !isnan(n->row[0].overlap.half), matrix_titles);
     return write_plot(folder, "rank-neighbours", mls_neighbours_table(n), &script, err);
@@ -359,14 +362,12 @@ mls_status mls_latent_top_plot(const char *folder, const mls_latent_top *top,
     mls_buf script = {0};
     size_t line = 0;
 
-    mls_buf_puts(&script, "stats \"../data/top-tokens.csv\" using \"layer\" nooutput\n"
-                          "set title \"Top tokens that a latent of the keys finds\"\n"
+    mls_buf_puts(&script, "set title \"Top tokens that a latent of the keys finds\"\n"
                           "set xlabel \"layer\"\nset ylabel \"% of the true ones\"\n"
                           "set yrange [0:100]\nset datafile missing NaN\n"
-                          "set xtics ceil((STATS_max + 1) / 8)\n"
-                          "set xrange [-0.5:STATS_max + 0.5]\n"
-                          "set key outside bottom center horizontal\nset bmargin 6\n"
-                          "plot ");
+                          "set key outside bottom center horizontal\nset bmargin 6\n");
+    layer_axis(&script, top->n ? top->row[top->n - 1].layer : 0);
+    mls_buf_puts(&script, "plot ");
     for (size_t r = 0; r < top->n && top->row[r].layer == top->row[0].layer; r++)
         for (size_t k = 0; k < 2; k++, line++) {
             mls_buf_printf(&script,
