@@ -4,6 +4,7 @@
 #include "tests/support/random_model.h"
 
 #include "analysis/latent/predict.h"
+#include "analysis/numeric/blas.h"
 #include "bench/evaluate/evaluate.h"
 #include "bench/evaluate/isolated.h"
 #include "common/numbers/rng.h"
@@ -118,13 +119,15 @@ static void close_model(bench *b)
     mls_corpus_free(&b->measured);
 }
 
-static void open_demo(bench *b)
+/* The demo model is captured once for all tests, which change nothing of it. */
+static int open_demo(void **state)
 {
+    static bench demo, *const b = &demo;
     static const char *const texts[] = {"datasets/demo/calibration.txt",
                                         "datasets/demo/evaluation.txt"};
     mls_tokenizer *tokenizer;
 
-    memset(b, 0, sizeof *b);
+    mls_blas_single_thread(); /* the program's way: its threads only wait here */
     assert_ok(mls_tokenizer_open(&tokenizer, test_source("datasets/demo"), &err));
     for (size_t i = 0; i < 2; i++) {
         const char *path = test_source(texts[i]);
@@ -134,6 +137,14 @@ static void open_demo(bench *b)
     }
     mls_tokenizer_close(tokenizer);
     open_model(b, test_source("datasets/demo"), test_scratch("identity.h5"));
+    *state = b;
+    return 0;
+}
+
+static int close_demo(void **state)
+{
+    close_model(*state);
+    return 0;
 }
 
 static const mls_random_shape shapes[] = {
@@ -245,12 +256,9 @@ static void every_method_with_an_identity_is_tested(void **state)
 
 static void the_demo_model_at_full_rank_gives_its_own_logits(void **state)
 {
-    bench b;
+    const bench *b = *state;
 
-    (void)state;
-    open_demo(&b);
-    expect_identity(&b, "demo");
-    close_model(&b);
+    expect_identity(b, "demo");
 }
 
 static void models_of_every_shape_at_full_rank_give_their_own_logits(void **state)
@@ -381,10 +389,8 @@ static void a_setting_of_late_layers_starts_at_the_first_of_them(void **state)
                     {"lorc rank=32 layers=4 quant=int4/64", 0},
                     {"baseline", 6},
                     {"baseline kquant=int4/64", 0}};
-    bench b;
+    const bench *b = *state;
 
-    (void)state;
-    open_demo(&b);
     for (size_t i = 0; i < sizeof settings / sizeof settings[0]; i++) {
         mls_ready_scheme *ready;
         mls_scheme scheme;
@@ -392,21 +398,20 @@ static void a_setting_of_late_layers_starts_at_the_first_of_them(void **state)
         size_t l = 0;
 
         assert_ok(mls_setting_parse(&setting, settings[i].text, &err));
-        assert_ok(mls_scheme_uniform(&scheme, &setting, b.in.config->L, &err));
-        assert_ok(mls_scheme_prepare(&ready, &scheme, &b.in, &err));
-        while (l < b.in.config->L && mls_scheme_is_plain(ready, l))
+        assert_ok(mls_scheme_uniform(&scheme, &setting, b->in.config->L, &err));
+        assert_ok(mls_scheme_prepare(&ready, &scheme, &b->in, &err));
+        while (l < b->in.config->L && mls_scheme_is_plain(ready, l))
             l++;
         assert_int_equal(l, settings[i].plain);
         mls_ready_scheme_free(ready);
         mls_scheme_free(&scheme);
     }
-    const double alone = quality(&b, "lorc rank=32", 4).kl.mean;
+    const double alone = quality(b, "lorc rank=32", 4).kl.mean;
     assert_true(alone > 0);
-    assert_true(quality(&b, "lorc rank=32 layers=4", MLS_NONE).kl.mean == alone);
-    assert_true(quality(&b, "lorc rank=32 layers=2,4", MLS_NONE).kl.mean > alone);
-    assert_true(quality(&b, "baseline", MLS_NONE).kl.mean == 0);
-    assert_true(quality(&b, "baseline kquant=int4/64", MLS_NONE).kl.mean > 0);
-    close_model(&b);
+    assert_true(quality(b, "lorc rank=32 layers=4", MLS_NONE).kl.mean == alone);
+    assert_true(quality(b, "lorc rank=32 layers=2,4", MLS_NONE).kl.mean > alone);
+    assert_true(quality(b, "baseline", MLS_NONE).kl.mean == 0);
+    assert_true(quality(b, "baseline kquant=int4/64", MLS_NONE).kl.mean > 0);
 }
 
 /* |a - b| of mean caches, head by head and position by position, from the windows. */
@@ -442,15 +447,13 @@ static void kvsharer_shares_the_most_dissimilar_pair_that_passes_the_gate(void *
 {
     size_t late = 0, early = 0;
     double most = 0;
-    bench b;
+    const bench *b = *state;
 
-    (void)state;
-    open_demo(&b);
-    const size_t L = b.in.config->L;
+    const size_t L = b->in.config->L;
     for (size_t i = 1; i < L; i++)
         for (size_t j = 0; j < i; j++) {
-            const double d = cache_distance(&b, i, j, MLS_WINDOW_K) +
-                             cache_distance(&b, i, j, MLS_WINDOW_V);
+            const double d = cache_distance(b, i, j, MLS_WINDOW_K) +
+                             cache_distance(b, i, j, MLS_WINDOW_V);
 
             if (d > most) {
                 most = d;
@@ -465,7 +468,7 @@ static void kvsharer_shares_the_most_dissimilar_pair_that_passes_the_gate(void *
 
     assert_ok(mls_setting_parse(&setting, "kvsharer layers_shared=1 gate=0", &err));
     assert_ok(mls_scheme_uniform(&scheme, &setting, L, &err));
-    assert_ok(mls_scheme_prepare(&ready, &scheme, &b.in, &err));
+    assert_ok(mls_scheme_prepare(&ready, &scheme, &b->in, &err));
     assert_ok(mls_scheme_shares(ready, share, &err));
     for (size_t l = 0; l < L; l++)
         assert_int_equal(share[l], l == late ? (int)early : MLS_NONE);
@@ -475,14 +478,14 @@ static void kvsharer_shares_the_most_dissimilar_pair_that_passes_the_gate(void *
     /*
      * One layer alone is the whole setting; a layer that shares nothing is untouched.
      */
-    const mls_quality all = quality(&b, "kvsharer layers_shared=1 gate=0", MLS_NONE);
-    const mls_quality alone = quality(&b, "kvsharer layers_shared=1 gate=0", (int)late);
+    const mls_quality all = quality(b, "kvsharer layers_shared=1 gate=0", MLS_NONE);
+    const mls_quality alone = quality(b, "kvsharer layers_shared=1 gate=0", (int)late);
 
-    assert_int_equal(all.elements, (L - 1) * 2 * b.in.config->G * b.in.config->D);
+    assert_int_equal(all.elements, (L - 1) * 2 * b->in.config->G * b->in.config->D);
     assert_int_equal(alone.elements, all.elements);
     assert_true(all.kl.mean > 0.01);
     assert_close(alone.kl.mean, all.kl.mean, 1e-5);
-    assert_close(quality(&b, "kvsharer layers_shared=1 gate=0", 0).kl.mean, 0.0, 1e-7);
+    assert_close(quality(b, "kvsharer layers_shared=1 gate=0", 0).kl.mean, 0.0, 1e-7);
 
     /* Nothing passes a gate of 1. */
     const mls_variant variant = {&scheme, MLS_NONE};
@@ -490,10 +493,10 @@ static void kvsharer_shares_the_most_dissimilar_pair_that_passes_the_gate(void *
 
     assert_ok(mls_setting_parse(&setting, "kvsharer layers_shared=1 gate=1", &err));
     assert_ok(mls_scheme_uniform(&scheme, &setting, L, &err));
-    assert_refused(mls_evaluate(&e, &b.in, &b.measured, &variant, 1, NULL, NULL, &err),
-                   MLS_E_INPUT, "only 0 layers can share");
+    assert_refused(
+        mls_evaluate(&e, &b->in, &b->measured, &variant, 1, NULL, NULL, &err),
+        MLS_E_INPUT, "only 0 layers can share");
     mls_scheme_free(&scheme);
-    close_model(&b);
 }
 
 /* Budget of a layer by the definition, attention from queries and keys. */
@@ -556,11 +559,9 @@ static double budget_by_hand(const bench *b, size_t l, double threshold)
 
 static void the_token_budget_is_what_the_norm_of_attention_allows(void **state)
 {
-    bench b;
+    const bench *b = *state;
 
-    (void)state;
-    open_demo(&b);
-    for (size_t l = 1; l < b.in.config->L; l += 3) {
+    for (size_t l = 1; l < b->in.config->L; l += 3) {
         mls_ready_scheme *ready;
         mls_scheme scheme;
         mls_setting setting;
@@ -569,18 +570,17 @@ static void the_token_budget_is_what_the_norm_of_attention_allows(void **state)
 
         assert_ok(mls_setting_parse(
             &setting, "dbudgetkv rule=norm-unverified threshold=0.1", &err));
-        assert_ok(mls_scheme_uniform(&scheme, &setting, b.in.config->L, &err));
-        assert_ok(mls_scheme_prepare(&ready, &scheme, &b.in, &err));
-        assert_ok(mls_model_attention(b.model, l, &layer, &err));
+        assert_ok(mls_scheme_uniform(&scheme, &setting, b->in.config->L, &err));
+        assert_ok(mls_scheme_prepare(&ready, &scheme, &b->in, &err));
+        assert_ok(mls_model_attention(b->model, l, &layer, &err));
         assert_ok(mls_scheme_build(ready, &layer, NULL, &form, &err));
         assert_true(form.token_budget < 1);
-        assert_close(form.token_budget, budget_by_hand(&b, l, 0.1), 1e-9);
+        assert_close(form.token_budget, budget_by_hand(b, l, 0.1), 1e-9);
         mls_latent_free(&form);
         mls_layer_free(&layer);
         mls_ready_scheme_free(ready);
         mls_scheme_free(&scheme);
     }
-    close_model(&b);
 }
 
 /* --- More rank --- */
@@ -619,18 +619,15 @@ static bool rises(double before, double after)
 /* Of all directions the means are given back with biases and without. */
 static void an_uncentred_latent_of_full_rank_is_the_centred_one(void **state)
 {
-    bench b;
+    const bench *b = *state;
 
-    (void)state;
-    open_demo(&b);
     const double centred =
-        quality(&b, "kq rope=shared rope_dim=32 rank=224", MLS_NONE).kl.mean;
+        quality(b, "kq rope=shared rope_dim=32 rank=224", MLS_NONE).kl.mean;
     const double plain =
-        quality(&b, "kq rope=shared rope_dim=32 rank=224 centre=no", MLS_NONE).kl.mean;
+        quality(b, "kq rope=shared rope_dim=32 rank=224 centre=no", MLS_NONE).kl.mean;
 
     assert_true(centred > 0.01);
     assert_close(plain, centred, 1e-4);
-    close_model(&b);
 }
 
 static void more_rank_never_raises_a_predicted_error(void **state)
@@ -640,20 +637,18 @@ static void more_rank_never_raises_a_predicted_error(void **state)
         size_t step, most;
         bool weighted;
     } cases[] = {
-        {"lorc rank=", 16, 128, false},
-        {"asvd rank=", 16, 128, false},
-        {"svdllm rank=", 16, 128, false},
-        {"palu group=M rank=", 16, 128, false},
-        {"eigen rank=", 8, 64, false},
-        {"matryoshka rank=", 8, 64, false},
-        {"kqsvd rank=", 8, 64, true},
-        {"kq rank=", 32, 256, true},
-        {"mha2mla chunks=8 rank=", 16, 112, false},
+        {"lorc rank=", 32, 128, false},
+        {"asvd rank=", 32, 128, false},
+        {"svdllm rank=", 32, 128, false},
+        {"palu group=M rank=", 32, 128, false},
+        {"eigen rank=", 16, 64, false},
+        {"matryoshka rank=", 16, 64, false},
+        {"kqsvd rank=", 16, 64, true},
+        {"kq rank=", 64, 256, true},
+        {"mha2mla chunks=8 rank=", 28, 112, false},
     };
-    bench b;
+    const bench *b = *state;
 
-    (void)state;
-    open_demo(&b);
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         mls_predicted last = {0}, now;
 
@@ -662,7 +657,7 @@ static void more_rank_never_raises_a_predicted_error(void **state)
             char text[128];
 
             snprintf(text, sizeof text, "%s%zu", cases[i].setting, rank);
-            predict(&now, &b, text);
+            predict(&now, b, text);
             if (rank > cases[i].step &&
                 (rises(last.key, now.key) ||
                  (cases[i].weighted ? rises(last.output, now.output)
@@ -673,7 +668,6 @@ static void more_rank_never_raises_a_predicted_error(void **state)
             last = now;
         }
     }
-    close_model(&b);
 }
 
 int main(void)
@@ -690,5 +684,5 @@ int main(void)
         cmocka_unit_test(more_rank_never_raises_a_predicted_error),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, open_demo, close_demo);
 }
