@@ -1,3 +1,9 @@
+/*
+ * Letters of `dims` name the axes and give the extents. S and s are upper triangles of
+ * symmetric matrices, half of the bytes, read back symmetric to the last bit. Windows
+ * are halves: what is beyond the largest half stays that and is counted, since one
+ * infinity would spoil every product after it.
+ */
 #include "analysis/capture/capture_layout.h"
 
 #include <math.h>

@@ -1,3 +1,10 @@
+/*
+ * A head's (T, D) is transposed into double and multiplied by dsyrk, upper triangle
+ * alone. The E x E sum is not one of matrices that each thread has: tiles of 128 of a
+ * single matrix are the jobs, over one block of tokens after another. The tree joins
+ * neighbours 1, 2, 4 ... apart, and a process of several stops at the nodes that lie
+ * wholly in its part, so that joined parts have the bits of one process.
+ */
 #include "analysis/capture/moments.h"
 
 #include <cblas.h>

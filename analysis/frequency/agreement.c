@@ -1,3 +1,8 @@
+/*
+ * |A and B| / r for equal budgets, Jaccard's |A and B| / |A or B| where heads may keep
+ * different numbers, Spearman's correlation of all places for what a budget cuts off.
+ * Two choices of nothing agree.
+ */
 #include "analysis/frequency/agreement.h"
 
 #include <stdbool.h>

@@ -1,3 +1,9 @@
+/*
+ * Sequences or windows are drawn with replacement and the whole ranking is made of each
+ * draw; a draw is a job with a random stream of its number. The stability curve holds
+ * two samples that share nothing against each other, of 1, 2, 4 ... units up to half of
+ * all: where it has flattened, more text would not help.
+ */
 #include "analysis/frequency/bootstrap.h"
 
 #include <stdlib.h>

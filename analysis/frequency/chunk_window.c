@@ -1,3 +1,9 @@
+/*
+ * `turns` holds cos a - 1 and sin a, the first as -2 sin^2(a/2): a slow chunk hardly
+ * turns, and cos a - 1 by subtraction would be rounding. The trap: rotated rows have a
+ * chunk's two numbers side by side (2c, 2c + 1), queries and keys have them half a head
+ * apart.
+ */
 #include "analysis/frequency/chunk_window.h"
 
 #include <math.h>

@@ -1,3 +1,9 @@
+/*
+ * The mean over pairs is linear in the keys: a running sum of those that a query sees
+ * replaces T^2 products. `ablation` has a magnitude inside the sum and needs all pairs.
+ * `contribution-sampled` draws its pairs as EliteKV's analysis.py at e9a8616 does, keys
+ * at or behind the query, so that what their code finds can be held against it.
+ */
 #include "analysis/frequency/contribution.h"
 
 #include <math.h>

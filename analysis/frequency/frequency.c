@@ -1,3 +1,10 @@
+/*
+ * Layer by layer: load what the most demanding rule needs, score, choose, then measure.
+ * With costs, windows 0, 2, 4 ... choose and the others measure, and norms of the
+ * sequences that measure are left out: a choice looks better on its own text than it
+ * is. A budget over all layers waits for the losses of all of them. A layer is a unit
+ * of a run that processes share; pass_choice() is its writer and its reader.
+ */
 #include "analysis/frequency/frequency.h"
 
 #include <math.h>

@@ -1,3 +1,7 @@
+/*
+ * put() makes a dataset of letters: each names an axis and its extent. Wavelengths are
+ * NaN where layers turn differently, scores of rules of the shape are not there at all.
+ */
 #include "analysis/frequency/frequency_file.h"
 
 #include <stdio.h>

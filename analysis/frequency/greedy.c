@@ -1,3 +1,9 @@
+/*
+ * Nothing turns at first; every round keeps in each head the chunk that leaves the
+ * least loss, over all windows: C rounds of (window, head) jobs. Float sums cannot tell
+ * near ties apart, and one decided by rounding would differ from machine to machine:
+ * candidates within the objective's tolerance of the best are summed anew in double.
+ */
 #include "analysis/frequency/greedy.h"
 
 #include <math.h>

@@ -1,3 +1,7 @@
+/*
+ * q, k and v of one window lie one after another in a single block; what all windows
+ * turn by is made once. Values are read only where a cost is measured.
+ */
 #include "analysis/frequency/layer_windows.h"
 
 #include <stdlib.h>

@@ -1,3 +1,9 @@
+/*
+ * A pair costs four products for each chunk left and one absolute difference for each
+ * candidate. Vectors are named by hand (vector_size): so float sums have one order on
+ * every machine. They go into double behind each row of tiles (flush); what float still
+ * cannot tell apart, exact() does again in double.
+ */
 #include "analysis/frequency/ropelite_l1.h"
 
 #include <math.h>

@@ -1,3 +1,9 @@
+/*
+ * Blocks of 64 queries: pairs inside a block are summed one by one, those with earlier
+ * keys through P and the block's own sum of a a^T, so that their cost does not grow
+ * with the square of T. With a sliding window keys would have to leave P again, so all
+ * pairs are summed one by one there.
+ */
 #include "analysis/frequency/ropelite_l2.h"
 
 #include <cblas.h>

@@ -1,3 +1,10 @@
+/*
+ * A rule gives norms of each sequence, a number for each chunk and window, a Gram
+ * matrix for each window, or is a search. The first three are linear in their units, so
+ * that these are kept apart and a bootstrap only averages other picks of them; a search
+ * is not, and is not resampled. Where an order comes first, a chunk's score is what the
+ * loss fell by when it was kept.
+ */
 #include "analysis/frequency/rule_scores.h"
 
 #include <stdlib.h>

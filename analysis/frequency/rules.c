@@ -1,3 +1,8 @@
+/*
+ * A row says where a rule comes from, paper or file at a commit, and what it needs to
+ * see: whoever reads a capture loads no more than that. Behind a colon stands an
+ * argument (uniform:2), which only some rules take.
+ */
 #include "analysis/frequency/rules.h"
 
 #include <stdio.h>

@@ -1,3 +1,14 @@
+/*
+ * One query against all keys is a loop over floats side by side: factors of keys lie by
+ * chunk (chunk_window.h says what they are). With x the change of a row's scores and m
+ * = sum p x,
+ *
+ *   KL(p || p') = log sum p e^(x - m)
+ *
+ * so that no probability of p' is needed and nothing cancels. Where x is enormous p may
+ * have vanished, and the sum goes through the scores. The quick one sums p (e^z - 1 -
+ * z) in float, all of one sign, by its series near 0.
+ */
 #include "analysis/frequency/score_rows.h"
 
 #include <math.h>

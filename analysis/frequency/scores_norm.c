@@ -1,3 +1,8 @@
+/*
+ * Chunk c of KV head g gets the sum over its query heads of |q_hc| |k_gc| (2_norm.py at
+ * 7a56785) or of |q_hc| + |k_gc| (v1, 94467d1). Norms are means over tokens; a rotation
+ * does not change them.
+ */
 #include "analysis/frequency/scores_norm.h"
 
 void mls_scores_norm(double *score, const double *q_norm, const double *k_norm,

@@ -1,3 +1,7 @@
+/*
+ * Kept chunks come first, ascending, then the others. Divisions are those of the
+ * projects' code, which truncate: k C / r, k (C - 1) / (r - 1).
+ */
 #include "analysis/frequency/select_fixed.h"
 
 void mls_order_high(uint16_t *order, size_t C)

@@ -1,3 +1,11 @@
+/*
+ * Orders come from the shape alone (select_fixed.c), from scores of data
+ * (rule_scores.c) or from a search (greedy.c). Over the heads of a layer a budget goes
+ * to the largest scores or, where a rule has losses, by spread.c. Over layers it always
+ * goes by losses, because scores of two layers have no common unit; for orders without
+ * losses those of RoPElite's squared distance are taken. What a search finds depends on
+ * no budget and is kept with the open capture (shared_results.h).
+ */
 #include "analysis/frequency/select_rules.h"
 
 #include <stdlib.h>

@@ -1,3 +1,8 @@
+/*
+ * `order` ranks all chunks and `count` says how many of the first are kept, so that
+ * another budget needs no other ranking. Split, both sets are ascending, as weights
+ * hold them.
+ */
 #include "analysis/frequency/selection.h"
 
 #include <stdlib.h>

@@ -1,3 +1,9 @@
+/*
+ * One lock is around looking up and working out. Of a rule only scores, order and loss
+ * are kept; norms, Gram matrices and traces, which only `frequency` reads, are dropped.
+ * Sensitivities are three matrices for each KV head and layer; where those of all
+ * layers exceed 256 MiB the last one's stay.
+ */
 #include "analysis/frequency/shared_results.h"
 
 #include <pthread.h>

@@ -1,3 +1,8 @@
+/*
+ * For each query the differences of the chunks in question are summed, and a
+ * candidate's loss is the KL with its own taken off, or with it alone. Searches use the
+ * quick KL in float and settle near ties (5e-4) in double.
+ */
 #include "analysis/frequency/softmax_score.h"
 
 #include <stdlib.h>

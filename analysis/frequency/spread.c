@@ -1,3 +1,9 @@
+/*
+ * Giving a budget chunk by chunk to the largest gain is best only where gains fall; two
+ * chunks may help together and neither alone. So each head's losses are replaced by
+ * their lower convex hull, along which gains never rise. Equal gains go to the smaller
+ * head.
+ */
 #include "analysis/frequency/spread.h"
 
 #include <stdlib.h>

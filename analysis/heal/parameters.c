@@ -1,3 +1,9 @@
+/*
+ * An optimizer sees one vector, a form many arrays: place() gives each its offset in a
+ * fixed order, cache first, then queries and output, and its role tells others what it
+ * is (whitening turns those of the input). A form that reads another layer's cache has
+ * none of its own to train.
+ */
 #include "analysis/heal/parameters.h"
 
 #include <stdlib.h>

@@ -1,3 +1,8 @@
+/*
+ * The form is run over all windows as it is now, and what its attention read is copied
+ * out of the pass. A job is a run of consecutive windows with a pass of its own; what
+ * it makes lies at its windows' places, so that the number of threads changes nothing.
+ */
 #include "analysis/heal/shared_cache.h"
 
 #include <stdlib.h>

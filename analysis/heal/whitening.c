@@ -1,3 +1,10 @@
+/*
+ * With C = E[x x^T] + damping mean(diag) I, inputs become C^(-1/2) x and matrices W
+ * C^(1/2): W x stays what it was, and a step of training moves all directions alike
+ * instead of the strongest few. Roots come from eigenvalues in double, because the
+ * inverse of a small one is large. About 32768 tokens make C, every stride-th of the
+ * text.
+ */
 #include "analysis/heal/whitening.h"
 
 #include <stdlib.h>

@@ -1,3 +1,8 @@
+/*
+ * A data sheet's GB of memory are counted as 2^30 bytes, those of its bandwidth as
+ * 10^9. Who writes a size where a name is expected ("24G") is told which option takes
+ * one.
+ */
 #include "analysis/latent/gpu.h"
 
 #include <stdlib.h>

@@ -1,3 +1,13 @@
+/*
+ * Over the windows of a capture, all tokens and dims:
+ *
+ *   error = sum |out - original|^2 / sum |original|^2
+ *
+ * The original's outputs are made by the same runner rather than taken from the
+ * capture, so that the two differ where the form does and not in the order of sums. NaN
+ * where the question has no answer: a form that reads another layer's cache, an
+ * original that puts out nothing.
+ */
 #include "analysis/latent/output_error.h"
 
 #include <math.h>

@@ -1,3 +1,10 @@
+/*
+ * All pairs would be T^2 turned queries a head: 64 queries of a window are taken,
+ * spread evenly, and of their keys those with attention of 1e-4 or more, since the
+ * weight is its square. A turned query enters as a row scaled by the root of its
+ * weight, and 512 rows become one product of rank 512, lower triangle alone. key_plain
+ * is the same sum with queries as they are, for keys that do not turn.
+ */
 #include "analysis/latent/sensitivity.h"
 
 #include <cblas.h>

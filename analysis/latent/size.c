@@ -1,3 +1,12 @@
+/*
+ * A layer's bytes are sums over its parts of vectors times mls_quant_bits(), which
+ * knows the window, sinks and metadata of a format; layers that cost the same are
+ * counted once. What a token adds in the long run is not bytes / T, because windows and
+ * states do not grow: it is the difference between 65536 tokens and twice as many. The
+ * trap: bytes are not monotone in the length, since a full window is quantized at once
+ * and shrinks. A context fits when all shorter ones do, so context_fits() looks back
+ * over a whole step of that staircase before bisection may trust it.
+ */
 #include "analysis/latent/size.h"
 
 #include <math.h>

@@ -1,3 +1,12 @@
+/*
+ * Jobs are runs of whole sequences for attention and pieces of at most 256 rows for the
+ * MLP. How rows fall to jobs depends on lengths alone, never on the number of threads,
+ * which is why the same input gives the same bytes for any number of them. Hidden
+ * states lie in a spill (common/system/spill.h) and are left row by row as soon as they
+ * are written. Logits are shown in blocks and never kept. The first state that is not
+ * finite ends the pass with its layer, sequence and token: found later, a NaN has no
+ * place.
+ */
 #include "analysis/model/forward.h"
 
 #include <limits.h>

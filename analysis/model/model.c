@@ -1,3 +1,10 @@
+/*
+ * A layer is read when it is asked for and freed by who asked, so that a model of any
+ * size needs the memory of one. Every tensor has a role and field_of says which pointer
+ * of mls_layer it fills: reading, freeing and listing are one loop over roles, whatever
+ * the family. What a file keeps fused or stored another way is settled afterwards
+ * (settle.c), and only then packed for products in bfloat16.
+ */
 #include "analysis/model/model.h"
 
 #include <stdlib.h>

@@ -1,3 +1,10 @@
+/*
+ * Frequencies are theta^(-2c/dims), stretched as Hugging Face's modeling_rope_utils.py
+ * does it, one function for each type with the name of theirs. Angles are made in
+ * double and only their cosines and sines are rounded: in float the angle of a late
+ * token has no digits left behind the point. Chunks that do not turn have frequency 0,
+ * so that no later code treats partial rotation apart.
+ */
 #include "analysis/model/rope.h"
 
 #include <math.h>

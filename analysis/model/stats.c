@@ -1,3 +1,11 @@
+/*
+ * All arrays of a layer lie in one block in the order of parts_of(): sums of sequences
+ * are added, sent and joined as one vector (capture/moments.c), and x_second, the only
+ * large one, comes first so that the others can be had without it. From it follows the
+ * moment of any y = W x + b without another look at the data, with m = E[x]:
+ *
+ *   E[y y^T] = W E[x x^T] W^T + (W m) b^T + b (W m)^T + b b^T
+ */
 #include "analysis/model/stats.h"
 
 #include <stdbool.h>

@@ -1,3 +1,9 @@
+/*
+ * OpenBLAS picks its kernels by the name of the CPU and takes an old set for one that
+ * it does not know: so what was picked is held against what the CPU can do. It reads
+ * OPENBLAS_CORETYPE while it is loaded, hence starting again is the program's business.
+ * Its functions are weak symbols, so that a program with another BLAS links, too.
+ */
 #include "analysis/numeric/blas.h"
 
 #include <cblas.h>

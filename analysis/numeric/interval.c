@@ -1,3 +1,12 @@
+/*
+ * mean +- t_0.975(n - 1) s / sqrt(n) over sequences, the pieces that are independent:
+ * tokens of one text are not. McNemar's test is exact,
+ *
+ *   p = min(1, 2 sum_{k <= least} C(n, k) 2^-n)
+ *
+ * by logarithms of the gamma function, since C(n, k) overflows. Quantiles interpolate
+ * between neighbours (type 7 of Hyndman and Fan), ranks average ties.
+ */
 #include "analysis/numeric/interval.h"
 
 #include <math.h>

@@ -1,3 +1,10 @@
+/*
+ * Sums run in 16 partial sums side by side: loops become wide (MLS_WIDE) and still have
+ * one order on every machine. Attention goes by blocks of MLS_ATTEND_ROWS queries and
+ * the keys that some row of them sees: scores of T x T are never there at once. Softmax
+ * divides last and the output rather than the probabilities: dv numbers a row instead
+ * of its keys.
+ */
 #include "analysis/numeric/kernels.h"
 
 #include <cblas.h>

@@ -1,3 +1,11 @@
+/*
+ * LAPACK is called column by column on rows, which transposes nothing: a symmetric
+ * matrix is itself with the other triangle, and u and v^T of an SVD change places. It
+ * leaves order and signs to the machine; here values fall, and the largest entry of
+ * every vector is positive. Divide and conquer comes first (dsyevd, dgesdd), QR where
+ * that does not converge (dsyev, dgesvd). NaN is refused before the call, with its
+ * place.
+ */
 #include "analysis/numeric/linalg.h"
 
 #include <cblas.h>

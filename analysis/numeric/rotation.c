@@ -1,3 +1,9 @@
+/*
+ * n^2 / 2 numbers instead of a matrix, and n^2 products a column. Columns go through
+ * all reflections in groups of 32, which stay in cache. The sign of u's first entry is
+ * chosen so that nothing cancels; the random last sign makes both determinants equally
+ * likely.
+ */
 #include "analysis/numeric/rotation.h"
 
 #include <math.h>

@@ -1,3 +1,12 @@
+/*
+ * What a format does is in its own file; here is what all share: the name
+ * h:NAMEBITS/GROUP+WINDOW@SINKS#SEED, which tokens are quantized at all, and the
+ * refusal of numbers that a half cannot hold. A window keeps its newest tokens in 16
+ * bits, or with MLS_RESIDUAL_REST only what does not fill one; a format says so for
+ * keys and values apart. The Hadamard rotation is its own inverse and is applied before
+ * and after. Formats that quantize everything anew when the window is full run over
+ * growing prefixes, so that errors pile up as in such a cache.
+ */
 #include "analysis/quant/quantizer.h"
 
 #include <ctype.h>

@@ -1,3 +1,9 @@
+/*
+ * Two sources: a capture's own queries, keys and values, with bias and QK-norm, or W x
+ * of its inputs with rows of the model's weights and no bias, which is what a spectrum
+ * of W weighted by the data means. Keys are captured before RoPE and turned here. A row
+ * of kv is all keys and then all values, so that a head of it is two pieces.
+ */
 #include "analysis/spectrum/outputs.h"
 
 #include <stdlib.h>

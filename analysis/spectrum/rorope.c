@@ -1,3 +1,10 @@
+/*
+ * Slots of a fold are ordered so that component z, by falling energy, comes to stand at
+ * the chunk whose frequency it turns with from then on; the kept ones first, `collapse`
+ * chunks apart (place_of). Both halves of the dims go through the same eigenvectors,
+ * which is why their moments are added before these are sought. Of other data the
+ * energy is the trace of U^T H U with the basis as it is (mls_rorope_captured_of).
+ */
 #include "analysis/spectrum/rorope.h"
 
 #include <stdlib.h>

@@ -1,3 +1,9 @@
+/*
+ * Windows 0, 2, 4 ... make the rotation and 1, 3, 5 ... say how much of their keys'
+ * energy it holds: on the text that made it every rotation looks better than it is. A
+ * collapse changes only how many components are kept, so that one eigendecomposition
+ * for each freqfold serves them all; freqfolds are the jobs.
+ */
 #include "analysis/spectrum/rorope_survey.h"
 
 #include <math.h>

@@ -1,3 +1,10 @@
+/*
+ * Layers come in batches of as many as there are threads; within a batch each (matrix,
+ * head, layer) is a job. A capture keeps moments of each head by itself, so what all
+ * heads of a layer put out together is known from its windows alone. Where processes
+ * share a run every row is a unit (parts.h): pass_row() is its writer and its reader,
+ * and no figure depends on who made it.
+ */
 #include "analysis/spectrum/spectra.h"
 
 #include <stdio.h>

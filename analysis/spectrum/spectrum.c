@@ -1,3 +1,12 @@
+/*
+ * Eigenvalues of the smaller Gram matrix cost a fraction of an SVD, but squares lose
+ * half of the digits: what lies below sqrt(eps) of the largest singular value is noise
+ * there. So the error of the Gram matrix is bounded (Higham 3.5, Weyl) and an SVD
+ * follows only where the smallest value needs it. How far figures may be off comes from
+ * the same bound, to first order and doubled. Weighted values are roots of the
+ * eigenvalues of W E[x x^T] W^T; the effective rank is exp of the entropy of their
+ * shares.
+ */
 #include "analysis/spectrum/spectrum.h"
 
 #include <float.h>

@@ -1,3 +1,10 @@
+/*
+ * Queries are few tokens of every query head that reads the KV head: the newest one and
+ * evenly back. Exact and quantized attention run through the same products, so that
+ * they differ by the quantizer alone. Keys are quantized before or after RoPE (a stage
+ * each), values once for both. A shift common to all scores of a query vanishes in
+ * softmax: the score error is the spread around each query's mean, not the distance.
+ */
 #include "analysis/survey/quant_error.h"
 
 #include <math.h>

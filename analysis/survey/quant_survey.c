@@ -1,3 +1,10 @@
+/*
+ * Jobs are (window, KV head) of one layer, as many windows at a time as there are
+ * threads: memory does not grow with the capture. Each job has sums of its own, which
+ * are added in the order of heads. A figure is made for each window first and then
+ * averaged over layers, so that its interval is over windows, which are pieces of text
+ * by themselves; layers of one window are not.
+ */
 #include "analysis/survey/quant_survey.h"
 
 #include <math.h>

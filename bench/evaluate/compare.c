@@ -1,3 +1,12 @@
+/*
+ * A row's key is the SHA-256 of all that it depends on: version, model, arithmetic,
+ * token ids, capture, options, setting. A finished row is found again by it, whichever
+ * run made it; settings that name files have none, because files change. Settings run
+ * in groups, so that what is finished is kept on the way, and equal ones run once. With
+ * `measure` a few run, spread evenly over the predicted error of attention, and the law
+ * of kl_law.h says the others. Only what the same code serves competes for the Pareto
+ * front.
+ */
 #include "bench/evaluate/compare.h"
 
 #include <math.h>

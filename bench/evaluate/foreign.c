@@ -1,3 +1,10 @@
+/*
+ * Three signs, each enough for a warning: a perplexity above half of the vocabulary,
+ * more than a quarter of the tokens single bytes of characters that the tokenizer has
+ * not, or a setting that changes much (KL above 0.05 nat) and makes the text easier by
+ * more than twice the interval of that difference. What a model gains by damage it had
+ * not read.
+ */
 #include "bench/evaluate/foreign.h"
 
 #include <math.h>

@@ -1,3 +1,8 @@
+/*
+ * Pieces laid one behind the other are a sequence like any other, so that the ordinary
+ * forward pass runs them. `from` is the row that predicts the last piece's first token:
+ * one before its place.
+ */
 #include "bench/evaluate/items.h"
 
 #include <stdlib.h>

@@ -1,3 +1,9 @@
+/*
+ * What a pair's residual is without the pair needs no second fit: e / (1 - h) with
+ * leverage h = 1/n + (x - mean)^2 / sum (PRESS). So no row's prediction has seen its
+ * own KL, and the factor is that of rows to come. Pairs of rounding (error 1e-7, KL
+ * 1e-6) are left out: their logarithms would bend the line.
+ */
 #include "bench/evaluate/kl_law.h"
 
 #include <math.h>

@@ -1,3 +1,8 @@
+/*
+ * A narrower key starts as what the wider one said: rope keys are keys unless rquant
+ * says otherwise. bits and quant exclude each other. Layers without attention are never
+ * converted, whatever `layers` says.
+ */
 #include "bench/frame/common_keys.h"
 
 #include <stdio.h>

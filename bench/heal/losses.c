@@ -1,3 +1,7 @@
+/*
+ * Rows are the folder's log, read back by what shows or goes on with a healing. A row
+ * that does not parse is passed over: its layer counts as not healed.
+ */
 #include "bench/heal/losses.h"
 
 #include <stdio.h>

@@ -1,3 +1,9 @@
+/*
+ * The names are model.layers.L.self_attn.WHAT in the files of every project. Ranks may
+ * follow from a tensor's own rows: these are held against MLS_WIDTH_MAX before memory
+ * is taken for them. A form that begins here neither slides nor turns; the readers of
+ * each project set that.
+ */
 #include "bench/methods/converted_tensors.h"
 
 #include <inttypes.h>

@@ -1,3 +1,11 @@
+/*
+ * Exact: dynamic programming over bytes beyond each layer's least, in units of their
+ * greatest common divisor; where that gives too many cells the unit is coarser and
+ * bytes are rounded up, so that the budget holds in any case. Water-filling: steps
+ * along the layers' lower convex hulls, steepest first; the first that does not fit
+ * gives the price of a byte, and loss - price * (bytes left) is below what any
+ * allocation reaches.
+ */
 #include "bench/plan/allocate.h"
 
 #include <math.h>

@@ -1,3 +1,15 @@
+/*
+ * Measuring every rank in every layer would take a run each. Few references are
+ * measured, each in one layer alone, at 1/2, 1, 2 and 4 times the rank that the budget
+ * gives to all layers alike; between them
+ *
+ *   loss_l(r) = shape_l(r) exp(g_l(r))
+ *
+ * with the discarded energy of the form's spectrum as shape (1 without one) and g
+ * straight between references. A quantizer adds a term of its own. Layers together lose
+ * other than their sum: one factor, the geometric mean of whole over sum at the middle
+ * references, says how much.
+ */
 #include "bench/plan/plan_costs.h"
 
 #include <math.h>

@@ -1,3 +1,9 @@
+/*
+ * Commas and ranges stand for several settings, multiplied out word by word, so that
+ * the last key changes fastest. A range is digits, "-", digits and perhaps +step or
+ * *factor; what only looks like one (2-norm) is a word. `layers` is a list itself: its
+ * alternatives are split at ";".
+ */
 #include "bench/setting/setting.h"
 
 #include <stdint.h>

@@ -1,3 +1,8 @@
+/*
+ * One file serves models of any shape: {G*D/2} is a product of letters and whole
+ * numbers. Factors above and below are gathered apart and divided once, so that nothing
+ * is truncated on the way; what comes out is 1 at least.
+ */
 #include "bench/setting/settings_file.h"
 
 #include <ctype.h>

@@ -1,3 +1,7 @@
+/*
+ * Insertion, because equal scores must keep the order of their ids on every machine,
+ * which qsort() does not promise; there are a few hundred at most.
+ */
 #include "common/base/order.h"
 
 #include <math.h>

@@ -1,3 +1,8 @@
+/*
+ * A near word is one that a third of its letters away or less by typing mistakes, or
+ * one that the word is a part of ("4090" of "rtx4090"); otherwise all known ones are
+ * listed. Numbers are whole or refused: no sign, no space, no rest, no overflow.
+ */
 #include "common/base/words.h"
 
 #include <ctype.h>

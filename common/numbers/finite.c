@@ -1,3 +1,7 @@
+/*
+ * A loop that leaves at the first bad number cannot be made wide; a test of bits over a
+ * known count can, and the number itself is sought in its block afterwards.
+ */
 #include "common/numbers/finite.h"
 
 #include <math.h>

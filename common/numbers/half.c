@@ -1,3 +1,9 @@
+/*
+ * Rounding is to nearest, ties to even, as hardware does it: half of the last place and
+ * the kept bit are added to the bits, and a carry runs into the exponent by itself.
+ * Small halves are rounded by the addition of 0.5, whose last place is 2^-24. NaN stays
+ * one.
+ */
 #include "common/numbers/half.h"
 
 #include <string.h>

@@ -1,3 +1,10 @@
+/*
+ * A stream is a second number beside the seed: jobs take their own number as stream,
+ * and results do not depend on who ran them. Both go through splitmix64, as its authors
+ * advise: a state of few bits would show for long. below() refuses the last incomplete
+ * range instead of favouring small numbers; normal() is Marsaglia's polar method, its
+ * second number thrown away so that a generator has no hidden state.
+ */
 #include "common/numbers/rng.h"
 
 #include <math.h>

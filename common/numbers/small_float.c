@@ -1,3 +1,8 @@
+/*
+ * One routine for three layouts: magnitudes of these formats are in the order of their
+ * codes, so that rounding to units of the last place and counting up is all. What is
+ * too large becomes the largest number, as quantizers want it, and not an infinity.
+ */
 #include "common/numbers/small_float.h"
 
 #include <math.h>

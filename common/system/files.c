@@ -1,3 +1,10 @@
+/*
+ * A file of ours is written as NAME.tmp-PID, synced, renamed over its name, and its
+ * folder synced: after a power cut there is the old one or the new one. Temporaries of
+ * processes that are no more are removed by the next that writes the name. Through a
+ * link the file behind it is replaced; devices and pipes are written straight through.
+ * A regular file is opened so that a pipe of that name does not block.
+ */
 #define _XOPEN_SOURCE 700 /* realpath */
 #include "common/system/files.h"
 

@@ -1,3 +1,7 @@
+/*
+ * SHA-256 says what something is (a model, a text), XXH3 whether a file is still what
+ * was written: far quicker, and no protection against intent.
+ */
 #include "common/system/hash.h"
 
 #include <errno.h>

@@ -1,3 +1,9 @@
+/*
+ * A job may run jobs of its own: who calls mls_pool_run() works on its own list, and
+ * idle threads help the newest list that has a job, which is what an older one waits
+ * for; so nothing waits for a thread that waits. The lowest job that failed gives the
+ * error, whichever failed first in time.
+ */
 #define _GNU_SOURCE /* sched_getaffinity */
 #include "common/system/pool.h"
 

@@ -1,3 +1,9 @@
+/*
+ * A map of a file without a name: the system writes pages out when memory is short and
+ * needs no swap for it. Room on the disk is taken at once (posix_fallocate), because a
+ * full disk would kill the process that writes to the map later. Leaving a range gives
+ * its whole pages back; what is written stays in the file.
+ */
 #define _GNU_SOURCE /* madvise, mkostemp */
 #include "common/system/spill.h"
 

@@ -1,3 +1,9 @@
+/*
+ * libcsv checks quotes but not shape: that every row has the header's number of cells,
+ * that no name stands twice and that there is a header at all is checked here. The mark
+ * of UTF-8 that spreadsheets write is passed over, and so is the apostrophe that our
+ * own tables put before what would be run as a formula.
+ */
 #include "datasets/base/csv.h"
 
 #include <stdlib.h>

@@ -1,3 +1,8 @@
+/*
+ * jansson does the parsing. What it does not say is told apart here: a failed
+ * allocation and a wrong text give one kind of answer in 2.14. Python's Infinity and
+ * NaN, which configs carry and JSON has not, become strings.
+ */
 #include "datasets/base/json.h"
 
 #include <stdio.h>

@@ -1,3 +1,9 @@
+/*
+ * A large header as a tree would take many times its bytes. Strings are decoded where
+ * they stand, which works because no escape is shorter than what it says; they end in
+ * NUL, so that \u0000 is refused. Surrogates must come in pairs, numbers are whole and
+ * fit 64 bits.
+ */
 #include "datasets/base/json_scan.h"
 
 #include <stdarg.h>

@@ -1,3 +1,7 @@
+/*
+ * utf8proc refuses overlong forms, surrogates and what is beyond U+10FFFF. ASCII is
+ * passed without a call: most text is that.
+ */
 #include "datasets/base/utf8.h"
 
 #include <utf8proc.h>

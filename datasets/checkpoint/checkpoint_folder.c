@@ -1,3 +1,7 @@
+/*
+ * File names in an index are data: only plain names in the same folder are opened. A
+ * single model.safetensors goes before an index, as in the library that wrote it.
+ */
 #include <stdlib.h>
 #include <string.h>
 

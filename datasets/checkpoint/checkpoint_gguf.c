@@ -1,3 +1,8 @@
+/*
+ * Tensors get Hugging Face's names, so that all that follows knows one layout.
+ * llama.cpp's converter puts the two dims of a rotated pair side by side for some
+ * families; those q and k are marked and taken back when read.
+ */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,3 +1,8 @@
+/*
+ * The text model may lie inside a file of several; it is found by its own layers. What
+ * cannot be read of a shape is an error; what the forward pass has no computation for
+ * is noted (unsupported), and `size` goes on with what the cache depends on.
+ */
 #include "datasets/checkpoint/config.h"
 
 #include <math.h>

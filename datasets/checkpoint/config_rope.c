@@ -1,3 +1,10 @@
+/*
+ * What a class reads and what a file says differ in silence: a key that the class does
+ * not know is refused, as "not computed", rather than passed over, since another
+ * frequency gives another model and no error. Every type's numbers and defaults are
+ * those of transformers' modeling_rope_utils.py. Nothing here changes a byte of a
+ * cache: `size` goes on.
+ */
 #include "datasets/checkpoint/config_reader.h"
 
 #include <math.h>

@@ -1,3 +1,10 @@
+/*
+ * Keys are translated one by one, and those of the architecture that nothing here reads
+ * are carried over under their GGUF names, so that the reader of configs refuses what
+ * it does not know instead of losing it. Two things are not in keys and are found
+ * again: llama3's scaling from the factors in rope_freqs.weight, biases and tied
+ * embeddings from which tensors are there.
+ */
 #include "datasets/checkpoint/gguf_config.h"
 
 #include <inttypes.h>

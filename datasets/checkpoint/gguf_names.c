@@ -1,3 +1,8 @@
+/*
+ * Rows tie llama.cpp's names to roles of tensors, and the family's own row says what
+ * Hugging Face calls the role: so a family needs no second list for GGUF. A layer's
+ * number is taken only as a converter writes it.
+ */
 #include "datasets/checkpoint/gguf_names.h"
 
 #include <stdio.h>

@@ -1,3 +1,9 @@
+/*
+ * One row a family, longer than 500 lines because there are that many: a family is
+ * looked up whole, in one place. A row says what the class reads of config.json, how it
+ * calls its tensors and what it computes otherwise than Llama; whatever else
+ * config.json holds is refused.
+ */
 #include "datasets/checkpoint/net_families.h"
 
 #include <string.h>

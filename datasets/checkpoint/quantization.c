@@ -1,3 +1,7 @@
+/*
+ * Every format is known by name and refused where its numbers would be misread: GPTQ's
+ * zero points mean another thing in gptq_v2, MLX says no quant_method.
+ */
 #include "datasets/checkpoint/quantization.h"
 
 #include <stdio.h>

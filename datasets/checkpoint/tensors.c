@@ -1,3 +1,8 @@
+/*
+ * A need is a role, a name and a shape, worked out from the config and never from the
+ * file: so a missing or misshapen tensor is told before the first is read. rows = 0
+ * means that the model has no such tensor.
+ */
 #include "datasets/checkpoint/tensors.h"
 
 #include <stdio.h>

@@ -1,3 +1,9 @@
+/*
+ * Rounding is ggml-quants.c's to the bit: codes are truncated after half is added,
+ * scales go through a half on their way into the block, yet codes are made with the
+ * scale before that. A block whose scale has no inverse in float decodes to its minimum
+ * or to zeros.
+ */
 #include "datasets/files/ggml_blocks.h"
 
 #include <math.h>

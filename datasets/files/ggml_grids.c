@@ -1,3 +1,8 @@
+/*
+ * Numbers of ggml-common.h, packed as ggml_grids.h says;
+ * tests/reference/ggml_codebooks.py holds blocks decoded with them against the package
+ * gguf.
+ */
 #include "datasets/files/ggml_grids.h"
 
 const uint16_t mls_ggml_grid_iq2_xxs[256] = {

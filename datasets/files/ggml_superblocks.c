@@ -1,3 +1,9 @@
+/*
+ * Decoders alone, written from the layout in ggml-common.h: 256 numbers in sub-blocks
+ * of 16 or 32 whose scales are numbers of few bits themselves, times one number for
+ * all. The traps are where bits lie: the low and high parts of a scale or code are
+ * bytes apart, and codes of neighbouring sub-blocks share a byte.
+ */
 #include <string.h>
 
 #include "datasets/files/ggml_types.h"

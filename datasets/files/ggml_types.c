@@ -1,3 +1,7 @@
+/*
+ * Ids and sizes are ggml.c's type_traits. What has no decoder is known by its size, so
+ * that the file around it can be read.
+ */
 #include "datasets/files/ggml_types.h"
 
 #include <string.h>

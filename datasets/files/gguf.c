@@ -1,3 +1,9 @@
+/*
+ * A header's length is not written anywhere: a megabyte is parsed, and four times as
+ * much while it goes on. Blocks are decoded whole, and of the first and the last one
+ * the wanted numbers are taken. Reals are kept as float: 1e-05 is found again as the
+ * shortest decimal that is the same float, since a model's config meant that.
+ */
 #include "datasets/files/gguf.h"
 
 #include <fcntl.h>

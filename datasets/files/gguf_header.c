@@ -1,3 +1,10 @@
+/*
+ * Nothing is believed: counts are held against the file's size before memory is taken,
+ * each tensor begins where the one before ended, and a refusal names the byte and what
+ * it belongs to. `more` says that the bytes at hand end inside the header, which is no
+ * error. Names get their NUL where the next field's first byte was, which is read by
+ * then.
+ */
 #include "datasets/files/gguf_header.h"
 
 #include <stdarg.h>

@@ -1,3 +1,7 @@
+/*
+ * A part's number stands in its metadata and in its name, and both must agree, or the
+ * others cannot be found from it.
+ */
 #include "datasets/files/gguf_parts.h"
 
 #include <stdio.h>

@@ -1,3 +1,9 @@
+/*
+ * Pickles may call any function; this reader knows none, which is why it can read
+ * untrusted files at all. Only globals that tensors of numbers need are let through, by
+ * full name, and an opcode is done or refused by its name: there is no default that
+ * skips one. Numbers are little-endian but for BINFLOAT.
+ */
 #include "datasets/files/pickle.h"
 
 #include <stdlib.h>

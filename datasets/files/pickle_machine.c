@@ -1,3 +1,8 @@
+/*
+ * Nodes live in blocks until the whole tree is released, so that a value may hang in
+ * two places. Memory is bounded by the file's length: few opcodes could otherwise ask
+ * for any amount by remembering and repeating.
+ */
 #include "datasets/files/pickle_machine.h"
 
 #include <stdlib.h>

@@ -1,3 +1,9 @@
+/*
+ * Three files that look alike are told apart by what is in them. The trap: MHA2MLA's
+ * ranks say at which place a dim is (lower is kept first), EliteKV's orders which chunk
+ * is at a place: one is the other's inverse. Ranks must be the same for both dims of a
+ * chunk.
+ */
 #include "datasets/files/rankfile.h"
 
 #include <math.h>

@@ -1,3 +1,8 @@
+/*
+ * Pickles are written by hand, opcode by opcode, as torch.save and pickle.dump of a
+ * contiguous tensor would have written them: PyTorch reads them, and none is needed to
+ * write them.
+ */
 #include "datasets/files/rankfile.h"
 
 #include <stdio.h>

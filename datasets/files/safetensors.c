@@ -1,3 +1,8 @@
+/*
+ * A file's first bytes may be neither JSON nor numbers: what git leaves without git-lfs
+ * and what a server answers instead of weights are told as what they are. Offsets
+ * become those of the file, once.
+ */
 #include "datasets/files/safetensors.h"
 
 #include <stdio.h>

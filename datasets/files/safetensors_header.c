@@ -1,3 +1,9 @@
+/*
+ * Rules of the format in one pass: shape, dtype and bytes agree, no name twice, data
+ * without gaps or overlaps from the first byte to the last. The table is sized before
+ * parsing from the header's braces and its length, so that a header cannot ask for more
+ * memory than it has bytes for.
+ */
 #include "datasets/files/safetensors_header.h"
 
 #include <stdbool.h>

@@ -1,3 +1,8 @@
+/*
+ * The header is written first and parsed back by the reader's own rules, so that
+ * nothing is written which the reader would refuse; then tensors must come in its order
+ * and with its bytes, and the file gets its name when the last is complete.
+ */
 #include "datasets/files/safetensors.h"
 
 #include <errno.h>

@@ -1,3 +1,9 @@
+/*
+ * torch.save's archives store members uncompressed, and all else is refused: so no
+ * member is larger than the file. A tensor is a view, offset and strides into a
+ * storage; its last element must lie in there before any is read. pickle.dump puts the
+ * older format, five pickles in a row, inside a byte string.
+ */
 #include "datasets/files/torch_tensor.h"
 
 #include <stdio.h>

@@ -1,3 +1,8 @@
+/*
+ * Size and time are looked at before every read: weights that somebody rewrites
+ * meanwhile would be half old and half new without an error. O_NONBLOCK keeps a pipe of
+ * that name from blocking.
+ */
 #include "datasets/files/weight_file.h"
 
 #include <errno.h>

@@ -1,3 +1,10 @@
+/*
+ * Documents become one stream of ids, cut into sequences of one length; a lead (BOS)
+ * stands before each and is not repeated where a document begins at the cut. Where few
+ * sequences are wanted only the text's beginning is tokenized: a part and one twice as
+ * long until both begin with the same ids. Sampling keeps the order and needs one pass
+ * (Knuth's algorithm S).
+ */
 #include "datasets/text/corpus.h"
 
 #include <stdlib.h>

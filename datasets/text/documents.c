@@ -1,3 +1,7 @@
+/*
+ * A .jsonl file is a document a line, any other is one. The hash is of the files'
+ * bytes, one after another, before anything is cut: it names the text.
+ */
 #include "datasets/text/documents.h"
 
 #include <errno.h>

@@ -1,3 +1,7 @@
+/*
+ * A question with a choice twice or empty, or an answer beyond them, is refused with
+ * its line: scored, it would look like an accuracy.
+ */
 #include "datasets/text/questions.h"
 
 #include <stdlib.h>

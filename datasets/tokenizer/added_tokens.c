@@ -1,3 +1,8 @@
+/*
+ * Their texts are found before anything else is done to a text, raw ones before and the
+ * others after normalizing, at each place the longest first; one that is a single word
+ * must stand alone, and with lstrip and rstrip it takes the white space beside it.
+ */
 #include "datasets/tokenizer/added_tokens.h"
 
 #include <stdlib.h>

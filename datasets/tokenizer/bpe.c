@@ -1,3 +1,10 @@
+/*
+ * Merges of a word are a heap of rank and place: the smallest rank goes first, of equal
+ * ones the leftmost, as in the tokenizers library. What was queued is checked again
+ * when it is taken, since a neighbour may have been merged meanwhile. Words come back
+ * often, so that their ids are remembered by hash; the text is compared, never the hash
+ * alone.
+ */
 #include "datasets/tokenizer/bpe.h"
 
 #include <stdbool.h>

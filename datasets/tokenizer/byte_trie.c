@@ -1,3 +1,7 @@
+/*
+ * The children of a node are a list of siblings; only first bytes, of which a
+ * vocabulary has many, have a table.
+ */
 #include "datasets/tokenizer/byte_trie.h"
 
 #include <stdlib.h>

@@ -1,3 +1,7 @@
+/*
+ * Matches and what lies between them alternate; a behaviour says which join their
+ * neighbour. The last piece waits until it is known what follows it.
+ */
 #include "datasets/tokenizer/cuts.h"
 
 #include <stdlib.h>

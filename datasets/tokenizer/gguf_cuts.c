@@ -1,3 +1,8 @@
+/*
+ * The patterns are those of llama.cpp's llama-vocab.cpp by the names that its converter
+ * writes; names that mean the same cuts share a row. A name that is not here is
+ * refused.
+ */
 #include "datasets/tokenizer/gguf_cuts.h"
 
 #include <string.h>

@@ -1,3 +1,8 @@
+/*
+ * A GGUF file keeps vocabulary, types, scores or merges, and a name for the rest; from
+ * these the tokenizer.json is written that the model came with, so that one tokenizer
+ * serves both. SentencePiece's scores become merges (spm_pieces.c) unless all are zero.
+ */
 #include "datasets/tokenizer/gguf_tokenizer.h"
 
 #include <inttypes.h>

@@ -1,3 +1,8 @@
+/*
+ * Two tables with open addressing: pairs of ids with rank and result, and pairs of
+ * characters across which some merge reaches, so that a long word may be cut where none
+ * does. Of two merges of one pair the later holds, as in the tokenizers library.
+ */
 #include "datasets/tokenizer/merges.h"
 
 #include <stdlib.h>

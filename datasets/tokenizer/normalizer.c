@@ -1,3 +1,8 @@
+/*
+ * Steps run one after another from buffer to buffer. The result may not grow beyond a
+ * multiple of the text, however the steps multiply each other. `start_kept` says
+ * whether the first character is still the text's own, which a pre-tokenizer may ask.
+ */
 #include "datasets/tokenizer/normalizer.h"
 
 #include <stdlib.h>

@@ -1,3 +1,9 @@
+/*
+ * Ruby's dialect, which the tokenizers library uses, and PCRE2 agree on most of a
+ * pattern and differ where it is not seen: \s, \w, \d and \b of Unicode, scripts,
+ * classes in classes. What is known to mean the same is passed, what differs is spelled
+ * out, all else is refused.
+ */
 #include "datasets/tokenizer/oniguruma.h"
 
 #include <stdbool.h>

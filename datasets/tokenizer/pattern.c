@@ -1,3 +1,8 @@
+/*
+ * Steps, depth and heap of a match are bounded, because patterns come from a file. An
+ * empty match at the end of the last one is not one: the search goes on a character
+ * later, as Oniguruma's does.
+ */
 #define _GNU_SOURCE /* memmem */
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include "datasets/tokenizer/pattern.h"

@@ -1,3 +1,8 @@
+/*
+ * Only ids are kept, so that a template is two lists, before the text and after it.
+ * Processors in a sequence go around each other; two that both add tokens are refused,
+ * because the library wraps parts of parts.
+ */
 #include "datasets/tokenizer/postprocessor.h"
 
 #include <stdbool.h>

@@ -1,3 +1,9 @@
+/*
+ * Each type of the tokenizers library becomes one to three of four steps over a list of
+ * words (cut, bytes, spaces, prefix), and an unknown type or setting is refused:
+ * another cut gives other ids without an error. The trap is prepend_scheme "first",
+ * which asks where a piece was in the text before anything was changed.
+ */
 #include "datasets/tokenizer/pretokenizer.h"
 
 #include <stdlib.h>

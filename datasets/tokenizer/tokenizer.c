@@ -1,3 +1,8 @@
+/*
+ * text -> raw added tokens -> normalize -> the other added tokens -> words -> ids ->
+ * template, in the tokenizers library's order. A text of one piece is bounded, and
+ * every id that a template adds must be some token's.
+ */
 #include "datasets/tokenizer/tokenizer.h"
 
 #include <stdlib.h>

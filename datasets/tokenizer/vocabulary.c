@@ -1,3 +1,7 @@
+/*
+ * Spellings lie in one arena; a table with open addressing finds ids, an array
+ * spellings. At most half of the slots are used.
+ */
 #include "datasets/tokenizer/vocabulary.h"
 
 #include <stdlib.h>

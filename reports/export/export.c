@@ -1,3 +1,8 @@
+/*
+ * All files go into a folder of another name that is renamed at the end, SHA-256 sums
+ * last: a folder of the asked name is complete or not there. How much will be written
+ * is held against the disk before the work.
+ */
 #include "reports/export/export.h"
 
 #include <dirent.h>

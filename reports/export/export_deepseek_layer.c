@@ -1,3 +1,11 @@
+/*
+ * DeepSeek-V3's code divides scores by sqrt(nope + rope), so that queries are
+ * multiplied by the form's own scale times that root. Its rope pairs lie side by side,
+ * fastest first, ours half a key apart. It has no bias of values: probabilities sum to
+ * 1, so that W_O b of all heads goes into the output's. Frequencies must follow from
+ * config.json: the model's own, a power of its base, or a geometric series with its
+ * first member as linear scaling.
+ */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,3 +1,9 @@
+/*
+ * Cells keep their type and all digits until they are printed: people get decimals,
+ * files %.17g. Memory that ran out is remembered in the table and told once, by
+ * printing, so that who adds cells checks nothing. CSV is RFC 4180's. What a
+ * spreadsheet would run as a formula gets an apostrophe, in texts only.
+ */
 #include "reports/page/table.h"
 
 #include <csv.h>

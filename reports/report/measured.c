@@ -1,3 +1,9 @@
+/*
+ * A report goes on where it was stopped: rows of settings are found again by compare's
+ * keys, the plan by a key of its request together with the plan file's own hash. A race
+ * measures all settings on every 4th or 8th window and only those that can still win on
+ * all. Both files go when the report is finished.
+ */
 #include "reports/report/measured.h"
 
 #include <fcntl.h>

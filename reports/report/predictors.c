@@ -1,3 +1,9 @@
+/*
+ * Spearman's correlation of a predicted error with measured KL, over all settings and,
+ * weighted by their numbers, within sizes that have four or more: over all sizes every
+ * predictor looks good, because a smaller cache loses more by any of them, so the
+ * second decides where it is there.
+ */
 #include "reports/report/predictors.h"
 
 #include <math.h>

@@ -1,3 +1,8 @@
+/*
+ * Sections measure in the order in which they know soonest, readers see them in that of
+ * page_order; the page is written whole after each, so that a report that is stopped
+ * can be read. The time that each takes is told before, in passes through the model.
+ */
 #include "reports/report/report.h"
 
 #include <math.h>

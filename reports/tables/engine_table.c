@@ -1,3 +1,9 @@
+/*
+ * Every GPU holds a latent whole, while heads are divided: a converted model may take
+ * more of each of eight GPUs than the original, which is what "kept per GPU" shows and
+ * a warning says. Weights change by the parameters that the forms have more or less
+ * than the model's attention.
+ */
 #include "reports/tables/engine_table.h"
 
 #include <math.h>

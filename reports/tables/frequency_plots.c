@@ -1,3 +1,9 @@
+/*
+ * The map shows shares of each head's own score on a logarithmic scale, since scores of
+ * two heads have no common unit, and rings what is kept; the first rule is drawn whose
+ * scores are nowhere negative. A model of many layers makes several pictures of at most
+ * 40 rows.
+ */
 #include "reports/tables/frequency_plots.h"
 
 #include <math.h>

@@ -1,3 +1,8 @@
+/*
+ * Means over layers leave out those that turn no keys. Chances that a chunk is kept
+ * again are shown where every head has the same budget, since only then they speak of
+ * what is kept.
+ */
 #include "reports/tables/frequency_tables.h"
 
 #include <math.h>

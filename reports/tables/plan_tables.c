@@ -1,3 +1,9 @@
+/*
+ * A difference between the plan and what was measured beside it is told only where it
+ * exceeds its interval and, beside quantizers, their rounding (mls_kl_tied); and where
+ * a setting of no more bytes is clearly better, a note says that the plan is not the
+ * best of these.
+ */
 #include "reports/tables/plan_tables.h"
 
 #include <math.h>

@@ -1,3 +1,8 @@
+/*
+ * Two tables are filled and a script each reads them as CSV: bytes a token by parts,
+ * and the longest context beside the weights. No bar is drawn where nothing or anything
+ * fits, and gnuplot, which refuses bars without a value, gets no such memory at all.
+ */
 #include "reports/tables/size_plots.h"
 
 #include <ctype.h>

@@ -1,3 +1,7 @@
+/*
+ * A sweep is settings times lengths, batches, blocks and so on, a row each; figures
+ * come from mls_size() alone and are never added up here.
+ */
 #include "reports/tables/size_table.h"
 
 #include <math.h>

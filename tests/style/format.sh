@@ -1,6 +1,6 @@
 #!/bin/sh
 # Every C file is as clang-format writes it, comments within 88 columns, too, which it does
-# not look at. Usage: format.sh SOURCE_ROOT
+# not look at; what computes opens with how and why. Usage: format.sh SOURCE_ROOT
 cd "$1" || exit 99
 files() {
     find common datasets analysis bench reports tools tests library examples -name '*.[ch]' -print0
@@ -9,6 +9,14 @@ long=$(files | LC_ALL=C.UTF-8 xargs -0 grep -nE '^.{89}')
 if [ -n "$long" ]; then
     echo "longer than 88 columns:"
     echo "$long"
+    exit 1
+fi
+silent=$(find analysis bench -name '*.c' | LC_ALL=C sort | while read -r file; do
+    head -n 1 "$file" | grep -q '^/\*' || echo "$file"
+done)
+if [ -n "$silent" ]; then
+    echo "begins without a comment that says how it computes and why so:"
+    echo "$silent"
     exit 1
 fi
 if ! command -v clang-format >/dev/null; then

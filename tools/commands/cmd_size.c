@@ -1,3 +1,4 @@
+/* mlascope size: bytes of the cache, exact, from config.json alone. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
