@@ -183,6 +183,24 @@ bool mls_scheme_is_plain(const mls_ready_scheme *r, size_t l)
     return !quantized && (!k->converted[l] || p->method == &mls_method_baseline);
 }
 
+mls_status mls_scheme_form(const mls_ready_scheme *r, size_t l, mls_latent_form *form,
+                           mls_err *err)
+{
+    const mls_method_input *in = r->in;
+    mls_layer layer = {0};
+    mls_layer_stats stats = {0};
+    mls_status st = mls_model_attention(in->model, l, &layer, err);
+
+    *form = (mls_latent_form){0};
+    if (!st && in->capture)
+        st = mls_capture_stats(in->capture, l, &stats, err);
+    if (!st)
+        st = mls_scheme_build(r, &layer, in->capture ? &stats : NULL, form, err);
+    mls_layer_stats_free(&stats);
+    mls_layer_free(&layer);
+    return st;
+}
+
 bool mls_scheme_converts(const mls_ready_scheme *r, size_t l)
 {
     return r->parsed[r->scheme->which[l]].common.converted[l];

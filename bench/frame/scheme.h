@@ -60,6 +60,10 @@ mls_status mls_scheme_build(const mls_ready_scheme *r, const mls_layer *layer,
                             const mls_layer_stats *stats, mls_latent_form *form,
                             mls_err *err);
 
+/** The same with the layer's weights and statistics read for it, and left again. */
+mls_status mls_scheme_form(const mls_ready_scheme *r, size_t l, mls_latent_form *form,
+                           mls_err *err);
+
 /** Does layer l run as the model's own, quantizers included? */
 bool mls_scheme_is_plain(const mls_ready_scheme *r, size_t l);
 

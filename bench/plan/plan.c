@@ -1,3 +1,11 @@
+/*
+ * Candidates, refusal of what cannot be, losses, allocation, and then measuring what
+ * was chosen: the sum of losses is a model and large losses need not obey it, so that
+ * the plan runs against the largest uniform setting of every family on the windows that
+ * it was made of, the best is taken, and other windows verify. A bound on KL instead of
+ * a budget is met by bisection over budgets with predicted losses, a measurement, a new
+ * scale, and again.
+ */
 #include "bench/plan/plan.h"
 
 #include <math.h>
@@ -571,21 +579,12 @@ static mls_status describe_heads(mls_plan *out, const problem *p,
     for (size_t l = 0; !st && l < out->L; l++) {
         if (out->layer[l].stays || !may_differ(&out->layer[l].setting))
             continue;
-        mls_layer layer = {0};
-        mls_layer_stats stats = {0};
-        mls_latent_form form = {0};
+        mls_latent_form form;
 
-        st = mls_model_attention(r->in.model, l, &layer, err);
-        if (!st && r->in.capture)
-            st = mls_capture_stats(r->in.capture, l, &stats, err);
-        if (!st)
-            st = mls_scheme_build(ready, &layer, r->in.capture ? &stats : NULL, &form,
-                                  err);
+        st = mls_scheme_form(ready, l, &form, err);
         if (!st)
             st = heads_of(&out->layer[l], &form, err);
         mls_latent_free(&form);
-        mls_layer_stats_free(&stats);
-        mls_layer_free(&layer);
     }
     mls_ready_scheme_free(ready);
     mls_scheme_free(&scheme);

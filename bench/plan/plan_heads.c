@@ -1,3 +1,9 @@
+/*
+ * A form's discarded energy by rank (tail) does not depend on the rank it was built
+ * with, so that one build of a method's smallest candidate is enough. Ranks go where
+ * the next one saves most (mls_split_ranks), G times the candidate's in all. Only forms
+ * with a latent for each head and side and without rope keys can be split so.
+ */
 #include "bench/plan/plan_heads.h"
 
 #include <stdlib.h>
@@ -58,20 +64,11 @@ static mls_status read_method(mls_plan_heads *h, const mls_plan_costs *c,
     for (size_t l = 0; !st && l < c->L && h->usable[method]; l++) {
         if (!mls_layer_attends(&r->in.config->layer[l]))
             continue;
-        mls_layer layer = {0};
-        mls_layer_stats stats = {0};
-        mls_latent_form form = {0};
+        mls_latent_form form;
 
-        st = mls_model_attention(r->in.model, l, &layer, err);
-        if (!st && r->in.capture)
-            st = mls_capture_stats(r->in.capture, l, &stats, err);
-        if (!st)
-            st = mls_scheme_build(ready, &layer, r->in.capture ? &stats : NULL, &form,
-                                  err);
+        st = mls_scheme_form(ready, l, &form, err);
         h->usable[method] = !st && keep_tails(h, method, l, &form);
         mls_latent_free(&form);
-        mls_layer_stats_free(&stats);
-        mls_layer_free(&layer);
     }
     mls_ready_scheme_free(ready);
     mls_scheme_free(&scheme);

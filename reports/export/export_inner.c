@@ -1,3 +1,7 @@
+/*
+ * Converters take less than settings can say: what a target cannot hold is refused with
+ * the nearest that it can, before anything is written.
+ */
 #include "reports/export/export_inner.h"
 
 #include <stdlib.h>
@@ -148,27 +152,18 @@ mls_status mls_export_forms(const mls_export_work *w, mls_export_form use, void 
     if (!st)
         st = mls_scheme_shares(ready, share, err);
     for (size_t l = 0; l < L && !st; l++) {
-        mls_layer layer = {0};
-        mls_layer_stats stats = {0};
         mls_latent_form form = {0};
 
         st = mls_progress_step(w->job->progress, "converting layers", (double)l,
                                (double)L, err);
         if (!st)
-            st = mls_model_attention(in->model, l, &layer, err);
-        if (!st && in->capture)
-            st = mls_capture_stats(in->capture, l, &stats, err);
-        if (!st)
-            st = mls_scheme_build(ready, &layer, in->capture ? &stats : NULL, &form,
-                                  err);
+            st = mls_scheme_form(ready, l, &form, err);
         if (!st) {
             if (form.share_layer < 0)
                 form.share_layer = share[l];
             st = use(arg, &form, err);
         }
         mls_latent_free(&form);
-        mls_layer_stats_free(&stats);
-        mls_layer_free(&layer);
     }
     mls_ready_scheme_free(ready);
     return st;

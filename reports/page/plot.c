@@ -1,3 +1,9 @@
+/*
+ * Writing makes data/NAME.csv and plots/NAME.gp, which anybody can run again; drawing
+ * runs gnuplot in that folder, without a shell and with an environment of its own. The
+ * same commands are there twice, for SVG and for PNG. A warning counts as failure: a
+ * picture with one is not the one that was meant.
+ */
 #define _GNU_SOURCE /* posix_spawn_file_actions_addchdir_np */
 #include "reports/page/plot.h"
 
@@ -157,6 +163,20 @@ mls_status mls_plot_write(const char *folder, const mls_plot *p, mls_err *err)
     mls_buf_free(&path);
     free(plots);
     free(data);
+    return st;
+}
+
+mls_status mls_plot_take(const char *folder, const char *name, mls_table *t,
+                         mls_buf *script, mls_err *err)
+{
+    const mls_plot plot = {
+        .name = name, .data = t, .script = script->data ? script->data : ""};
+    const mls_status st = script->failed
+                              ? mls_fail(err, MLS_E_NOMEM, "no memory for a plot")
+                              : mls_plot_write(folder, &plot, err);
+
+    mls_buf_free(script);
+    mls_table_free(t);
     return st;
 }
 

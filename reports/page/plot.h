@@ -36,6 +36,10 @@ typedef struct mls_plot {
  */
 mls_status mls_plot_write(const char *folder, const mls_plot *plot, mls_err *err);
 
+/** The same of the usual size; table and script are released. */
+mls_status mls_plot_take(const char *folder, const char *name, mls_table *t,
+                         mls_buf *script, mls_err *err);
+
 /**
  * Run that script: <folder>/plots/NAME.svg and NAME.png. gnuplot gets an environment of
  * ours and no start-up files, so that the pictures are the same everywhere.

@@ -1,3 +1,7 @@
+/*
+ * Summaries are medians over heads, which a few odd heads do not move. Of each kind of
+ * head that one is drawn whose curve the means predict best.
+ */
 #include "reports/tables/concentration_tables.h"
 
 #include <math.h>
@@ -101,20 +105,6 @@ mls_status mls_hearing_summarize(mls_hearing_summary *out, const mls_hearing *h,
     return MLS_OK;
 }
 
-static mls_status write_plot(const char *folder, const char *name, mls_table *t,
-                             mls_buf *script, mls_err *err)
-{
-    const mls_plot plot = {
-        .name = name, .data = t, .script = script->data ? script->data : ""};
-    const mls_status st = script->failed
-                              ? mls_fail(err, MLS_E_NOMEM, "no memory for a plot")
-                              : mls_plot_write(folder, &plot, err);
-
-    mls_buf_free(script);
-    mls_table_free(t);
-    return st;
-}
-
 mls_status mls_hearing_map(const char *folder, const mls_hearing *h, mls_err *err)
 {
     static const struct {
@@ -145,7 +135,7 @@ mls_status mls_hearing_map(const char *folder, const mls_hearing *h, mls_err *er
             "pointsize 1.6 linewidth 2 linecolor rgb \"#d55e00\" title \"%s\"",
             marks[i].name, marks[i].point, marks[i].title);
     mls_buf_puts(&script, "\n");
-    return write_plot(folder, "hearing-map", t, &script, err);
+    return mls_plot_take(folder, "hearing-map", t, &script, err);
 }
 
 /* The head of a name whose curve is followed best; SIZE_MAX: none. */
@@ -205,5 +195,5 @@ mls_status mls_hearing_curves(const char *folder, const mls_hearing *h, mls_err 
             line > 1 ? ", \\\n     " : "", name, line, name, name, line);
     }
     mls_buf_puts(&script, line ? "\n" : "0 notitle\n");
-    return write_plot(folder, "hearing-curves", t, &script, err);
+    return mls_plot_take(folder, "hearing-curves", t, &script, err);
 }

@@ -1,3 +1,7 @@
+/*
+ * Figures of weights come with a bound on their error, those of data with an interval
+ * over windows: never both, and a column says which.
+ */
 #include "reports/tables/rank_tables.h"
 
 #include <math.h>
@@ -265,20 +269,6 @@ mls_table *mls_latent_top_table(const mls_latent_top *top)
     return t;
 }
 
-static mls_status write_plot(const char *folder, const char *name, mls_table *t,
-                             mls_buf *script, mls_err *err)
-{
-    const mls_plot plot = {
-        .name = name, .data = t, .script = script->data ? script->data : ""};
-    const mls_status st = script->failed
-                              ? mls_fail(err, MLS_E_NOMEM, "no memory for a plot")
-                              : mls_plot_write(folder, &plot, err);
-
-    mls_buf_free(script);
-    mls_table_free(t);
-    return st;
-}
-
 /* Layers 0 .. last along the x axis. */
 static void layer_axis(mls_buf *script, size_t last)
 {
@@ -334,7 +324,7 @@ mls_status mls_rotation_plot(const char *folder, const mls_spectra *s, mls_err *
     layer_axis(&script, s->n ? s->row[s->n - 1].layer : 0);
     plot_matrices(&script, "rank-rotation", "rank_95", s->n && s->row[0].spread.windows,
                   matrix_titles);
-    return write_plot(folder, "rank-rotation", t, &script, err);
+    return mls_plot_take(folder, "rank-rotation", t, &script, err);
 }
 
 mls_status mls_neighbours_plot(const char *folder, const mls_neighbours *n,
@@ -351,7 +341,8 @@ mls_status mls_neighbours_plot(const char *folder, const mls_neighbours *n,
     layer_axis(&script, n->n ? n->row[n->n - 1].first : 0);
     plot_matrices(&script, "rank-neighbours", "overlap",
                   n->n && !isnan(n->row[0].overlap.half), matrix_titles);
-    return write_plot(folder, "rank-neighbours", mls_neighbours_table(n), &script, err);
+    return mls_plot_take(folder, "rank-neighbours", mls_neighbours_table(n), &script,
+                         err);
 }
 
 mls_status mls_latent_top_plot(const char *folder, const mls_latent_top *top,
@@ -379,5 +370,5 @@ mls_status mls_latent_top_plot(const char *folder, const mls_latent_top *top,
                            r + 1, 2 - k, top->row[r].rank, kinds[k][1]);
         }
     mls_buf_puts(&script, "\n");
-    return write_plot(folder, "top-tokens", mls_latent_top_table(top), &script, err);
+    return mls_plot_take(folder, "top-tokens", mls_latent_top_table(top), &script, err);
 }
