@@ -143,11 +143,10 @@ typedef struct mls_method {
                         const mls_layer_stats *stats, mls_latent_form *f, mls_err *err);
 } mls_method;
 
-extern const mls_method mls_method_asvd, mls_method_baseline, mls_method_care,
-    mls_method_converted, mls_method_dbudgetkv, mls_method_eigen, mls_method_elitekv,
-    mls_method_gqa2mla, mls_method_kq, mls_method_kqsvd, mls_method_kvsharer,
-    mls_method_lillama, mls_method_lorc, mls_method_matryoshka, mls_method_mha2mla,
-    mls_method_palu, mls_method_svdllm, mls_method_transmla, mls_method_x_ecomla;
+/** Those that others name; bench/methods/methods.c has the list of all. */
+extern const mls_method mls_method_baseline, mls_method_converted, mls_method_eigen,
+    mls_method_elitekv, mls_method_matryoshka, mls_method_mha2mla, mls_method_transmla,
+    mls_method_x_ecomla;
 
 /**
  * NULL-terminated, in the order of tables; `converted`, which reads files, is not in

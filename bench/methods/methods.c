@@ -5,27 +5,32 @@
 #include "bench/frame/method.h"
 #include "common/base/words.h"
 
-const mls_method *const mls_methods[] = {
-    &mls_method_baseline,
-    &mls_method_mha2mla,
-    &mls_method_elitekv,
-    &mls_method_x_ecomla,
-    &mls_method_transmla,
-    &mls_method_gqa2mla,
-    &mls_method_lorc,
-    &mls_method_asvd,
-    &mls_method_svdllm,
-    &mls_method_palu,
-    &mls_method_eigen,
-    &mls_method_matryoshka,
-    &mls_method_care,
-    &mls_method_kqsvd,
-    &mls_method_lillama,
-    &mls_method_kvsharer,
-    &mls_method_dbudgetkv,
-    &mls_method_kq,
-    NULL,
-};
+/* In the order of tables; a method is its file and its line here. */
+#define EACH_METHOD(M)                                                                 \
+    M(baseline)                                                                        \
+    M(mha2mla)                                                                         \
+    M(elitekv)                                                                         \
+    M(x_ecomla)                                                                        \
+    M(transmla)                                                                        \
+    M(gqa2mla)                                                                         \
+    M(lorc)                                                                            \
+    M(asvd)                                                                            \
+    M(svdllm)                                                                          \
+    M(palu)                                                                            \
+    M(eigen)                                                                           \
+    M(matryoshka)                                                                      \
+    M(care)                                                                            \
+    M(kqsvd)                                                                           \
+    M(lillama)                                                                         \
+    M(kvsharer)                                                                        \
+    M(dbudgetkv)                                                                       \
+    M(kq)
+
+#define DECLARE(name) extern const mls_method mls_method_##name;
+#define LISTED(name) &mls_method_##name,
+
+EACH_METHOD(DECLARE)
+const mls_method *const mls_methods[] = {EACH_METHOD(LISTED) NULL};
 
 mls_status mls_method_find(const mls_method **out, const char *name, mls_err *err)
 {
