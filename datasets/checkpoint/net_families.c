@@ -718,6 +718,7 @@ static const mls_net_family families[] = {
      .net = {.qk = MLS_QK_HEAD_TURNED,
              .experts = {.n = 1, .top_k = 1, .normalize = true, .shared_whole = true}}},
     {.model_type = "mellum",
+     .partial = 1,
      .keys = EXPERT_KEYS "num_experts num_local_experts attention_bias mlp_layer_types "
                          "num_nextn_predict_layers num_mtp_layers mtp_layer_types "
                          "mtp_mlp_layer_types",
@@ -831,6 +832,7 @@ static const mls_net_family families[] = {
                          .normalize = true,
                          .layout = MLS_EXPERTS_TRANSPOSED}}},
     {.model_type = "minimax_m2",
+     .partial = 1,
      .keys = EXPERT_KEYS "num_local_experts router_jitter_noise rotary_dim use_qk_norm "
                          "qk_norm_type scoring_func use_routing_bias "
                          "shared_intermediate_size router_aux_loss_coef "
@@ -857,6 +859,7 @@ static const mls_net_family families[] = {
                          .correction = true,
                          .best_two = true}}},
     {.model_type = "solar_open",
+     .partial = 1,
      .keys = GROUP_KEYS "attention_bias use_qk_norm",
      .theta = 1e6,
      .eps = 1e-5,
@@ -1199,6 +1202,7 @@ static const mls_net_family families[] = {
                          .top_groups = 4,
                          .best_two = true}}},
     {.model_type = "glm4_moe_lite",
+     .partial = 1,
      .keys = MLA_KEYS GROUP_KEYS "rope_interleave",
      .eps = 1e-5,
      .net = {.interleaved = true,

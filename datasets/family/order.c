@@ -168,7 +168,9 @@ static mls_status read_window(mls_layers_reader *r)
         if ((st = mls_fact_whole(r->k, "local_attention", 1, TOKENS_MAX, &half)))
             return st;
         r->window = half / 2; /* tokens on either side */
-        return MLS_OK;
+        return mls_fact_given(r->k, "sliding_window")
+                   ? mls_fact_whole(r->k, "sliding_window", 1, TOKENS_MAX, &r->window)
+                   : MLS_OK;
     }
     if (!mls_fact_peek(r->k, "sliding_window") ||
         json_is_false(mls_fact_peek(r->k, "use_sliding_window")))
