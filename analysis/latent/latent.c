@@ -660,6 +660,7 @@ mls_status mls_latent_layout(const mls_latent_form *f, mls_cache_layer *out,
                              .shares_other = f->share_layer >= 0,
                              .token_budget = f->token_budget,
                              .biased = is_biased(f),
+                             .uneven_rope = f->n_rope_keys && f->rope_key[0].uneven,
                              .parameters = mls_latent_parameters(f)};
     for (size_t b = 0; !st && b < f->n_rope_keys; b++) {
         size_t heads = 0;

@@ -53,6 +53,7 @@ typedef struct mls_rope_key {
     size_t n;         /* dims = 2 * chunks, half-split inside */
     mls_affine map;   /* (n, E) */
     double *inv_freq; /* (n/2), radians per token */
+    bool uneven;      /* they form no geometric series, which config.json could say */
     mls_quant quant;
 } mls_rope_key;
 

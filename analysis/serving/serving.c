@@ -7,7 +7,8 @@
  *      layers? Scores are then q_nope^T W_up c + q_rope^T k_rope, W_up can be absorbed
  *      into the query, and a decoder is multi-query attention over one row per token:
  *      mla. config.json has one kv_lora_rank and one qk_rope_head_dim, so layers that
- *      differ are not served; nor are windows, dropped tokens and shared layers, which
+ *      differ are not served, nor rope keys whose frequencies are no geometric series
+ *      (`keep=`); nor are windows, dropped tokens and shared layers, which
  *      DeepSeek's classes do not know. Of quantizers their kernels read 8-bit floats.
  *      A projection with a bias, or RoPE scaled by any rule, is computed by
  *      transformers' DeepSeek class alone: vLLM and SGLang build these projections
@@ -124,7 +125,8 @@ static size_t mla_rows(const mls_cache_layer *layer, const mls_config *c)
         rope |= p->kind == MLS_PART_ROPE_KEY;
     }
     return layer->n_parts == 2 && latent && rope && !layer->window &&
-                   !layer->shares_other && layer->token_budget >= 1
+                   !layer->uneven_rope && !layer->shares_other &&
+                   layer->token_budget >= 1
                ? n
                : 0;
 }

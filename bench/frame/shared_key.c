@@ -22,8 +22,10 @@ mls_status mls_shared_shape(mls_latent_form *f, const mls_config *c, size_t l,
     if (st)
         return st;
     for (size_t b = 0; b < keys; b++)
-        f->rope_key[b] = (mls_rope_key){
-            .n = s->n_rope, .map = mls_affine_shape(s->n_rope, c->E, c->qkv_bias)};
+        f->rope_key[b] =
+            (mls_rope_key){.n = s->n_rope,
+                           .map = mls_affine_shape(s->n_rope, c->E, c->qkv_bias),
+                           .uneven = s->uneven};
     for (size_t j = 0; j < latents; j++)
         f->latent[j] = (mls_latent_vector){
             .r = s->rank,

@@ -21,6 +21,7 @@ typedef struct mls_shared_sizes {
     size_t rank;          /* numbers of a latent */
     size_t q_rank;        /* of the queries; 0: full */
     bool down_biased, read_biased, q_down_biased;
+    bool uneven; /* of the rope key: mls_rope_key */
 } mls_shared_sizes;
 
 mls_status mls_shared_shape(mls_latent_form *f, const mls_config *config, size_t l,

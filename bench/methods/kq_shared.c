@@ -188,6 +188,7 @@ mls_status mls_kq_shared_shape(mls_latent_form *f, const mls_kq_shared *p,
                                     .latents = p->latents,
                                     .n_key = c->D,
                                     .rank = p->rank / p->latents,
+                                    .uneven = p->keep > 1 && p->keep != p->fold,
                                     .down_biased = p->centred || c->qkv_bias,
                                     .read_biased = p->centred};
     const mls_status st = mls_shared_shape(f, c, l, &sizes, err);

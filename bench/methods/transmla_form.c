@@ -225,6 +225,7 @@ mls_status mls_transmla_shape(mls_latent_form *f, const mls_config *c,
         .q_rank = p->q_rank,
         .down_biased = c->qkv_bias,
         .q_down_biased = c->qkv_bias,
+        .uneven = p->keep > 1 && p->keep * p->collapse != p->freqfold,
     };
 
     return mls_shared_shape(f, c, l, &sizes, err);

@@ -5,6 +5,15 @@
 
 enum { SHORT = 16 /* rows; on a phone each is a card of its own */ };
 
+/* Of a table by itself, without the page's style sheet. */
+const char mls_table_alone[] =
+    "<meta charset=\"utf-8\">\n"
+    "<style>table{border-collapse:collapse}table,.note{font:14px/1.5 system-ui,"
+    "sans-serif}caption{font-weight:600;text-align:left;padding:.4em .8em}th,td{"
+    "padding:.25em .8em;border-bottom:1px solid #ddd;text-align:right;"
+    "font-variant-numeric:tabular-nums}.text{text-align:left}.note{color:#555;"
+    "max-width:70em;margin:.6em .8em}</style>\n";
+
 static void put_head(const mls_table *t, bool in_page, mls_buf *out)
 {
     mls_terms_seen seen = {0};
@@ -52,6 +61,8 @@ void mls_table_html(const mls_table *t, bool in_page, mls_buf *out)
     const size_t rows = mls_table_rows(t);
     const bool cards = in_page && rows <= SHORT;
 
+    if (!in_page)
+        mls_buf_puts(out, mls_table_alone);
     mls_buf_puts(out, cards ? "<table class=\"cards\">\n" : "<table>\n");
     if (mls_table_title(t)) {
         mls_buf_puts(out, "<caption>");

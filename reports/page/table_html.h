@@ -15,4 +15,7 @@
  */
 void mls_table_html(const mls_table *t, bool in_page, mls_buf *out);
 
+/** What stands in front of a table that is a file by itself: encoding and style. */
+extern const char mls_table_alone[];
+
 #endif

@@ -129,6 +129,7 @@ static mls_table *make_table(const answer *a)
     const size_t n = rows_of(which, a);
     mls_table *t = mls_table_new(NULL);
     char text[SETTING_TEXT];
+    bool any = false;
 
     mls_table_column(t, "served_by", "served by", "", 0);
     mls_table_column(t, "setting", "setting", "", 0);
@@ -136,7 +137,11 @@ static mls_table *make_table(const answer *a)
     mls_table_column(t, "kl", "KL", "nat", 3);
     mls_table_column(t, "kl_half", "±", "nat", 3);
     mls_table_column(t, "perplexity", "perplexity", "", 2);
-    mls_table_column(t, "ties", "not told apart from", "", 0);
+    for (size_t i = 0; i < n; i++)
+        any = any || *mls_measured_ties(text, sizeof text, &a->m, a->setting, a->racer,
+                                        a->n, which[i]);
+    if (any)
+        mls_table_column(t, "ties", "not told apart from", "", 0);
     for (size_t i = 0; i < n; i++) {
         const mls_compared *row = &a->m.row[which[i]];
 
@@ -149,8 +154,10 @@ static mls_table *make_table(const answer *a)
         mls_table_real(t, row->kl.mean);
         mls_table_real(t, row->kl.half);
         mls_table_real(t, exp(row->nll.mean));
-        mls_table_text(t, mls_measured_ties(text, sizeof text, &a->m, a->setting,
-                                            a->racer, a->n, which[i]));
+        mls_measured_ties(text, sizeof text, &a->m, a->setting, a->racer, a->n,
+                          which[i]);
+        if (any)
+            mls_table_text(t, text);
     }
     return t;
 }

@@ -53,6 +53,11 @@ static void classes_follow_from_structure(void **state)
          MLS_SERVE_SPLIT},
         {"kq rope=shared rope_dim=64 rope_keys=2 rank=512", MLS_SERVE_OWN_KERNEL,
          MLS_SERVE_OWN_KERNEL},
+        /* frequencies that config.json cannot say */
+        {"kq rope=shared freqfold=8 keep=2 rank=512 centre=no", MLS_SERVE_OWN_KERNEL,
+         MLS_SERVE_OWN_KERNEL},
+        {"kq rope=shared freqfold=8 keep=1 rank=512 centre=no", MLS_SERVE_MLA,
+         MLS_SERVE_MLA},
         {"kq rank=512", MLS_SERVE_OWN_KERNEL, MLS_SERVE_OWN_KERNEL},
         {"kq rope=2-norm chunks=8 rank=512", MLS_SERVE_OWN_KERNEL,
          MLS_SERVE_OWN_KERNEL},
