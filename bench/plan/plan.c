@@ -408,6 +408,7 @@ static mls_status verify(mls_plan *out, const problem *p, const mls_plan_request
 
         if (q->refused) {
             mls_progress_note(progress, "left out: %s", q->refused);
+            st = mls_plan_refuse(&out->refused, v.scheme[i].name, q->refused, err);
             continue;
         }
         mls_plan_quality *m = &out->measured[out->n_measured++];
@@ -666,6 +667,8 @@ mls_status mls_plan_make(mls_plan *out, const mls_plan_request *r,
         st = tell_growth(out, r, err);
     if (!st)
         st = describe_heads(out, &p, r, err);
+    out->refused = costs.refused;
+    costs.refused = (mls_plan_refused){0};
     if (!st)
         st = verify(out, &p, r, verified_told, err);
 

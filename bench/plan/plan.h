@@ -46,6 +46,17 @@ typedef struct mls_plan_quality {
 } mls_plan_quality;
 
 /** Starts as {0}; released with mls_plan_free(). */
+/** Settings that the model cannot take, each with the reason. */
+typedef struct mls_plan_refused {
+    size_t n;
+    struct {
+        char name[MLS_SCHEME_NAME], why[sizeof((mls_err *)0)->text];
+    } * row; /* (n) */
+} mls_plan_refused;
+
+mls_status mls_plan_refuse(mls_plan_refused *list, const char *name, const char *why,
+                           mls_err *err);
+
 typedef struct mls_plan {
     char model_sha256[65], text_sha256[65];
     char capture_sha256[65]; /* of the file; "" in plans of version 0.1.0 */
@@ -60,6 +71,7 @@ typedef struct mls_plan {
     size_t search_windows, verify_windows, length;
     size_t n_measured;
     mls_plan_quality *measured; /* (n_measured): the plan, uniform, projects */
+    mls_plan_refused refused;   /* what was left out of both; only written */
 } mls_plan;
 
 typedef struct mls_plan_request {

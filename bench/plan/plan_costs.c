@@ -32,6 +32,7 @@ void mls_plan_costs_free(mls_plan_costs *c)
     free(c->bytes);
     free(c->loss);
     free(c->allowed);
+    free(c->refused.row);
     mls_plan_heads_free(c->heads);
     *c = (mls_plan_costs){0};
 }
@@ -290,6 +291,7 @@ typedef struct {
     double *kl;        /* (n, L) isolated */
     double *whole;     /* (n) all layers, NaN when not measured */
     bool *refused;     /* (n) */
+    mls_plan_refused *said;
 } measured;
 
 /* A candidate in every layer. */
@@ -342,8 +344,10 @@ static mls_status run_references(measured *m, const mls_plan_costs *c,
         const char *why = e.variant[at].refused;
 
         m->refused[i] = why;
-        if (why)
+        if (why) {
             mls_progress_note(progress, "left out: %s", why);
+            st = mls_plan_refuse(m->said, scheme[i].name, why, err);
+        }
         for (size_t l = 0; l < L; l++)
             m->kl[i * L + l] = fmax(e.variant[at++].kl.mean, 0);
         m->whole[i] = as_whole[i] ? e.variant[at++].kl.mean : (double)NAN;
@@ -579,7 +583,8 @@ mls_status mls_plan_measure(mls_plan_costs *c, const mls_plan_request *r, size_t
                       mls_calloc3(n_families, REFERENCES, 1, sizeof *m.candidate),
                   .kl = mls_calloc3(n_families * REFERENCES, c->L, 1, sizeof *m.kl),
                   .whole = mls_calloc3(n_families, REFERENCES, 1, sizeof *m.whole),
-                  .refused = mls_calloc3(n_families, REFERENCES, 1, sizeof(bool))};
+                  .refused = mls_calloc3(n_families, REFERENCES, 1, sizeof(bool)),
+                  .said = &c->refused};
     bool *dropped = mls_calloc3(n_families, 1, 1, sizeof *dropped);
     spectra all = {0};
     double ratios = 0;

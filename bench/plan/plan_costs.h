@@ -22,6 +22,7 @@ typedef struct mls_plan_costs {
     double *loss;             /* (n, L) nat: KL when only this layer is converted */
     bool *allowed;            /* (n, L) by the request's constraints */
     double scale; /* KL of a whole uniform conversion over the sum of its layers' */
+    mls_plan_refused refused; /* found while losses were measured */
     struct mls_plan_heads
         *heads; /* bench/plan/plan_heads.h; NULL: heads of a layer alike */
 } mls_plan_costs;

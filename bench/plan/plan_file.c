@@ -15,12 +15,26 @@ enum { VERSION = 1, FILE_MAX = 64 << 20, MEASURED_MAX = 1000, TEXT = 2048 };
 
 static const char kind[] = "mlascope plan";
 
+mls_status mls_plan_refuse(mls_plan_refused *list, const char *name, const char *why,
+                           mls_err *err)
+{
+    void *row = realloc(list->row, (list->n + 1) * sizeof *list->row);
+
+    if (!row)
+        return mls_fail(err, MLS_E_NOMEM, "no memory for what was refused");
+    list->row = row;
+    snprintf(list->row[list->n].name, sizeof list->row->name, "%s", name);
+    snprintf(list->row[list->n++].why, sizeof list->row->why, "%s", why);
+    return MLS_OK;
+}
+
 void mls_plan_free(mls_plan *p)
 {
     for (size_t l = 0; p->layer && l < p->L; l++)
         free(p->layer[l].head);
     free(p->layer);
     free(p->measured);
+    free(p->refused.row);
     *p = (mls_plan){0};
 }
 
@@ -127,6 +141,21 @@ static int put_measured(json_t *o, const mls_plan *p)
     return bad | put(o, "measured", all);
 }
 
+static int put_refused(json_t *o, const mls_plan_refused *list)
+{
+    json_t *all = json_array();
+    int bad = 0;
+
+    for (size_t i = 0; i < list->n; i++) {
+        json_t *one = json_object();
+
+        bad |= put(one, "setting", json_string(list->row[i].name));
+        bad |= put(one, "reason", json_string(list->row[i].why));
+        bad |= json_array_append_new(all, one);
+    }
+    return bad | put(o, "refused", all);
+}
+
 /* SHA-256 of the members, sorted and without space, so that layout does not count. */
 static mls_status hash_of(const json_t *o, char hex[MLS_SHA256_HEX], mls_err *err)
 {
@@ -169,6 +198,8 @@ mls_status mls_plan_write(const mls_plan *p, const char *path, const char *comma
     bad |= put(o, "bound_kl", number(p->bound));
     bad |= put_layers(o, p);
     bad |= put_measured(o, p);
+    if (p->refused.n)
+        bad |= put_refused(o, &p->refused);
     if (!bad)
         bad |= hash_of(o, hex, err) || put(o, "sha256", json_string(hex));
     if (!bad)

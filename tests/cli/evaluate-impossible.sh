@@ -29,6 +29,11 @@ mlascope evaluate model -f $demo/evaluation.txt -N 1 -T 24 -t 2 --capture three.
     awk -F'","' 'NR == 1 { for (i = 1; i <= NF; i++) if ($i ~ /^"?reason"?$/) r = i }
                  NR > 2 { print $1 ":", ($10 > 0 ? "measured" : $r) }'
 grep 'not possible' err
+echo "a plan says what it left out:"
+mlascope plan model -f $demo/evaluation.txt -T 24 -t 2 --capture three.h5 --search 1 --verify 1 \
+    --keep 60% --method kq --method "kvsharer layers_shared=2 gate=0.999" -o plan.json >/dev/null 2>&1
+sed -n '/"refused"/,/]/p' plan.json
+mlascope verify plan.json
 echo "nothing that is possible:"
 mlascope evaluate model -f $demo/evaluation.txt -N 1 -T 24 -s "kqsvd rank=1000" -s "mha2mla rank=1000"
 echo "exit $?"
