@@ -20,7 +20,7 @@ grep 'not possible' err
 echo "predicted errors where a layer adds nothing:"
 mlascope compare model -f $demo/evaluation.txt -N 1 -T 24 -t 2 --capture run.h5 --format csv \
     -s "kq rank=256" -s "kqsvd rank=64" 2>/dev/null |
-    awk -F'","' 'NR > 1 { print $2, ($12 < 1e-4 ? "small" : $12) }'
+    awk -F'","' 'NR > 1 { print $2, ($12 < 1e-4 ? "small" : $12) }' | LC_ALL=C sort
 echo "every method at half of the cache, on three layers:"
 sed -i 's/"num_hidden_layers": 6/"num_hidden_layers": 3/' model/config.json
 mlascope capture model -f $demo/calibration.txt -N 6 -T 48 -t 2 -o three.h5 >capture.out 2>&1 || cat capture.out
