@@ -1,11 +1,13 @@
 /*
  * Speed of everything that takes time, as one table in markdown:
  *   table MLASCOPE SOURCE [--rounds N] [--torch PYTHON] [--store FILE] [--compare FILE]
+ *         [--report OPTIONS]
  * Each workload is a command of the program or of this folder, run N times (3) in a
  * scratch folder; the median of the processor seconds of all its threads counts, which
  * hardly sees what else the machine does, and stands beside the wall clock. Ceilings
  * are products of 1024 x 1024 matrices on one thread. --store keeps the seconds,
- * --compare names what takes over 10 % more than they say, and fails.
+ * --compare names what takes over 10 % more than they say, and fails. --report also
+ * writes the demo's report, once, with these options of it, and tables its parts.
  */
 #define _GNU_SOURCE
 #include <stdio.h>
@@ -61,6 +63,13 @@ static const workload workloads[] = {
      "M evaluate D -f D/evaluation.txt -N 16 -s 'lorc rank=56-120+8'", 9, "settings"},
     {"evaluate, demo, 9 settings, bf16",
      "M evaluate D -f D/evaluation.txt -N 16 --compute bf16 -s 'lorc rank=56-120+8'", 9,
+     "settings"},
+    {"evaluate, demo, 50 settings of the last layer, bf16",
+     "M evaluate D -f D/evaluation.txt -N 8 --compute bf16 "
+     "-s 'lorc rank=8-57+1 layers=5'",
+     50, "settings"},
+    {"evaluate, demo, 50 settings of all layers, bf16",
+     "M evaluate D -f D/evaluation.txt -N 8 --compute bf16 -s 'lorc rank=8-57+1'", 50,
      "settings"},
 };
 enum { N_WORKLOADS = sizeof workloads / sizeof workloads[0] };
@@ -308,16 +317,52 @@ static bool beside_torch(const char *python, size_t rounds)
     return ok;
 }
 
+/* What the parts of the demo's report take, by its own clock. */
+static bool report_by_part(const char *options)
+{
+    static const char begin[] = "CPU seconds: ";
+    char command[600], line[2048], *at = NULL;
+    FILE *said;
+    bool ok;
+
+    snprintf(command, sizeof command,
+             "\"$MLASCOPE\" report \"$DEMO\" -o report %s 2>&1 >/dev/null", options);
+    said = popen(command, "r");
+    if (!said)
+        return false;
+    while (fgets(line, sizeof line, said))
+        if ((at = strstr(line, begin)))
+            break;
+    if (at) {
+        printf("\n| report of the demo, %s | CPU s |\n|---|---|\n| all | %.1f |\n",
+               *options ? options : "default", strtod(at + strlen(begin), NULL));
+        at = strchr(at, ',');
+    }
+    while (at) { /* ", NAME SECONDS" */
+        char *next = strchr(at + 1, ','), *space;
+
+        if (next)
+            *next = '\0';
+        space = strrchr(at, ' ');
+        printf("| %.*s | %.1f |\n", (int)(space - at - 2), at + 2, strtod(space, NULL));
+        at = next;
+    }
+    while (fgets(line, sizeof line, said))
+        ;
+    ok = pclose(said) == 0;
+    return ok;
+}
+
 int main(int argc, char **argv)
 {
-    const char *python = NULL, *store_path = NULL, *compare = NULL;
+    const char *python = NULL, *store_path = NULL, *compare = NULL, *report = NULL;
     char demo[4096], scratch[] = "/tmp/mlascope-speed-XXXXXX", remove[64];
     size_t rounds = 3;
     bool slower = false;
 
     if (argc < 3) {
         fputs("Usage: table MLASCOPE SOURCE [--rounds N] [--torch PYTHON] "
-              "[--store FILE] [--compare FILE]\n",
+              "[--store FILE] [--compare FILE] [--report OPTIONS]\n",
               stderr);
         return 2;
     }
@@ -330,6 +375,8 @@ int main(int argc, char **argv)
             store_path = argv[i + 1];
         else if (strcmp(argv[i], "--compare") == 0)
             compare = argv[i + 1];
+        else if (strcmp(argv[i], "--report") == 0)
+            report = argv[i + 1];
     }
     if (rounds < 1 || rounds > ROUNDS_MAX)
         rounds = 3;
@@ -348,7 +395,8 @@ int main(int argc, char **argv)
     print_machine(program);
     bool ok = mkdtemp(scratch) && chdir(scratch) == 0 && ceilings() &&
               table(rounds, old, store, &slower) &&
-              (!python || beside_torch(python, rounds));
+              (!python || beside_torch(python, rounds)) &&
+              (!report || report_by_part(report));
     snprintf(remove, sizeof remove, "rm -rf '%s'", scratch);
     ok = system(remove) == 0 && ok;
     if (store)
