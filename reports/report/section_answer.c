@@ -123,24 +123,29 @@ static size_t rows_of(size_t *which, const answer *a)
     return n;
 }
 
+/* What is not told apart from row i, "": nothing. */
+static const char *ties_of(char text[SETTING_TEXT], const answer *a, size_t i)
+{
+    return mls_measured_ties(text, SETTING_TEXT, &a->m, a->setting, a->racer, a->n, i);
+}
+
 static mls_table *make_table(const answer *a)
 {
     size_t which[MLS_SERVE_CLASSES + SHOWN_OF_MLA];
     const size_t n = rows_of(which, a);
     mls_table *t = mls_table_new(NULL);
     char text[SETTING_TEXT];
-    bool any = false;
+    bool tied = false;
 
+    for (size_t i = 0; i < n; i++)
+        tied |= *ties_of(text, a, which[i]) != 0;
     mls_table_column(t, "served_by", "served by", "", 0);
     mls_table_column(t, "setting", "setting", "", 0);
     mls_table_column(t, "kept_percent", "kept", "%", 1);
     mls_table_column(t, "kl", "KL", "nat", 3);
     mls_table_column(t, "kl_half", "±", "nat", 3);
     mls_table_column(t, "perplexity", "perplexity", "", 2);
-    for (size_t i = 0; i < n; i++)
-        any = any || *mls_measured_ties(text, sizeof text, &a->m, a->setting, a->racer,
-                                        a->n, which[i]);
-    if (any)
+    if (tied)
         mls_table_column(t, "ties", "not told apart from", "", 0);
     for (size_t i = 0; i < n; i++) {
         const mls_compared *row = &a->m.row[which[i]];
@@ -154,10 +159,8 @@ static mls_table *make_table(const answer *a)
         mls_table_real(t, row->kl.mean);
         mls_table_real(t, row->kl.half);
         mls_table_real(t, exp(row->nll.mean));
-        mls_measured_ties(text, sizeof text, &a->m, a->setting, a->racer, a->n,
-                          which[i]);
-        if (any)
-            mls_table_text(t, text);
+        if (tied)
+            mls_table_text(t, *ties_of(text, a, which[i]) ? text : "-");
     }
     return t;
 }

@@ -349,8 +349,10 @@ static mls_table *best_table(const point *p, const mls_setting *setting,
             mls_table_text(t, mls_serve_name((mls_serve)s));
             mls_table_text(t, p[best].name);
             mls_quantity_cells(t, shown, &m->row[best]);
-            mls_table_text(
-                t, mls_measured_ties(ties, sizeof ties, m, setting, racer, n, best));
+            if (*mls_measured_ties(ties, sizeof ties, m, setting, racer, n, best))
+                mls_table_text(t, ties);
+            else
+                mls_table_empty(t);
         }
     return t;
 }

@@ -1,4 +1,6 @@
 /* Ranks before and after RoPE, what neighbouring layers share, tokens by a latent. */
+#include <string.h>
+
 #include "analysis/spectrum/latent_top.h"
 #include "analysis/spectrum/neighbours.h"
 #include "analysis/spectrum/spectra.h"
@@ -22,17 +24,36 @@ static double mean_rank(const mls_spectra *s, mls_matrix matrix)
     return n > 0 ? sum / n : 0;
 }
 
+/* Layers whose matrix has this label, "keys of layers 0, 2, 3". */
+static void quote_one(mls_buf *b, const mls_spectra *s, mls_matrix matrix,
+                      const char *label)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < s->n; i++) {
+        const mls_spectrum *x = &s->row[i].spectrum;
+
+        if (s->row[i].matrix != matrix ||
+            strcmp(mls_rank_label(mls_energy_rank(x->sigma, x->n, 0.95), x->n),
+                   label) != 0)
+            continue;
+        if (n++ == 0)
+            mls_buf_printf(b, "%s%s: %s of layer", b->len ? "; " : "", label,
+                           mls_matrix_words(matrix));
+        mls_buf_printf(b, "%s %zu", n > 1 ? "," : "", s->row[i].layer);
+    }
+}
+
 /* The labels worth a quotation, in a sentence. */
 static void quote(mls_page *page, const mls_spectra *s)
 {
+    static const mls_matrix matrices[] = {MLS_MATRIX_K, MLS_MATRIX_K_ROT, MLS_MATRIX_V};
+    const char *const labels[] = {mls_rank_label(1, 100), mls_rank_label(100, 100)};
     mls_buf b = {0};
-    char text[96];
 
-    for (size_t i = 0; i < s->n; i++) {
-        mls_rank_quote(text, sizeof text, &s->row[i]);
-        if (*text)
-            mls_buf_printf(&b, "%s%s", b.len ? "; " : "", text);
-    }
+    for (size_t l = 0; l < sizeof labels / sizeof labels[0]; l++)
+        for (size_t m = 0; m < sizeof matrices / sizeof matrices[0]; m++)
+            quote_one(&b, s, matrices[m], labels[l]);
     if (b.data && !b.failed)
         mls_page_text(page, "To be quoted: %s.", b.data);
     mls_buf_free(&b);

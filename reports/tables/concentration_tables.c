@@ -163,8 +163,7 @@ mls_status mls_hearing_curves(const char *folder, const mls_hearing *h, mls_err 
     mls_table_column(t, "logit", "mean logit", "", -1);
     mls_table_column(t, "predicted", "by the means", "", -1);
     mls_buf_puts(&script,
-                 "set title \"Mean logits by distance, and what the mean query "
-                 "and key make of them (dashed)\"\n"
+                 "set title \"Mean logits by distance; dashed: by the means\"\n"
                  "set xlabel \"tokens between query and key\"\n"
                  "set ylabel \"logit\"\nset logscale x 2\n"
                  "set key outside bottom center horizontal\nset bmargin 7\n"
