@@ -37,7 +37,8 @@ mls_status mls_items_add(mls_items *t, const mls_piece *piece, size_t n, mls_err
         return mls_fail(err, MLS_E_NOMEM, "no memory for %zu sequences", c->N + 1);
     start[0] = 0;
     for (size_t i = 0; i < n; i++) {
-        memcpy(c->ids + c->n_ids, piece[i].id, piece[i].n * sizeof *id);
+        if (piece[i].n > 0)
+            memcpy(c->ids + c->n_ids, piece[i].id, piece[i].n * sizeof *id);
         c->n_ids += piece[i].n;
     }
     from[c->N] = ids - piece[n - 1].n - 1;

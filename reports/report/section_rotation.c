@@ -120,8 +120,10 @@ static mls_status neighbours(const mls_report *r, mls_page *page, mls_err *err)
     mls_status st =
         mls_neighbours_run(&n, r->capture, DRAWS, 1, r->pool, r->progress, err);
 
-    if (st || n.n == 0)
+    if (st || n.n == 0) {
+        mls_neighbours_free(&n);
         return st;
+    }
     for (size_t i = 0; i < n.n; i++) {
         const mls_neighbours_row *row = &n.row[i];
 
