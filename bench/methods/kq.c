@@ -430,11 +430,11 @@ static void fit(const mls_config *c, size_t elements, mls_fits *out)
 
     if (elements > 0)
         mls_fits_add(out, "rank=%zu", elements);
-    /* First those whose latent has half as many numbers as the rope key or more. */
+    /* First those whose latent has as many numbers as the rope key or more. */
     for (int scant = 0; scant < 2; scant++)
         for (size_t d_r = c->D; d_r >= 8; d_r /= 2)
             if (c->D % d_r == 0 && elements > d_r &&
-                (2 * (elements - d_r) < d_r) == (scant == 1))
+                (elements - d_r < d_r) == (scant == 1))
                 mls_fits_add(out,
                              "rope=shared rope_dim=%zu rank=%zu refit=all centre=no",
                              d_r, elements - d_r);
