@@ -8,7 +8,6 @@
  * two, at most 2 log2 1024 otherwise); the merge joins these as the rest of the tree
  * is.
  */
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,6 +1,5 @@
 /* A capture file from its records, layer by layer. */
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -10,7 +10,6 @@
  * one number or one text, and those of dimension scales, which are never read.
  */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "analysis/capture/store_inner.h"

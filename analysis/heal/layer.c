@@ -15,7 +15,6 @@
  * windows did not get worse.
  */
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

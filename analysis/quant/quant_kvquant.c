@@ -4,7 +4,6 @@
  * Fisher information and both it and the key ranges come from other text; here all
  * weights are 1 and the numbers themselves are the calibration: a proxy.
  */
-#include <math.h>
 #include <stdlib.h>
 
 #include "analysis/quant/quant_format.h"

@@ -16,7 +16,6 @@
 #include "bench/frame/folded_norm.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "common/base/checked.h"
 

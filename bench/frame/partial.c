@@ -7,7 +7,6 @@
  */
 #include "bench/frame/partial.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -6,7 +6,6 @@
 #include "bench/heal/measure.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "common/base/buf.h"
 #include "common/base/checked.h"

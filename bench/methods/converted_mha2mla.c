@@ -1,5 +1,4 @@
 /* A checkpoint that MHA2MLA wrote, read back as latent forms. */
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 

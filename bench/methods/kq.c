@@ -13,7 +13,6 @@
  * holds unrotated full keys, rotated when they are read back. rope=shared keeps one
  * rope key for all heads (bench/methods/kq_shared.c).
  */
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -12,7 +12,6 @@
  * reduction, a multiple of 8. Layers that are not reached keep their plain cache.
  */
 #include <math.h>
-#include <stdlib.h>
 
 #include "analysis/numeric/linalg.h"
 #include "bench/frame/common_keys.h"

@@ -11,7 +11,6 @@
  */
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "analysis/numeric/linalg.h"
 #include "bench/frame/common_keys.h"

@@ -1,5 +1,4 @@
 /* The list of methods. */
-#include <stdio.h>
 #include <string.h>
 
 #include "bench/frame/method.h"

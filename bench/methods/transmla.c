@@ -4,7 +4,6 @@
  * keys and the values are reduced together by a balanced PCA.
  */
 #include <stdlib.h>
-#include <string.h>
 
 #include "bench/frame/common_keys.h"
 #include "bench/frame/fit.h"

@@ -1,7 +1,6 @@
 /* EliteKV: RoPElite_<r>.pkl and the command that reads it. */
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "datasets/files/rankfile.h"
 #include "reports/export/export_inner.h"

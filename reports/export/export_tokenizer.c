@@ -4,7 +4,6 @@
  * that begin and end a text, the chat template.
  */
 #include <stdlib.h>
-#include <string.h>
 
 #include "common/system/files.h"
 #include "datasets/tokenizer/gguf_tokenizer.h"

@@ -1,6 +1,5 @@
 /* TransMLA: the flags of its converter, as a script. */
 #include <stdlib.h>
-#include <string.h>
 
 #include "reports/export/export_inner.h"
 

@@ -1,7 +1,4 @@
 /* What the length of windows changes: choices of chunks, losses, their positions. */
-#include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
 
 #include "bench/evaluate/lengths.h"
 #include "bench/frame/fit.h"

@@ -1,7 +1,6 @@
 #include "tools/base/named_texts.h"
 
 #include <ctype.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "common/base/checked.h"

@@ -1,6 +1,5 @@
 #include "tools/base/spectrum_methods.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "analysis/latent/predict.h"

@@ -16,50 +16,9 @@
 #include "tools/base/inputs.h"
 #include "tools/base/named_texts.h"
 #include "tools/base/options.h"
+#include "tools/commands/help.h"
 
 extern const mls_command cmd_capture;
-
-static const char usage[] =
-    "Usage: mlascope capture MODEL --text FILE... -o RUN.h5 [OPTIONS]\n"
-    "\n"
-    "One pass of the model over sequences of the text. The file gets, per layer, the\n"
-    "second moments and means of the attention's input, queries, keys and values, the\n"
-    "mean 2-norm of every RoPE chunk per sequence, and a few whole sequences of them.\n"
-    "All later analysis reads it. Stopped or killed, the same command goes on from\n"
-    "RUN.h5.part and ends in the same bytes; so it does for any number of threads.\n"
-    "\n"
-    "  -f, --text FILE        text or .jsonl to calibrate on; may be repeated. With "
-    "names,\n"
-    "                         wiki=FILE and chat=FILE, also RUN-wiki.h5 and "
-    "RUN-chat.h5,\n"
-    "                         as many sequences of each\n"
-    "  -o, --output RUN.h5    the capture file\n"
-    "  -N, --sequences N      [128, or as many tokens]; less text means fewer\n"
-    "  -T, --length TOKENS    tokens of a sequence [256; without -N up to 1,024 where "
-    "the\n"
-    "                         model was trained at more]\n"
-    "      --no-bos           windows without the BOS that the tokenizer adds\n"
-    "      --seed S           draw the sequences at random from the whole text; "
-    "without\n"
-    "                         it the first ones are taken\n"
-    "      --windows N        sequences of x, q, k, v to keep, as 16-bit floats [16]\n"
-    "      --windows-mb MB    keep fewer, below 4 shorter ones when they would take\n"
-    "                         more [100, or half of the moments if that is more]\n"
-    "      --save-every S     seconds between restart points [20]\n"
-    "      --shard I/N        only part I, from 0, of N of the sequences: merge makes "
-    "of\n"
-    "                         all N the bytes of one run; slurm: of an array job\n"
-    "      --compute HOW      f32, or bf16: products with weights in bfloat16, where "
-    "the\n"
-    "                         CPU has them (see docs/methods/bf16.md) [f32]\n"
-    "      --ram GIB          memory for hidden states; more lie on disk, in TMPDIR "
-    "[any]\n"
-    "  -t, --threads N        [all CPUs]\n"
-    "      --format FORMAT    of the summary: table, md, csv, json, jsonl, html "
-    "[table]\n"
-    "\n"
-    "Example: mlascope capture datasets/demo -f datasets/demo/calibration.txt -o "
-    "run.h5\n";
 
 static const size_t no_seed = SIZE_MAX;
 
@@ -335,6 +294,6 @@ const mls_command cmd_capture = {
     .group = "analysis",
     .name = "capture",
     .summary = "run a model over text, keep the statistics of its attention",
-    .usage = usage,
+    .usage = mls_capture_txt,
     .run = run,
 };

@@ -19,26 +19,9 @@
 #include "tools/base/command.h"
 #include "tools/base/data.h"
 #include "tools/base/options.h"
+#include "tools/commands/help.h"
 
 extern const mls_command cmd_check;
-
-static const char usage[] =
-    "Usage: mlascope check MODEL [OPTIONS]\n"
-    "\n"
-    "Check a checkpoint folder or a GGUF file: config, every shard, tensor, dtype,\n"
-    "shape and offset; and say what its attention looks like and caches. MODEL may\n"
-    "also be a config.json alone, which is then all that is checked. Exit status 3:\n"
-    "refused.\n"
-    "\n"
-    "      --hash            SHA-256 of the model and its files (reads all bytes); "
-    "files\n"
-    "                        of a Hugging Face cache must match the names of their "
-    "blobs\n"
-    "      --values          look for NaN and infinity in all weights\n"
-    "      --format FORMAT   table, md, csv, json, jsonl, html [table]\n"
-    "  -o, --output FILE     [-, standard output]\n"
-    "\n"
-    "Example: mlascope check datasets/demo --hash\n";
 
 enum { PROBLEMS_SHOWN = 8 };
 
@@ -507,6 +490,6 @@ const mls_command cmd_check = {
     .group = "datasets",
     .name = "check",
     .summary = "is a checkpoint complete and sane, and what does it cache",
-    .usage = usage,
+    .usage = mls_check_txt,
     .run = run,
 };

@@ -21,74 +21,9 @@
 #include "tools/base/inputs.h"
 #include "tools/base/options.h"
 #include "tools/base/parts.h"
+#include "tools/commands/help.h"
 
 extern const mls_command cmd_compare;
-
-static const char usage[] =
-    "Usage: mlascope compare MODEL --text FILE... SETTINGS [OPTIONS]\n"
-    "\n"
-    "Measure many settings on one model and show them side by side: true and payload\n"
-    "bytes, predicted errors, perplexity, KL and top-1 agreement with 95 % intervals,\n"
-    "and which of them nothing else beats in both bytes and KL (front). Finished rows\n"
-    "are kept beside the output: a stopped run goes on, an added row costs only "
-    "itself.\n"
-    "SETTINGS: at least one of --settings, --preset, --keep and --setting.\n"
-    "\n"
-    "  -f, --text FILE       text or .jsonl to measure on; may be repeated\n"
-    "      --settings FILE   CSV with a column `setting`, and `label` and `source` if\n"
-    "                        you like; {G*D/2} is computed from the model's shape; "
-    "may\n"
-    "                        be repeated\n"
-    "      --preset NAME     published settings: mha2mla, elitekv, x-ecomla, "
-    "transmla;\n"
-    "                        what the model cannot take is left out and named\n"
-    "  -k, --keep PERCENT    every method's own settings for this share of the cache, "
-    "the\n"
-    "                        project's usual one and one more; with --capture those\n"
-    "                        whose ranks follow from the data too, without it only\n"
-    "                        methods that need no data; may be repeated\n"
-    "  -s, --setting TEXT    one more setting; lists and ranges; may be repeated\n"
-    "      --capture FILE    statistics of calibration text (mlascope capture), for\n"
-    "                        methods that use data and for predicted errors\n"
-    "  -T, --length TOKENS   window length [256]\n"
-    "  -N, --sequences N     at most so many windows; 0: all of the text [0]\n"
-    "      --tokens N        context length of the bytes [the window length]\n"
-    "      --no-bos          windows without the BOS that the tokenizer adds\n"
-    "      --second-half     score the second half of each window only\n"
-    "      --absorbed        compute scores straight from the latents\n"
-    "      --measure N       run only N of the settings through the model, chosen "
-    "over\n"
-    "                        the errors of their attention outputs, and predict the "
-    "KL\n"
-    "                        of the others from these; needs --capture [all]\n"
-    "      --group N         settings measured together; rows are kept after each\n"
-    "                        group [8]\n"
-    "      --heal N          also heal (mlascope heal) the N settings of each class "
-    "and\n"
-    "                        size, to a percent, that win a race of short healings: "
-    "columns\n"
-    "                        healed KL and excess; needs --capture and -o, forms are "
-    "kept in\n"
-    "                        FILE.healed\n"
-    "      --heal-steps N    steps a layer [20]\n"
-    "      --sort COLUMN     a column's key in CSV, smallest first [kl;\n"
-    "                        predicted_kl with --measure]\n"
-    "      --descending      largest first\n"
-    "      --rows FILE       where finished rows are kept [OUTPUT.rows.jsonl]\n"
-    "      --compute HOW     f32, or bf16: products with weights in bfloat16, where "
-    "the\n"
-    "                        CPU has them (see docs/methods/bf16.md) [f32]\n"
-    "      --ram GIB         memory for hidden states; more lie on disk, in TMPDIR "
-    "[any]\n"
-    "      --shard I/N       only part I, from 0, of N of the work, into -o: merge of "
-    "all\n"
-    "                        N prints the table of one run; slurm: of an array job\n"
-    "  -t, --threads N       [all CPUs]\n"
-    "      --format FORMAT   table, md, csv, json, jsonl, html [as OUTPUT ends]\n"
-    "  -o, --output FILE     file; the table is then shown as well [-]\n"
-    "\n"
-    "Example: mlascope compare datasets/demo -f datasets/demo/evaluation.txt -N 4 \\\n"
-    "             -s \"mha2mla rope=uniform chunks=4 rank=8-32+8\" -o results.csv\n";
 
 typedef struct {
     mls_texts texts, files, presets, settings, keeps;
@@ -826,6 +761,6 @@ const mls_command cmd_compare = {
     .group = "bench",
     .name = "compare",
     .summary = "show settings side by side, with their Pareto front",
-    .usage = usage,
+    .usage = mls_compare_txt,
     .run = run,
 };

@@ -11,25 +11,9 @@
 #include "datasets/base/csv.h"
 #include "tools/base/command.h"
 #include "tools/base/options.h"
+#include "tools/commands/help.h"
 
 extern const mls_command cmd_diff;
-
-static const char usage[] =
-    "Usage: mlascope diff A B [OPTIONS]\n"
-    "\n"
-    "What changed from A to B, and is it more than noise? Both are tables that "
-    "compare\n"
-    "or evaluate wrote as CSV, or folders of report: every setting's KL, matched by "
-    "its\n"
-    "text; or both are captures: how well the model predicts the text, sequence by\n"
-    "sequence where it is the same text. \"More than noise\" is a change larger than\n"
-    "its 95 % interval.\n"
-    "\n"
-    "      --format FORMAT   table, md, csv, json, jsonl, html [as FILE ends, or "
-    "table]\n"
-    "  -o, --output FILE     write there [standard output]\n"
-    "\n"
-    "Example: mlascope diff before.csv after.csv\n";
 
 /* One setting's KL and the half width of its interval. */
 typedef struct {
@@ -258,6 +242,6 @@ const mls_command cmd_diff = {
     .group = "reports",
     .name = "diff",
     .summary = "what changed between two results, and is it more than noise",
-    .usage = usage,
+    .usage = mls_diff_txt,
     .run = run,
 };

@@ -18,67 +18,9 @@
 #include "tools/base/inputs.h"
 #include "tools/base/options.h"
 #include "tools/base/parts.h"
+#include "tools/commands/help.h"
 
 extern const mls_command cmd_evaluate;
-
-static const char usage[] =
-    "Usage: mlascope evaluate MODEL --text FILE... --setting TEXT... [OPTIONS]\n"
-    "\n"
-    "Measure what settings do to the model before any training: perplexity, KL "
-    "against\n"
-    "the original, top-1 agreement, with 95 % intervals over windows. All settings "
-    "share\n"
-    "one pass over the weights. Windows do not overlap and start at position 0 each.\n"
-    "\n"
-    "  -f, --text FILE       text or .jsonl to measure on; may be repeated\n"
-    "  -s, --setting TEXT    e.g. \"mha2mla rope=2-norm chunks=4 rank=16\"; lists and\n"
-    "                        ranges give every combination; may be repeated\n"
-    "      --plan FILE       a plan.json that mlascope plan made for this model\n"
-    "      --against FOLDER  a converted model, trained further or not: a folder of\n"
-    "                        mlascope export (deepseek or latent), a checkpoint of\n"
-    "                        TransMLA or MHA2MLA; may be repeated\n"
-    "      --capture FILE    statistics of calibration text (mlascope capture), for\n"
-    "                        methods that use data; never the text measured on\n"
-    "  -T, --length TOKENS   window length [256; without -N up to 1,024 where the\n"
-    "                        model was trained at more]\n"
-    "  -N, --sequences N     at most so many windows; 0: all of the text [0]\n"
-    "      --no-bos          windows without the BOS that the tokenizer adds\n"
-    "      --second-half     score the second half of each window only, as\n"
-    "                        llama-perplexity does; by default every position\n"
-    "      --per-layer       also convert one layer at a time\n"
-    "      --sequential      make each layer's form of what the converted layers "
-    "below\n"
-    "                        make of the capture's text (moments; windows and ranks "
-    "stay\n"
-    "                        the original's)\n"
-    "      --absorbed        compute scores straight from the latents, as a decoder\n"
-    "      --lengths LIST    a table by window length instead: 64,128,256 tokens, the\n"
-    "                        same text at each; says when the order depends on it\n"
-    "      --positions       a table by position in the window instead\n"
-    "      --retrieval LIST  a table of planted pairs instead: in -N [32] pieces of "
-    "the\n"
-    "                        text a key and value stand 64,256 tokens before the\n"
-    "                        question; loss of the value's tokens, settings paired\n"
-    "      --choices FILE    a table of multiple choice instead, needs no text: lines "
-    "of\n"
-    "                        {\"context\": TEXT, \"choices\": [TEXT...], \"answer\": "
-    "N}\n"
-    "      --seed N          of the planted words [1]\n"
-    "      --percentiles     add the distribution of KL over positions\n"
-    "      --compute HOW     f32, or bf16: products with weights in bfloat16, where "
-    "the\n"
-    "                        CPU has them (see docs/methods/bf16.md) [f32]\n"
-    "      --ram GIB         memory for hidden states; more lie on disk, in TMPDIR "
-    "[any]\n"
-    "      --shard I/N       only part I, from 0, of N of the work, into -o: merge of "
-    "all\n"
-    "                        N prints the table of one run; slurm: of an array job\n"
-    "  -t, --threads N       [all CPUs]\n"
-    "      --format FORMAT   table, md, csv, json, jsonl, html [table]\n"
-    "  -o, --output FILE     [-, standard output]\n"
-    "\n"
-    "Example: mlascope evaluate datasets/demo -f datasets/demo/evaluation.txt -N 8 \\\n"
-    "             -s \"mha2mla rope=uniform chunks=4,8 rank=16\"\n";
 
 typedef struct {
     mls_texts texts, settings, against;
@@ -516,6 +458,6 @@ const mls_command cmd_evaluate = {
     .group = "bench",
     .name = "evaluate",
     .summary = "measure perplexity and KL of settings before any training",
-    .usage = usage,
+    .usage = mls_evaluate_txt,
     .run = run,
 };

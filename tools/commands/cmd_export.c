@@ -11,48 +11,9 @@
 #include "tools/base/data.h"
 #include "tools/base/inputs.h"
 #include "tools/base/options.h"
+#include "tools/commands/help.h"
 
 extern const mls_command cmd_export;
-
-static const char usage[] =
-    "Usage: mlascope export MODEL (--setting TEXT | --plan FILE | --from FOLDER)\n"
-    "                       --for TARGET -o FOLDER\n"
-    "\n"
-    "Write a setting as the files that a converter reads, or as the converted model "
-    "itself,\n"
-    "with a README.md that says what to type next and what that project is known to "
-    "get\n"
-    "wrong. The folder must be new or empty; it appears complete or not at all.\n"
-    "\n"
-    "  -s, --setting TEXT    e.g. \"mha2mla rope=2-norm chunks=4 rank=16\"\n"
-    "      --plan FILE       a plan.json that mlascope plan made for this model\n"
-    "      --from FOLDER     a healed or converted model (mlascope heal, or an "
-    "export)\n"
-    "      --for TARGET      mha2mla    rank file of qk_tensor_path, yaml keys\n"
-    "                        elitekv    RoPElite_<r>.pkl, command line\n"
-    "                        x-ecomla   yaml keys, json files with a rank per layer\n"
-    "                        transmla   flags of its converter, as a script\n"
-    "                        deepseek   the converted checkpoint in DeepSeek-V3's "
-    "names,\n"
-    "                                   for one latent and one shared rope key\n"
-    "                        gguf       the same as one file for llama.cpp, with its\n"
-    "                                   tokenizer\n"
-    "                        latent     every array of any converted layer, as\n"
-    "                                   safetensors (docs/format/export.md)\n"
-    "      --capture FILE    statistics of calibration text (mlascope capture), for\n"
-    "                        settings that use data\n"
-    "      --dtype TYPE      f32, bf16 or f16 [the model's; bf16 of a quantized one]\n"
-    "      --norm NORM       deepseek: linear, a norm that changes nothing, for code\n"
-    "                        that always has one (transformers, vLLM, SGLang); "
-    "fitted,\n"
-    "                        a constant norm to train with; none, for TransMLA's code\n"
-    "                        [linear]\n"
-    "      --first-release   mha2mla: the float32 file and yaml of its first release\n"
-    "  -t, --threads N       [all CPUs]\n"
-    "  -o, --output FOLDER   where the files go\n"
-    "\n"
-    "Example: mlascope export datasets/demo --for mha2mla -o mha2mla-files \\\n"
-    "             -s \"mha2mla rope=high chunks=4 rank=16\"\n";
 
 static const char *dtype_of(const char *word)
 {
@@ -198,6 +159,6 @@ const mls_command cmd_export = {
     .group = "reports",
     .name = "export",
     .summary = "write a setting as a converter's input or as the converted model",
-    .usage = usage,
+    .usage = mls_export_txt,
     .run = run,
 };

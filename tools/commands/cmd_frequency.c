@@ -14,63 +14,9 @@
 #include "reports/tables/length_tables.h"
 #include "tools/base/options.h"
 #include "tools/base/parts.h"
+#include "tools/commands/help.h"
 
 extern const mls_command cmd_frequency;
-
-static const char usage[] =
-    "Usage: mlascope frequency RUN.h5 [OPTIONS]\n"
-    "\n"
-    "Which RoPE chunks the heads of a captured model need, by every selection rule of\n"
-    "the field on the same data: what each selection costs on windows that did not\n"
-    "choose it, and how sure the choice is. A chunk is one frequency, two dims.\n"
-    "\n"
-    "  -r, --rules LIST    rules with commas between, or \"all\": high, low, "
-    "uniform[:START],\n"
-    "                      uniform-elite, high+low[:HIGH], xecomla, 2-norm, "
-    "2-norm-sum,\n"
-    "                      contribution, contribution-sampled, ablation, ropelite-l1,\n"
-    "                      ropelite-l2, kl, kl-greedy [all the capture can give]\n"
-    "  -c, --chunks LIST   chunks kept per KV head: 4 or 2,4,8 or 2-16*2 [head dim / "
-    "16]\n"
-    "      --scope SCOPE   head: every KV head keeps as many; layer, global: one "
-    "budget\n"
-    "                      for the heads of a layer or of the model; query: every "
-    "query\n"
-    "                      head chooses for itself, as EliteKV searches [head]\n"
-    "      --bootstrap N   draws behind intervals and chances; 0: none [1000]\n"
-    "      --seed N        of all draws [1]\n"
-    "\n"
-    "One of these tables instead of the summary:\n"
-    "      --selections    the kept chunks of every layer and KV head\n"
-    "      --scores        score, interval and chances of every chunk\n"
-    "      --chunk-use     wavelength of every chunk and how often rules keep it\n"
-    "      --costs         costs per layer; with --heads per query head\n"
-    "      --overlap       Jaccard index of every two rules; with --layers per layer\n"
-    "      --concentration what each head hears: R of q and k, curve, reach, name\n"
-    "      --lengths LIST  what rules keep in the first 64,128,256 tokens of the "
-    "windows\n"
-    "      --stability     agreement of independent samples by their size\n"
-    "      --against FILE  agreement with a rank file of MHA2MLA (.pth) or EliteKV\n"
-    "                      (.pkl); with --layers per layer\n"
-    "      --rorope        energy of the keys in TransMLA's shared rope key, for "
-    "every\n"
-    "                      freqfold and collapse; with --layers per layer\n"
-    "\n"
-    "      --plots FOLDER  also draw scores, score errors by budget, overlap and "
-    "stability;\n"
-    "                      without --chunks for 1, 2, 4, ... chunks\n"
-    "      --shard I/N     only part I, from 0, of N of the layers, into -o (in .h5 "
-    "where\n"
-    "                      that of merge is): merge of all N makes what one run does;\n"
-    "                      slurm: of an array job\n"
-    "  -t, --threads N     [all CPUs]\n"
-    "      --format FORMAT table, md, csv, json, jsonl, html [table]\n"
-    "  -o, --output FILE   the table; a name in .h5: everything, as HDF5 [-]\n"
-    "\n"
-    "Example: mlascope capture datasets/demo -f datasets/demo/calibration.txt -o "
-    "run.h5 "
-    "&&\n"
-    "         mlascope frequency run.h5 --chunks 2,4,8\n";
 
 typedef enum {
     SUMMARY,
@@ -509,6 +455,6 @@ const mls_command cmd_frequency = {
     .group = "analysis",
     .name = "frequency",
     .summary = "which RoPE chunks each head needs, by every rule",
-    .usage = usage,
+    .usage = mls_frequency_txt,
     .run = run,
 };

@@ -1,5 +1,4 @@
 /* mlascope heal: fit a setting's attention to the original's, layer by layer. */
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,66 +9,9 @@
 #include "tools/base/inputs.h"
 #include "tools/base/options.h"
 #include "tools/base/parts.h"
+#include "tools/commands/help.h"
 
 extern const mls_command cmd_heal;
-
-static const char usage[] =
-    "Usage: mlascope heal MODEL --capture RUN.h5 (--setting TEXT | --plan FILE) -o "
-    "FOLDER\n"
-    "\n"
-    "What cheap training makes of a setting: every layer's attention is fitted to what "
-    "the\n"
-    "original's does on text, on the CPU. FOLDER then holds the healed form of each "
-    "layer:\n"
-    "evaluate --against FOLDER measures it, export --from FOLDER writes it for a "
-    "converter.\n"
-    "The structure stays: same ranks, chunks, sharing, quantizers, norms, biases.\n"
-    "A stopped run goes on where it was when it is started again.\n"
-    "\n"
-    "  -s, --setting TEXT    e.g. \"kq rope=shared rope_dim=32 rank=32\"\n"
-    "      --plan FILE       a plan.json that mlascope plan made for this model\n"
-    "      --capture FILE    statistics of calibration text (mlascope capture); its "
-    "text is\n"
-    "                        healed on unless --text gives another\n"
-    "  -f, --text FILE       text to heal on (.txt, or .jsonl with a text field); may "
-    "be\n"
-    "                        given several times. Never the text measured on later\n"
-    "  -T, --length N        tokens of a window, with --text [256]\n"
-    "      --windows N       windows of the text, at most [320]\n"
-    "      --held N          of them, the last N are never trained on: they say when "
-    "to\n"
-    "                        stop [8]\n"
-    "      --steps N         steps a layer [80]\n"
-    "      --batch N         windows a step [8]\n"
-    "      --rate X          size of a step against the weights' own [0.06]\n"
-    "      --inputs WHOSE    original: every layer reads what the original's reads; "
-    "healed:\n"
-    "                        what the healed layers below it give [original]\n"
-    "      --repair X        with healed inputs: share of what the layers below left "
-    "that\n"
-    "                        each layer is to take away, too, 0 to 1 [1]\n"
-    "      --damping X       how far directions of little power are trained like "
-    "strong\n"
-    "                        ones: 0.01 further, 10 less [1]\n"
-    "      --distil N        then N steps of all layers together, on the logits of "
-    "the\n"
-    "                        original's next tokens [0]\n"
-    "      --distil-batch N  windows of such a step [4]\n"
-    "      --distil-rate X   its size [0.003]\n"
-    "      --compute HOW     f32, or bf16: products with the original's weights in "
-    "bfloat16,\n"
-    "                        where the CPU has them (docs/methods/bf16.md) [f32]\n"
-    "      --no-bos          windows without the BOS that the tokenizer adds\n"
-    "      --shard I/N       with --inputs original: only part I, from 0, of N of the\n"
-    "                        layers, into the file -o; merge of all N makes the "
-    "folder of\n"
-    "                        one run; slurm: of an array job\n"
-    "  -t, --threads N       [all CPUs]\n"
-    "      --format FORMAT   table, md, csv, json or jsonl [table]\n"
-    "  -o, --output FOLDER   new or empty\n"
-    "\n"
-    "Example: mlascope heal datasets/demo --capture run.h5 -o healed \\\n"
-    "             -s \"kq rope=shared rope_dim=32 rank=32\"\n";
 
 typedef struct {
     const char *setting, *plan, *capture, *output, *inputs, *shard;
@@ -274,6 +216,6 @@ const mls_command cmd_heal = {
     .group = "bench",
     .name = "heal",
     .summary = "fit a setting's attention to the original's, layer by layer",
-    .usage = usage,
+    .usage = mls_heal_txt,
     .run = run,
 };

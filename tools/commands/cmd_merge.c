@@ -11,6 +11,7 @@
 #include "tools/base/command.h"
 #include "tools/base/options.h"
 #include "tools/base/parts.h"
+#include "tools/commands/help.h"
 
 extern const mls_command cmd_merge;
 extern const mls_command cmd_compare, cmd_evaluate, cmd_frequency, cmd_heal, cmd_plan,
@@ -22,28 +23,6 @@ static const mls_command *const split[] = {&cmd_compare, &cmd_evaluate, &cmd_fre
                                            NULL};
 
 enum { FILES_MAX = 4096 };
-
-static const char usage[] =
-    "Usage: mlascope merge RUN.h5... -o ALL.h5\n"
-    "       mlascope merge PART... [-o FILE] [--format FORMAT]\n"
-    "\n"
-    "Join captures of the same model and tokenizer with sequences of the same length, "
-    "as\n"
-    "if their texts had been captured together: moments are weighted by tokens, "
-    "sequences\n"
-    "and windows follow each other. A sequence that two captures share is refused.\n"
-    "Of all parts of one run (capture --shard) it makes that run's file, byte for "
-    "byte;\n"
-    "a part that is missing, there twice or of another run is named.\n"
-    "\n"
-    "Of all parts of another command (--shard) it makes what that command prints or\n"
-    "writes: the parts say which command, merge says where to.\n"
-    "\n"
-    "  -o, --output FILE      the capture file to write; or as the command takes it\n"
-    "      --format FORMAT    as the command takes it\n"
-    "  -t, --threads N        as the command takes it\n"
-    "\n"
-    "Example: mlascope merge part-*.h5 -o run.h5\n";
 
 /* All are open at a time, and some that are not ours. */
 static void allow_files(size_t n)
@@ -153,6 +132,6 @@ const mls_command cmd_merge = {
     .group = "datasets",
     .name = "merge",
     .summary = "join captures of one model, or the parts of one run",
-    .usage = usage,
+    .usage = mls_merge_txt,
     .run = run,
 };

@@ -9,24 +9,9 @@
 #include "tools/base/hub.h"
 #include "tools/base/inputs.h"
 #include "tools/base/options.h"
+#include "tools/commands/help.h"
 
 extern const mls_command cmd_methods;
-
-static const char usage[] =
-    "Usage: mlascope methods [METHOD...] [OPTIONS]\n"
-    "\n"
-    "What a setting may say: every method, its keys, their values and defaults; with\n"
-    "a model, the numbers that its shape gives. Without METHOD: all of them, and the\n"
-    "keys that all take.\n"
-    "\n"
-    "Letters: L layers, E hidden size, H query heads, G KV heads, D head dim, C = D/2\n"
-    "chunks, F freqfold, d_r dims that keep their rotation.\n"
-    "\n"
-    "      --model MODEL  defaults and limits of this model [formulas]\n"
-    "      --format F     table, md, csv, json, jsonl, html [table]\n"
-    "  -o, --output FILE  write there [standard output]\n"
-    "\n"
-    "Example: mlascope methods transmla --model datasets/demo\n";
 
 /* What stands for a value: its words, or its hint. */
 static void add_values(mls_table *t, const mls_key *k)
@@ -227,6 +212,6 @@ const mls_command cmd_methods = {
     .group = "bench",
     .name = "methods",
     .summary = "what a setting may say: methods, their keys and defaults",
-    .usage = usage,
+    .usage = mls_methods_txt,
     .run = run,
 };

@@ -14,74 +14,11 @@
 #include "tools/base/inputs.h"
 #include "tools/base/options.h"
 #include "tools/base/parts.h"
+#include "tools/commands/help.h"
 
 #define GIB 1073741824.0
 
 extern const mls_command cmd_plan;
-
-static const char usage[] =
-    "Usage: mlascope plan MODEL --text FILE... --capture RUN.h5 BUDGET -o PLAN.json\n"
-    "\n"
-    "Choose rank, chunks and bits of every layer under one budget: what each layer "
-    "loses\n"
-    "alone is measured at a few ranks, drawn between them from its spectrum, "
-    "allocated\n"
-    "exactly, and the plan is measured through the model on other windows, beside the\n"
-    "uniform settings that fit the same bytes.\n"
-    "\n"
-    "Budget, one of:\n"
-    "      --keep SHARE      of the model's own 16-bit cache: 0.25 or 25%\n"
-    "      --bytes-per-token N  all layers, scales and windows included\n"
-    "      --gpu NAME | --memory GIB  what is left beside the weights, for --context\n"
-    "                        tokens and --batch sequences\n"
-    "      --max-kl NAT      the smallest cache whose measured KL stays under this\n"
-    "With --gpu or --memory beside another budget: the largest context that fits "
-    "there.\n"
-    "\n"
-    "  -f, --text FILE       text or .jsonl, not the calibration text; may be "
-    "repeated\n"
-    "      --capture FILE    statistics of calibration text (mlascope capture)\n"
-    "      --method TEXT     a setting without rank and bits, \"mha2mla chunks=4,8\";\n"
-    "                        lists give candidates; may be repeated [kq, or what the\n"
-    "                        class of --serve holds]\n"
-    "      --serve CLASS     only what this code serves: mla, transformers, "
-    "split-mla,\n"
-    "                        mha2mla, elitekv, x-ecomla, own-kernel, cache [anything]\n"
-    "      --bits LIST       16, 8, 4 ...: none or quant=intN/64 to choose from; what\n"
-    "                        the others add to the first is measured [16]\n"
-    "      --multiple N      ranks are multiples of it: 8, 16, 32, 64 [8]\n"
-    "      --first-last R    rank of the first and the last layer\n"
-    "      --cap R           largest rank of a layer\n"
-    "      --kernel NAME     a converted layer caches what this kernel reads:\n"
-    "                        flashmla (512 + 64), flashmla-etap, flashinfer, cutlass,\n"
-    "                        triton, trtllm, aiter, transformers, llama.cpp\n"
-    "      --per-head        kqsvd, matryoshka: split a layer's rank over its KV "
-    "heads\n"
-    "      --projects        also measure the four projects' settings of this size\n"
-    "  -T, --length TOKENS   window length [256]\n"
-    "      --search N        windows that costs are measured on [8]\n"
-    "      --verify N        following windows that the plan is measured on [16]\n"
-    "      --context TOKENS  context length of the bytes [the window length]\n"
-    "      --batch N         sequences, with --gpu or --memory [1]\n"
-    "      --weights GIB     of the model on the GPU [16-bit parameters]\n"
-    "      --no-bos          windows without the BOS that the tokenizer adds\n"
-    "      --compute HOW     f32, or bf16: products with weights in bfloat16, where "
-    "the\n"
-    "                        CPU has them (see docs/methods/bf16.md) [f32]\n"
-    "      --ram GIB         memory for hidden states; more lie on disk, in TMPDIR "
-    "[any]\n"
-    "      --shard I/N       only part I, from 0, of N of the costs, into -o: merge of "
-    "all\n"
-    "                        N makes the plan of one run; slurm: of an array job\n"
-    "  -t, --threads N       [all CPUs]\n"
-    "      --format FORMAT   of what is shown: table, md, csv, json, jsonl, html\n"
-    "                        [table]\n"
-    "  -o, --output FILE     plan.json; mlascope evaluate --plan reads it\n"
-    "\n"
-    "Example: mlascope capture datasets/demo -f datasets/demo/calibration.txt -o "
-    "run.h5\n"
-    "         mlascope plan datasets/demo -f datasets/demo/evaluation.txt \\\n"
-    "             --capture run.h5 --keep 0.25 -o plan.json\n";
 
 typedef struct {
     mls_texts texts, methods;
@@ -419,6 +356,6 @@ const mls_command cmd_plan = {
     .group = "bench",
     .name = "plan",
     .summary = "choose rank, chunks and bits of every layer under one budget",
-    .usage = usage,
+    .usage = mls_plan_txt,
     .run = run,
 };

@@ -8,42 +8,9 @@
 #include "common/base/words.h"
 #include "common/system/files.h"
 #include "tools/base/options.h"
+#include "tools/commands/help.h"
 
 extern const mls_command cmd_quantize;
-
-static const char usage[] =
-    "Usage: mlascope quantize RUN.h5 [OPTIONS]\n"
-    "\n"
-    "What each cache quantizer does to the keys and values of a capture's windows: "
-    "their\n"
-    "relative error, that of attention scores and of attention outputs with quantized\n"
-    "keys, values and both, with 95 % intervals over windows; and the bits that a "
-    "number\n"
-    "really takes, scales and 16-bit windows included.\n"
-    "\n"
-    "  -q, --quant LIST    quantizers with commas between, e.g. "
-    "int4/64+128,kivi2,q4_0;\n"
-    "                      \"all\": every format; may be repeated [a choice of 24]\n"
-    "      --pre-rope      keys are quantized before RoPE only\n"
-    "      --post-rope     keys are quantized after RoPE only; both without either\n"
-    "      --layers        also one row per layer\n"
-    "      --channels      instead: outlier channels and peaks of each layer's keys "
-    "and\n"
-    "                      values, which tell which formats can work\n"
-    "      --formats       instead: the names of all formats (needs no file)\n"
-    "  -T, --tokens N      context length for the second column of bits [4096]\n"
-    "      --queries N     queries per head and window that look at the cache [64]\n"
-    "  -t, --threads N     [all CPUs]\n"
-    "      --format FORMAT table, md, csv, json, jsonl, html [table]\n"
-    "  -o, --output FILE   [-, standard output]\n"
-    "\n"
-    "A name is [h:]FORMAT[/GROUP][+WINDOW][@SINKS][#SEED]; h: rotates by Hadamard "
-    "first.\n"
-    "\n"
-    "Example: mlascope capture datasets/demo -f datasets/demo/calibration.txt -o "
-    "run.h5 "
-    "&&\n"
-    "         mlascope quantize run.h5 -q int4,kivi2,q4_0\n";
 
 typedef struct {
     mls_texts lists;
@@ -361,6 +328,6 @@ const mls_command cmd_quantize = {
     .group = "analysis",
     .name = "quantize",
     .summary = "errors and true bits of cache quantizers on captured keys and values",
-    .usage = usage,
+    .usage = mls_quantize_txt,
     .run = run,
 };

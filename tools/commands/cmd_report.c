@@ -20,6 +20,7 @@
 #include "tools/base/options.h"
 #include "tools/base/run_progress.h"
 #include "tools/base/terminal.h"
+#include "tools/commands/help.h"
 
 extern const mls_command cmd_report;
 
@@ -32,62 +33,6 @@ enum {
 };
 
 static const double SHORT = 0.25; /* seconds */
-
-static const char usage[] =
-    "Usage: mlascope report MODEL -o FOLDER [--text FILE]... [OPTIONS]\n"
-    "\n"
-    "Analyse a checkpoint before its conversion to MLA and write one folder with\n"
-    "index.html: RoPE frequencies, singular values, cache sizes, and the measured\n"
-    "quality of every method at several sizes, with all numbers and plots beside it.\n"
-    "Stopped or killed, the same command goes on from what is finished and gives the\n"
-    "same report.\n"
-    "\n"
-    "  -o, --output FOLDER    made when missing\n"
-    "  -f, --text FILE        calibration text or .jsonl with a \"text\" field; may "
-    "be\n"
-    "                         repeated [calibration.txt beside the model, if it is "
-    "there];\n"
-    "                         with names, wiki=FILE and chat=FILE, what the text "
-    "changes\n"
-    "  -e, --eval FILE        held-out text to measure quality on; may be repeated\n"
-    "                         [evaluation.txt beside the model; else up to 32 "
-    "sequences\n"
-    "                         of the calibration text are held out]\n"
-    "      --gpu NAME         ask whether it fits there [24 GiB]: h100, l4 ... or GiB\n"
-    "      --context N        tokens of a sequence there [32768]\n"
-    "      --batch N          sequences there [1]\n"
-    "      --serve CLASS      who is to serve the plan: mla, transformers, split-mla,\n"
-    "                         mha2mla, elitekv, x-ecomla, own-kernel, cache [mla, or\n"
-    "                         transformers for a model with biases or scaled RoPE]\n"
-    "      --heal N           also heal (mlascope heal) the N best settings of each "
-    "class\n"
-    "                         at 25 and 12.5 %: what training would keep [0]\n"
-    "      --no-quality       do not run the converted models\n"
-    "      --exhaustive       measure every setting on every held-out window; without\n"
-    "                         it those clearly behind another of their class and\n"
-    "                         share stay on an eighth of them\n"
-    "      --no-plots         write numbers and scripts of the pictures, and do not "
-    "run\n"
-    "                         gnuplot\n"
-    "      --history FILE     add the answer to this CSV, a row for each class, so "
-    "that\n"
-    "                         a model can be followed; made when missing\n"
-    "      --force            end with status 0 where the text is foreign to the "
-    "model\n"
-    "      --replace          write over a finished report of another text, model or\n"
-    "                         options in FOLDER\n"
-    "  -N, --sequences N      calibration sequences [128]\n"
-    "  -T, --length TOKENS    of every sequence [256]\n"
-    "      --eval-sequences N held-out sequences [32]\n"
-    "      --no-bos           windows without the BOS that the tokenizer adds\n"
-    "      --compute HOW      f32, or bf16: products with weights in bfloat16, where "
-    "the\n"
-    "                         CPU has them (see docs/methods/bf16.md) [f32]\n"
-    "      --ram GIB          memory for hidden states; more lie on disk, in TMPDIR "
-    "[any]\n"
-    "  -t, --threads N        [all CPUs]\n"
-    "\n"
-    "Example: mlascope report datasets/demo -o out/demo\n";
 
 typedef struct {
     mls_texts texts, evals;
@@ -648,6 +593,6 @@ const mls_command cmd_report = {
     .group = "reports",
     .name = "report",
     .summary = "analyse a model and write the report, the main job",
-    .usage = usage,
+    .usage = mls_report_txt,
     .run = run,
 };

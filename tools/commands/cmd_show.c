@@ -7,18 +7,11 @@
 #include "tools/base/command.h"
 #include "tools/base/options.h"
 #include "tools/base/terminal.h"
+#include "tools/commands/help.h"
 
 extern const mls_command cmd_show;
 
 enum { ANSWER_MAX = 1 << 20 };
-
-static const char usage[] =
-    "Usage: mlascope show FOLDER\n"
-    "\n"
-    "Print the answer of a finished report again: what converting would cost, who\n"
-    "serves it, whether it fits, what to type next.\n"
-    "\n"
-    "Example: mlascope show out/demo\n";
 
 static mls_status show(const char *folder, mls_err *err)
 {
@@ -67,6 +60,6 @@ const mls_command cmd_show = {
     .group = "reports",
     .name = "show",
     .summary = "print the answer of a finished report again",
-    .usage = usage,
+    .usage = mls_show_txt,
     .run = run,
 };

@@ -19,6 +19,7 @@
 #include "tools/base/data.h"
 #include "tools/base/inputs.h"
 #include "tools/base/options.h"
+#include "tools/commands/help.h"
 
 #define GIB 1073741824.0
 
@@ -437,43 +438,6 @@ const mls_command cmd_size = {
     .group = "analysis",
     .name = "size",
     .summary = "bytes of the cache for any setting, from config.json alone",
-    .usage =
-        "Usage: mlascope size MODEL|CONFIG.JSON [OPTIONS]\n"
-        "\n"
-        "Count the key-value cache to the byte: what a paper would print (payload) "
-        "and\n"
-        "what is really stored at T tokens (scales, windows, pages). Needs no "
-        "weights.\n"
-        "\n"
-        "  -s, --setting S      a method and its keys; may be repeated [typical ones]\n"
-        "  -T, --tokens LIST    context length [4096]\n"
-        "  -b, --batch LIST     sequences [1]\n"
-        "      --block LIST     tokens per page [16]\n"
-        "      --tp LIST        tensor-parallel GPUs [1]\n"
-        "      --engine NAME    as vllm, sglang, trtllm or llama.cpp allocates it on "
-        "each\n"
-        "                       GPU, and whether it fits; the first of each list\n"
-        "      --cache-dtype T  of the engine: auto, fp8, fp8_ds_mla, fp8_v4, q8_0 "
-        "[auto]\n"
-        "      --dcp N          decode context parallelism: GPUs that share the "
-        "tokens\n"
-        "                       of a latent [1]\n"
-        "      --dp-attention   each GPU has sequences of its own\n"
-        "      --dtype-bits LIST  width of numbers that are not quantized [16]\n"
-        "      --gpu NAMES      memory and bandwidth of these GPUs: h100,h200,l4 ...\n"
-        "      --memory LIST    GPU memory instead, in GiB\n"
-        "      --bandwidth X    memory bandwidth in GB/s\n"
-        "      --weights X      the model's weights in GiB [from the model]\n"
-        "      --active X       of these, what a decode step reads (experts) [all]\n"
-        "      --formula        show each formula with its numbers\n"
-        "      --plots DIR      draw bytes and contexts there, for the first of\n"
-        "                       each list\n"
-        "      --format F       table, md, csv, json, jsonl, html [table]\n"
-        "  -o, --output FILE    write there [standard output]\n"
-        "\n"
-        "Lists are 8,16 or 16-128+16 or 16-256*2, in settings too.\n"
-        "\n"
-        "Example: mlascope size datasets/demo -s 'mha2mla chunks=4 rank=16,32 "
-        "bits=4'\n",
+    .usage = mls_size_txt,
     .run = run,
 };

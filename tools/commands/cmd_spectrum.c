@@ -12,6 +12,7 @@
 #include "tools/base/options.h"
 #include "tools/base/parts.h"
 #include "tools/base/spectrum_methods.h"
+#include "tools/commands/help.h"
 
 extern const mls_command cmd_spectrum;
 
@@ -233,46 +234,6 @@ const mls_command cmd_spectrum = {
     .group = "analysis",
     .name = "spectrum",
     .summary = "singular values of the projections, energy and effective rank",
-    .usage =
-        "Usage: mlascope spectrum MODEL|CAPTURE [OPTIONS]\n"
-        "\n"
-        "Print the singular values of W_q, W_k, W_v and [W_k; W_v]: how many are\n"
-        "needed for 90, 95 and 99 % of the energy (sigma^2), the effective rank\n"
-        "(exp of the entropy of sigma, and of sigma^2) and the stable rank.\n"
-        "\n"
-        "MODEL is a folder or a GGUF file: spectra of the weights, or with --weighted\n"
-        "of the weights times the captured data (eigenvalues of W C W^T, C the\n"
-        "second moment of the input; sigma is their root). CAPTURE is a file of\n"
-        "`mlascope capture`: spectra of what heads put out, biases and QK-norm\n"
-        "included, k before and k_rot after RoPE; of whole layers, and all intervals,\n"
-        "from its windows.\n"
-        "\n"
-        "      --what LIST      q, k, v, kv; of a capture k_rot, too [all]\n"
-        "      --per layer|head one spectrum per layer or per head [layer]\n"
-        "      --draws N        of windows, behind the intervals of spectra with "
-        "data;\n"
-        "                       0: none [50]\n"
-        "      --seed N         of these draws [1]\n"
-        "      --neighbours     instead, of a capture: what each layer's keys and "
-        "values\n"
-        "                       share with the next one's\n"
-        "      --top-tokens LIST  instead, of a capture: does a latent of so many\n"
-        "                       numbers find the tokens with the largest scores\n"
-        "  -w, --weighted FILE  weight MODEL by the data of this capture\n"
-        "  -s, --setting TEXT   instead: the rank that a method's own rule gives "
-        "every\n"
-        "                       layer, and the errors it leaves; lists and ranges; "
-        "may\n"
-        "                       be repeated; needs --weighted\n"
-        "      --values         every singular value instead of a summary\n"
-        "      --shard I/N      only part I, from 0, of N of the spectra, into -o: "
-        "merge of\n"
-        "                       all N prints the table of one run; slurm: of an array "
-        "job\n"
-        "  -t, --threads N      [all CPUs]\n"
-        "      --format F       table, md, csv, json, jsonl, html [table]\n"
-        "  -o, --output FILE    - is standard output [-]\n"
-        "\n"
-        "Example: mlascope spectrum datasets/demo --what k,v --per head\n",
+    .usage = mls_spectrum_txt,
     .run = run,
 };

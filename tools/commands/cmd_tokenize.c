@@ -1,7 +1,6 @@
 /* mlascope tokenize: the ids of a text, to hold against another tokenizer's. */
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "common/base/buf.h"
 #include "datasets/base/ids.h"
@@ -9,6 +8,7 @@
 #include "datasets/tokenizer/tokenizer.h"
 #include "tools/base/command.h"
 #include "tools/base/options.h"
+#include "tools/commands/help.h"
 
 extern const mls_command cmd_tokenize;
 
@@ -165,29 +165,6 @@ const mls_command cmd_tokenize = {
     .group = "datasets",
     .name = "tokenize",
     .summary = "print the token ids of a text",
-    .usage =
-        "Usage: mlascope tokenize MODEL FILE... [OPTIONS]\n"
-        "\n"
-        "Print the token ids of text files, one per line, as the model would see "
-        "them.\n"
-        "MODEL is a folder with a tokenizer.json or tokenizer.model, one of these "
-        "files, or\n"
-        "a GGUF file. A FILE that ends in .jsonl holds one document per line in "
-        "\"text\";\n"
-        "any other is one document; - is standard input.\n"
-        "\n"
-        "  -f, --text FILE    another way to name a FILE\n"
-        "      --special      with the tokens that the post-processor adds to each\n"
-        "                     document, such as <s> [default]\n"
-        "      --no-special   without them\n"
-        "      --count        print only the number of ids\n"
-        "      --show         print each token's spelling behind its id\n"
-        "      --format F     table, md, csv, json, jsonl, html [table: plain "
-        "lines;\n"
-        "                     json: one array]\n"
-        "  -o, --output FILE  write there [-: standard output]\n"
-        "\n"
-        "Example: echo 'To be, or not to be' | mlascope tokenize datasets/demo - "
-        "--show\n",
+    .usage = mls_tokenize_txt,
     .run = run,
 };

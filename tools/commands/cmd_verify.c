@@ -12,23 +12,11 @@
 #include "reports/report/report_folder.h"
 #include "tools/base/command.h"
 #include "tools/base/options.h"
+#include "tools/commands/help.h"
 
 extern const mls_command cmd_verify;
 
 enum { FILES_MAX = 1024 };
-
-static const char usage[] =
-    "Usage: mlascope verify FILE|FOLDER...\n"
-    "\n"
-    "Check capture files and results of mlascope frequency: every byte against the\n"
-    "hash in front of the file, then every dataset, read through HDF5, against the\n"
-    "manifest; a plan.json or a part of a run (--shard) against the hash in it; every\n"
-    "file of a report's folder\n"
-    "against its report.json, and of a folder of mlascope export or heal against its\n"
-    "SHA256SUMS. Exit status 3 when a file is not what was written, and\n"
-    "the first thing found wrong on standard error.\n"
-    "\n"
-    "Example: mlascope verify run.h5\n";
 
 /* A JSON file of ours is a plan. */
 static bool is_json(const char *path)
@@ -128,6 +116,6 @@ const mls_command cmd_verify = {
     .group = "datasets",
     .name = "verify",
     .summary = "check that our files are as they were written",
-    .usage = usage,
+    .usage = mls_verify_txt,
     .run = run,
 };
