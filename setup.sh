@@ -69,33 +69,63 @@ build() {
 }
 
 # Sum up the closing lines of cmocka and meson over all logs: every unit test counts, and
-# every script.
+# every script, each once (meson names what failed again in its summary).
 count() {
-    cat "$@" | awk '
+    awk '
+        FNR == 1 { summary = told = 0 }
+        /^Summary of Failures:/ { summary = 1 }
+        summary { next }
         /^\[  PASSED  \] [0-9]+ test/ { passed += $4 }
         /^\[  SKIPPED \] [0-9]+ test/ { skipped += $4 }
-        /^\[  FAILED  \] [0-9]+ test/ { failed += $4 }
-        /^ *[0-9]+\/[0-9]+ / {
-            if ($0 ~ / (OK|EXPECTEDFAIL) /) { if ($0 !~ /:unit / ) passed++ }
+        /^\[  FAILED  \] [0-9]+ test/ { failed += $4 - told; told = 0 }
+        /^ *[0-9]+\/[0-9]+ / && !/ RUNNING / {
+            told = 0
+            if ($0 ~ / (OK|EXPECTEDFAIL) /) { if ($0 !~ / unit - /) passed++ }
             else if ($0 ~ / SKIP /) { skipped++ }
-            else if ($0 ~ / (FAIL|TIMEOUT|ERROR|UNEXPECTEDPASS) /) { if ($0 !~ /:unit / || $0 !~ / FAIL /) failed++; else units_failed++ }
+            else if ($0 ~ / (FAIL|TIMEOUT|ERROR|UNEXPECTEDPASS) /) { failed++; told = / unit - / }
         }
-        END {
-            if (units_failed && !failed) failed = units_failed
-            printf "%d passed, %d failed, %d skipped\n", passed, failed, skipped
-        }'
+        END { printf "%d passed, %d failed, %d skipped\n", passed, failed, skipped }
+    ' "$@"
+}
+
+# failures FOLDER: every test that did not end well, how, and the last lines it wrote.
+failures() {
+    awk '
+        function tell(   i) {
+            if (result != "" && result !~ /^exit status (0|77)$/) {
+                printf "FAILED: %s: %s after %s\n", test, result, duration
+                for (i = n > 60 ? n - 60 : 0; i < n; i++) print "    " line[i]
+            }
+            n = 0; result = ""
+        }
+        /^=+ [0-9]+\/[0-9]+ =+$/ { tell(); next }
+        /^Summary of Failures:/ { exit }
+        /^test: / && !n { sub(/^test: +/, ""); test = $0; next }
+        /^duration: / && !n { sub(/^duration: +/, ""); duration = $0; next }
+        /^result: / && !n { sub(/^result: +/, ""); result = $0; next }
+        result != "" && !/^command: / { line[n++] = $0 }
+        END { tell() }
+    ' "$1/meson-logs/testlog.txt"
+}
+
+# run_tests FOLDER MULTIPLIER OPTION...: the limits of time, made longer so many times, are
+# for what hangs, not for machines that are slow.
+run_tests() {
+    folder=$1
+    slower=$2
+    shift 2
+    meson test -C "$folder" --no-rebuild --verbose --timeout-multiplier "$slower" "$@" >"$folder/tests.log" 2>&1 ||
+        status=1
+    grep -h '^SKIPPED' "$folder/tests.log" || true
+    failures "$folder"
 }
 
 test_all() {
     status=0
     build build -Dtests=enabled
-    meson test -C build --no-rebuild --verbose >build/tests.log 2>&1 || status=1
+    run_tests build 1
     build build-sanitize -Dtests=enabled -Db_sanitize=address,undefined -Db_lundef=false -Dwerror=true
-    meson test -C build-sanitize --no-rebuild --verbose --no-suite style --timeout-multiplier 4 >build-sanitize/tests.log 2>&1 || status=1
-    grep -h -E '^SKIPPED|^ERROR|  FAIL  ' build/tests.log build-sanitize/tests.log || true
-    if [ $status -ne 0 ]; then
-        grep -h -B2 -A12 -E 'FAILED|Sanitizer|runtime error|^[-+]' build/tests.log build-sanitize/tests.log | tail -n 200 || true
-    fi
+    run_tests build-sanitize 4 --no-suite style
     count build/tests.log build-sanitize/tests.log
     return $status
 }
