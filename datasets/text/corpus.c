@@ -12,6 +12,7 @@
 
 #include "common/base/checked.h"
 #include "common/numbers/rng.h"
+#include "common/system/hash.h"
 #include "datasets/base/ids.h"
 #include "datasets/text/documents.h"
 
@@ -171,6 +172,16 @@ void mls_corpus_free(mls_corpus *corpus)
     free(corpus->ids);
     free(corpus->start);
     *corpus = (mls_corpus){0};
+}
+
+uint64_t mls_corpus_windows_id(const mls_corpus *corpus)
+{
+    const uint64_t parts[] = {
+        corpus->N, corpus->lead,
+        mls_xxh3(corpus->start, (corpus->N + 1) * sizeof *corpus->start),
+        mls_xxh3(corpus->ids, corpus->start[corpus->N] * sizeof *corpus->ids)};
+
+    return mls_xxh3(parts, sizeof parts);
 }
 
 size_t mls_corpus_length(const mls_corpus *corpus)

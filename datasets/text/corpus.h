@@ -50,6 +50,8 @@ mls_status mls_corpus_read(mls_corpus *corpus, mls_tokenizer *tok,
                            const char *const *paths, size_t n_paths, size_t length,
                            size_t max_sequences, unsigned how, mls_err *err);
 void mls_corpus_free(mls_corpus *corpus); /* {0} is accepted */
+/** What tells these sequences of tokens from all others. */
+uint64_t mls_corpus_windows_id(const mls_corpus *corpus);
 /** Tokens of the text in the first sequence. */
 size_t mls_corpus_length(const mls_corpus *corpus);
 

@@ -450,51 +450,56 @@ void mls_page_unfinished(mls_page *p, const char *text)
     say_above(p, &p->unfinished, text);
 }
 
-mls_status mls_page_write(const mls_page *p, const char *path, mls_err *err)
+mls_status mls_page_print(const mls_page *p, mls_buf *out, mls_err *err)
 {
-    mls_buf out = {0};
     bool failed = p->failed, first = true;
-    mls_status st;
 
-    mls_buf_puts(&out, "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n"
-                       "<meta charset=\"utf-8\">\n"
-                       "<meta name=\"viewport\" content=\"width=device-width, "
-                       "initial-scale=1\">\n"
-                       "<meta name=\"color-scheme\" content=\"light dark\">\n"
-                       "<link rel=\"icon\" href=\"data:,\">\n<title>");
-    mls_html_escape(&out, p->title);
-    mls_buf_printf(&out, "</title>\n<style>\n%s</style>\n</head>\n<body>\n<header><h1>",
+    mls_buf_puts(out, "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n"
+                      "<meta charset=\"utf-8\">\n"
+                      "<meta name=\"viewport\" content=\"width=device-width, "
+                      "initial-scale=1\">\n"
+                      "<meta name=\"color-scheme\" content=\"light dark\">\n"
+                      "<link rel=\"icon\" href=\"data:,\">\n<title>");
+    mls_html_escape(out, p->title);
+    mls_buf_printf(out, "</title>\n<style>\n%s</style>\n</head>\n<body>\n<header><h1>",
                    mls_page_css);
-    mls_html_escape(&out, p->title);
-    mls_buf_puts(&out, "</h1></header>\n<main>\n");
+    mls_html_escape(out, p->title);
+    mls_buf_puts(out, "</h1></header>\n<main>\n");
     if (p->warning.len) {
-        mls_buf_puts(&out, "<p role=\"alert\"><strong>Warning: ");
-        mls_html_escape(&out, p->warning.data);
-        mls_buf_puts(&out, ".</strong></p>\n");
+        mls_buf_puts(out, "<p role=\"alert\"><strong>Warning: ");
+        mls_html_escape(out, p->warning.data);
+        mls_buf_puts(out, ".</strong></p>\n");
     }
     if (p->unfinished.len) {
-        mls_buf_puts(&out, "<p role=\"status\"><strong>");
-        mls_html_escape(&out, p->unfinished.data);
-        mls_buf_puts(&out, "</strong></p>\n");
+        mls_buf_puts(out, "<p role=\"status\"><strong>");
+        mls_html_escape(out, p->unfinished.data);
+        mls_buf_puts(out, "</strong></p>\n");
     }
     for (size_t i = 0; i < p->n; i++) {
         failed |= p->section[i].body.failed;
         if (!p->section[i].body.len)
             continue;
-        put_section(&out, p, i);
+        put_section(out, p, i);
         if (first)
-            put_contents(&out, p);
+            put_contents(out, p);
         first = false;
     }
-    mls_buf_puts(&out, "<section id=\"terms\">\n<h2>Terms and formulas</h2>\n");
-    mls_terms_glossary(&out);
-    mls_buf_printf(&out,
+    mls_buf_puts(out, "<section id=\"terms\">\n<h2>Terms and formulas</h2>\n");
+    mls_terms_glossary(out);
+    mls_buf_printf(out,
                    "</section>\n</main>\n<footer>mlascope " MLS_VERSION "</footer>\n"
                    "<script>\n%s</script>\n</body>\n</html>\n",
                    mls_page_js);
-    if (out.failed || failed)
-        st = mls_fail(err, MLS_E_NOMEM, "no memory for %s", path);
-    else
+    return out->failed || failed ? mls_fail(err, MLS_E_NOMEM, "no memory for a page")
+                                 : MLS_OK;
+}
+
+mls_status mls_page_write(const mls_page *p, const char *path, mls_err *err)
+{
+    mls_buf out = {0};
+    mls_status st = mls_page_print(p, &out, err);
+
+    if (!st)
         st = mls_file_write(path, out.data, out.len, err);
     mls_buf_free(&out);
     return st;

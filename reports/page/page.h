@@ -80,6 +80,8 @@ mls_status mls_page_figure(mls_page *p, const char *folder, const char *name,
 void mls_page_warning(mls_page *p, const char *text);
 /** Said above all sections: the page is not finished. "": it is. */
 void mls_page_unfinished(mls_page *p, const char *text);
+/** Append the page's HTML to out. */
+mls_status mls_page_print(const mls_page *p, mls_buf *out, mls_err *err);
 /** Write the page to path, whole or not at all; more may be added and written again. */
 mls_status mls_page_write(const mls_page *p, const char *path, mls_err *err);
 

@@ -106,19 +106,23 @@ static mls_status run_gnuplot(const char *folder, char *const *what, char *said,
     return MLS_OK;
 }
 
-static mls_status write_data(const char *folder, const mls_plot *p, mls_err *err)
+mls_status mls_data_write(const char *folder, const char *name, const mls_table *t,
+                          mls_err *err)
 {
-    mls_buf csv = {0}, name = {0};
-    char *path = NULL;
-    mls_status st = mls_table_print(p->data, MLS_FORMAT_CSV, &csv, err);
+    mls_buf csv = {0}, path = {0};
+    char *data = mls_path_join(folder, "data");
+    mls_status st = data ? mls_folder_prepare(data, err)
+                         : mls_fail(err, MLS_E_NOMEM, "no memory for numbers");
 
-    mls_buf_printf(&name, "%s/data/%s.csv", folder, p->name);
-    path = name.data;
-    if (!st && !path)
-        st = mls_fail(err, MLS_E_NOMEM, "no memory for a plot");
     if (!st)
-        st = mls_file_write(path, csv.data, csv.len, err);
-    mls_buf_free(&name);
+        st = mls_table_print(t, MLS_FORMAT_CSV, &csv, err);
+    mls_buf_printf(&path, "%s/%s.csv", data ? data : "", name);
+    if (!st && path.failed)
+        st = mls_fail(err, MLS_E_NOMEM, "no memory for numbers");
+    if (!st)
+        st = mls_file_write(path.data, csv.data, csv.len, err);
+    free(data);
+    mls_buf_free(&path);
     mls_buf_free(&csv);
     return st;
 }
@@ -128,17 +132,12 @@ mls_status mls_plot_write(const char *folder, const mls_plot *p, mls_err *err)
     const unsigned width = p->width ? p->width : 480;
     const unsigned height = p->height ? p->height : 360;
     mls_buf script = {0}, path = {0};
-    char *plots = mls_path_join(folder, "plots"), *data = mls_path_join(folder, "data");
-    mls_status st = MLS_OK;
+    char *plots = mls_path_join(folder, "plots");
+    mls_status st = plots ? mls_folder_prepare(plots, err)
+                          : mls_fail(err, MLS_E_NOMEM, "no memory for a plot");
 
-    if (!plots || !data)
-        st = mls_fail(err, MLS_E_NOMEM, "no memory for a plot");
     if (!st)
-        st = mls_folder_prepare(plots, err);
-    if (!st)
-        st = mls_folder_prepare(data, err);
-    if (!st)
-        st = write_data(folder, p, err);
+        st = mls_data_write(folder, p->name, p->data, err);
     mls_buf_printf(&script,
                    "# Makes %s.svg and %s.png from ../data/%s.csv: gnuplot %s.gp\n%s",
                    p->name, p->name, p->name, p->name, mls_style_gp);
@@ -161,7 +160,6 @@ mls_status mls_plot_write(const char *folder, const mls_plot *p, mls_err *err)
     mls_buf_free(&script);
     mls_buf_free(&path);
     free(plots);
-    free(data);
     return st;
 }
 

@@ -28,6 +28,10 @@ typedef struct mls_plot {
     unsigned width, height; /* pixels; 0: 480 x 360, which a phone shows */
 } mls_plot;
 
+/** Write <folder>/data/NAME.csv: the numbers of a table that no picture shows. */
+mls_status mls_data_write(const char *folder, const char *name, const mls_table *t,
+                          mls_err *err);
+
 /**
  * Write <folder>/data/NAME.csv and the script <folder>/plots/NAME.gp. Running
  * `gnuplot NAME.gp` in <folder>/plots makes the pictures.

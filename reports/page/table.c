@@ -38,7 +38,8 @@ struct mls_table {
     char *title;
     column *columns;
     size_t n_columns, cap_columns;
-    cell *cells; /* row after row */
+    size_t n_data; /* of them, the last: for programs alone */
+    cell *cells;   /* row after row */
     size_t n_cells, cap_cells;
     char **notes;
     size_t n_notes, cap_notes;
@@ -153,6 +154,18 @@ void mls_table_detail(mls_table *t)
 {
     if (t && t->n_columns)
         t->columns[t->n_columns - 1].detail = true;
+}
+
+void mls_table_data(mls_table *t)
+{
+    if (t && t->n_columns)
+        t->n_data++;
+}
+
+/* What people see. */
+static size_t n_shown(const mls_table *t)
+{
+    return t->n_columns - t->n_data;
 }
 
 void mls_table_row(mls_table *t)
@@ -351,7 +364,7 @@ static void name_details(const mls_table *t, mls_buf *out)
 {
     size_t n = 0;
 
-    for (size_t c = 0; c < t->n_columns; c++)
+    for (size_t c = 0; c < n_shown(t); c++)
         if (t->columns[c].detail)
             mls_buf_printf(out, "%s%s",
                            n++ ? ", " : "also in csv and json: ", t->columns[c].key);
@@ -388,7 +401,7 @@ static void print_columns(const mls_table *t, mls_buf *out, bool markdown,
                     !markdown && k + 1 == n, markdown);
     }
     mls_buf_puts(out, after);
-    for (size_t c = 0; markdown && c < t->n_columns; c++) {
+    for (size_t c = 0; markdown && c < n_shown(t); c++) {
         const bool left = is_text_column(t, c);
 
         mls_buf_puts(out, "|");
@@ -434,7 +447,7 @@ static void print_text(const mls_table *t, mls_buf *out, bool markdown, size_t l
     }
     if (markdown && t->n_metas)
         mls_buf_puts(out, "\n");
-    for (size_t c = 0; c < t->n_columns; c++)
+    for (size_t c = 0; c < n_shown(t); c++)
         if (markdown || !t->columns[c].detail) {
             width[c] = column_width(t, c, markdown);
             shown[n++] = c;
@@ -640,7 +653,7 @@ mls_status mls_table_print_within(const mls_table *t, size_t width, mls_buf *out
 
 size_t mls_table_columns(const mls_table *t)
 {
-    return t->n_columns;
+    return n_shown(t);
 }
 
 size_t mls_table_rows(const mls_table *t)

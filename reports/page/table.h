@@ -41,6 +41,8 @@ void mls_table_column(mls_table *t, const char *key, const char *heading,
                       const char *unit, int decimals);
 /** The last column is a detail: TABLE, which must fit a screen, leaves it out. */
 void mls_table_detail(mls_table *t);
+/** The last column, and all after it, are for programs: in CSV and JSON alone. */
+void mls_table_data(mls_table *t);
 void mls_table_row(mls_table *t);                 /* begins a row */
 void mls_table_text(mls_table *t, const char *s); /* next cell; copied */
 /** The same from a buffer, which is released; the table fails where the buffer did. */
@@ -70,7 +72,7 @@ mls_status mls_table_print_within(const mls_table *t, size_t width, mls_buf *out
 enum { MLS_TABLE_TEXT = 400 }; /* holds DBL_MAX with 17 decimals */
 
 size_t mls_table_rows(const mls_table *t);
-size_t mls_table_columns(const mls_table *t);
+size_t mls_table_columns(const mls_table *t);    /* without those for programs */
 const char *mls_table_title(const mls_table *t); /* NULL: none */
 const char *mls_table_key(const mls_table *t, size_t col);
 /** Heading and unit, cut at the size. */

@@ -13,7 +13,7 @@
 #include "bench/frame/scheme.h"
 #include "common/base/checked.h"
 #include "common/base/words.h"
-#include "common/system/files.h"
+#include "reports/page/plot.h"
 #include "reports/report/measured.h"
 #include "reports/report/sections.h"
 
@@ -172,8 +172,6 @@ static mls_status write_rows(const mls_report *r, const answer *a, mls_err *err)
     const size_t n = 1 + rows_of(which + 1, a);
     mls_table *t = mls_table_new(NULL);
     char text[SETTING_TEXT];
-    mls_buf csv = {0};
-    char *path = mls_path_join(r->folder, "data/answer.csv");
     mls_status st;
 
     mls_table_column(t, "served_by", "served by", "", 0);
@@ -193,13 +191,8 @@ static mls_status write_rows(const mls_report *r, const answer *a, mls_err *err)
         mls_table_real(t, row->kl.half);
         mls_table_real(t, exp(row->nll.mean));
     }
-    st = path ? mls_table_print(t, MLS_FORMAT_CSV, &csv, err)
-              : mls_fail(err, MLS_E_NOMEM, "no memory for a report");
-    if (!st)
-        st = mls_file_write(path, csv.data, csv.len, err);
+    st = mls_data_write(r->folder, "answer", t, err);
     mls_table_free(t);
-    mls_buf_free(&csv);
-    free(path);
     return st;
 }
 

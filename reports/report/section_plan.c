@@ -177,7 +177,11 @@ mls_status mls_section_plan(const mls_report *r, mls_page *page, mls_buf *summar
     mls_page_text(page, "plan.json in this folder holds it; this measures it on a text "
                         "of yours and converts the model:");
     say_commands(r, page);
-    st = draw(r, page, &plan, layers, err);
+    st = mls_data_write(r->folder, "plan", layers, err);
+    if (!st)
+        st = mls_data_write(r->folder, "plan-quality", quality, err);
+    if (!st && !mls_serve_uniform(r->serve)) /* of one setting is nothing to see */
+        st = draw(r, page, &plan, layers, err);
     mls_page_table(page, quality);
     mls_page_details(page, "Settings per layer", layers);
     mls_buf_printf(summary,

@@ -98,6 +98,7 @@ static mls_table *make_table(const mls_report *r, const point *p, size_t n,
     mls_table_column(t, "setting", "setting", "", 0);
     mls_quantity_columns(t, quantities, mls_model_config(r->model));
     mls_table_column(t, "windows", "windows", "", 0);
+    mls_window_columns(t);
     for (size_t i = 0; i < n; i++) {
         mls_table_row(t);
         if (m->row[i].refused)
@@ -110,6 +111,8 @@ static mls_table *make_table(const mls_report *r, const point *p, size_t n,
             mls_table_empty(t);
         else
             mls_table_count(t, (long long)m->row[i].N);
+        mls_window_cells(t, r->evaluation, MLS_SCORE_ALL, m->row[i].seq_kl,
+                         m->row[i].measured ? m->row[i].N : 0);
     }
     mls_refused_notes(t, m->row, n);
     snprintf(note, sizeof note, "the original: perplexity %s",
@@ -466,6 +469,7 @@ mls_status mls_section_quality(const mls_report *r, mls_page *page, mls_buf *sum
         mls_page_table(page, best);
         t = make_table(r, p, n, &m);
         mls_page_details(page, "All settings measured", t);
+        st = mls_data_write(r->folder, "quality", t, err);
     }
     if (!st)
         st = show_predictors(r, p, n, &m, page, summary, err);

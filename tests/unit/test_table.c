@@ -333,9 +333,34 @@ static void details_are_left_out_on_the_screen_alone(void **state)
     mls_table_free(t);
 }
 
+static void columns_for_programs_are_in_files_alone(void **state)
+{
+    (void)state;
+    mls_table *t = mls_table_new(NULL);
+    mls_buf out = {0};
+
+    mls_table_column(t, "a", "A", "", 0);
+    mls_table_column(t, "b", "B", "", 0);
+    mls_table_data(t);
+    for (int i = 0; i < 2; i++) {
+        mls_table_row(t);
+        mls_table_count(t, i);
+        mls_table_text(t, "1 2 3");
+    }
+    for (mls_format f = MLS_FORMAT_TABLE; f <= MLS_FORMAT_HTML; f++) {
+        assert_ok(mls_table_print(t, f, &out, &err));
+        assert_true(
+            (strstr(out.data, "1 2 3") != NULL) ==
+            (f != MLS_FORMAT_TABLE && f != MLS_FORMAT_MD && f != MLS_FORMAT_HTML));
+        mls_buf_free(&out);
+    }
+    mls_table_free(t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(columns_for_programs_are_in_files_alone),
         cmocka_unit_test(details_are_left_out_on_the_screen_alone),
         cmocka_unit_test(text_lines_up_by_characters_not_bytes),
         cmocka_unit_test(what_rounds_to_nothing_has_no_sign),

@@ -286,11 +286,12 @@ static void make_columns(mls_table *t, const mls_config *config, bool heal)
     mls_table_detail(t);
     mls_table_column(t, "reason", "reason", "", 0);
     mls_table_detail(t);
+    mls_window_columns(t);
 }
 
 static void add_row(mls_table *t, const mls_listed *l, const mls_compared *r,
                     const mls_compared *above, const healed_row *healed,
-                    const char *published)
+                    const char *published, const mls_compare_request *request)
 {
     char text[2048];
 
@@ -326,6 +327,8 @@ static void add_row(mls_table *t, const mls_listed *l, const mls_compared *r,
     mls_table_text(t, published);
     mls_table_text(t, l->source);
     mls_table_text(t, r->refused ? r->refused : "");
+    mls_window_cells(t, request->corpus, request->how.scored, r->seq_kl,
+                     r->measured ? r->N : 0);
 }
 
 /* How each predicted error ranks the settings, against how measured KL does. */
@@ -384,7 +387,8 @@ static size_t rope_elements(const mls_setting *s, const mls_config *config)
 
 static mls_status fill(mls_table *t, const arguments *a, const mls_listing *list,
                        const mls_comparison *c, const healed_row *healed,
-                       const mls_config *config, const mls_quantity *by, mls_err *err)
+                       const mls_compare_request *request, const mls_quantity *by,
+                       mls_err *err)
 {
     size_t *order = mls_calloc3(c->n, 1, 1, sizeof *order);
     mls_published *published = NULL;
@@ -406,11 +410,11 @@ static mls_status fill(mls_table *t, const arguments *a, const mls_listing *list
         if (st)
             break;
         mls_published_quality(
-            text, sizeof text, published, config,
+            text, sizeof text, published, request->in.config,
             method == &mls_method_baseline ? "KV quantization only" : method->title,
-            100 * r->kept_payload, rope_elements(&l->setting, config));
+            100 * r->kept_payload, rope_elements(&l->setting, request->in.config));
         add_row(t, l, r, i > 0 ? &c->row[order[i - 1]] : NULL,
-                healed ? &healed[order[i]] : NULL, text);
+                healed ? &healed[order[i]] : NULL, text, request);
         if (r->refused)
             mls_table_note(t, r->refused);
     }
@@ -737,7 +741,7 @@ static int run(int argc, char **argv)
     snprintf(folder_healed, strlen(a.output) + 16, "%s.healed", a.output);
     if (a.heal && heal_rows(healed, &a, folder_healed, &request, &c, t, &err))
         goto done;
-    if (fill(t, &a, &list, &c, a.heal ? healed : NULL, request.in.config, by, &err))
+    if (fill(t, &a, &list, &c, a.heal ? healed : NULL, &request, by, &err))
         goto done;
     if (!mls_tool_print(t, a.format, a.output, &err) && to_file)
         mls_tool_print(t, MLS_FORMAT_TABLE, "-", &err);

@@ -202,6 +202,7 @@ static mls_table *make_table(const arguments *a, const work *w, const mls_evalua
     mls_table_detail(t);
     mls_table_column(t, "bits_per_byte", "bits per byte", "", 4);
     mls_table_detail(t);
+    mls_window_columns(t);
     mls_table_meta(t, "command", mls_tool_command_line());
     for (size_t i = 0; i <= w->n; i++) {
         const mls_quality *q = i == 0 ? &e->original : &e->variant[i - 1];
@@ -232,6 +233,9 @@ static mls_table *make_table(const arguments *a, const work *w, const mls_evalua
         mls_table_real(t, exp(q->nll.mean * text_tokens / (double)text->text_bytes));
         mls_table_real(t,
                        q->nll.mean * text_tokens / (double)text->text_bytes / log(2.0));
+        mls_window_cells(t, text,
+                         a->second_half ? MLS_SCORE_SECOND_HALF : MLS_SCORE_ALL,
+                         q->seq_kl, v && q->seq_kl ? q->N : 0);
     }
     add_reasons(t, w, e);
     snprintf(note, sizeof note,
