@@ -89,12 +89,12 @@ ssize_t read(int fd, void *data, size_t n)
 
 ssize_t pread(int fd, void *data, size_t n, off_t at)
 {
-    return is_file(fd) && call_fails(true) ? -1 : REAL(pread)(fd, data, n, at);
+    return call_fails(true) ? -1 : REAL(pread)(fd, data, n, at);
 }
 
 ssize_t pread64(int fd, void *data, size_t n, off_t at)
 {
-    return is_file(fd) && call_fails(true) ? -1 : REAL(pread64)(fd, data, n, at);
+    return call_fails(true) ? -1 : REAL(pread64)(fd, data, n, at);
 }
 
 int fsync(int fd)

@@ -22,6 +22,8 @@ enum {
                                    64 KiB for the header of an object */
     MLS_STORE_LINES = 1 << 16,   /* lines of a manifest */
     MLS_STORE_CHUNK = 1 << 20,   /* bytes of a chunk */
+    MLS_STORE_CHANNEL = 3,       /* descriptors of the process that reads */
+    MLS_STORE_FILE = 4,
 };
 
 /** One line of the manifest. */
@@ -47,8 +49,9 @@ struct mls_store {
     mls_store_item *items; /* (n_items), writing only */
     size_t n_items, items_cap;
 
-    pid_t reader; /* 0: none */
-    int channel;  /* to it, or from it to us; -1: none */
+    pid_t reader;     /* 0: none */
+    int channel;      /* to it, or from it to us; -1: none */
+    uint64_t n_bytes; /* of the file; once it is open, of the values of all datasets */
 };
 
 /** Before the first use of HDF5: no messages of its own, and no work at exit. */
@@ -108,6 +111,13 @@ typedef struct mls_store_answer {
 
 /** Start the process that reads the file of size bytes that fd shows; closes fd. */
 mls_status mls_store_spawn(mls_store *s, int fd, uint64_t size, mls_err *err);
+/**
+ * In the process: from now on it ends when it makes a system call that reading does not
+ * need; false where the system has no such filter or allows us none.
+ */
+bool mls_store_cage(void);
+/** In the process: open the file of a descriptor without open(); H5I_INVALID_HID. */
+hid_t mls_store_open_descriptor(int fd);
 /** End it. */
 void mls_store_reap(mls_store *s);
 /** Ask and take the answer; MLS_E_INPUT when the process died of the file. */

@@ -1,15 +1,17 @@
 /*
  * The process that reads one of our HDF5 files for another. libhdf5 1.10.8 crashes on
  * files that were made to crash it, so it never parses a file where results are: it
- * runs in a child with limits (memory: 4 times the file and 64 MiB more than it began
- * with; processor time: 2 s and what the bytes take; no other file can be opened, so
- * that no external link or storage is followed; nothing can be written). What it sends
- * are numbers and texts whose sizes the asking side knows or bounds.
+ * runs in a child in a cage (store_cage.c) with limits (memory: 4 times the file and
+ * 64 MiB more than it began with; processor time, set by the parent: 2 s and what the
+ * bytes take; no other file can be opened, so that no external link or storage is
+ * followed; nothing can be written). What it sends are numbers and texts whose sizes
+ * the asking side knows or bounds.
  */
-#define _GNU_SOURCE /* close_range */
+#define _GNU_SOURCE /* close_range, prlimit */
 #include <errno.h>
 #include <pthread.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
@@ -18,11 +20,13 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "analysis/capture/store_inner.h"
 
 enum { OPEN_SECONDS = 2, BYTES_PER_SECOND = 10000000 };
+enum { DEFLATED = 1032 }; /* bytes that one byte of deflate can stand for */
 
 static bool send_all(int fd, const void *data, size_t n)
 {
@@ -75,24 +79,16 @@ static bool say_status(const mls_store *s, const mls_err *err)
            send_all(s->channel, err, sizeof *err);
 }
 
-static void limit(int what, rlim_t soft)
+/* For good: what took the process over cannot raise it again. */
+static void limit(int what, rlim_t most)
 {
     struct rlimit r;
 
     if (getrlimit(what, &r))
         return;
-    r.rlim_cur = soft < r.rlim_max ? soft : r.rlim_max;
+    r.rlim_max = most < r.rlim_max ? most : r.rlim_max;
+    r.rlim_cur = r.rlim_max;
     setrlimit(what, &r);
-}
-
-/* From now on, as much processor time as n bytes may take. */
-static void limit_time(uint64_t n)
-{
-    struct rusage used = {0};
-
-    getrusage(RUSAGE_SELF, &used);
-    limit(RLIMIT_CPU, (rlim_t)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) + 1 +
-                          OPEN_SECONDS + n / BYTES_PER_SECOND);
 }
 
 /* Room for what the file needs, besides what the process has from its parent. */
@@ -108,63 +104,81 @@ static void limit_memory(uint64_t size)
         fclose(f);
 }
 
+/* By the parent: from now on, as much processor time as n bytes may take. Only the soft
+   limit, for the next question raises it; in its cage the process cannot. */
+static void limit_time(pid_t reader, uint64_t n)
+{
+    struct timespec used;
+    struct rlimit r;
+    clockid_t clock;
+
+    if (clock_getcpuclockid(reader, &clock) || clock_gettime(clock, &used) ||
+        prlimit(reader, RLIMIT_CPU, NULL, &r))
+        return;
+    const rlim_t most = (rlim_t)used.tv_sec + 1 + OPEN_SECONDS + n / BYTES_PER_SECOND;
+
+    r.rlim_cur = most < r.rlim_max ? most : r.rlim_max;
+    prlimit(reader, RLIMIT_CPU, &r, NULL);
+}
+
 /* Keep nothing of the parent's but the channel and the file. */
-static int leave_parent(mls_store *s, int fd)
+static void leave_parent(mls_store *s, int fd)
 {
     static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
     const int null = open("/dev/null", O_RDWR);
-    enum { CHANNEL = 3, FILE_FD = 4 };
 
     for (int i = 1; i < NSIG; i++)
         signal(i, SIG_DFL); /* a handler of the parent's would go on as the parent */
     for (size_t i = 0; i < sizeof ignored / sizeof ignored[0]; i++)
         signal(ignored[i], SIG_IGN); /* it ends when its channel does */
     /* Both away from the numbers they get: one could be the other's. */
-    const int channel = fcntl(s->channel, F_DUPFD, FILE_FD + 1);
-    const int file = fcntl(fd, F_DUPFD, FILE_FD + 1);
+    const int channel = fcntl(s->channel, F_DUPFD, MLS_STORE_FILE + 1);
+    const int file = fcntl(fd, F_DUPFD, MLS_STORE_FILE + 1);
 
     for (int i = STDIN_FILENO; i <= STDERR_FILENO; i++)
         dup2(null, i);
-    dup2(channel, CHANNEL);
-    dup2(file, FILE_FD);
-    close_range(FILE_FD + 1, ~0U, 0);
-    s->channel = CHANNEL;
-    return FILE_FD;
+    dup2(channel, MLS_STORE_CHANNEL);
+    dup2(file, MLS_STORE_FILE);
+    close_range(MLS_STORE_FILE + 1, ~0U, 0);
+    s->channel = MLS_STORE_CHANNEL;
 }
 
-static mls_status open_file(mls_store *s, int fd, uint64_t size, uint64_t *n_bytes,
-                            mls_err *err)
+static mls_status open_file(mls_store *s, uint64_t size, mls_err *err)
 {
-    char name[64];
+    mls_status st;
 
-    mallopt(M_PERTURB, 0x5a); /* what HDF5 reads past an end is never by chance right */
-    mls_store_quiet();
-    H5PLset_loading_state(0); /* no code from files beside the data */
-    snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
-    s->file = H5Fopen(name, H5F_ACC_RDONLY, H5P_DEFAULT);
-    limit(RLIMIT_NOFILE, 0);
-    limit(RLIMIT_FSIZE, 0);
+    s->file = mls_store_open_descriptor(MLS_STORE_FILE);
     if (s->file < 0)
         return mls_store_fail(err, MLS_E_INPUT, "%s: cannot be opened as HDF5",
                               s->path);
-    return mls_store_check_structure(s, size, n_bytes, err);
+    st = mls_store_check_structure(s, size, &s->n_bytes, err);
+    if (!st)
+        mls_store_say(s, &s->n_bytes, sizeof s->n_bytes);
+    return st;
 }
 
 static void serve(mls_store *s, int fd, uint64_t size)
 {
-    uint64_t n_bytes = size;
     mls_store_request r;
     bool heard = true;
 
-    fd = leave_parent(s, fd);
-    limit(RLIMIT_CORE, 0);
+    leave_parent(s, fd);
+    mallopt(M_PERTURB, 0x5a); /* what HDF5 reads past an end is never by chance right */
+    mallopt(M_TRIM_THRESHOLD, INT_MAX); /* to trim, the library asks a file of /proc */
+    H5open();
+    mls_store_quiet();
+    H5PLset_loading_state(0); /* no code from files beside the data */
     limit_memory(size);
+    limit(RLIMIT_CORE, 0);
+    limit(RLIMIT_NOFILE, 0);
+    limit(RLIMIT_FSIZE, 0);
+    limit(RLIMIT_NPROC, 0);
+    mls_store_cage(); /* where it cannot be had the limits remain */
     while (heard && receive_all(s->channel, &r, sizeof r)) {
         mls_err err = {0};
 
-        limit_time(r.op == MLS_STORE_OP_READ ? 8 * (uint64_t)r.n : n_bytes);
         if (r.op == MLS_STORE_OP_OPEN)
-            open_file(s, fd, size, &n_bytes, &err);
+            open_file(s, size, &err);
         else
             mls_store_serve(s, &r, &err);
         heard = say_status(s, &err);
@@ -175,7 +189,9 @@ static void serve(mls_store *s, int fd, uint64_t size)
 mls_status mls_store_spawn(mls_store *s, int fd, uint64_t size, mls_err *err)
 {
     const mls_store_request open = {.op = MLS_STORE_OP_OPEN};
-    mls_store_answer nothing = {0};
+    uint64_t n_bytes = 0;
+    mls_store_answer a = {.data = (char *)&n_bytes, .room = sizeof n_bytes};
+    mls_status st;
     int ends[2];
 
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends)) {
@@ -196,7 +212,11 @@ mls_status mls_store_spawn(mls_store *s, int fd, uint64_t size, mls_err *err)
         return mls_fail(err, MLS_E_IO, "%s: no process to read it: %s", s->path,
                         strerror(errno));
     }
-    return mls_store_ask(s, &open, &nothing, err);
+    s->n_bytes = size;
+    st = mls_store_ask(s, &open, &a, err);
+    if (!st && n_bytes / DEFLATED <= size)
+        s->n_bytes = n_bytes;
+    return st;
 }
 
 /* Wait for the end; 0 when it is not known. */
@@ -232,6 +252,10 @@ static mls_status broken_off(mls_store *s, mls_err *err)
         return mls_fail(err, MLS_E_INPUT,
                         "%s: is damaged or made to do harm: reading it takes for ever",
                         s->path);
+    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS)
+        return mls_fail(err, MLS_E_INPUT,
+                        "%s: is made to do harm: what read it tried more than to read",
+                        s->path);
     if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL)
         return mls_fail(err, MLS_E_NOMEM,
                         "%s: the process that read it was killed: no memory?", s->path);
@@ -262,6 +286,9 @@ static mls_status ask(mls_store *s, const mls_store_request *r, mls_store_answer
     mls_err said;
     uint64_t n;
 
+    if (s->channel >= 0)
+        limit_time(s->reader,
+                   r->op == MLS_STORE_OP_READ ? 8 * (uint64_t)r->n : s->n_bytes);
     if (s->channel < 0 || !send_all(s->channel, r, sizeof *r))
         return broken_off(s, err);
     for (;;) {

@@ -40,6 +40,8 @@ static mls_status check_type(const walker *w, hid_t type, int rank)
 {
     const H5T_class_t class = H5Tget_class(type);
 
+    if (H5Tcommitted(type) != 0) /* an object of its own, shared by reference */
+        return refuse(w, w->path, "is of a type that no dataset of ours has");
     for (int t = MLS_STORE_F64; t <= MLS_STORE_U64; t++)
         if (mls_store_type_is(type, (mls_store_type)t))
             return MLS_OK;
