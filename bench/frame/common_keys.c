@@ -5,93 +5,75 @@
  */
 #include "bench/frame/common_keys.h"
 
-#include <stdio.h>
-#include <string.h>
+#include <stdlib.h>
 
-#include "analysis/frequency/select_rules.h"
+#define QUANTIZER(name_, member, help_, ...)                                           \
+    {                                                                                  \
+        .name = (name_), .type = MLS_KEY_QUANT,                                        \
+        .at = offsetof(mls_common_keys, member), .hint = "FORMAT", .help = (help_),    \
+        __VA_ARGS__                                                                    \
+    }
 
 const mls_key mls_common_key_table[] = {
-    {.name = "layers",
-     .type = MLS_KEY_TEXT,
-     .hint = "LIST",
-     .help = "layers that are converted: 0-7, 0,2,4, 1-31+2",
-     .said = "all"},
-    {.name = "bits", .hint = "N", .help = "N < 16: quant=intN/64+128", .said = "16"},
-    {.name = "quant",
-     .type = MLS_KEY_TEXT,
-     .hint = "FORMAT",
-     .help = "quantizer of everything that is cached",
-     .said = "none"},
-    {.name = "kquant",
-     .type = MLS_KEY_TEXT,
-     .hint = "FORMAT",
-     .help = "of keys and latents of keys",
-     .said = "quant"},
-    {.name = "vquant",
-     .type = MLS_KEY_TEXT,
-     .hint = "FORMAT",
-     .help = "of values and latents of values",
-     .said = "quant"},
-    {.name = "rquant",
-     .type = MLS_KEY_TEXT,
-     .hint = "FORMAT",
-     .help = "of rope keys",
-     .said = "kquant"},
+    {"layers", MLS_KEY_TEXT, offsetof(mls_common_keys, layers), .hint = "LIST",
+     .help = "layers that are converted: 0-7, 0,2,4, 1-31+2", .said = "all"},
+    {"bits", MLS_KEY_BITS, offsetof(mls_common_keys, latent), .hint = "N",
+     .help = "N < 16: quant=intN/64+128", .said = "16", .least = 1, .most = 16},
+    QUANTIZER("quant", latent, "quantizer of everything that is cached",
+              .said = "none"),
+    QUANTIZER("kquant", key, "of keys and latents of keys", .like = "quant"),
+    QUANTIZER("vquant", value, "of values and latents of values", .like = "quant"),
+    QUANTIZER("rquant", rope_key, "of rope keys", .like = "kquant"),
     MLS_KEYS_END};
 
-/* The quantizer of `key`; otherwise *q stays as it is. */
-static mls_status read_quant(mls_quant *q, const mls_setting *s, const char *key,
-                             mls_err *err)
+bool mls_common_quantizes(const mls_key *k)
 {
-    const char *text = mls_setting_get(s, key);
-    const mls_status st = text ? mls_quant_parse(q, text, err) : MLS_OK;
+    return k->type == MLS_KEY_QUANT || k->type == MLS_KEY_BITS;
+}
 
-    return st ? mls_fail_in(err, st, "%s: %s", s->method, key) : MLS_OK;
+static bool same(const mls_quant *a, const mls_quant *b)
+{
+    return a->format == b->format && a->bits == b->bits && a->group == b->group &&
+           a->window == b->window && a->sinks == b->sinks && a->rotate == b->rotate &&
+           a->seed == b->seed;
+}
+
+static mls_status read_layers(mls_common_keys *k, const mls_config *config,
+                              const char *method, mls_err *err)
+{
+    size_t *list = NULL, n = 0;
+    mls_status st = MLS_OK;
+
+    if (k->layers[0])
+        st = mls_size_list("layers", k->layers, 0, SIZE_MAX, &list, &n, err);
+    if (st)
+        return mls_fail_in(err, st, "%s", method);
+    for (size_t i = 0; i < n && !st; i++)
+        if (list[i] >= config->L)
+            st = mls_fail(err, MLS_E_INPUT,
+                          "%s: layers names layer %zu, the model has layers 0 to %zu",
+                          method, list[i], config->L - 1);
+        else
+            k->converted[list[i]] = true;
+    for (size_t l = 0; l < config->L; l++)
+        k->converted[l] =
+            (k->converted[l] || !list) && mls_layer_is_attention(&config->layer[l]);
+    free(list);
+    return st;
 }
 
 mls_status mls_common_keys_read(mls_common_keys *k, const mls_config *config,
                                 const mls_setting *s, mls_err *err)
 {
     mls_status st;
-    mls_quant all = {0};
-    size_t bits;
-    char text[32];
 
     *k = (mls_common_keys){0};
-    if ((st = mls_setting_layers(s, config->L, k->converted, err)))
-        return st;
-    for (size_t l = 0; l < config->L; l++)
-        k->converted[l] = k->converted[l] && mls_layer_is_attention(&config->layer[l]);
     if (mls_setting_get(s, "bits") && mls_setting_get(s, "quant"))
         return mls_fail(err, MLS_E_ARG, "%s: bits and quant exclude each other",
                         s->method);
-    if ((st = mls_setting_size(s, "bits", 16, 1, 16, &bits, err)))
+    if ((st = mls_keys_read(k, mls_common_key_table, config, s, err)) ||
+        (st = read_layers(k, config, s->method, err)))
         return st;
-    /* The group and residual length of Hugging Face's QuantizedCache. */
-    snprintf(text, sizeof text, "int%zu/64+128", bits);
-    if (bits < 16 && (st = mls_quant_parse(&all, text, err)))
-        return mls_fail_in(err, st, "%s: bits=%zu", s->method, bits);
-    if ((st = read_quant(&all, s, "quant", err)))
-        return st;
-    k->key = k->value = k->latent = all;
-    k->apart = mls_setting_get(s, "kquant") || mls_setting_get(s, "vquant");
-    if ((st = read_quant(&k->key, s, "kquant", err)) ||
-        (st = read_quant(&k->value, s, "vquant", err)))
-        return st;
-    k->rope_key = k->key;
-    return read_quant(&k->rope_key, s, "rquant", err);
-}
-
-mls_status mls_common_rope(const char *method, const char *rule, mls_err *err)
-{
-    const mls_rule *found;
-    mls_status st;
-
-    if (strcmp(rule, "file:") == 0)
-        return mls_fail(err, MLS_E_ARG, "%s: rope: file: is followed by a name",
-                        method);
-    if (strncmp(rule, "file:", 5) == 0)
-        return MLS_OK;
-    st = mls_rule_find(&found, rule, err);
-    return st ? mls_fail_in(err, st, "%s: rope", method) : MLS_OK;
+    k->apart = !same(&k->key, &k->latent) || !same(&k->value, &k->latent);
+    return MLS_OK;
 }

@@ -24,12 +24,13 @@
 #include "datasets/checkpoint/config.h"
 
 typedef struct mls_common_keys {
+    char layers[MLS_SETTING_WORD]; /* as it was written; "": all */
     bool converted[MLS_LAYERS_MAX];
     mls_quant key;      /* plain keys, and latents of keys alone */
     mls_quant value;    /* plain values, and latents of values alone */
     mls_quant latent;   /* latents of keys and values together */
     mls_quant rope_key; /* keys that carry the rotation */
-    bool apart; /* kquant or vquant given: a latent of both cannot follow them */
+    bool apart; /* kquant or vquant says otherwise: a latent of both cannot follow */
 } mls_common_keys;
 
 /** @return MLS_OK, MLS_E_ARG or MLS_E_INPUT (a layer that the model has not) */
@@ -39,7 +40,7 @@ mls_status mls_common_keys_read(mls_common_keys *k, const mls_config *config,
 /** Keys that every method takes besides its own; mls_common_keys_read() reads them. */
 extern const mls_key mls_common_key_table[];
 
-/** MLS_E_ARG when it names no rule of select_rules.h and is no file:PATH. */
-mls_status mls_common_rope(const char *method, const char *rule, mls_err *err);
+/** Is it about quantizers, which are set on top of a form? */
+bool mls_common_quantizes(const mls_key *k);
 
 #endif

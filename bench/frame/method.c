@@ -9,7 +9,6 @@
 #include <time.h>
 
 #include "bench/frame/folded_norm.h"
-#include "bench/frame/partial.h"
 
 enum { PLAIN_TEXT = 2048 };
 
@@ -20,6 +19,14 @@ void mls_parsed_free(mls_parsed *p)
     free(p->params);
     free(p->text);
     *p = (mls_parsed){0};
+}
+
+const char *mls_parsed_say(const mls_parsed *p, const mls_config *config,
+                           const char *key, char out[MLS_SETTING_WORD])
+{
+    const mls_key *k = mls_keys_find(p->method->keys, key);
+
+    return k ? mls_keys_say(k, config, p->params, out) : NULL;
 }
 
 bool mls_parsed_all(const mls_parsed *p, const mls_config *config)
@@ -34,7 +41,7 @@ bool mls_parsed_all(const mls_parsed *p, const mls_config *config)
 static mls_status no_quantizers(const mls_setting *s, mls_err *err)
 {
     for (const mls_key *k = mls_common_key_table; k->name; k++)
-        if (strcmp(k->name, "layers") != 0 && mls_setting_get(s, k->name))
+        if (mls_common_quantizes(k) && mls_setting_get(s, k->name))
             return mls_fail(err, MLS_E_INPUT,
                             "%s: takes no %s: the quantizers of its files count",
                             s->method, k->name);
@@ -52,12 +59,9 @@ static mls_status plain_text(char **out, const mls_setting *s, mls_err *err)
         return MLS_OK;
     plain.n = 0;
     for (size_t i = 0; i < s->n; i++) {
-        const mls_key *k = mls_common_key_table;
+        const mls_key *k = mls_keys_find(mls_common_key_table, s->key[i]);
 
-        while (k->name &&
-               (strcmp(k->name, s->key[i]) != 0 || strcmp(k->name, "layers") == 0))
-            k++;
-        if (k->name)
+        if (k && mls_common_quantizes(k))
             continue;
         memcpy(plain.key[plain.n], s->key[i], sizeof s->key[i]);
         memcpy(plain.value[plain.n++], s->value[i], sizeof s->value[i]);
@@ -86,7 +90,6 @@ static mls_status read_params(mls_parsed *p, const mls_config *config,
 mls_status mls_method_parse(mls_parsed *p, const mls_config *config,
                             const mls_setting *s, mls_err *err)
 {
-    const char *rope = mls_setting_get(s, "rope");
     mls_status st;
 
     *p = (mls_parsed){0};
@@ -110,10 +113,6 @@ mls_status mls_method_parse(mls_parsed *p, const mls_config *config,
     st = read_params(p, config, s, err);
     if (!st)
         st = plain_text(&p->text, s, err);
-    /* A file that does not fit is said when it is named, not when it is used. */
-    if (!st && rope && strncmp(rope, "file:", 5) == 0 &&
-        (st = mls_partial_file_fits(rope + 5, config, err)))
-        mls_fail_in(err, st, "%s: rope", p->method->name);
     if (st)
         mls_parsed_free(p);
     return st;
@@ -358,6 +357,18 @@ mls_status mls_method_layout(mls_cache_layout *out, const mls_config *config,
         st = layer_layout(&out->layer[l], config, &p, l, err);
     mls_parsed_free(&p);
     return st;
+}
+
+bool mls_method_by_head(const mls_config *config, const mls_setting *s)
+{
+    mls_parsed p;
+    bool differ = false;
+
+    if (!mls_method_parse(&p, config, s, NULL)) {
+        differ = mls_keys_by_head(p.method->keys, config, p.params);
+        mls_parsed_free(&p);
+    }
+    return differ;
 }
 
 mls_status mls_method_possible(const mls_config *config, const mls_setting *s,

@@ -171,6 +171,9 @@ mls_status mls_method_typical(const mls_config *config, mls_setting **out, size_
  */
 bool mls_method_by_data(const mls_setting *s);
 
+/** Can KV heads of a layer get different ranks or chunks by it? */
+bool mls_method_by_head(const mls_config *config, const mls_setting *s);
+
 /**
  * @param[out] p  release with mls_parsed_free(); {0} on error
  * @return MLS_OK, MLS_E_ARG (unknown method, key or word), MLS_E_INPUT (the model
@@ -179,6 +182,10 @@ bool mls_method_by_data(const mls_setting *s);
 mls_status mls_method_parse(mls_parsed *p, const mls_config *config,
                             const mls_setting *s, mls_err *err);
 void mls_parsed_free(mls_parsed *p); /* {0} is accepted */
+
+/** What it says for one of the method's own keys; NULL: the method has no such key. */
+const char *mls_parsed_say(const mls_parsed *p, const mls_config *config,
+                           const char *key, char out[MLS_SETTING_WORD]);
 
 /** Does it convert every layer? */
 bool mls_parsed_all(const mls_parsed *p, const mls_config *config);

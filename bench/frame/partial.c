@@ -122,7 +122,7 @@ static mls_status select_from_file(mls_selection *out, const mls_rankfile *f,
     return st;
 }
 
-mls_status mls_partial_file_fits(const char *path, const mls_config *c, mls_err *err)
+static mls_status file_fits(const char *path, const mls_config *c, mls_err *err)
 {
     mls_selection chosen;
     mls_rankfile f = {0};
@@ -134,6 +134,20 @@ mls_status mls_partial_file_fits(const char *path, const mls_config *c, mls_err 
     }
     mls_rankfile_free(&f);
     return st;
+}
+
+mls_status mls_partial_rule(const char *method, const char *rule,
+                            const mls_config *config, mls_err *err)
+{
+    const mls_rule *found;
+    mls_status st;
+
+    if (strcmp(rule, "file:") == 0)
+        return mls_fail(err, MLS_E_ARG, "%s: rope: file: is followed by a name",
+                        method);
+    st = strncmp(rule, "file:", 5) == 0 ? file_fits(rule + 5, config, err)
+                                        : mls_rule_find(&found, rule, err);
+    return st ? mls_fail_in(err, st, "%s: rope", method) : MLS_OK;
 }
 
 mls_status mls_partial_select(mls_selection *out, const char *method,

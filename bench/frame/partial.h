@@ -62,7 +62,8 @@ typedef struct mls_partial {
          .bound = "C"},                                                                \
     {                                                                                  \
         "scope", MLS_KEY_WORD, offsetof(mls_partial, scope),                           \
-            .words = mls_scope_words, .help = "where so many are kept on average"      \
+            .words = mls_scope_words, .help = "where so many are kept on average",     \
+            .by_head = true                                                            \
     }
 size_t mls_partial_chunks(const mls_config *config, const void *params);
 extern const char *const mls_scope_words[];
@@ -93,8 +94,12 @@ mls_status mls_partial_select(mls_selection *out, const char *method,
                               size_t chunks, const mls_layer *layer,
                               const mls_layer_stats *stats, mls_err *err);
 
-/** Does a rank file give every layer's heads the chunks that they keep? */
-mls_status mls_partial_file_fits(const char *path, const mls_config *c, mls_err *err);
+/**
+ * Is it a rule of select_rules.h, or file:PATH with a rank file that gives every
+ * layer's heads the chunks that they keep? MLS_E_ARG, MLS_E_INPUT or what reading said.
+ */
+mls_status mls_partial_rule(const char *method, const char *rule,
+                            const mls_config *config, mls_err *err);
 
 /**
  * The shape of a form whose heads rotate some chunks, n_latents to be placed.

@@ -33,7 +33,7 @@ static const char *no_rank(const void *v)
 static const mls_key keys[] = {
     {"energy", MLS_KEY_REAL, offsetof(params, energy), .hint = "SHARE",
      .help = "ranks by the share of singular values", .said = "none", .usual = 0,
-     .least = 0, .most = 1, .open = ""},
+     .least = 0, .most = 1, .open = "", .instead = "rank", .by_head = true},
     MLS_HEAD_KEYS(no_rank),
     MLS_KEYS_END};
 

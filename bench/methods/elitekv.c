@@ -102,8 +102,7 @@ static mls_status settle(const mls_parsed *parsed, const mls_config *c, mls_err 
     params *p = parsed->params;
     const char *method = parsed->method->name;
 
-    (void)c;
-    return mls_common_rope(method, p->partial.rule, err);
+    return mls_partial_rule(method, p->partial.rule, c, err);
 }
 
 /* The README keeps 12 of 64 chunks; other splits of the same bytes follow. */

@@ -47,7 +47,8 @@ static size_t eighth(const mls_config *c, const void *v)
 
 static const mls_key keys[] = {
     {"alloc", MLS_KEY_WORD, offsetof(params, alloc), .words = alloc_words,
-     .help = "ranks per head around the mean rank", .open = "greedy-unverified"},
+     .help = "ranks per head around the mean rank", .open = "greedy-unverified",
+     .by_head = true},
     {"step", MLS_KEY_SIZE, offsetof(params, step), .hint = "N",
      .help = "ranks go down by it", .least = 1, .most = MLS_DIM_MAX,
      .otherwise = eighth, .said = "D/8", .refuse = no_step},

@@ -68,7 +68,7 @@ static mls_status settle(const mls_parsed *parsed, const mls_config *c, mls_err 
     p->partial.joint = p->svd == SVD_JOINT ? all : 0;
     p->partial.rank[MLS_KEYS] = p->svd == SVD_SPLIT || p->svd == SVD_KEY ? all : 0;
     p->partial.rank[MLS_VALUES] = p->svd == SVD_SPLIT || p->svd == SVD_VALUE ? all : 0;
-    return mls_common_rope(method, p->partial.rule, err);
+    return mls_partial_rule(method, p->partial.rule, c, err);
 }
 
 /* Table 1 keeps C/8 chunks per KV head; other splits of the same bytes follow. */

@@ -13,7 +13,6 @@
  */
 #include <assert.h>
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "bench/frame/common_keys.h"
@@ -100,18 +99,15 @@ static mls_status settle(const mls_parsed *parsed, const mls_config *c, mls_err 
 static mls_status one_side(mls_scheme *scheme, const params *p, mls_side side,
                            const mls_config *c, mls_err *err)
 {
-    const size_t most = mls_projection_most(&p->projection, c);
-    const char group = p->projection.heads == 0   ? 'J'
-                       : p->projection.heads == 1 ? 'M'
-                                                  : 'G';
+    params one = *p;
     mls_setting setting;
-    char text[96];
     mls_status st;
 
-    snprintf(text, sizeof text, "palu group=%c rank_k=%zu rank_v=%zu", group,
-             side == MLS_KEYS ? p->projection.rank[MLS_KEYS] : most,
-             side == MLS_VALUES ? p->projection.rank[MLS_VALUES] : most);
-    st = mls_setting_parse(&setting, text, err);
+    one.align = 1;
+    one.projection.by_data = 0;
+    one.projection.rank[side == MLS_KEYS ? MLS_VALUES : MLS_KEYS] =
+        mls_projection_most(&p->projection, c);
+    st = mls_keys_write(&setting, "palu", keys, c, &one, err);
     return st ? st : mls_scheme_uniform(scheme, &setting, c->L, err);
 }
 

@@ -19,6 +19,7 @@
 #include "bench/frame/method.h"
 #include "bench/frame/partial.h"
 #include "bench/frame/shared_key.h"
+#include "bench/methods/x_ecomla.h"
 #include "common/base/checked.h"
 
 /* What the layers that `layers` leaves out are: kept, or replaced by Mamba as
@@ -29,18 +30,9 @@ enum { INIT_THEIRS, INIT_PAIRED };
 static const char *const init_words[] = {"theirs", "paired", NULL};
 enum { RULE_CODE, RULE_PAPER };
 static const char *const rule_words[] = {"code", "paper", NULL};
-enum { ENDS_FIXED, ENDS_DYNAMIC };
 static const char *const ends_words[] = {"fixed", "dynamic", NULL};
 
-typedef struct params {
-    size_t rest, init, rule, ends;
-    char rope[MLS_SETTING_WORD]; /* rule of init=paired */
-    size_t rank;                 /* r_kv, of the layer */
-    size_t rope_dim;             /* d_r, shared by all heads */
-    size_t nope_dim;             /* rows of a key that are read from the latent */
-    size_t q_rank;               /* 0: full */
-    double energy, q_energy; /* share that a layer's rank must hold; 0: fixed rank */
-} params;
+typedef mls_x_ecomla params;
 
 static const char *not_paired(const void *v)
 {
@@ -124,7 +116,7 @@ static const mls_key keys[] = {
      .help = "what the project trains from, or whole chunks of rotation"},
     {"energy", MLS_KEY_REAL, offsetof(params, energy), .hint = "SHARE",
      .help = "rank by energy", .said = "none", .usual = 0, .least = 1e-6, .most = 1,
-     .open = ""},
+     .open = "", .instead = "rank"},
     {"qenergy", MLS_KEY_REAL, offsetof(params, q_energy), .hint = "SHARE",
      .help = "rank of queries by energy", .said = "none", .usual = 0, .least = 1e-6,
      .most = 1},
@@ -171,7 +163,7 @@ static mls_status settle(const mls_parsed *parsed, const mls_config *c, mls_err 
                         "%s: rope_dim=0 nope_dim=0 leaves no keys; the nearest "
                         "possible is nope_dim=1",
                         method);
-    return MLS_OK;
+    return p->init == INIT_PAIRED ? mls_partial_rule(method, p->rope, c, err) : MLS_OK;
 }
 
 static mls_status sized(const mls_config *c, const mls_parsed *parsed, mls_err *err)
@@ -410,7 +402,7 @@ static mls_status prepare(const mls_method_input *in, const mls_parsed *parsed,
         r->q_rank[l] = p->q_rank;
     }
     /* The project's default keeps the first and the last layer at the fixed rank. */
-    const size_t skip = p->ends == ENDS_FIXED ? 1 : 0;
+    const size_t skip = p->ends == MLS_ENDS_FIXED ? 1 : 0;
     for (size_t l = skip; l + skip < L && !st; l++)
         st = rank_layer(r, p, in, l, err);
     if (st) {

@@ -549,19 +549,10 @@ static mls_status heads_of(mls_plan_layer *out, const mls_latent_form *f, mls_er
     return MLS_OK;
 }
 
-/* Can heads of a layer differ? No form is made to see that they cannot. */
-static bool may_differ(const mls_setting *s)
-{
-    const char *scope = mls_setting_get(s, "scope");
-    const char *alloc = mls_setting_get(s, "alloc");
-    const char *k = mls_setting_get(s, "rank_k"), *v = mls_setting_get(s, "rank_v");
-
-    return (scope && strcmp(scope, "head") != 0) ||
-           (alloc && strcmp(alloc, "uniform") != 0) || (k && strchr(k, ':')) ||
-           (v && strchr(v, ':'));
-}
-
-/* Where heads of a layer differ, what each of them gets. */
+/*
+ * Where heads of a layer differ, what each of them gets; no form is made to see that
+ * they cannot.
+ */
 static mls_status describe_heads(mls_plan *out, const problem *p,
                                  const mls_plan_request *r, mls_err *err)
 {
@@ -571,14 +562,15 @@ static mls_status describe_heads(mls_plan *out, const problem *p,
     mls_status st = MLS_OK;
 
     for (size_t l = 0; l < out->L; l++)
-        any = any || may_differ(&out->layer[l].setting);
+        any = any || mls_method_by_head(r->in.config, &out->layer[l].setting);
     if (!any)
         return MLS_OK;
     st = scheme_of(&scheme, p, err);
     if (!st)
         st = mls_scheme_prepare(&ready, &scheme, &r->in, err);
     for (size_t l = 0; !st && l < out->L; l++) {
-        if (out->layer[l].stays || !may_differ(&out->layer[l].setting))
+        if (out->layer[l].stays ||
+            !mls_method_by_head(r->in.config, &out->layer[l].setting))
             continue;
         mls_latent_form form;
 

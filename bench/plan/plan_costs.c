@@ -62,13 +62,6 @@ size_t mls_plan_uniform(const mls_plan_costs *c, size_t method, size_t bits,
 
 /* --- Candidates --- */
 
-/* Does a method take `rank`, and is it open in this setting? */
-static bool rank_is_open(const mls_method *method, const mls_setting *s)
-{
-    return !mls_setting_get(s, "rank") && !mls_setting_get(s, "energy") &&
-           mls_keys_find(method->keys, "rank");
-}
-
 static bool is_allowed(const mls_plan_request *r, const mls_candidate *c,
                        const mls_cache_layer *layer, size_t l, size_t L)
 {
@@ -149,7 +142,7 @@ static mls_status add_family(mls_plan_costs *c, const mls_plan_request *r, size_
         snprintf(text, sizeof text, "int%zu/64", r->bits[b]);
         st = mls_setting_set(&one.setting, "quant", text, err);
     }
-    if (st || !rank_is_open(method, &one.setting))
+    if (st || !mls_keys_leave(method->keys, &one.setting, "rank"))
         return st ? st : add_candidate(c, r, &one, layout, single, err);
     for (size_t rank = r->multiple; rank <= 2 * config->G * config->D;
          rank += r->multiple) {

@@ -84,6 +84,32 @@ static mls_status read_heads(size_t *rank, const mls_key *k, const mls_config *c
     return MLS_OK;
 }
 
+static mls_status read_quant(mls_quant *to, const mls_key *k, const mls_setting *s,
+                             mls_err *err)
+{
+    const char *text = mls_setting_get(s, k->name);
+    const mls_status st = mls_quant_parse(to, text, err);
+
+    return st ? mls_fail_in(err, st, "%s: %s", s->method, k->name) : MLS_OK;
+}
+
+/* The group and residual length of Hugging Face's QuantizedCache. */
+static mls_status read_bits(mls_quant *to, const mls_key *k, const mls_setting *s,
+                            mls_err *err)
+{
+    const size_t none = (size_t)k->most;
+    size_t bits;
+    char text[32];
+    mls_status st =
+        mls_setting_size(s, k->name, none, (size_t)k->least, none, &bits, err);
+
+    if (st || bits == none)
+        return st;
+    snprintf(text, sizeof text, "int%zu/64+128", bits);
+    st = mls_quant_parse(to, text, err);
+    return st ? mls_fail_in(err, st, "%s: %s=%zu", s->method, k->name, bits) : MLS_OK;
+}
+
 /* The value that an absent key has. */
 static void set_default(void *to, const mls_key *k, const mls_key *keys,
                         const mls_config *config, const void *params)
@@ -110,6 +136,12 @@ static void set_default(void *to, const mls_key *k, const mls_key *keys,
     case MLS_KEY_HEADS:
         for (size_t g = 0; g < config->G; g++)
             ((size_t *)to)[g] = like ? of_like[g] : n;
+        break;
+    case MLS_KEY_QUANT:
+        if (like)
+            *(mls_quant *)to = *(const mls_quant *)(const void *)of_like;
+        break;
+    case MLS_KEY_BITS:
         break;
     }
 }
@@ -139,6 +171,12 @@ static mls_status read_value(void *to, const mls_key *k, const mls_config *confi
         break;
     case MLS_KEY_HEADS:
         st = read_heads(to, k, config, limit, s, text, err);
+        break;
+    case MLS_KEY_QUANT:
+        st = read_quant(to, k, s, err);
+        break;
+    case MLS_KEY_BITS:
+        st = read_bits(to, k, s, err);
         break;
     }
     return st;
@@ -182,6 +220,94 @@ mls_status mls_keys_read(void *params, const mls_key *keys, const mls_config *co
                 at_most(k, to, k->type == MLS_KEY_HEADS ? config->G : 1, limit, s, err);
     }
     return st;
+}
+
+/* Which of a key's words its parameter is. */
+static size_t word_of(const mls_key *k, size_t value)
+{
+    size_t i = 0;
+
+    while (k->values && k->values[i] != value)
+        i++;
+    return k->values ? i : value;
+}
+
+static bool heads_differ(const size_t *of, const mls_config *config)
+{
+    for (size_t g = 1; g < config->G; g++)
+        if (of[g] != of[0])
+            return true;
+    return false;
+}
+
+const char *mls_keys_say(const mls_key *k, const mls_config *config, const void *params,
+                         char out[MLS_SETTING_WORD])
+{
+    const void *at = (const char *)params + k->at;
+    const size_t *n = at;
+    size_t len = 0, heads = 1;
+
+    switch (k->type) {
+    case MLS_KEY_SIZE:
+        snprintf(out, MLS_SETTING_WORD, "%zu", *n);
+        return k->words && *n == 0 ? k->words[0] : out;
+    case MLS_KEY_REAL:
+        snprintf(out, MLS_SETTING_WORD, "%.15g", *(const double *)at);
+        return out;
+    case MLS_KEY_WORD:
+        return k->words[word_of(k, *n)];
+    case MLS_KEY_TEXT:
+        return at;
+    case MLS_KEY_HEADS:
+        heads = heads_differ(n, config) ? config->G : 1;
+        for (size_t g = 0; g < heads && len < MLS_SETTING_WORD; g++)
+            len += (size_t)snprintf(out + len, MLS_SETTING_WORD - len, "%s%zu",
+                                    g ? ":" : "", n[g]);
+        return out;
+    case MLS_KEY_QUANT:
+    case MLS_KEY_BITS:
+        break;
+    }
+    return mls_quant_name(at, out, MLS_SETTING_WORD);
+}
+
+mls_status mls_keys_write(mls_setting *s, const char *method, const mls_key *keys,
+                          const mls_config *config, const void *params, mls_err *err)
+{
+    char word[MLS_SETTING_WORD];
+    mls_status st = MLS_OK;
+
+    *s = (mls_setting){0};
+    snprintf(s->method, sizeof s->method, "%s", method);
+    for (const mls_key *k = keys; !st && k->name; k++)
+        if (!k->refuse || !k->refuse(params))
+            st =
+                mls_setting_set(s, k->name, mls_keys_say(k, config, params, word), err);
+    return st;
+}
+
+bool mls_keys_by_head(const mls_key *keys, const mls_config *config, const void *params)
+{
+    for (const mls_key *k = keys; k && k->name; k++) {
+        const void *at = (const char *)params + k->at;
+
+        if ((k->type == MLS_KEY_HEADS && heads_differ(at, config)) ||
+            (k->by_head &&
+             (k->type == MLS_KEY_REAL ? *(const double *)at != k->usual
+                                      : word_of(k, *(const size_t *)at) != 0)))
+            return true;
+    }
+    return false;
+}
+
+bool mls_keys_leave(const mls_key *keys, const mls_setting *s, const char *name)
+{
+    bool left = mls_keys_find(keys, name) != NULL;
+
+    for (const mls_key *k = keys; k && k->name; k++)
+        if (strcmp(k->name, name) == 0 || (k->instead && strcmp(k->instead, name) == 0))
+            left = left && !mls_setting_get(s, k->name);
+    return left;
 }
 
 bool mls_keys_open(const mls_key *keys, const mls_setting *s)

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "analysis/quant/quantizer.h"
 #include "bench/setting/setting.h"
 #include "common/base/status.h"
 #include "datasets/checkpoint/config.h"
@@ -19,6 +20,8 @@ typedef enum mls_key_type {
     MLS_KEY_WORD,  /* size_t: which of `words`, or its number in `values` */
     MLS_KEY_TEXT,  /* char[MLS_SETTING_WORD]; "" when absent and without a default */
     MLS_KEY_HEADS, /* size_t[MLS_HEADS_MAX]: "24", or "24:40:16:8" for each KV head */
+    MLS_KEY_QUANT, /* mls_quant; absent and without a default: as it is */
+    MLS_KEY_BITS,  /* mls_quant: "4" for int4/64+128; most: none */
 } mls_key_type;
 
 /** Keys are read in the order of their table: later ones may look at earlier ones. */
@@ -51,6 +54,8 @@ typedef struct mls_key {
 
     /* With this word, or "" with any value, ranks follow from the data. */
     const char *open;
+    const char *instead; /* a key that has nothing to say beside this one */
+    bool by_head;        /* other than by default, heads of a layer may differ by it */
 } mls_key;
 
 /** Ends a table. */
@@ -73,6 +78,23 @@ mls_status mls_keys_check(const mls_setting *s, const mls_key *own,
  */
 mls_status mls_keys_read(void *params, const mls_key *keys, const mls_config *config,
                          const mls_setting *s, mls_err *err);
+
+/**
+ * The parameter of a key as a setting says it: the inverse of reading. Returns out.
+ * @param config  how many heads there are
+ */
+const char *mls_keys_say(const mls_key *k, const mls_config *config, const void *params,
+                         char out[MLS_SETTING_WORD]);
+/** A setting that says all of the parameters. MLS_OK or MLS_E_ARG (too many). */
+mls_status mls_keys_write(mls_setting *s, const char *method, const mls_key *keys,
+                          const mls_config *config, const void *params, mls_err *err);
+
+/** Can heads of a layer differ by these parameters? keys may be NULL. */
+bool mls_keys_by_head(const mls_key *keys, const mls_config *config,
+                      const void *params);
+
+/** Has the method a key of that name whose value the setting leaves open? */
+bool mls_keys_leave(const mls_key *keys, const mls_setting *s, const char *name);
 
 /** The key of that name, or NULL; keys may be NULL. */
 const mls_key *mls_keys_find(const mls_key *keys, const char *name);

@@ -427,27 +427,3 @@ done:
     mls_buf_free(&w.text);
     return st;
 }
-
-mls_status mls_setting_layers(const mls_setting *s, size_t L, bool *in, mls_err *err)
-{
-    const char *value = mls_setting_get(s, "layers");
-    size_t *list = NULL, n;
-
-    for (size_t l = 0; l < L; l++)
-        in[l] = !value;
-    if (!value)
-        return MLS_OK;
-    mls_status st = mls_size_list("layers", value, 0, SIZE_MAX, &list, &n, err);
-    if (st)
-        return mls_fail_in(err, st, "%s", s->method);
-    for (size_t i = 0; i < n && !st; i++) {
-        if (list[i] >= L)
-            st = mls_fail(err, MLS_E_INPUT,
-                          "%s: layers names layer %zu, the model has layers 0 to %zu",
-                          s->method, list[i], L - 1);
-        else
-            in[list[i]] = true;
-    }
-    free(list);
-    return st;
-}

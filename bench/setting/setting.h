@@ -67,15 +67,6 @@ mls_status mls_setting_real(const mls_setting *s, const char *key, double otherw
 mls_status mls_setting_word(const mls_setting *s, const char *key,
                             const char *const *words, size_t *out, mls_err *err);
 /**
- * Which of L layers the setting converts: key `layers`, a list of numbers and ranges
- * ("0-7", "0,2,4", "1-31+2"); absent: all.
- *
- * @param[out] in  (L)
- * @return MLS_OK, MLS_E_ARG (grammar) or MLS_E_INPUT (a layer the model has not)
- */
-mls_status mls_setting_layers(const mls_setting *s, size_t L, bool *in, mls_err *err);
-
-/**
  * Whole numbers of a list with ranges, as option `name` takes them: "8,16-64*2".
  * @param[out] out  released by the caller with free()
  * @return MLS_OK, MLS_E_NOMEM or MLS_E_ARG (grammar, outside min..max)

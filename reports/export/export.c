@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/base/checked.h"
 #include "common/base/words.h"
 #include "common/system/files.h"
 #include "common/system/room.h"
@@ -91,16 +92,18 @@ static mls_status begin_folder(const char *folder, char **temp, mls_err *err)
 /* --- README.md --- */
 
 /* Where the attention weights come from. */
-static void describe_weights(mls_buf *b, const mls_scheme *scheme)
+static void describe_weights(mls_buf *b, const mls_export_work *w)
 {
-    for (size_t i = 0; i < scheme->n_settings; i++)
-        if (strcmp(scheme->setting[i].method, mls_method_converted.name) == 0) {
+    char word[MLS_SETTING_WORD];
+
+    for (size_t i = 0; i < w->job->scheme->n_settings; i++)
+        if (w->parsed[i].method == &mls_method_converted) {
             mls_buf_printf(
                 b,
                 "- Attention weights are those of `%s`: where that folder is "
                 "healed or trained, this is a better start for training "
                 "than the setting it began as.\n",
-                mls_setting_get(&scheme->setting[i], "path"));
+                mls_parsed_say(&w->parsed[i], w->config, "path", word));
             return;
         }
     mls_buf_puts(b, "- No weight was trained: quality is what `mlascope evaluate` "
@@ -129,7 +132,7 @@ static mls_status write_readme(mls_export_work *w, const mls_export_target *t,
     mls_buf_printf(&b, "\n## What to know\n\n%s%s", w->known.data ? w->known.data : "",
                    t->known);
     if (t->weights)
-        describe_weights(&b, job->scheme);
+        describe_weights(&b, w);
     if (b.failed || w->files.failed || w->next.failed || w->known.failed)
         st = mls_fail(err, MLS_E_NOMEM, "no memory for README.md");
     else
@@ -146,15 +149,13 @@ static void note_quantizers(mls_export_work *w)
 {
     for (size_t i = 0; i < w->job->scheme->n_settings; i++) {
         const mls_setting *s = &w->job->scheme->setting[i];
-        static const char *const keys[] = {"bits", "quant", "kquant", "vquant",
-                                           "rquant"};
 
-        for (size_t k = 0; k < sizeof keys / sizeof keys[0]; k++)
-            if (mls_setting_get(s, keys[k])) {
+        for (const mls_key *k = mls_common_key_table; k->name; k++)
+            if (mls_common_quantizes(k) && mls_setting_get(s, k->name)) {
                 mls_buf_printf(&w->known,
                                "- The setting quantizes the cache (`%s=%s`). That "
                                "happens when the model runs and is in no file here.\n",
-                               keys[k], mls_setting_get(s, keys[k]));
+                               k->name, mls_setting_get(s, k->name));
                 return;
             }
     }
@@ -181,6 +182,19 @@ static mls_status has_room(const mls_export_work *w, const mls_export_target *t,
     return mls_room_for(job->folder, bytes, err);
 }
 
+static mls_status read_settings(mls_export_work *w, mls_err *err)
+{
+    const mls_scheme *s = w->job->scheme;
+    mls_status st = MLS_OK;
+
+    w->parsed = mls_calloc3(s->n_settings, 1, 1, sizeof *w->parsed);
+    if (!w->parsed)
+        return mls_fail(err, MLS_E_NOMEM, "no memory for %zu settings", s->n_settings);
+    for (size_t i = 0; !st && i < s->n_settings; i++)
+        st = mls_method_parse(&w->parsed[i], w->config, &s->setting[i], err);
+    return st;
+}
+
 mls_status mls_export_write(const mls_export *job, mls_err *err)
 {
     mls_export_work w = {.job = job, .config = job->in->config};
@@ -199,7 +213,9 @@ mls_status mls_export_write(const mls_export *job, mls_err *err)
                         mls_suggest(job->target, mls_export_names, suggestion));
     }
     made = !mls_folder_exists(job->folder);
-    st = has_room(&w, t, err);
+    st = read_settings(&w, err);
+    if (!st)
+        st = has_room(&w, t, err);
     if (!st)
         st = begin_folder(job->folder, &temp, err);
     w.folder = temp;
@@ -218,6 +234,9 @@ mls_status mls_export_write(const mls_export *job, mls_err *err)
         remove_folder(temp);
     if (st && made)
         rmdir(job->folder); /* stays when it holds anything */
+    for (size_t i = 0; w.parsed && i < job->scheme->n_settings; i++)
+        mls_parsed_free(&w.parsed[i]);
+    free(w.parsed);
     free(temp);
     mls_buf_free(&w.files);
     mls_buf_free(&w.next);

@@ -8,38 +8,14 @@
 #include "common/base/checked.h"
 #include "common/system/files.h"
 #include "datasets/checkpoint/tensors.h"
+#include "reports/export/embedded.h"
 #include "reports/export/export_inner.h"
-
-static const char known[] =
-    "- The rope rows are interleaved, pairs by frequency; the score scale is folded "
-    "into the queries, so that code divides by sqrt(qk_nope_head_dim + "
-    "qk_rope_head_dim).\n"
-    "- A key's bias is left out where it belongs to dims without RoPE: softmax cancels "
-    "it.\n";
 
 /* Who can read the folder, by mls_export_norm. */
 static const char *const readers[] = {
-    [MLS_NORM_NONE] =
-        "- There is no `kv_a_layernorm`: `qk_latent_layernorm` is false, as TransMLA's "
-        "own checkpoints have it. Only TransMLA's code computes that, so `model_type` "
-        "is \"llamamla\", which transformers, vLLM and SGLang refuse: they would "
-        "normalize the latent. `--norm linear`, the default, is for them.\n",
-    [MLS_NORM_LINEAR] =
-        "- `kv_a_layernorm` is there and changes nothing: the latent comes in so small "
-        "that the norm's eps, not the latent, sets its size, and the weights bring it "
-        "back (docs/format/export.md). At most 5e-7 of a latent is lost.\n"
-        "- Do not train this folder: an optimizer's step is far larger than the small "
-        "weights of kv_a_proj_with_mqa (demo model: their gradient's norm is 6e6, and "
-        "one AdamW step of 1e-4 takes the loss from 3.04 to 8.94). Train an export "
-        "with `--norm fitted`.\n"
-        "- Keep kv_a_proj_with_mqa as it is when you quantize the weights: its rows of "
-        "the latent are a million times smaller than those of the rope key.\n",
-    [MLS_NORM_FITTED] =
-        "- `kv_a_layernorm` has one constant weight, the latent's root mean square on "
-        "the calibration text. That is not the same function: measure it with "
-        "`--against` above. It is the form to train in DeepSeek-V3's code (demo model: "
-        "loss 3.0401 at step 0, with `linear` 3.0379; gradient of kv_a 0.38, of kv_b "
-        "0.27).\n",
+    [MLS_NORM_NONE] = mls_deepseek_none_md,
+    [MLS_NORM_LINEAR] = mls_deepseek_linear_md,
+    [MLS_NORM_FITTED] = mls_deepseek_fitted_md,
 };
 
 /* The checkpoint under way. */
@@ -310,7 +286,7 @@ done:
 const mls_export_target mls_export_deepseek = {
     .name = "deepseek",
     .title = "DeepSeek-V3's form",
-    .known = known,
+    .known = mls_deepseek_md,
     .weights = true,
     .copies = true,
     .write = write,

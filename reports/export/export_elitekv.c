@@ -3,21 +3,8 @@
 #include <stdlib.h>
 
 #include "datasets/files/rankfile.h"
+#include "reports/export/embedded.h"
 #include "reports/export/export_inner.h"
-
-static const char known[] =
-    "- `convert.py` stops on an undefined `args.modeling_llama`, and `analysis.py` "
-    "imports a module `modeling_llama_init` that is not in the repository; both need a "
-    "line of yours.\n"
-    "- `convert.py` reads `RoPElite/rank/<last part of --model_path>/"
-    "RoPElite_<r>.pkl` under its working folder: put the file there.\n"
-    "- The converted model does not store which chunks it keeps and does not set them "
-    "when it is loaded: keep this file.\n"
-    "- `kv_dim` is one number for all layers, and attention biases are dropped.\n"
-    "- Rank files made on a GPU cannot index its masks; this one is on the CPU.\n"
-    "- Row h of a layer lists chunk ids, most important first: the inverse of "
-    "MHA2MLA's "
-    "rank of each dim.\n";
 
 static mls_status read_layers(const mls_export_work *w, size_t *chunks, size_t *rank,
                               mls_err *err)
@@ -52,10 +39,7 @@ static mls_status write(mls_export_work *w, mls_err *err)
                                     "S-LRD has no released code; the nearest is "
                                     "svd=joint",
                                     err)) ||
-        (st = mls_export_refuse_key(w, "layers", NULL,
-                                    "every layer is converted; the nearest is the same "
-                                    "setting without layers",
-                                    err)))
+        (st = mls_export_all_layers(w, err)))
         return st;
     if (c->G != c->H)
         return mls_fail(err, MLS_E_INPUT,
@@ -64,7 +48,7 @@ static mls_status write(mls_export_work *w, mls_err *err)
                         "KV head and takes GQA",
                         c->G, c->H);
     if ((st = read_layers(w, chunks, rank, err)) ||
-        (st = mls_export_orders(w, "ropelite-l1", chunks, &ranks.order, err)))
+        (st = mls_export_orders(w, chunks, &ranks.order, err)))
         return st;
     snprintf(name, sizeof name, "RoPElite_%zu.pkl", chunks[0]);
     st = mls_export_path(w, name, &path, err);
@@ -92,6 +76,6 @@ static mls_status write(mls_export_work *w, mls_err *err)
 const mls_export_target mls_export_elitekv = {
     .name = "elitekv",
     .title = "EliteKV",
-    .known = known,
+    .known = mls_elitekv_md,
     .write = write,
 };

@@ -12,14 +12,9 @@
 #include "common/base/checked.h"
 #include "common/numbers/half.h"
 #include "common/system/files.h"
+#include "reports/export/embedded.h"
 #include "reports/export/export_deepseek.h"
 #include "reports/export/export_gguf.h"
-
-static const char known[] =
-    "- Run in llama-cpp-python 0.3.36 (tests/exports). llama.cpp before the split of "
-    "kv_b (April 2025) does not read it.\n"
-    "- When you quantize it, keep attn_kv_a_mqa as it is: rows of the latent are too "
-    "small for the 16-bit scales of blocks.\n";
 
 enum { ALIGNMENT = 32, F32 = 0, BF16 = 30, NAME = 96, PIECE = 4096 };
 
@@ -285,7 +280,7 @@ static mls_status write_file(mls_export_work *w, mls_err *err)
 const mls_export_target mls_export_gguf = {
     .name = "gguf",
     .title = "llama.cpp",
-    .known = known,
+    .known = mls_gguf_md,
     .weights = true,
     .copies = true,
     .write = write_file,

@@ -11,22 +11,22 @@
 #include "common/base/checked.h"
 #include "common/system/files.h"
 
-const mls_setting *mls_export_setting(const mls_export_work *w, size_t l)
+const mls_parsed *mls_export_says(const mls_export_work *w, size_t l)
 {
-    return &w->job->scheme->setting[w->job->scheme->which[l]];
+    return &w->parsed[w->job->scheme->which[l]];
 }
 
 mls_status mls_export_require(const mls_export_work *w, const char *method,
                               mls_err *err)
 {
     for (size_t l = 0; l < w->config->L; l++) {
-        const mls_setting *s = mls_export_setting(w, l);
+        const mls_parsed *p = mls_export_says(w, l);
 
-        if (strcmp(s->method, method) != 0)
+        if (strcmp(p->method->name, method) != 0)
             return mls_fail(err, MLS_E_INPUT,
                             "%s: this target takes settings of %s, and layer %zu has "
                             "one of %s; --for latent takes any",
-                            w->job->target, method, l, s->method);
+                            w->job->target, method, l, p->method->name);
     }
     return mls_export_refuse_key(
         w, "scope", "head",
@@ -37,11 +37,26 @@ mls_status mls_export_refuse_key(const mls_export_work *w, const char *key,
                                  const char *usual, const char *why, mls_err *err)
 {
     for (size_t l = 0; l < w->config->L; l++) {
-        const char *value = mls_setting_get(mls_export_setting(w, l), key);
+        char word[MLS_SETTING_WORD];
+        const char *value = mls_parsed_say(mls_export_says(w, l), w->config, key, word);
 
-        if (value && !(usual && strcmp(value, usual) == 0))
+        if (value && strcmp(value, usual) != 0)
             return mls_fail(err, MLS_E_INPUT, "%s: its code cannot take %s=%s: %s",
                             w->job->target, key, value, why);
+    }
+    return MLS_OK;
+}
+
+mls_status mls_export_all_layers(const mls_export_work *w, mls_err *err)
+{
+    for (size_t l = 0; l < w->config->L; l++) {
+        const mls_parsed *p = mls_export_says(w, l);
+
+        if (!mls_parsed_all(p, w->config))
+            return mls_fail(err, MLS_E_INPUT,
+                            "%s: its code cannot take layers=%s: every layer is "
+                            "converted; the nearest is the same setting without layers",
+                            w->job->target, p->common.layers);
     }
     return MLS_OK;
 }
@@ -100,8 +115,8 @@ mls_status mls_export_same(const mls_export_work *w, const char *title,
     return MLS_OK;
 }
 
-mls_status mls_export_orders(const mls_export_work *w, const char *otherwise,
-                             const size_t *chunks, uint16_t **order, mls_err *err)
+mls_status mls_export_orders(const mls_export_work *w, const size_t *chunks,
+                             uint16_t **order, mls_err *err)
 {
     const mls_config *c = w->config;
     const mls_method_input *in = w->job->in;
@@ -121,13 +136,12 @@ mls_status mls_export_orders(const mls_export_work *w, const char *otherwise,
                                (double)c->L, err);
         if (!st && in->capture)
             st = mls_capture_stats(in->capture, l, &stats, err);
-        const mls_setting *s = mls_export_setting(w, l);
-        const char *rule = mls_setting_get(s, "rope");
+        const mls_parsed *p = mls_export_says(w, l);
+        const mls_partial *says = p->params;
 
         if (!st)
-            st =
-                mls_partial_select(&chosen, s->method, in, rule ? rule : otherwise,
-                                   chunks[l], &layer, in->capture ? &stats : NULL, err);
+            st = mls_partial_select(&chosen, p->method->name, in, says->rule, chunks[l],
+                                    &layer, in->capture ? &stats : NULL, err);
         if (!st)
             memcpy(*order + l * c->G * C, chosen.order, c->G * C * sizeof **order);
         mls_selection_free(&chosen);

@@ -14,6 +14,7 @@
 typedef struct mls_export_work {
     const mls_export *job;
     const mls_config *config;
+    mls_parsed *parsed; /* (n_settings) of the scheme */
     const char *folder; /* under its temporary name */
     mls_buf files;      /* README: one "- `name`: what" line per file */
     mls_buf next;       /* README: what the user types next, in a code block */
@@ -33,16 +34,19 @@ extern const mls_export_target mls_export_deepseek, mls_export_elitekv, mls_expo
     mls_export_latent, mls_export_mha2mla, mls_export_transmla, mls_export_x_ecomla;
 
 /**
- * Every layer is of this method and has no `scope`; MLS_E_INPUT says who can take it.
+ * Every layer is of this method, with as many chunks in every head; MLS_E_INPUT says
+ * who can take it.
  */
 mls_status mls_export_require(const mls_export_work *w, const char *method,
                               mls_err *err);
-/** No layer's setting gives `key`, except as `usual`; MLS_E_INPUT adds why. */
+/** Every layer's `key`, where the method has it, is `usual`; MLS_E_INPUT adds why. */
 mls_status mls_export_refuse_key(const mls_export_work *w, const char *key,
                                  const char *usual, const char *why, mls_err *err);
+/** Every layer is converted; MLS_E_INPUT otherwise. */
+mls_status mls_export_all_layers(const mls_export_work *w, mls_err *err);
 
-/** The setting of layer l. */
-const mls_setting *mls_export_setting(const mls_export_work *w, size_t l);
+/** What the setting of layer l says. */
+const mls_parsed *mls_export_says(const mls_export_work *w, size_t l);
 /**
  * What every layer caches, each by its own setting.
  * @param[out] out  release with free()
@@ -59,11 +63,12 @@ mls_status mls_export_same(const mls_export_work *w, const char *title,
                            const char *name, const size_t *value, mls_err *err);
 
 /**
- * Chunk orders of all layers, from the rule of each layer's setting.
+ * Chunk orders of all layers, from the rule of each layer's setting, whose parameters
+ * begin with mls_partial.
  * @param[out] order  (L, G, C), release with free()
  */
-mls_status mls_export_orders(const mls_export_work *w, const char *otherwise,
-                             const size_t *chunks, uint16_t **order, mls_err *err);
+mls_status mls_export_orders(const mls_export_work *w, const size_t *chunks,
+                             uint16_t **order, mls_err *err);
 
 /** Called with one layer's form after the other. */
 typedef mls_status (*mls_export_form)(void *arg, const mls_latent_form *form,

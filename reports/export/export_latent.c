@@ -3,13 +3,8 @@
 #include <stdlib.h>
 
 #include "analysis/latent/latent_file.h"
+#include "reports/export/embedded.h"
 #include "reports/export/export_inner.h"
-
-static const char known[] =
-    "- No project reads these files yet: they are for code of your own. Each holds "
-    "every array of a layer's latent form as a tensor and the rest as JSON in "
-    "`__metadata__` (docs/format/export.md).\n"
-    "- Only attention is in them; embedding, MLP and norms are the model's own.\n";
 
 typedef struct {
     mls_export_work *w;
@@ -53,7 +48,7 @@ static mls_status write(mls_export_work *w, mls_err *err)
 const mls_export_target mls_export_latent = {
     .name = "latent",
     .title = "Latent forms",
-    .known = known,
+    .known = mls_latent_md,
     .weights = true,
     .write = write,
 };

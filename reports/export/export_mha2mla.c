@@ -2,31 +2,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/base/checked.h"
+#include "bench/frame/partial.h"
 #include "datasets/files/rankfile.h"
+#include "reports/export/embedded.h"
 #include "reports/export/export_inner.h"
 
-static const char known[] =
-    "- `rope_dim_for_mla` counts dims, two per chunk. The first release counted chunks "
-    "(`top_k_rope_dim`): the same number there keeps twice as much.\n"
-    "- `low_rank` is per KV head and per factorized matrix; with `split` the cache "
-    "holds twice that.\n"
-    "- The rank file must stay where the yaml says: evaluation builds its masks from "
-    "it "
-    "again.\n"
-    "- The code of HEAD caches full keys and values; memory is saved only by its "
-    "absorbed decoder on another branch (issue 25 there).\n"
-    "- Models with QK-norm (Qwen3) are converted wrongly: norms are applied after RoPE "
-    "with weights permuted by the mask of head 0.\n"
-    "- `is_gqa2mha2mla` repeats keys but not values.\n"
-    "- The projections start from the SVD of the weights alone, whatever the setting "
-    "chose the chunks by.\n";
-
-static const char *svd_method(const mls_setting *s)
+/* svd_init_method: the words of the setting are the project's. */
+static const char *svd_method(const mls_export_work *w, size_t l)
 {
-    const char *svd = mls_setting_get(s, "svd");
-
-    return svd ? svd : "joint";
+    return mls_parsed_say(mls_export_says(w, l), w->config, "svd", NULL);
 }
 
 /* One value of each kind for all layers. */
@@ -44,13 +28,12 @@ static mls_status read_layers(const mls_export_work *w, size_t *chunks, size_t *
 
         chunks[l] = mls_export_numbers(layer, MLS_PART_ROPE_KEY) / (2 * G);
         rank[l] = (latent ? latent : key) / G;
-        if (strcmp(svd_method(mls_export_setting(w, l)),
-                   svd_method(mls_export_setting(w, 0))) != 0)
+        if (strcmp(svd_method(w, l), svd_method(w, 0)) != 0)
             st = mls_fail(err, MLS_E_INPUT,
                           "mha2mla: it takes one svd_init_method for all layers, and "
                           "layer %zu has another than layer 0; the nearest is svd=%s "
                           "in every layer",
-                          l, svd_method(mls_export_setting(w, 0)));
+                          l, svd_method(w, 0));
     }
     free(layout);
     if (!st)
@@ -63,21 +46,23 @@ static mls_status read_layers(const mls_export_work *w, size_t *chunks, size_t *
 /* The rule as the project's own code makes it, or "2-norm": read the rank file. */
 static const char *rope_version(const mls_export_work *w)
 {
-    const char *first = mls_setting_get(mls_export_setting(w, 0), "rope");
+    const mls_partial *first = mls_export_says(w, 0)->params;
 
     for (size_t l = 0; l < w->config->L; l++) {
-        const char *rule = mls_setting_get(mls_export_setting(w, l), "rope");
+        const mls_partial *says = mls_export_says(w, l)->params;
 
-        if (!rule || strcmp(rule, first ? first : "") != 0)
+        if (strcmp(says->rule, first->rule) != 0)
             return "2-norm";
     }
-    return strcmp(first, "high") == 0 || strcmp(first, "low") == 0 ? first : "2-norm";
+    return strcmp(first->rule, "high") == 0 || strcmp(first->rule, "low") == 0
+               ? first->rule
+               : "2-norm";
 }
 
 static mls_status write_yaml(mls_export_work *w, const char *rank_file, size_t chunks,
                              size_t rank, mls_err *err)
 {
-    const char *svd = svd_method(mls_export_setting(w, 0));
+    const char *svd = svd_method(w, 0);
     mls_buf b = {0};
     mls_status st;
 
@@ -123,7 +108,6 @@ static mls_status write(mls_export_work *w, mls_err *err)
 {
     const mls_config *c = w->config;
     const bool first = w->job->first_release;
-    const char *svd = svd_method(mls_export_setting(w, 0));
     const char *name = first ? "qk_tensor.pth" : "2-norm_rank.pth";
     size_t chunks[MLS_LAYERS_MAX], rank[MLS_LAYERS_MAX];
     mls_rankfile ranks = {.kind = first ? MLS_RANKFILE_SCORES : MLS_RANKFILE_RANKS,
@@ -134,19 +118,18 @@ static mls_status write(mls_export_work *w, mls_err *err)
     mls_status st;
 
     if ((st = mls_export_require(w, "mha2mla", err)) ||
-        (st = mls_export_refuse_key(w, "layers", NULL,
-                                    "every layer is converted; the nearest is the same "
-                                    "setting without layers",
-                                    err)) ||
+        (st = mls_export_all_layers(w, err)) ||
         (st = read_layers(w, chunks, rank, err)))
         return st;
+    const char *svd = svd_method(w, 0);
+
     if (first && strcmp(svd, "joint") != 0 && strcmp(svd, "split") != 0 &&
         strcmp(svd, "none") != 0)
         return mls_fail(err, MLS_E_INPUT,
                         "mha2mla: the first release has no svd=%s; the nearest is "
                         "svd=split",
                         svd);
-    if ((st = mls_export_orders(w, "2-norm", chunks, &ranks.order, err)) ||
+    if ((st = mls_export_orders(w, chunks, &ranks.order, err)) ||
         (st = mls_export_path(w, name, &path, err)) ||
         (st = mls_rankfile_write(&ranks, NULL, path, err)))
         goto done;
@@ -175,6 +158,6 @@ done:
 const mls_export_target mls_export_mha2mla = {
     .name = "mha2mla",
     .title = "MHA2MLA",
-    .known = known,
+    .known = mls_mha2mla_md,
     .write = write,
 };

@@ -1,19 +1,9 @@
 /* TransMLA: the flags of its converter, as a script. */
 #include <stdlib.h>
 
+#include "bench/methods/transmla.h"
+#include "reports/export/embedded.h"
 #include "reports/export/export_inner.h"
-
-static const char known[] =
-    "- The converter saves nothing in between: each try repeats calibration, rotation "
-    "and PCA, and its own calibration text (128 pieces of 256 tokens) gives other "
-    "rotations than your capture.\n"
-    "- `--freqfold auto` chooses by the perplexity of the test split.\n"
-    "- One rank, one K/V balance for all layers; QK-norm (Qwen3) and sliding windows "
-    "are not supported; all activations stay in host memory.\n"
-    "- `qk_nope_head_dim` becomes the whole head dimension: prefill attention is wider "
-    "than before.\n"
-    "- `mlascope export --for deepseek` writes the converted checkpoint itself, from "
-    "your capture, without a GPU.\n";
 
 static mls_status one_setting(const mls_export_work *w, mls_err *err)
 {
@@ -46,7 +36,6 @@ static mls_status fold_of(void *arg, const mls_latent_form *f, mls_err *err)
 
 static mls_status write(mls_export_work *w, mls_err *err)
 {
-    const mls_setting *s = mls_export_setting(w, 0);
     mls_cache_layout *layout = NULL;
     mls_buf b = {0};
     mls_status st;
@@ -56,19 +45,16 @@ static mls_status write(mls_export_work *w, mls_err *err)
                                     "the balance is built in as its code has it; the "
                                     "nearest is alpha=code with another balance",
                                     err)) ||
-        (st = mls_export_refuse_key(w, "keep", NULL,
+        (st = mls_export_refuse_key(w, "keep", "0",
                                     "it keeps freqfold / collapse components per fold; "
                                     "--for deepseek writes the checkpoint with more",
                                     err)) ||
-        (st = mls_export_refuse_key(w, "layers", NULL,
-                                    "every layer is converted; the nearest is the same "
-                                    "setting without layers",
-                                    err)) ||
+        (st = mls_export_all_layers(w, err)) ||
         (st = mls_export_layout(w, &layout, err)))
         return st;
 
-    const char *given = mls_setting_get(s, "freqfold");
-    size_t fold = given ? strtoul(given, NULL, 10) : 0;
+    const mls_transmla *says = mls_export_says(w, 0)->params;
+    size_t fold = says->freqfold;
 
     /* What was measured, not a choice that the converter would make anew. */
     if (!fold && (st = mls_export_forms(w, fold_of, &fold, err))) {
@@ -76,8 +62,6 @@ static mls_status write(mls_export_work *w, mls_err *err)
         return st;
     }
 
-    const char *balance = mls_setting_get(s, "balance");
-    const char *q_rank = mls_setting_get(s, "qrank");
     const size_t rope = mls_export_numbers(&layout->layer[0], MLS_PART_ROPE_KEY);
     const size_t rank = mls_export_numbers(&layout->layer[0], MLS_PART_LATENT);
 
@@ -92,10 +76,12 @@ static mls_status write(mls_export_work *w, mls_err *err)
                    "\\\n"
                    "    --cal-max-seqlen 256 --seed 42 --ppl-eval-batch-size 2 \\\n"
                    "    --freqfold %zu --collapse %zu --qk-mqa-dim %zu \\\n"
-                   "    --kv-lora-rank %zu --balance-kv-ratio %s",
+                   "    --kv-lora-rank %zu --balance-kv-ratio %.15g",
                    rank, rope, fold, rope ? w->config->D / rope : 1, rope, rank,
-                   balance ? balance : "1");
-    mls_buf_printf(&b, q_rank ? " --q-lora-rank %s\n" : "\n", q_rank ? q_rank : "");
+                   says->balance);
+    if (says->q_rank)
+        mls_buf_printf(&b, " --q-lora-rank %zu", says->q_rank);
+    mls_buf_puts(&b, "\n");
     st = mls_export_text(w, "convert.sh", &b, "the converter's flags", err);
     mls_buf_puts(&w->next, "# in a checkout of MuLabPKU/TransMLA, with the paths made "
                            "absolute\nsh ");
@@ -111,6 +97,6 @@ static mls_status write(mls_export_work *w, mls_err *err)
 const mls_export_target mls_export_transmla = {
     .name = "transmla",
     .title = "TransMLA",
-    .known = known,
+    .known = mls_transmla_md,
     .write = write,
 };

@@ -3,24 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/base/checked.h"
+#include "bench/methods/x_ecomla.h"
+#include "reports/export/embedded.h"
 #include "reports/export/export_inner.h"
-
-static const char known[] =
-    "- The rope rows are the last `qk_rope_head_dim` rows of a head, rotated as "
-    "interleaved pairs with new frequencies: the start is no approximation of the "
-    "model, and only its training makes it one. `mlascope evaluate` with init=theirs "
-    "shows how far it starts off, init=paired a start that keeps pairs and "
-    "frequencies.\n"
-    "- The SVD also spends rank on the rows of K that are then dropped.\n"
-    "- Ranks must be multiples of 8. The code's energy rule counts one rank less than "
-    "the paper's before it rounds up.\n"
-    "- `use_fixed_rank_for_first_and_last_block` is true by default and gives the "
-    "first "
-    "and the last layer the fixed rank.\n"
-    "- `layer_rank_list` is not forwarded from the yaml to the converter; loaders read "
-    "it from `mla_layer_config.json`.\n"
-    "- Biases and QK-norm are not handled; GPU, NCCL and flash-attn are needed.\n";
 
 /* What is read off the forms of all layers. */
 typedef struct {
@@ -108,10 +93,7 @@ static bool ranks_differ(const shape *s, size_t L)
 static mls_status write_yaml(mls_export_work *w, const shape *s, bool per_layer,
                              mls_err *err)
 {
-    const mls_setting *setting = mls_export_setting(w, 0);
-    const char *energy = mls_setting_get(setting, "energy");
-    const char *q_energy = mls_setting_get(setting, "qenergy");
-    const char *ends = mls_setting_get(setting, "ends");
+    const mls_x_ecomla *says = mls_export_says(w, 0)->params;
     const size_t first = first_converted(s);
     const char *comma = "";
     mls_buf b = {0};
@@ -140,12 +122,12 @@ static mls_status write_yaml(mls_export_work *w, const shape *s, bool per_layer,
                    s->q_rank[first], s->rank[first], s->rope, s->nope, w->config->D,
                    w->config->H);
     if (per_layer) {
-        if (energy)
-            mls_buf_printf(&b, "kv_energy_ratio: %s\n", energy);
-        if (q_energy)
-            mls_buf_printf(&b, "q_energy_ratio: %s\n", q_energy);
+        if (says->energy > 0)
+            mls_buf_printf(&b, "kv_energy_ratio: %.15g\n", says->energy);
+        if (says->q_energy > 0)
+            mls_buf_printf(&b, "q_energy_ratio: %.15g\n", says->q_energy);
         mls_buf_printf(&b, "use_fixed_rank_for_first_and_last_block: %s\n",
-                       ends && strcmp(ends, "dynamic") == 0 ? "false" : "true");
+                       says->ends == MLS_ENDS_DYNAMIC ? "false" : "true");
         mls_buf_puts(&b, "# the ranks of the layers: mla_layer_config.json\n");
     }
     st = mls_export_text(w, "x-ecomla.yaml", &b, "the model keys of the training yaml",
@@ -158,10 +140,7 @@ static mls_status write_yaml(mls_export_work *w, const shape *s, bool per_layer,
 static mls_status write_ranks(mls_export_work *w, const shape *s, mls_err *err)
 {
     const mls_config *c = w->config;
-    const mls_setting *setting = mls_export_setting(w, 0);
-    const char *ends = mls_setting_get(setting, "ends");
-    const char *energy = mls_setting_get(setting, "energy");
-    const char *q_energy = mls_setting_get(setting, "qenergy");
+    const mls_x_ecomla *says = mls_export_says(w, 0)->params;
     const size_t first = first_converted(s);
     json_t *source = NULL, *mla = NULL, *layers = NULL;
     json_t *attn = json_array(), *list = json_object(), *scaling;
@@ -196,16 +175,15 @@ static mls_status write_ranks(mls_export_work *w, const shape *s, mls_err *err)
         (json_int_t)s->rank[first], "q_lora_rank", (json_int_t)s->q_rank[first],
         "qk_rope_head_dim", (json_int_t)s->rope, "qk_nope_head_dim",
         (json_int_t)s->nope, "v_head_dim", (json_int_t)c->D, "use_lora_layer_norm", 0,
-        "use_fixed_rank_for_first_and_last_block",
-        !(ends && strcmp(ends, "dynamic") == 0), "rope_theta", c->rope.theta,
-        "rope_scaling", scaling && !json_is_null(scaling) ? scaling : NULL,
-        "max_position_embeddings", (json_int_t)c->max_position, "attention_bias",
-        c->qkv_bias, "layer_rank_list", list);
-    if (layers && energy)
-        json_object_set_new(layers, "kv_energy_ratio", json_real(strtod(energy, NULL)));
-    if (layers && q_energy)
-        json_object_set_new(layers, "q_energy_ratio",
-                            json_real(strtod(q_energy, NULL)));
+        "use_fixed_rank_for_first_and_last_block", says->ends == MLS_ENDS_FIXED,
+        "rope_theta", c->rope.theta, "rope_scaling",
+        scaling && !json_is_null(scaling) ? scaling : NULL, "max_position_embeddings",
+        (json_int_t)c->max_position, "attention_bias", c->qkv_bias, "layer_rank_list",
+        list);
+    if (layers && says->energy > 0)
+        json_object_set_new(layers, "kv_energy_ratio", json_real(says->energy));
+    if (layers && says->q_energy > 0)
+        json_object_set_new(layers, "q_energy_ratio", json_real(says->q_energy));
     st = mls_export_json(w, "MLA_config.json", mla,
                          "shapes, and the layers that stay attention", err);
     if (!st)
@@ -244,9 +222,9 @@ static mls_status write(mls_export_work *w, mls_err *err)
     if (st)
         goto done;
 
-    const bool per_layer = mls_setting_get(mls_export_setting(w, 0), "energy") ||
-                           mls_setting_get(mls_export_setting(w, 0), "qenergy") ||
-                           ranks_differ(s, w->config->L);
+    const mls_x_ecomla *says = mls_export_says(w, 0)->params;
+    const bool per_layer =
+        says->energy > 0 || says->q_energy > 0 || ranks_differ(s, w->config->L);
     st = write_yaml(w, s, per_layer, err);
     if (!st && per_layer)
         st = write_ranks(w, s, err);
@@ -264,6 +242,6 @@ done:
 const mls_export_target mls_export_x_ecomla = {
     .name = "x-ecomla",
     .title = "X-EcoMLA",
-    .known = known,
+    .known = mls_x_ecomla_md,
     .write = write,
 };

@@ -1,5 +1,6 @@
 #include "tests/support/expect.h"
 
+#include "bench/frame/common_keys.h"
 #include "bench/setting/keys.h"
 #include "bench/setting/setting.h"
 
@@ -169,26 +170,29 @@ static void layers_are_one_value_and_semicolons_separate_alternatives(void **sta
     (void)state;
     mls_setting *s;
     size_t n;
-    bool in[8];
+    static mls_config c = {.L = 8};
+    mls_common_keys k;
 
     assert_ok(mls_setting_expand("m layers=0,2,5-7;1-7+3 rank=8,16", &s, &n, &err));
     assert_int_equal(n, 4);
     assert_string_equal(mls_setting_get(&s[0], "layers"), "0,2,5-7");
     assert_string_equal(mls_setting_get(&s[2], "layers"), "1-7+3");
-    assert_ok(mls_setting_layers(&s[0], 8, in, &err));
-    assert_memory_equal(in, ((bool[]){1, 0, 1, 0, 0, 1, 1, 1}), sizeof in);
-    assert_ok(mls_setting_layers(&s[2], 8, in, &err));
-    assert_memory_equal(in, ((bool[]){0, 1, 0, 0, 1, 0, 0, 1}), sizeof in);
-    assert_refused(mls_setting_layers(&s[0], 7, in, &err), MLS_E_INPUT,
+    assert_ok(mls_common_keys_read(&k, &c, &s[0], &err));
+    assert_memory_equal(k.converted, ((bool[]){1, 0, 1, 0, 0, 1, 1, 1}), 8);
+    assert_ok(mls_common_keys_read(&k, &c, &s[2], &err));
+    assert_memory_equal(k.converted, ((bool[]){0, 1, 0, 0, 1, 0, 0, 1}), 8);
+    c.L = 7;
+    assert_refused(mls_common_keys_read(&k, &c, &s[0], &err), MLS_E_INPUT,
                    "layer 7, the model has layers 0 to 6");
+    c.L = 8;
     free(s);
 
     mls_setting all;
     assert_ok(mls_setting_parse(&all, "m", &err));
-    assert_ok(mls_setting_layers(&all, 8, in, &err));
-    assert_memory_equal(in, ((bool[]){1, 1, 1, 1, 1, 1, 1, 1}), sizeof in);
+    assert_ok(mls_common_keys_read(&k, &c, &all, &err));
+    assert_memory_equal(k.converted, ((bool[]){1, 1, 1, 1, 1, 1, 1, 1}), 8);
     assert_ok(mls_setting_parse(&all, "m layers=x", &err));
-    assert_refused(mls_setting_layers(&all, 8, in, &err), MLS_E_ARG, "m: layers");
+    assert_refused(mls_common_keys_read(&k, &c, &all, &err), MLS_E_ARG, "m: layers");
 }
 
 static void values_are_read_with_their_range(void **state)
