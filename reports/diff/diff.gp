@@ -7,7 +7,8 @@ set yrange [low:high]
 set size square
 set xlabel "KL in A (nat per token)"
 set ylabel "KL in B (nat per token)"
-set key outside below center horizontal maxcols 2 maxrows 2 samplen 2
+set key outside bottom center horizontal maxcols 2 maxrows 2 samplen 2
+set bmargin 6
 is(word) = strcol("verdict") eq word ? column("kl_b") : NaN
 plot x notitle with lines linecolor rgb "#888888" linewidth 1, \
      data using "kl_a":(is("no more than noise")) with points linetype 7 linecolor rgb "#888888" pointtype 6 title "no more than noise", \

@@ -144,6 +144,18 @@ void mls_page_section(mls_page *p, const char *id, const char *title)
     p->n++;
 }
 
+void mls_page_section_anew(mls_page *p, const char *id, const char *title)
+{
+    section *s;
+
+    mls_page_section(p, id, title);
+    if ((s = current(p))) {
+        s->body.len = 0;
+        s->n_tables = 0;
+        s->seen = (mls_terms_seen){0};
+    }
+}
+
 /* One element with text that may have terms. */
 static void put_paragraph(mls_page *p, const char *open, const char *close,
                           const char *format, va_list args)

@@ -35,6 +35,8 @@ void mls_page_free(mls_page *p); /* NULL is accepted */
  * @param title  also in the table of contents; of a known id the first counts
  */
 void mls_page_section(mls_page *p, const char *id, const char *title);
+/** The same, empty: what a section wrote before is written again with more. */
+void mls_page_section_anew(mls_page *p, const char *id, const char *title);
 /** One sentence: what to see here, and what to do about it. */
 void mls_page_lead(mls_page *p, const char *format, ...)
     __attribute__((format(printf, 2, 3)));

@@ -73,7 +73,7 @@
                 th.setAttribute("aria-sort", up ? "ascending" : "descending");
                 b.textContent = up ? "\u2191" : "\u2193";
             });
-            th.appendChild(document.createTextNode(" "));
+            th.appendChild(document.createTextNode("\u00a0"));
             th.appendChild(b);
         });
     }

@@ -681,6 +681,11 @@ bool mls_table_is_text(const mls_table *t, size_t col)
     return is_text_column(t, col);
 }
 
+bool mls_table_is_detail(const mls_table *t, size_t col)
+{
+    return t->columns[col].detail;
+}
+
 const char *mls_table_shown(const mls_table *t, size_t row, size_t col,
                             char number[MLS_TABLE_TEXT])
 {

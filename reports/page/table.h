@@ -78,6 +78,7 @@ const char *mls_table_key(const mls_table *t, size_t col);
 /** Heading and unit, cut at the size. */
 void mls_table_heading(const mls_table *t, size_t col, char out[MLS_TABLE_TEXT]);
 bool mls_table_is_text(const mls_table *t, size_t col); /* of any row */
+bool mls_table_is_detail(const mls_table *t, size_t col);
 /** @return the cell's own text, or its number in `number`; "-": empty */
 const char *mls_table_shown(const mls_table *t, size_t row, size_t col,
                             char number[MLS_TABLE_TEXT]);

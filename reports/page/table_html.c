@@ -21,6 +21,8 @@ static void put_head(const mls_table *t, bool in_page, mls_buf *out)
 
     mls_buf_puts(out, "<thead><tr>");
     for (size_t c = 0; c < mls_table_columns(t); c++) {
+        if (in_page && mls_table_is_detail(t, c))
+            continue;
         mls_buf_puts(out, "<th scope=\"col\"");
         if (mls_table_is_text(t, c))
             mls_buf_puts(out, " class=\"text\"");
@@ -74,7 +76,8 @@ void mls_table_html(const mls_table *t, bool in_page, mls_buf *out)
     for (size_t r = 0; r < rows; r++) {
         mls_buf_puts(out, "<tr>");
         for (size_t c = 0; c < mls_table_columns(t); c++)
-            put_cell(t, r, c, cards, out);
+            if (!in_page || !mls_table_is_detail(t, c))
+                put_cell(t, r, c, cards, out);
         mls_buf_puts(out, "</tr>\n");
     }
     mls_buf_puts(out, "</tbody>\n</table>\n");

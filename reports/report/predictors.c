@@ -246,7 +246,7 @@ mls_status mls_predictor_plot(const char *folder, const mls_prediction *p, size_
     else if (*drawn)
         st = mls_plot_write(
             folder,
-            &(mls_plot){.name = name, .data = t, .script = script.data, .height = 420},
+            &(mls_plot){.name = name, .data = t, .script = script.data, .height = 460},
             err);
     mls_buf_free(&script);
     mls_buf_free(&methods);

@@ -8,5 +8,6 @@ set xtics (0.5, 1, 2, 3, 4, 6, 8, 16)
 set xrange [*:20]
 set autoscale xfixmin
 set offsets graph 0.05, 0, 0, 0
-set key outside below center horizontal maxcols 2 samplen 1
+set key outside bottom center horizontal maxcols 2 samplen 1
+set bmargin 4 + (n + 1) / 2
 plot for [i=1:n] data using (strcol("cache") eq cache[i] && column("kl") > 1e-7 ? column("bits") : NaN):"kl" with points linetype line[i] pointsize 1.1 title cache[i]

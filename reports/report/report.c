@@ -14,6 +14,7 @@
 #include "common/system/files.h"
 #include "reports/report/measured.h"
 #include "reports/report/sections.h"
+#include "reports/report/served.h"
 
 /*
  * What is known without running the model comes first, then what the capture holds,
@@ -62,14 +63,16 @@ static const struct {
     const char *id, *title;
 } page_order[] = {
     {"answer", "The answer"},
-    {"quality", "Who serves what, at which loss"},
+    {"served", "Who serves what, at which loss"},
+    {"quality", "What each size loses"},
     {"healing", "What training repairs"},
     {"frequency", "Which chunks matter"},
     {"hearing", "What each head hears"},
     {"length", "What the length changes"},
     {"texts", "What the text changes"},
     {"spectrum", "How low the rank is"},
-    {"size", "Does it fit"},
+    {"fits", "Does it fit"},
+    {"size", "What a token takes"},
     {"quantizers", "Fewer bits instead"},
     {"plan", "A plan"},
     {"sure", "How sure this is"},
@@ -240,6 +243,7 @@ mls_status mls_report_write(const mls_report *r, mls_buf *summary, mls_err *err)
         .heal = r->heal,
         .exhaustive = r->exhaustive};
     mls_report own = *r;
+    mls_served served = {0};
     mls_buf title = {0};
     mls_page *page = NULL;
     char *path = mls_path_join(r->folder, "index.html");
@@ -262,6 +266,7 @@ mls_status mls_report_write(const mls_report *r, mls_buf *summary, mls_err *err)
             &amounts);
     }
     own.progress = &schedule->progress;
+    own.served = &served;
     if (!st)
         st = mls_form_cache_new(&own.forms, forms_bytes(r->model), err);
     if (!st)
@@ -273,6 +278,7 @@ mls_status mls_report_write(const mls_report *r, mls_buf *summary, mls_err *err)
     if (!st)
         mls_measured_forget(r);
     mls_form_cache_free(own.forms);
+    mls_served_free(&served);
     mls_page_free(page);
     mls_buf_free(&title);
     free(path);

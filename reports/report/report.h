@@ -54,7 +54,8 @@ typedef struct mls_report {
     const mls_report_text *text; /* (n_texts) where it has names */
     size_t n_texts;
     mls_foreign *foreign; /* of the calibration text, and what quality adds; or NULL */
-    mls_schedule *schedule; /* of mls_report_schedule(), its capture done; or NULL */
+    struct mls_served *served; /* of mls_report_write(): what sections add to */
+    mls_schedule *schedule;    /* of mls_report_schedule(), its capture done; or NULL */
 } mls_report;
 
 /** What the time of a report depends on, with the model. */

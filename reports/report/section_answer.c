@@ -387,7 +387,7 @@ static void show_fits(const mls_report *r, const answer *a, mls_page *page)
         "and cache in 16 bits, the converted model's own weights counted%s",
         100 * SHARE_OF_GPU, mla < a->n ? "" : "; no conversion of the class asked");
     mls_table_note(t, text);
-    mls_page_section(page, "size", "Does it fit");
+    mls_page_section(page, "fits", "Does it fit");
     if (mla < a->n)
         mls_page_lead(page,
                       "Pick your GPU, context and number of sequences: the table says "

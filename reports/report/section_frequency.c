@@ -86,14 +86,21 @@ static mls_status draw_maps(const mls_report *r, mls_page *page,
                             const mls_frequency_map *map, size_t chunks, mls_err *err)
 {
     const size_t L = map->config->L, step = mls_frequency_map_layers(map->config);
-    char name[MLS_MAP_NAME], caption[512], layers[64];
+    char name[MLS_MAP_NAME], caption[640], layers[64], trained[128] = "";
     mls_status st = MLS_OK;
+
+    if (map->config->max_position)
+        snprintf(
+            trained, sizeof trained,
+            " Dashed: a chunk that turns once in the trained length of %zu tokens; "
+            "those right of it never turn round.",
+            map->config->max_position);
 
     snprintf(caption, sizeof caption,
              "Rows are KV heads, columns chunks. Circles: the %zu chunks (%zu "
              "dims) per KV head with the largest 2-norm score, product of the mean "
-             "2-norms of q and k, summed over the group's query heads.",
-             chunks, 2 * chunks);
+             "2-norms of q and k, summed over the group's query heads.%s",
+             chunks, 2 * chunks, trained);
     for (size_t l = 0; !st && l < L; l += step) {
         const size_t last = l + step < L ? l + step : L;
 

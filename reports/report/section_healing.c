@@ -17,6 +17,7 @@
 #include "reports/page/plot.h"
 #include "reports/report/measured.h"
 #include "reports/report/sections.h"
+#include "reports/report/served.h"
 #include "reports/report/training.h"
 
 static const double fractions[] = {0.25, 0.125};
@@ -363,32 +364,51 @@ static size_t best_finalist(const mls_report *r, const healing *k)
     return best;
 }
 
-/* The first screen gets the healed KL beside the KL. */
-static void add_to_answer(const healing *k, mls_page *page)
+/* The one table of who serves what gets its columns of training. */
+static mls_status add_to_served(const mls_report *r, const healing *k, mls_page *page,
+                                mls_err *err)
 {
-    mls_table *t = mls_table_new(NULL);
     char text[SETTING_TEXT];
 
-    mls_table_column(t, "served_by", "served by", "", 0);
-    mls_table_column(t, "setting", "setting", "", 0);
-    mls_table_column(t, "kl", "KL", "nat", 3);
-    mls_table_column(t, "healed_kl", "healed KL", "nat", 3);
     for (size_t i = 0; i < k->n_finalists; i++) {
         const mls_compared *before = &k->before.row[i];
+        const size_t of = k->finalist[i];
+        mls_served_row *row =
+            mls_served_row_of(r->served, before->serve, k->fraction[of],
+                              mls_setting_text(&k->setting[of], text, sizeof text), "");
 
-        if (k->fraction[k->finalist[i]] != fractions[0])
-            continue;
-        mls_table_row(t);
-        mls_table_text(t, mls_serve_name(before->serve));
-        mls_table_text(
-            t, mls_setting_text(&k->setting[k->finalist[i]], text, sizeof text));
-        mls_table_real(t, before->kl.mean);
-        mls_table_real(t, k->e.variant[i].kl.mean);
+        if (!row)
+            break;
+        row->kept = 100 * before->kept;
+        row->kl = before->kl;
+        row->perplexity = exp(before->nll.mean);
+        row->healed = k->e.variant[i].kl;
+        if (k->has_forecast) {
+            row->forecast = mls_forecast_kl(&k->forecast, row->healed.mean);
+            row->forecast_low = row->forecast / k->forecast.factor;
+            row->forecast_high = row->forecast * k->forecast.factor;
+        }
     }
+    return mls_served_show(r->served, r, k->has_forecast ? &k->forecast : NULL, page,
+                           err);
+}
+
+/* The first screen says what training makes of its best setting. */
+static void add_to_answer(const healing *k, size_t i, mls_page *page)
+{
+    const mls_mean after = k->e.variant[i].kl;
+    const double forecast = mls_forecast_kl(&k->forecast, after.mean);
+    char text[SETTING_TEXT], more[128] = "";
+
+    if (k->has_forecast && isfinite(forecast))
+        snprintf(more, sizeof more, ", and whole training is forecast to leave %.3f",
+                 forecast);
     mls_page_section(page, "answer", "The answer");
-    mls_page_heading(page, "After cheap training");
-    mls_page_table(page, t);
-    mls_table_free(t);
+    mls_page_text(page,
+                  "After cheap training %s has KL %.3f instead of %.3f%s: see who "
+                  "serves what.",
+                  mls_setting_text(&k->setting[k->finalist[i]], text, sizeof text),
+                  after.mean, k->before.row[i].kl.mean, more);
 }
 
 static void say(const mls_report *r, const healing *k, const curve *curves,
@@ -425,7 +445,7 @@ static void say(const mls_report *r, const healing *k, const curve *curves,
     mls_page_section(page, "healing", "What training repairs");
     mls_page_lead(page, "%s", sentence.data ? sentence.data : "");
     mls_buf_printf(summary, "%s\n", sentence.data ? sentence.data : "");
-    add_to_answer(k, page);
+    add_to_answer(k, i, page);
     mls_page_section(page, "healing", "What training repairs");
     if (!mls_heal_folder(&folder, k->base, &k->scheme[i], &k->job, &ignored)) {
         mls_buf_puts(&command, "mlascope export ");
@@ -459,6 +479,9 @@ static mls_status show(const mls_report *r, const healing *k, mls_page *page,
     if (st)
         goto done;
     say(r, k, curves, page, summary);
+    if ((st = add_to_served(r, k, page, err)))
+        goto done;
+    mls_page_section(page, "healing", "What training repairs");
     t = make_table(k, curves);
     mls_page_table(page, t);
     mls_page_alt(page, "The loss of every finalist falls with the steps.");

@@ -13,6 +13,7 @@
 #include "reports/report/measured.h"
 #include "reports/report/predictors.h"
 #include "reports/report/sections.h"
+#include "reports/report/served.h"
 #include "reports/tables/curves.h"
 #include "reports/tables/quantity_columns.h"
 
@@ -167,52 +168,39 @@ typedef struct {
     size_t best[CURVES_MAX][FRACTIONS], n;
 } panel;
 
-/* Do two methods come to the same figures, as SVD-LLM and Palu with one group do? */
-static bool equal_curves(const mls_comparison *m, const size_t *a, const size_t *b,
-                         size_t none)
-{
-    for (size_t f = 0; f < FRACTIONS; f++) {
-        if ((a[f] == none) != (b[f] == none))
-            return false;
-        if (a[f] == none)
-            continue;
-        const mls_compared *x = &m->row[a[f]], *y = &m->row[b[f]];
-
-        if (x->bytes != y->bytes ||
-            fabs(x->kl.mean - y->kl.mean) > 1e-5 * fabs(x->kl.mean))
-            return false;
-    }
-    return true;
-}
-
 /* The curves that a class has; equal ones become one of two names. */
 static void fill_panel(panel *out, const point *p, size_t n, const mls_comparison *m,
                        mls_serve serve)
 {
+    double bytes[CURVES_MAX][FRACTIONS], kl[CURVES_MAX][FRACTIONS];
+
     out->n = 0;
     for (size_t k = 0; mls_methods[k] && out->n < CURVES_MAX; k++) {
         mls_curve c = {.line = mls_curve_line(mls_methods[k])};
-        size_t *best = out->best[out->n], same = 0;
+        const size_t at = out->n;
+        size_t same = 0;
         bool any = false;
 
         for (size_t f = FRACTIONS; f-- > 0;) {
-            best[f] = best_point(p, n, m, mls_methods[k], serve, fractions[f]);
-            if (best[f] < n) {
-                c.end = m->row[best[f]].kl.mean;
+            const size_t best =
+                best_point(p, n, m, mls_methods[k], serve, fractions[f]);
+
+            out->best[at][f] = best;
+            bytes[at][f] = best < n ? m->row[best].bytes : (double)NAN;
+            kl[at][f] = best < n ? m->row[best].kl.mean : (double)NAN;
+            if (best < n) {
+                c.end = kl[at][f];
                 any = true;
             }
         }
         curve_name(mls_methods[k], serve, c.name, sizeof c.name);
-        while (any && same < out->n && !equal_curves(m, out->best[same], best, n))
+        while (any && same < at &&
+               !mls_curves_equal(bytes[same], kl[same], bytes[at], kl[at], FRACTIONS))
             same++;
-        if (any && same < out->n) {
-            mls_curve *first = &out->curve[same];
-            const size_t at = strlen(first->name);
-
-            snprintf(first->name + at, sizeof first->name - at, " = %.40s", c.name);
-        } else if (any) {
+        if (any && same < at)
+            mls_curve_also(&out->curve[same], c.name);
+        else if (any)
             out->curve[out->n++] = c;
-        }
     }
 }
 
@@ -329,35 +317,37 @@ static mls_status draw(const mls_report *r, mls_page *page, const point *p, size
 }
 
 /* The best of each class at each share: a class has no better and no worse outside. */
-static mls_table *best_table(const point *p, const mls_setting *setting,
-                             const mls_racer *racer, size_t n, const mls_comparison *m,
-                             const mls_config *c)
+static void add_best(mls_served *served, const point *p, const mls_setting *setting,
+                     const mls_racer *racer, size_t n, const mls_comparison *m)
 {
     char ties[2 * MLS_SCHEME_NAME];
-    static const char *const shown[] = {"kept_percent", "kl", "kl_half", "perplexity",
-                                        NULL};
-    mls_table *t = mls_table_new(NULL);
 
-    mls_table_column(t, "served_by", "served by", "", 0);
-    mls_table_column(t, "setting", "best setting", "", 0);
-    mls_quantity_columns(t, shown, c);
-    mls_table_column(t, "ties", "not told apart from", "", 0);
     for (int s = 0; s < MLS_SERVE_CLASSES; s++)
         for (size_t f = 0; f < FRACTIONS; f++) {
             const size_t best = best_point(p, n, m, NULL, (mls_serve)s, fractions[f]);
+            mls_served_row *row;
 
             if (best == n)
                 continue;
-            mls_table_row(t);
-            mls_table_text(t, mls_serve_name((mls_serve)s));
-            mls_table_text(t, p[best].name);
-            mls_quantity_cells(t, shown, &m->row[best]);
-            if (*mls_measured_ties(ties, sizeof ties, m, setting, racer, n, best))
-                mls_table_text(t, ties);
-            else
-                mls_table_empty(t);
+            mls_measured_ties(ties, sizeof ties, m, setting, racer, n, best);
+            row = mls_served_row_of(served, (mls_serve)s, fractions[f], p[best].name,
+                                    ties);
+            if (!row)
+                return;
+            row->kept = 100 * m->row[best].kept;
+            row->kl = m->row[best].kl;
+            row->perplexity = exp(m->row[best].nll.mean);
         }
-    return t;
+    if (!m->row[n].refused) { /* what every conversion has to beat */
+        mls_served_row *bits = mls_served_row_of(served, MLS_SERVE_CACHE,
+                                                 m->row[n].kept, MLS_REPORT_BITS, "");
+
+        if (!bits)
+            return;
+        bits->kept = 100 * m->row[n].kept;
+        bits->kl = m->row[n].kl;
+        bits->perplexity = exp(m->row[n].nll.mean);
+    }
 }
 
 /* The most trusted error first: the reader picks among the others. */
@@ -435,7 +425,7 @@ mls_status mls_section_quality(const mls_report *r, mls_page *page, mls_buf *sum
     mls_racer *racer = NULL;
     point *p = NULL;
     size_t n = 0;
-    mls_table *t = NULL, *best = NULL;
+    mls_table *t = NULL;
     mls_status st;
 
     if (!r->evaluation)
@@ -452,11 +442,14 @@ mls_status mls_section_quality(const mls_report *r, mls_page *page, mls_buf *sum
     if (!st && r->foreign)
         mls_foreign_compare(r->foreign, &m, setting);
     if (!st) {
-        mls_page_section(page, "quality", "Who serves what, at which loss");
+        add_best(r->served, p, setting, racer, n, &m);
+        st = mls_served_show(r->served, r, NULL, page, err);
+    }
+    if (!st) {
+        mls_page_section(page, "quality", "What each size loses");
         mls_page_lead(
             page, "Take the lowest curve of the panel whose code you will run, and no "
-                  "other: only settings that the same code serves are alternatives. "
-                  "This is where training starts.");
+                  "other: where it turns up steeply, the cache has become too small.");
         mls_page_text(page,
                       "Each method is applied as its project would start from, and the "
                       "converted model is run on held-out text. Every conversion has "
@@ -464,9 +457,6 @@ mls_status mls_section_quality(const mls_report *r, mls_page *page, mls_buf *sum
         st = draw(r, page, p, n, &m, err);
     }
     if (!st) {
-        mls_page_heading(page, "The best of each class at each size");
-        best = best_table(p, setting, racer, n, &m, mls_model_config(r->model));
-        mls_page_table(page, best);
         t = make_table(r, p, n, &m);
         mls_page_details(page, "All settings measured", t);
         st = mls_data_write(r->folder, "quality", t, err);
@@ -474,7 +464,6 @@ mls_status mls_section_quality(const mls_report *r, mls_page *page, mls_buf *sum
     if (!st)
         st = show_predictors(r, p, n, &m, page, summary, err);
     mls_table_free(t);
-    mls_table_free(best);
     mls_comparison_free(&m);
     free(p);
     free(setting);

@@ -140,47 +140,99 @@ static mls_table *make_table(const point *p, size_t n, const mls_compared *row,
     return t;
 }
 
-/* Do the names of two points cover each other? Both axes are logarithmic. */
-static bool collide(double bits_a, double kl_a, double bits_b, double kl_b)
+/*
+ * Where a point lies in the plot of quantizers.gp, in pixels from its lower left;
+ * both axes are logarithmic, KL's ends at decades.
+ */
+typedef struct {
+    double x, y;
+} place;
+
+static const double plot_width = 306, plot_height = 235, bits_most = 20;
+
+static void find_places(place *out, const mls_compared *row, size_t n)
 {
-    return fabs(log2(bits_a / bits_b)) < 0.7 && fabs(log10(kl_a / kl_b)) < 0.3;
+    double bits_least = bits_most, low = HUGE_VAL, high = 0;
+
+    for (size_t i = 0; i < n; i++)
+        if (row[i].kl.mean > 1e-7) {
+            bits_least = fmin(bits_least, 16 * row[i].kept);
+            low = fmin(low, row[i].kl.mean);
+            high = fmax(high, row[i].kl.mean);
+        }
+    low = floor(log10(low));
+    high = ceil(log10(high));
+    for (size_t i = 0; i < n; i++)
+        out[i] = (place){log(16 * row[i].kept / bits_least) /
+                             log(bits_most / bits_least) * plot_width,
+                         (log10(row[i].kl.mean) - low) / (high - low) * plot_height};
 }
 
-/*
- * Names of the points that nothing beats, the best first, where there is room for one.
- */
+/* Does a name of so many letters, whose left middle is at a place, cover b there? */
+static bool covers(place name, size_t letters, place b, double more)
+{
+    return b.x > name.x - 5 - more && b.x < name.x + 5.3 * (double)letters + 4 &&
+           fabs(b.y - name.y) < 9;
+}
+
+/* Names of the points that nothing beats, the best first, beside them where there is
+   room for one: right above, right below, left above, left below. */
 static mls_status add_names(mls_buf *script, const point *p, size_t n,
                             const mls_compared *row, const bool *front, mls_err *err)
 {
-    size_t *named = calloc(n, sizeof *named), n_named = 0;
+    static const struct {
+        double x, y;
+    } sides[] = {{7, 8}, {7, -8}, {-7, 8}, {-7, -8}};
+    place *at = calloc(n, sizeof *at), *named = calloc(n, sizeof *named);
+    size_t *letters = calloc(n, sizeof *letters), n_named = 0;
     bool *done = calloc(n, sizeof *done);
+    const mls_status st = at && named && letters && done
+                              ? MLS_OK
+                              : mls_fail(err, MLS_E_NOMEM, "no memory for a plot");
 
-    if (!named || !done) {
-        free(named);
-        free(done);
-        return mls_fail(err, MLS_E_NOMEM, "no memory for a plot");
-    }
-    for (size_t round = 0; round < n; round++) {
-        size_t best = n, k = 0;
+    if (!st)
+        find_places(at, row, n);
+    for (size_t round = 0; !st && round < n; round++) {
+        size_t best = n;
 
         for (size_t i = 0; i < n; i++)
             if (!done[i] && (best == n || row[i].kl.mean < row[best].kl.mean))
                 best = i;
         done[best] = true;
-        while (k < n_named && !collide(row[best].bytes, row[best].kl.mean,
-                                       row[named[k]].bytes, row[named[k]].kl.mean))
-            k++;
-        if (k < n_named || !front[best] || row[best].kl.mean < 1e-7)
+        if (!front[best] || !(row[best].kl.mean > 1e-7))
             continue;
-        named[n_named++] = best;
-        mls_buf_printf(script,
-                       "set label \"%s\" at %.6g,%.6g left offset 0.6,0.6 font \",9\" "
-                       "textcolor rgb \"#444444\" front\n",
-                       p[best].quantizer, 16 * row[best].kept, row[best].kl.mean);
+        const size_t length = strlen(p[best].quantizer);
+
+        for (size_t k = 0; k < sizeof sides / sizeof sides[0]; k++) {
+            const bool left = sides[k].x < 0;
+            const place name = {at[best].x + sides[k].x -
+                                    (left ? 5.3 * (double)length : 0),
+                                at[best].y + sides[k].y};
+            bool room = name.x > 0 && name.y > 4;
+
+            for (size_t i = 0; i < n && room; i++)
+                room = i == best || !(row[i].kl.mean > 1e-7) ||
+                       !covers(name, length, at[i], 0);
+            for (size_t i = 0; i < n_named && room; i++)
+                room = !covers(name, length, named[i], 5.3 * (double)letters[i]);
+            if (!room)
+                continue;
+            named[n_named] = name;
+            letters[n_named++] = length;
+            mls_buf_printf(script,
+                           "set label \"%s\" at %.6g,%.6g %s offset graph %.3f, graph "
+                           "%.3f font \",9\" textcolor rgb \"#444444\" front\n",
+                           p[best].quantizer, 16 * row[best].kept, row[best].kl.mean,
+                           left ? "right" : "left", sides[k].x / plot_width,
+                           sides[k].y / plot_height);
+            break;
+        }
     }
+    free(at);
     free(named);
+    free(letters);
     free(done);
-    return MLS_OK;
+    return st;
 }
 
 static mls_status draw(const mls_report *r, const mls_table *t, const point *p,

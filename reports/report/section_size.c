@@ -37,8 +37,9 @@ mls_status mls_section_size(const mls_report *r, mls_page *page, mls_buf *summar
     if (!st)
         st = mls_size_plots(r->folder, false, c, &sweep, err);
     if (!st) {
-        mls_page_section(page, "size", "Does it fit");
-        mls_page_heading(page, "Bytes of each method's usual settings");
+        mls_page_section(page, "size", "What a token takes");
+        mls_page_lead(page, "Short bars are cheap contexts: whatever a method keeps "
+                            "beside its latents, scales and windows, is counted.");
         mls_page_alt(page,
                      "Bytes per token of %zu settings and what they are made of; "
                      "the table has them.",
@@ -48,7 +49,7 @@ mls_status mls_section_size(const mls_report *r, mls_page *page, mls_buf *summar
                              "made of.",
                              err);
         mls_page_text(page,
-                      "Bytes are counted, not estimated: quantizer scales, zero points "
+                      "Quantizer scales, zero points "
                       "and full-precision windows are in the true figures; payload is "
                       "what a paper would print. Context %d tokens, pages of 16.",
                       CONTEXT);

@@ -6,7 +6,8 @@ set yrange [1e-4:1.2]
 set xrange [0:width]
 set xlabel "direction, largest first"
 set ylabel "σ / σ₁"
-set key outside below center horizontal maxcols 2 samplen 2
+set key outside bottom center horizontal maxcols 2 samplen 2
+set bmargin 7
 matrices = "k v kv"
 titles = "W_k W_v [W_k;W_v]"
 plot for [m=1:3] data using (strcol("matrix") eq word(matrices, m) && strcol("kind") eq "weights" ? column("index") : NaN):"sigma_relative" with lines linetype m linewidth 1.6 dashtype 2 title word(titles, m), \

@@ -6,7 +6,9 @@
 #include "reports/tables/curves.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "reports/page/plot.h"
 
@@ -19,6 +21,37 @@ int mls_curve_line(const mls_method *method)
     while (mls_methods[i] && mls_methods[i] != method)
         i++;
     return (int)(i % MLS_PLOT_LINES) + 1;
+}
+
+int mls_curve_line_of(const char *setting)
+{
+    const mls_method *method;
+    mls_setting s;
+
+    if (mls_setting_parse(&s, setting, NULL) ||
+        mls_method_find(&method, s.method, NULL))
+        return 0;
+    return mls_curve_line(method);
+}
+
+bool mls_curves_equal(const double *ax, const double *ay, const double *bx,
+                      const double *by, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (isnan(ay[i]) != isnan(by[i]))
+            return false;
+        if (!isnan(ay[i]) &&
+            (ax[i] != bx[i] || fabs(ay[i] - by[i]) > 1e-5 * fabs(ay[i])))
+            return false;
+    }
+    return true;
+}
+
+void mls_curve_also(mls_curve *c, const char *name)
+{
+    const size_t at = strlen(c->name);
+
+    snprintf(c->name + at, sizeof c->name - at, " = %s", name);
 }
 
 typedef struct {

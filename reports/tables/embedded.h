@@ -2,6 +2,9 @@
 #ifndef MLS_TABLES_EMBEDDED_H
 #define MLS_TABLES_EMBEDDED_H
 
+extern const char mls_map_gp[];
+extern const char mls_overlap_gp[];
+extern const char mls_positions_gp[];
 extern const char mls_rules_gp[];
 extern const char mls_size_bytes_gp[];
 extern const char mls_size_context_gp[];

@@ -83,70 +83,71 @@ static mls_table *map_table(const mls_frequency_map *m, size_t first, size_t las
     return t;
 }
 
+/* The chunk, between two, that turns once in the trained length; NaN: there is none. */
+static double trained_chunk(const mls_config *config, const double *inv_freq)
+{
+    const double two_pi = 6.283185307179586476925;
+    const double turns = two_pi / (double)config->max_position;
+
+    for (size_t i = 1; config->max_position && i < config->D / 2; i++)
+        if (inv_freq[i] < turns && inv_freq[i - 1] >= turns)
+            return (double)i -
+                   log(turns / inv_freq[i]) / log(inv_freq[i - 1] / inv_freq[i]);
+    return NAN;
+}
+
+/* Names of rows and wavelengths of columns; of many, some. */
+static void name_axes(mls_buf *script, const mls_frequency_map *m, size_t first,
+                      size_t last, size_t step)
+{
+    const double two_pi = 6.283185307179586476925;
+    const size_t G = m->config->G, C = m->config->D / 2, rows = (last - first) * G;
+
+    mls_buf_puts(script, "set ytics (");
+    for (size_t l = first; l < last; l++)
+        for (size_t g = 0; g < G; g++)
+            if (!(rows > MAP_ROWS_MAX && g > 0) && !(G > 16 && g % 4 > 0))
+                mls_buf_printf(script, "%s\"%zu, %zu\" %zu", l - first + g ? ", " : "",
+                               l, g, (l - first) * G + g);
+    mls_buf_puts(script, ")\nset x2tics (");
+    for (size_t i = 0; i < C; i += step) {
+        const double wavelength = two_pi / m->inv_freq[first * C + i];
+
+        mls_buf_printf(script, wavelength < 100 ? "%s\"%.3g\" %zu" : "%s\"%.0f\" %zu",
+                       i ? ", " : "", wavelength, i);
+    }
+    mls_buf_puts(script, ")\n");
+}
+
 mls_status mls_frequency_map_plot(const char *folder, const mls_frequency_map *m,
                                   size_t first, size_t last, char name[MLS_MAP_NAME],
                                   mls_err *err)
 {
-    const double two_pi = 6.283185307179586476925;
     const size_t G = m->config->G, C = m->config->D / 2, rows = (last - first) * G;
     const size_t step = C / 6 ? C / 6 : 1;
+    const double trained = trained_chunk(m->config, m->inv_freq + first * C);
     mls_table *t = map_table(m, first, last);
     mls_buf script = {0};
     mls_status st;
 
     snprintf(name, MLS_MAP_NAME,
              last - first == m->config->L ? "contribution" : "contribution-%zu", first);
-    mls_buf_printf(&script,
-                   "set title \"%s\"\n"
-                   "set xlabel \"chunk, fast to slow\"\n"
-                   "set x2label \"wavelength in tokens%s\"\n"
-                   "set ylabel \"layer, KV head\"\n"
-                   "set cblabel \"share of the head's score (%%)\"\n"
-                   "unset grid\nunset key\nset border 0\nset tics scale 0\n"
-                   "set logscale cb\nset cbtics (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, "
-                   "100)\n"
-                   "set xrange [-0.5:%zu.5]\nset yrange [%zu.5:-0.5]\n"
-                   "set xtics 0, %zu\nset ytics (",
-                   m->title,
-                   mls_layers_turn_alike(m->config) ? "" : " in the first layer", C - 1,
-                   rows - 1, step);
-    for (size_t l = first; l < last; l++)
-        for (size_t g = 0; g < G; g++) {
-            /* Name few rows where there are many. */
-            if ((rows > MAP_ROWS_MAX && g > 0) || (G > 16 && g % 4 > 0))
-                continue;
-            mls_buf_printf(&script, "%s\"%zu, %zu\" %zu", l - first + g ? ", " : "", l,
-                           g, (l - first) * G + g);
-        }
-    mls_buf_printf(&script, ")\nset x2range [-0.5:%zu.5]\nset x2tics (", C - 1);
-    for (size_t i = 0; i < C; i += step) {
-        const double wavelength = two_pi / m->inv_freq[first * C + i];
-
-        mls_buf_printf(&script, wavelength < 100 ? "%s\"%.3g\" %zu" : "%s\"%.0f\" %zu",
-                       i ? ", " : "", wavelength, i);
-    }
     /*
      * A dark ring around the white one shows it on the bright end of the scale, too;
      * where there are many, what is kept is bright, and a dark one is enough.
      */
-    const struct {
-        double width;
-        const char *color;
-    } rings[] = {{rows > 16 ? 1.5 : 4, rows > 16 ? "#000000" : "#00224e"},
-                 {1.5, "#ffffff"}};
-
-    mls_buf_printf(
-        &script,
-        ")\nplot \"../data/%s.csv\" using \"chunk\":\"row\":\"share_percent\" "
-        "with image",
-        name);
-    for (size_t i = 0; i < (rows > 16 ? 1 : 2); i++)
-        mls_buf_printf(&script,
-                       ", \\\n     \"\" using (column(\"selected\") == 1 ? "
-                       "column(\"chunk\") : NaN):\"row\" with points pointtype 6 "
-                       "pointsize %.1f linewidth %.1f linecolor rgb \"%s\"",
-                       C > 40 ? 0.4 : 0.7, rings[i].width, rings[i].color);
-    mls_buf_puts(&script, "\n");
+    mls_buf_printf(&script,
+                   "name = \"%s\"\nheading = \"%s\"\nchunks = %zu\nrows = %zu\n"
+                   "step = %zu\ndark = %g\nwhite = %g\nsize = %g\nalike = %d\n",
+                   name, m->title, C, rows, step, rows > 16 ? 1.5 : 4.0,
+                   rows > 16 ? 0.0 : 1.5, C > 40 ? 0.4 : 0.7,
+                   mls_layers_turn_alike(m->config));
+    if (isnan(trained))
+        mls_buf_puts(&script, "trained = NaN\n");
+    else
+        mls_buf_printf(&script, "trained = %.3f\n", trained);
+    name_axes(&script, m, first, last, step);
+    mls_buf_puts(&script, mls_map_gp);
     st = write_plot(folder, name, t, &script, 0, 150 + 18 * rows, err);
     mls_table_free(t);
     return st;
@@ -272,29 +273,14 @@ mls_status mls_frequency_overlap_plot(const char *folder, const mls_frequency *f
             mls_table_count(t, (long long)k);
             mls_table_real(t, sum / (double)f->n_layers);
         }
-    mls_buf_printf(&script,
-                   "set title \"Which rules agree: shared over united chunks, %zu "
-                   "per KV head\"\n"
-                   "unset grid\nunset key\nset border 0\nset tics scale 0\n"
-                   "set cbrange [0:1]\nset cblabel \"Jaccard index\"\n"
-                   "set xrange [-0.5:%zu.5]\nset yrange [%zu.5:-0.5]\n",
-                   f->chunks[b], n - 1, n - 1);
+    mls_buf_printf(&script, "rules = %zu\nbudget = %zu\n", n, f->chunks[b]);
     for (size_t axis = 0; axis < 2; axis++) {
         mls_buf_puts(&script, axis ? "set ytics (" : "set xtics rotate by 35 right (");
         for (size_t i = 0; i < n; i++)
             mls_buf_printf(&script, "%s\"%s\" %zu", i ? ", " : "", f->rule[i].name, i);
         mls_buf_puts(&script, ")\n");
     }
-    mls_buf_printf(&script,
-                   "plot \"../data/%s.csv\" using \"column\":\"row\":\"jaccard\" with "
-                   "image pixels, \\\n"
-                   "     \"\" using \"column\":\"row\":(column(\"jaccard\") < 0.5 ? "
-                   "sprintf(\"%%.2f\", column(\"jaccard\")) : \"\") with labels "
-                   "textcolor rgb \"#ffffff\", \\\n"
-                   "     \"\" using \"column\":\"row\":(column(\"jaccard\") < 0.5 ? "
-                   "\"\" : sprintf(\"%%.2f\", column(\"jaccard\"))) with labels "
-                   "textcolor rgb \"#000000\"\n",
-                   name);
+    mls_buf_puts(&script, mls_overlap_gp);
     st = write_plot(folder, name, t, &script, 300 + 62 * n, 170 + 36 * n, err);
     mls_table_free(t);
     return st;

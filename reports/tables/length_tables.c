@@ -14,6 +14,8 @@
 #include "analysis/frequency/agreement.h"
 #include "common/base/checked.h"
 #include "reports/page/plot.h"
+#include "reports/tables/curves.h"
+#include "reports/tables/embedded.h"
 
 static const double same_choice = 0.9; /* of kept chunks: less is warned of */
 
@@ -112,20 +114,18 @@ mls_status mls_position_plot(const char *folder, const mls_evaluation *e,
     mls_buf script = {0};
     mls_status st;
 
-    mls_buf_puts(&script,
-                 "set title \"Where in a window a setting loses\"\n"
-                 "set xlabel \"tokens before the predicted one\"\n"
-                 "set ylabel \"KL from the original (nat per token)\"\n"
-                 "set logscale x 2\nset logscale y\nset format y \"%g\"\n"
-                 "set key outside bottom center horizontal\nset bmargin 7\nplot ");
-    for (size_t v = 0; v < e->n; v++)
-        mls_buf_printf(&script,
-                       "%s\"../data/positions.csv\" using (strcol(\"setting\") eq "
-                       "\"%s\" ? column(\"from\") : NaN):\"kl\" with linespoints "
-                       "linetype %zu title \"%s\"",
-                       v ? ", \\\n     " : "", name[v], v % MLS_PLOT_LINES + 1,
-                       name[v]);
-    mls_buf_puts(&script, "\n");
+    mls_buf_printf(&script, "n = %zu\narray name[%zu]\narray line[%zu]\n", e->n, e->n,
+                   e->n);
+    for (size_t v = 0; v < e->n; v++) {
+        int line = mls_curve_line_of(name[v]);
+
+        for (size_t i = 0; i < v; i++) /* of two settings of a method one is its own */
+            if (line == mls_curve_line_of(name[i]))
+                line = (int)(v % MLS_PLOT_LINES) + 1;
+        mls_buf_printf(&script, "name[%zu] = \"%s\"\nline[%zu] = %d\n", v + 1, name[v],
+                       v + 1, line ? line : (int)(v % MLS_PLOT_LINES) + 1);
+    }
+    mls_buf_puts(&script, mls_positions_gp);
     st = script.failed
              ? mls_fail(err, MLS_E_NOMEM, "no memory for a plot")
              : mls_plot_write(

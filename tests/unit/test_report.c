@@ -337,8 +337,9 @@ static void a_killed_report_goes_on_and_ends_in_the_same_bytes(void **state)
 static void a_report_heals_the_best_of_each_class(void **state)
 {
     const facts *f = *state;
-    const char *const parts[] = {"What training repairs", "After cheap training",
-                                 "excess of the start", "healing.csv"};
+    const char *const parts[] = {
+        "What training repairs", "After cheap training", "KL before",
+        "served-1.csv",          "excess of the start",  "healing.csv"};
     subject s = f->s;
     char folder[256], *page, path[300];
     size_t len;
@@ -346,6 +347,7 @@ static void a_report_heals_the_best_of_each_class(void **state)
     s.heal = 1;
     assert_ok(report(&s, folder_name(folder, "report-healed"), NULL, &err));
     assert_true(is_there(folder, "data/healing.csv"));
+    assert_true(is_there(folder, "data/served.csv"));
     snprintf(path, sizeof path, "%s/index.html", folder);
     assert_ok(mls_file_read(path, 1 << 26, &page, &len, &err));
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
