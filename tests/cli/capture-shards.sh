@@ -1,6 +1,7 @@
 # Parts of a run, for any number of them and in any order, make the bytes of one run; a
 # missing, double or foreign part is named.
-demo=$ROOT/datasets/demo
+sh "$ROOT/tests/support/layers.sh" "$ROOT" 2
+demo=demo
 part() { # OUTPUT TEXT OPTIONS...
     out=$1 text=$2
     shift 2

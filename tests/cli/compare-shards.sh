@@ -1,6 +1,7 @@
 # Parts of a comparison make its table and the file of its rows, but for seconds; so
 # with --measure, where what is measured follows from what every part predicts.
-demo=$ROOT/datasets/demo
+sh "$ROOT/tests/support/layers.sh" "$ROOT" 1
+demo=demo
 mlascope capture "$demo" -f "$demo/calibration.txt" -N 4 -T 16 -o run.h5 >out 2>&1
 run() { # OPTIONS...
     mlascope compare "$demo" -f "$demo/evaluation.txt" -N 3 -T 16 --capture run.h5 \
@@ -27,4 +28,3 @@ for some in "" "--measure 5"; do
     rm -f all.jsonl*
     n=2
 done
-rm -f ./*

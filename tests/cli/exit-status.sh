@@ -1,6 +1,7 @@
 # Every command: 2 for a wrong command line, 3 for an input that cannot be taken, 1 for a
 # disk that is full. One line of what is not so, and how many were tried.
-demo=$ROOT/datasets/demo
+sh "$ROOT/tests/support/layers.sh" "$ROOT" 2
+demo=demo
 text=$demo/evaluation.txt
 mlascope capture $demo -f $demo/calibration.txt -N 12 -T 16 -t 1 -o run.h5 >/dev/null 2>&1
 cp run.h5 bad.h5

@@ -1,6 +1,6 @@
 # Every rule on a small capture of the demo model; figures to few digits.
 mlascope capture "$ROOT/datasets/demo" -f "$ROOT/datasets/demo/calibration.txt" \
-    -N 8 -T 64 --windows 4 -o run.h5 >/dev/null 2>&1
+    -N 4 -T 32 --windows 2 -o run.h5 >/dev/null 2>&1
 mlascope frequency run.h5 --bootstrap 50 --format csv 2>/dev/null | tr -d '"' |
     awk -F, 'NR > 1 { printf "%s %s %s %.2f %.2f\n", $1, $2, $3, $4, $6 }
              NR == 1 { print $1, $2, $3, $4, $6 }'

@@ -1,5 +1,6 @@
 # Parts of the layers make the tables and the file of one run.
-demo=$ROOT/datasets/demo
+sh "$ROOT/tests/support/layers.sh" "$ROOT" 3
+demo=demo
 mlascope capture "$demo" -f "$demo/calibration.txt" -N 6 -T 24 -o run.h5 >out 2>&1
 try() { # END_OF_PARTS END N... -- WORDS...
     end=$1
@@ -31,4 +32,4 @@ try .json 2 -- $few --lengths 8,24
 try .h5 3 -- $few
 mlascope merge part-* -o table.csv
 mlascope frequency run.h5 --concentration --shard 0/2 -o no
-rm -f ./*
+true

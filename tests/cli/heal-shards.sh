@@ -1,5 +1,6 @@
 # Parts of the layers, healed on the original's inputs, make the forms of one run.
-demo=$ROOT/datasets/demo
+sh "$ROOT/tests/support/layers.sh" "$ROOT" 3
+demo=demo
 mlascope capture "$demo" -f "$demo/calibration.txt" -N 6 -T 16 -o run.h5 >out 2>&1
 run() { # OPTIONS...
     mlascope heal "$demo" --capture run.h5 -s "kq rope=shared rope_dim=32 rank=32" \
@@ -22,4 +23,4 @@ done
 mlascope verify healed part-0
 run --inputs healed --shard 0/2 -o no
 mlascope merge part-* -o healed
-rm -rf ./*
+true

@@ -1,5 +1,6 @@
 # Texts with names: a capture of each and their sum; the report's matrix of both.
-demo=$ROOT/datasets/demo
+sh "$ROOT/tests/support/layers.sh" "$ROOT" 1
+demo=demo
 names="-f bible=$demo/calibration.txt -f plays=$demo/shakespeare.txt"
 mlascope capture "$demo" $names -N 4 -T 32 -o run.h5 --format csv 2>/dev/null | cut -d, -f1,2
 for file in run-bible.h5 run-plays.h5 run.h5; do

@@ -1,5 +1,6 @@
 # One window has no interval: said in words, an empty cell of a CSV, null in JSON.
-demo=$ROOT/datasets/demo
+sh "$ROOT/tests/support/layers.sh" "$ROOT" 2
+demo=demo
 text=$demo/evaluation.txt
 for format in table csv json html; do
     mlascope compare $demo -f $text -N 1 -T 16 -t 1 -s 'lorc rank=16' --format $format \

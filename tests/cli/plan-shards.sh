@@ -1,5 +1,6 @@
 # Parts of a plan's measurements make the plan of one run.
-demo=$ROOT/datasets/demo
+sh "$ROOT/tests/support/layers.sh" "$ROOT" 2
+demo=demo
 mlascope capture "$demo" -f "$demo/calibration.txt" -N 4 -T 16 -o run.h5 >out 2>&1
 run() { # OPTIONS...
     mlascope plan "$demo" -f "$demo/evaluation.txt" --capture run.h5 --keep 25% \
@@ -17,4 +18,3 @@ for n in 2 3; do
     mlascope merge part-* -o plan.json >out 2>err || cat err
     cmp out shown && cmp plan.json one.json && echo "$n parts: the plan of one run"
 done
-rm -f ./*

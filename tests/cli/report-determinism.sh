@@ -1,8 +1,8 @@
 # The same report on one thread and on three: the same bytes in every file.
+sh "$ROOT/tests/support/layers.sh" "$ROOT" 2
 for threads in 1 3; do
-    mlascope report "$ROOT/datasets/demo" -f "$ROOT/datasets/demo/calibration.txt" \
-        -N 4 -T 64 --no-quality -t $threads -o "out$threads" >/dev/null 2>notes ||
-        cat notes
+    mlascope report demo -N 3 -T 32 --no-quality -t $threads -o "out$threads" \
+        >/dev/null 2>notes || cat notes
     (cd "out$threads" && find . -type f | LC_ALL=C sort) >"files$threads"
 done
 cmp files1 files3 && echo same files

@@ -1,6 +1,7 @@
 # A second report of something else into a finished folder is refused by naming what
 # differs; folders of others are not touched; --replace leaves nothing of the old one.
-demo=$ROOT/datasets/demo
+sh "$ROOT/tests/support/layers.sh" "$ROOT" 1
+demo=demo
 report() {
     mlascope report "$demo" --no-plots -T 32 "$@" >/dev/null 2>said
     echo "exit $?"

@@ -1,5 +1,6 @@
 # Without a usable gnuplot a report ends before the work, or goes on without pictures.
-demo=$ROOT/datasets/demo
+sh "$ROOT/tests/support/layers.sh" "$ROOT" 1
+demo=demo
 mkdir bin none
 for program in sh mlascope; do
     ln -s "$(command -v $program)" bin

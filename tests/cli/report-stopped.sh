@@ -1,5 +1,6 @@
 # Asked to stop while it measures: status 75, one sentence, and what is finished stays.
-mlascope report "$ROOT/datasets/demo" -N 4 -T 32 --eval-sequences 4 -t 2 -o out \
+sh "$ROOT/tests/support/layers.sh" "$ROOT" 1
+mlascope report demo -N 4 -T 32 --eval-sequences 4 -t 2 -o out \
     >stdout 2>stderr &
 work=$!
 for i in $(seq 2000); do

@@ -1,5 +1,6 @@
 # The answer is printed again as it was, as long as the report is there and finished.
-demo=$ROOT/datasets/demo
+sh "$ROOT/tests/support/layers.sh" "$ROOT" 1
+demo=demo
 mlascope report "$demo" --no-plots --no-quality -N 2 -T 16 -o out >printed 2>/dev/null
 mlascope show out >again
 cmp printed again
