@@ -51,22 +51,29 @@ void mls_buf_puts(mls_buf *b, const char *text)
     mls_buf_add(b, text, strlen(text));
 }
 
-void mls_buf_printf(mls_buf *b, const char *format, ...)
+void mls_buf_vprintf(mls_buf *b, const char *format, va_list args)
 {
-    va_list args;
+    va_list again;
     int n;
 
-    va_start(args, format);
-    n = vsnprintf(NULL, 0, format, args);
-    va_end(args);
+    va_copy(again, args);
+    n = vsnprintf(NULL, 0, format, again);
+    va_end(again);
     if (n < 0 || !grow(b, (size_t)n)) {
         b->failed = true;
         return;
     }
-    va_start(args, format);
     vsnprintf(b->data + b->len, (size_t)n + 1, format, args);
-    va_end(args);
     b->len += (size_t)n;
+}
+
+void mls_buf_printf(mls_buf *b, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    mls_buf_vprintf(b, format, args);
+    va_end(args);
 }
 
 void mls_buf_shell(mls_buf *b, const char *word)

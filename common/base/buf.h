@@ -2,6 +2,7 @@
 #ifndef MLS_BUF_H
 #define MLS_BUF_H
 
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -21,6 +22,8 @@ void mls_buf_add(mls_buf *b, const char *text, size_t len);
 void mls_buf_puts(mls_buf *b, const char *text);
 void mls_buf_printf(mls_buf *b, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+void mls_buf_vprintf(mls_buf *b, const char *format, va_list args)
+    __attribute__((format(printf, 2, 0)));
 /** A word as a shell reads it back: plain as it is, others in single quotes. */
 void mls_buf_shell(mls_buf *b, const char *word);
 

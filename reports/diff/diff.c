@@ -99,7 +99,7 @@ mls_table *mls_diff_table(const mls_diff *d, bool words)
     const char *of = d->captures ? "nll" : "kl";
     mls_table *t = mls_table_new(words ? "What changed from A to B" : NULL);
     bool served = false, kept = false; /* which of these the results have */
-    char key[16], line[1024];
+    char key[16];
 
     mls_table_meta(t, "A", d->path[0]);
     mls_table_meta(t, "B", d->path[1]);
@@ -129,18 +129,13 @@ mls_table *mls_diff_table(const mls_diff *d, bool words)
             mls_table_text(t, *l->served_by ? l->served_by : "-");
         if (kept)
             mls_table_real(t, l->kept);
-        mls_table_real(t, l->a);
-        mls_table_real(t, l->b);
-        mls_table_real(t, l->change.mean);
-        mls_table_real(t, l->change.half);
-        mls_table_text(t, l->paired ? "yes" : "no");
-        mls_table_text(t, mls_diff_verdict(l));
+        mls_table_cells(t, "%g %g %g %g %s %s", l->a, l->b, l->change.mean,
+                        l->change.half, l->paired ? "yes" : "no", mls_diff_verdict(l));
     }
     for (const char *w = d->words.data; words && w && *w;) {
         const size_t n = strcspn(w, "\n");
 
-        snprintf(line, sizeof line, "%.*s", (int)n, w);
-        mls_table_note(t, line);
+        mls_table_say(t, "%.*s", (int)n, w);
         w += n + (w[n] == '\n');
     }
     return t;

@@ -77,16 +77,13 @@ static void put_facts(mls_page *page, const mls_diff *d)
     mls_table_column(t, "a", "A", "", 0);
     mls_table_column(t, "b", "B", "", 0);
     mls_table_row(t);
-    mls_table_text(t, "where");
-    mls_table_text(t, d->path[0]);
-    mls_table_text(t, d->path[1]);
+    mls_table_cells(t, "%s %s %s", "where", d->path[0], d->path[1]);
     for (size_t i = 0; i < d->n_facts; i++) {
         const mls_diff_fact *f = &d->fact[i];
 
         mls_table_row(t);
-        mls_table_text(t, f->what);
-        mls_table_text(t, f->a);
-        mls_table_text(t, strcmp(f->a, f->b) == 0 ? "the same" : f->b);
+        mls_table_cells(t, "%s %s %s", f->what, f->a,
+                        strcmp(f->a, f->b) == 0 ? "the same" : f->b);
     }
     mls_page_table(page, t);
     mls_table_free(t);

@@ -266,16 +266,12 @@ static void compare_best(mls_diff *d, const side *s)
         l.more = !isnan(l.change.half) &&
                  !mls_kl_tied(l.change, l.a, l.b, c == MLS_SERVE_CACHE);
         mls_table_row(t);
-        mls_table_text(t, mls_serve_name((mls_serve)c));
-        mls_table_text(t, answer_setting(&s[0], i));
-        mls_table_real(t, l.a);
-        mls_table_text(t, answer_setting(&s[1], j));
-        mls_table_real(t, l.b);
-        mls_table_real(t, l.change.mean);
-        mls_table_real(t, l.change.half);
-        mls_table_text(t, i == s[0].answer.n_rows   ? "only in B"
-                          : j == s[1].answer.n_rows ? "only in A"
-                                                    : mls_diff_verdict(&l));
+        mls_table_cells(t, "%s %s %g %s %g %g %g %s", mls_serve_name((mls_serve)c),
+                        answer_setting(&s[0], i), l.a, answer_setting(&s[1], j), l.b,
+                        l.change.mean, l.change.half,
+                        i == s[0].answer.n_rows   ? "only in B"
+                        : j == s[1].answer.n_rows ? "only in A"
+                                                  : mls_diff_verdict(&l));
         if (i < s[0].answer.n_rows && j < s[1].answer.n_rows)
             mls_buf_printf(
                 &d->words, "Served by %s: the best lost %.3f, now %.3f, %s%s%s.\n",

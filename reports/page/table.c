@@ -6,8 +6,10 @@
  */
 #include "reports/page/table.h"
 
+#include <assert.h>
 #include <csv.h>
 #include <math.h>
+#include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -211,6 +213,52 @@ void mls_table_count(mls_table *t, long long n)
 void mls_table_empty(mls_table *t)
 {
     add(t, (cell){.type = CELL_EMPTY});
+}
+
+void mls_table_cells(mls_table *t, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    for (const char *p = format; *(p += strspn(p, " %")); p++) {
+        switch (*p) {
+        case 's':
+            mls_table_text(t, va_arg(args, const char *));
+            break;
+        case 'g':
+            mls_table_real(t, va_arg(args, double));
+            break;
+        case 'd':
+            mls_table_count(t, va_arg(args, int));
+            break;
+        case 'z':
+            mls_table_count(t, (long long)va_arg(args, size_t));
+            p += strlen("u");
+            break;
+        case 'l':
+            mls_table_count(t, va_arg(args, long long));
+            p += strlen("ld");
+            break;
+        default:
+            assert(*p == '-');
+            mls_table_empty(t);
+        }
+    }
+    va_end(args);
+}
+
+void mls_table_say(mls_table *t, const char *format, ...)
+{
+    mls_buf b = {0};
+    va_list args;
+
+    va_start(args, format);
+    mls_buf_vprintf(&b, format, args);
+    va_end(args);
+    if (t && b.failed)
+        t->failed = true;
+    mls_table_note(t, b.data);
+    mls_buf_free(&b);
 }
 
 void mls_table_note(mls_table *t, const char *note)

@@ -50,9 +50,17 @@ void mls_table_buf(mls_table *t, mls_buf *text);
 void mls_table_real(mls_table *t, double x); /* NaN: empty cell */
 void mls_table_count(mls_table *t, long long n);
 void mls_table_empty(mls_table *t); /* a cell without a value */
+/**
+ * The next cells at once: "%s %g %zu %d - %lld", a text, a real, counts, an empty cell.
+ */
+void mls_table_cells(mls_table *t, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 
 /** A line under the table for people ("95 % intervals over sequences"); copied. */
 void mls_table_note(mls_table *t, const char *note);
+/** The same as printf would print it. */
+void mls_table_say(mls_table *t, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 /** Key and value that open every format ("model", "text", "command"); copied. */
 void mls_table_meta(mls_table *t, const char *key, const char *value);
 

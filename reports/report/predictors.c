@@ -164,10 +164,8 @@ mls_table *mls_predictors_table(const mls_predictor rank[MLS_PREDICTORS])
     mls_table_column(t, "rank_correlation_equal_size", "at equal size", "", 3);
     for (size_t k = 0; k < MLS_PREDICTORS; k++) {
         mls_table_row(t);
-        mls_table_text(t, rank[k].name);
-        mls_table_count(t, (long long)rank[k].n);
-        mls_table_real(t, rank[k].rank);
-        mls_table_real(t, rank[k].rank_equal_size);
+        mls_table_cells(t, "%s %zu %g %g", rank[k].name, rank[k].n, rank[k].rank,
+                        rank[k].rank_equal_size);
     }
     mls_table_note(t,
                    "rank correlation with measured KL; 1: the same order. Errors are "
@@ -205,10 +203,8 @@ static mls_table *make_table(const mls_prediction *p, size_t n, size_t k)
         if (!(error_of(&p[i], k) > round_off_error && p[i].kl > 0))
             continue;
         mls_table_row(t);
-        mls_table_text(t, p[i].method);
-        mls_table_text(t, p[i].setting);
-        mls_table_real(t, error_of(&p[i], k));
-        mls_table_real(t, p[i].kl);
+        mls_table_cells(t, "%s %s %g %g", p[i].method, p[i].setting, error_of(&p[i], k),
+                        p[i].kl);
     }
     return t;
 }

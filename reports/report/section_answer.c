@@ -151,14 +151,13 @@ static mls_table *make_table(const answer *a)
         const mls_compared *row = &a->m.row[which[i]];
 
         mls_table_row(t);
-        mls_table_text(t, i > 0 && a->m.row[which[i - 1]].serve == row->serve
-                              ? ""
-                              : mls_serve_means(row->serve));
-        mls_table_text(t, mls_setting_text(&a->setting[which[i]], text, sizeof text));
-        mls_table_real(t, 100 * row->kept);
-        mls_table_real(t, row->kl.mean);
-        mls_table_real(t, row->kl.half);
-        mls_table_real(t, exp(row->nll.mean));
+        mls_table_cells(t, "%s %s %g %g %g %g",
+                        i > 0 && a->m.row[which[i - 1]].serve == row->serve
+                            ? ""
+                            : mls_serve_means(row->serve),
+                        mls_setting_text(&a->setting[which[i]], text, sizeof text),
+                        100 * row->kept, row->kl.mean, row->kl.half,
+                        exp(row->nll.mean));
         if (tied)
             mls_table_text(t, *ties_of(text, a, which[i]) ? text : "-");
     }
@@ -184,12 +183,10 @@ static mls_status write_rows(const mls_report *r, const answer *a, mls_err *err)
         const mls_compared *row = &a->m.row[which[i]];
 
         mls_table_row(t);
-        mls_table_text(t, mls_serve_word(row->serve));
-        mls_table_text(t, mls_setting_text(&a->setting[which[i]], text, sizeof text));
-        mls_table_real(t, 100 * row->kept);
-        mls_table_real(t, row->kl.mean);
-        mls_table_real(t, row->kl.half);
-        mls_table_real(t, exp(row->nll.mean));
+        mls_table_cells(t, "%s %s %g %g %g %g", mls_serve_word(row->serve),
+                        mls_setting_text(&a->setting[which[i]], text, sizeof text),
+                        100 * row->kept, row->kl.mean, row->kl.half,
+                        exp(row->nll.mean));
     }
     st = mls_data_write(r->folder, "answer", t, err);
     mls_table_free(t);
@@ -371,9 +368,7 @@ static void show_fits(const mls_report *r, const answer *a, mls_page *page)
             if (g == 0 && i > 0)
                 continue;
             mls_table_row(t);
-            mls_table_real(t, memory / GIB);
-            mls_table_count(t, (long long)context);
-            mls_table_count(t, (long long)batch);
+            mls_table_cells(t, "%g %zu %zu", memory / GIB, context, batch);
             fit_cell(t, memory, a->weights, own, (double)context, (double)batch);
             if (!bits->refused)
                 fit_cell(t, memory, a->weights, bits, (double)context, (double)batch);
@@ -381,12 +376,11 @@ static void show_fits(const mls_report *r, const answer *a, mls_page *page)
                 fit_cell(t, memory, converted_weights(a, mla), &a->m.row[mla],
                          (double)context, (double)batch);
         }
-    snprintf(
-        text, sizeof text,
+    mls_table_say(
+        t,
         "first row: what was asked for; of the memory servers take %.0f %%; weights "
         "and cache in 16 bits, the converted model's own weights counted%s",
         100 * SHARE_OF_GPU, mla < a->n ? "" : "; no conversion of the class asked");
-    mls_table_note(t, text);
     mls_page_section(page, "fits", "Does it fit");
     if (mla < a->n)
         mls_page_lead(page,

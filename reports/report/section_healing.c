@@ -262,42 +262,33 @@ static mls_table *make_table(const healing *k, const curve *curves)
         const double forecast = mls_forecast_kl(&k->forecast, after->kl.mean);
 
         mls_table_row(t);
-        mls_table_text(t, mls_serve_name(before->serve));
-        mls_table_text(
-            t, mls_setting_text(&k->setting[k->finalist[i]], text, sizeof text));
-        mls_table_real(t, 100 * before->kept);
-        mls_table_real(t, before->kl.mean);
-        mls_table_real(t, before->kl.half);
-        mls_table_real(t, after->kl.mean);
-        mls_table_real(t, after->kl.half);
-        mls_table_real(t, excess.mean);
-        mls_table_real(t, excess.half);
-        mls_table_real(t, 100 * still_falling(&curves[i]));
-        mls_table_real(t, before->nll.mean);
-        mls_table_real(t, after->nll.mean);
+        mls_table_cells(
+            t, "%s %s %g %g %g %g %g %g %g %g %g %g", mls_serve_name(before->serve),
+            mls_setting_text(&k->setting[k->finalist[i]], text, sizeof text),
+            100 * before->kept, before->kl.mean, before->kl.half, after->kl.mean,
+            after->kl.half, excess.mean, excess.half, 100 * still_falling(&curves[i]),
+            before->nll.mean, after->nll.mean);
         if (k->has_forecast) {
-            mls_table_real(t, forecast);
-            mls_table_real(t, forecast / k->forecast.factor);
-            mls_table_real(t, forecast * k->forecast.factor);
+            mls_table_cells(t, "%g %g %g", forecast, forecast / k->forecast.factor,
+                            forecast * k->forecast.factor);
         }
     }
-    snprintf(text, sizeof text,
-             "healed on %zu windows of the calibration text, %d steps a layer; floor: "
-             "the least that this structure could lose, healing gives an upper bound; "
-             "still falling: share of its loss that healing took away in the second "
-             "half of the steps; loss at step 0: what training starts from, the "
-             "original has %.3f",
-             k->job.corpus->N - k->job.n_held, STEPS, k->before.original.mean);
-    mls_table_note(t, text);
+    mls_table_say(
+        t,
+        "healed on %zu windows of the calibration text, %d steps a layer; floor: "
+        "the least that this structure could lose, healing gives an upper bound; "
+        "still falling: share of its loss that healing took away in the second "
+        "half of the steps; loss at step 0: what training starts from, the "
+        "original has %.3f",
+        k->job.corpus->N - k->job.n_held, STEPS, k->before.original.mean);
     if (k->has_forecast) {
-        snprintf(
-            text, sizeof text,
+        mls_table_say(
+            t,
             "forecast: KL after %.3g tokens of training all weights, by the healed "
             "KL of %.0f settings of %s that were trained; 95 %% of them lie within "
             "a factor of %.2f; none outside of healed KL %.3g to %.3g",
             k->forecast.tokens, k->forecast.settings, k->forecast.model,
             k->forecast.factor, k->forecast.low, k->forecast.high);
-        mls_table_note(t, text);
     }
     return t;
 }
@@ -321,9 +312,7 @@ static mls_status draw(const mls_report *r, const healing *k, const curve *curve
         mls_setting_text(&k->setting[k->finalist[i]], text, sizeof text);
         for (size_t p = 0; p < curves[i].n; p++) {
             mls_table_row(t);
-            mls_table_text(t, text);
-            mls_table_count(t, (long long)curves[i].step[p]);
-            mls_table_real(t, curves[i].held[p]);
+            mls_table_cells(t, "%s %zu %g", text, curves[i].step[p], curves[i].held[p]);
         }
         mls_buf_printf(&script,
                        "%s\"../data/healing.csv\" using (strcol(\"setting\") eq \"%s\" "

@@ -17,13 +17,11 @@ enum { MULTIPLE = 8, WINDOWS_LEAST = 4, SEARCH_MAX = 8 };
 static mls_table *quality_table(const mls_plan *p)
 {
     mls_table *t = mls_plan_quality_table(p, false);
-    char note[256];
 
-    snprintf(note, sizeof note,
-             "made on %zu held-out windows, measured on %zu others of %zu tokens; "
-             "intervals 95 %% over windows",
-             p->search_windows, p->verify_windows, p->length);
-    mls_table_note(t, note);
+    mls_table_say(t,
+                  "made on %zu held-out windows, measured on %zu others of %zu tokens; "
+                  "intervals 95 %% over windows",
+                  p->search_windows, p->verify_windows, p->length);
     return t;
 }
 

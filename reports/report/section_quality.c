@@ -93,7 +93,7 @@ static mls_table *make_table(const mls_report *r, const point *p, size_t n,
                              const mls_comparison *m)
 {
     mls_table *t = mls_table_new(NULL);
-    char note[256], spread[MLS_SPREAD_TEXT];
+    char spread[MLS_SPREAD_TEXT];
 
     mls_table_column(t, "served_by", "served by", "", 0);
     mls_table_column(t, "setting", "setting", "", 0);
@@ -116,16 +116,14 @@ static mls_table *make_table(const mls_report *r, const point *p, size_t n,
                          m->row[i].measured ? m->row[i].N : 0);
     }
     mls_refused_notes(t, m->row, n);
-    snprintf(note, sizeof note, "the original: perplexity %s",
-             mls_perplexity_text(spread, m->original));
-    mls_table_note(t, note);
-    snprintf(
-        note, sizeof note,
+    mls_table_say(t, "the original: perplexity %s",
+                  mls_perplexity_text(spread, m->original));
+    mls_table_say(
+        t,
         "%zu window%s of %zu tokens of held-out text, without overlap, every position "
         "with a next token scored; intervals 95 %% over windows",
         r->evaluation->N, mls_plural(r->evaluation->N),
         mls_corpus_length(r->evaluation));
-    mls_table_note(t, note);
     for (size_t i = 0; i < n; i++)
         if (m->row[i].measured && m->row[i].N < r->evaluation->N) {
             mls_table_note(t, "on fewer windows, spread over the text: settings "
@@ -243,13 +241,9 @@ static mls_table *panel_table(const panel *k, const point *p, size_t n,
             const mls_mean kl = m->row[best].kl;
 
             mls_table_row(t);
-            mls_table_count(t, (long long)i + 1);
-            mls_table_text(t, k->curve[i].name);
-            mls_table_text(t, p[best].name);
-            mls_table_real(t, 100 * m->row[best].kept);
-            mls_table_real(t, kl.mean);
-            mls_table_real(t, fmax(kl.mean - kl.half, kl.mean / 10));
-            mls_table_real(t, kl.mean + kl.half);
+            mls_table_cells(t, "%zu %s %s %g %g %g %g", i + 1, k->curve[i].name,
+                            p[best].name, 100 * m->row[best].kept, kl.mean,
+                            fmax(kl.mean - kl.half, kl.mean / 10), kl.mean + kl.half);
         }
     return t;
 }

@@ -103,7 +103,6 @@ static mls_table *make_table(const point *p, size_t n, const mls_compared *row,
                              const bool *front, const mls_corpus *text)
 {
     mls_table *t = mls_table_new(NULL);
-    char note[256];
 
     mls_table_column(t, "cache", "cache", "", 0);
     mls_table_column(t, "quantizer", "quantizer", "", 0);
@@ -119,24 +118,17 @@ static mls_table *make_table(const point *p, size_t n, const mls_compared *row,
         const mls_compared *q = &row[i];
 
         mls_table_row(t);
-        mls_table_text(t, p[i].cache);
-        mls_table_text(t, p[i].quantizer);
-        mls_table_real(t, 16 * q->kept_payload);
-        mls_table_real(t, 16 * q->kept);
-        mls_table_real(t, 100 * q->kept);
-        mls_table_real(t, q->kl.mean);
-        mls_table_real(t, q->kl.half);
-        mls_table_real(t, exp(q->nll.mean));
-        mls_table_real(t, 100 * q->top1.mean);
-        mls_table_count(t, front[i]);
+        mls_table_cells(t, "%s %s %g %g %g %g %g %g %g %d", p[i].cache, p[i].quantizer,
+                        16 * q->kept_payload, 16 * q->kept, 100 * q->kept, q->kl.mean,
+                        q->kl.half, exp(q->nll.mean), 100 * q->top1.mean, front[i]);
     }
     mls_refused_notes(t, row, n);
-    snprintf(note, sizeof note,
-             "bits at %d tokens with scales, zero points and 16-bit windows; KL on %zu "
-             "windows of %zu tokens, where a 16-bit window of 128 covers much: compare "
-             "formats of equal windows",
-             MLS_MEASURED_TOKENS, text->N, mls_corpus_length(text));
-    mls_table_note(t, note);
+    mls_table_say(
+        t,
+        "bits at %d tokens with scales, zero points and 16-bit windows; KL on %zu "
+        "windows of %zu tokens, where a 16-bit window of 128 covers much: compare "
+        "formats of equal windows",
+        MLS_MEASURED_TOKENS, text->N, mls_corpus_length(text));
     return t;
 }
 

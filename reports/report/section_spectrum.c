@@ -47,18 +47,13 @@ static void add_rows(spectra *all, size_t layer, mls_matrix matrix, bool weighte
             i * POINTS / s->n == (i - 1) * POINTS / s->n)
             continue;
         mls_table_row(curves);
-        mls_table_text(curves, mls_matrix_name(matrix));
-        mls_table_text(curves, weighted ? "data" : "weights");
-        mls_table_count(curves, (long long)i + 1);
-        mls_table_real(curves, s->sigma[i]);
-        mls_table_real(curves,
-                       s->sigma[0] > 0 ? s->sigma[i] / s->sigma[0] : (double)NAN);
+        mls_table_cells(curves, "%s %s %zu %g %g", mls_matrix_name(matrix),
+                        weighted ? "data" : "weights", i + 1, s->sigma[i],
+                        s->sigma[0] > 0 ? s->sigma[i] / s->sigma[0] : (double)NAN);
     }
     mls_table_row(ranks);
-    mls_table_count(ranks, (long long)layer);
-    mls_table_text(ranks, mls_matrix_name(matrix));
-    mls_table_text(ranks, weighted ? "data" : "weights");
-    mls_table_count(ranks, (long long)s->n);
+    mls_table_cells(ranks, "%zu %s %s %zu", layer, mls_matrix_name(matrix),
+                    weighted ? "data" : "weights", s->n);
     const double figure[][2] = {{sum.effective_rank_energy, w->effective_rank_energy},
                                 {sum.stable_rank, w->stable_rank},
                                 {(double)sum.rank_90, w->rank_90},
@@ -214,10 +209,7 @@ static mls_status draw_ranks(const mls_report *r, mls_page *page,
 
         for (size_t l = 0; l < L; l++) {
             mls_table_row(t);
-            mls_table_count(t, (long long)k + 1);
-            mls_table_text(t, names[k]);
-            mls_table_count(t, (long long)l);
-            mls_table_count(t, (long long)of[l]);
+            mls_table_cells(t, "%zu %s %zu %zu", k + 1, names[k], l, of[l]);
             most = of[l] > most ? of[l] : most;
             sum += (double)of[l];
         }

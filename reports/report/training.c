@@ -103,13 +103,9 @@ mls_status mls_budgets_table(mls_table **out, const char *folder, double paramet
             (st = number(&high, &csv, i, "tokens_high", path, err)))
             break;
         mls_table_row(t);
-        mls_table_text(t, text(&csv, i, "for"));
-        mls_table_real(t, low);
-        mls_table_real(t, high);
-        mls_table_real(t, hours(low, parameters));
-        mls_table_real(t, hours(high, parameters));
-        mls_table_text(t, text(&csv, i, "evidence"));
-        mls_table_text(t, text(&csv, i, "source"));
+        mls_table_cells(t, "%s %g %g %g %g %s %s", text(&csv, i, "for"), low, high,
+                        hours(low, parameters), hours(high, parameters),
+                        text(&csv, i, "evidence"), text(&csv, i, "source"));
     }
     mls_table_note(t, throughput_text);
     mls_csv_free(&csv);

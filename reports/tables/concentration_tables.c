@@ -37,16 +37,10 @@ mls_table *mls_hearing_table(const mls_hearing *h)
         if (!was_heard(head))
             continue;
         mls_table_row(t);
-        mls_table_count(t, (long long)(i / h->H));
-        mls_table_count(t, (long long)(i % h->H));
-        mls_table_real(t, head->r_q);
-        mls_table_real(t, head->r_k);
-        mls_table_real(t, head->r_strongest);
-        mls_table_real(t, head->correlation);
-        mls_table_real(t, 100 * head->reach.first);
-        mls_table_real(t, 100 * head->reach.near);
-        mls_table_real(t, 100 * head->reach.far);
-        mls_table_text(t, mls_reach_name(&head->reach));
+        mls_table_cells(t, "%zu %zu %g %g %g %g %g %g %g %s", i / h->H, i % h->H,
+                        head->r_q, head->r_k, head->r_strongest, head->correlation,
+                        100 * head->reach.first, 100 * head->reach.near,
+                        100 * head->reach.far, mls_reach_name(&head->reach));
     }
     mls_table_note(t,
                    "R = |E u| / E|u| before RoPE, weighted by the chunks' 2-norms; "
@@ -178,10 +172,8 @@ mls_status mls_hearing_curves(const char *folder, const mls_hearing *h, mls_err 
                  *names[k] ? " (" : "", names[k], *names[k] ? ")" : "");
         for (size_t d = 0; d < h->n; d++) {
             mls_table_row(t);
-            mls_table_text(t, name);
-            mls_table_count(t, (long long)h->distance[d]);
-            mls_table_real(t, h->logit[i * h->n + d]);
-            mls_table_real(t, h->predicted[i * h->n + d]);
+            mls_table_cells(t, "%s %zu %g %g", name, h->distance[d],
+                            h->logit[i * h->n + d], h->predicted[i * h->n + d]);
         }
         line++;
         mls_buf_printf(

@@ -60,9 +60,9 @@ static void put_fit(writer *w, mls_serve serve, double cache)
         (w->r->weight_bytes + 2 * (parameters - w->own_parameters)) / gpus;
     const double usable = mls_engine_usable(w->r->engine, w->r->memory, weights);
 
-    mls_table_real(w->t, weights / GIB);
-    mls_table_text(w->t, weights + cache <= usable ? "yes" : "no");
-    mls_table_real(w->t, (usable - weights - cache) / GIB);
+    mls_table_cells(w->t, "%g %s %g", weights / GIB,
+                    weights + cache <= usable ? "yes" : "no",
+                    (usable - weights - cache) / GIB);
 }
 
 static mls_status put_setting(writer *w, const mls_setting *s, mls_err *err)
@@ -94,17 +94,14 @@ static mls_status put_setting(writer *w, const mls_setting *s, mls_err *err)
         for (int i = 0; i < 4; i++)
             mls_table_empty(w->t);
         if (r->memory > 0) {
-            mls_table_empty(w->t);
-            mls_table_text(w->t, "not served");
-            mls_table_empty(w->t);
+            mls_table_cells(w->t, "- %s -", "not served");
         }
         return MLS_OK;
     }
-    mls_table_real(w->t, mls_engine_token(r->engine, &w->layout->layer[0],
-                                          &w->config->layer[0], &r->use));
-    mls_table_real(w->t, token);
-    mls_table_real(w->t, 100 * token / w->own_token);
-    mls_table_real(w->t, cache / GIB);
+    mls_table_cells(w->t, "%g %g %g %g",
+                    mls_engine_token(r->engine, &w->layout->layer[0],
+                                     &w->config->layer[0], &r->use),
+                    token, 100 * token / w->own_token, cache / GIB);
     if (r->memory > 0)
         put_fit(w, serve, cache);
     w->grown += token > w->own_token;

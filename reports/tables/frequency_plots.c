@@ -69,12 +69,8 @@ static mls_table *map_table(const mls_frequency_map *m, size_t first, size_t las
                 sum += s[i];
             for (size_t i = 0; i < C; i++) {
                 mls_table_row(t);
-                mls_table_count(t, (long long)l);
-                mls_table_count(t, (long long)g);
-                mls_table_count(t, (long long)((l - first) * G + g));
-                mls_table_count(t, (long long)i);
-                mls_table_real(t, two_pi / m->inv_freq[l * C + i]);
-                mls_table_real(t, s[i]);
+                mls_table_cells(t, "%zu %zu %zu %zu %g %g", l, g, ((l - first) * G + g),
+                                i, two_pi / m->inv_freq[l * C + i], s[i]);
                 /* A score of nothing is no colour of a logarithmic scale. */
                 mls_table_real(t, s[i] > 0 ? 100 * s[i] / sum : (double)NAN);
                 mls_table_count(t, m->kept[(l * G + g) * C + i]);
@@ -216,15 +212,10 @@ mls_status mls_frequency_error_plot(const char *folder, const mls_frequency *f,
             const double half = isnan(m.score_error.half) ? 0 : m.score_error.half;
 
             mls_table_row(t);
-            mls_table_text(t, f->rule[i].name);
-            mls_table_count(t, (long long)f->chunks[b]);
-            mls_table_count(t, (long long)(2 * f->chunks[b]));
-            mls_table_real(t, m.score_error.mean);
-            mls_table_real(t, m.score_error.mean - half);
-            mls_table_real(t, m.score_error.mean + half);
-            mls_table_real(t, m.kl.mean);
-            mls_table_real(t, m.kl.half);
-            mls_table_real(t, 100 * m.output_error.mean);
+            mls_table_cells(t, "%s %zu %zu %g %g %g %g %g %g", f->rule[i].name,
+                            f->chunks[b], 2 * f->chunks[b], m.score_error.mean,
+                            m.score_error.mean - half, m.score_error.mean + half,
+                            m.kl.mean, m.kl.half, 100 * m.output_error.mean);
             logarithmic &= f->chunks[b] > 0;
             add_point(&curves, f, i, m.score_error.mean);
         }
@@ -267,11 +258,8 @@ mls_status mls_frequency_overlap_plot(const char *folder, const mls_frequency *f
                     sum += mls_selection_jaccard(mls_frequency_selection(f, i, b, l),
                                                  mls_frequency_selection(f, k, b, l));
             mls_table_row(t);
-            mls_table_text(t, f->rule[i].name);
-            mls_table_text(t, f->rule[k].name);
-            mls_table_count(t, (long long)i);
-            mls_table_count(t, (long long)k);
-            mls_table_real(t, sum / (double)f->n_layers);
+            mls_table_cells(t, "%s %s %zu %zu %g", f->rule[i].name, f->rule[k].name, i,
+                            k, sum / (double)f->n_layers);
         }
     mls_buf_printf(&script, "rules = %zu\nbudget = %zu\n", n, f->chunks[b]);
     for (size_t axis = 0; axis < 2; axis++) {
@@ -315,11 +303,9 @@ mls_status mls_frequency_stability_plot(const char *folder, const mls_frequency 
                 r->rule->needs == MLS_NEEDS_STATS ? f->sequence_tokens : (double)f->T;
 
             mls_table_row(t);
-            mls_table_text(t, r->name);
-            mls_table_count(t, (long long)r->units[s]);
-            mls_table_real(t, (double)r->units[s] * each);
-            mls_table_real(t, 100 * r->overlap[s * f->n_chunks + b]);
-            mls_table_real(t, r->correlation[s]);
+            mls_table_cells(t, "%s %zu %g %g %g", r->name, r->units[s],
+                            (double)r->units[s] * each,
+                            100 * r->overlap[s * f->n_chunks + b], r->correlation[s]);
             add_point(&curves, f, i, 100 * r->overlap[s * f->n_chunks + b]);
         }
     mls_buf_printf(&script,

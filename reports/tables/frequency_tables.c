@@ -62,9 +62,7 @@ static void budget_columns(mls_table *t)
 static void begin_budget_row(mls_table *t, const mls_frequency *f, size_t i, size_t b)
 {
     mls_table_row(t);
-    mls_table_text(t, f->rule[i].name);
-    mls_table_count(t, (long long)f->chunks[b]);
-    mls_table_count(t, (long long)(2 * f->chunks[b]));
+    mls_table_cells(t, "%s %zu %zu", f->rule[i].name, f->chunks[b], 2 * f->chunks[b]);
 }
 
 static void cost_columns(mls_table *t)
@@ -79,12 +77,9 @@ static void cost_columns(mls_table *t)
 
 static void add_costs(mls_table *t, mls_cost_means m)
 {
-    mls_table_real(t, m.score_error.mean);
-    mls_table_real(t, m.score_error.half);
-    mls_table_real(t, m.kl.mean);
-    mls_table_real(t, m.kl.half);
-    mls_table_real(t, 100.0 * m.output_error.mean);
-    mls_table_real(t, 100.0 * m.output_error.half);
+    mls_table_cells(t, "%g %g %g %g %g %g", m.score_error.mean, m.score_error.half,
+                    m.kl.mean, m.kl.half, 100.0 * m.output_error.mean,
+                    100.0 * m.output_error.half);
 }
 
 mls_table *mls_frequency_summary_table(const mls_frequency *f)
@@ -175,17 +170,9 @@ static void score_row(mls_table *t, const mls_frequency *f, const mls_frequency_
     const size_t at = (l * f->G + g) * f->C + c;
 
     mls_table_row(t);
-    mls_table_text(t, r->name);
-    mls_table_count(t, (long long)l);
-    mls_table_count(t, (long long)g);
-    mls_table_count(t, (long long)c);
-    mls_table_count(t, (long long)c);
-    mls_table_count(t, (long long)(c + f->C));
-    mls_table_real(t, mls_frequency_wavelength(f, l, c));
-    mls_table_count(t, (long long)place);
-    mls_table_real(t, r->score[at]);
-    mls_table_real(t, r->low[at]);
-    mls_table_real(t, r->high[at]);
+    mls_table_cells(t, "%s %zu %zu %zu %zu %zu %g %zu %g %g %g", r->name, l, g, c, c,
+                    c + f->C, mls_frequency_wavelength(f, l, c), place, r->score[at],
+                    r->low[at], r->high[at]);
     for (size_t b = 0; b < f->n_chunks; b++)
         mls_table_real(t, r->in_top[b * f->L * f->G * f->C + at]);
 }
@@ -256,13 +243,11 @@ mls_table *mls_frequency_chunk_table(const mls_frequency *f, size_t b)
             mls_table_real(t, 100.0 * (double)kept / (double)(f->n_layers * f->G));
         }
     }
-    char note[96];
 
-    snprintf(note, sizeof note,
-             "share of layers and KV heads, %zu chunk%s (%zu dims) "
-             "per head",
-             f->chunks[b], mls_plural(f->chunks[b]), 2 * f->chunks[b]);
-    mls_table_note(t, note);
+    mls_table_say(t,
+                  "share of layers and KV heads, %zu chunk%s (%zu dims) "
+                  "per head",
+                  f->chunks[b], mls_plural(f->chunks[b]), 2 * f->chunks[b]);
     return t;
 }
 
@@ -314,7 +299,6 @@ static void overlap_row(mls_table *t, const mls_frequency *f, size_t b, size_t i
 mls_table *mls_frequency_overlap_table(const mls_frequency *f, size_t b, bool per_layer)
 {
     mls_table *t = new_table(f, "Agreement of rules");
-    char note[96];
 
     if (!t)
         return NULL;
@@ -333,12 +317,11 @@ mls_table *mls_frequency_overlap_table(const mls_frequency *f, size_t b, bool pe
                 mls_table_count(t, (long long)l);
             overlap_row(t, f, b, i, l, per_layer ? 1 : f->L);
         }
-    snprintf(note, sizeof note,
-             "Jaccard index of the kept chunks, %zu chunk%s (%zu "
-             "dims), mean over heads%s",
-             f->chunks[b], mls_plural(f->chunks[b]), 2 * f->chunks[b],
-             per_layer ? "" : " and layers");
-    mls_table_note(t, note);
+    mls_table_say(t,
+                  "Jaccard index of the kept chunks, %zu chunk%s (%zu "
+                  "dims), mean over heads%s",
+                  f->chunks[b], mls_plural(f->chunks[b]), 2 * f->chunks[b],
+                  per_layer ? "" : " and layers");
     return t;
 }
 
@@ -366,9 +349,8 @@ mls_table *mls_frequency_stability_table(const mls_frequency *f)
                 r->rule->needs == MLS_NEEDS_STATS ? f->sequence_tokens : (double)f->T;
 
             mls_table_row(t);
-            mls_table_text(t, r->name);
-            mls_table_count(t, (long long)r->units[s]);
-            mls_table_real(t, (double)r->units[s] * tokens);
+            mls_table_cells(t, "%s %zu %g", r->name, r->units[s],
+                            (double)r->units[s] * tokens);
             for (size_t b = 0; b < f->n_chunks; b++)
                 mls_table_real(t, 100.0 * r->overlap[s * f->n_chunks + b]);
             mls_table_real(t, r->correlation[s]);
@@ -498,10 +480,8 @@ mls_table *mls_rorope_table(const mls_rorope_survey *s, bool per_layer)
             if (per_layer && isnan(s->captured[at]))
                 continue;
             mls_table_row(t);
-            mls_table_count(t, (long long)s->fold[i]);
-            mls_table_count(t, (long long)s->collapse[i]);
-            mls_table_count(t, (long long)(s->C / s->collapse[i]));
-            mls_table_count(t, (long long)(2 * (s->C / s->collapse[i])));
+            mls_table_cells(t, "%zu %zu %zu %zu", s->fold[i], s->collapse[i],
+                            s->C / s->collapse[i], (2 * (s->C / s->collapse[i])));
             if (per_layer)
                 mls_table_count(t, (long long)l);
             mls_table_real(t, 100.0 * mean_of_known(s->captured + at, n));

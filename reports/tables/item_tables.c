@@ -144,7 +144,6 @@ mls_table *mls_retrieval_table(const mls_retrieval *r, const mls_evaluation *e,
 {
     outcome *o = outcomes_new(e->n + 1, r->n);
     mls_table *t = o ? mls_table_new(NULL) : NULL;
-    char note[160];
 
     if (!o)
         return NULL;
@@ -156,12 +155,11 @@ mls_table *mls_retrieval_table(const mls_retrieval *r, const mls_evaluation *e,
     paired_columns(t, "nat");
     for (size_t v = 0; v <= e->n; v++)
         retrieval_rows(t, r, e, name, o, v);
-    snprintf(
-        note, sizeof note,
+    mls_table_say(
+        t,
         "%zu pairs of key and value, each in a text of its own; NLL: of a token of "
         "the value; found: every one of them is the most likely",
         r->n);
-    mls_table_note(t, note);
     mls_table_note(t, "distance: tokens of text between the pair and the question; no "
                       "pair: the same question without one");
     mls_table_note(t, "Δ: paired by item, with the original and with the setting of "
@@ -195,7 +193,6 @@ mls_table *mls_choices_table(const mls_choices *c, const mls_evaluation *e,
     outcome *sum = outcomes_new(settings, n), *norm = outcomes_new(settings, n);
     size_t *pick = mls_calloc3(settings, n, 2, sizeof *pick);
     mls_table *t = sum && norm && pick ? mls_table_new(NULL) : NULL;
-    char note[160];
 
     if (!t)
         goto done;
@@ -238,18 +235,16 @@ mls_table *mls_choices_table(const mls_choices *c, const mls_evaluation *e,
         mls_table_real(t, v ? 100 * same / (double)n : (double)NAN);
         const mls_mean lost = mls_mean_of_difference(sum[v].loss, sum[0].loss, n);
 
-        mls_table_real(t, v ? 100 * lost.mean : (double)NAN);
-        mls_table_real(t, v ? 100 * lost.half : (double)NAN);
-        mls_table_real(t, v ? mcnemar(&sum[v], &sum[0], n) : (double)NAN);
-        mls_table_real(t,
-                       v && v != best ? mcnemar(&sum[v], &sum[best], n) : (double)NAN);
+        mls_table_cells(t, "%g %g %g %g", v ? 100 * lost.mean : (double)NAN,
+                        v ? 100 * lost.half : (double)NAN,
+                        v ? mcnemar(&sum[v], &sum[0], n) : (double)NAN,
+                        v && v != best ? mcnemar(&sum[v], &sum[best], n) : (double)NAN);
     }
-    snprintf(
-        note, sizeof note,
+    mls_table_say(
+        t,
         "%zu questions by log-likelihood, as lm-evaluation-harness: acc by its sum, "
         "acc_norm by the sum over the choice's characters; ± 95 %% over questions",
         n);
-    mls_table_note(t, note);
     mls_table_note(t, "acc lost: against the original, paired by question; McNemar: "
                       "whether what only one of the two gets right is chance, against "
                       "the original and against the best setting");

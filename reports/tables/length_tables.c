@@ -63,10 +63,8 @@ mls_table *mls_length_table(const mls_lengths *l, const char *const *name)
             const mls_quality *q = v ? &l->e[i].variant[v - 1] : &l->e[i].original;
 
             mls_table_row(t);
-            mls_table_text(t, v ? name[v - 1] : "original");
-            mls_table_count(t, (long long)l->length[i]);
-            mls_table_count(t, (long long)l->e[i].original.N);
-            mls_table_real(t, exp(q->nll.mean));
+            mls_table_cells(t, "%s %zu %zu %g", v ? name[v - 1] : "original",
+                            l->length[i], l->e[i].original.N, exp(q->nll.mean));
             add_mean(t, v ? q->kl : (mls_mean){NAN, NAN});
             add_mean(t, v ? q->dnll : (mls_mean){NAN, NAN});
         }
@@ -96,9 +94,8 @@ mls_table *mls_position_table(const mls_evaluation *e, const char *const *name)
             if (isnan(at->nll[b].mean))
                 continue;
             mls_table_row(t);
-            mls_table_text(t, v ? name[v - 1] : "original");
-            mls_table_count(t, 1LL << b);
-            mls_table_count(t, (2LL << b) - 1);
+            mls_table_cells(t, "%s %lld %lld", v ? name[v - 1] : "original", 1LL << b,
+                            (2LL << b) - 1);
             add_mean(t, at->nll[b]);
             add_mean(t, v ? at->kl[b] : (mls_mean){NAN, NAN});
         }

@@ -59,10 +59,8 @@ mls_table *mls_plan_layers_table(const mls_plan *p, bool ranks)
             mls_table_empty(t);
         else if (ranks)
             rank_cell(t, &layer->setting);
-        mls_table_real(t, layer->bytes);
-        mls_table_real(t, layer->growing);
-        mls_table_real(t, layer->fixed);
-        mls_table_real(t, layer->loss);
+        mls_table_cells(t, "%g %g %g %g", layer->bytes, layer->growing, layer->fixed,
+                        layer->loss);
     }
     return t;
 }
@@ -84,7 +82,6 @@ static bool is_tied(const mls_plan *p, size_t i)
 static void note_better(mls_table *t, const mls_plan *p)
 {
     const mls_plan_quality *best = NULL;
-    char text[MLS_PLAN_TEXT + 256];
 
     for (size_t i = 1; i < p->n_measured; i++) {
         const mls_plan_quality *q = &p->measured[i];
@@ -95,11 +92,11 @@ static void note_better(mls_table *t, const mls_plan *p)
     }
     if (!best)
         return;
-    snprintf(text, sizeof text,
-             "the plan is not the best of these: %s fits the same budget and loses "
-             "%.5f ± %.5f nat less; take it, or plan again on more windows",
-             best->name, -best->difference.mean, best->difference.half);
-    mls_table_note(t, text);
+    mls_table_say(
+        t,
+        "the plan is not the best of these: %s fits the same budget and loses "
+        "%.5f ± %.5f nat less; take it, or plan again on more windows",
+        best->name, -best->difference.mean, best->difference.half);
 }
 
 mls_table *mls_plan_quality_table(const mls_plan *p, bool full)
@@ -126,20 +123,13 @@ mls_table *mls_plan_quality_table(const mls_plan *p, bool full)
         const mls_plan_quality *q = &p->measured[i];
 
         mls_table_row(t);
-        mls_table_text(t, q->name);
-        mls_table_text(t, mls_serve_name(q->serve));
-        mls_table_real(t, 100 * q->kept);
-        mls_table_real(t, q->bytes);
-        mls_table_real(t, q->growing);
-        mls_table_real(t, q->fixed);
-        mls_table_real(t, q->predicted);
-        mls_table_real(t, q->kl.mean);
-        mls_table_real(t, q->kl.half);
-        mls_table_real(t, exp(q->nll.mean));
+        mls_table_cells(t, "%s %s %g %g %g %g %g %g %g %g", q->name,
+                        mls_serve_name(q->serve), 100 * q->kept, q->bytes, q->growing,
+                        q->fixed, q->predicted, q->kl.mean, q->kl.half,
+                        exp(q->nll.mean));
         if (full) {
-            mls_table_real(t, 100 * q->top1);
-            mls_table_real(t, q->difference.mean);
-            mls_table_real(t, q->difference.half);
+            mls_table_cells(t, "%g %g %g", 100 * q->top1, q->difference.mean,
+                            q->difference.half);
         }
         mls_table_real(t, 100 * q->reduction);
         mls_table_text(t, i == 0 || isnan(q->difference.half) ? ""

@@ -114,9 +114,7 @@ static mls_status add_summary(mls_table *t, const mls_spectra_row *row, bool hal
     char label[96];
 
     begin_row(t, row);
-    mls_table_count(t, (long long)row->spectrum.n);
-    mls_table_real(t, y.largest);
-    mls_table_real(t, y.smallest);
+    mls_table_cells(t, "%zu %g %g", row->spectrum.n, y.largest, y.smallest);
     for (size_t i = 0; i < sizeof figure / sizeof figure[0]; i++) {
         mls_table_real(t, figure[i]);
         if (half)
@@ -128,9 +126,7 @@ static mls_status add_summary(mls_table *t, const mls_spectra_row *row, bool hal
 
         if (st)
             return st;
-        mls_table_real(t, b.value);
-        mls_table_real(t, b.figure);
-        mls_table_count(t, (long long)b.rank);
+        mls_table_cells(t, "%g %g %zu", b.value, b.figure, b.rank);
     }
     mls_rank_quote(label, sizeof label, row);
     mls_table_text(t, label);
@@ -142,7 +138,6 @@ mls_status mls_rank_table(mls_table *t, const mls_spectra *s, mls_rank_source of
 {
     const bool half = of == MLS_RANK_OF_DATA;
     mls_status st = MLS_OK;
-    char note[160];
 
     key_columns(t);
     mls_table_column(t, "values", "values", "", 0);
@@ -164,10 +159,9 @@ mls_status mls_rank_table(mls_table *t, const mls_spectra *s, mls_rank_source of
     for (size_t i = 0; !st && i < s->n; i++)
         st = add_summary(t, &s->row[i], half, err);
     if (half && s->n && s->row[0].spread.windows) {
-        snprintf(note, sizeof note,
-                 "±: 95 %%, by resampling the %zu kept windows whole (bootstrap)",
-                 s->row[0].spread.windows);
-        mls_table_note(t, note);
+        mls_table_say(t,
+                      "±: 95 %%, by resampling the %zu kept windows whole (bootstrap)",
+                      s->row[0].spread.windows);
     }
     mls_table_note(t, "label: rank-deficient when 95 % of the energy lies in a quarter "
                       "of the directions, full-rank when it needs more than three "
@@ -194,7 +188,6 @@ static void add_mean(mls_table *t, mls_mean m)
 mls_table *mls_neighbours_table(const mls_neighbours *n)
 {
     mls_table *t = mls_table_new(NULL);
-    char note[256];
 
     mls_table_column(t, "layer", "layer", "", 0);
     mls_table_column(t, "next", "next", "", 0);
@@ -214,11 +207,8 @@ mls_table *mls_neighbours_table(const mls_neighbours *n)
         const size_t larger = r->rank[r->rank[1] > r->rank[0]];
 
         mls_table_row(t);
-        mls_table_count(t, (long long)r->first);
-        mls_table_count(t, (long long)r->second);
-        mls_table_text(t, mls_matrix_name(r->matrix));
-        mls_table_count(t, (long long)r->rank[0]);
-        mls_table_count(t, (long long)r->rank[1]);
+        mls_table_cells(t, "%zu %zu %s %zu %zu", r->first, r->second,
+                        mls_matrix_name(r->matrix), r->rank[0], r->rank[1]);
         add_mean(t, r->pooled);
         mls_table_real(t, 100 * r->pooled.mean / (double)(r->rank[0] + r->rank[1]));
         add_mean(t, r->overlap);
@@ -227,11 +217,10 @@ mls_table *mls_neighbours_table(const mls_neighbours *n)
         add_mean(t, r->largest);
         add_mean(t, r->inputs);
     }
-    snprintf(note, sizeof note,
-             "pooled: directions for 95 %% of both layers side by side, each scaled to "
-             "energy 1; of both: of the sum of their own ranks, 50 %% where they are "
-             "the same, 100 %% where they share nothing");
-    mls_table_note(t, note);
+    mls_table_say(
+        t, "pooled: directions for 95 %% of both layers side by side, each scaled to "
+           "energy 1; of both: of the sum of their own ranks, 50 %% where they are "
+           "the same, 100 %% where they share nothing");
     mls_table_note(t, "overlap: mean squared cosine of the principal angles between "
                       "what the leading directions make of the tokens; inputs' cosine: "
                       "of each token's normed inputs to both; ±: 95 % over windows");

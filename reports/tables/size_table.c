@@ -315,9 +315,8 @@ static void put_device(const writer *w, const mls_size_request *request,
     unpaged.block = 1; /* padding is not read */
     mls_size(&read, w->layout, &unpaged);
     const double step = (read.gpu_bytes + s->active_bytes / gpus) / device->bandwidth;
-    mls_table_real(w->t, 1e3 * read.gpu_bytes / device->bandwidth);
-    mls_table_real(w->t, 1e3 * step);
-    mls_table_real(w->t, (double)request->batch / step);
+    mls_table_cells(w->t, "%g %g %g", 1e3 * read.gpu_bytes / device->bandwidth,
+                    1e3 * step, (double)request->batch / step);
 }
 
 /* Dims of a key that carry its rotation. */
@@ -354,9 +353,8 @@ static void put_bytes(const writer *w, const mls_size_result *r,
     if (w->people) {
         mls_table_real(t, r->sequence_bytes / MIB);
         if (has_copies(w->sweep)) {
-            mls_table_real(t, r->batch_bytes / MIB);
-            mls_table_real(t, r->gpu_bytes / MIB);
-            mls_table_real(t, 100 * r->gpu_bytes / base->gpu_bytes);
+            mls_table_cells(t, "%g %g %g", r->batch_bytes / MIB, r->gpu_bytes / MIB,
+                            100 * r->gpu_bytes / base->gpu_bytes);
         }
         return;
     }

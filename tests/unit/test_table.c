@@ -50,6 +50,21 @@ static void text_lines_up_by_characters_not_bytes(void **state)
                   "a note <i>\n");
 }
 
+static void cells_of_a_row_are_written_as_one(void **state)
+{
+    mls_table *t = mls_table_new(NULL);
+    const char *const keys[] = {"a", "b", "c", "d", "e", "f"};
+
+    (void)state;
+    for (size_t i = 0; i < 6; i++)
+        mls_table_column(t, keys[i], keys[i], "", 1);
+    mls_table_row(t);
+    mls_table_cells(t, "%s %g %zu %d - %lld", "x", 0.25, (size_t)7, -3, -5LL);
+    mls_table_say(t, "%d of %s", 3, "it");
+    assert_prints(t, MLS_FORMAT_TABLE,
+                  "a    b  c   d  e   f\nx  0.2  7  -3  -  -5\n3 of it\n");
+}
+
 static void what_rounds_to_nothing_has_no_sign(void **state)
 {
     mls_table *t = mls_table_new(NULL);
@@ -363,6 +378,7 @@ int main(void)
         cmocka_unit_test(columns_for_programs_are_in_files_alone),
         cmocka_unit_test(details_are_left_out_on_the_screen_alone),
         cmocka_unit_test(text_lines_up_by_characters_not_bytes),
+        cmocka_unit_test(cells_of_a_row_are_written_as_one),
         cmocka_unit_test(what_rounds_to_nothing_has_no_sign),
         cmocka_unit_test(nothing_that_a_terminal_obeys_is_printed),
         cmocka_unit_test(markdown_escapes_the_bar_that_ends_a_cell),

@@ -134,12 +134,11 @@ void mls_tool_record_before(mls_table *t, const char *before)
         snprintf(text, sizeof text,
                  "windows do not begin with the BOS that the tokenizer adds");
     else
-        snprintf(
-            text, sizeof text,
+        mls_table_say(
+            t,
             "%s stands before the tokens of a window; it is not scored, nor is the "
             "token behind it",
             before);
-    mls_table_note(t, text);
 }
 
 /* Calibration and measurement should begin their windows alike. */

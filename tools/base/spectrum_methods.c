@@ -39,14 +39,8 @@ static mls_status add_row(mls_table *t, const mls_ready_scheme *ready, const cha
     if (st)
         return st;
     mls_table_row(t);
-    mls_table_count(t, (long long)layer->index);
-    mls_table_text(t, name);
-    mls_table_count(t, (long long)rank);
-    mls_table_count(t, (long long)rope);
-    mls_table_real(t, error.key);
-    mls_table_real(t, error.value);
-    mls_table_real(t, error.logit);
-    mls_table_real(t, error.output);
+    mls_table_cells(t, "%zu %s %zu %zu %g %g %g %g", layer->index, name, rank, rope,
+                    error.key, error.value, error.logit, error.output);
     return MLS_OK;
 }
 

@@ -155,7 +155,6 @@ static mls_table *summary(const mls_capture *c, const char *path, const char *be
     const double nll = mls_capture_nll(c);
     const mls_mean spread = mls_mean_of(mls_capture_nll_each(c), N);
     struct stat s = {0};
-    char text[160];
 
     mls_table_column(t, "sequences", "sequences", "", 0);
     mls_table_column(t, "tokens", "tokens", "", 0);
@@ -167,22 +166,16 @@ static mls_table *summary(const mls_capture *c, const char *path, const char *be
     mls_table_column(t, "windows", "windows", "", 0);
     mls_table_column(t, "file_bytes", "file", "MB", 1);
     mls_table_row(t);
-    mls_table_count(t, (long long)N);
-    mls_table_count(t, (long long)tokens);
-    mls_table_real(t, nll);
-    mls_table_real(t, spread.half);
-    mls_table_real(t, exp(nll));
-    mls_table_real(t, exp(nll - spread.half));
-    mls_table_real(t, exp(nll + spread.half));
-    mls_table_count(t, (long long)mls_capture_windows(c));
+    mls_table_cells(t, "%zu %zu %g %g %g %g %g %zu", N, tokens, nll, spread.half,
+                    exp(nll), exp(nll - spread.half), exp(nll + spread.half),
+                    mls_capture_windows(c));
     stat(path, &s);
     mls_table_real(t, 1e-6 * (double)s.st_size);
-    snprintf(
-        text, sizeof text,
+    mls_table_say(
+        t,
         "sequences of %zu tokens, the first of each not predicted; intervals 95 %% "
         "over sequences",
         mls_capture_length(c) - mls_capture_lead(c));
-    mls_table_note(t, text);
     mls_tool_record_before(t, before);
     return t;
 }

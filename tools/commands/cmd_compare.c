@@ -45,14 +45,13 @@ static void keep_possible(mls_listing *list, size_t first, const mls_config *con
     size_t n = first;
 
     for (size_t i = first; i < list->n; i++) {
-        char text[512], note[1600];
+        char text[512];
         mls_err why = {0};
         const mls_setting *s = &list->item[i].setting;
 
         if (mls_method_possible(config, s, &why)) {
-            snprintf(note, sizeof note, "left out: %s (%s)",
-                     mls_setting_text(s, text, sizeof text), why.text);
-            mls_table_note(notes, note);
+            mls_table_say(notes, "left out: %s (%s)",
+                          mls_setting_text(s, text, sizeof text), why.text);
             continue;
         }
         list->item[n++] = list->item[i];
@@ -304,29 +303,21 @@ static void add_row(mls_table *t, const mls_listed *l, const mls_compared *r,
         mls_table_text(t, mls_serve_name(r->serve));
     mls_table_text(t, l->label);
     mls_quantity_cells(t, quantities, r);
-    if (healed) {
-        mls_table_real(t, healed->kl.mean);
-        mls_table_real(t, healed->kl.half);
-        mls_table_real(t, healed->excess.mean);
-        mls_table_real(t, healed->excess.half);
-    }
+    if (healed)
+        mls_table_cells(t, "%g %g %g %g", healed->kl.mean, healed->kl.half,
+                        healed->excess.mean, healed->excess.half);
     if (above && above->measured && r->measured && above->N == r->N) {
         const mls_mean d = mls_mean_of_difference(r->seq_kl, above->seq_kl, r->N);
 
-        mls_table_real(t, d.mean);
-        mls_table_real(t, d.half);
-        mls_table_text(t, isnan(d.half)                 ? ""
-                          : mls_compared_tied(r, above) ? "tie"
-                                                        : "yes");
+        mls_table_cells(t, "%g %g %s", d.mean, d.half,
+                        isnan(d.half)                 ? ""
+                        : mls_compared_tied(r, above) ? "tie"
+                                                      : "yes");
     } else {
-        mls_table_empty(t);
-        mls_table_empty(t);
-        mls_table_empty(t);
+        mls_table_cells(t, "- - -");
     }
     mls_quantity_cells(t, last_quantities, r);
-    mls_table_text(t, published);
-    mls_table_text(t, l->source);
-    mls_table_text(t, r->refused ? r->refused : "");
+    mls_table_cells(t, "%s %s %s", published, l->source, r->refused ? r->refused : "");
     mls_window_cells(t, request->corpus, request->how.scored, r->seq_kl,
                      r->measured ? r->N : 0);
 }
@@ -360,11 +351,9 @@ static void add_correlations(mls_table *t, const mls_comparison *c)
     }
     free(x);
     if (used) {
-        char line[320];
 
-        snprintf(line, sizeof line,
-                 "rank correlation of predicted errors with KL (rows): %s", note);
-        mls_table_note(t, line);
+        mls_table_say(t, "rank correlation of predicted errors with KL (rows): %s",
+                      note);
     }
 }
 
@@ -420,26 +409,24 @@ static mls_status fill(mls_table *t, const arguments *a, const mls_listing *list
     }
     add_correlations(t, c);
     if (c->law.n) {
-        snprintf(text, sizeof text,
-                 "predicted KL: %.3g attention error^%.3g, the law of the other %zu "
-                 "measured settings; 95 %% of measured KL lie within a factor of %.2f",
-                 exp(c->law.a), c->law.b, c->law.n, c->law.factor);
-        mls_table_note(t, text);
+        mls_table_say(
+            t,
+            "predicted KL: %.3g attention error^%.3g, the law of the other %zu "
+            "measured settings; 95 %% of measured KL lie within a factor of %.2f",
+            exp(c->law.a), c->law.b, c->law.n, c->law.factor);
     }
-    snprintf(
-        text, sizeof text,
+    mls_table_say(
+        t,
         "original: perplexity %s; %zu positions scored, intervals 95 %% over windows "
         "of %zu tokens",
         mls_perplexity_text(spread, c->original), c->n_scored, a->length);
-    mls_table_note(t, text);
-    snprintf(
-        text, sizeof text,
+    mls_table_say(
+        t,
         "front *: nothing else here that the same code serves has as few bytes and "
         "as small a KL; bytes at %zu tokens; `differs`: KL against the row above, "
         "paired by window; tie: within the interval, or within %g %% where a cache is "
         "quantized, so that the order says nothing",
         a->tokens, 100 * MLS_ROUNDING);
-    mls_table_note(t, text);
     mls_published_free(published);
     free(path);
     free(order);
@@ -525,7 +512,6 @@ static mls_status heal_rows(healed_row *out, const arguments *a, const char *fol
     mls_heal_job job = mls_heal_defaults();
     mls_evaluation e = {0};
     mls_corpus text = {0};
-    char note[256];
     mls_status st = scheme && row
                         ? mls_tool_captured_text(&text, r->in.capture, 320, err)
                         : mls_fail(err, MLS_E_NOMEM, "no memory to heal settings");
@@ -552,13 +538,12 @@ static mls_status heal_rows(healed_row *out, const arguments *a, const char *fol
             out[row[i]].excess =
                 mls_mean_of_difference(before->seq_kl, e.variant[i].seq_kl, before->N);
     }
-    snprintf(
-        note, sizeof note,
+    mls_table_say(
+        t,
         "healed KL: after %zu steps a layer on %zu windows of the calibration text "
         "(mlascope heal), an upper bound of the floor of this structure; excess: KL "
         "minus that",
         a->heal_steps, text.N);
-    mls_table_note(t, note);
     mls_evaluation_free(&e);
     for (size_t i = 0; scheme && i < n; i++)
         mls_scheme_free(&scheme[i]);

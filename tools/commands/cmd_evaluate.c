@@ -179,7 +179,6 @@ static mls_table *make_table(const arguments *a, const work *w, const mls_evalua
     const size_t tokens = text->n_ids - text->N * text->lead;
     const double text_tokens = (double)text->tokens_available;
     mls_table *t = mls_table_new(NULL);
-    char note[256];
 
     mls_table_column(t, "setting", "setting", "", 0);
     if (a->per_layer)
@@ -228,36 +227,36 @@ static mls_table *make_table(const arguments *a, const work *w, const mls_evalua
             for (size_t k = 0; k < sizeof kl / sizeof kl[0]; k++)
                 mls_table_real(t, v ? kl[k] : (double)NAN);
         }
-        mls_table_text(t, q->refused ? q->refused : "");
-        mls_table_real(t, exp(q->nll.mean * text_tokens / (double)text->text_words));
-        mls_table_real(t, exp(q->nll.mean * text_tokens / (double)text->text_bytes));
-        mls_table_real(t,
-                       q->nll.mean * text_tokens / (double)text->text_bytes / log(2.0));
+        mls_table_cells(t, "%s %g %g %g", q->refused ? q->refused : "",
+                        exp(q->nll.mean * text_tokens / (double)text->text_words),
+                        exp(q->nll.mean * text_tokens / (double)text->text_bytes),
+                        q->nll.mean * text_tokens / (double)text->text_bytes /
+                            log(2.0));
         mls_window_cells(t, text,
                          a->second_half ? MLS_SCORE_SECOND_HALF : MLS_SCORE_ALL,
                          q->seq_kl, v && q->seq_kl ? q->N : 0);
     }
     add_reasons(t, w, e);
-    snprintf(note, sizeof note,
-             "%zu window%s of %zu tokens without overlap (%zu tokens, %zu scored%s), "
-             "intervals 95 %% over windows, f32",
-             e->original.N, mls_plural(e->original.N), a->length, tokens,
-             e->original.n_scored, a->second_half ? ", second halves" : "");
-    mls_table_note(t, note);
-    snprintf(note, sizeof note,
-             "kept: cached bytes at %zu tokens, scales and windows included, of the "
-             "original's 16-bit %s cache (%.0f B/token)",
-             a->length, config->G < config->H ? "GQA" : "MHA", own->bytes_per_token);
-    mls_table_note(t, note);
+    mls_table_say(
+        t,
+        "%zu window%s of %zu tokens without overlap (%zu tokens, %zu scored%s), "
+        "intervals 95 %% over windows, f32",
+        e->original.N, mls_plural(e->original.N), a->length, tokens,
+        e->original.n_scored, a->second_half ? ", second halves" : "");
+    mls_table_say(
+        t,
+        "kept: cached bytes at %zu tokens, scales and windows included, of the "
+        "original's 16-bit %s cache (%.0f B/token)",
+        a->length, config->G < config->H ? "GQA" : "MHA", own->bytes_per_token);
     if (!capture && (a->settings.n > 0 || a->plan))
         mls_table_note(t, "no calibration data: methods used weights alone");
     for (size_t i = 0; i < w->n; i++)
         if (e->variant[i].trained && w->variant[i].only_layer < 0) {
-            snprintf(note, sizeof note,
-                     "%.150s: norms or MLPs are not the original's: trained further, "
-                     "its figures hold that too",
-                     w->variant[i].scheme->name);
-            mls_table_note(t, note);
+            mls_table_say(
+                t,
+                "%.150s: norms or MLPs are not the original's: trained further, "
+                "its figures hold that too",
+                w->variant[i].scheme->name);
         }
     return t;
 }

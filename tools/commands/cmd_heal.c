@@ -71,7 +71,6 @@ static mls_table *make_table(const mls_heal_job *job, const mls_heal_layer_resul
                              const mls_distilled *all, size_t L)
 {
     mls_table *t = mls_table_new(NULL);
-    char text[256];
     size_t kept = 0;
 
     mls_table_column(t, "layer", "layer", "", 0);
@@ -86,35 +85,31 @@ static mls_table *make_table(const mls_heal_job *job, const mls_heal_layer_resul
         if (!r[l].converted)
             continue;
         mls_table_row(t);
-        mls_table_count(t, (long long)l);
-        mls_table_real(t, r[l].losses.held_before);
-        mls_table_real(t, r[l].losses.closed);
-        mls_table_real(t, r[l].losses.held_after);
-        mls_table_real(t, r[l].losses.train_after);
-        mls_table_count(t, (long long)r[l].losses.best);
-        mls_table_real(t, r[l].seconds);
+        mls_table_cells(t, "%zu %g %g %g %g %zu %g", l, r[l].losses.held_before,
+                        r[l].losses.closed, r[l].losses.held_after,
+                        r[l].losses.train_after, r[l].losses.best, r[l].seconds);
         kept += r[l].losses.kept;
     }
-    snprintf(text, sizeof text,
-             "losses: error of the attention output, |o_hat - o|^2 / |o|^2, on the %zu "
-             "window%s that were held out; in training: on the %zu others",
-             job->n_held, mls_plural(job->n_held), job->corpus->N - job->n_held);
-    mls_table_note(t, text);
+    mls_table_say(
+        t,
+        "losses: error of the attention output, |o_hat - o|^2 / |o|^2, on the %zu "
+        "window%s that were held out; in training: on the %zu others",
+        job->n_held, mls_plural(job->n_held), job->corpus->N - job->n_held);
     if (kept) {
-        snprintf(text, sizeof text,
-                 "%zu layer%s stayed as the method made them: nothing was better on "
-                 "the held-out windows",
-                 kept, mls_plural(kept));
-        mls_table_note(t, text);
+        mls_table_say(
+            t,
+            "%zu layer%s stayed as the method made them: nothing was better on "
+            "the held-out windows",
+            kept, mls_plural(kept));
     }
     if (job->distil) {
-        snprintf(text, sizeof text,
-                 "all layers together: KL to the original %.4f before, %.4f after %zu "
-                 "steps (the lowest on the way) on the windows held out; %.4f, %.4f in "
-                 "training",
-                 all->held_before, all->held_after, all->best, all->train_before,
-                 all->train_after);
-        mls_table_note(t, text);
+        mls_table_say(
+            t,
+            "all layers together: KL to the original %.4f before, %.4f after %zu "
+            "steps (the lowest on the way) on the windows held out; %.4f, %.4f in "
+            "training",
+            all->held_before, all->held_after, all->best, all->train_before,
+            all->train_after);
     }
     return t;
 }

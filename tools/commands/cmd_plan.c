@@ -129,32 +129,29 @@ static mls_table *quality_table(const mls_plan *p, const mls_size_result *own,
 {
     mls_table *t = mls_plan_quality_table(p, true);
     const double each = room / (double)batch;
-    char text[512];
 
-    snprintf(
-        text, sizeof text,
+    mls_table_say(
+        t,
         "budget %.6g B/token at %zu tokens; one more byte per token saves %.2g nat; "
         "no allocation of these costs is predicted below %.5f",
         p->budget, p->tokens, p->price, p->bound);
-    mls_table_note(t, text);
-    snprintf(
-        text, sizeof text,
+    mls_table_say(
+        t,
         "costs from %zu window%s of %zu tokens, measured on %zu others; whole / sum "
         "of layers: %.3f; intervals 95 %% over windows",
         p->search_windows, mls_plural(p->search_windows), p->length, p->verify_windows,
         p->scale);
-    mls_table_note(t, text);
     if (room > 0) {
         char sequences[64] = "";
 
         if (batch > 1)
             snprintf(sequences, sizeof sequences, " in each of %zu sequences", batch);
-        snprintf(text, sizeof text,
-                 "%.4g GiB beside the weights hold a context of %.0f tokens%s; %.0f "
-                 "with the model's own cache",
-                 room / GIB, fits(each, p->measured[0].growing, p->measured[0].fixed),
-                 sequences, fits(each, own->growing_bytes_per_token, own->fixed_bytes));
-        mls_table_note(t, text);
+        mls_table_say(
+            t,
+            "%.4g GiB beside the weights hold a context of %.0f tokens%s; %.0f "
+            "with the model's own cache",
+            room / GIB, fits(each, p->measured[0].growing, p->measured[0].fixed),
+            sequences, fits(each, own->growing_bytes_per_token, own->fixed_bytes));
     }
     return t;
 }

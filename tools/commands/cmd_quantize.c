@@ -135,24 +135,18 @@ static mls_status add_row(mls_table *t, const request *r, const mls_quant_survey
         mls_table_text(t, "all");
     else if (r->layers)
         mls_table_count(t, layer);
-    mls_table_text(t, stage == MLS_BEFORE_ROPE ? "before" : "after");
-    mls_table_real(t, mean_bits(q, true, D, T));
-    mls_table_real(t, mean_bits(q, false, D, T));
-    mls_table_real(t, 0.5 * (mean_bits(q, true, D, r->tokens) +
-                             mean_bits(q, false, D, r->tokens)));
-    mls_table_real(t, (double)config->G / 8.0 *
-                          (mls_quant_bits(q, true, D, r->tokens).constant +
-                           mls_quant_bits(q, false, D, r->tokens).constant));
-    mls_table_real(t, 100 * f.key.mean);
-    mls_table_real(t, decibels(f.key.mean));
-    mls_table_real(t, 100 * f.value.mean);
-    mls_table_real(t, decibels(f.value.mean));
-    mls_table_real(t, 100 * f.score.mean);
-    mls_table_real(t, f.score_nat.mean);
-    mls_table_real(t, 100 * f.output_key.mean);
-    mls_table_real(t, 100 * f.output_value.mean);
-    mls_table_real(t, 100 * f.output.mean);
-    mls_table_real(t, 100 * f.output.half);
+    mls_table_cells(
+        t, "%s %g %g %g %g %g %g %g %g %g %g %g %g %g %g",
+        stage == MLS_BEFORE_ROPE ? "before" : "after", mean_bits(q, true, D, T),
+        mean_bits(q, false, D, T),
+        0.5 * (mean_bits(q, true, D, r->tokens) + mean_bits(q, false, D, r->tokens)),
+        (double)config->G / 8.0 *
+            (mls_quant_bits(q, true, D, r->tokens).constant +
+             mls_quant_bits(q, false, D, r->tokens).constant),
+        100 * f.key.mean, decibels(f.key.mean), 100 * f.value.mean,
+        decibels(f.value.mean), 100 * f.score.mean, f.score_nat.mean,
+        100 * f.output_key.mean, 100 * f.output_value.mean, 100 * f.output.mean,
+        100 * f.output.half);
     return MLS_OK;
 }
 
@@ -202,13 +196,9 @@ static void fill_channels(mls_table *t, const mls_quant_survey *s)
                 mean.first_token += c->first_token / (double)s->W;
             }
             mls_table_row(t);
-            mls_table_count(t, (long long)l);
-            mls_table_text(t, part[p]);
-            mls_table_real(t, mean.range_ratio);
-            mls_table_real(t, mean.peak);
-            mls_table_real(t, mean.peak_hadamard);
-            mls_table_real(t, log2(mean.peak / mean.peak_hadamard));
-            mls_table_real(t, mean.first_token);
+            mls_table_cells(t, "%zu %s %g %g %g %g %g", l, part[p], mean.range_ratio,
+                            mean.peak, mean.peak_hadamard,
+                            log2(mean.peak / mean.peak_hadamard), mean.first_token);
         }
     mls_table_note(t, "means over heads and windows; peak: largest number of a token's "
                       "vector; worth: log2 of the peaks' ratio, about the bits that a "
@@ -245,7 +235,6 @@ static mls_status print_survey(const request *r, const mls_quant_survey *s,
     const size_t T = mls_capture_window_length(capture);
     mls_table *t = mls_table_new(r->channels ? "Outliers of captured keys and values"
                                              : "Errors of cache quantizers");
-    char text[1200];
     mls_status st = MLS_OK;
 
     if (!t)
@@ -256,13 +245,11 @@ static mls_status print_survey(const request *r, const mls_quant_survey *s,
         fill_channels(t, s);
     else
         st = fill_errors(t, r, s, mls_capture_config(capture), T, err);
-    snprintf(text, sizeof text, "%zu window%s of %zu tokens%s", s->W, mls_plural(s->W),
-             T, s->W > 1 && !r->channels ? ", intervals 95 % over windows" : "");
-    mls_table_note(t, text);
+    mls_table_say(t, "%zu window%s of %zu tokens%s", s->W, mls_plural(s->W), T,
+                  s->W > 1 && !r->channels ? ", intervals 95 % over windows" : "");
     if (r->left_out[0]) {
-        snprintf(text, sizeof text, "left out, a head of %zu numbers does not fit: %s",
-                 mls_capture_config(capture)->D, r->left_out);
-        mls_table_note(t, text);
+        mls_table_say(t, "left out, a head of %zu numbers does not fit: %s",
+                      mls_capture_config(capture)->D, r->left_out);
     }
     if (!st)
         st = mls_tool_print(t, r->format, r->output, err);
