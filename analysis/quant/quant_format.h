@@ -54,6 +54,15 @@ struct mls_quant_format {
                         mls_err *err);
 };
 
+/** A format by name, suffix, least and most bits and help; the rest by member. */
+#define MLS_QUANT_FORMAT(id, name_, suffix_, least, most_, help_, ...)                 \
+    const mls_quant_format mls_quant_##id = {.name = (name_),                          \
+                                             .suffix = (suffix_),                      \
+                                             .bits_min = (least),                      \
+                                             .bits_max = (most_),                      \
+                                             .help = (help_),                          \
+                                             __VA_ARGS__}
+
 extern const mls_quant_format mls_quant_int, mls_quant_int_s, mls_quant_int_z,
     mls_quant_int_c, mls_quant_int_cs, mls_quant_kivi, mls_quant_quanto,
     mls_quant_quanto_c, mls_quant_hqq, mls_quant_hqq_0, mls_quant_q8_0, mls_quant_q5_1,

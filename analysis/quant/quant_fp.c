@@ -67,37 +67,16 @@ static mls_status apply_e5m2(const mls_quant *q, bool is_key, float *x, size_t T
     return MLS_OK;
 }
 
-const mls_quant_format mls_quant_fp8 = {
-    .name = "fp8",
-    .suffix = "",
-    .help = "E4M3 without a scale (vLLM's default); /GROUP: float scale per group",
-    .bits_min = 8,
-    .bits_max = 8,
-    .groups = true,
-    .cost = cost_fp8,
-    .apply = apply_e4m3,
-};
+MLS_QUANT_FORMAT(fp8, "fp8", "", 8, 8,
+                 "E4M3 without a scale (vLLM's default); /GROUP: float scale per group",
+                 .groups = true, .cost = cost_fp8, .apply = apply_e4m3);
 
-const mls_quant_format mls_quant_fp8_t = {
-    .name = "fp8",
-    .suffix = "t",
-    .help = "E4M3, one float scale for all tokens (calibrated per tensor)",
-    .bits_min = 8,
-    .bits_max = 8,
-    .scale_once = true,
-    .cost = cost_fp8,
-    .apply = apply_e4m3,
-};
+MLS_QUANT_FORMAT(fp8_t, "fp8", "t", 8, 8,
+                 "E4M3, one float scale for all tokens (calibrated per tensor)",
+                 .scale_once = true, .cost = cost_fp8, .apply = apply_e4m3);
 
-const mls_quant_format mls_quant_fp8_e5m2 = {
-    .name = "fp8e5m2",
-    .suffix = "",
-    .help = "E5M2 without a scale",
-    .bits_min = 8,
-    .bits_max = 8,
-    .cost = cost_fp8,
-    .apply = apply_e5m2,
-};
+MLS_QUANT_FORMAT(fp8_e5m2, "fp8e5m2", "", 8, 8, "E5M2 without a scale",
+                 .cost = cost_fp8, .apply = apply_e5m2);
 
 float mls_nvfp4_scale(const float *x, size_t n)
 {
@@ -166,14 +145,7 @@ static mls_status apply_nvfp4(const mls_quant *q, bool is_key, float *x, size_t 
     return MLS_OK;
 }
 
-const mls_quant_format mls_quant_nvfp4 = {
-    .name = "nvfp4",
-    .suffix = "",
-    .help = "NVFP4: E2M1, E4M3 scale per 16, one float scale for all tokens",
-    .bits_min = 4,
-    .bits_max = 4,
-    .group = MLS_NVFP4_NUMBERS,
-    .cost = cost_nvfp4,
-    .fits = fits_nvfp4,
-    .apply = apply_nvfp4,
-};
+MLS_QUANT_FORMAT(nvfp4, "nvfp4", "", 4, 4,
+                 "NVFP4: E2M1, E4M3 scale per 16, one float scale for all tokens",
+                 .group = MLS_NVFP4_NUMBERS, .cost = cost_nvfp4, .fits = fits_nvfp4,
+                 .apply = apply_nvfp4);

@@ -39,93 +39,29 @@ static mls_status apply(const mls_quant *q, bool is_key, float *x, size_t T, siz
     return MLS_OK;
 }
 
-const mls_quant_format mls_quant_q8_0 = {
-    .name = "q8_0",
-    .suffix = "",
-    .help = "llama.cpp: int8, half scale per 32",
-    .bits_min = 8,
-    .bits_max = 8,
-    .group = MLS_GGML_NUMBERS,
-    .block = &mls_ggml_q8_0,
-    .cost = cost,
-    .fits = fits,
-    .apply = apply,
-};
+#define GGUF_FAMILY                                                                    \
+    .group = MLS_GGML_NUMBERS, .cost = cost, .fits = fits, .apply = apply
 
-const mls_quant_format mls_quant_q5_1 = {
-    .name = "q5_1",
-    .suffix = "",
-    .help = "llama.cpp: 5 bits, half scale and minimum per 32",
-    .bits_min = 5,
-    .bits_max = 5,
-    .group = MLS_GGML_NUMBERS,
-    .block = &mls_ggml_q5_1,
-    .cost = cost,
-    .fits = fits,
-    .apply = apply,
-};
+MLS_QUANT_FORMAT(q8_0, "q8_0", "", 8, 8, "llama.cpp: int8, half scale per 32",
+                 GGUF_FAMILY, .block = &mls_ggml_q8_0);
 
-const mls_quant_format mls_quant_q5_0 = {
-    .name = "q5_0",
-    .suffix = "",
-    .help = "llama.cpp: 5 bits, half scale per 32",
-    .bits_min = 5,
-    .bits_max = 5,
-    .group = MLS_GGML_NUMBERS,
-    .block = &mls_ggml_q5_0,
-    .cost = cost,
-    .fits = fits,
-    .apply = apply,
-};
+MLS_QUANT_FORMAT(q5_1, "q5_1", "", 5, 5,
+                 "llama.cpp: 5 bits, half scale and minimum per 32", GGUF_FAMILY,
+                 .block = &mls_ggml_q5_1);
 
-const mls_quant_format mls_quant_q4_1 = {
-    .name = "q4_1",
-    .suffix = "",
-    .help = "llama.cpp: 4 bits, half scale and minimum per 32",
-    .bits_min = 4,
-    .bits_max = 4,
-    .group = MLS_GGML_NUMBERS,
-    .block = &mls_ggml_q4_1,
-    .cost = cost,
-    .fits = fits,
-    .apply = apply,
-};
+MLS_QUANT_FORMAT(q5_0, "q5_0", "", 5, 5, "llama.cpp: 5 bits, half scale per 32",
+                 GGUF_FAMILY, .block = &mls_ggml_q5_0);
 
-const mls_quant_format mls_quant_q4_0 = {
-    .name = "q4_0",
-    .suffix = "",
-    .help = "llama.cpp: 4 bits, half scale per 32",
-    .bits_min = 4,
-    .bits_max = 4,
-    .group = MLS_GGML_NUMBERS,
-    .block = &mls_ggml_q4_0,
-    .cost = cost,
-    .fits = fits,
-    .apply = apply,
-};
+MLS_QUANT_FORMAT(q4_1, "q4_1", "", 4, 4,
+                 "llama.cpp: 4 bits, half scale and minimum per 32", GGUF_FAMILY,
+                 .block = &mls_ggml_q4_1);
 
-const mls_quant_format mls_quant_iq4_nl = {
-    .name = "iq4_nl",
-    .suffix = "",
-    .help = "llama.cpp: 4 bits into a fixed uneven table, half scale per 32",
-    .bits_min = 4,
-    .bits_max = 4,
-    .group = MLS_GGML_NUMBERS,
-    .block = &mls_ggml_iq4_nl,
-    .cost = cost,
-    .fits = fits,
-    .apply = apply,
-};
+MLS_QUANT_FORMAT(q4_0, "q4_0", "", 4, 4, "llama.cpp: 4 bits, half scale per 32",
+                 GGUF_FAMILY, .block = &mls_ggml_q4_0);
 
-const mls_quant_format mls_quant_mxfp4 = {
-    .name = "mxfp4",
-    .suffix = "",
-    .help = "OCP MXFP4: E2M1, power-of-two scale per 32",
-    .bits_min = 4,
-    .bits_max = 4,
-    .group = MLS_GGML_NUMBERS,
-    .block = &mls_ggml_mxfp4,
-    .cost = cost,
-    .fits = fits,
-    .apply = apply,
-};
+MLS_QUANT_FORMAT(iq4_nl, "iq4_nl", "", 4, 4,
+                 "llama.cpp: 4 bits into a fixed uneven table, half scale per 32",
+                 GGUF_FAMILY, .block = &mls_ggml_iq4_nl);
+
+MLS_QUANT_FORMAT(mxfp4, "mxfp4", "", 4, 4, "OCP MXFP4: E2M1, power-of-two scale per 32",
+                 GGUF_FAMILY, .block = &mls_ggml_mxfp4);

@@ -55,29 +55,16 @@ static mls_status fits_quanto(const mls_quant *q, size_t n, mls_err *err)
     return MLS_OK;
 }
 
-const mls_quant_format mls_quant_quanto = {
-    .name = "quanto",
-    .suffix = "",
-    .help = "Quanto cache, axis 0: half scale and minimum per 64 numbers of a token",
-    .bits_min = 2,
-    .bits_max = 4,
-    QUANTIZED_CACHE,
-    .cost = cost_contiguous,
-    .fits = fits_quanto,
-    .apply = apply_quanto,
-};
+MLS_QUANT_FORMAT(
+    quanto, "quanto", "", 2, 4,
+    "Quanto cache, axis 0: half scale and minimum per 64 numbers of a token",
+    QUANTIZED_CACHE, .cost = cost_contiguous, .fits = fits_quanto,
+    .apply = apply_quanto);
 
-const mls_quant_format mls_quant_quanto_c = {
-    .name = "quanto",
-    .suffix = "c",
-    .help = "Quanto cache, axis -1: per 64 tokens of a channel",
-    .bits_min = 2,
-    .bits_max = 4,
-    QUANTIZED_CACHE,
-    .cost = cost_quanto_channel,
-    .fits = fits_quanto,
-    .apply = apply_quanto_channel,
-};
+MLS_QUANT_FORMAT(quanto_c, "quanto", "c", 2, 4,
+                 "Quanto cache, axis -1: per 64 tokens of a channel", QUANTIZED_CACHE,
+                 .cost = cost_quanto_channel, .fits = fits_quanto,
+                 .apply = apply_quanto_channel);
 
 /* HQQ's groups: of n numbers x[begin + i * stride], i = 0 .. length - 1. */
 typedef struct hqq_groups {
@@ -235,25 +222,10 @@ static void cost_hqq(const mls_quant *q, bool is_key, size_t n, size_t T,
     cost->metadata += 32.0 * (double)mls_quant_groups(T * n, q->group);
 }
 
-const mls_quant_format mls_quant_hqq = {
-    .name = "hqq",
-    .suffix = "",
-    .help = "HQQ cache, axis 1: optimized zero point per 64 numbers of a token",
-    .bits_min = 2,
-    .bits_max = 8,
-    QUANTIZED_CACHE,
-    .cost = cost_hqq,
-    .apply = apply_hqq,
-};
+MLS_QUANT_FORMAT(hqq, "hqq", "", 2, 8,
+                 "HQQ cache, axis 1: optimized zero point per 64 numbers of a token",
+                 QUANTIZED_CACHE, .cost = cost_hqq, .apply = apply_hqq);
 
-const mls_quant_format mls_quant_hqq_0 = {
-    .name = "hqq",
-    .suffix = "x",
-    .help = "HQQ cache, axis 0: groups of 64 numbers far apart",
-    .bits_min = 2,
-    .bits_max = 8,
-    QUANTIZED_CACHE,
-    .strided = true,
-    .cost = cost_hqq,
-    .apply = apply_hqq,
-};
+MLS_QUANT_FORMAT(hqq_0, "hqq", "x", 2, 8,
+                 "HQQ cache, axis 0: groups of 64 numbers far apart", QUANTIZED_CACHE,
+                 .strided = true, .cost = cost_hqq, .apply = apply_hqq);

@@ -187,69 +187,28 @@ static mls_status apply(const mls_quant *q, bool is_key, float *x, size_t T, siz
     return MLS_OK;
 }
 
-const mls_quant_format mls_quant_int = {
-    .name = "int",
-    .suffix = "",
-    .help = "integers per token: half scale and minimum per group [whole vector]",
-    .bits_min = 2,
-    .bits_max = 8,
-    .groups = true,
-    .zero = MLS_ZERO_HALF,
-    .cost = cost,
-    .apply = apply,
-};
+#define INT_FAMILY .groups = true, .cost = cost, .apply = apply
 
-const mls_quant_format mls_quant_int_s = {
-    .name = "int",
-    .suffix = "s",
-    .help = "the same, symmetric: half scale only",
-    .bits_min = 2,
-    .bits_max = 8,
-    .groups = true,
-    .zero = MLS_ZERO_NONE,
-    .cost = cost,
-    .apply = apply,
-};
+MLS_QUANT_FORMAT(int, "int", "", 2, 8,
+                 "integers per token: half scale and minimum per group [whole vector]",
+                 INT_FAMILY, .zero = MLS_ZERO_HALF);
 
-const mls_quant_format mls_quant_int_z = {
-    .name = "int",
-    .suffix = "z",
-    .help = "the same, half scale and integer zero point (Atom, FlexGen)",
-    .bits_min = 2,
-    .bits_max = 8,
-    .groups = true,
-    .zero = MLS_ZERO_INTEGER,
-    .cost = cost,
-    .apply = apply,
-};
+MLS_QUANT_FORMAT(int_s, "int", "s", 2, 8, "the same, symmetric: half scale only",
+                 INT_FAMILY, .zero = MLS_ZERO_NONE);
 
-const mls_quant_format mls_quant_int_c = {
-    .name = "int",
-    .suffix = "c",
-    .help = "integers per channel: half scale and minimum per group of tokens [all]",
-    .bits_min = 2,
-    .bits_max = 8,
-    .groups = true,
-    .zero = MLS_ZERO_HALF,
-    .key_axis = MLS_AXIS_CHANNEL,
-    .value_axis = MLS_AXIS_CHANNEL,
-    .cost = cost,
-    .apply = apply,
-};
+MLS_QUANT_FORMAT(int_z, "int", "z", 2, 8,
+                 "the same, half scale and integer zero point (Atom, FlexGen)",
+                 INT_FAMILY, .zero = MLS_ZERO_INTEGER);
 
-const mls_quant_format mls_quant_int_cs = {
-    .name = "int",
-    .suffix = "cs",
-    .help = "the same, symmetric: half scale only",
-    .bits_min = 2,
-    .bits_max = 8,
-    .groups = true,
-    .zero = MLS_ZERO_NONE,
-    .key_axis = MLS_AXIS_CHANNEL,
-    .value_axis = MLS_AXIS_CHANNEL,
-    .cost = cost,
-    .apply = apply,
-};
+MLS_QUANT_FORMAT(
+    int_c, "int", "c", 2, 8,
+    "integers per channel: half scale and minimum per group of tokens [all]",
+    INT_FAMILY, .zero = MLS_ZERO_HALF, .key_axis = MLS_AXIS_CHANNEL,
+    .value_axis = MLS_AXIS_CHANNEL);
+
+MLS_QUANT_FORMAT(int_cs, "int", "cs", 2, 8, "the same, symmetric: half scale only",
+                 INT_FAMILY, .zero = MLS_ZERO_NONE, .key_axis = MLS_AXIS_CHANNEL,
+                 .value_axis = MLS_AXIS_CHANNEL);
 
 static mls_status kivi_fits(const mls_quant *q, size_t n, mls_err *err)
 {
@@ -263,19 +222,8 @@ static mls_status kivi_fits(const mls_quant *q, size_t n, mls_err *err)
 }
 
 /* KIVI, arXiv 2402.02750: keys per channel, values per token. */
-const mls_quant_format mls_quant_kivi = {
-    .name = "kivi",
-    .suffix = "",
-    .help = "KIVI: keys per channel, values per token, groups of 32, window of 128",
-    .bits_min = 2,
-    .bits_max = 8,
-    .group = 32,
-    .window = 128,
-    .groups = true,
-    .key_residual = MLS_RESIDUAL_REST,
-    .zero = MLS_ZERO_HALF,
-    .key_axis = MLS_AXIS_CHANNEL,
-    .cost = cost,
-    .fits = kivi_fits,
-    .apply = apply,
-};
+MLS_QUANT_FORMAT(
+    kivi, "kivi", "", 2, 8,
+    "KIVI: keys per channel, values per token, groups of 32, window of 128", INT_FAMILY,
+    .group = 32, .window = 128, .key_residual = MLS_RESIDUAL_REST,
+    .zero = MLS_ZERO_HALF, .key_axis = MLS_AXIS_CHANNEL, .fits = kivi_fits);

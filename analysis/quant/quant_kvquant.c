@@ -213,25 +213,12 @@ static void cost(const mls_quant *q, bool is_key, size_t n, size_t T,
         cost->metadata += 32.0 * tokens;
 }
 
-const mls_quant_format mls_quant_kvquant = {
-    .name = "kvquant",
-    .suffix = "",
-    .help = "KVQuant nuq-1% (proxy): k-means codes, 1 % outliers, first token exact",
-    .bits_min = 2,
-    .bits_max = 5,
-    .sinks = 1,
-    .outliers = true,
-    .cost = cost,
-    .apply = apply,
-};
+#define KVQUANT_FAMILY .sinks = 1, .cost = cost, .apply = apply
 
-const mls_quant_format mls_quant_kvquant_d = {
-    .name = "kvquant",
-    .suffix = "d",
-    .help = "KVQuant nuq (proxy): the same without outliers",
-    .bits_min = 2,
-    .bits_max = 5,
-    .sinks = 1,
-    .cost = cost,
-    .apply = apply,
-};
+MLS_QUANT_FORMAT(
+    kvquant, "kvquant", "", 2, 5,
+    "KVQuant nuq-1% (proxy): k-means codes, 1 % outliers, first token exact",
+    KVQUANT_FAMILY, .outliers = true);
+
+MLS_QUANT_FORMAT(kvquant_d, "kvquant", "d", 2, 5,
+                 "KVQuant nuq (proxy): the same without outliers", KVQUANT_FAMILY);

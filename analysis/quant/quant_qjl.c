@@ -138,36 +138,15 @@ static void cost(const mls_quant *q, bool is_key, size_t n, size_t T,
     }
 }
 
-const mls_quant_format mls_quant_qjl = {
-    .name = "qjl",
-    .suffix = "",
-    .help = "QJL, general layers: 2 n + 2 n signs per key, 2-bit values, window of 128",
-    .bits_min = 2,
-    .bits_max = 2,
-    .group = QJL_TOKENS,
-    .window = 128,
-    .random = true,
-    .key_residual = MLS_RESIDUAL_REST,
-    .sketch = 2,
-    .outlier_sketch = 2,
-    .cost = cost,
-    .fits = fits,
-    .apply = apply,
-};
+#define QJL_FAMILY                                                                     \
+    .group = QJL_TOKENS, .window = 128, .random = true,                                \
+    .key_residual = MLS_RESIDUAL_REST, .cost = cost, .fits = fits, .apply = apply
 
-const mls_quant_format mls_quant_qjl_first = {
-    .name = "qjl",
-    .suffix = "-first",
-    .help = "QJL, its first layers: 4 n + n signs per key",
-    .bits_min = 2,
-    .bits_max = 2,
-    .group = QJL_TOKENS,
-    .window = 128,
-    .random = true,
-    .key_residual = MLS_RESIDUAL_REST,
-    .sketch = 4,
-    .outlier_sketch = 1,
-    .cost = cost,
-    .fits = fits,
-    .apply = apply,
-};
+MLS_QUANT_FORMAT(
+    qjl, "qjl", "", 2, 2,
+    "QJL, general layers: 2 n + 2 n signs per key, 2-bit values, window of 128",
+    QJL_FAMILY, .sketch = 2, .outlier_sketch = 2);
+
+MLS_QUANT_FORMAT(qjl_first, "qjl", "-first", 2, 2,
+                 "QJL, its first layers: 4 n + n signs per key", QJL_FAMILY,
+                 .sketch = 4, .outlier_sketch = 1);

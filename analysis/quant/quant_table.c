@@ -81,27 +81,12 @@ static void cost(const mls_quant *q, bool is_key, size_t n, size_t T,
     cost->metadata += (double)T * (double)mls_quant_groups(n, q->group) * stored;
 }
 
-const mls_quant_format mls_quant_nf = {
-    .name = "nf",
-    .suffix = "",
-    .help = "NormalFloat of QLoRA: half absolute maximum per group of 64",
-    .bits_min = 2,
-    .bits_max = 4,
-    .group = 64,
-    .groups = true,
-    .zero = MLS_ZERO_NONE,
-    .cost = cost,
-    .apply = apply,
-};
+#define TABLE_FAMILY .groups = true, .cost = cost, .apply = apply
 
-const mls_quant_format mls_quant_nf_z = {
-    .name = "nf",
-    .suffix = "z",
-    .help = "NormalFloat with half scale and offset per token (KVQuant's nf)",
-    .bits_min = 2,
-    .bits_max = 4,
-    .groups = true,
-    .zero = MLS_ZERO_HALF,
-    .cost = cost,
-    .apply = apply,
-};
+MLS_QUANT_FORMAT(nf, "nf", "", 2, 4,
+                 "NormalFloat of QLoRA: half absolute maximum per group of 64",
+                 TABLE_FAMILY, .group = 64, .zero = MLS_ZERO_NONE);
+
+MLS_QUANT_FORMAT(nf_z, "nf", "z", 2, 4,
+                 "NormalFloat with half scale and offset per token (KVQuant's nf)",
+                 TABLE_FAMILY, .zero = MLS_ZERO_HALF);

@@ -217,66 +217,25 @@ static void cost(const mls_quant *q, bool is_key, size_t n, size_t T,
         cost->constant += (double)n; /* which channels: a bit each */
 }
 
-const mls_quant_format mls_quant_turbo = {
-    .name = "turbo",
-    .suffix = "",
-    .help = "TurboQuant: half norm, random rotation, Lloyd-Max codes",
-    .bits_min = 1,
-    .bits_max = 4,
-    .random = true,
-    .cost = cost,
-    .fits = fits,
-    .apply = apply,
-};
+#define TURBO_FAMILY .random = true, .cost = cost, .fits = fits, .apply = apply
 
-const mls_quant_format mls_quant_turbo_f = {
-    .name = "turbo",
-    .suffix = "f",
-    .help = "the same with a float norm",
-    .bits_min = 1,
-    .bits_max = 4,
-    .random = true,
-    .wide_norm = true,
-    .cost = cost,
-    .fits = fits,
-    .apply = apply,
-};
+MLS_QUANT_FORMAT(turbo, "turbo", "", 1, 4,
+                 "TurboQuant: half norm, random rotation, Lloyd-Max codes",
+                 TURBO_FAMILY);
 
-const mls_quant_format mls_quant_turbo_quarter = {
-    .name = "turbo",
-    .suffix = ".25",
-    .help = "the same, a quarter of the channels with one more bit",
-    .bits_min = 1,
-    .bits_max = 3,
-    .random = true,
-    .split = 4,
-    .cost = cost,
-    .fits = fits,
-    .apply = apply,
-};
+MLS_QUANT_FORMAT(turbo_f, "turbo", "f", 1, 4, "the same with a float norm",
+                 TURBO_FAMILY, .wide_norm = true);
 
-const mls_quant_format mls_quant_turbo_half = {
-    .name = "turbo",
-    .suffix = ".5",
-    .help = "the same, half of the channels with one more bit",
-    .bits_min = 1,
-    .bits_max = 3,
-    .random = true,
-    .split = 2,
-    .cost = cost,
-    .fits = fits,
-    .apply = apply,
-};
+MLS_QUANT_FORMAT(turbo_quarter, "turbo", ".25", 1, 3,
+                 "the same, a quarter of the channels with one more bit", TURBO_FAMILY,
+                 .split = 4);
 
-const mls_quant_format mls_quant_turbo_product = {
-    .name = "turbo",
-    .suffix = "p",
-    .help = "TurboQuant for inner products: of keys the last bit is a sketch's sign",
-    .bits_min = 1,
-    .bits_max = 4,
-    .random = true,
-    .residual = true,
-    .cost = cost,
-    .fits = fits,
-    .apply = apply_product,
-};
+MLS_QUANT_FORMAT(turbo_half, "turbo", ".5", 1, 3,
+                 "the same, half of the channels with one more bit", TURBO_FAMILY,
+                 .split = 2);
+
+MLS_QUANT_FORMAT(
+    turbo_product, "turbo", "p", 1, 4,
+    "TurboQuant for inner products: of keys the last bit is a sketch's sign",
+    .random = true, .residual = true, .cost = cost, .fits = fits,
+    .apply = apply_product);
