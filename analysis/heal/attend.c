@@ -12,44 +12,26 @@
 #include <string.h>
 
 #include "analysis/numeric/exponential.h"
-#include "analysis/numeric/vector.h"
+#include "analysis/numeric/lanes.h"
 
-enum { LANES = 16 };
-
-MLS_WIDE
-static mls_real largest(const mls_real *x, size_t n)
-{
-    mls_real lane[LANES], m = -(mls_real)INFINITY;
-    size_t i = 0;
-
-    for (size_t j = 0; j < LANES; j++)
-        lane[j] = -(mls_real)INFINITY;
-    for (; i + LANES <= n; i += LANES)
-        for (size_t j = 0; j < LANES; j++)
-            lane[j] = x[i + j] > lane[j] ? x[i + j] : lane[j];
-    for (; i < n; i++)
-        m = x[i] > m ? x[i] : m;
-    for (size_t j = 0; j < LANES; j++)
-        m = lane[j] > m ? lane[j] : m;
-    return m;
-}
+MLS_DEFINE_LARGEST(largest, mls_real)
 
 /* x = softmax(x). */
 MLS_WIDE
 static void softmax(mls_real *x, size_t n)
 {
     const mls_real top = largest(x, n);
-    double lane[LANES] = {0}, sum = 0;
+    double lane[MLS_LANES] = {0}, sum = 0;
     size_t i = 0;
 
     for (size_t k = 0; k < n; k++)
         x[k] = MLS_REAL_EXP(x[k] - top);
-    for (; i + LANES <= n; i += LANES)
-        for (size_t j = 0; j < LANES; j++)
+    for (; i + MLS_LANES <= n; i += MLS_LANES)
+        for (size_t j = 0; j < MLS_LANES; j++)
             lane[j] += (double)x[i + j];
     for (; i < n; i++)
         sum += (double)x[i];
-    for (size_t j = 0; j < LANES; j++)
+    for (size_t j = 0; j < MLS_LANES; j++)
         sum += lane[j];
     for (size_t k = 0; k < n; k++)
         x[k] = (mls_real)((double)x[k] / sum);
@@ -59,15 +41,15 @@ static void softmax(mls_real *x, size_t n)
 MLS_WIDE
 static void softmax_back(mls_real *d, const mls_real *p, double scale, size_t n)
 {
-    double lane[LANES] = {0}, sum = 0;
+    double lane[MLS_LANES] = {0}, sum = 0;
     size_t i = 0;
 
-    for (; i + LANES <= n; i += LANES)
-        for (size_t j = 0; j < LANES; j++)
+    for (; i + MLS_LANES <= n; i += MLS_LANES)
+        for (size_t j = 0; j < MLS_LANES; j++)
             lane[j] += (double)d[i + j] * (double)p[i + j];
     for (; i < n; i++)
         sum += (double)d[i] * (double)p[i];
-    for (size_t j = 0; j < LANES; j++)
+    for (size_t j = 0; j < MLS_LANES; j++)
         sum += lane[j];
     for (size_t k = 0; k < n; k++)
         d[k] = (mls_real)(scale * (double)p[k] * ((double)d[k] - sum));

@@ -12,34 +12,20 @@
 #include <string.h>
 
 #include "analysis/numeric/exponential.h"
-#include "analysis/numeric/vector.h"
-
-/*
- * Partial sums side by side, so that a sum can be wide and still has one fixed order.
- */
-enum { LANES = 16 };
-
-static inline double add_lanes(const double lane[LANES])
-{
-    double sum = 0.0;
-
-    for (size_t i = 0; i < LANES; i++)
-        sum += lane[i];
-    return sum;
-}
+#include "analysis/numeric/lanes.h"
 
 MLS_WIDE
 static double sum_of_squares(const float *x, size_t n)
 {
-    double lane[LANES] = {0};
+    double lane[MLS_LANES] = {0};
     size_t i = 0;
 
-    for (; i + LANES <= n; i += LANES)
-        for (size_t j = 0; j < LANES; j++)
+    for (; i + MLS_LANES <= n; i += MLS_LANES)
+        for (size_t j = 0; j < MLS_LANES; j++)
             lane[j] += (double)x[i + j] * (double)x[i + j];
     for (size_t j = 0; i + j < n; j++)
         lane[j] += (double)x[i + j] * (double)x[i + j];
-    return add_lanes(lane);
+    return mls_add_lanes(lane);
 }
 
 MLS_WIDE
@@ -95,41 +81,23 @@ void mls_silu_mul(float *gate, const float *up, size_t n)
         gate[i] = gate[i] / (1.0f + mls_exp_f32(-gate[i])) * up[i];
 }
 
-/* NaN is passed over: the exponentials that follow find it. */
-MLS_WIDE
-static float largest(const float *x, size_t n)
-{
-    float lane[LANES];
-    float m = -INFINITY;
-    size_t i = 0;
-
-    for (size_t j = 0; j < LANES; j++)
-        lane[j] = -INFINITY;
-    for (; i + LANES <= n; i += LANES)
-        for (size_t j = 0; j < LANES; j++)
-            lane[j] = x[i + j] > lane[j] ? x[i + j] : lane[j];
-    for (; i < n; i++)
-        m = x[i] > m ? x[i] : m;
-    for (size_t j = 0; j < LANES; j++)
-        m = lane[j] > m ? lane[j] : m;
-    return m;
-}
+MLS_DEFINE_LARGEST(largest, float)
 
 /* x = exp(x - max), and the sum of that. */
 MLS_WIDE
 static double exp_and_sum(float *x, float max, size_t n)
 {
-    double lane[LANES] = {0};
+    double lane[MLS_LANES] = {0};
     size_t i = 0;
 
     for (size_t k = 0; k < n; k++)
         x[k] = mls_exp_f32(x[k] - max);
-    for (; i + LANES <= n; i += LANES)
-        for (size_t j = 0; j < LANES; j++)
+    for (; i + MLS_LANES <= n; i += MLS_LANES)
+        for (size_t j = 0; j < MLS_LANES; j++)
             lane[j] += (double)x[i + j];
     for (size_t j = 0; i + j < n; j++)
         lane[j] += (double)x[i + j];
-    return add_lanes(lane);
+    return mls_add_lanes(lane);
 }
 
 MLS_WIDE
@@ -185,15 +153,15 @@ void mls_exp(double *y, const float *x, double shift, size_t n)
 MLS_WIDE
 static double sum_of_exp(const float *x, double shift, size_t n)
 {
-    double lane[LANES] = {0};
+    double lane[MLS_LANES] = {0};
     size_t i = 0;
 
-    for (; i + LANES <= n; i += LANES)
-        for (size_t j = 0; j < LANES; j++)
+    for (; i + MLS_LANES <= n; i += MLS_LANES)
+        for (size_t j = 0; j < MLS_LANES; j++)
             lane[j] += mls_exp_f64((double)x[i + j] - shift);
     for (size_t j = 0; i + j < n; j++)
         lane[j] += mls_exp_f64((double)x[i + j] - shift);
-    return add_lanes(lane);
+    return mls_add_lanes(lane);
 }
 
 double mls_logsumexp(const float *x, size_t n)

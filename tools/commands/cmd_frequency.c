@@ -173,18 +173,87 @@ static mls_status about(const request *q, mls_capture *capture, mls_err *err)
     return !st && q->parts ? mls_tool_parts_about(q->parts, &s, err) : st;
 }
 
+/* A run that is looked at, and threads for it. */
+typedef struct {
+    const char *path;
+    mls_capture *capture;
+    mls_pool *pool;
+} subject;
+
+static mls_status open_run(subject *s, const request *q, const char *path, mls_err *err)
+{
+    mls_status st;
+
+    *s = (subject){.path = path};
+    st = mls_capture_open(&s->capture, path, err);
+    return st ? st : mls_pool_new(&s->pool, q->threads, err);
+}
+
+static void close_run(subject *s)
+{
+    mls_pool_free(s->pool);
+    mls_capture_close(s->capture);
+}
+
+/* Print a table and release it; NULL: memory was short. */
+static mls_status show(mls_table *t, const request *q, const subject *s,
+                       const char *output, mls_err *err)
+{
+    mls_status st;
+
+    if (!t)
+        return mls_fail(err, MLS_E_NOMEM, "no memory for a table");
+    mls_table_meta(t, "capture", s->path);
+    mls_table_meta(t, "model", mls_capture_model_sha256(s->capture));
+    st = mls_tool_print(t, q->format, output, err);
+    mls_table_free(t);
+    return st;
+}
+
+/* Rules and budgets of a request; usually a head keeps an eighth of its chunks. */
+typedef struct {
+    rule_names rules;
+    size_t *chunks, usual;
+} choices;
+
+static mls_status choose(mls_frequency_request *r, choices *c, const request *q,
+                         const subject *s, mls_err *err)
+{
+    const size_t D = mls_capture_config(s->capture)->D;
+    char doubling[32];
+    mls_status st = about(q, s->capture, err);
+
+    *c = (choices){.usual = D < 16 ? 1 : D / 16};
+    snprintf(doubling, sizeof doubling, "1-%zu*2", D / 4 + 1);
+    if (!st)
+        st = choose_rules(&c->rules, q->rules, mls_capture_windows(s->capture), err);
+    if (!st && (q->chunks || q->plots))
+        st = mls_size_list("--chunks", q->chunks ? q->chunks : doubling, 0,
+                           MLS_DIM_MAX / 2, &c->chunks, &r->n_chunks, err);
+    if (!c->chunks)
+        r->n_chunks = 1;
+    r->chunks = c->chunks ? c->chunks : &c->usual;
+    r->rules = c->rules.name;
+    r->n_rules = c->rules.n;
+    r->parts = q->parts;
+    return st;
+}
+
+static void choices_free(choices *c)
+{
+    free(c->chunks);
+    rule_names_free(&c->rules);
+}
+
 static mls_status analyse(const request *q, const char *path, mls_err *err)
 {
     const bool whole = is_hdf5_name(q->output);
     mls_frequency_request r = {.bootstrap = q->bootstrap, .seed = q->seed};
     mls_frequency f = {0};
-    mls_capture *capture = NULL;
+    subject s = {0};
+    choices c = {0};
     mls_rankfile file = {0};
     mls_table *t = NULL;
-    mls_pool *pool = NULL;
-    rule_names rules = {0};
-    size_t *chunks = NULL, usual;
-    char doubling[32];
     const size_t known = q->plots ? mls_folder_known(q->plots) : 0;
     mls_status st = mls_scope_parse(&r.scope, q->scope, err);
 
@@ -197,119 +266,72 @@ static mls_status analyse(const request *q, const char *path, mls_err *err)
     if (!st && q->against)
         st = mls_rankfile_read(&file, q->against, err);
     if (!st)
-        st = mls_capture_open(&capture, path, err);
+        st = open_run(&s, q, path, err);
     if (!st)
-        st = choose_rules(&rules, q->rules, mls_capture_windows(capture), err);
-    if (!st && (q->chunks || q->plots)) {
-        if (!q->chunks)
-            snprintf(doubling, sizeof doubling, "1-%zu*2",
-                     mls_capture_config(capture)->D / 4 + 1);
-        st = mls_size_list("--chunks", q->chunks ? q->chunks : doubling, 0,
-                           MLS_DIM_MAX / 2, &chunks, &r.n_chunks, err);
-    }
-    if (!st)
-        st = mls_pool_new(&pool, q->threads, err);
-    if (!st)
-        st = about(q, capture, err);
+        st = choose(&r, &c, q, &s, err);
     if (st)
         goto done;
-    r.parts = q->parts;
-    usual = mls_capture_config(capture)->D / 16;
-    if (usual == 0)
-        usual = 1;
-    if (!chunks)
-        r.n_chunks = 1;
-    r.chunks = chunks ? chunks : &usual;
-    r.rules = rules.name;
-    r.n_rules = rules.n;
     r.stability = whole || q->plots || q->kind == SUMMARY || q->kind == STABILITY;
     r.costs = q->kind == COSTS || ((whole || q->plots || q->kind == SUMMARY) &&
-                                   mls_capture_windows(capture) > 1);
+                                   mls_capture_windows(s.capture) > 1);
     if (!whole && q->kind != SUMMARY && q->kind != SCORES)
         r.bootstrap = 0;
-    st = mls_frequency_run(&f, capture, &r, pool, mls_tool_progress(), err);
+    st = mls_frequency_run(&f, s.capture, &r, s.pool, mls_tool_progress(), err);
     if (!st && mls_parts_making(q->parts)) {
         st = mls_tool_parts_finish(q->parts, err);
         goto done;
     }
     if (!st && whole)
-        st = mls_frequency_write(&f, capture, q->output, mls_tool_command_line(), err);
+        st =
+            mls_frequency_write(&f, s.capture, q->output, mls_tool_command_line(), err);
     if (!st && q->plots)
-        st = mls_frequency_plots(q->plots, &f, shown_budget(&f, usual), err);
+        st = mls_frequency_plots(q->plots, &f, shown_budget(&f, c.usual), err);
     if (!st)
         st = make_table(&t, q, &f, &file, err);
-    if (!st) {
-        mls_table_meta(t, "capture", path);
-        mls_table_meta(t, "model", mls_capture_model_sha256(capture));
-        st = mls_tool_print(t, q->format, whole ? "-" : q->output, err);
-    }
+    if (!st)
+        st = show(t, q, &s, whole ? "-" : q->output, err);
     if (!st && q->plots)
         mls_tool_pictures(q->plots);
 
 done:
     if (st && q->plots)
         mls_folder_undo(q->plots, known); /* stays when it holds anything */
-    mls_table_free(t);
     mls_frequency_free(&f);
-    mls_pool_free(pool);
-    free(chunks);
-    rule_names_free(&rules);
-    mls_capture_close(capture);
+    choices_free(&c);
+    close_run(&s);
     mls_rankfile_free(&file);
     return st;
 }
 
 static mls_status survey_rorope(const request *q, const char *path, mls_err *err)
 {
-    mls_capture *capture = NULL;
     mls_rorope_survey survey = {0};
-    mls_table *t = NULL;
-    mls_pool *pool = NULL;
-    mls_status st = mls_capture_open(&capture, path, err);
+    subject s;
+    mls_status st = open_run(&s, q, path, err);
 
     if (!st)
-        st = mls_pool_new(&pool, q->threads, err);
+        st =
+            mls_rorope_survey_run(&survey, s.capture, s.pool, mls_tool_progress(), err);
     if (!st)
-        st = mls_rorope_survey_run(&survey, capture, pool, mls_tool_progress(), err);
-    if (!st) {
-        t = mls_rorope_table(&survey, q->layers);
-        st = t ? MLS_OK : mls_fail(err, MLS_E_NOMEM, "no memory for a table");
-    }
-    if (!st) {
-        mls_table_meta(t, "capture", path);
-        mls_table_meta(t, "model", mls_capture_model_sha256(capture));
-        st = mls_tool_print(t, q->format, q->output, err);
-    }
-    mls_table_free(t);
+        st = show(mls_rorope_table(&survey, q->layers), q, &s, q->output, err);
     mls_rorope_survey_free(&survey);
-    mls_pool_free(pool);
-    mls_capture_close(capture);
+    close_run(&s);
     return st;
 }
 
 /* Concentration, curve and reach of every head. */
 static mls_status survey_hearing(const request *q, const char *path, mls_err *err)
 {
-    mls_capture *capture = NULL;
     mls_hearing h = {0};
-    mls_pool *pool = NULL;
-    mls_table *t = NULL;
-    mls_status st = mls_capture_open(&capture, path, err);
+    subject s;
+    mls_status st = open_run(&s, q, path, err);
 
     if (!st)
-        st = mls_pool_new(&pool, q->threads, err);
+        st = mls_hearing_run(&h, s.capture, s.pool, mls_tool_progress(), err);
     if (!st)
-        st = mls_hearing_run(&h, capture, pool, mls_tool_progress(), err);
-    if (!st) {
-        t = mls_hearing_table(&h);
-        mls_table_meta(t, "capture", path);
-        mls_table_meta(t, "model", mls_capture_model_sha256(capture));
-        st = mls_tool_print(t, q->format, q->output, err);
-    }
-    mls_table_free(t);
+        st = show(mls_hearing_table(&h), q, &s, q->output, err);
     mls_hearing_free(&h);
-    mls_pool_free(pool);
-    mls_capture_close(capture);
+    close_run(&s);
     return st;
 }
 
@@ -318,69 +340,42 @@ static mls_status survey_lengths(const request *q, const char *path, mls_err *er
 {
     mls_frequency_request r = {.seed = q->seed};
     mls_frequency *f = NULL;
-    mls_capture *capture = NULL;
-    mls_pool *pool = NULL;
-    mls_table *t = NULL;
-    rule_names rules = {0};
-    size_t *chunks = NULL, *length = NULL, n = 0, usual, lead = 0;
+    subject s = {0};
+    choices c = {0};
+    size_t *length = NULL, n = 0, lead = 0;
     mls_status st = mls_scope_parse(&r.scope, q->scope, err);
 
     if (!st)
-        st = mls_capture_open(&capture, path, err);
+        st = open_run(&s, q, path, err);
     if (!st) {
-        lead = mls_capture_lead(capture);
+        lead = mls_capture_lead(s.capture);
         st = mls_size_list("--lengths", q->lengths, 2,
-                           mls_capture_window_length(capture) - lead, &length, &n, err);
+                           mls_capture_window_length(s.capture) - lead, &length, &n,
+                           err);
     }
     if (!st)
-        st = choose_rules(&rules, q->rules, mls_capture_windows(capture), err);
-    if (!st && q->chunks)
-        st = mls_size_list("--chunks", q->chunks, 0, MLS_DIM_MAX / 2, &chunks,
-                           &r.n_chunks, err);
+        st = choose(&r, &c, q, &s, err);
     if (!st && !(f = calloc(n, sizeof *f)))
         st = mls_fail(err, MLS_E_NOMEM, "no memory for %zu lengths", n);
-    if (!st)
-        st = mls_pool_new(&pool, q->threads, err);
-    if (!st)
-        st = about(q, capture, err);
-    if (st)
-        goto done;
-    r.parts = q->parts;
-    usual =
-        mls_capture_config(capture)->D < 16 ? 1 : mls_capture_config(capture)->D / 16;
-    r.chunks = chunks ? chunks : &usual;
-    r.n_chunks = chunks ? r.n_chunks : 1;
-    r.rules = rules.name;
-    r.n_rules = rules.n;
     for (size_t i = 0; !st && i < n; i++) {
         if (i > 0 && length[i] <= length[i - 1])
             st = mls_fail(err, MLS_E_ARG, "--lengths: %zu after %zu: they must rise",
                           length[i], length[i - 1]);
         r.tokens = length[i] + lead;
         if (!st)
-            st = mls_frequency_run(&f[i], capture, &r, pool, mls_tool_progress(), err);
+            st = mls_frequency_run(&f[i], s.capture, &r, s.pool, mls_tool_progress(),
+                                   err);
     }
-    if (!st && mls_parts_making(q->parts)) {
+    if (!st && mls_parts_making(q->parts))
         st = mls_tool_parts_finish(q->parts, err);
-        goto done;
-    }
-    if (!st) {
-        t = mls_frequency_length_table(f, n);
-        mls_table_meta(t, "capture", path);
-        mls_table_meta(t, "model", mls_capture_model_sha256(capture));
-        st = mls_tool_print(t, q->format, q->output, err);
-    }
-
-done:
-    mls_table_free(t);
+    else if (!st)
+        st = show(mls_frequency_length_table(f, n), q, &s, q->output, err);
     for (size_t i = 0; f && i < n; i++)
         mls_frequency_free(&f[i]);
     free(f);
     free(length);
-    free(chunks);
-    rule_names_free(&rules);
-    mls_pool_free(pool);
-    mls_capture_close(capture);
+    choices_free(&c);
+    close_run(&s);
     return st;
 }
 
