@@ -256,12 +256,7 @@ void mls_capture_close(mls_capture *c)
     if (c->kept)
         c->release(c->kept);
     mls_store_close(c->store);
-    free(c->config_json);
-    free(c->nll);
-    free(c->windows);
-    free(c->ids);
-    free(c->start);
-    free(c);
+    mls_free_all(c->config_json, c->nll, c->windows, c->ids, c->start, c);
 }
 
 void **mls_capture_kept(mls_capture *c, void (*release)(void *kept))
@@ -447,8 +442,7 @@ mls_status mls_capture_stats(mls_capture *c, size_t l, mls_layer_stats *s, mls_e
     r.stats.n_tokens = (double)h->start[h->N];
     mls_moments_mean_norm(r.stats.q_norm, q, h->start, h->N, n_q);
     mls_moments_mean_norm(r.stats.k_norm, k, h->start, h->N, n_k);
-    free(q);
-    free(k);
+    mls_free_all(q, k);
     *s = r.stats;
     return MLS_OK;
 }
@@ -480,8 +474,7 @@ mls_status mls_capture_norms(mls_capture *c, size_t l, double **q, double **k,
     if (!st)
         st = read_norms(c, "/norms/k", l, c->head.config.G, k, err);
     if (st) {
-        free(*q);
-        free(*k);
+        mls_free_all(*q, *k);
         *q = *k = NULL;
     }
     return st;

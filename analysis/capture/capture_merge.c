@@ -197,8 +197,7 @@ static mls_status add_layer(const merger *m, size_t i, size_t l, size_t N, size_
                                         (W + w) * b->window_T *
                                             mls_window_width(c, (mls_window_part)p),
                                     err);
-    free(k);
-    free(q);
+    mls_free_all(k, q);
     mls_layer_stats_free(&s);
     return st;
 }
@@ -294,11 +293,6 @@ mls_status mls_capture_merge(mls_capture **captures, size_t n, const char *path,
                      : refuse_repeats(&m, err);
     if (!st)
         st = write_whole(&m, path, &options, err);
-    free(of_run.names);
-    free(of_run.text);
-    free(m.nll);
-    free(m.windows);
-    free(m.ids);
-    free(m.start);
+    mls_free_all(of_run.names, of_run.text, m.nll, m.windows, m.ids, m.start);
     return st;
 }

@@ -108,8 +108,7 @@ static mls_status check_owner(const mls_part *p, mls_err *err)
                       "%s holds %s, which mlascope did not make; remove the folder or "
                       "choose another output",
                       p->folder, foreign);
-    free(text);
-    free(key);
+    mls_free_all(text, key);
     return st;
 }
 
@@ -128,8 +127,7 @@ static mls_status check_key(mls_part *p, bool *stale, mls_err *err)
         remove_files(p);
         st = mls_file_write(path, want, strlen(want), err);
     }
-    free(found);
-    free(path);
+    mls_free_all(found, path);
     return st;
 }
 
@@ -189,9 +187,7 @@ void mls_part_close(mls_part *p, bool remove)
     }
     if (p->fd >= 0)
         close(p->fd);
-    free(p->temp);
-    free(p->folder);
-    free(p);
+    mls_free_all(p->temp, p->folder, p);
 }
 
 const char *mls_part_temp(const mls_part *p)
@@ -240,8 +236,7 @@ static mls_status save(mls_part *p, const char *what, size_t l, const void *data
         unlink(temp);
 
 done:
-    free(temp);
-    free(path);
+    mls_free_all(temp, path);
     return st;
 }
 

@@ -424,20 +424,16 @@ static void release(capture_run *r)
 
     for (size_t i = 0; i < workers && r->scratch; i++)
         free(r->scratch[i]);
-    free(r->scratch);
-    free(r->seen_bad);
-    free(r->nll);
+    mls_free_all(r->scratch, r->seen_bad, r->nll);
     for (size_t i = 0; r->sum && i < workers; i++)
         mls_layer_stats_free(&r->sum[i]);
-    free(r->sum);
-    free(r->is_summed);
+    mls_free_all(r->sum, r->is_summed);
     free_small(r);
     pthread_mutex_destroy(&r->lock);
     mls_record_free(&r->record);
     mls_plain_free(&r->plain);
     mls_states_free(&r->states);
-    free(r->window_of);
-    free(r->head.window_sequence);
+    mls_free_all(r->window_of, r->head.window_sequence);
     mls_corpus_free(&r->ours);
 }
 

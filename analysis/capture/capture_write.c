@@ -45,9 +45,7 @@ void mls_record_free(mls_record *r)
 {
     for (int i = 0; i < MLS_WINDOW_PARTS; i++)
         free(r->window[i]);
-    free(r->sums);
-    free(r->k_norms);
-    free(r->q_norms);
+    mls_free_all(r->sums, r->k_norms, r->q_norms);
     mls_layer_stats_free(&r->stats);
     *r = (mls_record){0};
 }
@@ -119,8 +117,7 @@ static mls_status add_rope(mls_store *s, const mls_rope_config *rope, size_t D,
                              "tokens per full turn", err);
 
 done:
-    free(wavelength);
-    free(inv_freq);
+    mls_free_all(wavelength, inv_freq);
     return st;
 }
 

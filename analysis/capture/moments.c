@@ -257,8 +257,7 @@ mls_status mls_moments_x_add(double *second, const mls_spill *room, const float 
     }
 
 done:
-    free(w.x);
-    free(w.rows);
+    mls_free_all(w.x, w.rows);
     return st;
 }
 

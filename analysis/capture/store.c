@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "analysis/capture/store_inner.h"
+#include "common/base/checked.h"
 #include "common/system/files.h"
 
 /* After a close that failed (a full disk) HDF5's work at exit, on what it then still
@@ -158,10 +159,7 @@ void mls_store_free(mls_store *s)
     if (s->file >= 0)
         H5Fclose(s->file);
     mls_store_reap(s);
-    free(s->items);
-    free(s->temp);
-    free(s->path);
-    free(s);
+    mls_free_all(s->items, s->temp, s->path, s);
 }
 
 void mls_store_close(mls_store *s)

@@ -82,8 +82,7 @@ static mls_status begin_layer(void *arg, size_t job, size_t worker, mls_err *err
         st = mls_adam_new(&a->adam, &a->p, a->theta, err);
     memcpy(a->theta, a->best, a->p.n * sizeof *a->theta);
     mls_distil_close(k, job);
-    free(x);
-    free(root);
+    mls_free_all(x, root);
     return st;
 }
 

@@ -21,10 +21,7 @@ void mls_distilling_free(mls_distilling *k)
 
         mls_parameters_free(&a->p);
         mls_adam_free(&a->adam);
-        free(a->theta);
-        free(a->best);
-        free(a->gradient);
-        free(a->inverse);
+        mls_free_all(a->theta, a->best, a->gradient, a->inverse);
     }
     for (size_t l = 0; k->weights && l < k->L; l++)
         mls_layer_free(&k->weights[l]);
@@ -34,21 +31,12 @@ void mls_distilling_free(mls_distilling *k)
         if (k->scratch)
             free(k->scratch[i]);
     }
-    free(k->layer);
-    free(k->weights);
+    mls_free_all(k->layer, k->weights);
     mls_head_free(&k->head);
     mls_packed_free(k->head_packed);
     mls_latent_runner_free(k->runner);
-    free(k->start);
-    free(k->window);
-    free(k->states.h);
-    free(k->inputs);
-    free(k->d);
-    free(k->kl);
-    free(k->pass);
-    free(k->scratch);
-    free(k->sums);
-    free(k->order);
+    mls_free_all(k->start, k->window, k->states.h, k->inputs, k->d, k->kl, k->pass,
+                 k->scratch, k->sums, k->order);
 }
 
 static mls_status no_memory(mls_err *err)

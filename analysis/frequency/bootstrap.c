@@ -35,8 +35,7 @@ static mls_status job_draw(void *arg, size_t job, size_t worker, mls_err *err)
 
     (void)worker;
     if (!work || !pick) {
-        free(work);
-        free(pick);
+        mls_free_all(work, pick);
         return mls_fail(err, MLS_E_NOMEM, "no memory for a bootstrap");
     }
     mls_rng_seed(&rng, d->seed, job);
@@ -44,8 +43,7 @@ static mls_status job_draw(void *arg, size_t job, size_t worker, mls_err *err)
         pick[u] = mls_rng_below(&rng, s->units);
     mls_rule_scores_resample(s, pick, s->units, d->score + job * n, d->order + job * n,
                              work);
-    free(work);
-    free(pick);
+    mls_free_all(work, pick);
     return MLS_OK;
 }
 
@@ -101,9 +99,7 @@ mls_status mls_bootstrap_make(mls_bootstrap *out, const mls_rule_scores *s,
                         1.0 / (double)B;
 
 done:
-    free(column);
-    free(d.score);
-    free(d.order);
+    mls_free_all(column, d.score, d.order);
     if (st)
         mls_bootstrap_free(&b);
     *out = b;
@@ -112,9 +108,7 @@ done:
 
 void mls_bootstrap_free(mls_bootstrap *b)
 {
-    free(b->low);
-    free(b->high);
-    free(b->in_top);
+    mls_free_all(b->low, b->high, b->in_top);
     *b = (mls_bootstrap){0};
 }
 
@@ -129,11 +123,9 @@ typedef struct {
 static void pair_free(pair *p)
 {
     for (size_t i = 0; i < 2; i++) {
-        free(p->score[i]);
-        free(p->order[i]);
+        mls_free_all(p->score[i], p->order[i]);
     }
-    free(p->work);
-    free(p->unit);
+    mls_free_all(p->work, p->unit);
 }
 
 static mls_status pair_new(pair *p, const mls_rule_scores *s, mls_err *err)

@@ -231,9 +231,7 @@ static mls_status hear(void *arg, size_t h, size_t worker, mls_err *err)
 
 void mls_hearing_free(mls_hearing *h)
 {
-    free(h->head);
-    free(h->predicted);
-    free(h->logit);
+    mls_free_all(h->head, h->predicted, h->logit);
     *h = (mls_hearing){0};
 }
 

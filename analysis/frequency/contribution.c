@@ -21,8 +21,7 @@ typedef struct {
 
 static void rotated_free(rotated *r)
 {
-    free(r->q);
-    free(r->k);
+    mls_free_all(r->q, r->k);
 }
 
 static mls_status rotated_new(rotated *r, const mls_chunk_window *w,

@@ -50,22 +50,13 @@ void mls_frequency_free(mls_frequency *f)
 
         for (size_t s = 0; r->selection && s < f->n_chunks * f->L; s++)
             mls_selection_free(&r->selection[s]);
-        free(r->score);
-        free(r->low);
-        free(r->high);
-        free(r->in_top);
-        free(r->loss);
-        free(r->selection);
-        free(r->cost);
-        free(r->overlap);
+        mls_free_all(r->score, r->low, r->high, r->in_top, r->loss, r->selection,
+                     r->cost, r->overlap);
         for (size_t l = 0; r->agreement && l < f->L; l++)
             free(r->agreement[l].overlap);
         free(r->agreement);
     }
-    free(f->rule);
-    free(f->chunks);
-    free(f->inv_freq);
-    free(f->work);
+    mls_free_all(f->rule, f->chunks, f->inv_freq, f->work);
     *f = (mls_frequency){0};
 }
 
@@ -459,8 +450,7 @@ static mls_status choose_layer(void *arg, size_t at, mls_err *err)
     if (!st && w->loss)
         st = add_losses(f, w->loss, l, at, &data, w->pool, err);
     mls_layer_windows_free(&windows);
-    free(norm.q);
-    free(norm.k);
+    mls_free_all(norm.q, norm.k);
     return st;
 }
 
@@ -506,8 +496,7 @@ static mls_status cost_layer(void *arg, size_t at, mls_err *err)
             to[row] = cost[row * n + i];
     }
     mls_layer_windows_free(&held);
-    free(all);
-    free(cost);
+    mls_free_all(all, cost);
     return st;
 }
 

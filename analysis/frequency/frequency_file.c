@@ -100,8 +100,7 @@ static mls_status put_selections(const writer *w)
     if (!st)
         st = put(w, "order", "BLGP", MLS_STORE_I32, order, "1",
                  "chunks, most important first; the first count are kept");
-    free(count);
-    free(order);
+    mls_free_all(count, order);
     return st;
 }
 
@@ -213,9 +212,7 @@ static mls_status put_axes(const writer *w)
     if (!st)
         st = mls_store_scale(w->store, "budget", MLS_STORE_I32, f->n_chunks, budget,
                              "chunks", "chunks kept per KV head", w->err);
-    free(chunk);
-    free(budget);
-    free(wavelength);
+    mls_free_all(chunk, budget, wavelength);
     return st;
 }
 

@@ -27,9 +27,7 @@ void mls_chunk_query_heads(const mls_chunk_windows *ws, size_t chooser, size_t *
 
 void mls_greedy_free(mls_greedy *g)
 {
-    free(g->order);
-    free(g->loss);
-    free(g->trace);
+    mls_free_all(g->order, g->loss, g->trace);
     *g = (mls_greedy){0};
 }
 
@@ -238,11 +236,7 @@ mls_status mls_greedy_search(mls_greedy *out, const mls_chunk_windows *ws,
     }
 
 done:
-    free(s.sums);
-    free(s.exact);
-    free(s.tie);
-    free(s.n_ties);
-    free(s.totals);
+    mls_free_all(s.sums, s.exact, s.tie, s.n_ties, s.totals);
     if (st)
         mls_greedy_free(&g);
     *out = g;

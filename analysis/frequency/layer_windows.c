@@ -69,9 +69,6 @@ mls_status mls_layer_windows_load(mls_layer_windows *out, mls_capture *capture,
 
 void mls_layer_windows_free(mls_layer_windows *w)
 {
-    free(w->window);
-    free(w->data);
-    free(w->inv_freq);
-    free(w->turns);
+    mls_free_all(w->window, w->data, w->inv_freq, w->turns);
     *w = (mls_layer_windows){0};
 }

@@ -112,19 +112,10 @@ void mls_ropelite_l1_free(mls_ropelite_l1 *l)
     for (size_t i = 0; l->worker && i < l->n_workers; i++) {
         const scratch *s = l->worker + i;
 
-        free(s->a_factors);
-        free(s->b_factors);
-        free(s->a);
-        free(s->b);
-        free(s->rho);
-        free(s->sum);
-        free(s->total);
-        free(s->exact_a);
-        free(s->exact_b);
-        free(s->exact_rho);
+        mls_free_all(s->a_factors, s->b_factors, s->a, s->b, s->rho, s->sum, s->total,
+                     s->exact_a, s->exact_b, s->exact_rho);
     }
-    free(l->worker);
-    free(l);
+    mls_free_all(l->worker, l);
 }
 
 /* Where factor m of chunk k of a token is, among n chunks. */

@@ -33,13 +33,7 @@ typedef struct {
 
 static void gram_sums_free(gram_sums *s)
 {
-    free(s->a);
-    free(s->b);
-    free(s->keys);
-    free(s->block);
-    free(s->rho);
-    free(s->same);
-    free(s->mixed);
+    mls_free_all(s->a, s->b, s->keys, s->block, s->rho, s->same, s->mixed);
 }
 
 static mls_status gram_sums_new(gram_sums *s, const mls_chunk_window *w,

@@ -21,14 +21,8 @@
 
 void mls_rule_scores_free(mls_rule_scores *s)
 {
-    free(s->score);
-    free(s->order);
-    free(s->loss);
-    free(s->q_norm);
-    free(s->k_norm);
-    free(s->mean);
-    free(s->gram);
-    free(s->trace);
+    mls_free_all(s->score, s->order, s->loss, s->q_norm, s->k_norm, s->mean, s->gram,
+                 s->trace);
     *s = (mls_rule_scores){0};
 }
 
@@ -244,8 +238,7 @@ static mls_status combine_units(mls_rule_scores *s, mls_err *err)
     }
 
 done:
-    free(work);
-    free(all);
+    mls_free_all(work, all);
     return st;
 }
 

@@ -46,12 +46,7 @@ mls_status mls_score_rows_new(mls_score_rows *r, const mls_chunk_window *w,
 
 void mls_score_rows_free(mls_score_rows *r)
 {
-    free(r->q);
-    free(r->k);
-    free(r->a);
-    free(r->b);
-    free(r->score);
-    free(r->p);
+    mls_free_all(r->q, r->k, r->a, r->b, r->score, r->p);
     *r = (mls_score_rows){0};
 }
 

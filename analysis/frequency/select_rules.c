@@ -265,9 +265,7 @@ mls_status mls_rule_square_losses(double *loss, const char *rule,
             }
         }
     }
-    free(gram);
-    free(one);
-    free(shaped);
+    mls_free_all(gram, one, shaped);
     return st;
 }
 

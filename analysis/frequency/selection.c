@@ -44,8 +44,7 @@ mls_status mls_selection_copy(mls_selection *to, const mls_selection *from,
 
 void mls_selection_free(mls_selection *s)
 {
-    free(s->count);
-    free(s->order);
+    mls_free_all(s->count, s->order);
     *s = (mls_selection){0};
 }
 

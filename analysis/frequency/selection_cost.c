@@ -41,11 +41,7 @@ typedef struct {
 static void scratch_free(scratch *s)
 {
     mls_score_rows_free(&s->rows);
-    free(s->rho);
-    free(s->x);
-    free(s->changed);
-    free(s->v);
-    free(s->out);
+    mls_free_all(s->rho, s->x, s->changed, s->v, s->out);
 }
 
 static mls_status scratch_new(scratch *s, const mls_chunk_window *w, mls_err *err)
@@ -175,7 +171,6 @@ mls_status mls_selection_cost(mls_cost *cost, const mls_chunk_windows *ws,
     }
     for (size_t i = 0; s.worker && i < n_workers; i++)
         scratch_free(s.worker + i);
-    free(s.worker);
-    free(s.sum);
+    mls_free_all(s.worker, s.sum);
     return st;
 }

@@ -51,8 +51,7 @@ static void release(void *kept)
     }
     for (size_t l = 0; r->sensitivity && l < r->L; l++)
         mls_sensitivity_free(&r->sensitivity[l]);
-    free(r->sensitivity);
-    free(r);
+    mls_free_all(r->sensitivity, r);
 }
 
 mls_shared_results *mls_shared_results_of(mls_capture *c)

@@ -70,14 +70,10 @@ void mls_softmax_score_free(mls_softmax_score *s)
         return;
     for (size_t i = 0; s->worker && i < s->n_workers; i++) {
         mls_score_rows_free(&s->worker[i].rows);
-        free(s->worker[i].rho);
-        free(s->worker[i].residual);
-        free(s->worker[i].x);
-        free(s->worker[i].p);
-        free(s->worker[i].changed);
+        mls_free_all(s->worker[i].rho, s->worker[i].residual, s->worker[i].x,
+                     s->worker[i].p, s->worker[i].changed);
     }
-    free(s->worker);
-    free(s);
+    mls_free_all(s->worker, s);
 }
 
 MLS_WIDE

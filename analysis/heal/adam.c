@@ -27,9 +27,7 @@ static const double smallest_share = 0.01;
 
 void mls_adam_free(mls_adam *a)
 {
-    free(a->mean);
-    free(a->square);
-    free(a->scale);
+    mls_free_all(a->mean, a->square, a->scale);
     *a = (mls_adam){0};
 }
 

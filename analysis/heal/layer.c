@@ -38,19 +38,8 @@ static void healing_free(mls_healing *k)
         if (k->out)
             free(k->out[i]);
     }
-    free(k->pass);
-    free(k->out);
-    free(k->x);
-    free(k->in);
-    free(k->in_back);
-    free(k->theta);
-    free(k->best);
-    free(k->gradient);
-    free(k->loss);
-    free(k->at_start);
-    free(k->power);
-    free(k->order);
-    free(k->normal);
+    mls_free_all(k->pass, k->out, k->x, k->in, k->in_back, k->theta, k->best,
+                 k->gradient, k->loss, k->at_start, k->power, k->order, k->normal);
     mls_parameters_free(&k->p);
 }
 

@@ -84,7 +84,6 @@ mls_status mls_heal_output(mls_healing *k, mls_err *err)
             wo[e * m + i] = (float)b[i * E + e];
 
 done:
-    free(a);
-    free(b);
+    mls_free_all(a, b);
     return st;
 }

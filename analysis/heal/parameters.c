@@ -12,10 +12,7 @@
 
 void mls_parameters_free(mls_parameters *p)
 {
-    free(p->array);
-    free(p->latent);
-    free(p->rope_key);
-    free(p->head);
+    mls_free_all(p->array, p->latent, p->rope_key, p->head);
     *p = (mls_parameters){0};
 }
 

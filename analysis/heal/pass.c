@@ -150,12 +150,7 @@ void mls_heal_pass_free(mls_heal_pass *s)
         return;
     for (size_t i = 0; s->rope_key && i < s->f->n_rope_keys; i++)
         free(s->rope_key[i].cs);
-    free(s->cs_full);
-    free(s->latent);
-    free(s->rope_key);
-    free(s->head);
-    free(s->memory);
-    free(s);
+    mls_free_all(s->cs_full, s->latent, s->rope_key, s->head, s->memory, s);
 }
 
 const mls_real *mls_heal_pass_keys(const mls_heal_pass *s, size_t *n)

@@ -23,8 +23,7 @@ typedef struct {
 
 void mls_shared_cache_free(mls_shared_cache *c)
 {
-    free(c->keys);
-    free(c->values);
+    mls_free_all(c->keys, c->values);
     *c = (mls_shared_cache){0};
 }
 

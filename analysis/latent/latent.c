@@ -23,10 +23,7 @@ static mls_status no_memory(size_t l, mls_err *err)
 
 void mls_latent_free(mls_latent_form *f)
 {
-    free(f->latent);
-    free(f->rope_key);
-    free(f->head);
-    free(f->numbers);
+    mls_free_all(f->latent, f->rope_key, f->head, f->numbers);
     *f = (mls_latent_form){0};
 }
 

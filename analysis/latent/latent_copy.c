@@ -35,8 +35,7 @@ static mls_status copy_numbers(mls_latent_form *to, mls_latent_form *from, mls_e
         if (to->latent[i].n_tail)
             memcpy(to->latent[i].tail, from->latent[i].tail,
                    to->latent[i].n_tail * sizeof(double));
-    free(a);
-    free(b);
+    mls_free_all(a, b);
     return st;
 }
 

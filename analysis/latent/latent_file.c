@@ -122,9 +122,7 @@ mls_status mls_latent_write(const mls_latent_form *f, const mls_latent_origin *o
 
 done:
     mls_safetensors_abandon(w);
-    free(plan);
-    free(a);
-    free(text);
+    mls_free_all(plan, a, text);
     return st;
 }
 

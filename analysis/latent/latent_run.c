@@ -70,8 +70,7 @@ mls_status mls_latent_runner_new(mls_latent_runner **out, size_t T_max,
 static void forget_tables(mls_latent_runner *r)
 {
     for (size_t i = 0; i < r->n_tables; i++) {
-        free(r->table[i].inv_freq);
-        free(r->table[i].cs);
+        mls_free_all(r->table[i].inv_freq, r->table[i].cs);
     }
     r->n_tables = 0;
 }
@@ -83,14 +82,11 @@ void mls_latent_runner_free(mls_latent_runner *r)
     forget_tables(r);
     mls_packed_free(r->packed);
     for (size_t l = 0; l < MLS_LAYERS_MAX; l++) {
-        free(r->kept[l].k);
-        free(r->kept[l].v);
+        mls_free_all(r->kept[l].k, r->kept[l].v);
     }
     for (size_t w = 0; w < r->n_workers; w++)
         free(r->scratch[w]);
-    free(r->scratch);
-    free(r->cs_rope);
-    free(r);
+    mls_free_all(r->scratch, r->cs_rope, r);
 }
 
 void mls_latent_runner_compute(mls_latent_runner *r, mls_compute compute)
@@ -162,8 +158,7 @@ static mls_status find_table(mls_latent_runner *r, const double *inv_freq, size_
                       .inv_freq = mls_calloc3(n, 1, 1, sizeof(double)),
                       .cs = mls_calloc3(r->T_max, n, 2, sizeof(float))};
     if (!t->inv_freq || !t->cs) {
-        free(t->inv_freq);
-        free(t->cs);
+        mls_free_all(t->inv_freq, t->cs);
         return mls_fail(err, MLS_E_NOMEM, "no memory for a RoPE table of %zu tokens",
                         r->T_max);
     }
@@ -248,8 +243,7 @@ static mls_status keep_layer(mls_latent_runner *r, const mls_states *keep_for,
 {
     kept_cache *c = &r->kept[r->form->layer];
 
-    free(c->k);
-    free(c->v);
+    mls_free_all(c->k, c->v);
     c->k_dims = r->k_dims;
     c->v_dims = r->v_dims;
     c->k = mls_calloc3(keep_for->start[keep_for->N], r->k_dims, 1, sizeof *c->k);

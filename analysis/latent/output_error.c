@@ -18,8 +18,7 @@
 void mls_output_windows_free(mls_output_windows *w)
 {
     mls_latent_runner_free(w->runner);
-    free(w->x);
-    free(w->out);
+    mls_free_all(w->x, w->out);
     *w = (mls_output_windows){0};
 }
 

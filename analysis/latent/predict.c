@@ -190,15 +190,13 @@ static mls_status meet_keys(met_keys *k, const score_map *m, const double *Sw,
         }
 
 done:
-    free(turns);
-    free(means);
+    mls_free_all(turns, means);
     return st;
 }
 
 static void met_keys_free(met_keys *k)
 {
-    free(k->second);
-    free(k->mean);
+    mls_free_all(k->second, k->mean);
 }
 
 /*
@@ -290,10 +288,7 @@ static mls_status map_new(score_map *m, const mls_latent_form *f, const mls_conf
 
 static void map_free(score_map *m)
 {
-    free(m->angle);
-    free(m->pair);
-    free(m->sign);
-    free(m->scale);
+    mls_free_all(m->angle, m->pair, m->sign, m->scale);
 }
 
 /* Logit error of one query head whose KV head has the keys k. */
@@ -314,8 +309,7 @@ static mls_status predict_logit(sums *s, const mls_latent_form *f, const mls_con
         s->logit[0] = score_variance(k, Su, q.rows, q.rows);
         s->logit[1] = score_variance(k, Su, q.rows, c->D);
     }
-    free(Su);
-    free(q.w);
+    mls_free_all(Su, q.w);
     return st;
 }
 
@@ -357,9 +351,7 @@ static mls_status unexplained(const double *S, size_t n, size_t D, double *error
     *error = fmax(*error, 0);
 
 done:
-    free(Scc);
-    free(values);
-    free(vectors);
+    mls_free_all(Scc, values, vectors);
     return st;
 }
 
@@ -393,8 +385,7 @@ static mls_status predict_key(sums *s, const mls_latent_form *f, const mls_confi
         st = mls_project_second(S, stats, a.w, a.b, n, err);
     if (!st)
         st = unexplained(S, n, c->D, &s->key[0], &s->key[1], err);
-    free(S);
-    free(a.w);
+    mls_free_all(S, a.w);
     return st;
 }
 
@@ -454,10 +445,7 @@ static mls_status predict_value(sums *s, sums *head, const mls_latent_form *f,
     }
 
 done:
-    free(S);
-    free(M);
-    free(rows);
-    free(a.w);
+    mls_free_all(S, M, rows, a.w);
     return st;
 }
 
@@ -554,8 +542,7 @@ static mls_status predict_head(void *arg, size_t g, size_t worker, mls_err *err)
         st = predict_logit(&p->s[h], p->f, p->c, p->w, p->stats, h, first_q, &met, err);
         first_q += mls_latent_query_dims(p->f, h);
     }
-    free(Sw);
-    free(mean_w);
+    mls_free_all(Sw, mean_w);
     met_keys_free(&met);
     map_free(&m);
     free(k.w);

@@ -102,8 +102,7 @@ static mls_status solve(const job *j, double *best, mls_err *err)
             memcpy(best, d, O * E * sizeof *best);
         }
     }
-    free(factor);
-    free(d);
+    mls_free_all(factor, d);
     return st;
 }
 
@@ -162,10 +161,6 @@ mls_status mls_refit_output(mls_latent_form *f, const mls_latent_form *original,
             f->output.w[e * O + o] += (float)best[o * E + e];
     mls_latent_runner_free(j.form);
     mls_latent_runner_free(j.original);
-    free(best);
-    free(j.x);
-    free(j.y);
-    free(j.z);
-    free(j.gram);
+    mls_free_all(best, j.x, j.y, j.z, j.gram);
     return st;
 }

@@ -313,8 +313,7 @@ static mls_status key_covariance(const head *d, mls_err *err)
     size_t n = 0;
 
     if (!rows || !mean) {
-        free(rows);
-        free(mean);
+        mls_free_all(rows, mean);
         return mls_fail(err, MLS_E_NOMEM, "no memory to fit queries");
     }
     memset(d->cov, 0, K * K * sizeof *d->cov);
@@ -356,8 +355,7 @@ static mls_status key_covariance(const head *d, mls_err *err)
         diagonal += d->cov[e * K + e] / (double)K;
     for (size_t e = 0; e < K; e++)
         d->cov[e * K + e] += RIDGE * diagonal;
-    free(rows);
-    free(mean);
+    mls_free_all(rows, mean);
     for (size_t e = 0; e < K * K; e++)
         d->ridge[e] = (float)(RIDGE * d->j->x_power * d->cov[e]);
     memcpy(d->cov_factor, d->cov, K * K * sizeof *d->cov);
@@ -555,9 +553,7 @@ static mls_status one_head(void *arg, size_t h, size_t worker, mls_err *err)
         descend(&d);
         memcpy(j->wq + j->first[h] * f->E, d.best, d.K * f->E * sizeof *d.best);
     }
-    free(floats);
-    free(doubles);
-    free(cs);
+    mls_free_all(floats, doubles, cs);
     return st;
 }
 
@@ -624,8 +620,6 @@ mls_status mls_refit_queries(mls_latent_form *f, mls_capture *capture, size_t n_
             memcpy(f->query.w, j.wq, rows * f->E * sizeof *f->query.w);
     }
     mls_refit_windows_free(&j.windows);
-    free(j.factor);
-    free(j.first);
-    free(j.wq);
+    mls_free_all(j.factor, j.first, j.wq);
     return st;
 }

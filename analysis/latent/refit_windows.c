@@ -9,9 +9,7 @@
 
 void mls_refit_windows_free(mls_refit_windows *w)
 {
-    free(w->x);
-    free(w->q);
-    free(w->k);
+    mls_free_all(w->x, w->q, w->k);
     *w = (mls_refit_windows){0};
 }
 
@@ -79,8 +77,7 @@ mls_status mls_refit_windows_load(mls_refit_windows *w, mls_capture *capture,
         for (size_t g = 0; g < c->G; g++)
             mls_rope_apply(k + g * D, k_row, cs, D / 2, T, 1);
     }
-    free(cs);
-    free(inv_freq);
+    mls_free_all(cs, inv_freq);
     if (st)
         mls_refit_windows_free(w);
     return st;

@@ -35,9 +35,7 @@ typedef struct {
 
 void mls_sensitivity_free(mls_sensitivity *s)
 {
-    free(s->key);
-    free(s->key_plain);
-    free(s->value);
+    mls_free_all(s->key, s->key_plain, s->value);
     *s = (mls_sensitivity){0};
 }
 
@@ -166,9 +164,7 @@ static mls_status one_head(void *arg, size_t h, size_t worker, mls_err *err)
 
     (void)worker;
     if (!all || !lines || !o) {
-        free(all);
-        free(lines);
-        free(o);
+        mls_free_all(all, lines, o);
         return mls_fail(err, MLS_E_NOMEM, "no memory to measure sensitivities");
     }
     x.v = x.M + D * D;
@@ -190,9 +186,7 @@ static mls_status one_head(void *arg, size_t h, size_t worker, mls_err *err)
     add_rows(w->key + h * D * D, x.rows, x.n_rows, D);
     add_rows(w->key_plain + h * D * D, x.plain, x.n_plain, D);
     cblas_daxpy((int)(D * D), x.square, x.M, 1, w->value + h * D * D, 1);
-    free(all);
-    free(lines);
-    free(o);
+    mls_free_all(all, lines, o);
     return MLS_OK;
 }
 
@@ -287,10 +281,6 @@ mls_status mls_sensitivity_measure(mls_sensitivity *s, mls_capture *capture,
         gather(s, &w, (double)n * (double)(T / step));
     else
         mls_sensitivity_free(s);
-    free(q);
-    free(k);
-    free(inv_freq);
-    free(cs);
-    free(sums);
+    mls_free_all(q, k, inv_freq, cs, sums);
     return st;
 }

@@ -248,8 +248,7 @@ mls_status mls_layer_forward(const mls_config *config, const mls_layer *layer,
         st = mls_pool_run(pool, p.n_pieces, mlp_piece, &p, err);
 
 done:
-    free(p.piece);
-    free(p.scratch);
+    mls_free_all(p.piece, p.scratch);
     return st;
 }
 
@@ -335,8 +334,7 @@ mls_status mls_head_forward_variants(const mls_head_variants *v, mls_variants_se
     st = p.x && p.logits
              ? mls_pool_run(pool, v->s[0]->N, show_sequence, &p, err)
              : mls_fail(err, MLS_E_NOMEM, "no memory for %zu x %zu logits", p.rows, V);
-    free(p.logits);
-    free(p.x);
+    mls_free_all(p.logits, p.x);
     return st;
 }
 

@@ -427,17 +427,13 @@ mls_status mls_model_embed(const mls_model *m, const int32_t *ids, size_t n, flo
         !(st = read_whole(m, MLS_TENSOR_EMBED_NORM, &norm, err)) &&
         !(st = read_whole(m, MLS_TENSOR_EMBED_NORM_BIAS, &bias, err)))
         mls_block_norm(c, x, x, norm, bias, n);
-    free(bias);
-    free(norm);
+    mls_free_all(bias, norm);
     return st;
 }
 
 void mls_head_free(mls_head *head)
 {
-    free(head->norm);
-    free(head->norm_bias);
-    free(head->w);
-    free(head->bias);
+    mls_free_all(head->norm, head->norm_bias, head->w, head->bias);
     *head = (mls_head){0};
 }
 

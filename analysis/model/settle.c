@@ -180,8 +180,7 @@ static bool split_delta(const mls_config *c, mls_layer *w)
     w->rec_z = mls_calloc3(r->groups, V, 1, sizeof *in);
     w->rec_a = mls_calloc3(r->heads, E, 1, sizeof *b);
     if (!in || !b || !w->rec_z || !w->rec_a) {
-        free(in);
-        free(b);
+        mls_free_all(in, b);
         return false;
     }
     for (size_t g = 0; g < r->groups; g++) {
@@ -194,8 +193,7 @@ static bool split_delta(const mls_config *c, mls_layer *w)
         from += 2 * (K + V);
         gates += 2 * per;
     }
-    free(w->rec_in);
-    free(w->rec_b);
+    mls_free_all(w->rec_in, w->rec_b);
     w->rec_in = in;
     w->rec_b = b;
     return true;

@@ -149,8 +149,6 @@ mls_status mls_project_second(double *second, const mls_layer_stats *s, const fl
                 0.5 * (second[i * n + j] + second[j * n + i]);
 
 done:
-    free(wm);
-    free(ws);
-    free(wd);
+    mls_free_all(wm, ws, wd);
     return st;
 }

@@ -179,8 +179,7 @@ mls_status mls_svd(const double *a, size_t m, size_t n, double *u, double *sigma
     }
 
 done:
-    free(superb);
-    free(work);
+    mls_free_all(superb, work);
     return st;
 }
 
@@ -227,8 +226,7 @@ mls_status mls_sqrt_psd(const double *a, size_t n, double floor, double *root,
         compose(inverse, scratch, vectors, scale, n);
 
 done:
-    free(vectors);
-    free(values);
+    mls_free_all(vectors, values);
     return st;
 }
 

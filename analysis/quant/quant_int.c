@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "analysis/quant/quant_format.h"
+#include "common/base/checked.h"
 
 /* What a group stores, and how x becomes a code and comes back. */
 typedef struct placement {
@@ -148,8 +149,7 @@ mls_status mls_quant_columns(float *x, size_t T, size_t n, size_t group, unsigne
     for (size_t t = 0; !st && t < T; t += step)
         quantize_columns(x + t * n, T - t < step ? T - t : step, n, bits, zero, range,
                          range + n, p);
-    free(range);
-    free(p);
+    mls_free_all(range, p);
     return st;
 }
 

@@ -142,8 +142,7 @@ static mls_status make_codebook(const kvquant_vector *v, size_t vectors, size_t 
     cluster(inside, sum, n, centre, k);
 
 done:
-    free(sum);
-    free(inside);
+    mls_free_all(sum, inside);
     return st;
 }
 
@@ -186,8 +185,7 @@ static mls_status apply(const mls_quant *q, bool is_key, float *x, size_t T, siz
         replace(&v[j], centre, k);
 
 done:
-    free(sorted);
-    free(v);
+    mls_free_all(sorted, v);
     return st;
 }
 

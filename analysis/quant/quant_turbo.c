@@ -183,9 +183,7 @@ static mls_status apply_product(const mls_quant *q, bool is_key, float *x, size_
         memcpy(x, y, T * n * sizeof *x);
 
 done:
-    free(y);
-    free(sum);
-    free(S);
+    mls_free_all(y, sum, S);
     return st;
 }
 

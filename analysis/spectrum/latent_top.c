@@ -115,9 +115,7 @@ static mls_status run_head(void *arg, size_t job, size_t worker, mls_err *err)
     }
     for (size_t f = 0; f < FIGURES; f++)
         figure[f] /= queries;
-    free(list);
-    free(weight);
-    free(top);
+    mls_free_all(list, weight, top);
     return st;
 }
 
@@ -165,8 +163,7 @@ static mls_status read_back(work *w, const mls_outputs *k, const double *directi
         st = mls_outputs_project(&w->low_rot, k, low, m, err);
     if (!st)
         st = mls_outputs_turn(&w->low_rot, w->c, w->layer, err);
-    free(p);
-    free(low);
+    mls_free_all(p, low);
     return st;
 }
 
@@ -219,10 +216,7 @@ static mls_status run_layer(mls_latent_top_row *row, mls_capture *capture, size_
     mls_outputs_free(&w.low);
     mls_outputs_free(&w.low_rot);
     mls_window_moments_free(&moments);
-    free(w.sum);
-    free(second);
-    free(directions);
-    free(lambda);
+    mls_free_all(w.sum, second, directions, lambda);
     return st;
 }
 

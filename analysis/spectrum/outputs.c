@@ -79,8 +79,7 @@ mls_status mls_outputs_turn(mls_outputs *o, const mls_config *config, size_t l,
             for (size_t h = 0; h < o->m / D; h++)
                 mls_rope_apply(o->y + i * o->T * o->m + h * D, o->m, cs, C, o->T, 1);
     }
-    free(inv_freq);
-    free(cs);
+    mls_free_all(inv_freq, cs);
     return st;
 }
 

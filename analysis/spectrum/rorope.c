@@ -100,8 +100,7 @@ done:
 
 void mls_rorope_free(mls_rorope *r)
 {
-    free(r->basis);
-    free(r->energy);
+    mls_free_all(r->basis, r->energy);
     *r = (mls_rorope){0};
 }
 

@@ -16,10 +16,7 @@
 
 void mls_rorope_survey_free(mls_rorope_survey *s)
 {
-    free(s->fold);
-    free(s->collapse);
-    free(s->captured);
-    free(s->held);
+    mls_free_all(s->fold, s->collapse, s->captured, s->held);
     *s = (mls_rorope_survey){0};
 }
 
@@ -140,10 +137,7 @@ static mls_status survey_layer(mls_rorope_survey *s, mls_capture *capture, size_
         n_folds++;
     if (!st)
         st = mls_pool_run(pool, n_folds, job_fold, &j, err);
-    free(second);
-    free(held);
-    free(wide);
-    free(k);
+    mls_free_all(second, held, wide, k);
     return st;
 }
 

@@ -369,9 +369,6 @@ mls_status mls_spectra_run(mls_spectra *s, const mls_model *model, mls_capture *
                                (double)config->L, err);
     if (st)
         mls_spectra_free(s);
-    free(w.layer);
-    free(w.seen);
-    free(w.wanted);
-    free(stats);
+    mls_free_all(w.layer, w.seen, w.wanted, stats);
     return st;
 }

@@ -159,8 +159,7 @@ mls_status mls_spectrum_plain(mls_spectrum *s, const float *w, size_t m, size_t 
 done:
     if (st)
         mls_spectrum_free(s);
-    free(gram);
-    free(a);
+    mls_free_all(gram, a);
     return st;
 }
 
@@ -248,9 +247,7 @@ mls_status mls_spectrum_weighted(mls_spectrum *s, const float *w, size_t m, size
         s->n = n; /* the others are 0 */
 
 done:
-    free(second);
-    free(ac);
-    free(a);
+    mls_free_all(second, ac, a);
     return st;
 }
 

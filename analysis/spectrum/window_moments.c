@@ -136,8 +136,7 @@ mls_status mls_spectrum_spread_of(mls_spectrum_spread *s, const mls_window_momen
         s->rank_99 = square[6];
         memcpy(s->sigma, square + FIGURES, m * sizeof *s->sigma);
     }
-    free(second);
-    free(value);
+    mls_free_all(second, value);
     if (st)
         mls_spectrum_spread_free(s);
     return st;

@@ -55,20 +55,8 @@ static void head_work_free(head_work *h)
 {
     for (int stage = 0; stage < MLS_QUANT_STAGES; stage++)
         free(h->k[stage]);
-    free(h->position);
-    free(h->q);
-    free(h->v);
-    free(h->v_t);
-    free(h->s);
-    free(h->p);
-    free(h->o);
-    free(h->k_q);
-    free(h->v_q);
-    free(h->v_qt);
-    free(h->s_q);
-    free(h->p_q);
-    free(h->o_q);
-    free(h->row);
+    mls_free_all(h->position, h->q, h->v, h->v_t, h->s, h->p, h->o, h->k_q, h->v_q,
+                 h->v_qt, h->s_q, h->p_q, h->o_q, h->row);
 }
 
 static mls_status head_work_new(head_work *h, const mls_quant_window *w, size_t queries,
@@ -329,7 +317,6 @@ mls_status mls_channel_stats_of(mls_channel_stats *out, const float *x, size_t s
     out->first_token = all > 0.0 ? square_sum(x, D) / all : (double)NAN;
 
 done:
-    free(turned);
-    free(range);
+    mls_free_all(turned, range);
     return st;
 }

@@ -145,13 +145,7 @@ static mls_status run_job(void *arg, size_t job, size_t worker, mls_err *err)
 
 static void batch_free(batch *b)
 {
-    free(b->q);
-    free(b->k);
-    free(b->v);
-    free(b->inv_freq);
-    free(b->cs);
-    free(b->sums);
-    free(b->channels);
+    mls_free_all(b->q, b->k, b->v, b->inv_freq, b->cs, b->sums, b->channels);
 }
 
 static mls_status batch_new(batch *b, mls_capture *c, const mls_quant *quant, size_t n,
@@ -271,8 +265,7 @@ mls_status mls_quant_survey_run(mls_quant_survey *s, mls_capture *c,
 
 void mls_quant_survey_free(mls_quant_survey *s)
 {
-    free(s->sums);
-    free(s->channels);
+    mls_free_all(s->sums, s->channels);
     *s = (mls_quant_survey){0};
 }
 

@@ -14,9 +14,7 @@
 
 void mls_choices_free(mls_choices *c)
 {
-    free(c->first);
-    free(c->answer);
-    free(c->chars);
+    mls_free_all(c->first, c->answer, c->chars);
     mls_items_free(&c->items);
     *c = (mls_choices){0};
 }
@@ -69,8 +67,7 @@ static mls_status add_choice(mls_choices *out, const mls_question *q, size_t i,
             st = mls_items_add(&out->items, piece, 3, err);
     }
     mls_buf_free(&text);
-    free(context);
-    free(all);
+    mls_free_all(context, all);
     return st;
 }
 

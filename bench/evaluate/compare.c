@@ -23,8 +23,7 @@ enum { GROUP = 8, SETTING_TEXT = 2048 };
 
 static void row_free(mls_compared *r)
 {
-    free(r->seq_kl);
-    free(r->refused);
+    mls_free_all(r->seq_kl, r->refused);
 }
 
 void mls_comparison_free(mls_comparison *c)
@@ -187,11 +186,7 @@ static mls_status do_group(work *w, const size_t *which, size_t n, bool forms_on
     for (size_t i = 0; scheme && i < n; i++)
         mls_scheme_free(&scheme[i]);
     mls_evaluation_free(&e);
-    free(scheme);
-    free(variant);
-    free(key);
-    free(text);
-    free(row);
+    mls_free_all(scheme, variant, key, text, row);
     return st;
 }
 
@@ -265,9 +260,7 @@ static mls_status mark_front(mls_comparison *c, mls_err *err)
         for (size_t i = 0; i < n; i++)
             c->row[which[i]].pareto = front[i];
     }
-    free(row);
-    free(which);
-    free(front);
+    mls_free_all(row, which, front);
     return st;
 }
 
@@ -394,9 +387,7 @@ mls_status mls_compare(mls_comparison *out, const mls_compare_request *r,
     if (!st)
         st = mark_front(out, err);
     mls_kept_rows_close(w.kept);
-    free(w.key);
-    free(w.same);
-    free(w.todo);
+    mls_free_all(w.key, w.same, w.todo);
     if (st)
         mls_comparison_free(out);
     return st;

@@ -122,8 +122,7 @@ static mls_status read_line(mls_kept_rows *k, const char *line, size_t len, size
                         "the file away to measure again",
                         k->path, n);
     }
-    free(row.seq_kl);
-    free(row.refused);
+    mls_free_all(row.seq_kl, row.refused);
     if (json_object_set_new(k->by_key, key, object))
         return mls_fail(err, MLS_E_NOMEM, "no memory for the rows of %s", k->path);
     return MLS_OK;
@@ -217,8 +216,7 @@ void mls_kept_rows_close(mls_kept_rows *k)
     if (k->path && k->by_key && k->fd >= 0)
         close(k->fd);
     json_decref(k->by_key);
-    free(k->path);
-    free(k);
+    mls_free_all(k->path, k);
 }
 
 bool mls_kept_rows_find(const mls_kept_rows *k, const char *key, mls_compared *row,

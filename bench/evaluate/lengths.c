@@ -17,8 +17,7 @@ void mls_lengths_free(mls_lengths *l)
 {
     for (size_t i = 0; l->e && i < l->n; i++)
         mls_evaluation_free(&l->e[i]);
-    free(l->e);
-    free(l->length);
+    mls_free_all(l->e, l->length);
     *l = (mls_lengths){0};
 }
 

@@ -13,12 +13,8 @@
 
 void mls_quality_free(mls_quality *q)
 {
-    free(q->seq_nll);
-    free(q->seq_kl);
-    free(q->seq_hit);
-    free(q->layout);
-    free(q->predicted);
-    free(q->refused);
+    mls_free_all(q->seq_nll, q->seq_kl, q->seq_hit, q->layout, q->predicted,
+                 q->refused);
 }
 
 mls_status mls_quality_refuse(mls_quality *q, const char *why)

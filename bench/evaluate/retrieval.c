@@ -75,8 +75,7 @@ typedef struct {
 
 static void planted_free(planted *p)
 {
-    free(p->pair);
-    free(p->question);
+    mls_free_all(p->pair, p->question);
 }
 
 static mls_status draw_pair(planted *p, mls_tokenizer *tok, const words *w,

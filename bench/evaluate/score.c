@@ -59,17 +59,8 @@ mls_status mls_scores_new(mls_scores *s, const mls_corpus *corpus,
 
 void mls_scores_free(mls_scores *s)
 {
-    free(s->row);
-    free(s->from);
-    free(s->to);
-    free(s->nll);
-    free(s->kl);
-    free(s->top1);
-    free(s->hit);
-    free(s->bin_nll);
-    free(s->bin_kl);
-    free(s->bin_n);
-    free(s->kl_at);
+    mls_free_all(s->row, s->from, s->to, s->nll, s->kl, s->top1, s->hit, s->bin_nll,
+                 s->bin_kl, s->bin_n, s->kl_at);
     *s = (mls_scores){0};
 }
 
@@ -250,9 +241,7 @@ static void heads_free(heads *h)
     for (size_t i = h->n; h->head && i-- > 0;)
         if (i == 0 || h->head[i].w != h->head[0].w)
             mls_head_free(&h->head[i]);
-    free(h->head);
-    free(h->s);
-    free(h->row);
+    mls_free_all(h->head, h->s, h->row);
 }
 
 static mls_status heads_read(heads *h, const mls_pass *p, mls_err *err)

@@ -85,9 +85,7 @@ static void sums_free(sums *s, size_t workers)
         free(s->scratch[i]);
     for (size_t i = 0; i < JOBS; i++)
         mls_layer_stats_free(&s->sum[i]);
-    free(s->scratch);
-    free(s->q_norms);
-    free(s->k_norms);
+    mls_free_all(s->scratch, s->q_norms, s->k_norms);
 }
 
 mls_status mls_sequential_stats(mls_layer_stats *out, mls_sequential *q,

@@ -306,11 +306,7 @@ static void layer_forms_free(layer_forms *f)
         mls_latent_free(&f->form[k]);
     for (size_t k = 0; f->read && k < f->n; k++)
         mls_layer_stats_free(&f->read[k]);
-    free(f->read);
-    free(f->scheme);
-    free(f->form);
-    free(f->st);
-    free(f->err);
+    mls_free_all(f->read, f->scheme, f->form, f->st, f->err);
 }
 
 static mls_status layer_forms_new(layer_forms *f, mls_pass *p, const mls_layer *layer,

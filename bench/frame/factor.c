@@ -42,9 +42,7 @@ mls_status mls_factor_weights(float *down, float *up, const double *w, size_t m,
     }
 
 done:
-    free(vt);
-    free(sigma);
-    free(u);
+    mls_free_all(vt, sigma, u);
     return st;
 }
 
@@ -64,8 +62,7 @@ mls_status mls_factor_pca(double *basis, const double *second, size_t m, size_t 
         memcpy(basis, vectors, r * m * sizeof *basis);
 
 done:
-    free(vectors);
-    free(values);
+    mls_free_all(vectors, values);
     return st;
 }
 

@@ -6,6 +6,7 @@
  * same numbers.
  */
 #include "bench/frame/form_cache.h"
+#include "common/base/checked.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -50,8 +51,7 @@ void mls_form_cache_free(mls_form_cache *c)
     while (c->n)
         drop(c, c->n - 1);
     pthread_mutex_destroy(&c->lock);
-    free(c->entry);
-    free(c);
+    mls_free_all(c->entry, c);
 }
 
 static size_t find(const mls_form_cache *c, const char *text, size_t layer)

@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "bench/frame/folded_norm.h"
+#include "common/base/checked.h"
 
 enum { PLAIN_TEXT = 2048 };
 
@@ -16,8 +17,7 @@ void mls_parsed_free(mls_parsed *p)
 {
     if (p->params && p->method->forget)
         p->method->forget(p->params);
-    free(p->params);
-    free(p->text);
+    mls_free_all(p->params, p->text);
     *p = (mls_parsed){0};
 }
 

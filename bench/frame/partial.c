@@ -69,8 +69,7 @@ mls_status mls_partial_prepare(const mls_method_input *in, const mls_parsed *par
     st = mls_selections_by_rule(made->layer, p->rule, in->config, in->capture,
                                 p->chunks, (mls_scope)p->scope, in->pool, NULL, err);
     if (st) {
-        free(made->layer);
-        free(made);
+        mls_free_all(made->layer, made);
         return mls_fail_in(err, st, "%s: rope", parsed->method->name);
     }
     made->L = in->config->L;
@@ -412,8 +411,7 @@ static mls_status fill_latent(mls_latent_form *f, const mls_layer *layer,
         read_back(f, layer, s, (int)at, up);
 
 done:
-    free(up);
-    free(w);
+    mls_free_all(up, w);
     return st;
 }
 

@@ -195,8 +195,7 @@ mls_status mls_metric_matrix(double *out, const mls_metric *metric,
         memcpy(out, plain, m * m * sizeof *out);
 
 done:
-    free(plain);
-    free(scaled);
+    mls_free_all(plain, scaled);
     return st;
 }
 

@@ -20,8 +20,7 @@ struct mls_ready_scheme {
 
 void mls_scheme_free(mls_scheme *s)
 {
-    free(s->setting);
-    free(s->which);
+    mls_free_all(s->setting, s->which);
     *s = (mls_scheme){0};
 }
 
@@ -122,9 +121,7 @@ void mls_ready_scheme_free(mls_ready_scheme *r)
             r->parsed[i].method->release(r->prepared[i]);
         mls_parsed_free(&r->parsed[i]);
     }
-    free(r->prepared);
-    free(r->parsed);
-    free(r);
+    mls_free_all(r->prepared, r->parsed, r);
 }
 
 mls_status mls_scheme_prepare(mls_ready_scheme **out, const mls_scheme *s,

@@ -58,8 +58,7 @@ mls_status mls_shared_shape(mls_latent_form *f, const mls_config *c, size_t l,
 void mls_rotated_free(mls_rotated *y)
 {
     mls_rorope_free(&y->turn);
-    free(y->w);
-    free(y->b);
+    mls_free_all(y->w, y->b);
     *y = (mls_rotated){0};
 }
 
@@ -100,9 +99,7 @@ mls_status mls_rotated_new(mls_rotated *y, const mls_config *c, const mls_layer 
         mls_rorope_keys(&y->turn, b, 1, y->b);
 
 done:
-    free(second);
-    free(w);
-    free(b);
+    mls_free_all(second, w, b);
     return st;
 }
 

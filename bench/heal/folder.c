@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "bench/heal/heal_inner.h"
+#include "common/base/checked.h"
 #include "common/system/files.h"
 #include "common/system/room.h"
 #include "common/system/sums.h"
@@ -69,8 +70,7 @@ static void read_record(mls_heal_run_state *k)
         mls_losses_parse(k->result, k->config->L, text + k->record.len);
         mls_buf_puts(&k->record, text + k->record.len);
     }
-    free(text);
-    free(path);
+    mls_free_all(text, path);
 }
 
 mls_status mls_healing_begin(mls_heal_run_state *k, mls_err *err)

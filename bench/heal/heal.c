@@ -48,17 +48,13 @@ static void healing_free(mls_heal_run_state *k)
 {
     for (size_t l = 0; k->kept && l < k->config->L; l++)
         mls_shared_cache_free(&k->kept[l]);
-    free(k->kept);
-    free(k->share);
+    mls_free_all(k->kept, k->share);
     mls_states_free(&k->original);
     mls_states_free(&k->healed);
     mls_plain_free(&k->plain);
     mls_latent_runner_free(k->runner);
     mls_ready_scheme_free(k->ready);
-    free(k->x);
-    free(k->target);
-    free(k->residual);
-    free(k->part);
+    mls_free_all(k->x, k->target, k->residual, k->part);
     mls_buf_free(&k->record);
 }
 
@@ -289,8 +285,7 @@ static mls_status pass_layer(void *arg, size_t l, mls_unit *u, mls_err *err)
         u->at = u->data.len;
     else if (path)
         unlink(path);
-    free(data);
-    free(path);
+    mls_free_all(data, path);
     return st;
 }
 

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/checked.h"
 #include "common/system/files.h"
 
 enum { FILE_MAX = 1 << 20 };
@@ -81,7 +82,6 @@ mls_status mls_losses_read(mls_heal_layer_result *result, size_t L, const char *
     memset(result, 0, L * sizeof *result);
     if (!st)
         mls_losses_parse(result, L, text);
-    free(text);
-    free(path);
+    mls_free_all(text, path);
     return st;
 }

@@ -53,8 +53,7 @@ static mls_status heal_one(mls_scheme *healed, const mls_heal_job *like,
         st = mls_heal_run(result, NULL, &job, err);
     if (!st)
         st = healed_scheme(healed, folder, L, err);
-    free(folder);
-    free(result);
+    mls_free_all(folder, result);
     return st;
 }
 
@@ -78,7 +77,6 @@ mls_status mls_heal_measure(mls_evaluation *out, const mls_heal_job *like,
         st = mls_evaluate(out, like->in, test, variant, n, how, like->progress, err);
     for (size_t i = 0; healed && i < n; i++)
         mls_scheme_free(&healed[i]);
-    free(healed);
-    free(variant);
+    mls_free_all(healed, variant);
     return st;
 }

@@ -121,8 +121,7 @@ mls_status mls_healing_together(mls_heal_run_state *k, mls_distilled *out, mls_e
         remove(keep.data);
     for (size_t l = 0; form && l < L; l++)
         mls_latent_free(&form[l]);
-    free(form);
-    free(fixed);
+    mls_free_all(form, fixed);
     mls_buf_free(&identity);
     mls_buf_free(&keep);
     return st;

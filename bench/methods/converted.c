@@ -111,8 +111,7 @@ static mls_status settle(const mls_parsed *p, const mls_config *config, mls_err 
                       "%s: neither config.json nor layer-00000.safetensors is there, "
                       "so it is not a converted model",
                       path);
-    free(json);
-    free(layer);
+    mls_free_all(json, layer);
     return st;
 }
 

@@ -167,9 +167,7 @@ static mls_status build(const mls_method_input *in, const mls_parsed *parsed,
     }
 
 done:
-    free(values);
-    free(vectors);
-    free(second);
+    mls_free_all(values, vectors, second);
     return st;
 }
 

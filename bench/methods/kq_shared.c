@@ -97,10 +97,7 @@ static mls_status weigh_rest(mls_kq_stack *y, size_t at, const mls_rotated *a,
             sum[i * n + j] = sum[j * n + i] = (sum[i * n + j] + sum[j * n + i]) / 2;
     if (!st)
         st = mls_kq_stack_weigh(y, at, sum, n, err);
-    free(sum);
-    free(one);
-    free(q_up);
-    free(up);
+    mls_free_all(sum, one, q_up, up);
     return st;
 }
 
@@ -239,8 +236,7 @@ static mls_status fill_latent(part *x, const mls_kq_shared *p, size_t n,
     for (size_t b = 0; a && b < n; b++)
         mls_rotated_free(&a[b]);
     mls_kq_stack_free(&y);
-    free(own);
-    free(a);
+    mls_free_all(own, a);
     return st;
 }
 
@@ -329,8 +325,6 @@ mls_status mls_kq_shared_fill(mls_latent_form *f, const mls_kq_shared *p,
         x[1] = heads_of(&x[0], j * each, each, each, c->G / p->keys);
         st = fill_latent(&x[1], p, p->keys / p->latents, stats, err);
     }
-    free(numbers.weights);
-    free(numbers.costs);
-    free(x);
+    mls_free_all(numbers.weights, numbers.costs, x);
     return st;
 }

@@ -31,12 +31,7 @@ mls_status mls_kq_stack_new(mls_kq_stack *y, size_t m, size_t E, mls_err *err)
 
 void mls_kq_stack_free(mls_kq_stack *y)
 {
-    free(y->w);
-    free(y->b);
-    free(y->mean);
-    free(y->root);
-    free(y->inverse);
-    free(y->up);
+    mls_free_all(y->w, y->b, y->mean, y->root, y->inverse, y->up);
     *y = (mls_kq_stack){0};
 }
 
@@ -156,10 +151,7 @@ mls_status mls_kq_stack_reduce(mls_kq_stack *y, mls_latent_form *f,
     st = set_down(v, y, cov, err);
 
 done:
-    free(cov);
-    free(weighted);
-    free(vectors);
-    free(values);
+    mls_free_all(cov, weighted, vectors, values);
     return st;
 }
 

@@ -140,9 +140,7 @@ static mls_status mean_caches(double *mean, mls_capture *capture, size_t P,
         for (size_t j = 0; !st && j < P * row; j++)
             to[j] += (double)x[j] / (double)W;
     }
-    free(inv_freq);
-    free(cs);
-    free(x);
+    mls_free_all(inv_freq, cs, x);
     return st;
 }
 

@@ -161,8 +161,7 @@ static mls_status ranks_by_loss(mls_layer_ranks *prepared, const params *p,
     for (size_t i = 0; !st && i < n; i++)
         if (converted[i / MLS_SIDES])
             prepared->rank[i] = aligned(rank[m++], p, in->config);
-    free(rank);
-    free(kl);
+    mls_free_all(rank, kl);
     return st;
 }
 

@@ -266,9 +266,7 @@ static mls_status choose_fold(const mls_method_input *in, const mls_transmla *p,
             *best = i;
     *best = fold[*best];
     mls_latent_runner_free(t.runner);
-    free(t.x);
-    free(t.want);
-    free(t.got);
+    mls_free_all(t.x, t.want, t.got);
     return st;
 }
 

@@ -83,10 +83,7 @@ static mls_status add_read_back(mls_latent_form *f, const mls_rotated *y,
         mls_matmul(up, unrotate, false, rest, false, D, r, y->n_rest);
         mls_affine_put_double(&f->head[g].key, 0, up, NULL, D);
     }
-    free(up);
-    free(unrotate);
-    free(values);
-    free(rest);
+    mls_free_all(up, unrotate, values, rest);
     return st;
 }
 
@@ -145,12 +142,7 @@ static mls_status add_latent(mls_latent_form *f, const mls_rotated *y,
     st = add_read_back(f, y, basis, alpha, layer, err);
 
 done:
-    free(z_float);
-    free(down);
-    free(basis);
-    free(second);
-    free(z_b);
-    free(z);
+    mls_free_all(z_float, down, basis, second, z_b, z);
     return st;
 }
 
@@ -184,9 +176,7 @@ static mls_status reduce_queries(mls_latent_form *f, double **left,
         st = no_memory(layer, err);
 
 done:
-    free(down);
-    free(basis);
-    free(second);
+    mls_free_all(down, basis, second);
     return st;
 }
 
@@ -209,8 +199,7 @@ static mls_status add_queries(mls_latent_form *f, const mls_rotated *y,
         st = reduce_queries(f, &left, layer, w, b, stats, err);
     if (!st)
         st = mls_rotated_queries(f, y, left ? left : w, b, err);
-    free(left);
-    free(w);
+    mls_free_all(left, w);
     return st;
 }
 

@@ -19,8 +19,7 @@ enum { ROWS = 64 };
 void mls_transmla_pass_free(mls_layer_stats *s, size_t L)
 {
     for (size_t l = 0; s && l < L; l++) {
-        free(s[l].x_second);
-        free(s[l].x_mean);
+        mls_free_all(s[l].x_second, s[l].x_mean);
     }
     free(s);
 }
@@ -143,8 +142,7 @@ mls_status mls_transmla_pass(mls_layer_stats **out, const mls_method_input *in,
     }
     mls_latent_runner_free(runner);
     mls_states_free(&h);
-    free(starts);
-    free(ids);
+    mls_free_all(starts, ids);
     if (st)
         mls_transmla_pass_free(s, c->L);
     else

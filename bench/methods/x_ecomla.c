@@ -341,8 +341,7 @@ static mls_status layer_spectrum(mls_spectrum *out, const params *p,
     st = w && rows ? mls_spectrum_plain(out, rows, m, c->E, err)
                    : mls_fail(err, MLS_E_NOMEM, "no memory for the ranks of layer %zu",
                               layer->index);
-    free(rows);
-    free(w);
+    mls_free_all(rows, w);
     return st;
 }
 
@@ -473,8 +472,7 @@ static mls_status add_latent(mls_latent_form *f, const heads *y, const params *p
         for (size_t i = 0; h->key.b && i < y->n_nope; i++)
             h->key.b[i] = layer->bk[g * D + y->nope[i]];
     }
-    free(up);
-    free(w);
+    mls_free_all(up, w);
     return st;
 }
 
@@ -511,8 +509,7 @@ static mls_status add_queries(mls_latent_form *f, const heads *y, const mls_conf
     }
 
 done:
-    free(left);
-    free(wq);
+    mls_free_all(left, wq);
     return st;
 }
 

@@ -130,9 +130,7 @@ mls_status mls_allocate_exact(size_t *chosen, const mls_choices *c, size_t budge
     }
 
 done:
-    free(best);
-    free(next);
-    free(pick);
+    mls_free_all(best, next, pick);
     return st;
 }
 
@@ -244,8 +242,6 @@ mls_status mls_allocate_water(size_t *chosen, double *price, double *bound,
         *bound = loss - next * (double)(budget - used);
 
 done:
-    free(sorted);
-    free(hull);
-    free(steps);
+    mls_free_all(sorted, hull, steps);
     return st;
 }

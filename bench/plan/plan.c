@@ -40,10 +40,7 @@ typedef struct {
 
 static void problem_free(problem *p)
 {
-    free(p->item);
-    free(p->candidate);
-    free(p->first);
-    free(p->chosen);
+    mls_free_all(p->item, p->candidate, p->first, p->chosen);
 }
 
 static mls_status problem_new(problem *p, const mls_plan_costs *costs,
@@ -514,8 +511,7 @@ static mls_status heads_of(mls_plan_layer *out, const mls_latent_form *f, mls_er
     bool alike = true;
 
     if (!head || !readers) {
-        free(head);
-        free(readers);
+        mls_free_all(head, readers);
         return mls_fail(err, MLS_E_NOMEM, "no memory for the heads of a plan");
     }
     for (size_t g = 0; g < f->G; g++) {

@@ -28,11 +28,7 @@ static const double kl_floor = 1e-9;
 
 void mls_plan_costs_free(mls_plan_costs *c)
 {
-    free(c->candidate);
-    free(c->bytes);
-    free(c->loss);
-    free(c->allowed);
-    free(c->refused.row);
+    mls_free_all(c->candidate, c->bytes, c->loss, c->allowed, c->refused.row);
     mls_plan_heads_free(c->heads);
     *c = (mls_plan_costs){0};
 }
@@ -227,8 +223,7 @@ mls_status mls_plan_candidates(mls_plan_costs *out, const mls_plan_request *r,
         st = mls_fail(err, MLS_E_NOMEM, "no memory for the costs");
     for (size_t i = 0; !st && i < out->n * out->L; i++)
         out->loss[i] = NAN;
-    free(layout);
-    free(single);
+    mls_free_all(layout, single);
     if (st)
         mls_plan_costs_free(out);
     return st;
@@ -348,8 +343,7 @@ static mls_status run_references(measured *m, const mls_plan_costs *c,
     mls_evaluation_free(&e);
     for (size_t i = 0; scheme && i < m->n; i++)
         mls_scheme_free(&scheme[i]);
-    free(scheme);
-    free(variant);
+    mls_free_all(scheme, variant);
     return st;
 }
 
@@ -449,8 +443,7 @@ static void spectra_free(spectra *s)
         if (s->scheme)
             mls_scheme_free(&s->scheme[k]);
     }
-    free(s->ready);
-    free(s->scheme);
+    mls_free_all(s->ready, s->scheme);
 }
 
 static mls_status spectra_new(spectra *s, const mls_plan_costs *c,
@@ -626,12 +619,6 @@ mls_status mls_plan_measure(mls_plan_costs *c, const mls_plan_request *r, size_t
 
 done:
     spectra_free(&all);
-    free(families);
-    free(as_whole);
-    free(m.candidate);
-    free(m.kl);
-    free(m.whole);
-    free(m.refused);
-    free(dropped);
+    mls_free_all(families, as_whole, m.candidate, m.kl, m.whole, m.refused, dropped);
     return st;
 }

@@ -32,9 +32,7 @@ void mls_plan_free(mls_plan *p)
 {
     for (size_t l = 0; p->layer && l < p->L; l++)
         free(p->layer[l].head);
-    free(p->layer);
-    free(p->measured);
-    free(p->refused.row);
+    mls_free_all(p->layer, p->measured, p->refused.row);
     *p = (mls_plan){0};
 }
 

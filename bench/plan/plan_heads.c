@@ -16,9 +16,7 @@ void mls_plan_heads_free(mls_plan_heads *h)
 {
     if (!h)
         return;
-    free(h->usable);
-    free(h->tail);
-    free(h);
+    mls_free_all(h->usable, h->tail, h);
 }
 
 static double *tail_of(const mls_plan_heads *h, size_t method, size_t l, mls_side side)

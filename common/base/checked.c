@@ -50,3 +50,9 @@ void *mls_calloc3(size_t a, size_t b, size_t c, size_t size)
         return NULL;
     return calloc(n ? n : 1, size);
 }
+
+void mls_free_each(void *const *p, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        free(p[i]);
+}

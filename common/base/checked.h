@@ -18,4 +18,10 @@ bool mls_add_u64(uint64_t *out, uint64_t a, uint64_t b);
  */
 void *mls_calloc3(size_t a, size_t b, size_t c, size_t size);
 
+/** free() for each of some pointers; NULL among them is accepted. */
+#define mls_free_all(...)                                                              \
+    mls_free_each((void *[]){__VA_ARGS__},                                             \
+                  sizeof((void *[]){__VA_ARGS__}) / sizeof(void *))
+void mls_free_each(void *const *p, size_t n);
+
 #endif

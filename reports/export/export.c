@@ -236,8 +236,7 @@ mls_status mls_export_write(const mls_export *job, mls_err *err)
         rmdir(job->folder); /* stays when it holds anything */
     for (size_t i = 0; w.parsed && i < job->scheme->n_settings; i++)
         mls_parsed_free(&w.parsed[i]);
-    free(w.parsed);
-    free(temp);
+    mls_free_all(w.parsed, temp);
     mls_buf_free(&w.files);
     mls_buf_free(&w.next);
     mls_buf_free(&w.known);

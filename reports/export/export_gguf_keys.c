@@ -149,8 +149,7 @@ static mls_status put_vocabulary(mls_gguf_keys *k, const mls_config *c, json_t *
     size_t i;
 
     if (!text || !type) {
-        free(text);
-        free(type);
+        mls_free_all(text, type);
         return mls_fail(err, MLS_E_NOMEM, "no memory for a vocabulary of %zu", V);
     }
     json_object_foreach(vocab, word, id)
@@ -183,8 +182,7 @@ static mls_status put_vocabulary(mls_gguf_keys *k, const mls_config *c, json_t *
     }
     key_array(k, "tokenizer.ggml.token_type", MLS_GGUF_I32, V);
     mls_buf_add(&k->bytes, (const char *)type, V * sizeof *type);
-    free(text);
-    free(type);
+    mls_free_all(text, type);
     return MLS_OK;
 }
 

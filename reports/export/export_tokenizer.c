@@ -5,6 +5,7 @@
  */
 #include <stdlib.h>
 
+#include "common/base/checked.h"
 #include "common/system/files.h"
 #include "datasets/tokenizer/gguf_tokenizer.h"
 #include "reports/export/export_inner.h"
@@ -38,9 +39,7 @@ static mls_status copy_files(mls_export_work *w, const char *folder, mls_err *er
                 st = mls_file_write(to, data, len, err);
             mls_export_listed(w, copied[i], "copied");
         }
-        free(data);
-        free(to);
-        free(from);
+        mls_free_all(data, to, from);
     }
     return st;
 }
@@ -67,8 +66,7 @@ static mls_status write_tokenizer(mls_export_work *w, const mls_gguf *f, bool *t
     if (!st)
         st = mls_file_write(path, json, len, err);
     mls_export_listed(w, "tokenizer.json", "made of the GGUF file's vocabulary");
-    free(path);
-    free(json);
+    mls_free_all(path, json);
     return st;
 }
 

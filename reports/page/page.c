@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/checked.h"
 #include "common/system/files.h"
 #include "reports/page/embedded.h"
 #include "reports/page/html.h"
@@ -63,12 +64,10 @@ void mls_page_free(mls_page *p)
     if (!p)
         return;
     for (size_t i = 0; i < p->n; i++) {
-        free(p->section[i].id);
-        free(p->section[i].title);
+        mls_free_all(p->section[i].id, p->section[i].title);
         mls_buf_free(&p->section[i].body);
     }
-    free(p->section);
-    free(p->title);
+    mls_free_all(p->section, p->title);
     mls_buf_free(&p->alt);
     mls_buf_free(&p->choice);
     mls_buf_free(&p->warning);
@@ -137,8 +136,7 @@ void mls_page_section(mls_page *p, const char *id, const char *title)
     more[p->n] = (section){.id = strdup(id), .title = strdup(title)};
     p->failed |= !more[p->n].id || !more[p->n].title;
     if (p->failed) {
-        free(more[p->n].id);
-        free(more[p->n].title);
+        mls_free_all(more[p->n].id, more[p->n].title);
         return;
     }
     p->n++;

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/checked.h"
 #include "reports/page/table_html.h"
 
 typedef enum { CELL_EMPTY, CELL_TEXT, CELL_REAL, CELL_COUNT } cell_type;
@@ -80,24 +81,16 @@ void mls_table_free(mls_table *t)
     if (!t)
         return;
     for (size_t i = 0; i < t->n_columns; i++) {
-        free(t->columns[i].key);
-        free(t->columns[i].heading);
-        free(t->columns[i].unit);
+        mls_free_all(t->columns[i].key, t->columns[i].heading, t->columns[i].unit);
     }
     for (size_t i = 0; i < t->n_cells; i++)
         free(t->cells[i].text);
     for (size_t i = 0; i < t->n_notes; i++)
         free(t->notes[i]);
     for (size_t i = 0; i < t->n_metas; i++) {
-        free(t->metas[i].key);
-        free(t->metas[i].value);
+        mls_free_all(t->metas[i].key, t->metas[i].value);
     }
-    free(t->columns);
-    free(t->cells);
-    free(t->notes);
-    free(t->metas);
-    free(t->title);
-    free(t);
+    mls_free_all(t->columns, t->cells, t->notes, t->metas, t->title, t);
 }
 
 /*

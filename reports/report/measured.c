@@ -137,9 +137,7 @@ static mls_status finish(mls_comparison *out, const mls_compare_request *request
         m.row[k] = first; /* released with m */
     }
     mls_comparison_free(&m);
-    free(chosen);
-    free(which);
-    free(setting);
+    mls_free_all(chosen, which, setting);
     return st;
 }
 
@@ -292,8 +290,7 @@ mls_status mls_measured_plan(mls_plan *out, const mls_report *r,
 
 done:
     mls_buf_free(&state);
-    free(key_path);
-    free(path);
+    mls_free_all(key_path, path);
     return st;
 }
 

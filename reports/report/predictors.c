@@ -100,8 +100,7 @@ mls_status mls_predictors_rank(mls_predictor rank[MLS_PREDICTORS],
         }
         rank[k].rank_equal_size = sum / weight;
     }
-    free(x);
-    free(y);
+    mls_free_all(x, y);
     return st;
 }
 

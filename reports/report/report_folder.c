@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "common/base/buf.h"
+#include "common/base/checked.h"
 #include "common/system/files.h"
 #include "common/system/hash.h"
 #include "datasets/base/json.h"
@@ -109,8 +110,7 @@ static mls_status visit(const char *folder, const char *sub, visitor call, void 
         mls_buf_free(&inside);
         free(entry[i]);
     }
-    free(entry);
-    free(path);
+    mls_free_all(entry, path);
     return st;
 }
 
@@ -179,8 +179,7 @@ static mls_status write_own(const char *folder, const json_t *o, mls_err *err)
         text[len] = '\n'; /* in place of the NUL, which is not written */
         st = mls_file_write(path, text, len + 1, err);
     }
-    free(text);
-    free(path);
+    mls_free_all(text, path);
     return st;
 }
 

@@ -501,7 +501,6 @@ mls_status mls_section_answer(const mls_report *r, mls_page *page, mls_buf *summ
     if (!st)
         show_fits(r, &a, page);
     mls_comparison_free(&a.m);
-    free(a.setting);
-    free(a.racer);
+    mls_free_all(a.setting, a.racer);
     return st;
 }

@@ -297,8 +297,6 @@ mls_status mls_section_frequency(const mls_report *r, mls_page *page, mls_buf *s
 
 done:
     mls_selection_free(&s);
-    free(score);
-    free(kept);
-    free(inv_freq);
+    mls_free_all(score, kept, inv_freq);
     return st;
 }

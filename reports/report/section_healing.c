@@ -54,11 +54,7 @@ static void healing_free(healing *k)
     mls_evaluation_free(&k->e);
     mls_comparison_free(&k->m);
     mls_comparison_free(&k->before);
-    free(k->base);
-    free(k->setting);
-    free(k->fraction);
-    free(k->scheme);
-    free(k->finalist);
+    mls_free_all(k->base, k->setting, k->fraction, k->scheme, k->finalist);
 }
 
 /* Every method's settings of the sizes; most were measured for earlier sections. */
@@ -155,9 +151,7 @@ static mls_status race(healing *k, mls_serve serve, double fraction, size_t keep
     }
     for (size_t i = 0; scheme && i < n; i++)
         mls_scheme_free(&scheme[i]);
-    free(scheme);
-    free(runner);
-    free(best);
+    mls_free_all(scheme, runner, best);
     return st;
 }
 
@@ -210,8 +204,7 @@ static mls_status read_curve(curve *out, const healing *k, size_t i, mls_err *er
     }
     for (size_t p = 0; layers && p < out->n; p++)
         out->held[p] /= (double)layers;
-    free(result);
-    free(folder);
+    mls_free_all(result, folder);
     return st;
 }
 

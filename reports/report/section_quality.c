@@ -459,8 +459,6 @@ mls_status mls_section_quality(const mls_report *r, mls_page *page, mls_buf *sum
         st = show_predictors(r, p, n, &m, page, summary, err);
     mls_table_free(t);
     mls_comparison_free(&m);
-    free(p);
-    free(setting);
-    free(racer);
+    mls_free_all(p, setting, racer);
     return st;
 }

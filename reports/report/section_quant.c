@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "bench/frame/fit.h"
+#include "common/base/checked.h"
 #include "reports/page/plot.h"
 #include "reports/report/embedded.h"
 #include "reports/report/measured.h"
@@ -220,10 +221,7 @@ static mls_status add_names(mls_buf *script, const point *p, size_t n,
             break;
         }
     }
-    free(at);
-    free(named);
-    free(letters);
-    free(done);
+    mls_free_all(at, named, letters, done);
     return st;
 }
 

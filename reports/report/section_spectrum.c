@@ -357,8 +357,6 @@ mls_status mls_section_spectrum(const mls_report *r, mls_page *page, mls_buf *su
     for (size_t l = 0; all.curves && l < c->L; l++)
         mls_table_free(all.curves[l]);
     mls_table_free(all.ranks);
-    free(all.curves);
-    free(all.rank);
-    free(all.half);
+    mls_free_all(all.curves, all.rank, all.half);
     return st;
 }

@@ -121,10 +121,7 @@ static mls_status layer_subspaces(matrix *m, const mls_report *r, size_t l,
             cell_of(m, a, b, RULES)->mean +=
                 100 * weight * energy_in(u + a * ww, g + b * ww, rank, width, room) /
                 energy_in(u + b * ww, g + b * ww, rank, width, room);
-    free(g);
-    free(u);
-    free(room);
-    free(rows);
+    mls_free_all(g, u, room, rows);
     mls_layer_free(&layer);
     return st;
 }

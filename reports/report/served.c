@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/checked.h"
 #include "reports/page/plot.h"
 
 mls_served_row *mls_served_row_of(mls_served *s, mls_serve serve, double share,
@@ -40,8 +41,7 @@ mls_served_row *mls_served_row_of(mls_served *s, mls_serve serve, double share,
     if (more)
         s->row = more;
     if (!more || !row.setting || !row.ties) {
-        free(row.setting);
-        free(row.ties);
+        mls_free_all(row.setting, row.ties);
         s->failed = true;
         return NULL;
     }
@@ -54,8 +54,7 @@ mls_served_row *mls_served_row_of(mls_served *s, mls_serve serve, double share,
 void mls_served_free(mls_served *s)
 {
     for (size_t i = 0; i < s->n; i++) {
-        free(s->row[i].setting);
-        free(s->row[i].ties);
+        mls_free_all(s->row[i].setting, s->row[i].ties);
     }
     free(s->row);
     *s = (mls_served){0};

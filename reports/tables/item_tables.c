@@ -95,8 +95,7 @@ static outcome *outcomes_new(size_t settings, size_t n)
     double *room = mls_calloc3(settings, n, 2, sizeof *room);
 
     if (!o || !room) {
-        free(o);
-        free(room);
+        mls_free_all(o, room);
         return NULL;
     }
     for (size_t v = 0; v < settings; v++)
@@ -106,8 +105,7 @@ static outcome *outcomes_new(size_t settings, size_t n)
 
 static void outcomes_free(outcome *o)
 {
-    free(o[0].loss);
-    free(o);
+    mls_free_all(o[0].loss, o);
 }
 
 static void retrieval_rows(mls_table *t, const mls_retrieval *r,

@@ -12,6 +12,7 @@
 
 #include "analysis/latent/size.h"
 #include "bench/frame/method.h"
+#include "common/base/checked.h"
 #include "reports/page/plot.h"
 #include "reports/tables/embedded.h"
 #include "reports/tables/size_table.h"
@@ -248,7 +249,6 @@ mls_status mls_size_plots(const char *folder, bool draw, const mls_config *confi
 done:
     mls_table_free(t.bytes);
     mls_table_free(t.context);
-    free(t.layout);
-    free(t.baseline);
+    mls_free_all(t.layout, t.baseline);
     return st;
 }

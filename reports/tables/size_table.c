@@ -12,6 +12,7 @@
 #include "analysis/latent/size.h"
 #include "bench/frame/scheme.h"
 #include "common/base/buf.h"
+#include "common/base/checked.h"
 #include "common/base/words.h"
 
 #define MIB 1048576.0
@@ -549,8 +550,7 @@ mls_status mls_size_table(mls_table **out, const mls_config *config,
         st = put_setting(&w, &sweep->setting[i], err);
 
 done:
-    free(w.layout);
-    free(w.baseline);
+    mls_free_all(w.layout, w.baseline);
     if (st)
         mls_table_free(w.t);
     else

@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "common/base/checked.h"
 #include "common/system/files.h"
 
 static bool same_file(const struct stat *a, const struct stat *b)
@@ -145,8 +146,7 @@ static bool lies_below(const char *output, const char *folder)
     const size_t n = b ? strlen(b) : 0;
     const bool yes = a && n > 1 && strncmp(a, b, n) == 0 && a[n] == '/';
 
-    free(a);
-    free(b);
+    mls_free_all(a, b);
     return yes;
 }
 
@@ -251,7 +251,6 @@ bool mls_plots_overwrite(const char *folder, const char *input,
     const bool yes = (plots && plots_overwrite_in(plots, input, why)) ||
                      (data && plots_overwrite_in(data, input, why));
 
-    free(plots);
-    free(data);
+    mls_free_all(plots, data);
     return yes;
 }

@@ -428,8 +428,7 @@ static mls_status fill(mls_table *t, const arguments *a, const mls_listing *list
         "quantized, so that the order says nothing",
         a->tokens, 100 * MLS_ROUNDING);
     mls_published_free(published);
-    free(path);
-    free(order);
+    mls_free_all(path, order);
     return st;
 }
 
@@ -487,9 +486,7 @@ static mls_status race(size_t *row, size_t *n, const arguments *a, const char *f
         row[(*n)++] = runner[best[i]];
     for (size_t i = 0; scheme && i < k; i++)
         mls_scheme_free(&scheme[i]);
-    free(scheme);
-    free(runner);
-    free(best);
+    mls_free_all(scheme, runner, best);
     return st;
 }
 
@@ -548,8 +545,7 @@ static mls_status heal_rows(healed_row *out, const arguments *a, const char *fol
     for (size_t i = 0; scheme && i < n; i++)
         mls_scheme_free(&scheme[i]);
     mls_corpus_free(&text);
-    free(scheme);
-    free(row);
+    mls_free_all(scheme, row);
     return st;
 }
 
@@ -736,10 +732,7 @@ done:
     mls_table_free(t);
     mls_comparison_free(&c);
     mls_listed_free(&list);
-    free(settings);
-    free(rows);
-    free(folder_healed);
-    free(healed);
+    mls_free_all(settings, rows, folder_healed, healed);
     mls_tool_close(&s);
     if (a.rows || to_file)
         mls_tool_stopped(&err, "finished rows are kept: the same command goes on");

@@ -45,8 +45,7 @@ static void work_free(work *w)
 {
     for (size_t i = 0; i < w->n_schemes; i++)
         mls_scheme_free(&w->scheme[i]);
-    free(w->scheme);
-    free(w->variant);
+    mls_free_all(w->scheme, w->variant);
 }
 
 /* Room for one more scheme at the end; counted when it is made. */

@@ -6,6 +6,7 @@
 #include "analysis/frequency/frequency.h"
 #include "analysis/frequency/frequency_file.h"
 #include "bench/setting/setting.h"
+#include "common/base/checked.h"
 #include "common/system/files.h"
 #include "reports/page/plot.h"
 #include "reports/tables/concentration_tables.h"
@@ -49,8 +50,7 @@ typedef struct {
 
 static void rule_names_free(rule_names *r)
 {
-    free(r->text);
-    free(r->name);
+    mls_free_all(r->text, r->name);
 }
 
 /* The list given, or every rule that the capture has data for. */
@@ -372,8 +372,7 @@ static mls_status survey_lengths(const request *q, const char *path, mls_err *er
         st = show(mls_frequency_length_table(f, n), q, &s, q->output, err);
     for (size_t i = 0; f && i < n; i++)
         mls_frequency_free(&f[i]);
-    free(f);
-    free(length);
+    mls_free_all(f, length);
     choices_free(&c);
     close_run(&s);
     return st;

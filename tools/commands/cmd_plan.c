@@ -6,6 +6,7 @@
 
 #include "analysis/latent/gpu.h"
 #include "bench/plan/plan.h"
+#include "common/base/checked.h"
 #include "common/base/words.h"
 #include "common/system/files.h"
 #include "reports/tables/plan_tables.h"
@@ -341,8 +342,7 @@ done:
     mls_table_free(quality);
     mls_plan_free(&plan);
     mls_kernels_free(&kernels);
-    free(methods);
-    free(bits);
+    mls_free_all(methods, bits);
     mls_corpus_free(&search);
     mls_corpus_free(&verify);
     mls_tool_close(&s);

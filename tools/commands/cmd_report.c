@@ -6,6 +6,7 @@
 
 #include "analysis/latent/gpu.h"
 #include "bench/evaluate/evaluate.h"
+#include "common/base/checked.h"
 #include "common/base/words.h"
 #include "common/system/files.h"
 #include "datasets/tokenizer/tokenizer.h"
@@ -583,9 +584,7 @@ release:
     mls_corpus_free(&corpus);
     mls_tokenizer_close(tok);
     mls_model_close(model);
-    free(training);
-    free(beside[0]);
-    free(beside[1]);
+    mls_free_all(training, beside[0], beside[1]);
     return status ? status : mls_exit_status(&doubtful);
 }
 

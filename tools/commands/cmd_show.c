@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "common/base/checked.h"
 #include "common/system/files.h"
 #include "reports/report/report_folder.h"
 #include "tools/base/command.h"
@@ -37,8 +38,7 @@ static mls_status show(const char *folder, mls_err *err)
         mls_terminal_print(text);
         printf("report: %s/index.html\n", folder);
     }
-    free(text);
-    free(path);
+    mls_free_all(text, path);
     return st;
 }
 
