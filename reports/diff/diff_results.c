@@ -345,6 +345,24 @@ static double median_ratio(const mls_diff *d)
     return median;
 }
 
+/* The change that stands out most from its interval, named. */
+static void say_clearest(mls_diff *d)
+{
+    const mls_diff_line *best = NULL;
+
+    for (size_t i = 0; i < d->n; i++) {
+        const mls_diff_line *l = &d->line[i];
+
+        if (l->more && (!best || fabs(l->change.mean) / l->change.half >
+                                     fabs(best->change.mean) / best->change.half))
+            best = l;
+    }
+    if (best && d->n > 1)
+        mls_buf_printf(&d->words, "Clearest: %s lost %.4f, now %.4f (%+.4f ± %.4f).\n",
+                       best->what, best->a, best->b, best->change.mean,
+                       best->change.half);
+}
+
 static void say_verdict(mls_diff *d)
 {
     size_t more = 0, better = 0, paired = 0;
@@ -365,6 +383,7 @@ static void say_verdict(mls_diff *d)
                        "%zu worse%s.\n",
                        more, d->n, better, more - better,
                        (double)more <= chance ? "; so many would by chance alone" : "");
+    say_clearest(d);
     if (d->n > 1 && fabs(ratio - 1) >= 0.005)
         mls_buf_printf(&d->words,
                        "Half of them lose less than %.2f times what they lost.\n",
