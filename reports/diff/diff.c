@@ -115,16 +115,13 @@ mls_table *mls_diff_table(const mls_diff *d, bool words)
     snprintf(key, sizeof key, "%s_a", of);
     mls_table_column(t, key, "A", "nat", 4);
     snprintf(key, sizeof key, "%s_b", of);
-    mls_table_column(t, key, "B", "nat", 4);
-    mls_table_column(t, "change", "change", "nat", 4);
-    mls_table_column(t, "change_half", "±", "nat", 4);
-    mls_table_column(t, "paired", "paired", "", 0);
-    mls_table_column(t, "verdict", "verdict", "", 0);
+    MLS_COLUMNS(t, {key, "B", "nat", 4}, {"change", "change", "nat", 4},
+                {"change_half", "±", "nat", 4}, {"paired", "paired", "", 0},
+                {"verdict", "verdict", "", 0});
     for (size_t i = 0; i < d->n; i++) {
         const mls_diff_line *l = &d->line[i];
 
-        mls_table_row(t);
-        mls_table_text(t, l->what);
+        mls_table_line(t, "%s", l->what);
         if (served)
             mls_table_text(t, *l->served_by ? l->served_by : "-");
         if (kept)

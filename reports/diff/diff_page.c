@@ -73,17 +73,13 @@ static void put_facts(mls_page *page, const mls_diff *d)
 {
     mls_table *t = mls_table_new(NULL);
 
-    mls_table_column(t, "what", "what", "", 0);
-    mls_table_column(t, "a", "A", "", 0);
-    mls_table_column(t, "b", "B", "", 0);
-    mls_table_row(t);
-    mls_table_cells(t, "%s %s %s", "where", d->path[0], d->path[1]);
+    MLS_COLUMNS(t, {"what", "what", "", 0}, {"a", "A", "", 0}, {"b", "B", "", 0});
+    mls_table_line(t, "%s %s %s", "where", d->path[0], d->path[1]);
     for (size_t i = 0; i < d->n_facts; i++) {
         const mls_diff_fact *f = &d->fact[i];
 
-        mls_table_row(t);
-        mls_table_cells(t, "%s %s %s", f->what, f->a,
-                        strcmp(f->a, f->b) == 0 ? "the same" : f->b);
+        mls_table_line(t, "%s %s %s", f->what, f->a,
+                       strcmp(f->a, f->b) == 0 ? "the same" : f->b);
     }
     mls_page_table(page, t);
     mls_table_free(t);

@@ -246,14 +246,10 @@ static void compare_best(mls_diff *d, const side *s)
 {
     mls_table *t = d->best = mls_table_new(NULL);
 
-    mls_table_column(t, "served_by", "served by", "", 0);
-    mls_table_column(t, "setting_a", "best in A", "", 0);
-    mls_table_column(t, "kl_a", "KL in A", "nat", 4);
-    mls_table_column(t, "setting_b", "best in B", "", 0);
-    mls_table_column(t, "kl_b", "KL in B", "nat", 4);
-    mls_table_column(t, "change", "change", "nat", 4);
-    mls_table_column(t, "change_half", "±", "nat", 4);
-    mls_table_column(t, "verdict", "verdict", "", 0);
+    MLS_COLUMNS(t, {"served_by", "served by", "", 0}, {"setting_a", "best in A", "", 0},
+                {"kl_a", "KL in A", "nat", 4}, {"setting_b", "best in B", "", 0},
+                {"kl_b", "KL in B", "nat", 4}, {"change", "change", "nat", 4},
+                {"change_half", "±", "nat", 4}, {"verdict", "verdict", "", 0});
     for (int c = 0; c < MLS_SERVE_CLASSES; c++) {
         const char *class = mls_serve_word((mls_serve)c);
         const size_t i = answer_row(&s[0], class), j = answer_row(&s[1], class);
@@ -265,13 +261,12 @@ static void compare_best(mls_diff *d, const side *s)
             continue;
         l.more = !isnan(l.change.half) &&
                  !mls_kl_tied(l.change, l.a, l.b, c == MLS_SERVE_CACHE);
-        mls_table_row(t);
-        mls_table_cells(t, "%s %s %g %s %g %g %g %s", mls_serve_name((mls_serve)c),
-                        answer_setting(&s[0], i), l.a, answer_setting(&s[1], j), l.b,
-                        l.change.mean, l.change.half,
-                        i == s[0].answer.n_rows   ? "only in B"
-                        : j == s[1].answer.n_rows ? "only in A"
-                                                  : mls_diff_verdict(&l));
+        mls_table_line(t, "%s %s %g %s %g %g %g %s", mls_serve_name((mls_serve)c),
+                       answer_setting(&s[0], i), l.a, answer_setting(&s[1], j), l.b,
+                       l.change.mean, l.change.half,
+                       i == s[0].answer.n_rows   ? "only in B"
+                       : j == s[1].answer.n_rows ? "only in A"
+                                                 : mls_diff_verdict(&l));
         if (i < s[0].answer.n_rows && j < s[1].answer.n_rows)
             mls_buf_printf(
                 &d->words, "Served by %s: the best lost %.3f, now %.3f, %s%s%s.\n",

@@ -137,6 +137,13 @@ void mls_table_column(mls_table *t, const char *key, const char *heading,
                                        .decimals = decimals};
 }
 
+void mls_table_add_columns(mls_table *t, const mls_column *columns, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        mls_table_column(t, columns[i].key, columns[i].heading, columns[i].unit,
+                         columns[i].decimals);
+}
+
 void mls_table_buf(mls_table *t, mls_buf *text)
 {
     if (t && text->failed)
@@ -208,28 +215,26 @@ void mls_table_empty(mls_table *t)
     add(t, (cell){.type = CELL_EMPTY});
 }
 
-void mls_table_cells(mls_table *t, const char *format, ...)
+/* Arguments are passed by address: a va_list may be an array. */
+static void add_cells(mls_table *t, const char *format, va_list *args)
 {
-    va_list args;
-
-    va_start(args, format);
     for (const char *p = format; *(p += strspn(p, " %")); p++) {
         switch (*p) {
         case 's':
-            mls_table_text(t, va_arg(args, const char *));
+            mls_table_text(t, va_arg(*args, const char *));
             break;
         case 'g':
-            mls_table_real(t, va_arg(args, double));
+            mls_table_real(t, va_arg(*args, double));
             break;
         case 'd':
-            mls_table_count(t, va_arg(args, int));
+            mls_table_count(t, va_arg(*args, int));
             break;
         case 'z':
-            mls_table_count(t, (long long)va_arg(args, size_t));
+            mls_table_count(t, (long long)va_arg(*args, size_t));
             p += strlen("u");
             break;
         case 'l':
-            mls_table_count(t, va_arg(args, long long));
+            mls_table_count(t, va_arg(*args, long long));
             p += strlen("ld");
             break;
         default:
@@ -237,6 +242,24 @@ void mls_table_cells(mls_table *t, const char *format, ...)
             mls_table_empty(t);
         }
     }
+}
+
+void mls_table_cells(mls_table *t, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    add_cells(t, format, &args);
+    va_end(args);
+}
+
+void mls_table_line(mls_table *t, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    mls_table_row(t);
+    add_cells(t, format, &args);
     va_end(args);
 }
 

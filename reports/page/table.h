@@ -39,6 +39,16 @@ void mls_table_free(mls_table *t); /* NULL is accepted */
  */
 void mls_table_column(mls_table *t, const char *key, const char *heading,
                       const char *unit, int decimals);
+typedef struct mls_column {
+    const char *key, *heading, *unit;
+    int decimals;
+} mls_column;
+/** Several columns, each in braces: MLS_COLUMNS(t, {"kl", "KL", "nat", 5}, ...) */
+#define MLS_COLUMNS(t, ...)                                                            \
+    mls_table_add_columns((t), (const mls_column[]){__VA_ARGS__},                      \
+                          sizeof((const mls_column[]){__VA_ARGS__}) /                  \
+                              sizeof(mls_column))
+void mls_table_add_columns(mls_table *t, const mls_column *columns, size_t n);
 /** The last column is a detail: TABLE, which must fit a screen, leaves it out. */
 void mls_table_detail(mls_table *t);
 /** The last column, and all after it, are for programs: in CSV and JSON alone. */
@@ -54,6 +64,9 @@ void mls_table_empty(mls_table *t); /* a cell without a value */
  * The next cells at once: "%s %g %zu %d - %lld", a text, a real, counts, an empty cell.
  */
 void mls_table_cells(mls_table *t, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+/** Begins a row with such cells. */
+void mls_table_line(mls_table *t, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
 /** A line under the table for people ("95 % intervals over sequences"); copied. */

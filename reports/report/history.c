@@ -70,8 +70,7 @@ static mls_status fill(mls_table *t, const char *folder, const mls_csv *csv,
         return st;
     strftime(day, sizeof day, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
     for (size_t r = 0; r < csv->n_rows; r++) {
-        mls_table_row(t);
-        mls_table_text(t, day);
+        mls_table_line(t, "%s", day);
         for (size_t i = 0; i < N_FACTS; i++)
             mls_table_text(t, value[i]);
         for (size_t i = 0; i < N_FIGURES; i++) {

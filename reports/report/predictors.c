@@ -157,14 +157,12 @@ mls_table *mls_predictors_table(const mls_predictor rank[MLS_PREDICTORS])
 {
     mls_table *t = mls_table_new(NULL);
 
-    mls_table_column(t, "predictor", "predicted", "", 0);
-    mls_table_column(t, "settings", "settings", "", 0);
-    mls_table_column(t, "rank_correlation", "Spearman, all", "", 3);
-    mls_table_column(t, "rank_correlation_equal_size", "at equal size", "", 3);
+    MLS_COLUMNS(t, {"predictor", "predicted", "", 0}, {"settings", "settings", "", 0},
+                {"rank_correlation", "Spearman, all", "", 3},
+                {"rank_correlation_equal_size", "at equal size", "", 3});
     for (size_t k = 0; k < MLS_PREDICTORS; k++) {
-        mls_table_row(t);
-        mls_table_cells(t, "%s %zu %g %g", rank[k].name, rank[k].n, rank[k].rank,
-                        rank[k].rank_equal_size);
+        mls_table_line(t, "%s %zu %g %g", rank[k].name, rank[k].n, rank[k].rank,
+                       rank[k].rank_equal_size);
     }
     mls_table_note(t,
                    "rank correlation with measured KL; 1: the same order. Errors are "
@@ -194,16 +192,13 @@ static mls_table *make_table(const mls_prediction *p, size_t n, size_t k)
 {
     mls_table *t = mls_table_new(NULL);
 
-    mls_table_column(t, "method", "method", "", 0);
-    mls_table_column(t, "setting", "setting", "", 0);
-    mls_table_column(t, "error", predictors[k].name, "", -1);
-    mls_table_column(t, "kl", "KL", "nat", -1);
+    MLS_COLUMNS(t, {"method", "method", "", 0}, {"setting", "setting", "", 0},
+                {"error", predictors[k].name, "", -1}, {"kl", "KL", "nat", -1});
     for (size_t i = 0; i < n; i++) {
         if (!(error_of(&p[i], k) > round_off_error && p[i].kl > 0))
             continue;
-        mls_table_row(t);
-        mls_table_cells(t, "%s %s %g %g", p[i].method, p[i].setting, error_of(&p[i], k),
-                        p[i].kl);
+        mls_table_line(t, "%s %s %g %g", p[i].method, p[i].setting, error_of(&p[i], k),
+                       p[i].kl);
     }
     return t;
 }

@@ -151,17 +151,13 @@ static void provenance(const mls_report *r, mls_page *page)
         {"arithmetic", "weights as stored, the rest in f32, sums in f64"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        mls_table_row(t);
-        mls_table_text(t, rows[i][0]);
-        mls_table_text(t, rows[i][1]);
+        mls_table_line(t, "%s %s", rows[i][0], rows[i][1]);
     }
     snprintf(text, sizeof text, "%zu of %zu tokens%s",
              mls_capture_sequences(r->capture),
              mls_capture_length(r->capture) - mls_capture_lead(r->capture),
              mls_capture_lead(r->capture) ? ", BOS before each" : "");
-    mls_table_row(t);
-    mls_table_text(t, "calibration sequences");
-    mls_table_text(t, text);
+    mls_table_line(t, "%s %s", "calibration sequences", text);
     mls_page_table(page, t);
     mls_table_free(t);
     mls_page_text(page,

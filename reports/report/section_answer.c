@@ -139,25 +139,20 @@ static mls_table *make_table(const answer *a)
 
     for (size_t i = 0; i < n; i++)
         tied |= *ties_of(text, a, which[i]) != 0;
-    mls_table_column(t, "served_by", "served by", "", 0);
-    mls_table_column(t, "setting", "setting", "", 0);
-    mls_table_column(t, "kept_percent", "kept", "%", 1);
-    mls_table_column(t, "kl", "KL", "nat", 3);
-    mls_table_column(t, "kl_half", "±", "nat", 3);
-    mls_table_column(t, "perplexity", "perplexity", "", 2);
+    MLS_COLUMNS(t, {"served_by", "served by", "", 0}, {"setting", "setting", "", 0},
+                {"kept_percent", "kept", "%", 1}, {"kl", "KL", "nat", 3},
+                {"kl_half", "±", "nat", 3}, {"perplexity", "perplexity", "", 2});
     if (tied)
         mls_table_column(t, "ties", "not told apart from", "", 0);
     for (size_t i = 0; i < n; i++) {
         const mls_compared *row = &a->m.row[which[i]];
 
-        mls_table_row(t);
-        mls_table_cells(t, "%s %s %g %g %g %g",
-                        i > 0 && a->m.row[which[i - 1]].serve == row->serve
-                            ? ""
-                            : mls_serve_means(row->serve),
-                        mls_setting_text(&a->setting[which[i]], text, sizeof text),
-                        100 * row->kept, row->kl.mean, row->kl.half,
-                        exp(row->nll.mean));
+        mls_table_line(t, "%s %s %g %g %g %g",
+                       i > 0 && a->m.row[which[i - 1]].serve == row->serve
+                           ? ""
+                           : mls_serve_means(row->serve),
+                       mls_setting_text(&a->setting[which[i]], text, sizeof text),
+                       100 * row->kept, row->kl.mean, row->kl.half, exp(row->nll.mean));
         if (tied)
             mls_table_text(t, *ties_of(text, a, which[i]) ? text : "-");
     }
@@ -173,20 +168,15 @@ static mls_status write_rows(const mls_report *r, const answer *a, mls_err *err)
     char text[SETTING_TEXT];
     mls_status st;
 
-    mls_table_column(t, "served_by", "served by", "", 0);
-    mls_table_column(t, "setting", "setting", "", 0);
-    mls_table_column(t, "kept_percent", "kept", "%", 1);
-    mls_table_column(t, "kl", "KL", "nat", 3);
-    mls_table_column(t, "kl_half", "±", "nat", 3);
-    mls_table_column(t, "perplexity", "perplexity", "", 2);
+    MLS_COLUMNS(t, {"served_by", "served by", "", 0}, {"setting", "setting", "", 0},
+                {"kept_percent", "kept", "%", 1}, {"kl", "KL", "nat", 3},
+                {"kl_half", "±", "nat", 3}, {"perplexity", "perplexity", "", 2});
     for (size_t i = 0; i < n; i++) {
         const mls_compared *row = &a->m.row[which[i]];
 
-        mls_table_row(t);
-        mls_table_cells(t, "%s %s %g %g %g %g", mls_serve_word(row->serve),
-                        mls_setting_text(&a->setting[which[i]], text, sizeof text),
-                        100 * row->kept, row->kl.mean, row->kl.half,
-                        exp(row->nll.mean));
+        mls_table_line(t, "%s %s %g %g %g %g", mls_serve_word(row->serve),
+                       mls_setting_text(&a->setting[which[i]], text, sizeof text),
+                       100 * row->kept, row->kl.mean, row->kl.half, exp(row->nll.mean));
     }
     st = mls_data_write(r->folder, "answer", t, err);
     mls_table_free(t);
@@ -351,10 +341,8 @@ static void show_fits(const mls_report *r, const answer *a, mls_page *page)
     mls_table *t = mls_table_new(NULL);
     char text[SETTING_TEXT];
 
-    mls_table_column(t, "gpu", "GPU memory", "GiB", 0);
-    mls_table_column(t, "context", "context", "tokens", 0);
-    mls_table_column(t, "batch", "sequences", "", 0);
-    mls_table_column(t, "own", "as it is", "", 0);
+    MLS_COLUMNS(t, {"gpu", "GPU memory", "GiB", 0}, {"context", "context", "tokens", 0},
+                {"batch", "sequences", "", 0}, {"own", "as it is", "", 0});
     if (!bits->refused)
         mls_table_column(t, "bits", "4-bit cache", "", 0);
     if (mla < a->n)
@@ -367,8 +355,7 @@ static void show_fits(const mls_report *r, const answer *a, mls_page *page)
 
             if (g == 0 && i > 0)
                 continue;
-            mls_table_row(t);
-            mls_table_cells(t, "%g %zu %zu", memory / GIB, context, batch);
+            mls_table_line(t, "%g %zu %zu", memory / GIB, context, batch);
             fit_cell(t, memory, a->weights, own, (double)context, (double)batch);
             if (!bits->refused)
                 fit_cell(t, memory, a->weights, bits, (double)context, (double)batch);

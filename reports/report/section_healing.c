@@ -231,22 +231,18 @@ static mls_table *make_table(const healing *k, const curve *curves)
     mls_table *t = mls_table_new(NULL);
     char text[SETTING_TEXT];
 
-    mls_table_column(t, "served_by", "served by", "", 0);
-    mls_table_column(t, "setting", "setting", "", 0);
-    mls_table_column(t, "kept_percent", "kept", "%", 1);
-    mls_table_column(t, "kl", "KL before", "nat", 3);
-    mls_table_column(t, "kl_half", "±", "nat", 3);
-    mls_table_column(t, "healed_kl", "healed: floor at most", "nat", 3);
-    mls_table_column(t, "healed_kl_half", "±", "nat", 3);
-    mls_table_column(t, "excess", "excess of the start", "nat", 3);
-    mls_table_column(t, "excess_half", "±", "nat", 3);
-    mls_table_column(t, "still_falling", "still falling", "%", 1);
-    mls_table_column(t, "nll", "loss at step 0", "nat", 3);
-    mls_table_column(t, "healed_nll", "the same, healed", "nat", 3);
+    MLS_COLUMNS(
+        t, {"served_by", "served by", "", 0}, {"setting", "setting", "", 0},
+        {"kept_percent", "kept", "%", 1}, {"kl", "KL before", "nat", 3},
+        {"kl_half", "±", "nat", 3}, {"healed_kl", "healed: floor at most", "nat", 3},
+        {"healed_kl_half", "±", "nat", 3}, {"excess", "excess of the start", "nat", 3},
+        {"excess_half", "±", "nat", 3}, {"still_falling", "still falling", "%", 1},
+        {"nll", "loss at step 0", "nat", 3},
+        {"healed_nll", "the same, healed", "nat", 3});
     if (k->has_forecast) {
-        mls_table_column(t, "forecast", "KL forecast", "nat", 3);
-        mls_table_column(t, "forecast_low", "low", "nat", 3);
-        mls_table_column(t, "forecast_high", "high", "nat", 3);
+        MLS_COLUMNS(t, {"forecast", "KL forecast", "nat", 3},
+                    {"forecast_low", "low", "nat", 3},
+                    {"forecast_high", "high", "nat", 3});
     }
     for (size_t i = 0; i < k->n_finalists; i++) {
         const mls_compared *before = &k->before.row[i];
@@ -294,9 +290,8 @@ static mls_status draw(const mls_report *r, const healing *k, const curve *curve
     char text[SETTING_TEXT];
     mls_status st = MLS_OK;
 
-    mls_table_column(t, "setting", "setting", "", 0);
-    mls_table_column(t, "step", "step", "", 0);
-    mls_table_column(t, "loss", "loss", "", 4);
+    MLS_COLUMNS(t, {"setting", "setting", "", 0}, {"step", "step", "", 0},
+                {"loss", "loss", "", 4});
     mls_buf_puts(&script, "set title \"Healing: error of the attention outputs on "
                           "windows never trained on\"\nset xlabel \"steps a layer\"\n"
                           "set ylabel \"|o' - o|^2 / |o|^2, mean over layers\"\n"
@@ -304,8 +299,7 @@ static mls_status draw(const mls_report *r, const healing *k, const curve *curve
     for (size_t i = 0; i < k->n_finalists; i++) {
         mls_setting_text(&k->setting[k->finalist[i]], text, sizeof text);
         for (size_t p = 0; p < curves[i].n; p++) {
-            mls_table_row(t);
-            mls_table_cells(t, "%s %zu %g", text, curves[i].step[p], curves[i].held[p]);
+            mls_table_line(t, "%s %zu %g", text, curves[i].step[p], curves[i].held[p]);
         }
         mls_buf_printf(&script,
                        "%s\"../data/healing.csv\" using (strcol(\"setting\") eq \"%s\" "

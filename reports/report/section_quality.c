@@ -225,13 +225,10 @@ static mls_table *panel_table(const panel *k, const point *p, size_t n,
 {
     mls_table *t = mls_table_new(NULL);
 
-    mls_table_column(t, "curve", "curve", "", 0);
-    mls_table_column(t, "method", "method", "", 0);
-    mls_table_column(t, "setting", "setting", "", 0);
-    mls_table_column(t, "kept_percent", "kept", "%", 2);
-    mls_table_column(t, "kl", "KL", "nat", -1);
-    mls_table_column(t, "kl_low", "low", "nat", -1);
-    mls_table_column(t, "kl_high", "high", "nat", -1);
+    MLS_COLUMNS(t, {"curve", "curve", "", 0}, {"method", "method", "", 0},
+                {"setting", "setting", "", 0}, {"kept_percent", "kept", "%", 2},
+                {"kl", "KL", "nat", -1}, {"kl_low", "low", "nat", -1},
+                {"kl_high", "high", "nat", -1});
     for (size_t i = 0; i < k->n; i++)
         for (size_t f = 0; f < FRACTIONS; f++) {
             const size_t best = k->best[i][f];
@@ -240,10 +237,9 @@ static mls_table *panel_table(const panel *k, const point *p, size_t n,
                 continue;
             const mls_mean kl = m->row[best].kl;
 
-            mls_table_row(t);
-            mls_table_cells(t, "%zu %s %s %g %g %g %g", i + 1, k->curve[i].name,
-                            p[best].name, 100 * m->row[best].kept, kl.mean,
-                            fmax(kl.mean - kl.half, kl.mean / 10), kl.mean + kl.half);
+            mls_table_line(t, "%zu %s %s %g %g %g %g", i + 1, k->curve[i].name,
+                           p[best].name, 100 * m->row[best].kept, kl.mean,
+                           fmax(kl.mean - kl.half, kl.mean / 10), kl.mean + kl.half);
         }
     return t;
 }

@@ -105,23 +105,19 @@ static mls_table *make_table(const point *p, size_t n, const mls_compared *row,
 {
     mls_table *t = mls_table_new(NULL);
 
-    mls_table_column(t, "cache", "cache", "", 0);
-    mls_table_column(t, "quantizer", "quantizer", "", 0);
-    mls_table_column(t, "payload_bits", "payload", "bit per original number", 3);
-    mls_table_column(t, "bits", "true", "bit per original number", 3);
-    mls_table_column(t, "kept_percent", "kept", "%", 2);
-    mls_table_column(t, "kl", "KL", "nat", 5);
-    mls_table_column(t, "kl_half", "±", "nat", 5);
-    mls_table_column(t, "perplexity", "perplexity", "", 3);
-    mls_table_column(t, "top1_percent", "same top-1", "%", 1);
-    mls_table_column(t, "undominated", "none smaller and better", "", 0);
+    MLS_COLUMNS(t, {"cache", "cache", "", 0}, {"quantizer", "quantizer", "", 0},
+                {"payload_bits", "payload", "bit per original number", 3},
+                {"bits", "true", "bit per original number", 3},
+                {"kept_percent", "kept", "%", 2}, {"kl", "KL", "nat", 5},
+                {"kl_half", "±", "nat", 5}, {"perplexity", "perplexity", "", 3},
+                {"top1_percent", "same top-1", "%", 1},
+                {"undominated", "none smaller and better", "", 0});
     for (size_t i = 0; i < n; i++) {
         const mls_compared *q = &row[i];
 
-        mls_table_row(t);
-        mls_table_cells(t, "%s %s %g %g %g %g %g %g %g %d", p[i].cache, p[i].quantizer,
-                        16 * q->kept_payload, 16 * q->kept, 100 * q->kept, q->kl.mean,
-                        q->kl.half, exp(q->nll.mean), 100 * q->top1.mean, front[i]);
+        mls_table_line(t, "%s %s %g %g %g %g %g %g %g %d", p[i].cache, p[i].quantizer,
+                       16 * q->kept_payload, 16 * q->kept, 100 * q->kept, q->kl.mean,
+                       q->kl.half, exp(q->nll.mean), 100 * q->top1.mean, front[i]);
     }
     mls_refused_notes(t, row, n);
     mls_table_say(

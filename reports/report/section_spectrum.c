@@ -46,14 +46,12 @@ static void add_rows(spectra *all, size_t layer, mls_matrix matrix, bool weighte
         if (s->n > POINTS && i > 0 && i + 1 < s->n &&
             i * POINTS / s->n == (i - 1) * POINTS / s->n)
             continue;
-        mls_table_row(curves);
-        mls_table_cells(curves, "%s %s %zu %g %g", mls_matrix_name(matrix),
-                        weighted ? "data" : "weights", i + 1, s->sigma[i],
-                        s->sigma[0] > 0 ? s->sigma[i] / s->sigma[0] : (double)NAN);
+        mls_table_line(curves, "%s %s %zu %g %g", mls_matrix_name(matrix),
+                       weighted ? "data" : "weights", i + 1, s->sigma[i],
+                       s->sigma[0] > 0 ? s->sigma[i] / s->sigma[0] : (double)NAN);
     }
-    mls_table_row(ranks);
-    mls_table_cells(ranks, "%zu %s %s %zu", layer, mls_matrix_name(matrix),
-                    weighted ? "data" : "weights", s->n);
+    mls_table_line(ranks, "%zu %s %s %zu", layer, mls_matrix_name(matrix),
+                   weighted ? "data" : "weights", s->n);
     const double figure[][2] = {{sum.effective_rank_energy, w->effective_rank_energy},
                                 {sum.stable_rank, w->stable_rank},
                                 {(double)sum.rank_90, w->rank_90},
@@ -61,8 +59,8 @@ static void add_rows(spectra *all, size_t layer, mls_matrix matrix, bool weighte
                                 {(double)sum.rank_99, w->rank_99}};
 
     for (size_t i = 0; i < sizeof figure / sizeof figure[0]; i++) {
-        mls_table_real(ranks, figure[i][0]);
-        mls_table_real(ranks, w->windows ? figure[i][1] : (double)NAN);
+        mls_table_cells(ranks, "%g %g", figure[i][0],
+                        w->windows ? figure[i][1] : (double)NAN);
     }
 }
 
@@ -152,11 +150,9 @@ static mls_table *curves_table(void)
 {
     mls_table *t = mls_table_new(NULL);
 
-    mls_table_column(t, "matrix", "matrix", "", 0);
-    mls_table_column(t, "kind", "kind", "", 0);
-    mls_table_column(t, "index", "index", "", 0);
-    mls_table_column(t, "sigma", "sigma", "", -1);
-    mls_table_column(t, "sigma_relative", "sigma / sigma_1", "", -1);
+    MLS_COLUMNS(t, {"matrix", "matrix", "", 0}, {"kind", "kind", "", 0},
+                {"index", "index", "", 0}, {"sigma", "sigma", "", -1},
+                {"sigma_relative", "sigma / sigma_1", "", -1});
     return t;
 }
 
@@ -199,17 +195,14 @@ static mls_status draw_ranks(const mls_report *r, mls_page *page,
     size_t most = 1;
     mls_status st;
 
-    mls_table_column(t, "curve", "curve", "", 0);
-    mls_table_column(t, "of", "of", "", 0);
-    mls_table_column(t, "layer", "layer", "", 0);
-    mls_table_column(t, "rank_95", "95 %", "rank", 0);
+    MLS_COLUMNS(t, {"curve", "curve", "", 0}, {"of", "of", "", 0},
+                {"layer", "layer", "", 0}, {"rank_95", "95 %", "rank", 0});
     for (size_t k = 0; k < CURVES; k++) {
         const size_t *of = rank + k * L;
         double sum = 0;
 
         for (size_t l = 0; l < L; l++) {
-            mls_table_row(t);
-            mls_table_cells(t, "%zu %s %zu %zu", k + 1, names[k], l, of[l]);
+            mls_table_line(t, "%zu %s %zu %zu", k + 1, names[k], l, of[l]);
             most = of[l] > most ? of[l] : most;
             sum += (double)of[l];
         }
@@ -313,20 +306,14 @@ mls_status mls_section_spectrum(const mls_report *r, mls_page *page, mls_buf *su
     all.half = mls_calloc3(c->L, 1, 1, sizeof *all.half);
     if (!all.curves || !all.rank || !all.half)
         st = mls_fail(err, MLS_E_NOMEM, "no memory for a report");
-    mls_table_column(ranks, "layer", "layer", "", 0);
-    mls_table_column(ranks, "matrix", "matrix", "", 0);
-    mls_table_column(ranks, "kind", "of", "", 0);
-    mls_table_column(ranks, "values", "values", "", 0);
-    mls_table_column(ranks, "effective_rank", "effective rank", "", 1);
-    mls_table_column(ranks, "effective_rank_half", "±", "", 1);
-    mls_table_column(ranks, "stable_rank", "stable rank", "", 2);
-    mls_table_column(ranks, "stable_rank_half", "±", "", 2);
-    mls_table_column(ranks, "rank_90", "90 %", "rank", 0);
-    mls_table_column(ranks, "rank_90_half", "±", "", 1);
-    mls_table_column(ranks, "rank_95", "95 %", "rank", 0);
-    mls_table_column(ranks, "rank_95_half", "±", "", 1);
-    mls_table_column(ranks, "rank_99", "99 %", "rank", 0);
-    mls_table_column(ranks, "rank_99_half", "±", "", 1);
+    MLS_COLUMNS(ranks, {"layer", "layer", "", 0}, {"matrix", "matrix", "", 0},
+                {"kind", "of", "", 0}, {"values", "values", "", 0},
+                {"effective_rank", "effective rank", "", 1},
+                {"effective_rank_half", "±", "", 1},
+                {"stable_rank", "stable rank", "", 2}, {"stable_rank_half", "±", "", 2},
+                {"rank_90", "90 %", "rank", 0}, {"rank_90_half", "±", "", 1},
+                {"rank_95", "95 %", "rank", 0}, {"rank_95_half", "±", "", 1},
+                {"rank_99", "99 %", "rank", 0}, {"rank_99_half", "±", "", 1});
     for (size_t l = 0; !st && l < c->L; l++) {
         mls_layer layer = {0};
         mls_layer_stats stats = {0};

@@ -204,15 +204,13 @@ static mls_table *matrix_table(matrix *m, const mls_report *r)
         }
     for (size_t a = 0; a < m->n; a++)
         for (size_t b = 0; b < m->n; b++) {
-            mls_table_row(t);
-            mls_table_text(t, r->text[a].name);
-            mls_table_text(t, r->text[b].name);
+            mls_table_line(t, "%s %s", r->text[a].name, r->text[b].name);
             for (size_t k = 0; k <= RULES; k++)
                 mls_table_real(t, cell_of(m, a, b, k)->mean);
             for (size_t k = 0; k < SETTINGS; k++)
                 if (m->measured[k]) {
-                    mls_table_real(t, cell_of(m, a, b, RULES + 1 + k)->mean);
-                    mls_table_real(t, cell_of(m, a, b, RULES + 1 + k)->half);
+                    mls_table_cells(t, "%g %g", cell_of(m, a, b, RULES + 1 + k)->mean,
+                                    cell_of(m, a, b, RULES + 1 + k)->half);
                 }
         }
     mls_table_note(t,

@@ -69,41 +69,32 @@ static mls_table *make_table(const mls_served *s, bool healed,
 
     for (size_t i = 0; i < s->n; i++)
         tied |= *s->row[i].ties != 0;
-    mls_table_column(t, "served_by", "served by", "", 0);
-    mls_table_column(t, "setting", "setting", "", 0);
-    mls_table_column(t, "kept_percent", "kept", "%", 1);
-    mls_table_column(t, "kl", healed ? "KL before" : "KL", "nat", 3);
-    mls_table_column(t, "kl_half", "±", "nat", 3);
-    mls_table_column(t, "perplexity", "perplexity", "", 2);
+    MLS_COLUMNS(t, {"served_by", "served by", "", 0}, {"setting", "setting", "", 0},
+                {"kept_percent", "kept", "%", 1},
+                {"kl", healed ? "KL before" : "KL", "nat", 3},
+                {"kl_half", "±", "nat", 3}, {"perplexity", "perplexity", "", 2});
     if (healed) {
         mls_table_column(t, "healed_kl", "healed", "nat", 3);
         mls_table_column(t, "healed_kl_half", "±", "nat", 3);
     }
     if (healed && forecast) {
-        mls_table_column(t, "forecast", "forecast", "nat", 3);
-        mls_table_column(t, "forecast_low", "from", "nat", 3);
-        mls_table_column(t, "forecast_high", "to", "nat", 3);
+        MLS_COLUMNS(t, {"forecast", "forecast", "nat", 3},
+                    {"forecast_low", "from", "nat", 3},
+                    {"forecast_high", "to", "nat", 3});
     }
     if (tied)
         mls_table_column(t, "ties", "not told apart from", "", 0);
     for (size_t i = 0; i < s->n; i++) {
         const mls_served_row *x = &s->row[i];
 
-        mls_table_row(t);
-        mls_table_text(t, mls_serve_name(x->serve));
-        mls_table_text(t, x->setting);
-        mls_table_real(t, x->kept);
-        mls_table_real(t, x->kl.mean);
-        mls_table_real(t, x->kl.half);
-        mls_table_real(t, x->perplexity);
+        mls_table_line(t, "%s %s %g %g %g %g", mls_serve_name(x->serve), x->setting,
+                       x->kept, x->kl.mean, x->kl.half, x->perplexity);
         if (healed) {
-            mls_table_real(t, x->healed.mean);
-            mls_table_real(t, x->healed.half);
+            mls_table_cells(t, "%g %g", x->healed.mean, x->healed.half);
         }
         if (healed && forecast) {
-            mls_table_real(t, x->forecast);
-            mls_table_real(t, x->forecast_low);
-            mls_table_real(t, x->forecast_high);
+            mls_table_cells(t, "%g %g %g", x->forecast, x->forecast_low,
+                            x->forecast_high);
         }
         if (tied && *x->ties)
             mls_table_text(t, x->ties);

@@ -89,23 +89,20 @@ mls_status mls_budgets_table(mls_table **out, const char *folder, double paramet
         path ? mls_csv_read(&csv, path, err) : mls_fail(err, MLS_E_NOMEM, "no memory");
     mls_table *t = mls_table_new(NULL);
 
-    mls_table_column(t, "for", "for", "", 0);
-    mls_table_column(t, "tokens_low", "from", "tokens", -1);
-    mls_table_column(t, "tokens_high", "to", "tokens", -1);
-    mls_table_column(t, "gpu_hours_low", "from", "GPU-hours", -1);
-    mls_table_column(t, "gpu_hours_high", "to", "GPU-hours", -1);
-    mls_table_column(t, "evidence", "published", "", 0);
-    mls_table_column(t, "source", "source", "", 0);
+    MLS_COLUMNS(t, {"for", "for", "", 0}, {"tokens_low", "from", "tokens", -1},
+                {"tokens_high", "to", "tokens", -1},
+                {"gpu_hours_low", "from", "GPU-hours", -1},
+                {"gpu_hours_high", "to", "GPU-hours", -1},
+                {"evidence", "published", "", 0}, {"source", "source", "", 0});
     for (size_t i = 0; !st && i < csv.n_rows; i++) {
         double low, high;
 
         if ((st = number(&low, &csv, i, "tokens_low", path, err)) ||
             (st = number(&high, &csv, i, "tokens_high", path, err)))
             break;
-        mls_table_row(t);
-        mls_table_cells(t, "%s %g %g %g %g %s %s", text(&csv, i, "for"), low, high,
-                        hours(low, parameters), hours(high, parameters),
-                        text(&csv, i, "evidence"), text(&csv, i, "source"));
+        mls_table_line(t, "%s %g %g %g %g %s %s", text(&csv, i, "for"), low, high,
+                       hours(low, parameters), hours(high, parameters),
+                       text(&csv, i, "evidence"), text(&csv, i, "source"));
     }
     mls_table_note(t, throughput_text);
     mls_csv_free(&csv);

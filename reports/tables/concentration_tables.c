@@ -21,26 +21,21 @@ mls_table *mls_hearing_table(const mls_hearing *h)
 {
     mls_table *t = mls_table_new(NULL);
 
-    mls_table_column(t, "layer", "layer", "", 0);
-    mls_table_column(t, "head", "head", "", 0);
-    mls_table_column(t, "r_q", "R of q", "", 3);
-    mls_table_column(t, "r_k", "R of k", "", 3);
-    mls_table_column(t, "r_strongest", "strongest chunk", "", 3);
-    mls_table_column(t, "correlation", "curve's correlation", "", 3);
-    mls_table_column(t, "first_percent", "first token", "%", 1);
-    mls_table_column(t, "near_percent", "last 8", "%", 1);
-    mls_table_column(t, "far_percent", "far", "%", 1);
-    mls_table_column(t, "name", "name", "", 0);
+    MLS_COLUMNS(
+        t, {"layer", "layer", "", 0}, {"head", "head", "", 0}, {"r_q", "R of q", "", 3},
+        {"r_k", "R of k", "", 3}, {"r_strongest", "strongest chunk", "", 3},
+        {"correlation", "curve's correlation", "", 3},
+        {"first_percent", "first token", "%", 1}, {"near_percent", "last 8", "%", 1},
+        {"far_percent", "far", "%", 1}, {"name", "name", "", 0});
     for (size_t i = 0; i < h->L * h->H; i++) {
         const mls_heard *head = &h->head[i];
 
         if (!was_heard(head))
             continue;
-        mls_table_row(t);
-        mls_table_cells(t, "%zu %zu %g %g %g %g %g %g %g %s", i / h->H, i % h->H,
-                        head->r_q, head->r_k, head->r_strongest, head->correlation,
-                        100 * head->reach.first, 100 * head->reach.near,
-                        100 * head->reach.far, mls_reach_name(&head->reach));
+        mls_table_line(t, "%zu %zu %g %g %g %g %g %g %g %s", i / h->H, i % h->H,
+                       head->r_q, head->r_k, head->r_strongest, head->correlation,
+                       100 * head->reach.first, 100 * head->reach.near,
+                       100 * head->reach.far, mls_reach_name(&head->reach));
     }
     mls_table_note(t,
                    "R = |E u| / E|u| before RoPE, weighted by the chunks' 2-norms; "
@@ -152,10 +147,8 @@ mls_status mls_hearing_curves(const char *folder, const mls_hearing *h, mls_err 
     mls_buf script = {0};
     int line = 0;
 
-    mls_table_column(t, "head", "head", "", 0);
-    mls_table_column(t, "distance", "distance", "token", 0);
-    mls_table_column(t, "logit", "mean logit", "", -1);
-    mls_table_column(t, "predicted", "by the means", "", -1);
+    MLS_COLUMNS(t, {"head", "head", "", 0}, {"distance", "distance", "token", 0},
+                {"logit", "mean logit", "", -1}, {"predicted", "by the means", "", -1});
     mls_buf_puts(&script,
                  "set title \"Mean logits by distance; dashed: by the means\"\n"
                  "set xlabel \"tokens between query and key\"\n"
@@ -171,9 +164,8 @@ mls_status mls_hearing_curves(const char *folder, const mls_hearing *h, mls_err 
         snprintf(name, sizeof name, "layer %zu head %zu%s%s%s", i / h->H, i % h->H,
                  *names[k] ? " (" : "", names[k], *names[k] ? ")" : "");
         for (size_t d = 0; d < h->n; d++) {
-            mls_table_row(t);
-            mls_table_cells(t, "%s %zu %g %g", name, h->distance[d],
-                            h->logit[i * h->n + d], h->predicted[i * h->n + d]);
+            mls_table_line(t, "%s %zu %g %g", name, h->distance[d],
+                           h->logit[i * h->n + d], h->predicted[i * h->n + d]);
         }
         line++;
         mls_buf_printf(

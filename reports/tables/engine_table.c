@@ -39,17 +39,15 @@ static double attention(const mls_cache_layout *layout)
 
 static void add_columns(mls_table *t, bool memory)
 {
-    mls_table_column(t, "setting", "setting", "", 0);
-    mls_table_column(t, "served_by", "served by", "", 0);
-    mls_table_column(t, "row_bytes", "layout", "B/token/layer", 1);
-    mls_table_column(t, "gpu_bytes_per_token", "per GPU", "B/token", 1);
-    mls_table_column(t, "gpu_kept_percent", "kept per GPU", "%", 2);
-    mls_table_column(t, "gpu_cache", "cache per GPU", "GiB", 3);
+    MLS_COLUMNS(t, {"setting", "setting", "", 0}, {"served_by", "served by", "", 0},
+                {"row_bytes", "layout", "B/token/layer", 1},
+                {"gpu_bytes_per_token", "per GPU", "B/token", 1},
+                {"gpu_kept_percent", "kept per GPU", "%", 2},
+                {"gpu_cache", "cache per GPU", "GiB", 3});
     if (!memory)
         return;
-    mls_table_column(t, "gpu_weights", "weights per GPU", "GiB", 2);
-    mls_table_column(t, "fits", "fits", "", 0);
-    mls_table_column(t, "left", "left", "GiB", 2);
+    MLS_COLUMNS(t, {"gpu_weights", "weights per GPU", "GiB", 2},
+                {"fits", "fits", "", 0}, {"left", "left", "GiB", 2});
 }
 
 static void put_fit(writer *w, mls_serve serve, double cache)
@@ -85,8 +83,7 @@ static mls_status put_setting(writer *w, const mls_setting *s, mls_err *err)
         !isnan(token) && (serve == MLS_SERVE_MLA || serve == MLS_SERVE_CACHE);
 
     mls_table_row(w->t);
-    mls_table_text(w->t, text);
-    mls_table_text(w->t, mls_serve_name(serve));
+    mls_table_cells(w->t, "%s %s", text, mls_serve_name(serve));
     if (!served) {
         snprintf(note, sizeof note, "%s: %s has no code for this form (%s)", text,
                  r->engine->name, mls_serve_name(serve));

@@ -52,14 +52,11 @@ static mls_table *map_table(const mls_frequency_map *m, size_t first, size_t las
     const double two_pi = 6.283185307179586476925;
     mls_table *t = mls_table_new(NULL);
 
-    mls_table_column(t, "layer", "layer", "", 0);
-    mls_table_column(t, "kv_head", "KV head", "", 0);
-    mls_table_column(t, "row", "row", "", 0);
-    mls_table_column(t, "chunk", "chunk", "", 0);
-    mls_table_column(t, "wavelength", "wavelength", "tokens", -1);
-    mls_table_column(t, "score", "score", "", -1);
-    mls_table_column(t, "share_percent", "share of the head's score", "%", -1);
-    mls_table_column(t, "selected", "among the first", "", 0);
+    MLS_COLUMNS(t, {"layer", "layer", "", 0}, {"kv_head", "KV head", "", 0},
+                {"row", "row", "", 0}, {"chunk", "chunk", "", 0},
+                {"wavelength", "wavelength", "tokens", -1}, {"score", "score", "", -1},
+                {"share_percent", "share of the head's score", "%", -1},
+                {"selected", "among the first", "", 0});
     for (size_t l = first; l < last; l++)
         for (size_t g = 0; g < G; g++) {
             const double *s = m->score + (l * G + g) * C;
@@ -68,12 +65,11 @@ static mls_table *map_table(const mls_frequency_map *m, size_t first, size_t las
             for (size_t i = 0; i < C; i++)
                 sum += s[i];
             for (size_t i = 0; i < C; i++) {
-                mls_table_row(t);
-                mls_table_cells(t, "%zu %zu %zu %zu %g %g", l, g, ((l - first) * G + g),
-                                i, two_pi / m->inv_freq[l * C + i], s[i]);
+                mls_table_line(t, "%zu %zu %zu %zu %g %g", l, g, ((l - first) * G + g),
+                               i, two_pi / m->inv_freq[l * C + i], s[i]);
                 /* A score of nothing is no colour of a logarithmic scale. */
-                mls_table_real(t, s[i] > 0 ? 100 * s[i] / sum : (double)NAN);
-                mls_table_count(t, m->kept[(l * G + g) * C + i]);
+                mls_table_cells(t, "%g %d", s[i] > 0 ? 100 * s[i] / sum : (double)NAN,
+                                m->kept[(l * G + g) * C + i]);
             }
         }
     return t;
@@ -196,26 +192,21 @@ mls_status mls_frequency_error_plot(const char *folder, const mls_frequency *f,
     bool logarithmic = f->n_chunks > 1;
     mls_status st;
 
-    mls_table_column(t, "rule", "rule", "", 0);
-    mls_table_column(t, "chunks", "chunks", "", 0);
-    mls_table_column(t, "dims", "dims", "", 0);
-    mls_table_column(t, "score_error", "score error", "logit", -1);
-    mls_table_column(t, "low", "low", "logit", -1);
-    mls_table_column(t, "high", "high", "logit", -1);
-    mls_table_column(t, "kl", "KL of attention", "nat", -1);
-    mls_table_column(t, "kl_half", "±", "nat", -1);
-    mls_table_column(t, "output_error_percent", "output error", "%", -1);
+    MLS_COLUMNS(t, {"rule", "rule", "", 0}, {"chunks", "chunks", "", 0},
+                {"dims", "dims", "", 0}, {"score_error", "score error", "logit", -1},
+                {"low", "low", "logit", -1}, {"high", "high", "logit", -1},
+                {"kl", "KL of attention", "nat", -1}, {"kl_half", "±", "nat", -1},
+                {"output_error_percent", "output error", "%", -1});
     for (size_t i = 0; i < f->n_rules; i++)
         for (size_t b = 0; b < f->n_chunks; b++) {
             const mls_cost_means m = mls_frequency_cost(f, i, b, 0, f->L, 0, f->H);
             /* One window alone gives no interval. */
             const double half = isnan(m.score_error.half) ? 0 : m.score_error.half;
 
-            mls_table_row(t);
-            mls_table_cells(t, "%s %zu %zu %g %g %g %g %g %g", f->rule[i].name,
-                            f->chunks[b], 2 * f->chunks[b], m.score_error.mean,
-                            m.score_error.mean - half, m.score_error.mean + half,
-                            m.kl.mean, m.kl.half, 100 * m.output_error.mean);
+            mls_table_line(t, "%s %zu %zu %g %g %g %g %g %g", f->rule[i].name,
+                           f->chunks[b], 2 * f->chunks[b], m.score_error.mean,
+                           m.score_error.mean - half, m.score_error.mean + half,
+                           m.kl.mean, m.kl.half, 100 * m.output_error.mean);
             logarithmic &= f->chunks[b] > 0;
             add_point(&curves, f, i, m.score_error.mean);
         }
@@ -244,11 +235,9 @@ mls_status mls_frequency_overlap_plot(const char *folder, const mls_frequency *f
     mls_buf script = {0};
     mls_status st;
 
-    mls_table_column(t, "rule", "rule", "", 0);
-    mls_table_column(t, "other", "other", "", 0);
-    mls_table_column(t, "row", "row", "", 0);
-    mls_table_column(t, "column", "column", "", 0);
-    mls_table_column(t, "jaccard", "Jaccard", "", -1);
+    MLS_COLUMNS(t, {"rule", "rule", "", 0}, {"other", "other", "", 0},
+                {"row", "row", "", 0}, {"column", "column", "", 0},
+                {"jaccard", "Jaccard", "", -1});
     for (size_t i = 0; i < n; i++)
         for (size_t k = 0; k < n; k++) {
             double sum = 0;
@@ -257,9 +246,8 @@ mls_status mls_frequency_overlap_plot(const char *folder, const mls_frequency *f
                 if (!f->config.layer[l].no_rope)
                     sum += mls_selection_jaccard(mls_frequency_selection(f, i, b, l),
                                                  mls_frequency_selection(f, k, b, l));
-            mls_table_row(t);
-            mls_table_cells(t, "%s %s %zu %zu %g", f->rule[i].name, f->rule[k].name, i,
-                            k, sum / (double)f->n_layers);
+            mls_table_line(t, "%s %s %zu %zu %g", f->rule[i].name, f->rule[k].name, i,
+                           k, sum / (double)f->n_layers);
         }
     mls_buf_printf(&script, "rules = %zu\nbudget = %zu\n", n, f->chunks[b]);
     for (size_t axis = 0; axis < 2; axis++) {
@@ -291,21 +279,18 @@ mls_status mls_frequency_stability_plot(const char *folder, const mls_frequency 
     rule_curves curves = {.low = 100};
     mls_status st;
 
-    mls_table_column(t, "rule", "rule", "", 0);
-    mls_table_column(t, "units", "units", "", 0);
-    mls_table_column(t, "tokens", "tokens", "", -1);
-    mls_table_column(t, "overlap_percent", "both keep", "%", -1);
-    mls_table_column(t, "rank_correlation", "Spearman", "", -1);
+    MLS_COLUMNS(t, {"rule", "rule", "", 0}, {"units", "units", "", 0},
+                {"tokens", "tokens", "", -1}, {"overlap_percent", "both keep", "%", -1},
+                {"rank_correlation", "Spearman", "", -1});
     for (size_t i = 0; i < f->n_rules; i++)
         for (size_t s = 0; s < f->rule[i].n_sizes; s++) {
             const mls_frequency_rule *r = &f->rule[i];
             const double each =
                 r->rule->needs == MLS_NEEDS_STATS ? f->sequence_tokens : (double)f->T;
 
-            mls_table_row(t);
-            mls_table_cells(t, "%s %zu %g %g %g", r->name, r->units[s],
-                            (double)r->units[s] * each,
-                            100 * r->overlap[s * f->n_chunks + b], r->correlation[s]);
+            mls_table_line(t, "%s %zu %g %g %g", r->name, r->units[s],
+                           (double)r->units[s] * each,
+                           100 * r->overlap[s * f->n_chunks + b], r->correlation[s]);
             add_point(&curves, f, i, 100 * r->overlap[s * f->n_chunks + b]);
         }
     mls_buf_printf(&script,

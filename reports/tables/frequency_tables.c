@@ -54,25 +54,22 @@ static mls_table *new_table(const mls_frequency *f, const char *title)
 
 static void budget_columns(mls_table *t)
 {
-    mls_table_column(t, "rule", "rule", "", 0);
-    mls_table_column(t, "chunks", "chunks", "", 0);
-    mls_table_column(t, "dims", "dims", "", 0);
+    MLS_COLUMNS(t, {"rule", "rule", "", 0}, {"chunks", "chunks", "", 0},
+                {"dims", "dims", "", 0});
 }
 
 static void begin_budget_row(mls_table *t, const mls_frequency *f, size_t i, size_t b)
 {
-    mls_table_row(t);
-    mls_table_cells(t, "%s %zu %zu", f->rule[i].name, f->chunks[b], 2 * f->chunks[b]);
+    mls_table_line(t, "%s %zu %zu", f->rule[i].name, f->chunks[b], 2 * f->chunks[b]);
 }
 
 static void cost_columns(mls_table *t)
 {
-    mls_table_column(t, "score_error", "score error", "logit", 4);
-    mls_table_column(t, "score_error_half", "±", "logit", 4);
-    mls_table_column(t, "kl", "KL", "nat", 4);
-    mls_table_column(t, "kl_half", "±", "nat", 4);
-    mls_table_column(t, "output_error_percent", "output error", "%", 2);
-    mls_table_column(t, "output_error_percent_half", "±", "%", 2);
+    MLS_COLUMNS(t, {"score_error", "score error", "logit", 4},
+                {"score_error_half", "±", "logit", 4}, {"kl", "KL", "nat", 4},
+                {"kl_half", "±", "nat", 4},
+                {"output_error_percent", "output error", "%", 2},
+                {"output_error_percent_half", "±", "%", 2});
 }
 
 static void add_costs(mls_table *t, mls_cost_means m)
@@ -104,10 +101,10 @@ mls_table *mls_frequency_summary_table(const mls_frequency *f)
                 add_costs(t, mls_frequency_cost(f, i, b, 0, f->L, 0, f->H));
             if (!equal_budgets(f))
                 continue;
-            mls_table_real(t, 100.0 * mls_frequency_sureness(f, i, b));
-            mls_table_real(
-                t, r->n_sizes ? 100.0 * r->overlap[(r->n_sizes - 1) * f->n_chunks + b]
-                              : (double)NAN);
+            mls_table_cells(t, "%g %g", 100.0 * mls_frequency_sureness(f, i, b),
+                            r->n_sizes
+                                ? 100.0 * r->overlap[(r->n_sizes - 1) * f->n_chunks + b]
+                                : (double)NAN);
         }
     if (f->n_held)
         mls_table_note(t,
@@ -169,10 +166,9 @@ static void score_row(mls_table *t, const mls_frequency *f, const mls_frequency_
 {
     const size_t at = (l * f->G + g) * f->C + c;
 
-    mls_table_row(t);
-    mls_table_cells(t, "%s %zu %zu %zu %zu %zu %g %zu %g %g %g", r->name, l, g, c, c,
-                    c + f->C, mls_frequency_wavelength(f, l, c), place, r->score[at],
-                    r->low[at], r->high[at]);
+    mls_table_line(t, "%s %zu %zu %zu %zu %zu %g %zu %g %g %g", r->name, l, g, c, c,
+                   c + f->C, mls_frequency_wavelength(f, l, c), place, r->score[at],
+                   r->low[at], r->high[at]);
     for (size_t b = 0; b < f->n_chunks; b++)
         mls_table_real(t, r->in_top[b * f->L * f->G * f->C + at]);
 }
@@ -183,18 +179,12 @@ mls_table *mls_frequency_score_table(const mls_frequency *f)
 
     if (!t)
         return NULL;
-    mls_table_column(t, "rule", "rule", "", 0);
-    mls_table_column(t, "layer", "layer", "", 0);
-    mls_table_column(t, "head", f->scope == MLS_SCOPE_QUERY ? "query head" : "KV head",
-                     "", 0);
-    mls_table_column(t, "chunk", "chunk", "", 0);
-    mls_table_column(t, "dim", "dim", "", 0);
-    mls_table_column(t, "dim_2", "and", "", 0);
-    mls_table_column(t, "wavelength", "wavelength", "tokens", 1);
-    mls_table_column(t, "place", "place", "", 0);
-    mls_table_column(t, "score", "score", "", -1);
-    mls_table_column(t, "low", "2.5 %", "", -1);
-    mls_table_column(t, "high", "97.5 %", "", -1);
+    MLS_COLUMNS(t, {"rule", "rule", "", 0}, {"layer", "layer", "", 0},
+                {"head", f->scope == MLS_SCOPE_QUERY ? "query head" : "KV head", "", 0},
+                {"chunk", "chunk", "", 0}, {"dim", "dim", "", 0},
+                {"dim_2", "and", "", 0}, {"wavelength", "wavelength", "tokens", 1},
+                {"place", "place", "", 0}, {"score", "score", "", -1},
+                {"low", "2.5 %", "", -1}, {"high", "97.5 %", "", -1});
     for (size_t b = 0; b < f->n_chunks; b++) {
         char key[48], heading[48];
 
@@ -227,9 +217,7 @@ mls_table *mls_frequency_chunk_table(const mls_frequency *f, size_t b)
     for (size_t i = 0; i < f->n_rules; i++)
         mls_table_column(t, f->rule[i].name, f->rule[i].name, "%", 1);
     for (size_t c = 0; c < f->C; c++) {
-        mls_table_row(t);
-        mls_table_count(t, (long long)c);
-        mls_table_real(t, mls_frequency_wavelength_of_all(f, c));
+        mls_table_line(t, "%zu %g", c, mls_frequency_wavelength_of_all(f, c));
         for (size_t i = 0; i < f->n_rules; i++) {
             size_t kept = 0;
 
@@ -311,8 +299,7 @@ mls_table *mls_frequency_overlap_table(const mls_frequency *f, size_t b, bool pe
         for (size_t l = 0; l < (per_layer ? f->L : 1); l++) {
             if (per_layer && f->config.layer[l].no_rope)
                 continue;
-            mls_table_row(t);
-            mls_table_text(t, f->rule[i].name);
+            mls_table_line(t, "%s", f->rule[i].name);
             if (per_layer)
                 mls_table_count(t, (long long)l);
             overlap_row(t, f, b, i, l, per_layer ? 1 : f->L);
@@ -331,9 +318,8 @@ mls_table *mls_frequency_stability_table(const mls_frequency *f)
 
     if (!t)
         return NULL;
-    mls_table_column(t, "rule", "rule", "", 0);
-    mls_table_column(t, "units", "units", "", 0);
-    mls_table_column(t, "tokens", "tokens", "each", 0);
+    MLS_COLUMNS(t, {"rule", "rule", "", 0}, {"units", "units", "", 0},
+                {"tokens", "tokens", "each", 0});
     for (size_t b = 0; b < f->n_chunks; b++) {
         char key[48], heading[48];
 
@@ -348,9 +334,8 @@ mls_table *mls_frequency_stability_table(const mls_frequency *f)
             const double tokens =
                 r->rule->needs == MLS_NEEDS_STATS ? f->sequence_tokens : (double)f->T;
 
-            mls_table_row(t);
-            mls_table_cells(t, "%s %zu %g", r->name, r->units[s],
-                            (double)r->units[s] * tokens);
+            mls_table_line(t, "%s %zu %g", r->name, r->units[s],
+                           (double)r->units[s] * tokens);
             for (size_t b = 0; b < f->n_chunks; b++)
                 mls_table_real(t, 100.0 * r->overlap[s * f->n_chunks + b]);
             mls_table_real(t, r->correlation[s]);
@@ -394,8 +379,7 @@ static void against_row(mls_table *t, const mls_frequency *f, const mls_rankfile
         compare_layer(f, file, i, b, layer, &overlap, &jaccard);
         n++;
     }
-    mls_table_real(t, 100.0 * overlap / (double)n);
-    mls_table_real(t, jaccard / (double)n);
+    mls_table_cells(t, "%g %g", 100.0 * overlap / (double)n, jaccard / (double)n);
 }
 
 mls_status mls_frequency_against_table(mls_table **out, const mls_frequency *f,
@@ -465,10 +449,8 @@ mls_table *mls_rorope_table(const mls_rorope_survey *s, bool per_layer)
              "tokens each",
              s->n_windows, s->n_held, s->T);
     mls_table_meta(t, "windows", text);
-    mls_table_column(t, "freqfold", "freqfold", "", 0);
-    mls_table_column(t, "collapse", "collapse", "", 0);
-    mls_table_column(t, "chunks", "chunks", "shared", 0);
-    mls_table_column(t, "dims", "dims", "shared", 0);
+    MLS_COLUMNS(t, {"freqfold", "freqfold", "", 0}, {"collapse", "collapse", "", 0},
+                {"chunks", "chunks", "shared", 0}, {"dims", "dims", "shared", 0});
     if (per_layer)
         mls_table_column(t, "layer", "layer", "", 0);
     mls_table_column(t, "captured_percent", "energy", "%", 2);
@@ -479,13 +461,12 @@ mls_table *mls_rorope_table(const mls_rorope_survey *s, bool per_layer)
 
             if (per_layer && isnan(s->captured[at]))
                 continue;
-            mls_table_row(t);
-            mls_table_cells(t, "%zu %zu %zu %zu", s->fold[i], s->collapse[i],
-                            s->C / s->collapse[i], (2 * (s->C / s->collapse[i])));
+            mls_table_line(t, "%zu %zu %zu %zu", s->fold[i], s->collapse[i],
+                           s->C / s->collapse[i], (2 * (s->C / s->collapse[i])));
             if (per_layer)
                 mls_table_count(t, (long long)l);
-            mls_table_real(t, 100.0 * mean_of_known(s->captured + at, n));
-            mls_table_real(t, 100.0 * mean_of_known(s->held + at, n));
+            mls_table_cells(t, "%g %g", 100.0 * mean_of_known(s->captured + at, n),
+                            100.0 * mean_of_known(s->held + at, n));
         }
     mls_table_note(t,
                    "share of E|k|^2 over all KV heads; the rest of the keys loses its "

@@ -55,19 +55,16 @@ static void paired_columns(mls_table *t, const char *what)
 {
     char key[48];
 
-    mls_table_column(t, "delta", "Δ", what, 4);
-    mls_table_column(t, "delta_half", "±", what, 4);
-    mls_table_column(t, "mcnemar_p", "McNemar", "p", 3);
+    MLS_COLUMNS(t, {"delta", "Δ", what, 4}, {"delta_half", "±", what, 4},
+                {"mcnemar_p", "McNemar", "p", 3});
     snprintf(key, sizeof key, "Δ to best");
-    mls_table_column(t, "delta_best", key, what, 4);
-    mls_table_column(t, "delta_best_half", "±", what, 4);
-    mls_table_column(t, "mcnemar_best_p", "McNemar", "p", 3);
+    MLS_COLUMNS(t, {"delta_best", key, what, 4}, {"delta_best_half", "±", what, 4},
+                {"mcnemar_best_p", "McNemar", "p", 3});
 }
 
 static void add_mean(mls_table *t, mls_mean m)
 {
-    mls_table_real(t, m.mean);
-    mls_table_real(t, m.half);
+    mls_table_cells(t, "%g %g", m.mean, m.half);
 }
 
 /* Against the original, and against the best. */
@@ -120,8 +117,7 @@ static void retrieval_rows(mls_table *t, const mls_retrieval *r,
                 o[k].loss[i] = quality_of(e, k)->seq_nll[s];
                 o[k].right[i] = quality_of(e, k)->seq_hit[s] >= 1;
             }
-        mls_table_row(t);
-        mls_table_text(t, v ? name[v - 1] : "original");
+        mls_table_line(t, "%s", v ? name[v - 1] : "original");
         if (r->distance[d] == SIZE_MAX)
             mls_table_text(t, "no pair");
         else
@@ -145,11 +141,9 @@ mls_table *mls_retrieval_table(const mls_retrieval *r, const mls_evaluation *e,
 
     if (!o)
         return NULL;
-    mls_table_column(t, "setting", "setting", "", 0);
-    mls_table_column(t, "distance", "distance", "tokens", 0);
-    mls_table_column(t, "nll", "NLL", "nat", 4);
-    mls_table_column(t, "nll_half", "±", "nat", 4);
-    mls_table_column(t, "found_percent", "found", "%", 1);
+    MLS_COLUMNS(t, {"setting", "setting", "", 0}, {"distance", "distance", "tokens", 0},
+                {"nll", "NLL", "nat", 4}, {"nll_half", "±", "nat", 4},
+                {"found_percent", "found", "%", 1});
     paired_columns(t, "nat");
     for (size_t v = 0; v <= e->n; v++)
         retrieval_rows(t, r, e, name, o, v);
@@ -180,8 +174,7 @@ static void add_accuracy(mls_table *t, const outcome *o, size_t n)
 {
     const mls_mean m = mls_mean_of(o->right, n);
 
-    mls_table_real(t, 100 * m.mean);
-    mls_table_real(t, 100 * m.half);
+    mls_table_cells(t, "%g %g", 100 * m.mean, 100 * m.half);
 }
 
 mls_table *mls_choices_table(const mls_choices *c, const mls_evaluation *e,
@@ -194,16 +187,12 @@ mls_table *mls_choices_table(const mls_choices *c, const mls_evaluation *e,
 
     if (!t)
         goto done;
-    mls_table_column(t, "setting", "setting", "", 0);
-    mls_table_column(t, "acc_percent", "acc", "%", 2);
-    mls_table_column(t, "acc_half", "±", "%", 2);
-    mls_table_column(t, "acc_norm_percent", "acc_norm", "%", 2);
-    mls_table_column(t, "acc_norm_half", "±", "%", 2);
-    mls_table_column(t, "same_percent", "same choice", "%", 1);
-    mls_table_column(t, "wrong_more_percent", "acc lost", "points", 2);
-    mls_table_column(t, "wrong_more_half", "±", "points", 2);
-    mls_table_column(t, "mcnemar_p", "McNemar", "p", 3);
-    mls_table_column(t, "mcnemar_best_p", "to best", "p", 3);
+    MLS_COLUMNS(t, {"setting", "setting", "", 0}, {"acc_percent", "acc", "%", 2},
+                {"acc_half", "±", "%", 2}, {"acc_norm_percent", "acc_norm", "%", 2},
+                {"acc_norm_half", "±", "%", 2}, {"same_percent", "same choice", "%", 1},
+                {"wrong_more_percent", "acc lost", "points", 2},
+                {"wrong_more_half", "±", "points", 2}, {"mcnemar_p", "McNemar", "p", 3},
+                {"mcnemar_best_p", "to best", "p", 3});
     for (size_t v = 0; v < settings; v++) {
         size_t *own = pick + 2 * v * n;
 
@@ -219,8 +208,7 @@ mls_table *mls_choices_table(const mls_choices *c, const mls_evaluation *e,
         const size_t *own = pick + 2 * v * n;
         double same = 0;
 
-        mls_table_row(t);
-        mls_table_text(t, v ? name[v - 1] : "original");
+        mls_table_line(t, "%s", v ? name[v - 1] : "original");
         if (quality_of(e, v)->refused) {
             for (size_t i = 0; i < 9; i++)
                 mls_table_empty(t);

@@ -41,8 +41,7 @@ void mls_length_warning(char *out, size_t size, const mls_lengths *l,
 
 static void add_mean(mls_table *t, mls_mean m)
 {
-    mls_table_real(t, m.mean);
-    mls_table_real(t, m.half);
+    mls_table_cells(t, "%g %g", m.mean, m.half);
 }
 
 mls_table *mls_length_table(const mls_lengths *l, const char *const *name)
@@ -50,21 +49,16 @@ mls_table *mls_length_table(const mls_lengths *l, const char *const *name)
     mls_table *t = mls_table_new(NULL);
     char text[512];
 
-    mls_table_column(t, "setting", "setting", "", 0);
-    mls_table_column(t, "tokens", "tokens", "", 0);
-    mls_table_column(t, "windows", "windows", "", 0);
-    mls_table_column(t, "perplexity", "perplexity", "", 3);
-    mls_table_column(t, "kl", "KL", "nat", 5);
-    mls_table_column(t, "kl_half", "±", "nat", 5);
-    mls_table_column(t, "delta_nll", "Δ NLL", "nat", 4);
-    mls_table_column(t, "delta_nll_half", "±", "nat", 4);
+    MLS_COLUMNS(t, {"setting", "setting", "", 0}, {"tokens", "tokens", "", 0},
+                {"windows", "windows", "", 0}, {"perplexity", "perplexity", "", 3},
+                {"kl", "KL", "nat", 5}, {"kl_half", "±", "nat", 5},
+                {"delta_nll", "Δ NLL", "nat", 4}, {"delta_nll_half", "±", "nat", 4});
     for (size_t v = 0; l->n && v <= l->e[0].n; v++)
         for (size_t i = 0; i < l->n; i++) {
             const mls_quality *q = v ? &l->e[i].variant[v - 1] : &l->e[i].original;
 
-            mls_table_row(t);
-            mls_table_cells(t, "%s %zu %zu %g", v ? name[v - 1] : "original",
-                            l->length[i], l->e[i].original.N, exp(q->nll.mean));
+            mls_table_line(t, "%s %zu %zu %g", v ? name[v - 1] : "original",
+                           l->length[i], l->e[i].original.N, exp(q->nll.mean));
             add_mean(t, v ? q->kl : (mls_mean){NAN, NAN});
             add_mean(t, v ? q->dnll : (mls_mean){NAN, NAN});
         }
@@ -80,22 +74,18 @@ mls_table *mls_position_table(const mls_evaluation *e, const char *const *name)
 {
     mls_table *t = mls_table_new(NULL);
 
-    mls_table_column(t, "setting", "setting", "", 0);
-    mls_table_column(t, "from", "tokens before", "", 0);
-    mls_table_column(t, "to", "to", "", 0);
-    mls_table_column(t, "nll", "NLL", "nat", 4);
-    mls_table_column(t, "nll_half", "±", "nat", 4);
-    mls_table_column(t, "kl", "KL", "nat", 5);
-    mls_table_column(t, "kl_half", "±", "nat", 5);
+    MLS_COLUMNS(t, {"setting", "setting", "", 0}, {"from", "tokens before", "", 0},
+                {"to", "to", "", 0}, {"nll", "NLL", "nat", 4},
+                {"nll_half", "±", "nat", 4}, {"kl", "KL", "nat", 5},
+                {"kl_half", "±", "nat", 5});
     for (size_t v = 0; v <= e->n; v++) {
         const mls_by_position *at = v ? &e->variant[v - 1].at : &e->original.at;
 
         for (size_t b = 0; b < at->n; b++) {
             if (isnan(at->nll[b].mean))
                 continue;
-            mls_table_row(t);
-            mls_table_cells(t, "%s %lld %lld", v ? name[v - 1] : "original", 1LL << b,
-                            (2LL << b) - 1);
+            mls_table_line(t, "%s %lld %lld", v ? name[v - 1] : "original", 1LL << b,
+                           (2LL << b) - 1);
             add_mean(t, at->nll[b]);
             add_mean(t, v ? at->kl[b] : (mls_mean){NAN, NAN});
         }
@@ -212,25 +202,22 @@ mls_table *mls_frequency_length_table(const mls_frequency *f, size_t n)
     mls_table *t = mls_table_new(NULL);
     char text[320];
 
-    mls_table_column(t, "rule", "rule", "", 0);
-    mls_table_column(t, "chunks", "chunks", "", 0);
-    mls_table_column(t, "tokens", "tokens", "", 0);
-    mls_table_column(t, "same_percent", "kept at the longest", "%", 1);
-    mls_table_column(t, "median_wavelength", "median wavelength", "token", 1);
+    MLS_COLUMNS(t, {"rule", "rule", "", 0}, {"chunks", "chunks", "", 0},
+                {"tokens", "tokens", "", 0},
+                {"same_percent", "kept at the longest", "%", 1},
+                {"median_wavelength", "median wavelength", "token", 1});
     for (size_t i = 0; i < f->n_rules; i++)
         for (size_t b = 0; b < f->n_chunks; b++)
             for (size_t k = 0; k < n; k++) {
                 if (!sees_length(&f->rule[i]) && k + 1 < n)
                     continue;
-                mls_table_row(t);
-                mls_table_text(t, f->rule[i].name);
-                mls_table_count(t, (long long)f->chunks[b]);
+                mls_table_line(t, "%s %zu", f->rule[i].name, f->chunks[b]);
                 if (sees_length(&f->rule[i]))
                     mls_table_count(t, (long long)f[k].T);
                 else
                     mls_table_text(t, "any");
-                mls_table_real(t, 100 * kept_again(&f[k], &f[n - 1], i, b));
-                mls_table_real(t, median_wavelength(&f[k], i, b));
+                mls_table_cells(t, "%g %g", 100 * kept_again(&f[k], &f[n - 1], i, b),
+                                median_wavelength(&f[k], i, b));
             }
     mls_frequency_length_warning(text, sizeof text, f, n);
     if (*text)

@@ -50,11 +50,10 @@ mls_table *mls_plan_layers_table(const mls_plan *p, bool ranks)
     for (size_t l = 0; l < p->L; l++) {
         const mls_plan_layer *layer = &p->layer[l];
 
-        mls_table_row(t);
-        mls_table_count(t, (long long)l);
-        mls_table_text(t, layer->stays
-                              ? "stays: no keys"
-                              : mls_setting_text(&layer->setting, text, sizeof text));
+        mls_table_line(t, "%zu %s", l,
+                       layer->stays
+                           ? "stays: no keys"
+                           : mls_setting_text(&layer->setting, text, sizeof text));
         if (ranks && layer->stays)
             mls_table_empty(t);
         else if (ranks)
@@ -103,38 +102,35 @@ mls_table *mls_plan_quality_table(const mls_plan *p, bool full)
 {
     mls_table *t = mls_table_new(NULL);
 
-    mls_table_column(t, "setting", "setting", "", 0);
-    mls_table_column(t, "served_by", "served by", "", 0);
-    mls_table_column(t, "kept_percent", "kept", "%", 2);
-    mls_table_column(t, "bytes_per_token", "cache", "B/token", 1);
+    MLS_COLUMNS(t, {"setting", "setting", "", 0}, {"served_by", "served by", "", 0},
+                {"kept_percent", "kept", "%", 2},
+                {"bytes_per_token", "cache", "B/token", 1});
     growth_columns(t, p);
-    mls_table_column(t, "predicted_kl", "predicted KL", "nat", 5);
-    mls_table_column(t, "kl", "measured KL", "nat", 5);
-    mls_table_column(t, "kl_half", "±", "nat", 5);
-    mls_table_column(t, "perplexity", "perplexity", "", 3);
+    MLS_COLUMNS(t, {"predicted_kl", "predicted KL", "nat", 5},
+                {"kl", "measured KL", "nat", 5}, {"kl_half", "±", "nat", 5},
+                {"perplexity", "perplexity", "", 3});
     if (full) {
-        mls_table_column(t, "top1_percent", "same top-1", "%", 2);
-        mls_table_column(t, "kl_above_plan", "KL - plan's", "nat", 5);
-        mls_table_column(t, "kl_above_plan_half", "±", "nat", 5);
+        MLS_COLUMNS(t, {"top1_percent", "same top-1", "%", 2},
+                    {"kl_above_plan", "KL - plan's", "nat", 5},
+                    {"kl_above_plan_half", "±", "nat", 5});
     }
     mls_table_column(t, "plan_reduces_percent", "plan reduces by", "%", 1);
     mls_table_column(t, "differs", "differs", "", 0);
     for (size_t i = 0; i < p->n_measured; i++) {
         const mls_plan_quality *q = &p->measured[i];
 
-        mls_table_row(t);
-        mls_table_cells(t, "%s %s %g %g %g %g %g %g %g %g", q->name,
-                        mls_serve_name(q->serve), 100 * q->kept, q->bytes, q->growing,
-                        q->fixed, q->predicted, q->kl.mean, q->kl.half,
-                        exp(q->nll.mean));
+        mls_table_line(t, "%s %s %g %g %g %g %g %g %g %g", q->name,
+                       mls_serve_name(q->serve), 100 * q->kept, q->bytes, q->growing,
+                       q->fixed, q->predicted, q->kl.mean, q->kl.half,
+                       exp(q->nll.mean));
         if (full) {
             mls_table_cells(t, "%g %g %g", 100 * q->top1, q->difference.mean,
                             q->difference.half);
         }
-        mls_table_real(t, 100 * q->reduction);
-        mls_table_text(t, i == 0 || isnan(q->difference.half) ? ""
-                          : is_tied(p, i)                     ? "tie"
-                                                              : "yes");
+        mls_table_cells(t, "%g %s", 100 * q->reduction,
+                        i == 0 || isnan(q->difference.half) ? ""
+                        : is_tied(p, i)                     ? "tie"
+                                                            : "yes");
     }
     note_better(t, p);
     return t;

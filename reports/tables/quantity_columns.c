@@ -47,8 +47,7 @@ void mls_window_cells(mls_table *t, const mls_corpus *corpus, int scored,
     mls_buf each = {0};
 
     if (N == 0) {
-        mls_table_empty(t);
-        mls_table_empty(t);
+        mls_table_cells(t, "- -");
         return;
     }
     snprintf(id, sizeof id, "%016" PRIx64 "%s", mls_corpus_windows_id(corpus),

@@ -12,16 +12,13 @@
 
 static void key_columns(mls_table *t)
 {
-    mls_table_column(t, "layer", "layer", "", 0);
-    mls_table_column(t, "matrix", "matrix", "", 0);
-    mls_table_column(t, "head", "head", "", 0);
+    MLS_COLUMNS(t, {"layer", "layer", "", 0}, {"matrix", "matrix", "", 0},
+                {"head", "head", "", 0});
 }
 
 static void begin_row(mls_table *t, const mls_spectra_row *row)
 {
-    mls_table_row(t);
-    mls_table_count(t, (long long)row->layer);
-    mls_table_text(t, mls_matrix_name(row->matrix));
+    mls_table_line(t, "%zu %s", row->layer, mls_matrix_name(row->matrix));
     if (row->head == MLS_WHOLE_LAYER)
         mls_table_text(t, "all");
     else
@@ -55,12 +52,11 @@ void mls_sigma_table(mls_table *t, const mls_spectra *s, mls_rank_source of)
     const bool bounds = of == MLS_RANK_OF_WEIGHTS;
 
     key_columns(t);
-    mls_table_column(t, "index", "index", "", 0);
-    mls_table_column(t, "sigma", "sigma", "", -1);
-    mls_table_column(t, bounds ? "sigma_error" : "sigma_half", bounds ? "error" : "±",
-                     bounds ? "bound" : "", -1);
-    mls_table_column(t, "energy_share", "energy", "share", 5);
-    mls_table_column(t, "cumulative_share", "cumulative", "share", 5);
+    MLS_COLUMNS(t, {"index", "index", "", 0}, {"sigma", "sigma", "", -1},
+                {bounds ? "sigma_error" : "sigma_half", bounds ? "error" : "±",
+                 bounds ? "bound" : "", -1},
+                {"energy_share", "energy", "share", 5},
+                {"cumulative_share", "cumulative", "share", 5});
     for (size_t r = 0; r < s->n; r++) {
         const mls_spectra_row *row = &s->row[r];
         const mls_spectrum *x = &row->spectrum;
@@ -72,8 +68,7 @@ void mls_sigma_table(mls_table *t, const mls_spectra *s, mls_rank_source of)
 
             sum += square;
             begin_row(t, row);
-            mls_table_count(t, (long long)i);
-            mls_table_real(t, x->sigma[i]);
+            mls_table_cells(t, "%zu %g", i, x->sigma[i]);
             if (bounds)
                 mls_table_real(t, mls_spectrum_value_error(x, i));
             else
@@ -140,9 +135,8 @@ mls_status mls_rank_table(mls_table *t, const mls_spectra *s, mls_rank_source of
     mls_status st = MLS_OK;
 
     key_columns(t);
-    mls_table_column(t, "values", "values", "", 0);
-    mls_table_column(t, "sigma_first", "first", "sigma", 4);
-    mls_table_column(t, "sigma_last", "last", "sigma", 4);
+    MLS_COLUMNS(t, {"values", "values", "", 0}, {"sigma_first", "first", "sigma", 4},
+                {"sigma_last", "last", "sigma", 4});
     figure_column(t, "energy", "energy", "sigma^2", 4, half, true);
     figure_column(t, "effective_rank", "eff. rank", "sigma", 1, half, true);
     figure_column(t, "effective_rank_energy", "eff. rank", "sigma^2", 1, half, false);
@@ -151,9 +145,9 @@ mls_status mls_rank_table(mls_table *t, const mls_spectra *s, mls_rank_source of
     figure_column(t, "rank_95", "95 %", "rank", 0, half, false);
     figure_column(t, "rank_99", "99 %", "rank", 0, half, true);
     if (!half) {
-        mls_table_column(t, "sigma_error", "error", "sigma", -1);
-        mls_table_column(t, "figure_error", "error", "share", -1);
-        mls_table_column(t, "rank_error", "error", "ranks", 0);
+        MLS_COLUMNS(t, {"sigma_error", "error", "sigma", -1},
+                    {"figure_error", "error", "share", -1},
+                    {"rank_error", "error", "ranks", 0});
     }
     mls_table_column(t, "label", "label", "", 0);
     for (size_t i = 0; !st && i < s->n; i++)
@@ -181,19 +175,16 @@ static void mean_column(mls_table *t, const char *key, const char *heading,
 
 static void add_mean(mls_table *t, mls_mean m)
 {
-    mls_table_real(t, m.mean);
-    mls_table_real(t, m.half);
+    mls_table_cells(t, "%g %g", m.mean, m.half);
 }
 
 mls_table *mls_neighbours_table(const mls_neighbours *n)
 {
     mls_table *t = mls_table_new(NULL);
 
-    mls_table_column(t, "layer", "layer", "", 0);
-    mls_table_column(t, "next", "next", "", 0);
-    mls_table_column(t, "matrix", "matrix", "", 0);
-    mls_table_column(t, "rank", "95 %", "rank", 0);
-    mls_table_column(t, "rank_next", "next", "rank", 0);
+    MLS_COLUMNS(t, {"layer", "layer", "", 0}, {"next", "next", "", 0},
+                {"matrix", "matrix", "", 0}, {"rank", "95 %", "rank", 0},
+                {"rank_next", "next", "rank", 0});
     mean_column(t, "pooled", "pooled", "rank", 0);
     mls_table_column(t, "pooled_percent", "of both", "%", 1);
     mean_column(t, "overlap", "overlap", "", 3);
@@ -206,9 +197,8 @@ mls_table *mls_neighbours_table(const mls_neighbours *n)
         const mls_neighbours_row *r = &n->row[i];
         const size_t larger = r->rank[r->rank[1] > r->rank[0]];
 
-        mls_table_row(t);
-        mls_table_cells(t, "%zu %zu %s %zu %zu", r->first, r->second,
-                        mls_matrix_name(r->matrix), r->rank[0], r->rank[1]);
+        mls_table_line(t, "%zu %zu %s %zu %zu", r->first, r->second,
+                       mls_matrix_name(r->matrix), r->rank[0], r->rank[1]);
         add_mean(t, r->pooled);
         mls_table_real(t, 100 * r->pooled.mean / (double)(r->rank[0] + r->rank[1]));
         add_mean(t, r->overlap);
@@ -241,9 +231,7 @@ mls_table *mls_latent_top_table(const mls_latent_top *top)
         const mls_latent_top_row *r = &top->row[i];
         const mls_mean m[] = {r->found, r->mass, r->turned_found, r->turned_mass};
 
-        mls_table_row(t);
-        mls_table_count(t, (long long)r->layer);
-        mls_table_count(t, (long long)r->rank);
+        mls_table_line(t, "%zu %zu", r->layer, r->rank);
         for (size_t k = 0; k < sizeof m / sizeof m[0]; k++)
             add_mean(t, (mls_mean){100 * m[k].mean, 100 * m[k].half});
     }

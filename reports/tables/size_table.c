@@ -218,15 +218,14 @@ static void add_columns(const writer *w)
         mls_table_column(t, "gpus", "GPUs", "", 0);
     if (shown(w, &s->dtype_bits))
         mls_table_column(t, "dtype_bits", "dtype", "bits", 0);
-    mls_table_column(t, "rope_chunks", "RoPE chunks", "", 0);
-    mls_table_column(t, "rope_dims", "dims", "", 0);
-    mls_table_column(t, "elements_per_token_layer", "numbers", "/token/layer", 1);
-    mls_table_column(t, "payload_bytes_per_token", "payload", "B/token", 1);
-    mls_table_column(t, "payload_kept_percent", "payload kept", "%", 5);
-    mls_table_column(t, "payload_reduction_percent", "payload reduction", "%", 5);
-    mls_table_column(t, "bytes_per_token", "cache", "B/token", 1);
-    mls_table_column(t, "kept_percent", "kept", "%", 5);
-    mls_table_column(t, "reduction_percent", "reduction", "%", 5);
+    MLS_COLUMNS(t, {"rope_chunks", "RoPE chunks", "", 0}, {"rope_dims", "dims", "", 0},
+                {"elements_per_token_layer", "numbers", "/token/layer", 1},
+                {"payload_bytes_per_token", "payload", "B/token", 1},
+                {"payload_kept_percent", "payload kept", "%", 5},
+                {"payload_reduction_percent", "payload reduction", "%", 5},
+                {"bytes_per_token", "cache", "B/token", 1},
+                {"kept_percent", "kept", "%", 5},
+                {"reduction_percent", "reduction", "%", 5});
     if (!w->people || mls_size_has_fixed(w->config)) {
         mls_table_column(t, "growing_bytes_per_token", "grows", "B/token", 1);
         mls_table_column(t, "fixed_bytes", "fixed", "B", 0);
@@ -234,26 +233,24 @@ static void add_columns(const writer *w)
     if (w->people) {
         mls_table_column(t, "sequence", "sequence", "MiB", 2);
         if (has_copies(s)) {
-            mls_table_column(t, "batch_total", "all", "MiB", 2);
-            mls_table_column(t, "gpu", "per GPU", "MiB", 2);
-            mls_table_column(t, "gpu_kept_percent", "kept per GPU", "%", 2);
+            MLS_COLUMNS(t, {"batch_total", "all", "MiB", 2},
+                        {"gpu", "per GPU", "MiB", 2},
+                        {"gpu_kept_percent", "kept per GPU", "%", 2});
         }
     } else {
-        mls_table_column(t, "payload_part", "codes", "B/token", 1);
-        mls_table_column(t, "metadata_part", "metadata", "B/token", 1);
-        mls_table_column(t, "window_part", "window", "B/token", 1);
-        mls_table_column(t, "key_part", "keys", "B/token", 1);
-        mls_table_column(t, "value_part", "values", "B/token", 1);
-        mls_table_column(t, "latent_part", "latents", "B/token", 1);
-        mls_table_column(t, "rope_key_part", "rope keys", "B/token", 1);
-        mls_table_column(t, "other_part", "others", "B/token", 1);
-        mls_table_column(t, "state_part", "states", "B/token", 1);
-        mls_table_column(t, "sequence_bytes", "sequence", "B", 0);
-        mls_table_column(t, "batch_bytes", "all", "B", 0);
-        mls_table_column(t, "gpu_bytes", "per GPU", "B", 0);
-        mls_table_column(t, "gpu_kept_percent", "kept per GPU", "%", 2);
-        mls_table_column(t, "constant_bytes", "constants", "B", 0);
-        mls_table_column(t, "bound", "bound", "", 0);
+        MLS_COLUMNS(t, {"payload_part", "codes", "B/token", 1},
+                    {"metadata_part", "metadata", "B/token", 1},
+                    {"window_part", "window", "B/token", 1},
+                    {"key_part", "keys", "B/token", 1},
+                    {"value_part", "values", "B/token", 1},
+                    {"latent_part", "latents", "B/token", 1},
+                    {"rope_key_part", "rope keys", "B/token", 1},
+                    {"other_part", "others", "B/token", 1},
+                    {"state_part", "states", "B/token", 1},
+                    {"sequence_bytes", "sequence", "B", 0},
+                    {"batch_bytes", "all", "B", 0}, {"gpu_bytes", "per GPU", "B", 0},
+                    {"gpu_kept_percent", "kept per GPU", "%", 2},
+                    {"constant_bytes", "constants", "B", 0}, {"bound", "bound", "", 0});
     }
     if (s->n_devices > 1 || (s->n_devices && !w->people))
         mls_table_column(t, "device", "device", "", 0);
@@ -262,9 +259,9 @@ static void add_columns(const writer *w)
         mls_table_column(t, "max_batch", "max batch", "", 0);
     }
     if (asks_time(s)) {
-        mls_table_column(t, "cache_read_ms", "cache read", "ms", 3);
-        mls_table_column(t, "step_ms", "decode step", "ms", 3);
-        mls_table_column(t, "tokens_per_second", "at most", "tokens/s", 1);
+        MLS_COLUMNS(t, {"cache_read_ms", "cache read", "ms", 3},
+                    {"step_ms", "decode step", "ms", 3},
+                    {"tokens_per_second", "at most", "tokens/s", 1});
     }
     if (s->formula && !w->people)
         mls_table_column(t, "formula", "formula", "", 0);
@@ -342,11 +339,9 @@ static void put_bytes(const writer *w, const mls_size_result *r,
 
     put_number(t, r->elements_per_token / (double)w->layout->L);
     put_number(t, r->payload_bytes_per_token);
-    mls_table_real(t, 100 * paper);
-    mls_table_real(t, 100 * (1 - paper));
+    mls_table_cells(t, "%g %g", 100 * paper, 100 * (1 - paper));
     put_number(t, r->bytes_per_token);
-    mls_table_real(t, 100 * kept);
-    mls_table_real(t, 100 * (1 - kept));
+    mls_table_cells(t, "%g %g", 100 * kept, 100 * (1 - kept));
     if (!w->people || mls_size_has_fixed(w->config)) {
         put_number(t, r->growing_bytes_per_token);
         put_number(t, round(r->fixed_bytes));
@@ -401,9 +396,7 @@ static void put_row(writer *w, const char *setting, const mls_method *method,
     mls_size(&base, w->baseline, request);
     if (r.gpu_bytes > base.gpu_bytes)
         note_growth(w, setting, request, r.gpu_bytes / base.gpu_bytes);
-    mls_table_row(t);
-    mls_table_text(t, setting);
-    mls_table_text(t, mls_serve_name(w->serve));
+    mls_table_line(t, "%s %s", setting, mls_serve_name(w->serve));
     if (shown(w, &s->tokens))
         mls_table_count(t, (long long)request->tokens);
     if (shown(w, &s->batch))
@@ -414,8 +407,7 @@ static void put_row(writer *w, const char *setting, const mls_method *method,
         mls_table_count(t, (long long)request->tensor_parallel);
     if (shown(w, &s->dtype_bits))
         mls_table_count(t, (long long)request->dtype_bits);
-    mls_table_count(t, (long long)(dims / 2));
-    mls_table_count(t, (long long)dims);
+    mls_table_cells(t, "%zu %zu", dims / 2, dims);
     put_bytes(w, &r, &base);
     if (device)
         put_device(w, request, device);

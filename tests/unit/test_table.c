@@ -53,13 +53,12 @@ static void text_lines_up_by_characters_not_bytes(void **state)
 static void cells_of_a_row_are_written_as_one(void **state)
 {
     mls_table *t = mls_table_new(NULL);
-    const char *const keys[] = {"a", "b", "c", "d", "e", "f"};
 
     (void)state;
-    for (size_t i = 0; i < 6; i++)
-        mls_table_column(t, keys[i], keys[i], "", 1);
-    mls_table_row(t);
-    mls_table_cells(t, "%s %g %zu %d - %lld", "x", 0.25, (size_t)7, -3, -5LL);
+    MLS_COLUMNS(t, {"a", "a", "", 1}, {"b", "b", "", 1}, {"c", "c", "", 1},
+                {"d", "d", "", 1}, {"e", "e", "", 1}, {"f", "f", "", 1});
+    mls_table_line(t, "%s %g %zu", "x", 0.25, (size_t)7);
+    mls_table_cells(t, "%d - %lld", -3, -5LL);
     mls_table_say(t, "%d of %s", 3, "it");
     assert_prints(t, MLS_FORMAT_TABLE,
                   "a    b  c   d  e   f\nx  0.2  7  -3  -  -5\n3 of it\n");

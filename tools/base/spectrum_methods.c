@@ -9,14 +9,12 @@
 
 static void name_columns(mls_table *t)
 {
-    mls_table_column(t, "layer", "layer", "", 0);
-    mls_table_column(t, "setting", "setting", "", 0);
-    mls_table_column(t, "rank", "rank", "numbers", 0);
-    mls_table_column(t, "rope_dims", "rope keys", "numbers", 0);
-    mls_table_column(t, "key_error", "key error", "", 5);
-    mls_table_column(t, "value_error", "value error", "", 5);
-    mls_table_column(t, "logit_error", "logit error", "nat", 5);
-    mls_table_column(t, "output_error", "output error", "", 5);
+    MLS_COLUMNS(
+        t, {"layer", "layer", "", 0}, {"setting", "setting", "", 0},
+        {"rank", "rank", "numbers", 0}, {"rope_dims", "rope keys", "numbers", 0},
+        {"key_error", "key error", "", 5}, {"value_error", "value error", "", 5},
+        {"logit_error", "logit error", "nat", 5},
+        {"output_error", "output error", "", 5});
 }
 
 static mls_status add_row(mls_table *t, const mls_ready_scheme *ready, const char *name,
@@ -38,9 +36,8 @@ static mls_status add_row(mls_table *t, const mls_ready_scheme *ready, const cha
     mls_latent_free(&form);
     if (st)
         return st;
-    mls_table_row(t);
-    mls_table_cells(t, "%zu %s %zu %zu %g %g %g %g", layer->index, name, rank, rope,
-                    error.key, error.value, error.logit, error.output);
+    mls_table_line(t, "%zu %s %zu %zu %g %g %g %g", layer->index, name, rank, rope,
+                   error.key, error.value, error.logit, error.output);
     return MLS_OK;
 }
 

@@ -156,19 +156,14 @@ static mls_table *summary(const mls_capture *c, const char *path, const char *be
     const mls_mean spread = mls_mean_of(mls_capture_nll_each(c), N);
     struct stat s = {0};
 
-    mls_table_column(t, "sequences", "sequences", "", 0);
-    mls_table_column(t, "tokens", "tokens", "", 0);
-    mls_table_column(t, "nll", "NLL", "nat", 4);
-    mls_table_column(t, "nll_half", "±", "nat", 4);
-    mls_table_column(t, "perplexity", "perplexity", "", 3);
-    mls_table_column(t, "perplexity_low", "low", "", 3);
-    mls_table_column(t, "perplexity_high", "high", "", 3);
-    mls_table_column(t, "windows", "windows", "", 0);
-    mls_table_column(t, "file_bytes", "file", "MB", 1);
-    mls_table_row(t);
-    mls_table_cells(t, "%zu %zu %g %g %g %g %g %zu", N, tokens, nll, spread.half,
-                    exp(nll), exp(nll - spread.half), exp(nll + spread.half),
-                    mls_capture_windows(c));
+    MLS_COLUMNS(t, {"sequences", "sequences", "", 0}, {"tokens", "tokens", "", 0},
+                {"nll", "NLL", "nat", 4}, {"nll_half", "±", "nat", 4},
+                {"perplexity", "perplexity", "", 3}, {"perplexity_low", "low", "", 3},
+                {"perplexity_high", "high", "", 3}, {"windows", "windows", "", 0},
+                {"file_bytes", "file", "MB", 1});
+    mls_table_line(t, "%zu %zu %g %g %g %g %g %zu", N, tokens, nll, spread.half,
+                   exp(nll), exp(nll - spread.half), exp(nll + spread.half),
+                   mls_capture_windows(c));
     stat(path, &s);
     mls_table_real(t, 1e-6 * (double)s.st_size);
     mls_table_say(

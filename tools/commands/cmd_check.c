@@ -44,8 +44,7 @@ static mls_table *new_table(void)
 static void row_count(report *r, const char *property, uint64_t n)
 {
     mls_table_row(r->table);
-    mls_table_text(r->table, property);
-    mls_table_count(r->table, (long long)n);
+    mls_table_cells(r->table, "%s %zu", property, n);
 }
 
 __attribute__((format(printf, 3, 4))) static void
@@ -58,8 +57,7 @@ row_text(report *r, const char *property, const char *format, ...)
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
     mls_table_row(r->table);
-    mls_table_text(r->table, property);
-    mls_table_text(r->table, text);
+    mls_table_cells(r->table, "%s %s", property, text);
 }
 
 __attribute__((format(printf, 2, 3))) static void problem(report *r, const char *format,

@@ -260,17 +260,14 @@ typedef struct {
 
 static void make_columns(mls_table *t, const mls_config *config, bool heal)
 {
-    mls_table_column(t, "front", "front", "", 0);
-    mls_table_column(t, "setting", "setting", "", 0);
-    mls_table_column(t, "served_by", "served by", "", 0);
-    mls_table_column(t, "label", "label", "", 0);
+    MLS_COLUMNS(t, {"front", "front", "", 0}, {"setting", "setting", "", 0},
+                {"served_by", "served by", "", 0}, {"label", "label", "", 0});
     mls_table_detail(t);
     mls_quantity_columns(t, quantities, config);
     if (heal) {
-        mls_table_column(t, "healed_kl", "healed KL", "nat", 5);
-        mls_table_column(t, "healed_kl_half", "±", "nat", 5);
-        mls_table_column(t, "excess", "excess", "nat", 5);
-        mls_table_column(t, "excess_half", "±", "nat", 5);
+        MLS_COLUMNS(t, {"healed_kl", "healed KL", "nat", 5},
+                    {"healed_kl_half", "±", "nat", 5}, {"excess", "excess", "nat", 5},
+                    {"excess_half", "±", "nat", 5});
         mls_table_detail(t);
     }
     mls_table_column(t, "kl_above", "KL - row above", "nat", 5);
@@ -294,9 +291,8 @@ static void add_row(mls_table *t, const mls_listed *l, const mls_compared *r,
 {
     char text[2048];
 
-    mls_table_row(t);
-    mls_table_text(t, r->pareto ? "*" : "");
-    mls_table_text(t, mls_setting_text(&l->setting, text, sizeof text));
+    mls_table_line(t, "%s %s", r->pareto ? "*" : "",
+                   mls_setting_text(&l->setting, text, sizeof text));
     if (r->refused)
         mls_table_empty(t);
     else

@@ -185,12 +185,9 @@ static mls_table *make_table(const arguments *a, const work *w, const mls_evalua
     mls_table_column(t, "served_by", "served by", "", 0);
     mls_quantity_columns(t, quantities, config);
     if (a->percentiles) {
-        mls_table_column(t, "kl_median", "KL 50 %", "nat", 5);
-        mls_table_column(t, "kl_90", "90 %", "nat", 5);
-        mls_table_column(t, "kl_95", "95 %", "nat", 5);
-        mls_table_column(t, "kl_99", "99 %", "nat", 5);
-        mls_table_column(t, "kl_999", "99.9 %", "nat", 5);
-        mls_table_column(t, "kl_max", "max", "nat", 4);
+        MLS_COLUMNS(t, {"kl_median", "KL 50 %", "nat", 5}, {"kl_90", "90 %", "nat", 5},
+                    {"kl_95", "95 %", "nat", 5}, {"kl_99", "99 %", "nat", 5},
+                    {"kl_999", "99.9 %", "nat", 5}, {"kl_max", "max", "nat", 4});
     }
     mls_table_column(t, "reason", "reason", "", 0);
     mls_table_detail(t);
@@ -208,8 +205,7 @@ static mls_table *make_table(const arguments *a, const work *w, const mls_evalua
         const mls_compared r = i == 0 ? original_row(e, config, own, a->length)
                                       : mls_compared_of(q, config, own, a->length);
 
-        mls_table_row(t);
-        mls_table_text(t, v ? v->scheme->name : "original");
+        mls_table_line(t, "%s", v ? v->scheme->name : "original");
         if (a->per_layer && v && v->only_layer >= 0)
             mls_table_count(t, v->only_layer);
         else if (a->per_layer)

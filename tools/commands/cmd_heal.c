@@ -73,21 +73,17 @@ static mls_table *make_table(const mls_heal_job *job, const mls_heal_layer_resul
     mls_table *t = mls_table_new(NULL);
     size_t kept = 0;
 
-    mls_table_column(t, "layer", "layer", "", 0);
-    mls_table_column(t, "held_before", "before", "", 4);
-    mls_table_column(t, "held_closed", "closed form", "", 4);
-    mls_table_column(t, "held_after", "healed", "", 4);
-    mls_table_column(t, "train_after", "in training", "", 4);
-    mls_table_column(t, "best_step", "best step", "", 0);
-    mls_table_column(t, "seconds", "time", "s", 1);
+    MLS_COLUMNS(t, {"layer", "layer", "", 0}, {"held_before", "before", "", 4},
+                {"held_closed", "closed form", "", 4}, {"held_after", "healed", "", 4},
+                {"train_after", "in training", "", 4},
+                {"best_step", "best step", "", 0}, {"seconds", "time", "s", 1});
     mls_table_meta(t, "command", mls_tool_command_line());
     for (size_t l = 0; l < L; l++) {
         if (!r[l].converted)
             continue;
-        mls_table_row(t);
-        mls_table_cells(t, "%zu %g %g %g %g %zu %g", l, r[l].losses.held_before,
-                        r[l].losses.closed, r[l].losses.held_after,
-                        r[l].losses.train_after, r[l].losses.best, r[l].seconds);
+        mls_table_line(t, "%zu %g %g %g %g %zu %g", l, r[l].losses.held_before,
+                       r[l].losses.closed, r[l].losses.held_after,
+                       r[l].losses.train_after, r[l].losses.best, r[l].seconds);
         kept += r[l].losses.kept;
     }
     mls_table_say(

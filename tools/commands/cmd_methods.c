@@ -95,9 +95,7 @@ static void add_keys(mls_table *t, const char *method, const mls_key *keys,
                      const mls_config *config, const void *params)
 {
     for (const mls_key *k = keys; k && k->name; k++) {
-        mls_table_row(t);
-        mls_table_text(t, method);
-        mls_table_text(t, k->name);
+        mls_table_line(t, "%s %s", method, k->name);
         add_values(t, k);
         add_meaning(t, k);
         add_default(t, k);
@@ -122,8 +120,7 @@ static mls_status add_method(mls_table *t, const mls_method *m,
             st = mls_fail(err, MLS_E_NOMEM, "%s", why.text);
     }
     if (!st && !m->keys) {
-        mls_table_row(t);
-        mls_table_text(t, m->name);
+        mls_table_line(t, "%s", m->name);
         for (size_t i = 1; i < mls_table_columns(t); i++)
             mls_table_empty(t);
     }
@@ -167,12 +164,9 @@ static mls_status show(const char **names, size_t n, const char *model,
 
     if (!t)
         return mls_fail(err, MLS_E_NOMEM, "no memory for a table");
-    mls_table_column(t, "method", "method", "", 0);
-    mls_table_column(t, "key", "key", "", 0);
-    mls_table_column(t, "values", "values", "", 0);
-    mls_table_column(t, "meaning", "meaning", "", 0);
-    mls_table_column(t, "default", "default", "", 0);
-    mls_table_column(t, "most", "most", "", 0);
+    MLS_COLUMNS(t, {"method", "method", "", 0}, {"key", "key", "", 0},
+                {"values", "values", "", 0}, {"meaning", "meaning", "", 0},
+                {"default", "default", "", 0}, {"most", "most", "", 0});
     if (model) {
         mls_table_column(t, "default_here", "default here", "", 0);
         mls_table_column(t, "most_here", "most here", "", 0);

@@ -103,18 +103,17 @@ static void name_columns(mls_table *t, const request *r, size_t T)
     snprintf(heading, sizeof heading, "V at %zu", T);
     mls_table_column(t, "value_bits", heading, "bits", 3);
     snprintf(heading, sizeof heading, "at %zu", r->tokens);
-    mls_table_column(t, "bits_at_tokens", heading, "bits", 3);
-    mls_table_column(t, "constant_bytes", "once", "B/layer", 0);
-    mls_table_column(t, "key_error_percent", "K error", "%", 3);
-    mls_table_column(t, "key_snr_db", "K SNR", "dB", 1);
-    mls_table_column(t, "value_error_percent", "V error", "%", 3);
-    mls_table_column(t, "value_snr_db", "V SNR", "dB", 1);
-    mls_table_column(t, "score_error_percent", "scores", "%", 2);
-    mls_table_column(t, "score_error_nat", "scores", "nat", 4);
-    mls_table_column(t, "output_error_key_percent", "output, K", "%", 3);
-    mls_table_column(t, "output_error_value_percent", "output, V", "%", 3);
-    mls_table_column(t, "output_error_percent", "output", "%", 3);
-    mls_table_column(t, "output_error_half_percent", "±", "%", 3);
+    MLS_COLUMNS(
+        t, {"bits_at_tokens", heading, "bits", 3},
+        {"constant_bytes", "once", "B/layer", 0},
+        {"key_error_percent", "K error", "%", 3}, {"key_snr_db", "K SNR", "dB", 1},
+        {"value_error_percent", "V error", "%", 3}, {"value_snr_db", "V SNR", "dB", 1},
+        {"score_error_percent", "scores", "%", 2},
+        {"score_error_nat", "scores", "nat", 4},
+        {"output_error_key_percent", "output, K", "%", 3},
+        {"output_error_value_percent", "output, V", "%", 3},
+        {"output_error_percent", "output", "%", 3},
+        {"output_error_half_percent", "±", "%", 3});
 }
 
 static mls_status add_row(mls_table *t, const request *r, const mls_quant_survey *s,
@@ -129,8 +128,7 @@ static mls_status add_row(mls_table *t, const request *r, const mls_quant_survey
 
     if (st)
         return st;
-    mls_table_row(t);
-    mls_table_text(t, mls_quant_name(q, name, sizeof name));
+    mls_table_line(t, "%s", mls_quant_name(q, name, sizeof name));
     if (r->layers && layer == MLS_ALL_LAYERS)
         mls_table_text(t, "all");
     else if (r->layers)
@@ -175,13 +173,12 @@ static void fill_channels(mls_table *t, const mls_quant_survey *s)
 {
     static const char *const part[] = {"keys before RoPE", "keys after RoPE", "values"};
 
-    mls_table_column(t, "layer", "layer", "", 0);
-    mls_table_column(t, "part", "of", "", 0);
-    mls_table_column(t, "range_ratio", "widest channel", "x median", 2);
-    mls_table_column(t, "peak", "peak", "x rms", 2);
-    mls_table_column(t, "peak_hadamard", "after Hadamard", "x rms", 2);
-    mls_table_column(t, "hadamard_bits", "worth", "bits", 2);
-    mls_table_column(t, "first_token", "first token", "x mean energy", 2);
+    MLS_COLUMNS(t, {"layer", "layer", "", 0}, {"part", "of", "", 0},
+                {"range_ratio", "widest channel", "x median", 2},
+                {"peak", "peak", "x rms", 2},
+                {"peak_hadamard", "after Hadamard", "x rms", 2},
+                {"hadamard_bits", "worth", "bits", 2},
+                {"first_token", "first token", "x mean energy", 2});
     for (size_t l = 0; l < s->L; l++)
         for (size_t p = 0; p < MLS_QUANT_PARTS; p++) {
             mls_channel_stats mean = {0};
@@ -195,10 +192,9 @@ static void fill_channels(mls_table *t, const mls_quant_survey *s)
                 mean.peak_hadamard += c->peak_hadamard / (double)s->W;
                 mean.first_token += c->first_token / (double)s->W;
             }
-            mls_table_row(t);
-            mls_table_cells(t, "%zu %s %g %g %g %g %g", l, part[p], mean.range_ratio,
-                            mean.peak, mean.peak_hadamard,
-                            log2(mean.peak / mean.peak_hadamard), mean.first_token);
+            mls_table_line(t, "%zu %s %g %g %g %g %g", l, part[p], mean.range_ratio,
+                           mean.peak, mean.peak_hadamard,
+                           log2(mean.peak / mean.peak_hadamard), mean.first_token);
         }
     mls_table_note(t, "means over heads and windows; peak: largest number of a token's "
                       "vector; worth: log2 of the peaks' ratio, about the bits that a "
@@ -217,9 +213,9 @@ static mls_status print_formats(const request *r, mls_err *err)
     for (const mls_quant_format *const *f = mls_quant_formats(); *f; f++) {
         char pattern[64];
 
-        mls_table_row(t);
-        mls_table_text(t, mls_quant_format_pattern(*f, pattern, sizeof pattern));
-        mls_table_text(t, mls_quant_format_help(*f));
+        mls_table_line(t, "%s %s",
+                       mls_quant_format_pattern(*f, pattern, sizeof pattern),
+                       mls_quant_format_help(*f));
     }
     mls_table_note(t, "[h:]FORMAT[/GROUP][+WINDOW][@SINKS][#SEED]: h: rotates by "
                       "Hadamard; WINDOW newest and SINKS first tokens stay in 16 bits");
