@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "analysis/capture/capture_layout.h"
+#include "analysis/model/carried.h"
 #include "common/base/checked.h"
 #include "common/system/files.h"
 #include "common/system/hash.h"
@@ -280,11 +281,18 @@ static mls_status load(mls_part *p, const char *what, size_t l, void *data, size
                          what, l);
 }
 
+/* Numbers of a token between two layers: its state, and behind all of them what tokens
+   carry. */
+static size_t state_numbers(const mls_capture_head *head)
+{
+    return head->config.E + mls_carried_width(&head->config);
+}
+
 size_t mls_part_finished(mls_part *p, const mls_capture_head *head)
 {
     const size_t L = head->config.L;
     const uint64_t states_bytes =
-        head->start[head->N] * (uint64_t)head->config.E * sizeof(float);
+        head->start[head->N] * (uint64_t)state_numbers(head) * sizeof(float);
     size_t whole = 0, finished = 0;
 
     while (whole < L && is_whole(p, "layer", whole, record_bytes(head))) {
@@ -339,8 +347,8 @@ mls_status mls_part_load_record(mls_part *p, size_t l, const mls_capture_head *h
 mls_status mls_part_save_states(mls_part *p, size_t l, const mls_capture_head *head,
                                 float *h, mls_err *err)
 {
-    mls_status st =
-        save(p, "states", l, h, head->start[head->N] * head->config.E * sizeof *h, err);
+    mls_status st = save(p, "states", l, h,
+                         head->start[head->N] * state_numbers(head) * sizeof *h, err);
 
     for (size_t i = 0; i < l && !st; i++) {
         char *path = file_name(p, "states", i);
@@ -355,6 +363,6 @@ mls_status mls_part_save_states(mls_part *p, size_t l, const mls_capture_head *h
 mls_status mls_part_load_states(mls_part *p, size_t l, const mls_capture_head *head,
                                 float *h, mls_err *err)
 {
-    return load(p, "states", l, h, head->start[head->N] * head->config.E * sizeof *h,
-                err);
+    return load(p, "states", l, h,
+                head->start[head->N] * state_numbers(head) * sizeof *h, err);
 }

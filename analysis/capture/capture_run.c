@@ -145,12 +145,13 @@ static void see(void *arg, const mls_attention_view *v)
 }
 
 static mls_status watched_attention(void *arg, size_t sequence, size_t worker,
-                                    const float *x, size_t T, float *out, mls_err *err)
+                                    const float *x, size_t T, float *out,
+                                    float *carried, mls_err *err)
 {
     capture_run *r = arg;
     mls_status st;
 
-    st = mls_plain_attention(&r->plain, sequence, worker, x, T, out, err);
+    st = mls_plain_attention(&r->plain, sequence, worker, x, T, out, carried, err);
     if (!st && r->seen_bad[worker].status)
         st = mls_fail(err, r->seen_bad[worker].status, "%s", r->seen_bad[worker].text);
     atomic_fetch_add(&r->sequences_done, 1);
@@ -498,6 +499,8 @@ static mls_status do_layer(capture_run *r, mls_err *err)
     mls_layer layer = {0};
     mls_status st = mls_model_layer(r->model, r->layer, &layer, err);
 
+    if (!st)
+        st = mls_layer_enter(c, &layer, &r->states, err);
     if (!st)
         st = sum_x(r, x, &layer, err);
     free_small(r);

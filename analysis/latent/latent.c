@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "analysis/model/carried.h"
 #include "analysis/model/rope.h"
 #include "common/base/checked.h"
 #include "datasets/checkpoint/tensors.h"
@@ -366,6 +367,12 @@ const char *mls_latent_other(const mls_config *c, size_t l)
         return "kv_lora_rank: the model caches a latent already";
     if (s->kind != MLS_LAYER_ATTENTION)
         return "a layer without keys and values";
+    if (s->reads_other)
+        return "it reads the keys and values of an earlier layer";
+    if (mls_carried_keys(c, l) != SIZE_MAX)
+        return "a later layer reads its keys and values";
+    if (n->v_norm)
+        return "a norm of the values";
     if (!are_alike(c) || s->K != s->V)
         return "heads whose number or width is not that of all keys and values";
     if (n->qk == MLS_QK_WIDTH)

@@ -245,7 +245,8 @@ mls_status mls_latent_runner_set(mls_latent_runner *r, const mls_latent_form *f,
                                  const mls_states *keep_for, mls_err *err);
 /** An mls_attention; arg is the runner. Quantizers of the form are applied. */
 mls_status mls_latent_attention(void *arg, size_t sequence, size_t worker,
-                                const float *x, size_t T, float *out, mls_err *err);
+                                const float *x, size_t T, float *out, float *carried,
+                                mls_err *err);
 
 /** Dims of all heads' outputs together: the columns of wo. */
 size_t mls_latent_output_dims(const mls_latent_form *f);

@@ -672,13 +672,15 @@ mls_status mls_latent_heads(mls_latent_runner *r, size_t sequence, size_t worker
 }
 
 mls_status mls_latent_attention(void *arg, size_t sequence, size_t worker,
-                                const float *x, size_t T, float *out, mls_err *err)
+                                const float *x, size_t T, float *out, float *carried,
+                                mls_err *err)
 {
     mls_latent_runner *r = arg;
     const mls_latent_form *f = r->form;
     float *o = r->scratch[worker] + T * heads_offset(r);
     const mls_status st = mls_latent_heads(r, sequence, worker, x, T, o, err);
 
+    (void)carried; /* forms are of models whose layers read nothing of each other */
     if (!st)
         mls_packed_linear(r->packed, out, f->E, o, f->output.w, f->output.b, T, f->E,
                           r->out_dims);

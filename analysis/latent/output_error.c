@@ -34,7 +34,7 @@ static mls_status run_window(void *arg, size_t window, size_t worker, mls_err *e
     const size_t at = window * r->w->T * r->w->E;
 
     return mls_latent_attention(r->w->runner, window, worker, r->w->x + at, r->w->T,
-                                r->out + at, err);
+                                r->out + at, NULL, err);
 }
 
 static mls_status run_form(float *out, const mls_output_windows *w,

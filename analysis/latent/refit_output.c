@@ -33,7 +33,7 @@ static mls_status run_window(void *arg, size_t window, size_t worker, mls_err *e
 
     return st ? st
               : mls_latent_attention(j->original, window, worker, x, j->T,
-                                     j->y + window * j->T * j->E, err);
+                                     j->y + window * j->T * j->E, NULL, err);
 }
 
 /* gram += z^T z, cross += z^T (y - W_O z - b) of one window. */

@@ -43,8 +43,12 @@ static void xielu(float *x, const mls_layer *w, size_t n)
     }
 }
 
-static void activate(const mls_config *c, const mls_layer *w, float *x, size_t n)
+void mls_block_activate(const mls_config *config, const mls_layer *layer, float *x,
+                        size_t n)
 {
+    const mls_config *c = config;
+    const mls_layer *w = layer;
+
     switch (c->net.act) {
     case MLS_ACT_SILU:
         mls_silu(x, n);
@@ -90,7 +94,49 @@ typedef struct {
     const float *gate, *gate_bias, *up, *up_bias, *down, *down_bias;
     const float *norm; /* of the inside, or NULL */
     size_t F;
+    double sparsity; /* share of the gate that is cut */
 } mlp;
+
+/* z with Phi(z) = p, by halving: erfc is exact to the last digits. */
+static double normal_quantile(double p)
+{
+    double low = -10, high = 10;
+
+    for (int i = 0; i < 80; i++) {
+        const double z = (low + high) / 2;
+
+        if (0.5 * erfc(-z / sqrt(2.0)) < p)
+            low = z;
+        else
+            high = z;
+    }
+    return low;
+}
+
+/*
+ * Gemma 3n (gaussian top-k): of each row stays what exceeds mean + z std, z the normal
+ * quantile of the share that is to go.
+ */
+static void cut_low(float *x, size_t n, size_t F, double share)
+{
+    const double z = normal_quantile(share);
+
+    for (size_t t = 0; t < n; t++, x += F) {
+        double sum = 0, square = 0;
+
+        for (size_t i = 0; i < F; i++)
+            sum += (double)x[i];
+        for (size_t i = 0; i < F; i++) {
+            const double d = (double)x[i] - sum / (double)F;
+
+            square += d * d;
+        }
+        const double limit = sum / (double)F + z * sqrt(square / (double)F);
+
+        for (size_t i = 0; i < F; i++)
+            x[i] = (double)x[i] > limit ? (float)((double)x[i] - limit) : 0;
+    }
+}
 
 static void run_mlp(const mls_config *c, const mls_layer *w, const mlp *m, float *out,
                     const float *x, size_t n, float *scratch)
@@ -100,16 +146,18 @@ static void run_mlp(const mls_config *c, const mls_layer *w, const mlp *m, float
 
     if (!m->gate) {
         mls_packed_linear(w->packed, gate, F, x, m->up, m->up_bias, n, F, E);
-        activate(c, w, gate, n * F);
+        mls_block_activate(c, w, gate, n * F);
     } else {
         mls_packed_linear(w->packed, gate, F, x, m->gate, m->gate_bias, n, F, E);
         mls_packed_linear(w->packed, up, F, x, m->up, m->up_bias, n, F, E);
+        if (m->sparsity > 0)
+            cut_low(gate, n, F, m->sparsity);
         if (c->net.act == MLS_ACT_SILU) {
             mls_silu_mul(gate, up, n * F);
         } else if (c->net.act == MLS_ACT_OAI) {
             gated_oai(gate, up, n * F);
         } else {
-            activate(c, w, gate, n * F);
+            mls_block_activate(c, w, gate, n * F);
             mls_multiply(gate, up, n * F);
         }
     }
@@ -303,14 +351,15 @@ static void add_shared(const mls_config *c, const mls_layer *w, float *out,
     }
 }
 
+/* Experts are chosen by what `chooses`, and make something of x. */
 static void run_experts(const mls_config *c, const mls_layer *w, float *out,
-                        const float *x, size_t n, float *scratch)
+                        const float *x, const float *chooses, size_t n, float *scratch)
 {
     const mls_experts *e = &c->net.experts;
     float *sum = scratch, *weight = sum + n * c->E, *logits = weight + n * e->n;
     float *rest = logits + n * e->n;
 
-    mls_linear(logits, x, w->router, w->router_bias, n, e->n, c->E);
+    mls_linear(logits, chooses, w->router, w->router_bias, n, e->n, c->E);
     for (size_t t = 0; t < n; t++)
         route(e, w->correction, logits + t * e->n, weight + t * e->n);
     memset(sum, 0, n * c->E * sizeof *sum);
@@ -324,9 +373,12 @@ static void run_experts(const mls_config *c, const mls_layer *w, float *out,
 size_t mls_block_scratch(const mls_config *config, size_t n)
 {
     const mls_experts *e = &config->net.experts;
-    const size_t wide = e->F > e->shared_F ? e->F : e->shared_F;
+    size_t wide = e->F > e->shared_F ? e->F : e->shared_F;
 
-    return n * (3 * config->E + 2 * e->n + 2 * (wide > config->F ? wide : config->F));
+    for (size_t l = 0; l < config->L; l++)
+        if (mls_config_mlp_width(config, l) > wide)
+            wide = mls_config_mlp_width(config, l);
+    return n * ((e->beside ? 5 : 3) * config->E + 2 * e->n + 2 * wide);
 }
 
 void mls_block_mlp(const mls_config *config, const mls_layer *layer, float *out,
@@ -339,10 +391,25 @@ void mls_block_mlp(const mls_config *config, const mls_layer *layer, float *out,
                    .down = layer->w_down,
                    .down_bias = layer->b_down,
                    .norm = layer->mlp_sub_norm,
-                   .F = config->F};
+                   .F = mls_config_mlp_width(config, layer->index),
+                   .sparsity = (double)config->layer[layer->index].sparsity};
 
-    if (config->net.sparse[layer->index])
-        run_experts(config, layer, out, x, n, scratch);
+    if (config->net.sparse[layer->index] && !config->net.experts.beside)
+        run_experts(config, layer, out, x, x, n, scratch);
     else
         run_mlp(config, layer, &m, out, x, n, scratch);
+}
+
+void mls_block_add_experts(const mls_config *config, const mls_layer *layer, float *out,
+                           const float *h, size_t n, float *scratch)
+{
+    const size_t E = config->E;
+    float *chooses = scratch, *x = chooses + n * E, *rest = x + n * E;
+
+    mls_rmsnorm(chooses, h, NULL, config->rms_eps, n, E); /* its gain is the router's */
+    mls_rmsnorm(x, h, layer->experts_norm, config->rms_eps, n, E);
+    run_experts(config, layer, x, x, chooses, n, rest);
+    mls_rmsnorm(x, x, layer->experts_post_norm, config->rms_eps, n, E);
+    mls_rmsnorm(out, out, layer->beside_post_norm, config->rms_eps, n, E);
+    mls_add(out, x, n * E);
 }

@@ -23,4 +23,15 @@ size_t mls_block_scratch(const mls_config *config, size_t n);
 void mls_block_mlp(const mls_config *config, const mls_layer *layer, float *out,
                    const float *x, size_t n, float *scratch);
 
+/**
+ * Experts beside an MLP (mls_experts.beside): out (n, E) = norm(mlp's out) + what the
+ * experts make of the state h (n, E), each with norms of its own.
+ */
+void mls_block_add_experts(const mls_config *config, const mls_layer *layer, float *out,
+                           const float *h, size_t n, float *scratch);
+
+/** The family's activation of n numbers, in place. */
+void mls_block_activate(const mls_config *config, const mls_layer *layer, float *x,
+                        size_t n);
+
 #endif

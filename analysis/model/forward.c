@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "analysis/model/block.h"
+#include "analysis/model/carried.h"
 #include "analysis/numeric/kernels.h"
 #include "common/base/checked.h"
 #include "common/numbers/finite.h"
@@ -35,13 +36,14 @@ static size_t even_rows(size_t T, size_t max)
     return n_blocks ? (T + n_blocks - 1) / n_blocks : 1;
 }
 
-static mls_status states_new(mls_states *s, size_t N, size_t E, const size_t *start,
-                             uint64_t ram, mls_err *err)
+static mls_status states_new(mls_states *s, size_t N, size_t E, size_t width,
+                             const size_t *start, uint64_t ram, mls_err *err)
 {
     size_t bytes;
     mls_status st;
 
-    *s = (mls_states){.N = N, .E = E, .start = start, .ram = ram, .per_job = 1};
+    *s = (mls_states){
+        .N = N, .E = E, .width = width, .start = start, .ram = ram, .per_job = 1};
     for (size_t n = 0; n < N; n++)
         if (start[n + 1] - start[n] > s->T_max)
             s->T_max = start[n + 1] - start[n];
@@ -49,7 +51,7 @@ static mls_status states_new(mls_states *s, size_t N, size_t E, const size_t *st
         return mls_fail(err, MLS_E_INPUT,
                         "a sequence of %zu tokens is longer than BLAS can count",
                         s->T_max);
-    if (!mls_mul_size(&bytes, start[N], E) ||
+    if (!mls_mul_size(&bytes, start[N], E + width) ||
         !mls_mul_size(&bytes, bytes, sizeof *s->h))
         return mls_fail(err, MLS_E_NOMEM,
                         "no memory for the hidden states of %zu tokens x %zu", start[N],
@@ -59,19 +61,23 @@ static mls_status states_new(mls_states *s, size_t N, size_t E, const size_t *st
     if (st)
         return mls_fail_in(err, st, "hidden states of %zu tokens x %zu", start[N], E);
     s->h = s->room.data;
+    s->carried = width ? s->h + start[N] * E : NULL;
     return MLS_OK;
 }
 
 mls_status mls_states_embed(mls_states *s, const mls_model *m, const mls_corpus *corpus,
                             mls_err *err)
 {
-    mls_status st = states_new(s, corpus->N, mls_model_config(m)->E, corpus->start,
+    const mls_config *c = mls_model_config(m);
+    mls_status st = states_new(s, corpus->N, c->E, mls_carried_width(c), corpus->start,
                                mls_model_ram(m), err);
 
     for (size_t n = 0; !st && n < corpus->N; n++)
         st = mls_model_embed(m, corpus->ids + corpus->start[n],
                              corpus->start[n + 1] - corpus->start[n],
                              s->h + corpus->start[n] * s->E, err);
+    if (!st && s->width)
+        st = mls_carried_embed(m, corpus, s->h, s->carried, err);
     if (st)
         mls_states_free(s);
     return st;
@@ -79,12 +85,15 @@ mls_status mls_states_embed(mls_states *s, const mls_model *m, const mls_corpus 
 
 mls_status mls_states_copy(mls_states *to, const mls_states *from, mls_err *err)
 {
-    const mls_status st = states_new(to, from->N, from->E, from->start, from->ram, err);
+    const mls_status st =
+        states_new(to, from->N, from->E, from->width, from->start, from->ram, err);
 
     if (st)
         return st;
     to->per_job = from->per_job;
-    memcpy(to->h, from->h, from->start[from->N] * from->E * sizeof *to->h);
+    to->entered = from->entered;
+    memcpy(to->h, from->h,
+           from->start[from->N] * (from->E + from->width) * sizeof *to->h);
     return MLS_OK;
 }
 
@@ -121,6 +130,28 @@ static void mlp_beside(const layer_pass *p, float *out, const float *beside, siz
 static mls_status refuse_not_finite(const layer_pass *p, size_t first, size_t n,
                                     mls_err *err);
 
+/* What the tokens from `row` on carry. */
+static float *carried_by(const mls_states *s, size_t row)
+{
+    return s->width ? s->carried + row * s->width : NULL;
+}
+
+mls_status mls_layer_enter(const mls_config *config, const mls_layer *layer,
+                           mls_states *s, mls_err *err)
+{
+    float *scratch;
+
+    if (!config->net.carry.streams || s->entered > layer->index)
+        return MLS_OK;
+    scratch = mls_calloc3(config->E, 1, 1, sizeof *scratch);
+    if (!scratch)
+        return mls_fail(err, MLS_E_NOMEM, "no memory for a state");
+    mls_carried_enter(config, layer, s->h, s->carried, s->start[s->N], scratch);
+    free(scratch);
+    s->entered = layer->index + 1;
+    return MLS_OK;
+}
+
 static mls_status attend_sequences(void *arg, size_t job, size_t worker, mls_err *err)
 {
     const layer_pass *p = arg;
@@ -138,7 +169,8 @@ static mls_status attend_sequences(void *arg, size_t job, size_t worker, mls_err
         float *h = s->h + s->start[n] * E; /* (T, E) */
 
         mls_block_norm(p->config, x, h, w->attn_norm, w->attn_norm_bias, T);
-        const mls_status st = p->attention(p->arg, n, worker, x, T, out, err);
+        const mls_status st =
+            p->attention(p->arg, n, worker, x, T, out, carried_by(s, s->start[n]), err);
         if (st)
             return st;
         if (net->place != MLS_NORM_BEFORE)
@@ -150,6 +182,7 @@ static mls_status attend_sequences(void *arg, size_t job, size_t worker, mls_err
             mls_add(h, made, T * E);
         }
         mls_add(h, out, T * E);
+        mls_carried_beside(p->config, w, h, x, T, made);
         if (net->parallel && !mls_all_finite(h, T * E))
             return refuse_not_finite(p, s->start[n], T, err);
         mls_spill_leave(&s->room, h, T * E * sizeof *h);
@@ -185,9 +218,12 @@ static mls_status mlp_piece(void *arg, size_t job, size_t worker, mls_err *err)
 
     mls_block_norm(p->config, x, h, w->mlp_norm, w->mlp_norm_bias, n);
     mls_block_mlp(p->config, w, x, x, n, x + n * E);
+    if (w->experts_norm)
+        mls_block_add_experts(p->config, w, x, h, n, x + n * E);
     if (p->config->net.place != MLS_NORM_BEFORE || w->mlp_post_norm)
         mls_block_norm(p->config, x, x, w->mlp_post_norm, NULL, n);
     mls_add(h, x, n * E);
+    mls_carried_leave(p->config, w, h, carried_by(p->s, first), n, x);
     if (!mls_all_finite(h, n * E))
         return refuse_not_finite(p, first, n, err);
     mls_spill_leave(&p->s->room, h, n * E * sizeof *h);
@@ -224,11 +260,16 @@ mls_status mls_layer_forward(const mls_config *config, const mls_layer *layer,
         .config = config, .layer = layer, .s = s, .attention = attention, .arg = arg};
     const bool parallel = config->net.parallel, single = config->net.single;
     const bool is_mlp = config->layer[layer->index].kind == MLS_LAYER_NONE;
-    const size_t for_mlp = MLP_ROWS * config->E + mls_block_scratch(config, MLP_ROWS);
+    const size_t for_carried = MLP_ROWS * mls_carried_scratch(config);
+    size_t for_mlp = MLP_ROWS * config->E + mls_block_scratch(config, MLP_ROWS);
     size_t for_attention;
     mls_status st;
 
-    if (!mls_mul_size(&for_attention, s->T_max, (parallel ? 3 : 2) * config->E))
+    if (for_carried > for_mlp)
+        for_mlp = for_carried;
+    if (!mls_mul_size(&for_attention, s->T_max,
+                      (parallel ? 3 : 2) * config->E +
+                          (config->net.laurel ? config->E + config->net.laurel : 0)))
         return mls_fail(err, MLS_E_NOMEM, "a sequence of %zu tokens is too long",
                         s->T_max);
     p.scratch_size = parallel                  ? for_attention + for_mlp
@@ -240,7 +281,8 @@ mls_status mls_layer_forward(const mls_config *config, const mls_layer *layer,
                       s->T_max);
         goto done;
     }
-    st = cut_pieces(&p, err);
+    if (!(st = mls_layer_enter(config, layer, s, err)))
+        st = cut_pieces(&p, err);
     if (!st && !(single && is_mlp))
         st = mls_pool_run(pool, (s->N + per_job - 1) / per_job, attend_sequences, &p,
                           err);

@@ -21,6 +21,9 @@ typedef struct mls_states {
     size_t N, E;
     const size_t *start; /* (N + 1), borrowed from the corpus */
     float *h;            /* (start[N], E), in room */
+    float *carried;      /* (start[N], width) behind it: analysis/model/carried.h */
+    size_t width;        /* 0 for most models */
+    size_t entered;      /* layers whose first step mls_layer_enter() did */
     mls_spill room;
     uint64_t ram;   /* mls_model_ram() */
     size_t T_max;   /* longest sequence */
@@ -42,11 +45,20 @@ mls_status mls_states_copy(mls_states *to, const mls_states *from, mls_err *err)
 void mls_states_free(mls_states *s); /* {0} is accepted */
 
 /**
- * Attention of one sequence: out (T, E) from the normed input x (T, E). Called from
+ * The layer's step before its first norm (AltUp), so that h is what it sees; nothing
+ * for most models. mls_layer_forward() does it where nobody asked for it before.
+ */
+mls_status mls_layer_enter(const mls_config *config, const mls_layer *layer,
+                           mls_states *s, mls_err *err);
+
+/**
+ * Attention of one sequence: out (T, E) from the normed input x (T, E); carried (T,
+ * width) of its tokens, or NULL. Called from
  * pool threads, several sequences at once; `worker` selects scratch memory.
  */
 typedef mls_status (*mls_attention)(void *arg, size_t sequence, size_t worker,
-                                    const float *x, size_t T, float *out, mls_err *err);
+                                    const float *x, size_t T, float *out,
+                                    float *carried, mls_err *err);
 
 /**
  * h += attention(norm(h)); h += mlp(norm(h)) for every sequence. Attention: job j does
@@ -106,7 +118,8 @@ mls_status mls_plain_new(mls_plain *p, const mls_config *config, size_t T_max,
 void mls_plain_free(mls_plain *p); /* {0} is accepted */
 /** An mls_attention; arg is the mls_plain. */
 mls_status mls_plain_attention(void *arg, size_t sequence, size_t worker,
-                               const float *x, size_t T, float *out, mls_err *err);
+                               const float *x, size_t T, float *out, float *carried,
+                               mls_err *err);
 
 /**
  * Is shown the logits (n, V) of positions first .. first+n-1 of a sequence, on thread

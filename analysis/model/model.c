@@ -14,7 +14,6 @@
 #include "analysis/model/settle.h"
 #include "analysis/numeric/kernels.h"
 #include "common/base/checked.h"
-#include "datasets/checkpoint/tensors.h"
 
 /* Where a tensor of a layer goes: offsets of float pointers, by role. */
 static const size_t field_of[MLS_TENSOR_LAYER_ROLES] = {
@@ -88,6 +87,24 @@ static const size_t field_of[MLS_TENSOR_LAYER_ROLES] = {
     [MLS_TENSOR_SHARED_DOWN] = offsetof(mls_layer, shared_down),
     [MLS_TENSOR_SHARED_WEIGHT] = offsetof(mls_layer, shared_weight),
     [MLS_TENSOR_MLP_POST_NORM] = offsetof(mls_layer, mlp_post_norm),
+    [MLS_TENSOR_ROUTER_GAIN] = offsetof(mls_layer, router_gain),
+    [MLS_TENSOR_EXPERT_GAIN] = offsetof(mls_layer, expert_gain),
+    [MLS_TENSOR_EXPERTS_NORM] = offsetof(mls_layer, experts_norm),
+    [MLS_TENSOR_EXPERTS_POST_NORM] = offsetof(mls_layer, experts_post_norm),
+    [MLS_TENSOR_BESIDE_POST_NORM] = offsetof(mls_layer, beside_post_norm),
+    [MLS_TENSOR_LAUREL_DOWN] = offsetof(mls_layer, laurel_down),
+    [MLS_TENSOR_LAUREL_UP] = offsetof(mls_layer, laurel_up),
+    [MLS_TENSOR_LAUREL_NORM] = offsetof(mls_layer, laurel_norm),
+    [MLS_TENSOR_STREAM_ROUTER] = offsetof(mls_layer, stream_router),
+    [MLS_TENSOR_STREAM_NORM] = offsetof(mls_layer, stream_norm),
+    [MLS_TENSOR_STREAM_PREDICT] = offsetof(mls_layer, stream_predict),
+    [MLS_TENSOR_STREAM_CORRECT] = offsetof(mls_layer, stream_correct),
+    [MLS_TENSOR_STREAM_GAIN] = offsetof(mls_layer, stream_gain),
+    [MLS_TENSOR_STREAM_OUT] = offsetof(mls_layer, stream_out),
+    [MLS_TENSOR_INPUT_GATE] = offsetof(mls_layer, input_gate),
+    [MLS_TENSOR_INPUT_OUT] = offsetof(mls_layer, input_out),
+    [MLS_TENSOR_INPUT_NORM] = offsetof(mls_layer, input_norm),
+    [MLS_TENSOR_LAYER_SCALE] = offsetof(mls_layer, layer_scale),
 };
 
 /* What only taking fused matrices apart fills in. */
@@ -257,13 +274,9 @@ static mls_status read_layer(const mls_model *m, size_t l,
                         c->L);
     for (size_t i = 0; !st && i < n; i++) {
         const mls_tensor_need t = mls_tensor_layer_need_at(c, l, i);
-        const bool apart = c->net.experts.layout == MLS_EXPERTS_APART &&
-                           t.role >= MLS_TENSOR_EXPERT_GATE &&
-                           t.role <= MLS_TENSOR_EXPERT_DOWN;
 
         if (wanted(t.role))
-            st =
-                read_new(m, &t, apart ? c->net.experts.n : 1, slot(layer, t.role), err);
+            st = read_new(m, &t, t.planes, slot(layer, t.role), err);
     }
     if (!st)
         st = mls_layer_settle(c, is_ready(m), layer, err);
@@ -277,7 +290,8 @@ static mls_status pack(const mls_model *m, mls_layer *w, mls_err *err)
 {
     const mls_config *c = m->config;
     const mls_layer_shape *s = &c->layer[w->index];
-    const size_t E = c->E, F = c->F, q = (size_t)s->H * s->K, k = (size_t)s->G * s->K;
+    const size_t E = c->E, F = mls_config_mlp_width(c, w->index);
+    const size_t q = (size_t)s->H * s->K, k = (size_t)s->G * s->K;
     const size_t v = (size_t)s->G * s->V, o = (size_t)s->H * s->V;
     const struct {
         const float *w;
@@ -365,16 +379,22 @@ void mls_layer_free(mls_layer *layer)
     *layer = (mls_layer){0};
 }
 
-/* A tensor outside of the layers, where the model has it. */
-static mls_status read_whole(const mls_model *m, mls_tensor_role role, float **out,
-                             mls_err *err)
+mls_status mls_model_whole(const mls_model *m, mls_tensor_role role, float **out,
+                           mls_err *err)
 {
-    const mls_tensor_need t = mls_tensor_of(m->config, role);
+    size_t n = 1;
+    mls_status st = MLS_OK;
 
     *out = NULL;
     if (role != MLS_TENSOR_HEAD && !mls_tensor_is_there(m->config, role))
         return MLS_OK;
-    return read_new(m, &t, 1, out, err);
+    for (size_t i = 0; !st && i < n; i++) {
+        const mls_tensor_need t = mls_tensor_plane(m->config, role, i);
+
+        n = t.planes > 1 ? t.planes : 1; /* a tied head is none of its own */
+        st = read_new(m, &t, n, out, err);
+    }
+    return st;
 }
 
 /* Position t of a sequence is row first_position + t. */
@@ -424,8 +444,8 @@ mls_status mls_model_embed(const mls_model *m, const int32_t *ids, size_t n, flo
     if (c->net.positions)
         st = add_positions(m, n, x, err);
     if (!st && c->net.embed_norm &&
-        !(st = read_whole(m, MLS_TENSOR_EMBED_NORM, &norm, err)) &&
-        !(st = read_whole(m, MLS_TENSOR_EMBED_NORM_BIAS, &bias, err)))
+        !(st = mls_model_whole(m, MLS_TENSOR_EMBED_NORM, &norm, err)) &&
+        !(st = mls_model_whole(m, MLS_TENSOR_EMBED_NORM_BIAS, &bias, err)))
         mls_block_norm(c, x, x, norm, bias, n);
     mls_free_all(bias, norm);
     return st;
@@ -442,10 +462,10 @@ mls_status mls_model_head(const mls_model *m, mls_head *head, mls_err *err)
     mls_status st;
 
     *head = (mls_head){0};
-    if ((st = read_whole(m, MLS_TENSOR_NORM, &head->norm, err)) ||
-        (st = read_whole(m, MLS_TENSOR_NORM_BIAS, &head->norm_bias, err)) ||
-        (st = read_whole(m, MLS_TENSOR_HEAD, &head->w, err)) ||
-        (st = read_whole(m, MLS_TENSOR_HEAD_BIAS, &head->bias, err))) {
+    if ((st = mls_model_whole(m, MLS_TENSOR_NORM, &head->norm, err)) ||
+        (st = mls_model_whole(m, MLS_TENSOR_NORM_BIAS, &head->norm_bias, err)) ||
+        (st = mls_model_whole(m, MLS_TENSOR_HEAD, &head->w, err)) ||
+        (st = mls_model_whole(m, MLS_TENSOR_HEAD_BIAS, &head->bias, err))) {
         mls_head_free(head);
         return st;
     }

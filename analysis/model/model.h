@@ -8,6 +8,7 @@
 #include "analysis/numeric/packed.h"
 #include "common/base/status.h"
 #include "datasets/checkpoint/checkpoint.h"
+#include "datasets/checkpoint/tensors.h"
 
 /**
  * One layer's weights, (out, in) row-major; NULL where the model has none. Whatever the
@@ -49,6 +50,16 @@ typedef struct mls_layer {
     float *expert_down, *expert_down_bias; /* (n, E, F), (n, E) */
     float *shared_gate, *shared_up, *shared_down; /* (F', E), (F', E), (E, F') */
     float *shared_weight;                         /* (E) */
+
+    /* Gemma 3n and 4, see mls_carry */
+    float *router_gain, *expert_gain; /* (E), (n); settled into router and down */
+    float *experts_norm, *experts_post_norm, *beside_post_norm; /* (E) */
+    float *laurel_down, *laurel_up, *laurel_norm; /* (r, E), (E, r), (E) */
+    float *stream_router, *stream_norm;           /* (n, E), (E), n streams */
+    float *stream_predict, *stream_correct;       /* (n n, n), (n, n) */
+    float *stream_gain, *stream_out; /* (E), (n - 1, E, E) of the last layer */
+    float *input_gate, *input_out, *input_norm; /* (P, E), (E, P), (E) */
+    float *layer_scale;                         /* (1) */
 
     /* As the file has them, until they are taken apart. */
     float *qkv, *qkv_bias, *gate_up;
@@ -120,6 +131,13 @@ mls_status mls_model_body(const mls_model *m, size_t l, mls_layer *layer, mls_er
  * @return MLS_E_INPUT for an id >= V, or a sequence longer than learned positions
  */
 mls_status mls_model_embed(const mls_model *m, const int32_t *ids, size_t n, float *x,
+                           mls_err *err);
+
+/**
+ * A tensor outside of the layers; of a role that has several, all, one after the other.
+ * @param[out] out  to be freed; NULL where the model has none, and on error
+ */
+mls_status mls_model_whole(const mls_model *m, mls_tensor_role role, float **out,
                            mls_err *err);
 
 /** What makes logits of hidden states. */

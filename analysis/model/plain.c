@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "analysis/model/carried.h"
 #include "analysis/model/forward.h"
 #include "analysis/model/mla.h"
 #include "analysis/model/recurrence.h"
@@ -266,8 +267,29 @@ static void gate_heads(const mls_layer *w, const mls_layer_shape *s, const parts
         a->read[i] *= (float)(1 / (1 + exp(-(double)a->q[i])));
 }
 
+/* Keys and values that later layers read are carried to them. */
+static void pass_keys(const mls_config *c, const mls_layer *w, const parts *a,
+                      float *carried, size_t T)
+{
+    const mls_layer_shape *s = &c->layer[w->index];
+    const size_t at = mls_carried_keys(c, s->reads_other ? s->other : w->index);
+    const size_t k = (size_t)s->G * s->K, v = (size_t)s->G * s->V;
+    const size_t width = at == SIZE_MAX ? 0 : mls_carried_width(c);
+
+    for (size_t t = 0; at != SIZE_MAX && t < T; t++) {
+        float *kept = carried + t * width + at;
+        float *own_k = a->k_rot + t * k, *own_v = a->v + t * v;
+
+        memcpy(s->reads_other ? own_k : kept, s->reads_other ? kept : own_k,
+               k * sizeof *kept);
+        memcpy(s->reads_other ? own_v : kept + k, s->reads_other ? kept + k : own_v,
+               v * sizeof *kept);
+    }
+}
+
 mls_status mls_plain_attention(void *arg, size_t sequence, size_t worker,
-                               const float *x, size_t T, float *out, mls_err *err)
+                               const float *x, size_t T, float *out, float *carried,
+                               mls_err *err)
 {
     mls_plain *p = arg;
     const mls_config *c = p->config;
@@ -294,8 +316,14 @@ mls_status mls_plain_attention(void *arg, size_t sequence, size_t worker,
     const parts a = parts_of(p->scratch[worker], T, s);
 
     mls_packed_linear(w->packed, a.q, H * K, x, w->wq, w->bq, T, H * K, E);
-    mls_packed_linear(w->packed, a.k, G * K, x, w->wk, w->bk, T, G * K, E);
-    mls_packed_linear(w->packed, a.v, G * V, x, w->wv, w->bv, T, G * V, E);
+    if (w->wk)
+        mls_packed_linear(w->packed, a.k, G * K, x, w->wk, w->bk, T, G * K, E);
+    if (w->wv)
+        mls_packed_linear(w->packed, a.v, G * V, x, w->wv, w->bv, T, G * V, E);
+    else if (w->wk) /* one matrix for both */
+        memcpy(a.v, a.k, T * G * V * sizeof *a.v);
+    for (size_t g = 0; c->net.v_norm && w->wk && g < G; g++)
+        mls_rmsnorm_rows(a.v + g * V, G * V, NULL, c->rms_eps, T, V);
     if (!after) {
         norm_heads(c, a.q, w->q_norm, w->q_norm_bias, H, K, T);
         norm_heads(c, a.k, w->k_norm, w->k_norm_bias, G, K, T);
@@ -310,7 +338,8 @@ mls_status mls_plain_attention(void *arg, size_t sequence, size_t worker,
         norm_heads(c, a.k_rot, w->k_norm, NULL, G, K, T);
     }
     scale_queries(&c->net, s, a.q_rot, H * K, T);
-    if (p->see) {
+    pass_keys(c, w, &a, carried, T);
+    if (p->see && w->wk && mls_config_layer_is_alike(c, w->index)) {
         const mls_attention_view view = {.layer = w->index,
                                          .sequence = sequence,
                                          .worker = worker,

@@ -205,6 +205,12 @@ static bool settle_experts(const mls_config *c, mls_layer *w)
     const size_t n = x->n, F = x->F, E = c->E;
     bool done = true;
 
+    for (size_t i = 0; w->router_gain && i < n * E; i++)
+        w->router[i] = (float)((double)w->router[i] * (double)w->router_gain[i % E] /
+                               sqrt((double)E));
+    for (size_t i = 0; w->expert_gain && i < n; i++)
+        scale(w->expert_down + i * E * F, E * F, (double)w->expert_gain[i]);
+
     if (x->layout == MLS_EXPERTS_TRANSPOSED || x->layout == MLS_EXPERTS_ZIPPED)
         done = turn_planes(&w->expert_gate_up, n, E, 2 * F) &&
                turn_planes(&w->expert_down, n, F, E);
@@ -221,7 +227,7 @@ static bool settle_experts(const mls_config *c, mls_layer *w)
 
 static bool settle_matrices(const mls_config *c, const mls_layer_shape *s, mls_layer *w)
 {
-    const size_t E = c->E, F = c->F;
+    const size_t E = c->E, F = mls_config_mlp_width(c, w->index);
     const size_t rows = (size_t)s->H * s->K + (size_t)s->G * (s->K + s->V);
 
     if (c->net.transposed &&

@@ -117,12 +117,14 @@ static mls_status healing_new(mls_heal_run_state *k, mls_err *err)
 
 /* The original's attention, whose output is kept as the layer's target. */
 static mls_status original_attention(void *arg, size_t sequence, size_t worker,
-                                     const float *x, size_t T, float *out, mls_err *err)
+                                     const float *x, size_t T, float *out,
+                                     float *carried, mls_err *err)
 {
     const mls_heal_run_state *k = arg;
     const size_t first = k->original.start[sequence] * k->config->E;
     mls_plain plain = k->plain;
-    mls_status st = mls_plain_attention(&plain, sequence, worker, x, T, out, err);
+    mls_status st =
+        mls_plain_attention(&plain, sequence, worker, x, T, out, carried, err);
 
     if (!k->job->healed_inputs)
         memcpy(k->x + first, x, T * k->config->E * sizeof *x);

@@ -176,7 +176,7 @@ static mls_status attend(const trial *t, const mls_latent_form *f, float *out,
 {
     const mls_status st = mls_latent_runner_set(t->runner, f, NULL, err);
 
-    return st ? st : mls_latent_attention(t->runner, 0, 0, t->x, t->T, out, err);
+    return st ? st : mls_latent_attention(t->runner, 0, 0, t->x, t->T, out, NULL, err);
 }
 
 /*

@@ -147,19 +147,22 @@ static mls_status read_layers(mls_config_reader *r)
     return st;
 }
 
-/* The first layer that the forward pass has no computation for. */
 /* Falcon's copies are of the same keys: they change no number of the network. */
 static bool copies_heads(const mls_config *c)
 {
     return strcmp(c->model_type, "falcon") == 0;
 }
 
-static void judge_layers(mls_config *c)
+/* The first layer that the forward pass has no computation for. */
+static void judge_layers(const mls_config_reader *r)
 {
+    mls_config *c = r->config;
+
     for (size_t l = 0; l < c->L; l++) {
         const mls_layer_shape *s = &c->layer[l];
-        const bool alike = s->H == c->H && s->G == c->G && s->K == c->D &&
-                           (s->V == s->K || s->kind == MLS_LAYER_MLA);
+        /* Only the forward pass of some classes was compared with such layers. */
+        const bool alike = mls_config_layer_is_alike(c, l) || (r->net && r->net->mixed);
+        const bool shares = r->net && mls_net_reads(r->net, "num_kv_shared_layers");
 
         if ((s->kind == MLS_LAYER_RECURRENT && c->net.recurrent.kind) ||
             (s->kind == MLS_LAYER_NONE && c->net.single))
@@ -171,8 +174,8 @@ static void judge_layers(mls_config *c)
                                    "layer %zu has %u KV heads of %u and %u dims, which "
                                    "other layers have not",
                                    l, s->G, s->K, s->V);
-        else if (s->reads_other || (s->copies != 1 && !copies_heads(c)) || s->index.n ||
-                 s->compressed.n ||
+        else if ((s->reads_other && !shares) || (s->copies != 1 && !copies_heads(c)) ||
+                 s->index.n || s->compressed.n ||
                  ((s->conv_numbers || s->state_numbers) && !c->net.beside))
             mls_config_unsupported(c,
                                    "layer %zu keeps more or less than its keys and "
@@ -181,6 +184,25 @@ static void judge_layers(mls_config *c)
     }
     if (c->D % 2 != 0)
         mls_config_unsupported(c, "head_dim is %zu, expected an even number", c->D);
+}
+
+/* A width for each layer; *most is the largest. */
+static mls_status read_mlp_widths(mls_config_reader *r, const char *key,
+                                  const json_t *list, int64_t *most)
+{
+    mls_config *c = r->config;
+
+    for (size_t l = 0; l < c->L; l++) {
+        int64_t n;
+        const mls_status st =
+            whole(r, key, json_array_get(list, l), 0, MLS_WIDTH_MAX, &n);
+
+        if (st)
+            return st;
+        c->layer[l].F = (uint32_t)n;
+        *most = n > *most ? n : *most;
+    }
+    return MLS_OK;
 }
 
 /* Width of the MLP, on which no byte of the cache depends. */
@@ -195,7 +217,12 @@ static mls_status read_mlp_width(mls_config_reader *r)
     for (size_t i = 0; n == 0 && i < sizeof keys / sizeof keys[0]; i++) {
         const json_t *F = mls_config_get(r, keys[i]);
 
-        if (json_is_array(F)) /* one for each layer, or for each kind of them */
+        if (json_is_array(F) && json_array_size(F) == c->L) {
+            if ((st = read_mlp_widths(r, keys[i], F, &n)))
+                return st;
+            continue;
+        }
+        if (json_is_array(F)) /* for each kind of layers */
             F = json_array_get(F, 0);
         if (F && !json_is_null(F) && (st = whole(r, keys[i], F, 0, MLS_WIDTH_MAX, &n)))
             return st;
@@ -268,7 +295,7 @@ static mls_status read_all(mls_config_reader *r)
         return st;
     mls_config_turn_layers(r);
     mls_config_judge_keys(r);
-    judge_layers(r->config);
+    judge_layers(r);
     judge_width(r->config);
     if (r->config->doubt[0] && !copies_heads(r->config))
         mls_config_unsupported(r->config, "%s", r->config->doubt);
@@ -400,6 +427,19 @@ void mls_config_uniform(mls_config *config)
 const mls_rope_config *mls_config_layer_rope(const mls_config *config, size_t layer)
 {
     return config->layer[layer].local_rope ? &config->rope_local : &config->rope;
+}
+
+bool mls_config_layer_is_alike(const mls_config *config, size_t layer)
+{
+    const mls_layer_shape *s = &config->layer[layer];
+
+    return s->H == config->H && s->G == config->G && s->K == config->D &&
+           (s->V == s->K || s->kind == MLS_LAYER_MLA);
+}
+
+size_t mls_config_mlp_width(const mls_config *config, size_t layer)
+{
+    return config->layer[layer].F ? config->layer[layer].F : config->F;
 }
 
 mls_status mls_config_runnable(const mls_config *config, mls_err *err)

@@ -104,6 +104,12 @@ void mls_config_uniform(mls_config *config);
 /** How the layer turns its keys. */
 const mls_rope_config *mls_config_layer_rope(const mls_config *config, size_t layer);
 
+/** Whether the layer's heads are in number and width those of the model. */
+bool mls_config_layer_is_alike(const mls_config *config, size_t layer);
+
+/** Width of the layer's MLP. */
+size_t mls_config_mlp_width(const mls_config *config, size_t layer);
+
 /** MLS_E_INPUT with the sentence in `unsupported`, if there is one. */
 mls_status mls_config_runnable(const mls_config *config, mls_err *err);
 

@@ -48,6 +48,13 @@ static mls_status get_bool(const mls_config_reader *r, const char *key, bool *ou
     return MLS_OK;
 }
 
+/* Whether the class reads the key and the file gives null: off, whatever the class has.
+ */
+static bool is_null(const mls_config_reader *r, const char *key)
+{
+    return mls_net_reads(r->net, key) && json_is_null(json_object_get(r->inner, key));
+}
+
 static mls_status get_size(const mls_config_reader *r, const char *key, size_t *out)
 {
     double x = (double)*out;
@@ -209,11 +216,9 @@ static mls_status read_scales(mls_config_reader *r)
     if (r->inner != r->outer && is_type(r->outer, "aya_vision"))
         n->logit_scale = 0;
     /* null switches the caps off; a missing key leaves the class's own. */
-    if (mls_net_reads(r->net, "attn_logit_softcapping") &&
-        json_is_null(json_object_get(r->inner, "attn_logit_softcapping")))
+    if (is_null(r, "attn_logit_softcapping"))
         n->score_cap = 0;
-    if (mls_net_reads(r->net, "final_logit_softcapping") &&
-        json_is_null(json_object_get(r->inner, "final_logit_softcapping")))
+    if (is_null(r, "final_logit_softcapping"))
         n->logit_cap = 0;
     st = get_real(r, "attn_logit_softcapping", &n->score_cap);
     return st ? st : get_real(r, "final_logit_softcapping", &n->logit_cap);
@@ -394,12 +399,23 @@ static mls_status read_sparse(mls_config_reader *r, size_t first)
     return MLS_OK;
 }
 
+/* Gemma 4: experts stand beside the MLP of every layer, or of none. */
+static mls_status count_beside(mls_config_reader *r)
+{
+    bool on = false;
+    const mls_status st = get_bool(r, "enable_moe_block", &on);
+
+    r->config->net.experts.n = on ? 1 : 0;
+    return st;
+}
+
 static mls_status read_experts(mls_config_reader *r)
 {
     static const char *const numbers[] = {"num_local_experts", "num_experts",
                                           "n_routed_experts", "moe_num_experts", NULL};
-    static const char *const chosen[] = {"num_experts_per_tok", "moe_k", "moe_topk",
-                                         "experts_per_token", NULL};
+    static const char *const chosen[] = {
+        "num_experts_per_tok", "moe_k",         "moe_topk",
+        "experts_per_token",   "top_k_experts", NULL};
     static const char *const copies[] = {"n_shared_experts", "moe_num_shared_experts",
                                          "num_shared_experts", NULL};
     static const char *const widths[] = {"moe_shared_expert_intermediate_size",
@@ -413,6 +429,8 @@ static mls_status read_experts(mls_config_reader *r)
     const json_t *method = get(r, "topk_method");
     mls_status st;
 
+    if (x->beside && (st = count_beside(r)))
+        return st;
     if (x->n == 0)
         return MLS_OK;
     if (x->F == 0)
@@ -612,22 +630,80 @@ static mls_status adjust_width(mls_config_reader *r)
     return MLS_OK;
 }
 
+/* A share for each layer, or one for all; without any the first ten have 0.95. */
+static mls_status read_sparsity(mls_config_reader *r)
+{
+    const char *key = "activation_sparsity_pattern";
+    const json_t *list = get(r, key);
+    mls_config *c = r->config;
+
+    if (!mls_net_reads(r->net, key))
+        return MLS_OK;
+    if (list && json_array_size(list) != c->L)
+        refuse(r, key, "has more or fewer numbers than there are layers");
+    for (size_t l = 0; l < c->L; l++) {
+        double x = !list && c->L > 10 && l < 10 ? 0.95 : 0;
+        const json_t *v = json_array_get(list, l);
+        const mls_status st = v ? mls_config_real(r, key, v, 0, 0.999999, &x) : MLS_OK;
+
+        if (st)
+            return st;
+        c->layer[l].sparsity = (float)x;
+    }
+    return MLS_OK;
+}
+
+/* Gemma 3n and 4. */
+static mls_status read_carry(mls_config_reader *r)
+{
+    mls_config *c = r->config;
+    mls_net *n = &c->net;
+    mls_carry *y = &n->carry;
+    bool wide = false;
+    mls_status st;
+
+    if ((st = get_size(r, "hidden_size_per_layer_input", &y->inputs)) ||
+        (st = get_size(r, "vocab_size_per_layer_input", &y->inputs_vocab)) ||
+        (st = get_size(r, "altup_num_inputs", &y->streams)) ||
+        (st = get_size(r, "altup_active_idx", &y->active)) ||
+        (st = get_bool(r, "altup_correct_scale", &y->stream_scaled)) ||
+        (st = get_size(r, "laurel_rank", &n->laurel)) ||
+        (st = get_bool(r, "attention_k_eq_v", &n->k_is_v)) ||
+        (st = get_bool(r, "use_double_wide_mlp", &wide)) || (st = read_sparsity(r)))
+        return st;
+    if (is_null(r, "hidden_size_per_layer_input"))
+        y->inputs = 0;
+    for (size_t l = 0; wide && l < c->L; l++)
+        if (c->layer[l].reads_other)
+            c->layer[l].F = (uint32_t)(2 * c->F);
+    if (y->streams > MLS_STREAMS_MAX || (y->streams && y->active >= y->streams))
+        refuse(r, "altup_num_inputs", "more states than are computed");
+    if (y->inputs > MLS_WIDTH_MAX || y->inputs_vocab > MLS_VOCAB_MAX ||
+        n->laurel > MLS_WIDTH_MAX || 2 * c->F > MLS_WIDTH_MAX)
+        refuse(r, "hidden_size_per_layer_input", "larger than what is computed");
+    return MLS_OK;
+}
+
 mls_status mls_config_net(mls_config_reader *r)
 {
     mls_config *c = r->config;
-    bool both_ways = false;
+    const json_t *sees;
+    bool both_ways;
     mls_status st;
 
     if (!r->net)
         return MLS_OK;
+    sees = get(r, "use_bidirectional_attention");
+    both_ways = json_is_string(sees) && strcmp(json_string_value(sees), "all") == 0;
     c->net = r->net->net;
     c->net.prefix = r->net->prefix;
     c->net.still = r->net->still;
     c->net.names = r->net->names;
     if ((st = read_act(r)) || (st = read_norms(r)) || (st = read_biases(r)) ||
         (st = read_scales(r)) || (st = read_blocks(r)) || (st = read_experts(r)) ||
-        (st = read_recurrent(r)) || (st = adjust_width(r)) ||
-        (st = get_bool(r, "use_bidirectional_attention", &both_ways)))
+        (st = read_recurrent(r)) || (st = adjust_width(r)) || (st = read_carry(r)) ||
+        (!json_is_string(sees) && /* "vision": of pictures, which we do not see */
+         (st = get_bool(r, "use_bidirectional_attention", &both_ways))))
         return st;
     if (strcmp(c->model_type, "granitemoehybrid") == 0 && c->net.experts.n == 0 &&
         (st = get_size(r, "shared_intermediate_size", &c->F)))

@@ -81,6 +81,7 @@ typedef struct mls_experts {
     double near;      /* MLS_ROUTE_MIXER: near is 2 `near` of the larger score */
     bool bias;        /* router and experts have biases (gpt-oss) */
     bool shared_gate; /* the shared one is weighed by a sigmoid */
+    bool beside;      /* an MLP as well; both read the state, each with its norms */
     mls_expert_layout layout;
     size_t first_dense;        /* layers before have an MLP */
     size_t groups, top_groups; /* only experts of the best groups; 0: no groups */
@@ -113,6 +114,16 @@ typedef struct mls_multipliers {
     double gate, down;              /* the MLP */
 } mls_multipliers;
 
+enum { MLS_STREAMS_MAX = 8 };
+
+/** What a token carries from layer to layer beside its state (Gemma 3n and 4). */
+typedef struct mls_carry {
+    size_t inputs;          /* numbers of a token that each layer mixes in; 0: none */
+    size_t inputs_vocab;    /* rows of their table */
+    size_t streams, active; /* AltUp: states, and the one that a layer sees; 0: one */
+    bool stream_scaled;     /* a gain for what the inputs are weighed by */
+} mls_carry;
+
 typedef struct mls_net {
     const char *prefix; /* of a layer's tensors; NULL: "model.layers.%zu." */
     const struct mls_tensor_name *names; /* those that are not Llama's */
@@ -144,6 +155,11 @@ typedef struct mls_net {
     bool alibi;       /* a slope per head times the distance */
     bool out_gate;    /* what the heads read is weighed by a sigmoid of x */
     bool q_gate;      /* its matrix lies in q_proj: q, gate of head 0 ... */
+    bool v_norm;      /* values are normed, without a gain */
+    bool k_is_v;      /* where all tokens are seen, values are keys before their norm */
+    size_t laurel;    /* rank of a map beside the heads; 0: none */
+    bool layer_scale; /* a layer's last step is a factor for the state */
+    mls_carry carry;
 
     double embed_scale;    /* 0: 1 */
     bool embed_norm;       /* a norm of the embeddings (BLOOM) */

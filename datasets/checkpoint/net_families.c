@@ -164,6 +164,12 @@
     {                                                                                  \
         "model.final_layernorm.weight", MLS_TENSOR_NORM                                \
     }
+#define CARRY_NAMES                                                                    \
+    GEMMA_NORMS, {"per_layer_input_gate.weight", MLS_TENSOR_INPUT_GATE},               \
+        {"per_layer_projection.weight", MLS_TENSOR_INPUT_OUT},                         \
+    {                                                                                  \
+        "post_per_layer_input_norm.weight", MLS_TENSOR_INPUT_NORM                      \
+    }
 #define GRANITE_KEYS                                                                   \
     "attention_bias mlp_bias attention_multiplier embedding_multiplier "               \
     "residual_multiplier logits_scaling "
@@ -332,6 +338,70 @@ static const mls_net_family families[] = {
              .act = MLS_ACT_GELU_TANH,
              .score_scale = 0.0625,
              .qk = MLS_QK_HEAD}},
+    {.model_type = "gemma3n_text",
+     .tied = true,
+     .keys = "attention_bias final_logit_softcapping hidden_size_per_layer_input "
+             "vocab_size_per_layer_input altup_num_inputs altup_active_idx "
+             "altup_correct_scale altup_coef_clip laurel_rank num_kv_shared_layers "
+             "activation_sparsity_pattern rope_local_base_freq "
+             "sliding_window_pattern _sliding_window_pattern cache_implementation",
+     NAMES(CARRY_NAMES),
+     .theta = 1e6,
+     .local_theta = 1e4,
+     .local_rope = true,
+     .net = {.place = MLS_NORM_AROUND,
+             .act = MLS_ACT_GELU_TANH,
+             .score_scale = 1,
+             .logit_cap = 30,
+             .qk = MLS_QK_HEAD,
+             .v_norm = true,
+             .laurel = 64,
+             .carry = {.inputs = 256,
+                       .inputs_vocab = 262144,
+                       .streams = 4,
+                       .stream_scaled = true}}},
+    {.model_type = "gemma4_text",
+     .tied = true,
+     .keys = "attention_bias final_logit_softcapping hidden_size_per_layer_input "
+             "vocab_size_per_layer_input attention_k_eq_v num_kv_shared_layers "
+             "enable_moe_block use_double_wide_mlp num_experts top_k_experts "
+             "moe_intermediate_size use_bidirectional_attention global_head_dim "
+             "num_global_key_value_heads per_layer_config",
+     NAMES(CARRY_NAMES, {"router.proj.weight", MLS_TENSOR_ROUTER},
+           {"experts.gate_up_proj", MLS_TENSOR_EXPERT_GATE_UP},
+           {"experts.down_proj", MLS_TENSOR_EXPERT_DOWN}),
+     .theta = 1e6,
+     .local_theta = 1e4,
+     .local_rope = true,
+     .mixed = true,
+     .rope = {.type = MLS_ROPE_PROPORTIONAL, .partial = 0.25, .factor = 1},
+     .net = {.place = MLS_NORM_AROUND,
+             .act = MLS_ACT_GELU_TANH,
+             .score_scale = 1,
+             .qk = MLS_QK_HEAD,
+             .v_norm = true,
+             .layer_scale = true,
+             .experts = {.normalize = true,
+                         .layout = MLS_EXPERTS_STACKED,
+                         .beside = true},
+             .carry = {.inputs = 256, .inputs_vocab = 262144}}},
+    {.model_type = "gemma4_unified_text",
+     .tied = true,
+     .keys = "attention_bias final_logit_softcapping attention_k_eq_v "
+             "num_kv_shared_layers use_double_wide_mlp use_bidirectional_attention "
+             "global_head_dim num_global_key_value_heads per_layer_config",
+     NAMES(GEMMA_NORMS),
+     .theta = 1e6,
+     .local_theta = 1e4,
+     .local_rope = true,
+     .mixed = true,
+     .rope = {.type = MLS_ROPE_PROPORTIONAL, .partial = 0.25, .factor = 1},
+     .net = {.place = MLS_NORM_AROUND,
+             .act = MLS_ACT_GELU_TANH,
+             .score_scale = 1,
+             .qk = MLS_QK_HEAD,
+             .v_norm = true,
+             .layer_scale = true}},
 
     /* fused projections, LayerNorm, parallel blocks */
     {.model_type = "phi3",

@@ -22,6 +22,7 @@ typedef struct mls_net_family {
     bool still;      /* no layer turns */
     bool still_full; /* layers without a window do not turn, where others have one */
     bool local_rope; /* layers with a window turn as rope_local says */
+    bool mixed;      /* heads of layers may differ in number and width */
 } mls_net_family;
 
 /** NULL when the family is not computed. */

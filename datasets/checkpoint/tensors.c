@@ -80,10 +80,32 @@ static const char *const names[MLS_TENSOR_ROLES] = {
     [MLS_TENSOR_SHARED_DOWN] = "mlp.shared_experts.down_proj.weight",
     [MLS_TENSOR_SHARED_WEIGHT] = "mlp.shared_expert_gate.weight",
     [MLS_TENSOR_MLP_POST_NORM] = "post_mlp_layernorm.weight",
+    [MLS_TENSOR_ROUTER_GAIN] = "router.scale",
+    [MLS_TENSOR_EXPERT_GAIN] = "router.per_expert_scale",
+    [MLS_TENSOR_EXPERTS_NORM] = "pre_feedforward_layernorm_2.weight",
+    [MLS_TENSOR_EXPERTS_POST_NORM] = "post_feedforward_layernorm_2.weight",
+    [MLS_TENSOR_BESIDE_POST_NORM] = "post_feedforward_layernorm_1.weight",
+    [MLS_TENSOR_LAUREL_DOWN] = "laurel.linear_left.weight",
+    [MLS_TENSOR_LAUREL_UP] = "laurel.linear_right.weight",
+    [MLS_TENSOR_LAUREL_NORM] = "laurel.post_laurel_norm.weight",
+    [MLS_TENSOR_STREAM_ROUTER] = "altup.modality_router.weight",
+    [MLS_TENSOR_STREAM_NORM] = "altup.router_norm.weight",
+    [MLS_TENSOR_STREAM_PREDICT] = "altup.prediction_coefs.weight",
+    [MLS_TENSOR_STREAM_CORRECT] = "altup.correction_coefs.weight",
+    [MLS_TENSOR_STREAM_GAIN] = "altup.correct_output_scale",
+    [MLS_TENSOR_STREAM_OUT] = "model.altup_unembed_projections.%zu.weight",
+    [MLS_TENSOR_INPUT_GATE] = "per_layer_input_gate.weight",
+    [MLS_TENSOR_INPUT_OUT] = "per_layer_projection.weight",
+    [MLS_TENSOR_INPUT_NORM] = "post_per_layer_input_norm.weight",
+    [MLS_TENSOR_LAYER_SCALE] = "layer_scalar",
     [MLS_TENSOR_EMBED] = "model.embed_tokens.weight",
     [MLS_TENSOR_POSITIONS] = "model.embed_positions.weight",
     [MLS_TENSOR_EMBED_NORM] = "model.embed_norm.weight",
     [MLS_TENSOR_EMBED_NORM_BIAS] = "model.embed_norm.bias",
+    [MLS_TENSOR_INPUTS] = "model.embed_tokens_per_layer.weight",
+    [MLS_TENSOR_INPUTS_MAP] = "model.per_layer_model_projection.weight",
+    [MLS_TENSOR_INPUTS_NORM] = "model.per_layer_projection_norm.weight",
+    [MLS_TENSOR_STREAMS] = "model.altup_projections.%zu.weight",
     [MLS_TENSOR_NORM] = "model.norm.weight",
     [MLS_TENSOR_NORM_BIAS] = "model.norm.bias",
     [MLS_TENSOR_HEAD] = "lm_head.weight",
@@ -114,7 +136,14 @@ static void attention_shape(const mls_config *c, const mls_layer_shape *s,
     const size_t v = (size_t)s->G * s->V, o = (size_t)s->H * s->V;
     const bool apart = n->qkv == MLS_QKV_APART;
     const bool wide = n->qk == MLS_QK_WIDTH, each = n->qk == MLS_QK_LAYER_EACH;
+    const bool is_key = need->role == MLS_TENSOR_WK || need->role == MLS_TENSOR_BK ||
+                        need->role == MLS_TENSOR_K_NORM ||
+                        need->role == MLS_TENSOR_K_NORM_BIAS;
+    const bool is_value = need->role == MLS_TENSOR_WV || need->role == MLS_TENSOR_BV;
 
+    if ((s->reads_other && (is_key || is_value)) ||
+        (n->k_is_v && !s->window && is_value))
+        return;
     switch (need->role) {
     case MLS_TENSOR_WQ:
     case MLS_TENSOR_BQ:
@@ -286,36 +315,37 @@ static void recurrent_shape(const mls_config *c, mls_tensor_need *need)
 
 /* ---- MLP, experts, norms ---- */
 
-static void mlp_shape(const mls_config *c, mls_tensor_need *need)
+static void mlp_shape(const mls_config *c, size_t l, mls_tensor_need *need)
 {
     const mls_net *n = &c->net;
+    const size_t F = mls_config_mlp_width(c, l);
     const bool apart = !n->gate_up;
 
     switch (need->role) {
     case MLS_TENSOR_GATE:
-        need->rows = !n->plain_mlp && apart ? c->F : 0;
+        need->rows = !n->plain_mlp && apart ? F : 0;
         need->cols = c->E;
         break;
     case MLS_TENSOR_GATE_BIAS:
-        need->rows = !n->plain_mlp && apart && c->mlp_bias ? c->F : 0;
+        need->rows = !n->plain_mlp && apart && c->mlp_bias ? F : 0;
         break;
     case MLS_TENSOR_UP:
-        need->rows = apart ? c->F : 0;
+        need->rows = apart ? F : 0;
         need->cols = c->E;
         break;
     case MLS_TENSOR_UP_BIAS:
-        need->rows = apart && c->mlp_bias ? c->F : 0;
+        need->rows = apart && c->mlp_bias ? F : 0;
         break;
     case MLS_TENSOR_GATE_UP:
-        need->rows = apart ? 0 : 2 * c->F;
+        need->rows = apart ? 0 : 2 * F;
         need->cols = c->E;
         break;
     case MLS_TENSOR_MLP_SUB_NORM:
-        need->rows = n->sub_norms ? c->F : 0;
+        need->rows = n->sub_norms ? F : 0;
         break;
     case MLS_TENSOR_DOWN:
         need->rows = c->E;
-        need->cols = c->F;
+        need->cols = F;
         break;
     case MLS_TENSOR_DOWN_BIAS:
         need->rows = c->mlp_bias ? c->E : 0;
@@ -452,6 +482,74 @@ static void norm_shape(const mls_config *c, size_t l, mls_tensor_need *need)
     need->rows = there ? c->E : 0;
 }
 
+/* What Gemma 3n and 4 have beside attention and MLP. */
+static void carried_shape(const mls_config *c, size_t l, mls_tensor_need *need)
+{
+    const mls_net *n = &c->net;
+    const mls_carry *y = &n->carry;
+    const bool beside = n->experts.beside && n->sparse[l];
+
+    switch (need->role) {
+    case MLS_TENSOR_ROUTER_GAIN:
+    case MLS_TENSOR_EXPERTS_NORM:
+    case MLS_TENSOR_EXPERTS_POST_NORM:
+    case MLS_TENSOR_BESIDE_POST_NORM:
+        need->rows = beside ? c->E : 0;
+        break;
+    case MLS_TENSOR_EXPERT_GAIN:
+        need->rows = beside ? n->experts.n : 0;
+        break;
+    case MLS_TENSOR_LAUREL_DOWN:
+        need->rows = n->laurel;
+        need->cols = c->E;
+        break;
+    case MLS_TENSOR_LAUREL_UP:
+        need->rows = n->laurel ? c->E : 0;
+        need->cols = n->laurel;
+        break;
+    case MLS_TENSOR_LAUREL_NORM:
+        need->rows = n->laurel ? c->E : 0;
+        break;
+    case MLS_TENSOR_STREAM_ROUTER:
+        need->rows = y->streams;
+        need->cols = c->E;
+        break;
+    case MLS_TENSOR_STREAM_NORM:
+        need->rows = y->streams ? c->E : 0;
+        break;
+    case MLS_TENSOR_STREAM_PREDICT:
+        need->rows = y->streams * y->streams;
+        need->cols = y->streams;
+        break;
+    case MLS_TENSOR_STREAM_CORRECT:
+        need->rows = need->cols = y->streams;
+        break;
+    case MLS_TENSOR_STREAM_GAIN:
+        need->rows = y->streams ? c->E : 0;
+        break;
+    case MLS_TENSOR_STREAM_OUT:
+        need->rows = y->streams > 1 && l + 1 == c->L ? c->E : 0;
+        need->cols = c->E;
+        break;
+    case MLS_TENSOR_INPUT_GATE:
+        need->rows = y->inputs;
+        need->cols = c->E;
+        break;
+    case MLS_TENSOR_INPUT_OUT:
+        need->rows = y->inputs ? c->E : 0;
+        need->cols = y->inputs;
+        break;
+    case MLS_TENSOR_INPUT_NORM:
+        need->rows = y->inputs ? c->E : 0;
+        break;
+    case MLS_TENSOR_LAYER_SCALE:
+        need->rows = n->layer_scale;
+        break;
+    default:
+        break;
+    }
+}
+
 /* GPT-2's matrices are (in, out). */
 static void transpose(mls_tensor_need *need)
 {
@@ -497,8 +595,13 @@ static mls_tensor_need describe(const mls_config *c, size_t l, mls_tensor_role r
     }
     if (c->net.single && s->kind != MLS_LAYER_NONE)
         return need;
-    if (!c->net.sparse[l])
-        mlp_shape(c, &need);
+    if (role >= MLS_TENSOR_ROUTER_GAIN)
+        carried_shape(c, l, &need);
+    else if (role <= MLS_TENSOR_EPS) {
+        if (!c->net.sparse[l] || c->net.experts.beside)
+            mlp_shape(c, l, &need);
+    } else if (!c->net.sparse[l])
+        return need;
     else if (role >= MLS_TENSOR_EXPERT_GATE && role <= MLS_TENSOR_EXPERT_DOWN_BIAS)
         expert_shape(c, &need);
     else
@@ -514,6 +617,8 @@ static size_t how_many(const mls_config *c, const mls_tensor_need *need)
 {
     if (need->rows == 0)
         return 0;
+    if (need->role == MLS_TENSOR_STREAM_OUT)
+        return c->net.carry.streams - 1;
     return need->role >= MLS_TENSOR_EXPERT_GATE &&
                    need->role <= MLS_TENSOR_EXPERT_DOWN &&
                    c->net.experts.layout == MLS_EXPERTS_APART
@@ -536,9 +641,10 @@ static void put_number(char out[96], const char *text, size_t number)
 
 static void name_layer(const mls_config *c, size_t l, mls_tensor_need *need)
 {
-    char prefix[96], rest[96];
+    char prefix[96] = "", rest[96];
 
-    put_number(prefix, c->net.prefix ? c->net.prefix : "model.layers.%zu.", l);
+    if (need->role != MLS_TENSOR_STREAM_OUT) /* of the model, used by its last layer */
+        put_number(prefix, c->net.prefix ? c->net.prefix : "model.layers.%zu.", l);
     put_number(rest, name_of(c, need->role), need->plane);
     if (snprintf(need->name, sizeof need->name, "%s%s", prefix, rest) >=
         (int)sizeof need->name)
@@ -579,6 +685,7 @@ mls_tensor_need mls_tensor_layer_need_at(const mls_config *config, size_t l, siz
 
         if (i < n) {
             need.plane = i;
+            need.planes = n;
             break;
         }
         i -= n;
@@ -600,6 +707,12 @@ bool mls_tensor_is_there(const mls_config *config, mls_tensor_role role)
         return n->embed_norm && !n->norm_free;
     case MLS_TENSOR_EMBED_NORM_BIAS:
         return n->embed_norm && n->norm_bias;
+    case MLS_TENSOR_INPUTS:
+    case MLS_TENSOR_INPUTS_MAP:
+    case MLS_TENSOR_INPUTS_NORM:
+        return n->carry.inputs > 0;
+    case MLS_TENSOR_STREAMS:
+        return n->carry.streams > 1;
     case MLS_TENSOR_NORM:
         return !n->norm_free;
     case MLS_TENSOR_NORM_BIAS:
@@ -615,8 +728,26 @@ bool mls_tensor_is_there(const mls_config *config, mls_tensor_role role)
 
 mls_tensor_need mls_tensor_of(const mls_config *config, mls_tensor_role role)
 {
+    return mls_tensor_plane(config, role, 0);
+}
+
+/* How many tensors of a role are outside of the layers. */
+static size_t whole_count(const mls_config *c, mls_tensor_role role)
+{
+    if (!mls_tensor_is_there(c, role))
+        return 0;
+    return role == MLS_TENSOR_STREAMS ? c->net.carry.streams - 1 : 1;
+}
+
+mls_tensor_need mls_tensor_plane(const mls_config *config, mls_tensor_role role,
+                                 size_t plane)
+{
+    const mls_carry *y = &config->net.carry;
     const bool tied = role == MLS_TENSOR_HEAD && config->tied_embeddings;
-    mls_tensor_need need = {.rows = config->E, .role = tied ? MLS_TENSOR_EMBED : role};
+    mls_tensor_need need = {.rows = config->E,
+                            .role = tied ? MLS_TENSOR_EMBED : role,
+                            .plane = plane,
+                            .planes = whole_count(config, role)};
 
     if (role == MLS_TENSOR_EMBED || role == MLS_TENSOR_HEAD) {
         need.rows = config->V;
@@ -626,8 +757,18 @@ mls_tensor_need mls_tensor_of(const mls_config *config, mls_tensor_role role)
         need.cols = config->E;
     } else if (role == MLS_TENSOR_HEAD_BIAS) {
         need.rows = config->V;
+    } else if (role == MLS_TENSOR_INPUTS) {
+        need.rows = y->inputs_vocab;
+        need.cols = config->L * y->inputs;
+    } else if (role == MLS_TENSOR_INPUTS_MAP) {
+        need.rows = config->L * y->inputs;
+        need.cols = config->E;
+    } else if (role == MLS_TENSOR_INPUTS_NORM) {
+        need.rows = y->inputs;
+    } else if (role == MLS_TENSOR_STREAMS) {
+        need.cols = config->E;
     }
-    snprintf(need.name, sizeof need.name, "%s", name_of(config, need.role));
+    put_number(need.name, name_of(config, need.role), plane);
     return need;
 }
 
@@ -650,11 +791,15 @@ mls_tensor_need mls_tensor_head(const mls_config *config)
 static bool whole_at(const mls_config *c, mls_tensor_role from, mls_tensor_role to,
                      size_t *i, mls_tensor_need *need)
 {
-    for (int role = (int)from; role < (int)to; role++)
-        if (mls_tensor_is_there(c, (mls_tensor_role)role) && (*i)-- == 0) {
-            *need = mls_tensor_of(c, (mls_tensor_role)role);
+    for (int role = (int)from; role < (int)to; role++) {
+        const size_t count = whole_count(c, (mls_tensor_role)role);
+
+        if (*i < count) {
+            *need = mls_tensor_plane(c, (mls_tensor_role)role, *i);
             return true;
         }
+        *i -= count;
+    }
     return false;
 }
 
@@ -663,7 +808,7 @@ size_t mls_tensor_needs(const mls_config *config)
     size_t n = 0;
 
     for (int role = MLS_TENSOR_EMBED; role < MLS_TENSOR_ROLES; role++)
-        n += mls_tensor_is_there(config, (mls_tensor_role)role);
+        n += whole_count(config, (mls_tensor_role)role);
     for (size_t l = 0; l < config->L; l++)
         n += mls_tensor_layer_needs(config, l);
     return n;

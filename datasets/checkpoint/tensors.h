@@ -80,12 +80,34 @@ typedef enum mls_tensor_role {
     MLS_TENSOR_SHARED_DOWN,
     MLS_TENSOR_SHARED_WEIGHT,
     MLS_TENSOR_MLP_POST_NORM,
+    MLS_TENSOR_ROUTER_GAIN,  /* experts beside an MLP: gains of what chooses them, */
+    MLS_TENSOR_EXPERT_GAIN,  /* of what each makes, */
+    MLS_TENSOR_EXPERTS_NORM, /* and norms before, after, and after the MLP alone */
+    MLS_TENSOR_EXPERTS_POST_NORM,
+    MLS_TENSOR_BESIDE_POST_NORM,
+    MLS_TENSOR_LAUREL_DOWN, /* a map of low rank beside the heads */
+    MLS_TENSOR_LAUREL_UP,
+    MLS_TENSOR_LAUREL_NORM,
+    MLS_TENSOR_STREAM_ROUTER, /* AltUp */
+    MLS_TENSOR_STREAM_NORM,
+    MLS_TENSOR_STREAM_PREDICT,
+    MLS_TENSOR_STREAM_CORRECT,
+    MLS_TENSOR_STREAM_GAIN,
+    MLS_TENSOR_STREAM_OUT, /* of the last layer: one for each stream but the first */
+    MLS_TENSOR_INPUT_GATE, /* a token's numbers of its own for this layer */
+    MLS_TENSOR_INPUT_OUT,
+    MLS_TENSOR_INPUT_NORM,
+    MLS_TENSOR_LAYER_SCALE,
     MLS_TENSOR_LAYER_ROLES, /* how many a layer has */
 
     MLS_TENSOR_EMBED = MLS_TENSOR_LAYER_ROLES,
     MLS_TENSOR_POSITIONS,
     MLS_TENSOR_EMBED_NORM,
     MLS_TENSOR_EMBED_NORM_BIAS,
+    MLS_TENSOR_INPUTS, /* tokens' numbers of their own for all layers */
+    MLS_TENSOR_INPUTS_MAP,
+    MLS_TENSOR_INPUTS_NORM,
+    MLS_TENSOR_STREAMS, /* one for each stream but the first */
     MLS_TENSOR_NORM,
     MLS_TENSOR_NORM_BIAS,
     MLS_TENSOR_HEAD,
@@ -103,6 +125,7 @@ typedef struct mls_tensor_need {
     char name[96];     /* "model.layers.3.self_attn.q_proj.weight" */
     size_t rows, cols; /* rows of all experts; cols = 0: a vector of `rows` */
     size_t plane;      /* of the role's tensors, which this one is: an expert */
+    size_t planes;     /* how many the role has */
     mls_tensor_role role;
 } mls_tensor_need;
 
@@ -129,6 +152,9 @@ void mls_tensor_role_name(const mls_config *config, size_t l, mls_tensor_role ro
 bool mls_tensor_is_there(const mls_config *config, mls_tensor_role role);
 /** It, by role: the output matrix is the embedding's where the two are tied. */
 mls_tensor_need mls_tensor_of(const mls_config *config, mls_tensor_role role);
+/** The plane-th of those of a role that has several. */
+mls_tensor_need mls_tensor_plane(const mls_config *config, mls_tensor_role role,
+                                 size_t plane);
 
 /** The output matrix: the embedding's where the two are tied. */
 mls_tensor_need mls_tensor_head(const mls_config *config);

@@ -43,6 +43,9 @@ typedef struct mls_layer_shape {
     bool no_rope;    /* nothing turns */
     bool local_rope; /* turns as config->rope_local says, not as config->rope */
 
+    uint32_t F;     /* width of its MLP, where that is not the model's; else 0 */
+    float sparsity; /* share of its MLP's gate that is cut to 0 (Gemma 3n) */
+
     /*
      * Numbers of a sequence that do not grow with it, for each copy: a convolution's
      * last inputs have the width of the model's numbers, a recurrent state that of the

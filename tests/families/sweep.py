@@ -69,6 +69,18 @@ NEW = {
     "exaone_moe": dict(sliding_window=W, num_experts=4, num_experts_per_tok=2),
     "falcon_mamba": dict(state_size=8, time_step_rank=8),
     "flex_olmo": dict(num_experts=4, num_experts_per_tok=2),
+    "gemma3n_text:cut": dict(sliding_window=W, num_hidden_layers=12, altup_active_idx=1,
+        altup_correct_scale=False, num_kv_shared_layers=4, laurel_rank=6, head_dim=16,
+        hidden_size_per_layer_input=8, vocab_size_per_layer_input=2048,
+        intermediate_size=[64 + 16 * i for i in range(12)]),
+    "gemma4_text:experts": dict(sliding_window=W, num_hidden_layers=6, head_dim=16,
+        enable_moe_block=True, num_experts=4, top_k_experts=2, moe_intermediate_size=32,
+        hidden_size_per_layer_input=0, global_head_dim=32, vocab_size_per_layer_input=64),
+    "gemma4_text:wide": dict(sliding_window=W, num_hidden_layers=6, head_dim=16,
+        use_double_wide_mlp=True, num_kv_shared_layers=2, global_head_dim=32,
+        layer_types=[S, S, F, S, S, F],
+        hidden_size_per_layer_input=8, vocab_size_per_layer_input=2048,
+        final_logit_softcapping=30.0),
     "gemma4_unified_text": dict(sliding_window=W, num_hidden_layers=6),
     "glm4_moe_lite": dict(MLA, **GROUPS),
     "glm4v_moe_text": dict(GROUPS, **TURNS),
@@ -338,7 +350,7 @@ def truth_of(make, torch, folder, raw, ids, demo):
         if parameters(torch, cls, config) > 6e6:
             raise RuntimeError("too large")
         turns = getattr(config, "rope_parameters", None) or {}
-        dim = getattr(config, "head_dim", None) or 16
+        dim = raw.get("head_dim") or 16
         if int(dim * turns.get("partial_rotary_factor", 1)) % 2:
             raise RuntimeError("an odd number of dims turns")
         model, config = make.written_model(folder, config, {"raw": raw}, {})
@@ -356,7 +368,8 @@ def truth_of(make, torch, folder, raw, ids, demo):
 def bases(make):
     """(name, config) of every tiny model of both tables."""
     for name, changes in NEW.items():
-        yield name, lambda n=name, c=changes: make.build_config(n, copy.deepcopy(c))
+        kind = name.split(":")[0] # a family may be there in several forms
+        yield name, lambda n=kind, c=changes: make.build_config(n, copy.deepcopy(c))
     for name, entry in make.FAMILIES.items():
         if "text_config" not in entry[1].get("raw", {}):
             yield name, lambda e=entry: make.build_config(e[0], copy.deepcopy(e[1]))

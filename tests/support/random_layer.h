@@ -36,7 +36,7 @@ static inline void plain_attention(const random_layer *s, float *out)
 
     assert_ok(mls_plain_new(&p, &s->config, T, 1, &err));
     p.layer = &s->layer;
-    assert_ok(mls_plain_attention(&p, 0, 0, s->x, T, out, &err));
+    assert_ok(mls_plain_attention(&p, 0, 0, s->x, T, out, NULL, &err));
     mls_plain_free(&p);
 }
 
@@ -48,7 +48,7 @@ static inline void latent_attention(const mls_latent_form *f, const random_layer
 
     assert_ok(mls_latent_runner_new(&r, T, 1, absorbed, &err));
     assert_ok(mls_latent_runner_set(r, f, NULL, &err));
-    assert_ok(mls_latent_attention(r, 0, 0, s->x, T, out, &err));
+    assert_ok(mls_latent_attention(r, 0, 0, s->x, T, out, NULL, &err));
     mls_latent_runner_free(r);
 }
 

@@ -162,7 +162,7 @@ static void attention(const setup *s, const char *text, bool absorbed, float *ou
     assert_ok(mls_scheme_build(ready, &s->layer, &s->stats, &form, &err));
     assert_ok(mls_latent_runner_new(&runner, T, 1, absorbed, &err));
     assert_ok(mls_latent_runner_set(runner, &form, NULL, &err));
-    assert_ok(mls_latent_attention(runner, 0, 0, s->x, T, out, &err));
+    assert_ok(mls_latent_attention(runner, 0, 0, s->x, T, out, NULL, &err));
     mls_latent_runner_free(runner);
     mls_latent_free(&form);
     mls_ready_scheme_free(ready);

@@ -191,8 +191,9 @@ static void variants_side_by_side_equal_each_alone(void **state)
 }
 
 static mls_status fail_second(void *arg, size_t sequence, size_t worker, const float *x,
-                              size_t T, float *out, mls_err *err)
+                              size_t T, float *out, float *carried, mls_err *err)
 {
+    (void)carried;
     (void)arg;
     (void)worker;
     (void)x;

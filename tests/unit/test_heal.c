@@ -23,7 +23,7 @@ static void run_form(const mls_latent_form *f, const float *x, bool absorbed,
 
     assert_ok(mls_latent_runner_new(&r, HEAL_T, 1, absorbed, &err));
     assert_ok(mls_latent_runner_set(r, f, NULL, &err));
-    assert_ok(mls_latent_attention(r, 0, 0, x, HEAL_T, out, &err));
+    assert_ok(mls_latent_attention(r, 0, 0, x, HEAL_T, out, NULL, &err));
     mls_latent_runner_free(r);
 }
 

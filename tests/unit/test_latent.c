@@ -186,10 +186,10 @@ static void a_shared_cache_is_the_other_layers_keys_and_values(void **state)
     assert_refused(mls_latent_runner_set(r, &second, NULL, &err), MLS_E_INPUT,
                    "was not kept");
     assert_ok(mls_latent_runner_set(r, &first, &states, &err));
-    assert_ok(mls_latent_attention(r, 0, 0, s.x, T, s.got, &err));
+    assert_ok(mls_latent_attention(r, 0, 0, s.x, T, s.got, NULL, &err));
     expect_same(s.got, s.want, 1e-5);
     assert_ok(mls_latent_runner_set(r, &second, NULL, &err));
-    assert_ok(mls_latent_attention(r, 0, 0, s.x, T, s.got, &err));
+    assert_ok(mls_latent_attention(r, 0, 0, s.x, T, s.got, NULL, &err));
     expect_same(s.got, s.want, 1e-5);
     mls_latent_runner_free(r);
     mls_latent_free(&first);
