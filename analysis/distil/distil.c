@@ -24,7 +24,7 @@
 #include "analysis/model/block.h"
 #include "common/base/checked.h"
 
-enum { WARM_STEPS = 5 };
+enum { WARM_STEPS = 20 };
 
 /*
  * Steps are too large where the windows held out are so much above their lowest, or a

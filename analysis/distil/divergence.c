@@ -17,7 +17,7 @@
 #include "analysis/numeric/exponential.h"
 #include "analysis/numeric/vector.h"
 
-enum { ROWS = 64, LANES = 16 };
+enum { ROWS = 64, LANES = 16, PIECE = 1024 };
 
 size_t mls_divergence_scratch(const mls_logits *to)
 {
@@ -60,30 +60,55 @@ static void logits_of(const mls_logits *to, mls_real *z, const mls_real *h, size
         z[i] = (mls_real)(to->cap * tanh((double)z[i] / to->cap));
 }
 
-/* log sum exp x. */
+MLS_WIDE
+static mls_real largest(const mls_real *x, size_t n)
+{
+    mls_real lane[LANES], m = x[0];
+    size_t i = 0;
+
+    for (size_t j = 0; j < LANES; j++)
+        lane[j] = x[0];
+    for (; i + LANES <= n; i += LANES)
+        for (size_t j = 0; j < LANES; j++)
+            lane[j] = x[i + j] > lane[j] ? x[i + j] : lane[j];
+    for (; i < n; i++)
+        m = x[i] > m ? x[i] : m;
+    for (size_t j = 0; j < LANES; j++)
+        m = lane[j] > m ? lane[j] : m;
+    return m;
+}
+
+MLS_WIDE
+static double sum_of(const mls_real *x, size_t n)
+{
+    double lane[LANES] = {0}, sum = 0;
+    size_t i = 0;
+
+    for (; i + LANES <= n; i += LANES)
+        for (size_t j = 0; j < LANES; j++)
+            lane[j] += (double)x[i + j];
+    for (; i < n; i++)
+        sum += (double)x[i];
+    for (size_t j = 0; j < LANES; j++)
+        sum += lane[j];
+    return sum;
+}
+
+/* log sum exp x. Exponentials by pieces, in loops without a sum: those become wide. */
 MLS_WIDE
 static double log_sum(const mls_real *x, size_t V)
 {
-    mls_real peak[LANES], top = x[0];
-    double lane[LANES] = {0}, sum = 0;
-    const size_t whole = V / LANES * LANES;
+    const mls_real top = largest(x, V);
+    mls_real power[PIECE];
+    double sum = 0;
 
-    for (size_t j = 0; j < LANES; j++)
-        peak[j] = x[0];
-    for (size_t i = 0; i < whole; i += LANES)
-        for (size_t j = 0; j < LANES; j++)
-            peak[j] = x[i + j] > peak[j] ? x[i + j] : peak[j];
-    for (size_t i = whole; i < V; i++)
-        top = x[i] > top ? x[i] : top;
-    for (size_t j = 0; j < LANES; j++)
-        top = peak[j] > top ? peak[j] : top;
-    for (size_t i = 0; i < whole; i += LANES)
-        for (size_t j = 0; j < LANES; j++)
-            lane[j] += (double)MLS_REAL_EXP(x[i + j] - top);
-    for (size_t i = whole; i < V; i++)
-        sum += (double)MLS_REAL_EXP(x[i] - top);
-    for (size_t j = 0; j < LANES; j++)
-        sum += lane[j];
+    for (size_t first = 0; first < V; first += PIECE) {
+        const size_t n = V - first < PIECE ? V - first : PIECE;
+
+        for (size_t i = 0; i < n; i++)
+            power[i] = MLS_REAL_EXP(x[first + i] - top);
+        sum += sum_of(power, n);
+    }
     return (double)top + log(sum);
 }
 
@@ -92,26 +117,21 @@ MLS_WIDE
 static double compare(mls_real *restrict z, const mls_real *restrict y, mls_real z_sum,
                       mls_real y_sum, size_t V)
 {
-    double lane[LANES] = {0}, sum = 0;
-    const size_t whole = V / LANES * LANES;
+    mls_real term[PIECE];
+    double sum = 0;
 
-    for (size_t i = 0; i < whole; i += LANES)
-        for (size_t j = 0; j < LANES; j++) {
-            const mls_real of_z = z[i + j] - z_sum, of_y = y[i + j] - y_sum;
+    for (size_t first = 0; first < V; first += PIECE) {
+        const size_t n = V - first < PIECE ? V - first : PIECE;
+
+        for (size_t i = 0; i < n; i++) {
+            const mls_real of_z = z[first + i] - z_sum, of_y = y[first + i] - y_sum;
             const mls_real p = MLS_REAL_EXP(of_z);
 
-            lane[j] += (double)(p * (of_z - of_y));
-            z[i + j] = MLS_REAL_EXP(of_y) - p;
+            term[i] = p * (of_z - of_y);
+            z[first + i] = MLS_REAL_EXP(of_y) - p;
         }
-    for (size_t i = whole; i < V; i++) {
-        const mls_real of_z = z[i] - z_sum, of_y = y[i] - y_sum;
-        const mls_real p = MLS_REAL_EXP(of_z);
-
-        sum += (double)(p * (of_z - of_y));
-        z[i] = MLS_REAL_EXP(of_y) - p;
+        sum += sum_of(term, n);
     }
-    for (size_t j = 0; j < LANES; j++)
-        sum += lane[j];
     return sum;
 }
 

@@ -287,8 +287,11 @@ static mls_status back(mls_distilling *k, size_t l, mls_err *err)
 
     k->now = l;
     block_of(&k->block, k->config, &k->weights[l]);
-    for (size_t i = 0; !st && i < workers; i++)
+    for (size_t i = 0; !st && i < workers; i++) {
         st = mls_heal_pass_new(&k->pass[i], &k->form[l], &a->p, k->T, err);
+        if (!st)
+            mls_heal_pass_compute(k->pass[i], mls_model_compute(k->job->model));
+    }
     if (!st)
         st = mls_pool_run(k->job->pool, k->n_sums, layer_back, k, err);
     if (!st)

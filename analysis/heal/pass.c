@@ -153,6 +153,11 @@ void mls_heal_pass_free(mls_heal_pass *s)
     mls_free_all(s->cs_full, s->latent, s->rope_key, s->head, s->memory, s);
 }
 
+void mls_heal_pass_compute(mls_heal_pass *s, mls_compute compute)
+{
+    s->bf16 = compute == MLS_COMPUTE_BF16;
+}
+
 const mls_real *mls_heal_pass_keys(const mls_heal_pass *s, size_t *n)
 {
     *n = s->T * s->k_dims;
@@ -198,6 +203,47 @@ static mls_status quantize(const mls_quant *quant, bool is_key, mls_real *x, siz
     return st;
 }
 
+/* --- Products --- */
+
+#ifdef MLS_HEAL_DOUBLE
+#define multiply(s, ...) ((void)(s), false)
+#else
+/* c (m, n) = a b, or c + a b, where the pass multiplies in bfloat16. */
+static bool multiply(const mls_heal_pass *s, float *c, size_t ld_c, mls_operand a,
+                     mls_operand b, size_t m, size_t n, size_t k, bool add)
+{
+    return s->bf16 && mls_bf16_product(c, ld_c, &a, &b, m, n, k, add);
+}
+#endif
+
+void mls_pass_linear(const mls_heal_pass *s, mls_real *y, size_t ld_y,
+                     const mls_real *x, size_t ld_x, const mls_real *w,
+                     const mls_real *b, size_t T, size_t out, size_t in)
+{
+    if (!multiply(s, y, ld_y, (mls_operand){x, ld_x, false}, (mls_operand){w, in, true},
+                  T, out, in, false)) {
+        mls_real_linear(y, ld_y, x, ld_x, w, b, T, out, in);
+        return;
+    }
+    for (size_t t = 0; b && t < T; t++)
+        for (size_t i = 0; i < out; i++)
+            y[t * ld_y + i] += b[i];
+}
+
+void mls_pass_linear_back(const mls_heal_pass *s, const mls_real *dy, size_t ld_y,
+                          const mls_real *x, size_t ld_x, const mls_real *w, size_t T,
+                          size_t out, size_t in, mls_real *dw, mls_real *db,
+                          mls_real *dx)
+{
+    if (dw && multiply(s, dw, in, (mls_operand){dy, ld_y, true},
+                       (mls_operand){x, ld_x, false}, out, in, T, true))
+        dw = NULL;
+    if (dx && multiply(s, dx, ld_x, (mls_operand){dy, ld_y, false},
+                       (mls_operand){w, in, false}, T, in, out, true))
+        dx = NULL;
+    mls_real_linear_back(dy, ld_y, x, ld_x, w, T, out, in, dw, db, dx);
+}
+
 /* --- Forward --- */
 
 /* The rotated key of a KV head that a latent is made of. */
@@ -209,7 +255,7 @@ static void rotated_key(const mls_heal_pass *s, const mls_real *theta,
     const mls_real *bk = mls_at(theta, s->p->key.b);
     mls_real *raw = f->k_norm.n ? a->key_raw : a->key;
 
-    mls_real_linear(raw, D, x, E, theta + s->p->key.w + g * D * E,
+    mls_pass_linear(s, raw, D, x, E, theta + s->p->key.w + g * D * E,
                     bk ? bk + g * D : NULL, s->T, D, E);
     if (f->k_norm.n)
         mls_real_norm(a->key, raw, D, theta + s->p->k_norm, f->norm_eps, s->T, D);
@@ -228,15 +274,15 @@ static mls_status fill_cache(mls_heal_pass *s, const mls_real *theta, const mls_
         const mls_real *bias = mls_at(theta, s->p->latent[i].down.b);
 
         if (v->source == MLS_LATENT_OF_X) {
-            mls_real_linear(a->raw, v->r, x, f->E, theta + s->p->latent[i].down.w, bias,
-                            s->T, v->r, f->E);
+            mls_pass_linear(s, a->raw, v->r, x, f->E, theta + s->p->latent[i].down.w,
+                            bias, s->T, v->r, f->E);
             if (v->norm.n)
                 mls_real_norm(a->c, a->raw, v->r, theta + s->p->latent[i].norm,
                               f->norm_eps, s->T, v->r);
         } else {
             rotated_key(s, theta, x, v->head, a);
             if (v->down.cols)
-                mls_real_linear(a->c, v->r, a->key, f->D,
+                mls_pass_linear(s, a->c, v->r, a->key, f->D,
                                 theta + s->p->latent[i].down.w, bias, s->T, v->r, f->D);
             else
                 memcpy(a->c, a->key, s->T * f->D * sizeof *a->c);
@@ -247,7 +293,7 @@ static mls_status fill_cache(mls_heal_pass *s, const mls_real *theta, const mls_
         const mls_rope_key *k = &f->rope_key[b];
         mls_rope_place *a = &s->rope_key[b];
 
-        mls_real_linear(a->c, k->n, x, f->E, theta + s->p->rope_key[b].w,
+        mls_pass_linear(s, a->c, k->n, x, f->E, theta + s->p->rope_key[b].w,
                         mls_at(theta, s->p->rope_key[b].b), s->T, k->n, f->E);
         mls_real_rotate(a->c, k->n, a->cs, k->n / 2, s->T, 1);
         st = quantize(&k->quant, true, a->c, s->T, k->n, err);
@@ -270,7 +316,7 @@ static void read_back(mls_heal_pass *s, const mls_real *theta)
             const size_t r = f->latent[h->key_latent].r;
 
             if (h->key.cols)
-                mls_real_linear(a->k, a->dk, c->c, r, theta + s->p->head[g].key.w,
+                mls_pass_linear(s, a->k, a->dk, c->c, r, theta + s->p->head[g].key.w,
                                 mls_at(theta, s->p->head[g].key.b), s->T, h->n_key, r);
             else
                 copy_rows(a->k, a->dk, c->c, r, r, s->T);
@@ -290,7 +336,7 @@ static void read_back(mls_heal_pass *s, const mls_real *theta)
             copy_rows(a->k + h->n_key, a->dk, s->rope_key[h->rope_key].c, n, n, s->T);
         }
         if (h->value.cols)
-            mls_real_linear(a->v, a->dv, v->c, r_v, theta + s->p->head[g].value.w,
+            mls_pass_linear(s, a->v, a->dv, v->c, r_v, theta + s->p->head[g].value.w,
                             mls_at(theta, s->p->head[g].value.b), s->T, a->dv, r_v);
         else
             copy_rows(a->v, a->dv, v->c, r_v, r_v, s->T);
@@ -307,12 +353,12 @@ static void make_queries(mls_heal_pass *s, const mls_real *theta, const mls_real
     if (f->q_rank) {
         mls_real *raw = f->q_down_norm.n ? s->y_raw : s->y;
 
-        mls_real_linear(raw, in, x, f->E, theta + p->q_down.w,
+        mls_pass_linear(s, raw, in, x, f->E, theta + p->q_down.w,
                         mls_at(theta, p->q_down.b), s->T, in, f->E);
         if (f->q_down_norm.n)
             mls_real_norm(s->y, raw, in, theta + p->q_down_norm, f->norm_eps, s->T, in);
     }
-    mls_real_linear(s->q, s->q_dims, f->q_rank ? s->y : x, in, theta + p->query.w,
+    mls_pass_linear(s, s->q, s->q_dims, f->q_rank ? s->y : x, in, theta + p->query.w,
                     mls_at(theta, p->query.b), s->T, s->q_dims, in);
     if (f->q_norm.n)
         memcpy(s->q_raw, s->q, s->T * s->q_dims * sizeof *s->q);
@@ -374,7 +420,7 @@ mls_status mls_heal_pass_forward(mls_heal_pass *s, const mls_real *theta,
         first_q += a->dk;
         first_o += a->dv;
     }
-    mls_real_linear(out, f->E, s->o, s->out_dims, theta + s->p->output.w,
+    mls_pass_linear(s, out, f->E, s->o, s->out_dims, theta + s->p->output.w,
                     mls_at(theta, s->p->output.b), T, f->E, s->out_dims);
     return MLS_OK;
 }

@@ -11,6 +11,7 @@
 #include "analysis/heal/parameters.h"
 #include "analysis/heal/real.h"
 #include "analysis/latent/latent.h"
+#include "analysis/numeric/packed.h"
 #include "common/base/status.h"
 
 /** Memory for one window at a time on one thread; keeps what going back needs. */
@@ -26,6 +27,9 @@ typedef struct mls_heal_pass mls_heal_pass;
 mls_status mls_heal_pass_new(mls_heal_pass **out, const mls_latent_form *f,
                              const mls_parameters *p, size_t T_max, mls_err *err);
 void mls_heal_pass_free(mls_heal_pass *pass); /* NULL is accepted */
+
+/** Products of whole windows with weights, or their gradients, in bfloat16 from now. */
+void mls_heal_pass_compute(mls_heal_pass *pass, mls_compute compute);
 
 /**
  * out (T, E): attention output from the normed input x (T, E), quantizers applied.

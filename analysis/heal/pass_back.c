@@ -32,8 +32,8 @@ static void read_back_back(mls_heal_pass *s, const mls_real *theta, size_t g,
     const size_t T = s->T, r_v = f->latent[h->value_latent].r;
 
     if (h->value.cols)
-        mls_real_linear_back(s->d_v, a->dv, v->c, r_v, theta + s->p->head[g].value.w, T,
-                             a->dv, r_v, gradient + s->p->head[g].value.w,
+        mls_pass_linear_back(s, s->d_v, a->dv, v->c, r_v, theta + s->p->head[g].value.w,
+                             T, a->dv, r_v, gradient + s->p->head[g].value.w,
                              at_gradient(gradient, s->p->head[g].value.b), v->d);
     else
         add_rows(v->d, r_v, s->d_v, a->dv, r_v, T);
@@ -55,7 +55,7 @@ static void read_back_back(mls_heal_pass *s, const mls_real *theta, size_t g,
                                gradient + s->p->k_norm);
     }
     if (h->key.cols)
-        mls_real_linear_back(s->d_k, a->dk, c->c, r, theta + s->p->head[g].key.w, T,
+        mls_pass_linear_back(s, s->d_k, a->dk, c->c, r, theta + s->p->head[g].key.w, T,
                              h->n_key, r, gradient + s->p->head[g].key.w,
                              at_gradient(gradient, s->p->head[g].key.b), c->d);
     else
@@ -73,7 +73,7 @@ static void cache_back(mls_heal_pass *s, const mls_real *theta, const mls_real *
         const size_t n = f->rope_key[b].n;
 
         mls_real_rotate(a->d, n, a->cs, n / 2, T, -1);
-        mls_real_linear_back(a->d, n, x, E, theta + s->p->rope_key[b].w, T, n, E,
+        mls_pass_linear_back(s, a->d, n, x, E, theta + s->p->rope_key[b].w, T, n, E,
                              gradient + s->p->rope_key[b].w,
                              at_gradient(gradient, s->p->rope_key[b].b), d_x);
     }
@@ -87,24 +87,24 @@ static void cache_back(mls_heal_pass *s, const mls_real *theta, const mls_real *
                 mls_real_norm_back(a->d, a->raw, v->r, theta + s->p->latent[i].norm,
                                    f->norm_eps, T, v->r,
                                    gradient + s->p->latent[i].norm);
-            mls_real_linear_back(a->d, v->r, x, E, theta + s->p->latent[i].down.w, T,
+            mls_pass_linear_back(s, a->d, v->r, x, E, theta + s->p->latent[i].down.w, T,
                                  v->r, E, gradient + s->p->latent[i].down.w, d_bias,
                                  d_x);
             continue;
         }
         memset(s->d_row, 0, T * D * sizeof *s->d_row);
         if (v->down.cols)
-            mls_real_linear_back(a->d, v->r, a->key, D, theta + s->p->latent[i].down.w,
-                                 T, v->r, D, gradient + s->p->latent[i].down.w, d_bias,
-                                 s->d_row);
+            mls_pass_linear_back(s, a->d, v->r, a->key, D,
+                                 theta + s->p->latent[i].down.w, T, v->r, D,
+                                 gradient + s->p->latent[i].down.w, d_bias, s->d_row);
         else
             memcpy(s->d_row, a->d, T * D * sizeof *s->d_row);
         mls_real_rotate(s->d_row, D, s->cs_full, D / 2, T, -1);
         if (f->k_norm.n)
             mls_real_norm_back(s->d_row, a->key_raw, D, theta + s->p->k_norm,
                                f->norm_eps, T, D, gradient + s->p->k_norm);
-        mls_real_linear_back(
-            s->d_row, D, x, E, theta + s->p->key.w + v->head * D * E, T, D, E,
+        mls_pass_linear_back(
+            s, s->d_row, D, x, E, theta + s->p->key.w + v->head * D * E, T, D, E,
             gradient + s->p->key.w + v->head * D * E,
             s->p->key.b == MLS_NO_ARRAY ? NULL : gradient + s->p->key.b + v->head * D,
             d_x);
@@ -137,7 +137,7 @@ static void queries_back(mls_heal_pass *s, const mls_real *theta, const mls_real
     }
     if (f->q_rank)
         memset(s->d_y, 0, T * in * sizeof *s->d_y);
-    mls_real_linear_back(s->d_q, s->q_dims, f->q_rank ? s->y : x, in,
+    mls_pass_linear_back(s, s->d_q, s->q_dims, f->q_rank ? s->y : x, in,
                          theta + p->query.w, T, s->q_dims, in, gradient + p->query.w,
                          at_gradient(gradient, p->query.b), f->q_rank ? s->d_y : d_x);
     if (!f->q_rank)
@@ -145,7 +145,7 @@ static void queries_back(mls_heal_pass *s, const mls_real *theta, const mls_real
     if (f->q_down_norm.n)
         mls_real_norm_back(s->d_y, s->y_raw, in, theta + p->q_down_norm, f->norm_eps, T,
                            in, gradient + p->q_down_norm);
-    mls_real_linear_back(s->d_y, in, x, f->E, theta + p->q_down.w, T, in, f->E,
+    mls_pass_linear_back(s, s->d_y, in, x, f->E, theta + p->q_down.w, T, in, f->E,
                          gradient + p->q_down.w, at_gradient(gradient, p->q_down.b),
                          d_x);
 }
@@ -164,7 +164,7 @@ void mls_heal_pass_backward(mls_heal_pass *s, const mls_real *theta, const mls_r
     for (size_t b = 0; b < f->n_rope_keys; b++)
         memset(s->rope_key[b].d, 0, T * f->rope_key[b].n * sizeof *s->rope_key[b].d);
     memset(s->d_o, 0, T * s->out_dims * sizeof *s->d_o);
-    mls_real_linear_back(d_out, f->E, s->o, s->out_dims, theta + s->p->output.w, T,
+    mls_pass_linear_back(s, d_out, f->E, s->o, s->out_dims, theta + s->p->output.w, T,
                          f->E, s->out_dims, gradient + s->p->output.w,
                          at_gradient(gradient, s->p->output.b), s->d_o);
     for (size_t g = 0; g < f->G; g++) {

@@ -2,6 +2,8 @@
 #ifndef MLS_HEAL_PASS_INNER_H
 #define MLS_HEAL_PASS_INNER_H
 
+#include <stdbool.h>
+
 #include "analysis/heal/pass.h"
 #include "analysis/heal/products.h"
 
@@ -26,6 +28,7 @@ typedef struct {
 struct mls_heal_pass {
     const mls_latent_form *f;
     const mls_parameters *p;
+    bool bf16; /* products of whole windows are */
     size_t T_max, T;
     size_t k_dims, v_dims, q_dims, out_dims;
     mls_latent_place *latent;
@@ -50,6 +53,15 @@ void mls_head_attend(const mls_heal_pass *s, const mls_head_place *a, const mls_
 void mls_head_attend_back(const mls_heal_pass *s, const mls_head_place *a,
                           const mls_real *q, const mls_real *prob, const mls_real *d_o,
                           mls_real *d_q);
+
+/** mls_real_linear() and its way back, as the pass multiplies. */
+void mls_pass_linear(const mls_heal_pass *s, mls_real *y, size_t ld_y,
+                     const mls_real *x, size_t ld_x, const mls_real *w,
+                     const mls_real *b, size_t T, size_t out, size_t in);
+void mls_pass_linear_back(const mls_heal_pass *s, const mls_real *dy, size_t ld_y,
+                          const mls_real *x, size_t ld_x, const mls_real *w, size_t T,
+                          size_t out, size_t in, mls_real *dw, mls_real *db,
+                          mls_real *dx);
 
 /** Numbers of an array that may be absent. */
 static inline const mls_real *mls_at(const mls_real *theta, size_t first)

@@ -20,6 +20,9 @@ typedef double mls_real;
 #define mls_heal_pass_free mls_heal_pass_free_f64
 #define mls_heal_pass_forward mls_heal_pass_forward_f64
 #define mls_heal_pass_backward mls_heal_pass_backward_f64
+#define mls_heal_pass_compute mls_heal_pass_compute_f64
+#define mls_pass_linear mls_pass_linear_f64
+#define mls_pass_linear_back mls_pass_linear_back_f64
 #define mls_heal_pass_keys mls_heal_pass_keys_f64
 #define mls_heal_pass_values mls_heal_pass_values_f64
 #define mls_heal_pass_heads mls_heal_pass_heads_f64

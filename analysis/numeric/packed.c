@@ -41,10 +41,10 @@ static void back_f32(float *dx, const float *dy, const float *w, size_t T, size_
 
 #ifdef MLS_HAVE_DNNL
 #include <dlfcn.h>
-#include <dnnl.h>
 #include <pthread.h>
 #include <stdint.h>
 
+#include "analysis/numeric/packed_inner.h"
 #include "analysis/numeric/vector.h"
 
 /*
@@ -62,7 +62,7 @@ static void find_openmp(void)
     memcpy(&set_threads, &found, sizeof found);
 }
 
-static void one_thread(void)
+void mls_dnnl_one_thread(void)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
 
@@ -140,8 +140,8 @@ void mls_packed_free(mls_packed *p)
     free(p);
 }
 
-static bool describe(dnnl_memory_desc_t *out, dnnl_data_type_t type, size_t rows,
-                     size_t cols, size_t row_stride, size_t col_stride)
+bool mls_dnnl_describe(dnnl_memory_desc_t *out, dnnl_data_type_t type, size_t rows,
+                       size_t cols, size_t row_stride, size_t col_stride)
 {
     const dnnl_dims_t dims = {(dnnl_dim_t)rows, (dnnl_dim_t)cols};
     const dnnl_dims_t strides = {(dnnl_dim_t)row_stride, (dnnl_dim_t)col_stride};
@@ -151,7 +151,7 @@ static bool describe(dnnl_memory_desc_t *out, dnnl_data_type_t type, size_t rows
 }
 
 /* oneDNN falls back to plain loops for shapes that it has no kernel for. */
-static bool is_fast(const_dnnl_primitive_desc_t how)
+bool mls_dnnl_is_fast(const_dnnl_primitive_desc_t how)
 {
     const char *name = NULL;
 
@@ -167,8 +167,8 @@ static bool describe_product(dnnl_primitive_desc_t *out, const mls_packed *p,
 {
     dnnl_matmul_desc_t what;
     dnnl_primitive_attr_t attr = NULL;
-    bool ok = describe(&shape->x, dnnl_bf16, T, n_in, n_in, 1) &&
-              describe(&shape->y, dnnl_f32, T, n_out, ld_y, 1) &&
+    bool ok = mls_dnnl_describe(&shape->x, dnnl_bf16, T, n_in, n_in, 1) &&
+              mls_dnnl_describe(&shape->y, dnnl_f32, T, n_out, ld_y, 1) &&
               dnnl_matmul_desc_init(&what, &shape->x, weights, NULL, &shape->y) ==
                   dnnl_success &&
               dnnl_primitive_attr_create(&attr) == dnnl_success;
@@ -179,19 +179,18 @@ static bool describe_product(dnnl_primitive_desc_t *out, const mls_packed *p,
         dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user) ==
             dnnl_success &&
         dnnl_primitive_desc_create(out, &what, attr, p->engine, NULL) == dnnl_success &&
-        is_fast(*out);
+        mls_dnnl_is_fast(*out);
     if (attr)
         dnnl_primitive_attr_destroy(attr);
     return ok;
 }
 
-static bool run_once(const mls_packed *p, dnnl_primitive_t run, int n,
-                     const dnnl_exec_arg_t *args)
+bool mls_dnnl_run(dnnl_engine_t engine, dnnl_primitive_t run, int n,
+                  const dnnl_exec_arg_t *args)
 {
     dnnl_stream_t stream;
 
-    if (dnnl_stream_create(&stream, p->engine, dnnl_stream_default_flags) !=
-        dnnl_success)
+    if (dnnl_stream_create(&stream, engine, dnnl_stream_default_flags) != dnnl_success)
         return false;
     const bool ok = dnnl_primitive_execute(run, stream, n, args) == dnnl_success &&
                     dnnl_stream_wait(stream) == dnnl_success;
@@ -219,7 +218,7 @@ static bool pack(const mls_packed *p, entry *e, const dnnl_memory_desc_t *plain)
         const dnnl_exec_arg_t args[] = {{DNNL_ARG_FROM, from},
                                         {DNNL_ARG_TO, e->packed}};
 
-        ok = run_once(p, run, 2, args);
+        ok = mls_dnnl_run(p->engine, run, 2, args);
     }
     if (run)
         dnnl_primitive_destroy(run);
@@ -254,7 +253,7 @@ static mls_status add(mls_packed *p, const float *w, bool back, size_t n_out,
         return MLS_OK;
     if (!mls_bf16_available(&how))
         return mls_fail(err, MLS_E_ARG, "no products in bfloat16: %s", how);
-    one_thread();
+    mls_dnnl_one_thread();
     if (p->n == p->cap) {
         const size_t cap = p->cap ? 2 * p->cap : 16;
         entry *bigger = realloc(p->item, cap * sizeof *bigger);
@@ -267,7 +266,8 @@ static mls_status add(mls_packed *p, const float *w, bool back, size_t n_out,
     bool ok =
         dnnl_memory_desc_init_by_tag(&any, 2, dims, dnnl_bf16, dnnl_format_tag_any) ==
             dnnl_success &&
-        describe(&plain, dnnl_f32, n_in, n_out, back ? n_out : 1, back ? 1 : n_in) &&
+        mls_dnnl_describe(&plain, dnnl_f32, n_in, n_out, back ? n_out : 1,
+                          back ? 1 : n_in) &&
         describe_product(&wanted, p, &any, n_out, n_in, ROWS_TYPICAL, n_out, &typical);
     const bool takes_it = ok;
     if (ok) {
@@ -331,7 +331,7 @@ static bool find_shape(mls_packed *p, entry *e, size_t T, size_t ld_y, product *
 
 /* To nearest even, as mls_float_to_bf16(); NaN stays NaN. */
 MLS_WIDE
-static void round_rows(uint16_t *restrict y, const float *restrict x, size_t n)
+void mls_bf16_round(uint16_t *restrict y, const float *restrict x, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         uint32_t bits;
@@ -353,7 +353,7 @@ static bool linear_bf16(mls_packed *p, entry *e, float *y, size_t ld_y, const fl
     char *memory;
     bool ok;
 
-    one_thread();
+    mls_dnnl_one_thread();
     if (!find_shape(p, e, T, ld_y, &s))
         return false;
     const size_t of_x = (T * e->n_in * sizeof(uint16_t) + 63) / 64 * 64;
@@ -362,7 +362,7 @@ static bool linear_bf16(mls_packed *p, entry *e, float *y, size_t ld_y, const fl
     memory = aligned_alloc(64, (of_x + of_scratch + 64) / 64 * 64);
     if (!memory)
         return false;
-    round_rows((uint16_t *)(void *)memory, x, T * e->n_in);
+    mls_bf16_round((uint16_t *)(void *)memory, x, T * e->n_in);
     ok = dnnl_memory_create(&mx, &s.x, p->engine, memory) == dnnl_success &&
          dnnl_memory_create(&my, &s.y, p->engine, y) == dnnl_success &&
          dnnl_memory_create(&ms, &s.scratch, p->engine, memory + of_x) == dnnl_success;
@@ -372,7 +372,7 @@ static bool linear_bf16(mls_packed *p, entry *e, float *y, size_t ld_y, const fl
                                         {DNNL_ARG_DST, my},
                                         {DNNL_ARG_SCRATCHPAD, ms}};
 
-        ok = run_once(p, s.run, 4, args);
+        ok = mls_dnnl_run(p->engine, s.run, 4, args);
     }
     if (ms)
         dnnl_memory_destroy(ms);

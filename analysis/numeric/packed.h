@@ -55,6 +55,23 @@ void mls_packed_linear(mls_packed *p, float *y, size_t ld_y, const float *x,
                        const float *w, const float *b, size_t T, size_t n_out,
                        size_t n_in);
 
+/** A matrix of floats, rows ld apart; turned: stored as its transpose. */
+typedef struct mls_operand {
+    const float *at;
+    size_t ld;
+    bool turned;
+} mls_operand;
+
+/**
+ * c (m, n), rows ld_c apart, = a (m, k) b (k, n), or c + a b; a and b are rounded to
+ * bfloat16 for the purpose. For matrices that change from product to product.
+ *
+ * @return false: nothing was done, because it is too small to gain or there is no
+ *         kernel or memory for it; to be done in float
+ */
+bool mls_bf16_product(float *c, size_t ld_c, const mls_operand *a, const mls_operand *b,
+                      size_t m, size_t n, size_t k, bool add);
+
 /** dx (T, n_in) = dy (T, n_out) w, w (n_out, n_in): back through the product. */
 void mls_packed_back(mls_packed *p, float *dx, const float *dy, const float *w,
                      size_t T, size_t n_out, size_t n_in);

@@ -197,6 +197,53 @@ static void the_way_back_is_that_of_rounded_numbers(void **state)
     mls_packed_free(p);
 }
 
+/* Every way of storing the two, anew or added to what is there. */
+static void changing_matrices_are_multiplied_rounded(void **state)
+{
+    enum { M = 160, N = 96, K = 288, AT = 300 };
+    static float a[K * AT], right[K * AT], c[M * LD], before[M * LD];
+    double worst = 0;
+
+    (void)state;
+    needs_hardware();
+    fill(a, K * AT, 7);
+    fill(right, K * AT, 8);
+    for (int kind = 0; kind < 8; kind++) {
+        const mls_operand left = {a, AT, kind & 1}, by = {right, AT, (kind & 2) != 0};
+        const bool add = (kind & 4) != 0;
+
+        fill(c, M * LD, 9);
+        memcpy(before, c, sizeof c);
+        assert_true(mls_bf16_product(c, LD, &left, &by, M, N, K, add));
+        for (size_t i = 0; i < M; i++)
+            for (size_t j = 0; j < N; j++) {
+                double sum = add ? (double)before[i * LD + j] : 0, size = 1;
+
+                for (size_t k = 0; k < K; k++) {
+                    const double term =
+                        rounded(left.turned ? a[k * AT + i] : a[i * AT + k]) *
+                        rounded(by.turned ? right[j * AT + k] : right[k * AT + j]);
+
+                    sum += term;
+                    size += fabs(term);
+                }
+                worst = fmax(worst, fabs((double)c[i * LD + j] - sum) / size);
+            }
+        assert_memory_equal(c + N, before + N, (LD - N) * sizeof *c); /* the gap */
+    }
+    assert_true(worst < 1e-6);
+}
+
+static void small_products_are_left_to_float(void **state)
+{
+    const mls_operand some = {w, IN, false};
+    float c[4] = {1, 2, 3, 4};
+
+    (void)state;
+    assert_false(mls_bf16_product(c, 2, &some, &some, 2, 2, 2, false));
+    assert_true(c[0] == 1.0f && c[3] == 4.0f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -205,6 +252,8 @@ int main(void)
         cmocka_unit_test(other_weights_are_multiplied_in_float),
         cmocka_unit_test(every_thread_gets_the_same_bits),
         cmocka_unit_test(the_way_back_is_that_of_rounded_numbers),
+        cmocka_unit_test(changing_matrices_are_multiplied_rounded),
+        cmocka_unit_test(small_products_are_left_to_float),
     };
     mls_blas_single_thread();
     return cmocka_run_group_tests(tests, NULL, NULL);
