@@ -9,6 +9,7 @@
 #include "analysis/model/model.h"
 #include "analysis/model/stats.h"
 #include "common/base/status.h"
+#include "common/system/hash.h"
 #include "common/system/pool.h"
 #include "common/system/progress.h"
 #include "datasets/text/corpus.h"
@@ -65,6 +66,12 @@ void mls_capture_close(mls_capture *c); /* NULL is accepted */
 
 /** The path it was opened by; borrowed, as all that follow. */
 const char *mls_capture_path(const mls_capture *c);
+/**
+ * What tells this file from any other: a hash of its first bytes, which hold that of all
+ * others.
+ * @return MLS_OK, MLS_E_IO or MLS_E_NOMEM
+ */
+mls_status mls_capture_id(const mls_capture *c, char id[MLS_SHA256_HEX], mls_err *err);
 /**
  * Where the one user that works out results from this file keeps them (shared_results.h
  * in analysis/frequency): NULL at first, released with the capture.

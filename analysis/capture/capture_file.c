@@ -3,11 +3,14 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "analysis/capture/capture_layout.h"
 #include "analysis/capture/moments.h"
 #include "common/base/checked.h"
 #include "common/numbers/finite.h"
+#include "common/system/files.h"
+#include "common/system/hash.h"
 
 enum { TOKENS_MAX = 1 << 30 }; /* of all sequences together */
 
@@ -269,6 +272,28 @@ void **mls_capture_kept(mls_capture *c, void (*release)(void *kept))
 const char *mls_capture_path(const mls_capture *c)
 {
     return mls_store_path(c->store);
+}
+
+mls_status mls_capture_id(const mls_capture *c, char id[MLS_SHA256_HEX], mls_err *err)
+{
+    const char *path = mls_capture_path(c);
+    char head[MLS_STORE_BLOCK];
+    mls_sha256 *h = NULL;
+    int fd;
+    mls_status st = mls_file_open(path, &fd, NULL, err);
+
+    if (st)
+        return st;
+    st = mls_pread_all(fd, head, sizeof head, 0, path, err);
+    if (!st)
+        st = mls_sha256_new(&h, err);
+    if (!st) {
+        mls_sha256_add(h, head, sizeof head);
+        mls_sha256_hex(h, id);
+    }
+    mls_sha256_free(h);
+    close(fd);
+    return st;
 }
 
 const mls_capture_head *mls_capture_head_of(const mls_capture *c)

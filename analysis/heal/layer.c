@@ -38,8 +38,9 @@ static void healing_free(mls_healing *k)
         if (k->out)
             free(k->out[i]);
     }
-    mls_free_all(k->pass, k->out, k->x, k->in, k->in_back, k->theta, k->best,
+    mls_free_all(k->pass, k->out, k->in, k->in_back, k->theta, k->best,
                  k->gradient, k->loss, k->at_start, k->power, k->order, k->normal);
+    mls_spill_free(&k->x_room);
     mls_parameters_free(&k->p);
 }
 
@@ -60,7 +61,9 @@ static mls_status healing_new(mls_healing *k, const mls_latent_form *f, mls_err 
         k->columns += f->head[h / (f->H / f->G)].n_value;
     k->pass = mls_calloc3(workers, 1, 1, sizeof(void *));
     k->out = mls_calloc3(workers, 1, 1, sizeof(void *));
-    k->x = mls_calloc3(w->n, w->T, E, sizeof *k->x);
+    if ((st = mls_spill_new(&k->x_room, w->n * w->T * E * sizeof *k->x, w->ram, err)))
+        return st;
+    k->x = k->x_room.data;
     k->in = mls_calloc3(E, E, 1, sizeof *k->in);
     k->in_back = mls_calloc3(E, E, 1, sizeof *k->in_back);
     k->theta = mls_calloc3(k->p.n, 1, 1, sizeof *k->theta);
@@ -72,9 +75,9 @@ static mls_status healing_new(mls_healing *k, const mls_latent_form *f, mls_err 
     k->order = mls_calloc3(w->n, 1, 1, sizeof *k->order);
     k->normal =
         mls_calloc3(MLS_HEAL_SUMS, k->columns, k->columns + E, sizeof *k->normal);
-    if (!k->pass || !k->out || !k->x || !k->in || !k->in_back || !k->theta ||
-        !k->best || !k->gradient || !k->loss || !k->at_start || !k->power ||
-        !k->order || !k->normal)
+    if (!k->pass || !k->out || !k->in || !k->in_back || !k->theta || !k->best ||
+        !k->gradient || !k->loss || !k->at_start || !k->power || !k->order ||
+        !k->normal)
         return no_memory(f, err);
     for (size_t i = 0; !st && i < workers; i++) {
         st = mls_heal_pass_new(&k->pass[i], f, &k->p, w->T, err);

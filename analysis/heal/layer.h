@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "analysis/latent/latent.h"
 #include "common/base/status.h"
@@ -17,6 +18,7 @@
 typedef struct mls_heal_windows {
     size_t n, n_held; /* windows; the last n_held are never trained on */
     size_t T, E;
+    uint64_t ram;        /* more bytes than these in one array go to disk; 0: none */
     const float *x;      /* (n, T, E) normed input */
     const float *target; /* (n, T, E) attention output wanted */
     const float *keys;   /* (n, ..) of the layer whose cache is shared, as */

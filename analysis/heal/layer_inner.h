@@ -5,6 +5,7 @@
 #include "analysis/heal/layer.h"
 #include "analysis/heal/parameters.h"
 #include "analysis/heal/pass.h"
+#include "common/system/spill.h"
 
 /* Sums side by side, each over a fixed run of a batch's windows. */
 enum { MLS_HEAL_SUMS = 4 };
@@ -18,6 +19,7 @@ typedef struct {
     mls_heal_pass **pass; /* (workers) */
     float **out;          /* (workers, T, E) output, then its gradient */
     float *x;             /* (n, T, E) in the coordinates that training uses */
+    mls_spill x_room;
     double *in, *in_back; /* (E, E) C^1/2 and its inverse */
     float *theta, *best;  /* (parameters) */
     float *gradient;      /* (SUMS, parameters) */

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "analysis/numeric/blas.h"
 #include "bench/heal/heal_inner.h"
 #include "common/base/checked.h"
 #include "common/system/files.h"
@@ -32,17 +33,60 @@ mls_status mls_healing_layer_path(const mls_heal_run_state *k, size_t l, char **
     return *path ? MLS_OK : mls_fail(err, MLS_E_NOMEM, "no memory for a file name");
 }
 
-/* All that decides what a layer becomes: a run that goes on must agree in it. */
-void mls_healing_describe(mls_buf *b, const mls_heal_job *job)
+mls_status mls_healing_id(char id[MLS_SHA256_HEX], const mls_heal_job *job,
+                          mls_err *err)
 {
+    const mls_corpus *c = job->corpus;
+    const double real[] = {job->repair, job->rate, job->damping};
+    const size_t count[] = {c->N,       c->lead,   job->n_held, job->healed_inputs,
+                            job->steps, job->batch};
+    const char *const said[] = {job->model_sha256, c->sha256, mls_blas_core(),
+                                mls_model_arithmetic(job->in->model)};
+    char text[1024] = "";
+    mls_sha256 *h = NULL;
+    mls_status st =
+        job->in->capture ? mls_capture_id(job->in->capture, id, err) : MLS_OK;
+
+    if (!st)
+        st = mls_sha256_new(&h, err);
+    if (st)
+        return st;
+    if (job->in->capture)
+        mls_sha256_add(h, id, MLS_SHA256_HEX);
+    for (size_t i = 0; i < sizeof said / sizeof said[0]; i++)
+        mls_sha256_add(h, said[i], strlen(said[i]) + 1);
+    mls_sha256_add(h, real, sizeof real);
+    mls_sha256_add(h, count, sizeof count);
+    mls_sha256_add(h, c->start, (c->N + 1) * sizeof *c->start);
+    mls_sha256_add(h, c->ids, c->start[c->N] * sizeof *c->ids);
+    for (size_t l = 0; l < job->scheme->L; l++) {
+        mls_setting_text(&job->scheme->setting[job->scheme->which[l]], text,
+                         sizeof text);
+        mls_sha256_add(h, text, strlen(text) + 1);
+    }
+    mls_sha256_hex(h, id);
+    mls_sha256_free(h);
+    return MLS_OK;
+}
+
+mls_status mls_healing_describe(mls_buf *b, const mls_heal_job *job, mls_err *err)
+{
+    char id[MLS_SHA256_HEX];
+    const mls_status st = mls_healing_id(id, job, err);
+
+    if (st)
+        return st;
     mls_buf_printf(
         b,
         "# %s; model %.16s; text %.16s, %zu windows of %zu tokens, %zu held "
-        "out; inputs %s, repair %g; %zu steps of %zu windows, rate %g, damping %g\n",
+        "out; inputs %s, repair %g; %zu steps of %zu windows, rate %g, damping %g; "
+        "%s; all of it %.16s\n",
         job->scheme->name, job->model_sha256, job->corpus->sha256, job->corpus->N,
         job->corpus->start[1], job->n_held, job->healed_inputs ? "healed" : "original",
-        job->repair, job->steps, job->batch, job->rate, job->damping);
+        job->repair, job->steps, job->batch, job->rate, job->damping,
+        mls_model_arithmetic(job->in->model), id);
     mls_losses_header(b);
+    return MLS_OK;
 }
 
 mls_status mls_healing_write_record(mls_heal_run_state *k, mls_err *err)
@@ -91,7 +135,8 @@ mls_status mls_healing_begin(mls_heal_run_state *k, mls_err *err)
     if (name.failed)
         return mls_fail(err, MLS_E_NOMEM, "no memory for a file name");
     k->part = name.data;
-    mls_healing_describe(&k->record, k->job);
+    if ((st = mls_healing_describe(&k->record, k->job, err)))
+        return st;
     if (mkdir(k->part, 0777) == 0)
         return MLS_OK;
     if (errno != EEXIST)

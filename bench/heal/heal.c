@@ -32,6 +32,9 @@
 #include "datasets/base/csv.h"
 #include "datasets/files/parts.h"
 
+/* Of all tokens at a time, at most: they share what memory may be taken. */
+enum { ARRAYS = 6 };
+
 mls_heal_job mls_heal_defaults(void)
 {
     return (mls_heal_job){.n_held = 8,
@@ -54,7 +57,9 @@ static void healing_free(mls_heal_run_state *k)
     mls_plain_free(&k->plain);
     mls_latent_runner_free(k->runner);
     mls_ready_scheme_free(k->ready);
-    mls_free_all(k->x, k->target, k->residual, k->part);
+    for (size_t i = 0; i < sizeof k->room / sizeof k->room[0]; i++)
+        mls_spill_free(&k->room[i]);
+    free(k->part);
     mls_buf_free(&k->record);
 }
 
@@ -84,16 +89,28 @@ static mls_status healing_new(mls_heal_run_state *k, mls_err *err)
     const size_t tokens = job->corpus->start[N];
     mls_status st = check(job, err);
 
+    if (!st)
+        st = mls_healing_fits(job, err);
     if (st)
         return st;
     k->share = mls_calloc3(L, 1, 1, sizeof *k->share);
     k->kept = mls_calloc3(L, 1, 1, sizeof *k->kept);
-    k->x = mls_calloc3(tokens, E, 1, sizeof *k->x);
-    k->target = mls_calloc3(tokens, E, 1, sizeof *k->target);
-    k->residual =
-        mls_calloc3(job->healed_inputs ? tokens : 0, E, 1, sizeof *k->residual);
-    if (!k->share || !k->kept || !k->x || !k->target || !k->residual)
-        return mls_fail(err, MLS_E_NOMEM, "no memory to heal on %zu tokens", tokens);
+    if (!k->share || !k->kept)
+        return mls_fail(err, MLS_E_NOMEM, "no memory to heal %zu layers", L);
+    for (size_t i = 0; !st && i < (job->healed_inputs ? 3 : 2); i++) {
+        size_t bytes;
+
+        st =
+            mls_mul_size(&bytes, tokens, E * sizeof(float))
+                ? mls_spill_new(&k->room[i], bytes,
+                                mls_model_ram(job->in->model) / ARRAYS, err)
+                : mls_fail(err, MLS_E_NOMEM, "no memory to heal on %zu tokens", tokens);
+    }
+    if (st)
+        return st;
+    k->x = k->room[0].data;
+    k->target = k->room[1].data;
+    k->residual = k->room[2].data;
     if ((st = mls_scheme_prepare(&k->ready, job->scheme, job->in, err)) ||
         (st = mls_scheme_shares(k->ready, k->share, err)))
         return st;
@@ -184,6 +201,7 @@ static mls_status heal_form(mls_heal_run_state *k, const mls_layer *layer,
                                       .n_held = job->n_held,
                                       .T = job->corpus->start[1],
                                       .E = k->config->E,
+                                      .ram = mls_model_ram(job->in->model) / ARRAYS,
                                       .x = k->x,
                                       .target = k->target,
                                       .keys = shared ? shared->keys : NULL,

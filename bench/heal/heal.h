@@ -30,7 +30,9 @@ typedef struct mls_heal_job {
     size_t steps, batch;
     double rate, damping;
     /* Then steps of all layers together on the original's logits (0: none), each of
-       distil_batch windows. */
+       distil_batch of these windows, which may be more than the layers have, the last
+       n_held again held out; NULL: of the same. */
+    const mls_corpus *distil_corpus;
     size_t distil, distil_batch;
     double distil_rate;
     const char *folder; /* new or empty; work in progress is kept in `folder`.part */

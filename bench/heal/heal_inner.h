@@ -6,6 +6,8 @@
 #include "analysis/model/forward.h"
 #include "bench/heal/heal.h"
 #include "common/base/buf.h"
+#include "common/system/hash.h"
+#include "common/system/spill.h"
 
 /* Everything that the loop keeps. */
 typedef struct {
@@ -18,8 +20,9 @@ typedef struct {
     mls_states original, healed;
     mls_plain plain;
     mls_latent_runner *runner;
-    float *x, *target; /* (tokens, E) */
-    float *residual;   /* (tokens, E) original minus healed states below the layer */
+    /* (tokens, E) each: input, what is wanted, original minus healed states below */
+    float *x, *target, *residual;
+    mls_spill room[3]; /* of these */
     char *part;        /* the folder in progress */
     mls_buf record;    /* healing.csv so far */
 } mls_heal_run_state;
@@ -28,9 +31,17 @@ typedef struct {
 mls_status mls_healing_layer_path(const mls_heal_run_state *k, size_t l, char **path,
                                   mls_err *err);
 
-/** All that decides what a layer becomes: a run that goes on must agree in it. */
-void mls_healing_describe(mls_buf *b, const mls_heal_job *job);
+/**
+ * All that decides what a layer becomes, as lines of a record and as a hash: a run that
+ * goes on must agree in it.
+ */
+mls_status mls_healing_describe(mls_buf *b, const mls_heal_job *job, mls_err *err);
+mls_status mls_healing_id(char id[MLS_SHA256_HEX], const mls_heal_job *job,
+                          mls_err *err);
 mls_status mls_healing_write_record(mls_heal_run_state *k, mls_err *err);
+
+/** Does it fit into memory, as far as that is bounded? Else said before the work. */
+mls_status mls_healing_fits(const mls_heal_job *job, mls_err *err);
 
 /** The folder in progress, with what an earlier run left; and its end. */
 mls_status mls_healing_begin(mls_heal_run_state *k, mls_err *err);

@@ -14,7 +14,8 @@
  * is not the order after it, that after a short one nearly is.
  *
  * @param like       everything but scheme and folder; its last n_held windows measure
- * @param base       folder for the forms, as in mls_heal_measure()
+ * @param base       folder for the forms, as in mls_heal_measure(); they are removed in
+ *                   the end, race.txt says what they came to
  * @param[out] best  (keep) numbers of schemes, the best first; keep is at most n
  * @return MLS_OK, or what mls_heal_measure() says
  */

@@ -1,5 +1,5 @@
 /*
- * A folder is named by setting, steps and text and taken as it is where it is there, so
+ * A folder is named by setting, steps and a hash of all that decides, and taken as it is where it is there, so
  * that the finalists of a race are not trained again. Healed forms are measured as
  * `converted path=FOLDER`, through the reader that everybody else's go through.
  */
@@ -7,17 +7,25 @@
 
 #include <stdlib.h>
 
+#include "bench/heal/heal_inner.h"
 #include "common/base/buf.h"
 #include "common/base/checked.h"
 #include "common/system/files.h"
 
-/* base/SETTING+STEPS+TEXT, with no character that a shell would ask about. */
+/* base/SETTING+STEPS+HASH, with no character that a shell would ask about. */
 mls_status mls_heal_folder(char **out, const char *base, const mls_scheme *s,
                            const mls_heal_job *like, mls_err *err)
 {
+    mls_heal_job job = *like;
     mls_buf name = {0};
+    char id[MLS_SHA256_HEX];
+    mls_status st;
 
-    mls_buf_printf(&name, "%s+%zu+%.8s", s->name, like->steps, like->corpus->sha256);
+    job.scheme = s;
+    *out = NULL;
+    if ((st = mls_healing_id(id, &job, err)))
+        return st;
+    mls_buf_printf(&name, "%s+%zu+%.8s", s->name, like->steps, id);
     for (size_t i = 0; !name.failed && i < name.len; i++)
         if (name.data[i] == ' ' || name.data[i] == '/')
             name.data[i] = name.data[i] == ' ' ? '_' : '-';
@@ -36,7 +44,7 @@ static mls_status healed_scheme(mls_scheme *out, const char *folder, size_t L,
     return st ? st : mls_scheme_uniform(out, &s, L, err);
 }
 
-static mls_status heal_one(mls_scheme *healed, const mls_heal_job *like,
+mls_status mls_heal_scheme(mls_scheme *healed, const mls_heal_job *like,
                            const char *base, const mls_scheme *scheme, mls_err *err)
 {
     const size_t L = like->in->config->L;
@@ -70,7 +78,7 @@ mls_status mls_heal_measure(mls_evaluation *out, const mls_heal_job *like,
     if (!healed || !variant)
         st = mls_fail(err, MLS_E_NOMEM, "no memory to heal %zu settings", n);
     for (size_t i = 0; !st && i < n; i++) {
-        st = heal_one(&healed[i], like, base, &scheme[i], err);
+        st = mls_heal_scheme(&healed[i], like, base, &scheme[i], err);
         variant[i] = (mls_variant){.scheme = &healed[i], .only_layer = MLS_NONE};
     }
     if (!st)

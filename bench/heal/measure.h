@@ -9,16 +9,27 @@
 #include "common/base/status.h"
 
 /**
- * The folder below `base` of a scheme's healed forms: its name, the steps and the text.
+ * The folder below `base` of a scheme's healed forms: its name, the steps and a hash of
+ * all that decides what they are.
  * @param[out] out  released by the caller with free()
  */
 mls_status mls_heal_folder(char **out, const char *base, const mls_scheme *s,
                            const mls_heal_job *like, mls_err *err);
 
 /**
- * Heal every scheme in a folder of its own below `base`, named by the scheme, the steps
- * and the text; a folder that is there is taken as it is, so that the same call goes on
- * after a stop. Then measure all of them in one pass over `test`.
+ * Heal one scheme there, if its folder is not there yet.
+ *
+ * @param like         everything but scheme and folder
+ * @param[out] healed  its forms as a scheme of their own; release with mls_scheme_free()
+ * @return MLS_OK, or what mls_heal_run() says
+ */
+mls_status mls_heal_scheme(mls_scheme *healed, const mls_heal_job *like,
+                           const char *base, const mls_scheme *scheme, mls_err *err);
+
+/**
+ * Heal every scheme in a folder of its own below `base`; a folder that is there is
+ * taken as it is, so that the same call goes on after a stop. Then measure all of them
+ * in one pass over `test`.
  *
  * @param like      everything but scheme and folder
  * @param scheme    (n)

@@ -7,24 +7,52 @@
 
 #include "analysis/distil/distil.h"
 #include "analysis/latent/latent_file.h"
+#include "analysis/model/forward.h"
 #include "bench/heal/heal_inner.h"
 #include "common/base/checked.h"
 
 /* The first line of the file of a run's place: what is healed, and how all together. */
 static mls_status identity_of(const mls_heal_run_state *k, mls_buf *line, mls_err *err)
 {
-    mls_buf all = {0};
-    const char *end;
+    const mls_heal_job *job = k->job;
+    const mls_corpus *c = job->distil_corpus ? job->distil_corpus : job->corpus;
+    char id[MLS_SHA256_HEX];
+    const mls_status st = mls_healing_id(id, job, err);
 
-    mls_healing_describe(&all, k->job);
-    end = all.failed ? NULL : strchr(all.data, '\n');
-    if (end)
-        mls_buf_printf(line, "%.*s; all together: %zu steps of %zu windows, rate %g",
-                       (int)(end - all.data), all.data, k->job->distil,
-                       k->job->distil_batch, k->job->distil_rate);
-    mls_buf_free(&all);
-    return end && !line->failed ? MLS_OK
-                                : mls_fail(err, MLS_E_NOMEM, "no memory to heal");
+    if (st)
+        return st;
+    mls_buf_printf(
+        line,
+        "%s; all together: %zu steps of %zu of %zu windows of text %s, rate %.17g", id,
+        job->distil, job->distil_batch, c->N, c->sha256, job->distil_rate);
+    return line->failed ? mls_fail(err, MLS_E_NOMEM, "no memory to heal") : MLS_OK;
+}
+
+/* The original's last states on windows that the layers have not seen, too. */
+static mls_status through_original(mls_states *states, const mls_heal_run_state *k,
+                                   mls_err *err)
+{
+    const mls_heal_job *job = k->job;
+    mls_plain plain = {0};
+    mls_status st = mls_states_embed(states, job->in->model, job->distil_corpus, err);
+
+    if (!st)
+        st = mls_plain_new(&plain, k->config, states->T_max,
+                           mls_pool_threads(job->in->pool), err);
+    for (size_t l = 0; !st && l < k->config->L; l++) {
+        mls_layer layer;
+
+        st = mls_progress_step(job->progress, "the original on all windows", (double)l,
+                               (double)k->config->L, err);
+        if (st || (st = mls_model_layer(job->in->model, l, &layer, err)))
+            break;
+        plain.layer = &layer;
+        st = mls_layer_forward(k->config, &layer, states, mls_plain_attention, &plain,
+                               job->in->pool, err);
+        mls_layer_free(&layer);
+    }
+    mls_plain_free(&plain);
+    return st;
 }
 
 static void record_together(mls_heal_run_state *k, const mls_distilled *d)
@@ -84,6 +112,7 @@ mls_status mls_healing_together(mls_heal_run_state *k, mls_distilled *out, mls_e
     bool *fixed = mls_calloc3(L, 1, 1, sizeof *fixed);
     mls_buf identity = {0}, keep = {0};
     mls_latent_origin origin = {0};
+    mls_states more = {0};
     mls_status st = form && fixed ? identity_of(k, &identity, err)
                                   : mls_fail(err, MLS_E_NOMEM, "no memory to heal");
 
@@ -92,20 +121,23 @@ mls_status mls_healing_together(mls_heal_run_state *k, mls_distilled *out, mls_e
         st = mls_fail(err, MLS_E_NOMEM, "no memory for a file name");
     if (!st)
         st = forms_of(k, form, &origin, err);
+    if (!st && job->distil_corpus)
+        st = through_original(&more, k, err);
     if (!st) {
-        const mls_distil_job distil = {.model = job->in->model,
-                                       .pool = job->in->pool,
-                                       .corpus = job->corpus,
-                                       .original = &k->original,
-                                       .n_held = job->n_held,
-                                       .fixed = fixed,
-                                       .steps = job->distil,
-                                       .batch = job->distil_batch,
-                                       .rate = job->distil_rate,
-                                       .damping = job->damping,
-                                       .keep = keep.data,
-                                       .identity = identity.data,
-                                       .progress = job->progress};
+        const mls_distil_job distil = {
+            .model = job->in->model,
+            .pool = job->in->pool,
+            .corpus = job->distil_corpus ? job->distil_corpus : job->corpus,
+            .original = job->distil_corpus ? &more : &k->original,
+            .n_held = job->n_held,
+            .fixed = fixed,
+            .steps = job->distil,
+            .batch = job->distil_batch,
+            .rate = job->distil_rate,
+            .damping = job->damping,
+            .keep = keep.data,
+            .identity = identity.data,
+            .progress = job->progress};
 
         for (size_t l = 0; l < L; l++)
             fixed[l] = !mls_scheme_converts(k->ready, l);
@@ -119,6 +151,7 @@ mls_status mls_healing_together(mls_heal_run_state *k, mls_distilled *out, mls_e
     }
     if (!st)
         remove(keep.data);
+    mls_states_free(&more);
     for (size_t l = 0; form && l < L; l++)
         mls_latent_free(&form[l]);
     mls_free_all(form, fixed);

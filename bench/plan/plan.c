@@ -17,6 +17,7 @@
 #include "bench/plan/allocate.h"
 #include "bench/plan/plan_costs.h"
 #include "bench/plan/plan_heads.h"
+#include "bench/plan/plan_healed.h"
 #include "common/base/checked.h"
 #include "common/system/hash.h"
 #include "common/system/progress_part.h"
@@ -208,7 +209,7 @@ static mls_status measure_plan(double *kl, const problem *p, const mls_plan_requ
     const mls_variant variant = {.scheme = &scheme, .only_layer = MLS_NONE};
 
     if (!st)
-        st = mls_evaluate(&e, &r->in, r->search, &variant, 1, NULL, progress, err);
+        st = mls_plan_evaluate(&e, r, r->search, &variant, 1, NULL, progress, err);
     if (!st)
         *kl = e.variant[0].kl.mean;
     mls_evaluation_free(&e);
@@ -297,7 +298,7 @@ static mls_status keep_the_best(problem *p, const mls_plan_request *r, size_t bu
     }
     if (!st && n > 1)
         st =
-            mls_evaluate(&e, &r->in, r->search, variant, n, &keep_going, progress, err);
+            mls_plan_evaluate(&e, r, r->search, variant, n, &keep_going, progress, err);
     if (!st)
         st = mls_evaluation_possible(&e, err);
     for (size_t i = 1; !st && i < e.n; i++)
@@ -393,8 +394,8 @@ static mls_status verify(mls_plan *out, const problem *p, const mls_plan_request
     for (size_t i = 0; i < v.n; i++)
         variant[i] = (mls_variant){.scheme = &v.scheme[i], .only_layer = MLS_NONE};
     if (!st)
-        st = mls_evaluate(&e, &r->in, r->verify, variant, v.n, &keep_going, progress,
-                          err);
+        st = mls_plan_evaluate(&e, r, r->verify, variant, v.n, &keep_going, progress,
+                               err);
     if (!st && e.variant[0].refused) /* without a plan there is nothing to say */
         st = mls_fail(err, MLS_E_INPUT, "%s", e.variant[0].refused);
     if (!st && !(out->measured = mls_calloc3(v.n, 1, 1, sizeof *out->measured)))
@@ -412,7 +413,8 @@ static mls_status verify(mls_plan *out, const problem *p, const mls_plan_request
 
         mls_size(&size, q->layout, &request);
         *m = (mls_plan_quality){
-            .serve = q->serve,
+            .serve = r->heal ? mls_scheme_serve(&v.scheme[i], r->in.config, q->layout)
+                             : q->serve, /* healed forms know no class */
             .bytes = size.bytes_per_token,
             .growing = size.growing_bytes_per_token,
             .fixed = size.fixed_bytes,

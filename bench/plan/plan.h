@@ -10,6 +10,7 @@
 #include "bench/evaluate/evaluate.h"
 #include "bench/frame/method.h"
 #include "bench/frame/scheme.h"
+#include "bench/heal/heal.h"
 #include "common/base/status.h"
 #include "common/system/progress.h"
 #include "datasets/text/corpus.h"
@@ -94,6 +95,9 @@ typedef struct mls_plan_request {
     double budget;      /* bytes per token; not read when max_kl is given */
     double max_kl;      /* nat: the smallest cache that stays under it; 0: not asked */
     bool projects;      /* also measure what the four projects make of the budget */
+    const mls_heal_job *heal; /* everything but scheme and folder: all that is measured
+                                 is healed so first; NULL: as the methods make it */
+    const char *heal_folder;  /* below which the forms are kept */
 } mls_plan_request;
 
 /**

@@ -18,6 +18,7 @@
 #include <string.h>
 
 #include "bench/plan/plan_heads.h"
+#include "bench/plan/plan_healed.h"
 #include "common/base/checked.h"
 #include "datasets/files/parts.h"
 
@@ -324,8 +325,9 @@ static mls_status run_references(measured *m, const mls_plan_costs *c,
             variant[n++] = (mls_variant){.scheme = &scheme[i], .only_layer = MLS_NONE};
     }
     if (!st)
-        st = mls_evaluate(&e, &r->in, r->search, variant, n,
-                          &(mls_evaluate_options){.keep_going = true}, progress, err);
+        st = mls_plan_evaluate(&e, r, r->search, variant, n,
+                               &(mls_evaluate_options){.keep_going = true}, progress,
+                               err);
     if (!st)
         st = mls_evaluation_possible(&e, err);
     for (size_t i = 0, at = 0; !st && i < m->n; i++) {

@@ -1,5 +1,7 @@
 #include "common/system/room.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/statvfs.h>
@@ -38,4 +40,18 @@ mls_status mls_room_for(const char *path, uint64_t bytes, mls_err *err)
     return mls_fail(err, MLS_E_IO,
                     "%s: about %.1f MB will be written and the disk has %.1f MB left",
                     path, 1e-6 * (double)bytes, 1e-6 * left);
+}
+
+uint64_t mls_memory_free(void)
+{
+    FILE *file = fopen("/proc/meminfo", "r");
+    char line[128];
+    uint64_t kib = 0;
+
+    while (file && fgets(line, sizeof line, file))
+        if (sscanf(line, "MemAvailable: %" SCNu64, &kib) == 1)
+            break;
+    if (file)
+        fclose(file);
+    return 1024 * kib;
 }

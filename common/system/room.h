@@ -1,4 +1,4 @@
-/* Is there room on the disk for what will be written? Said before the work. */
+/* Is there room on the disk, or in memory, for the work? Said before it. */
 #ifndef MLS_ROOM_H
 #define MLS_ROOM_H
 
@@ -14,5 +14,8 @@
  * @return MLS_OK or MLS_E_IO, with how much will be written and how much is left
  */
 mls_status mls_room_for(const char *path, uint64_t bytes, mls_err *err);
+
+/** Bytes of memory that programs may take now, as the system says; 0: it does not. */
+uint64_t mls_memory_free(void);
 
 #endif

@@ -1,15 +1,12 @@
 #include "tools/base/parts.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "analysis/capture/store.h"
+#include "analysis/capture/capture.h"
 #include "analysis/numeric/blas.h"
 #include "common/base/checked.h"
-#include "common/system/files.h"
 #include "common/system/hash.h"
 #include "tools/base/command.h"
 
@@ -64,28 +61,6 @@ void mls_tool_parts_close(mls_parts *p)
         mls_parts_close(p);
 }
 
-/* The first bytes of a capture hold the hash of all others. */
-static mls_status capture_id(char id[MLS_SHA256_HEX], const char *path, mls_err *err)
-{
-    char head[MLS_STORE_BLOCK];
-    mls_sha256 *h = NULL;
-    int fd;
-    mls_status st = mls_file_open(path, &fd, NULL, err);
-
-    if (st)
-        return st;
-    st = mls_pread_all(fd, head, sizeof head, 0, path, err);
-    if (!st)
-        st = mls_sha256_new(&h, err);
-    if (!st) {
-        mls_sha256_add(h, head, sizeof head);
-        mls_sha256_hex(h, id);
-    }
-    mls_sha256_free(h);
-    close(fd);
-    return st;
-}
-
 /* The tokens, which another tokenizer would make others. */
 static mls_status text_id(char id[MLS_SHA256_HEX], const mls_corpus *c, mls_err *err)
 {
@@ -120,7 +95,7 @@ mls_status mls_tool_parts_about(mls_parts *p, const mls_tool_subject *s, mls_err
     if (!st && s->corpus.N)
         st = mls_parts_about(p, "text", id, err);
     if (!st && s->capture)
-        st = capture_id(id, mls_capture_path(s->capture), err);
+        st = mls_capture_id(s->capture, id, err);
     return !st && s->capture ? mls_parts_about(p, "capture", id, err) : st;
 }
 

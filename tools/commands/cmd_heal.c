@@ -16,10 +16,11 @@ extern const mls_command cmd_heal;
 typedef struct {
     const char *setting, *plan, *capture, *output, *inputs, *shard;
     mls_texts texts;
-    size_t length, windows, threads;
+    size_t length, windows, distil_windows, threads;
     mls_format format;
     bool no_bos;
     mls_compute compute;
+    double ram;
 } arguments;
 
 /*
@@ -28,7 +29,8 @@ typedef struct {
  */
 static mls_status read_text(mls_tool_subject *s, const arguments *a, mls_err *err)
 {
-    const mls_tool_windows windows = {&a->texts,  a->length, a->windows, NULL,
+    const size_t most = a->distil_windows > a->windows ? a->distil_windows : a->windows;
+    const mls_tool_windows windows = {&a->texts,  a->length, most, NULL,
                                       a->threads, a->no_bos, false};
     mls_status st = MLS_OK;
 
@@ -37,7 +39,7 @@ static mls_status read_text(mls_tool_subject *s, const arguments *a, mls_err *er
     if (!st && a->capture)
         st = mls_tool_capture(&s->capture, a->capture, s->model, err);
     if (!st && a->texts.n == 0 &&
-        !(st = mls_tool_captured_text(&s->corpus, s->capture, a->windows, err)) &&
+        !(st = mls_tool_captured_text(&s->corpus, s->capture, most, err)) &&
         !(st = mls_pool_new(&s->pool, a->threads, err)))
         st = mls_checkpoint_sha256(mls_model_checkpoint(s->model), s->model_sha256,
                                    mls_tool_progress(), err);
@@ -132,7 +134,9 @@ static int run(int argc, char **argv)
         {"--distil", 0, MLS_OPT_SIZE, &job.distil, 0, 1 << 20},
         {"--distil-batch", 0, MLS_OPT_SIZE, &job.distil_batch, 1, 1 << 16},
         {"--distil-rate", 0, MLS_OPT_REAL, &job.distil_rate, 1e-6, 1},
+        {"--distil-windows", 0, MLS_OPT_SIZE, &a.distil_windows, 2, 1 << 20},
         MLS_COMPUTE_OPTION(&a.compute),
+        {"--ram", 0, MLS_OPT_GIB, &a.ram, 1e-6, 1e6},
         MLS_SHARD_OPTION(&a.shard),
         MLS_THREADS_OPTION(&a.threads),
         {"--format", 0, MLS_OPT_FORMAT, &a.format, 0, 0},
@@ -146,6 +150,7 @@ static int run(int argc, char **argv)
     mls_scheme scheme = {0};
     mls_heal_layer_result *result = NULL;
     mls_distilled all = {0};
+    mls_corpus last = {0};
     mls_table *t = NULL;
     mls_parts *parts = NULL;
 
@@ -156,6 +161,8 @@ static int run(int argc, char **argv)
                                !a.setting && !a.plan ? "--setting TEXT or --plan FILE"
                                : !a.output           ? "-o FOLDER"
                                                      : "--capture FILE or --text FILE");
+    if (job.distil && !a.distil_windows)
+        a.distil_windows = job.distil * job.distil_batch + job.n_held;
     if (a.setting && a.plan)
         return mls_usage_error(&cmd_heal, "--setting and --plan exclude each other");
     if (strcmp(a.inputs, "healed") != 0 && strcmp(a.inputs, "original") != 0)
@@ -169,7 +176,14 @@ static int run(int argc, char **argv)
         read_text(&s, &a, &err) || mls_tool_parts_about(parts, &s, &err))
         goto done;
     s.in.parts = parts;
-    mls_tool_compute(s.model, a.compute, 0);
+    job.corpus = &s.corpus;
+    if (job.distil && s.corpus.N > a.windows) {
+        if (mls_corpus_part(&last, &s.corpus, s.corpus.N - a.windows, a.windows, &err))
+            goto done;
+        job.corpus = &last;
+        job.distil_corpus = &s.corpus;
+    }
+    mls_tool_compute(s.model, a.compute, a.ram);
     result = calloc(s.in.config->L, sizeof *result);
     if (!result) {
         mls_fail(&err, MLS_E_NOMEM, "no memory for the results of %zu layers",
@@ -179,7 +193,6 @@ static int run(int argc, char **argv)
     job.in = &s.in;
     job.model_sha256 = s.model_sha256;
     job.scheme = &scheme;
-    job.corpus = &s.corpus;
     job.healed_inputs = strcmp(a.inputs, "healed") == 0;
     job.folder = a.output;
     job.progress = mls_tool_progress();
@@ -199,6 +212,7 @@ done:
     mls_table_free(t);
     free(result);
     mls_scheme_free(&scheme);
+    mls_corpus_free(&last);
     mls_tool_close(&s);
     return mls_exit_status(&err);
 }

@@ -5,7 +5,9 @@
 #include <string.h>
 
 #include "analysis/latent/gpu.h"
+#include "bench/heal/heal.h"
 #include "bench/plan/plan.h"
+#include "common/base/buf.h"
 #include "common/base/checked.h"
 #include "common/base/words.h"
 #include "common/system/files.h"
@@ -19,13 +21,16 @@
 
 #define GIB 1073741824.0
 
+enum { HEAL_WINDOWS = 320 }; /* of the calibration text, as compare heals on */
+
 extern const mls_command cmd_plan;
 
 typedef struct {
     mls_texts texts, methods;
-    const char *capture, *bits, *gpu, *serve, *kernel, *output, *shard;
+    const char *capture, *bits, *gpu, *serve, *kernel, *output, *shard, *by;
     double keep, bytes, memory, max_kl, weights;
-    size_t length, search, verify, context, batch, multiple, first_last, cap, threads;
+    size_t heal_steps, length, search, verify, context, batch, multiple, first_last,
+        cap, threads;
     bool no_bos, projects, per_head;
     mls_format format;
     mls_compute compute;
@@ -203,7 +208,9 @@ static mls_status check_methods(const mls_setting *methods, size_t n,
 
 static int run(int argc, char **argv)
 {
-    arguments a = {.keep = NAN,
+    arguments a = {.by = "method",
+                   .heal_steps = 20,
+                   .keep = NAN,
                    .bytes = NAN,
                    .memory = NAN,
                    .max_kl = NAN,
@@ -224,6 +231,8 @@ static int run(int argc, char **argv)
         {"--max-kl", 0, MLS_OPT_REAL, &a.max_kl, 1e-6, 100},
         {"--method", 0, MLS_OPT_LIST, &a.methods, 0, 0},
         {"--serve", 0, MLS_OPT_TEXT, &a.serve, 0, 0},
+        {"--by", 0, MLS_OPT_TEXT, &a.by, 0, 0},
+        {"--heal-steps", 0, MLS_OPT_SIZE, &a.heal_steps, 0, 1 << 20},
         {"--bits", 0, MLS_OPT_TEXT, &a.bits, 0, 0},
         {"--multiple", 0, MLS_OPT_SIZE, &a.multiple, 1, 4096},
         {"--first-last", 0, MLS_OPT_SIZE, &a.first_last, 1, 1 << 18},
@@ -252,7 +261,9 @@ static int run(int argc, char **argv)
     int status;
     mls_err err = {0};
     mls_tool_subject s = {0};
-    mls_corpus search = {0}, verify = {0};
+    mls_corpus search = {0}, verify = {0}, calibration = {0};
+    mls_heal_job heal = mls_heal_defaults();
+    mls_buf heal_folder = {0};
     mls_setting *methods = NULL;
     mls_serve serve = MLS_SERVE_OWN_KERNEL;
     mls_kernels kernels = {0};
@@ -270,6 +281,15 @@ static int run(int argc, char **argv)
         return mls_usage_error(&cmd_plan,
                                "give one budget: --keep, --bytes-per-token, --gpu, "
                                "--memory or --max-kl");
+    const bool healed = strcmp(a.by, "healed") == 0;
+
+    if (!healed && strcmp(a.by, "method") != 0)
+        return mls_usage_error(&cmd_plan, "--by takes method or healed, found %s",
+                               a.by);
+    if (healed && (!a.capture || a.shard))
+        return mls_usage_error(&cmd_plan,
+                               "--by healed needs --capture FILE, whose text it heals "
+                               "on, and one process: no --shard");
     if (a.context == 0)
         a.context = a.length;
     if (mls_tool_parts(&parts, &cmd_plan, argc, argv, options, &err) ||
@@ -294,9 +314,21 @@ static int run(int argc, char **argv)
                                           a.capture, a.threads, a.no_bos, false},
                       true, &err) ||
         part_text(&search, &verify, &s.corpus, a.search, &err) ||
+        (healed &&
+         mls_tool_captured_text(&calibration, s.capture, HEAL_WINDOWS, &err)) ||
         mls_tool_parts_about(parts, &s, &err))
         goto done;
     s.in.parts = parts;
+    heal.in = &s.in;
+    heal.model_sha256 = s.model_sha256;
+    heal.corpus = &calibration;
+    heal.steps = a.heal_steps;
+    heal.progress = mls_tool_progress();
+    mls_buf_printf(&heal_folder, "%s.healed", a.output);
+    if (heal_folder.failed) {
+        mls_fail(&err, MLS_E_NOMEM, "no memory for a folder name");
+        goto done;
+    }
 
     const mls_plan_request request = {.in = s.in,
                                       .model_sha256 = s.model_sha256,
@@ -317,7 +349,9 @@ static int run(int argc, char **argv)
                                       .budget =
                                           find_budget(&a, own.bytes_per_token, room),
                                       .max_kl = isnan(a.max_kl) ? 0 : a.max_kl,
-                                      .projects = a.projects};
+                                      .projects = a.projects,
+                                      .heal = healed ? &heal : NULL,
+                                      .heal_folder = heal_folder.data};
 
     if (mls_plan_make(&plan, &request, mls_tool_progress(), &err))
         goto done;
@@ -333,6 +367,9 @@ static int run(int argc, char **argv)
         mls_tool_record_before(layers, s.before);
     }
     quality = quality_table(&plan, &own, room, a.batch);
+    if (quality && healed)
+        mls_table_note(quality, "KL and everything measured: of healed forms (mlascope "
+                                "heal), which start better than the methods' own");
     if (!mls_tool_print(layers, a.format, "-", &err))
         mls_tool_print(quality, a.format, "-", &err);
 
@@ -345,6 +382,8 @@ done:
     mls_free_all(methods, bits);
     mls_corpus_free(&search);
     mls_corpus_free(&verify);
+    mls_corpus_free(&calibration);
+    mls_buf_free(&heal_folder);
     mls_tool_close(&s);
     return mls_exit_status(&err);
 }
