@@ -67,8 +67,8 @@ void mls_capture_close(mls_capture *c); /* NULL is accepted */
 /** The path it was opened by; borrowed, as all that follow. */
 const char *mls_capture_path(const mls_capture *c);
 /**
- * What tells this file from any other: a hash of its first bytes, which hold that of all
- * others.
+ * What tells this file from any other: a hash of its first bytes, which hold that of
+ * all others.
  * @return MLS_OK, MLS_E_IO or MLS_E_NOMEM
  */
 mls_status mls_capture_id(const mls_capture *c, char id[MLS_SHA256_HEX], mls_err *err);

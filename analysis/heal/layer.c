@@ -38,8 +38,8 @@ static void healing_free(mls_healing *k)
         if (k->out)
             free(k->out[i]);
     }
-    mls_free_all(k->pass, k->out, k->in, k->in_back, k->theta, k->best,
-                 k->gradient, k->loss, k->at_start, k->power, k->order, k->normal);
+    mls_free_all(k->pass, k->out, k->in, k->in_back, k->theta, k->best, k->gradient,
+                 k->loss, k->at_start, k->power, k->order, k->normal);
     mls_spill_free(&k->x_room);
     mls_parameters_free(&k->p);
 }

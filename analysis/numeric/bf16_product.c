@@ -1,7 +1,7 @@
 /*
  * Both operands are rounded into memory of their own and multiplied by a product that
- * was prepared for the shape when it was first asked for: preparing one takes as long as
- * a small product. It runs on the thread that asks.
+ * was prepared for the shape when it was first asked for: preparing one takes as long
+ * as a small product. It runs on the thread that asks.
  */
 #include "analysis/numeric/packed.h"
 

@@ -1,7 +1,8 @@
 /*
- * A folder is named by setting, steps and a hash of all that decides, and taken as it is where it is there, so
- * that the finalists of a race are not trained again. Healed forms are measured as
- * `converted path=FOLDER`, through the reader that everybody else's go through.
+ * A folder is named by setting, steps and a hash of all that decides, and taken as it
+ * is where it is there, so that the finalists of a race are not trained again. Healed
+ * forms are measured as `converted path=FOLDER`, through the reader that everybody
+ * else's go through.
  */
 #include "bench/heal/measure.h"
 

@@ -20,7 +20,7 @@ mls_status mls_heal_folder(char **out, const char *base, const mls_scheme *s,
  * Heal one scheme there, if its folder is not there yet.
  *
  * @param like         everything but scheme and folder
- * @param[out] healed  its forms as a scheme of their own; release with mls_scheme_free()
+ * @param[out] healed  its forms as a scheme of their own; release by mls_scheme_free()
  * @return MLS_OK, or what mls_heal_run() says
  */
 mls_status mls_heal_scheme(mls_scheme *healed, const mls_heal_job *like,

@@ -1,7 +1,8 @@
 /*
  * A converted model as a method: every layer's form comes from files, not from the
  * weights. Takes a checkpoint in DeepSeek-V3's names (`mlascope export --for deepseek`,
- * TransMLA) or MHA2MLA's, trained further or not, or a folder of `--for latent`.
+ * TransMLA), MHA2MLA's, EliteKV's or X-EcoMLA's, trained further or not, or a folder of
+ * `--for latent`.
  */
 #include "bench/methods/converted.h"
 
@@ -21,7 +22,7 @@ typedef struct {
     char path[MLS_SETTING_WORD];
     mls_checkpoint *checkpoint; /* NULL: files of latent forms */
     mls_converted_config how;   /* of the checkpoint */
-    mls_selection *chunks;      /* (n_chunks) of a checkpoint of MHA2MLA, else NULL */
+    mls_selection *chunks;      /* (n_chunks) of MHA2MLA or EliteKV, else NULL */
     size_t n_chunks;
 } folder;
 
@@ -59,10 +60,13 @@ static mls_status open_checkpoint(folder *d, const char *path, const mls_config 
         (st = mls_converted_config_read(&d->how, path, err)))
         return st;
     of = mls_checkpoint_config(d->checkpoint);
-    if (!of->mla_kv_lora_rank && !d->how.is_mha2mla)
+    if (!of->mla_kv_lora_rank && !d->how.is_mha2mla && !d->how.is_elitekv &&
+        !d->how.is_x_ecomla)
         return mls_fail(err, MLS_E_INPUT,
-                        "%s: config.json has neither kv_lora_rank nor mha2mla: it is "
-                        "no converted model in the names of DeepSeek-V3 or MHA2MLA",
+                        "%s: config.json has neither kv_lora_rank nor mha2mla nor "
+                        "half_of_rope_dim, and no mla_layer_config.json is beside it: "
+                        "it is no converted model in the names of DeepSeek-V3, "
+                        "MHA2MLA, EliteKV or X-EcoMLA",
                         path);
     if (of->E != config->E || of->H != config->H || of->L != config->L ||
         of->V != config->V)
@@ -78,13 +82,16 @@ static mls_status open_checkpoint(folder *d, const char *path, const mls_config 
                         "%s: its norms add %g to hidden states that are times %g, the "
                         "original's add %g",
                         path, of->rms_eps, k, config->rms_eps);
-    if (!d->how.is_mha2mla)
+    if (!d->how.is_mha2mla && !d->how.is_elitekv)
         return MLS_OK;
     d->chunks = mls_calloc3(config->L, 1, 1, sizeof *d->chunks);
     if (!d->chunks)
         return mls_fail(err, MLS_E_NOMEM, "no memory to open %s", path);
     d->n_chunks = config->L;
-    return mls_converted_mha2mla_chunks(d->chunks, d->checkpoint, &d->how, config, err);
+    return d->how.is_elitekv ? mls_converted_elitekv_chunks(d->chunks, d->checkpoint,
+                                                            &d->how, config, err)
+                             : mls_converted_mha2mla_chunks(d->chunks, d->checkpoint,
+                                                            &d->how, config, err);
 }
 
 static const mls_key keys[] = {{"path", MLS_KEY_TEXT, offsetof(folder, path),
@@ -122,6 +129,10 @@ static mls_status read_form(const folder *d, const mls_config *config, size_t l,
     mls_status st;
 
     *f = (mls_latent_form){0};
+    if (d->how.is_elitekv)
+        return mls_converted_elitekv(f, d->checkpoint, &d->chunks[l], config, l, err);
+    if (d->how.is_x_ecomla)
+        return mls_converted_x_ecomla(f, d->checkpoint, &d->how, config, l, err);
     if (d->chunks)
         return mls_converted_mha2mla(f, d->checkpoint, &d->chunks[l], config, l, err);
     if (d->checkpoint)
@@ -224,7 +235,8 @@ static int shares(const void *prepared, size_t l)
 const mls_method mls_method_converted = {
     .name = "converted",
     .title = "converted model",
-    .source = "a folder of mlascope export, or a checkpoint of TransMLA or MHA2MLA",
+    .source = "a folder of mlascope export, or a checkpoint of TransMLA, MHA2MLA, "
+              "EliteKV or X-EcoMLA",
     .keys = keys,
     .formula = "what its files hold",
     .exact = true,

@@ -46,4 +46,33 @@ mls_status mls_converted_mha2mla(mls_latent_form *f, const mls_checkpoint *c,
                                  const mls_selection *s, const mls_config *config,
                                  size_t l, mls_err *err);
 
+/**
+ * The same of a checkpoint that EliteKV wrote, of H heads: evenly spread chunks, or
+ * those of RoPElite_<chunks>.pkl in its folder.
+ */
+mls_status mls_converted_elitekv_chunks(mls_selection *s, const mls_checkpoint *c,
+                                        const mls_converted_config *how,
+                                        const mls_config *config, mls_err *err);
+
+/**
+ * Layer l of such a checkpoint (CiaranZhou/EliteKV convert/convert.py,
+ * modeling_llama_EliteKV.py): q_nope_proj, q_rope_proj and k_rope_proj, in each head
+ * first halves of its chunks, then second halves, chunks ascending; kv_a_proj;
+ * kv_b_proj of each head's keys, then values. Every query head has a key of its own.
+ *
+ * @param s  chunks of this layer
+ */
+mls_status mls_converted_elitekv(mls_latent_form *f, const mls_checkpoint *c,
+                                 const mls_selection *s, const mls_config *config,
+                                 size_t l, mls_err *err);
+
+/**
+ * Layer l of a checkpoint that X-EcoMLA wrote (AMD-AGI/AMD-Hybrid-Models X-EcoMLA/mla):
+ * model.layers.L.mla in DeepSeek-V3's names, out_proj for o_proj, ranks by their rows;
+ * a layer without them is as the original's.
+ */
+mls_status mls_converted_x_ecomla(mls_latent_form *f, const mls_checkpoint *c,
+                                  const mls_converted_config *how,
+                                  const mls_config *config, size_t l, mls_err *err);
+
 #endif

@@ -1,5 +1,6 @@
 /*
- * The names are model.layers.L.self_attn.WHAT in the files of every project. Ranks may
+ * The names are model.layers.L.self_attn.WHAT in the files of every project but
+ * X-EcoMLA, which has model.layers.L.mla.WHAT for what it converts. Ranks may
  * follow from a tensor's own rows: these are held against MLS_WIDTH_MAX before memory
  * is taken for them. A form that begins here neither slides nor turns; the readers of
  * each project set that.
@@ -8,6 +9,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "common/base/checked.h"
 
@@ -15,7 +17,9 @@ enum { NAME = 128 };
 
 static const char *name_of(char name[NAME], size_t l, const char *what)
 {
-    snprintf(name, NAME, "model.layers.%zu.self_attn.%s", l, what);
+    const bool of_mla = strncmp(what, "mla.", 4) == 0;
+
+    snprintf(name, NAME, "model.layers.%zu.%s%s", l, of_mla ? "" : "self_attn.", what);
     return name;
 }
 

@@ -9,7 +9,7 @@
 #include "common/base/status.h"
 #include "datasets/checkpoint/checkpoint.h"
 
-/** Is there a model.layers.L.self_attn.WHAT? */
+/** Is there a model.layers.L.self_attn.WHAT, or model.layers.L.WHAT for "mla. .."? */
 bool mls_converted_has(const mls_checkpoint *c, size_t l, const char *what);
 
 /**

@@ -13,11 +13,19 @@ the projects' modeling code does with the tensors of those names:
             latents where there is one, rope rows interleaved or half-split, scores divided
             by sqrt(nope + rope) or sqrt(query_pre_attn_scalar)
 
+  EliteKV   CiaranZhou/EliteKV convert/convert.py, modeling_llama_EliteKV.py: masks per query
+            head from a rank file, or linspace; kv_b_proj rows are each head's keys, then
+            values
+  X-EcoMLA  AMD-AGI/AMD-Hybrid-Models X-EcoMLA/mla/hybrid_mla_layer.py: DeepSeek's attention
+            behind "mla.", ranks per layer, YaRN from any rope_scaling, layers left as they
+            were
+
 Lines of the file, one case after the other:
   case NAME SEED CONVERTED_SEED      of the two checkpoints; different: trained further
   original JSON / config JSON        config.json of each
   from NAME ROWS COLS SCALE OFFSET   tensors of the original
   tensor NAME ROWS COLS SCALE OFFSET tensors of the converted checkpoint
+  layers JSON                        mla_layer_config.json
   ranks L HEADS C id ...             the rank file, most important chunk first
   ids T id ...
   nll ORIGINAL CONVERTED             mean over positions 0 .. T-2
@@ -193,7 +201,137 @@ def deepseek_attention(c, w, p, l, x, ranks):
     return attend(heads, scale) @ w[p + "o_proj.weight"].T + w.get(p + "o_proj.bias", 0.0)
 
 
-# --- Both ---
+# --- EliteKV ---
+
+def elitekv_tensors(c, biased):
+    r, R = c["half_of_rope_dim"], c["kv_dim"]
+    rows = {"q_nope_proj": H * (D - 2 * r), "q_rope_proj": H * 2 * r, "k_rope_proj": H * 2 * r,
+            "kv_a_proj": R, "kv_b_proj": H * (2 * D - 2 * r), "o_proj": E}
+    cols = {"kv_b_proj": R, "o_proj": H * D}
+    out = []
+    for l in range(L):
+        p = f"model.layers.{l}.self_attn."
+        for name, n in rows.items():
+            if n:
+                out.append(matrix(p + name + ".weight", n, cols.get(name, E)))
+                if biased:
+                    out.append(bias(p + name + ".bias", n))
+    return out
+
+
+def elitekv_attention(c, w, p, l, x, ranks):
+    r, T = c["half_of_rope_dim"], len(x)
+    freq = ref.inv_freq(c)
+
+    def linear(name, y):
+        return y @ w[p + name + ".weight"].T + w.get(p + name + ".bias", 0.0)
+
+    def part(name):
+        return linear(name, x).reshape(T, H, -1) if p + name + ".weight" in w else np.zeros((T, H, 0))
+
+    q_c, q_r, k_r = part("q_nope_proj"), part("q_rope_proj"), part("k_rope_proj")
+    kv = linear("kv_b_proj", linear("kv_a_proj", x)).reshape(T, H, -1)
+    heads = []
+    for h in range(H):
+        if "Uniform" in c["auto_map"]["AutoModel"]:
+            kept = np.linspace(0, C - 1, r).astype(int)
+        else:
+            kept = np.sort(ranks[l][h][:r])
+        qh = np.stack([np.concatenate([ref.rotate(q_r[t, h], t, freq[kept]), q_c[t, h]]) for t in range(T)])
+        kh = np.stack([np.concatenate([ref.rotate(k_r[t, h], t, freq[kept]), kv[t, h, :D - 2 * r]])
+                       for t in range(T)])
+        heads.append((qh, kh, kv[:, h, D - 2 * r:]))
+    return attend(heads, 1 / math.sqrt(D)) @ w[p + "o_proj.weight"].T + w.get(p + "o_proj.bias", 0.0)
+
+
+# --- X-EcoMLA ---
+
+def x_ecomla_tensors(m, norms, kept):
+    nope, rope, value = m["qk_nope_head_dim"], m["qk_rope_head_dim"], m["v_head_dim"]
+    out = []
+    for l in range(L):
+        p = f"model.layers.{l}."
+        if l in kept:
+            out += [matrix(p + "self_attn.q_proj.weight", H * D, E),
+                    matrix(p + "self_attn.k_proj.weight", G * D, E),
+                    matrix(p + "self_attn.v_proj.weight", G * D, E),
+                    matrix(p + "self_attn.o_proj.weight", E, H * D)]
+            continue
+        r_q, r = m["layer_rank_list"][str(l)]["q_rank"], m["layer_rank_list"][str(l)]["kv_rank"]
+        out += [matrix(p + "mla.q_a_proj.weight", r_q, E),
+                matrix(p + "mla.q_b_proj.weight", H * (nope + rope), r_q),
+                matrix(p + "mla.kv_a_proj_with_mqa.weight", r + rope, E),
+                matrix(p + "mla.kv_b_proj.weight", H * (nope + value), r),
+                matrix(p + "mla.out_proj.weight", E, H * value)]
+        if norms:
+            out += [gain(p + "mla.q_a_layernorm.weight", r_q), gain(p + "mla.kv_a_layernorm.weight", r)]
+    return out
+
+
+def yarn(m):
+    """Frequencies, factor of cosines and sines, factor of scores."""
+    dim, base, s = m["qk_rope_head_dim"], m["rope_theta"], m.get("rope_scaling")
+    freq = 1 / base ** (np.arange(0, dim, 2) / dim)
+    if not s:
+        return freq, 1.0, 1.0
+
+    def where(turns):
+        return (dim * math.log(s.get("original_max_position_embeddings", 4096) / (turns * 2 * math.pi))
+                / (2 * math.log(base)))
+
+    def mscale(by):
+        return 1.0 if s["factor"] <= 1 else 0.1 * by * math.log(s["factor"]) + 1
+
+    low = max(math.floor(where(s.get("beta_fast", 32))), 0)
+    high = min(math.ceil(where(s.get("beta_slow", 1))), dim - 1)
+    high = high + 0.001 if low == high else high
+    ramp = np.clip((np.arange(dim // 2) - low) / (high - low), 0, 1)
+    all_dim = s.get("mscale_all_dim", 0)
+    return (freq / s["factor"] * ramp + freq * (1 - ramp), mscale(s.get("mscale", 1)) / mscale(all_dim),
+            mscale(all_dim) ** 2 if all_dim else 1.0)
+
+
+def x_ecomla_attention(c, w, p, l, x, ranks):
+    m, T = c["layers"], len(x)
+    if p + "q_proj.weight" in w:
+        q = (x @ w[p + "q_proj.weight"].T).reshape(T, H, D)
+        k = (x @ w[p + "k_proj.weight"].T).reshape(T, G, D)
+        v = (x @ w[p + "v_proj.weight"].T).reshape(T, G, D)
+        freq = ref.inv_freq(c)
+
+        def turned(y):
+            return np.stack([ref.rotate(y[t], t, freq) for t in range(T)])
+
+        heads = [(turned(q[:, h]), turned(k[:, h // (H // G)]), v[:, h // (H // G)]) for h in range(H)]
+        return attend(heads, 1 / math.sqrt(D)) @ w[p + "o_proj.weight"].T
+    p = p.replace("self_attn.", "mla.")
+    nope, rope, value = m["qk_nope_head_dim"], m["qk_rope_head_dim"], m["v_head_dim"]
+    freq, by, scores = yarn(m)
+
+    def linear(name, y):
+        return y @ w[p + name + ".weight"].T
+
+    def normed(name, y):
+        if p + name + ".weight" not in w:
+            return y
+        return np.stack([ref.rms(row, w[p + name + ".weight"], 1e-6) for row in y])
+
+    def turn(row, t):
+        z = (row[0::2] + 1j * row[1::2]) * np.exp(1j * t * freq) * by
+        return np.concatenate([z.real, z.imag])
+
+    q = linear("q_b_proj", normed("q_a_layernorm", linear("q_a_proj", x))).reshape(T, H, nope + rope)
+    down = linear("kv_a_proj_with_mqa", x)
+    kv = linear("kv_b_proj", normed("kv_a_layernorm", down[:, :-rope])).reshape(T, H, nope + value)
+    k_r = np.stack([turn(down[t, -rope:], t) for t in range(T)])
+    heads = []
+    for h in range(H):
+        qh = np.stack([np.concatenate([q[t, h, :nope], turn(q[t, h, nope:], t)]) for t in range(T)])
+        heads.append((qh, np.concatenate([kv[:, h, :nope], k_r], 1), kv[:, h, nope:]))
+    return attend(heads, scores / math.sqrt(nope + rope)) @ w[p + "out_proj.weight"].T
+
+
+# --- All ---
 
 def attend(heads, scale):
     out = []
@@ -243,6 +381,19 @@ def deepseek(rank, nope, rope, value, q_rank=None, biased=False, **more):
             "q_lora_rank": q_rank, "attention_bias": biased, **more}
 
 
+def elitekv(chunks, rank, mode="EliteKV"):
+    return {"half_of_rope_dim": chunks, "kv_dim": rank, "num_key_value_heads": H,
+            "auto_map": {"AutoModel": f"modeling_llama_{mode}.LlamaModel"}}
+
+
+def x_ecomla(ranks, rope, nope, value, **more):
+    """ranks: (q, kv) of every converted layer; the key "layers" is a file of its own."""
+    return {"layers": {"qk_rope_head_dim": rope, "qk_nope_head_dim": nope, "v_head_dim": value,
+                       "rope_theta": 10000.0,
+                       "layer_rank_list": {str(l): {"q_rank": q, "kv_rank": kv}
+                                           for l, (q, kv) in ranks.items()}, **more}}
+
+
 # name, family, keys of the converted config, norms of the latents, trained further
 CASES = [
     ("mha2mla-high-joint", "llama", mha2mla("high", "joint"), False, False),
@@ -257,6 +408,20 @@ CASES = [
     ("transmla-norms-trained", "qwen2", deepseek(12, 8, 4, 8, q_rank=14, biased=True), True, True),
     ("transmla-half-split", "llama", deepseek(9, 6, 2, 10, rope_interleave=False,
                                               query_pre_attn_scalar=8), True, False),
+    ("elitekv", "llama", elitekv(1, 9), False, True),
+    ("elitekv-bias", "qwen2", elitekv(3, 11), False, False),
+    ("elitekv-uniform", "llama", elitekv(2, 8, "Uniform"), False, False),
+    ("elitekv-all-rope", "llama", elitekv(4, 12), False, False),
+    ("x-ecomla", "llama", x_ecomla({0: (16, 8), 1: (12, 16)}, 4, 4, 8), False, True),
+    ("x-ecomla-norms-kept", "llama", x_ecomla({1: (16, 8)}, 8, 6, 10), True, False),
+    ("x-ecomla-yarn", "llama",
+     x_ecomla({0: (8, 8), 1: (8, 24)}, 8, 4, 8,
+              rope_scaling={"rope_type": "llama3", "factor": 8.0, "original_max_position_embeddings": 64,
+                            "beta_fast": 4.0}), False, False),
+    ("x-ecomla-yarn-all", "llama",
+     x_ecomla({0: (8, 8), 1: (8, 8)}, 6, 4, 8,
+              rope_scaling={"factor": 4.0, "original_max_position_embeddings": 32, "mscale": 0.7,
+                            "mscale_all_dim": 0.9}), False, False),
 ]
 
 
@@ -270,6 +435,15 @@ def main():
             mine = mha2mla_tensors(c["mha2mla"], family == "qwen2")
             attention = mha2mla_attention
             K = H if c["mha2mla"]["is_gqa2mha2mla"] else G
+        elif "half_of_rope_dim" in c:
+            mine = elitekv_tensors(c, family == "qwen2")
+            attention = elitekv_attention
+            K = H
+        elif "layers" in c:
+            kept = [l for l in range(L) if str(l) not in c["layers"]["layer_rank_list"]]
+            mine = x_ecomla_tensors(c["layers"], norms, kept)
+            attention = x_ecomla_attention
+            K = G
         else:
             mine = deepseek_tensors(c, norms)
             attention = deepseek_attention
@@ -281,7 +455,9 @@ def main():
         w2 = {t[0]: ref.weights(other, *t) for t in mine}
         print("case", name, seed, other)
         print("original", json.dumps(original))
-        print("config", json.dumps(c))
+        print("config", json.dumps({k: v for k, v in c.items() if k != "layers"}))
+        if "layers" in c:
+            print("layers", json.dumps(c["layers"]))
         for t in tensors:
             print("from %s %d %d %.17g %.17g" % t)
         for t in mine:

@@ -6,7 +6,7 @@
 #include "datasets/files/rankfile.h"
 #include "tests/support/named_weights.h"
 
-enum { TENSORS_MAX = 60, TOKENS_MAX = 64, RANKS_MAX = 256 };
+enum { CASES = 19, TENSORS_MAX = 60, TOKENS_MAX = 64, RANKS_MAX = 256 };
 
 /*
  * One case of tests/reference/converted.txt: two checkpoints in scratch, and what the
@@ -42,6 +42,8 @@ static void read_line(void *arg, char *line)
         write_text(r->original, "config.json", line);
     } else if (strcmp(kind, "config") == 0) {
         write_text(r->converted, "config.json", line);
+    } else if (strcmp(kind, "layers") == 0) {
+        write_text(r->converted, "mla_layer_config.json", line);
     } else if (strcmp(kind, "from") == 0) {
         assert_true(r->n_from < TENSORS_MAX);
         named_parse(&r->from[r->n_from++], line);
@@ -97,6 +99,16 @@ static void write_checkpoints(const reference *r)
     if (strstr(r->name, "2-norm")) {
         snprintf(path, sizeof path, "%s/model-2_norm_rank.pth", r->converted);
         assert_ok(mls_rankfile_write(&r->ranks, NULL, path, &err));
+    }
+    if (strncmp(r->name, "elitekv", 7) == 0 && !strstr(r->name, "uniform")) {
+        mls_rankfile orders = r->ranks;
+
+        orders.kind = MLS_RANKFILE_ORDERS;
+        snprintf(path, sizeof path, "%s/RoPElite_%d.pkl", r->converted,
+                 strcmp(r->name, "elitekv") == 0        ? 1
+                 : strcmp(r->name, "elitekv-bias") == 0 ? 3
+                                                        : 4);
+        assert_ok(mls_rankfile_write(&orders, NULL, path, &err));
     }
 }
 
@@ -165,10 +177,13 @@ static void compare(const reference *r)
 static void checkpoints_of_other_programs_do_what_their_code_does(void **state)
 {
     (void)state;
-    assert_int_equal(each_case(compare), 11);
+    assert_int_equal(each_case(compare), CASES);
 }
 
-/* Bytes of a converted layer: MHA2MLA caches G d_r + low_rank G, DeepSeek r + d_r. */
+/*
+ * Numbers of a converted layer: MHA2MLA caches G d_r + low_rank G, EliteKV H d_r + r,
+ * DeepSeek and X-EcoMLA r + d_r.
+ */
 static void size_of(const reference *r)
 {
     const size_t L = 2, G = 2, H = 4, D = 8;
@@ -188,6 +203,10 @@ static void size_of(const reference *r)
         want = H * 4 + 3 * G;
     else if (strcmp(r->name, "transmla") == 0)
         want = 10 + 4;
+    else if (strcmp(r->name, "elitekv") == 0)
+        want = H * 2 + 9;
+    else if (strcmp(r->name, "x-ecomla") == 0)
+        want = (8 + 16) / 2 + 4; /* the mean of the layers */
     else
         want = e.variant[0].elements / L;
     assert_int_equal(e.variant[0].elements, L * want);
@@ -197,7 +216,7 @@ static void size_of(const reference *r)
 static void what_they_cache_is_what_the_projects_say(void **state)
 {
     (void)state;
-    assert_int_equal(each_case(size_of), 11);
+    assert_int_equal(each_case(size_of), CASES);
 }
 
 /* What is refused of one checkpoint: each damage is made on a fresh copy. */
@@ -227,7 +246,8 @@ static void damage(const reference *r)
             {"\"rope_dim_for_mla\": 4", "\"rope_dim_for_mla\": 6",
              "self_attn.k_r_proj.weight"},
             {"\"hidden_size\": 32", "\"hidden_size\": 64", "2 layers of width 64"},
-            {"\"mha2mla\": {", "\"other\": {", "neither kv_lora_rank nor mha2mla"},
+            {"\"mha2mla\": {", "\"other\": {",
+             "neither kv_lora_rank nor mha2mla nor half_of_rope_dim"},
         };
 
         assert_ok(mls_file_read(path, 1 << 16, &config, &len, &err));
@@ -244,6 +264,21 @@ static void damage(const reference *r)
             mls_buf_free(&text);
         }
         free(config);
+    } else if (strcmp(r->name, "elitekv") == 0) {
+        snprintf(other, sizeof other, "%s/RoPElite_1.pkl", r->converted);
+        assert_int_equal(remove(other), 0);
+        assert_refused(evaluate(r, false, &e, &err), MLS_E_INPUT,
+                       "does not say which chunks it keeps: put RoPElite_1.pkl");
+    } else if (strcmp(r->name, "x-ecomla") == 0) {
+        write_text(r->converted, "mla_layer_config.json",
+                   "{\"qk_rope_head_dim\": 12, \"qk_nope_head_dim\": 4}");
+        assert_refused(
+            evaluate(r, false, &e, &err), MLS_E_INPUT,
+            "kv_a_proj_with_mqa.weight has 12 rows, and qk_rope_head_dim is");
+        write_text(r->converted, "mla_layer_config.json",
+                   "{\"rope_scaling\": {\"factor\": 8}, \"rope_type\": \"linear\"}");
+        assert_refused(evaluate(r, false, &e, &err), MLS_E_INPUT,
+                       "another rope_type than yarn is not computed");
     } else if (strcmp(r->name, "transmla") == 0) {
         named_tensor few[TENSORS_MAX];
         size_t n = 0;
@@ -261,7 +296,7 @@ static void damage(const reference *r)
 static void damaged_checkpoints_are_refused_by_name(void **state)
 {
     (void)state;
-    assert_int_equal(each_case(damage), 11);
+    assert_int_equal(each_case(damage), CASES);
 }
 
 int main(void)
