@@ -1,8 +1,8 @@
 /*
  * Writing makes data/NAME.csv and plots/NAME.gp, which anybody can run again; drawing
  * runs gnuplot in that folder, without a shell and with an environment of its own. The
- * same commands are there twice, for SVG and for PNG. A warning counts as failure: a
- * picture with one is not the one that was meant.
+ * same commands are there three times, for SVG, for PNG and as text for a terminal. A
+ * warning counts as failure: a picture with one is not the one that was meant.
  */
 #define _GNU_SOURCE /* posix_spawn_file_actions_addchdir_np */
 #include "reports/page/plot.h"
@@ -138,9 +138,9 @@ mls_status mls_plot_write(const char *folder, const mls_plot *p, mls_err *err)
 
     if (!st)
         st = mls_data_write(folder, p->name, p->data, err);
-    mls_buf_printf(&script,
-                   "# Makes %s.svg and %s.png from ../data/%s.csv: gnuplot %s.gp\n%s",
-                   p->name, p->name, p->name, p->name, mls_style_gp);
+    mls_buf_printf(
+        &script, "# Makes %s.svg, .png and .txt from ../data/%s.csv: gnuplot %s.gp\n%s",
+        p->name, p->name, p->name, mls_style_gp);
     mls_buf_printf(&script,
                    "set terminal svg noenhanced size %u,%u dynamic font "
                    "\"DejaVu Sans,13\" background rgb \"white\"\n"
@@ -152,6 +152,11 @@ mls_status mls_plot_write(const char *folder, const mls_plot *p, mls_err *err)
         "fontscale 1.9 linewidth 1.9 pointscale 1.9 background rgb \"white\"\n"
         "set output \"%s.png\"\n%s\nset output\n",
         2 * width, 2 * height, p->name, p->script);
+    /* What `show --plot` prints: a terminal of the usual width. */
+    mls_buf_printf(&script,
+                   "set terminal dumb noenhanced size 79,%u\n"
+                   "set output \"%s.txt\"\n%s\nset output\n",
+                   height / 15 < 24 ? 24 : height / 15, p->name, p->script);
     mls_buf_printf(&path, "%s/%s.gp", plots ? plots : "", p->name);
     if (!st && (script.failed || path.failed))
         st = mls_fail(err, MLS_E_NOMEM, "no memory for a plot");

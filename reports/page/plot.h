@@ -45,8 +45,8 @@ mls_status mls_plot_take(const char *folder, const char *name, mls_table *t,
                          mls_buf *script, mls_err *err);
 
 /**
- * Run that script: <folder>/plots/NAME.svg and NAME.png. gnuplot gets an environment of
- * ours and no start-up files, so that the pictures are the same everywhere.
+ * Run that script: <folder>/plots/NAME.svg, .png and .txt. gnuplot gets an environment
+ * of ours and no start-up files, so that the pictures are the same everywhere.
  *
  * @return MLS_OK, MLS_E_IO (gnuplot missing or failed: its first message), MLS_E_NOMEM
  */

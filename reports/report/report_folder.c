@@ -30,8 +30,9 @@ static const char *const top[] = {"index.html",     MLS_REPORT_ANSWER,
                                   "plan.json.part", "measured.part.jsonl"};
 static const struct {
     const char *folder, *end;
-} below[] = {{"data", ".csv"},  {"plots", ".gp"},   {"plots", ".svg"},
-             {"plots", ".png"}, {"tables", ".csv"}, {"texts", ".h5"}};
+} below[] = {{"data", ".csv"},  {"plots", ".gp"},  {"plots", ".svg"},
+             {"plots", ".png"}, {"plots", ".txt"}, {"tables", ".csv"},
+             {"texts", ".h5"}};
 
 static bool ends_in(const char *name, const char *end)
 {

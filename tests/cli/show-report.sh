@@ -14,3 +14,12 @@ mlascope show empty
 mlascope show
 mlascope help show | head -1
 mlascope -V | cut -d' ' -f1
+# Pictures as text, of any folder that was drawn in; what a terminal obeys is left out.
+mlascope size "$demo" -s "kq rank=16,32" --plots drawn >/dev/null 2>&1
+mlascope show drawn --plot list
+mlascope show drawn --plot size-bytes | grep -c .
+mlascope show drawn --plot size-byte
+mlascope show drawn --plot ../size-bytes
+printf 'a\033[31m\302\233b\n' >drawn/plots/size-bytes.txt
+mlascope show drawn --plot size-bytes
+mlascope show out --plot list

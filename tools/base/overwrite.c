@@ -228,7 +228,7 @@ bool mls_overwrites(const char *output, const char *input, char why[MLS_OVERWRIT
 static bool plots_overwrite_in(const char *folder, const char *input,
                                char why[MLS_OVERWRITE_WHY])
 {
-    static const char *const ends[] = {".csv", ".gp", ".png", ".svg"};
+    static const char *const ends[] = {".csv", ".gp", ".png", ".svg", ".txt"};
     DIR *d = opendir(folder);
     bool yes = false;
 

@@ -38,6 +38,20 @@ static int is_sentence(const char *line, size_t len)
     return !memmem(line, len, "  ", 2) && strncmp(line, "mlascope ", 9) != 0;
 }
 
+/* Without what a terminal obeys: ESC and others below a space, U+0080 to U+009F. */
+static void put_line(const char *text, size_t len)
+{
+    const unsigned char *u = (const unsigned char *)text;
+
+    for (size_t i = 0; i < len; i++)
+        if (u[i] < 0x20 || u[i] == 0x7f ||
+            (u[i] == 0xc2 && i + 1 < len && u[i + 1] >= 0x80 && u[i + 1] < 0xa0))
+            i += u[i] == 0xc2;
+        else
+            putchar(u[i]);
+    putchar('\n');
+}
+
 void mls_terminal_print(const char *text)
 {
     const size_t width = mls_terminal_width(STDOUT_FILENO);
@@ -50,11 +64,11 @@ void mls_terminal_print(const char *text)
 
             if (n == len)
                 break;
-            printf("%.*s\n", (int)n, text);
+            put_line(text, n);
             text += n + 1;
             len -= n + 1;
         }
-        printf("%.*s\n", (int)len, text);
+        put_line(text, len);
         text += len + (text[len] == '\n');
     }
 }
