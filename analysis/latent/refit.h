@@ -6,6 +6,7 @@
 
 #include "analysis/capture/capture.h"
 #include "analysis/latent/latent.h"
+#include "analysis/numeric/packed.h"
 #include "common/base/status.h"
 #include "common/system/pool.h"
 
@@ -18,11 +19,13 @@
  *                   both; full-rank queries. Its scale is the model's.
  * @param n_windows  at most so many; every eighth is held out and says when to stop
  * @param steps      at most so many steps of conjugate gradients
+ * @param compute    of the products with the inputs in a step
  * @return MLS_OK, MLS_E_INPUT (the capture has no windows), MLS_E_NOMEM, MLS_E_IO or
  *         MLS_E_NUMERIC; on error *f is as it was
  */
 mls_status mls_refit_queries(mls_latent_form *f, mls_capture *capture, size_t n_windows,
-                             size_t steps, mls_pool *pool, mls_err *err);
+                             size_t steps, mls_compute compute, mls_pool *pool,
+                             mls_err *err);
 
 /**
  * Fit the output projection so that the attention output of the form is that of

@@ -14,7 +14,9 @@
  * token j as query i sees it (its rope dims turned by i - j). This is linear in M: K E
  * unknowns, solved by conjugate gradients from the queries that are there. The normal
  * matrix is close to mean(Cov phi) x E[x x^T], whose inverse preconditions it: three
- * steps bring most, ten nearly all.
+ * steps bring most, ten nearly all. M meets the inputs of all windows in one product,
+ * X M^T and its adjoint; these two may run in bfloat16, the residual they start from
+ * and the scores do not.
  *
  * Traps: the steps fit the windows; a ridge of 1e-3 of the mean diagonal holds back
  * directions that the windows hardly show, and the step with the least error on the
@@ -33,6 +35,7 @@
 #include "analysis/numeric/exponential.h"
 #include "analysis/numeric/kernels.h"
 #include "analysis/numeric/linalg.h"
+#include "analysis/numeric/packed.h"
 #include "analysis/numeric/vector.h"
 #include "common/base/checked.h"
 
@@ -49,11 +52,12 @@ enum {
 typedef struct {
     mls_refit_windows windows;
     const mls_latent_form *f;
-    size_t steps, K_max;
-    double *factor; /* (E, E) Cholesky factor of E[x x^T] + ridge */
-    double x_power; /* mean diagonal of E[x x^T] */
-    size_t *first;  /* (H) first row of every head in the query map */
-    float *wq;      /* the new queries, as f->query.w */
+    size_t steps;
+    mls_packed *packed; /* the inputs of all windows, or NULL */
+    float *x_inverse;   /* (E, E) of E[x x^T] + ridge */
+    double x_power;     /* mean diagonal of E[x x^T] */
+    size_t *first;      /* (H) first row of every head in the query map */
+    float *wq;          /* the new queries, as f->query.w */
 } job;
 
 /* One head: its keys as cached, the model's attention, and the descent. */
@@ -62,15 +66,17 @@ typedef struct {
     size_t h, g, K, n_key, n_rope, W, T, E;
     const float *bias; /* (K) of the queries, which stays; or NULL */
     const float *cs;   /* (T, n_rope/2, 2) of the rope key; NULL without */
+    const float *cs_t; /* (n_rope/2, 2, T) of the same */
     float *phi;        /* (W, T, K) */
     float *a;          /* (W, T, T) attention of the model, 0 above the diagonal */
     float *rest;       /* (held, T, T) what is left of the scores of held-out windows */
-    float *u, *s, *z;  /* (T, K), (ROWS, T) of scores, (T, K) */
+    float *rows;       /* (ROWS, K) of u or z */
+    float *u, *s, *z;  /* (K, W T), (ROWS, T) of scores, (K, W T) */
     float *m, *best;   /* (K, E) queries now, and the best so far */
     float *residual, *direction, *image; /* (K, E) */
-    float *ridge;                        /* (K, K) RIDGE E[x^2] cov */
-    double *solved;                      /* (K, E) */
-    double *cov, *cov_factor;            /* (K, K) */
+    float *solved, *half;                /* (K, E) */
+    float *ridge, *cov_inverse;          /* (K, K) RIDGE E[x^2] cov; cov^-1 */
+    double *cov, *factor;                /* (K, K) */
 } head;
 
 static bool held_out(size_t window, size_t W)
@@ -78,20 +84,36 @@ static bool held_out(size_t window, size_t W)
     return W >= HELD_OUT && window % HELD_OUT == HELD_OUT - 1;
 }
 
-static void turn_rope(const head *d, float *rows, int sign)
+/* Rows n_key .. of u or z turned by the positions of every window, or back. */
+MLS_WIDE static void turn_queries(const head *d, float *rows, float sign)
 {
-    if (d->n_rope)
-        mls_rope_apply(rows + d->n_key, d->K, d->cs, d->n_rope / 2, d->T, sign);
+    const size_t T = d->T, C = d->n_rope / 2, all = d->W * T;
+
+    for (size_t c = 0; c < C; c++) {
+        const float *cos_t = d->cs_t + 2 * c * T, *sin_t = cos_t + T;
+        float *p = rows + (d->n_key + c) * all, *q = p + C * all;
+
+        for (size_t w = 0; w < d->W; w++, p += T, q += T)
+            for (size_t t = 0; t < T; t++) {
+                const float turned = p[t] * cos_t[t] - sign * q[t] * sin_t[t];
+
+                q[t] = q[t] * cos_t[t] + sign * p[t] * sin_t[t];
+                p[t] = turned;
+            }
+    }
 }
 
-/* u (T, K) = queries m x + bias of a window, turned. */
+/* u = queries of m, turned, for all windows; bias may be NULL. */
 static void make_queries(const head *d, const float *m, const float *bias,
-                         size_t window)
+                         mls_packed *packed)
 {
-    const float *x = d->j->windows.x + window * d->T * d->E;
+    const size_t all = d->W * d->T;
 
-    mls_linear(d->u, x, m, bias, d->T, d->K, d->E);
-    turn_rope(d, d->u, 1);
+    mls_packed_linear(packed, d->u, all, m, d->j->windows.x, NULL, d->K, all, d->E);
+    for (size_t k = 0; bias && k < d->K; k++)
+        for (size_t i = 0; i < all; i++)
+            d->u[k * all + i] += bias[k];
+    turn_queries(d, d->u, 1);
 }
 
 /*
@@ -107,9 +129,14 @@ static size_t rows_at(const head *d, size_t first)
 static void form_scores(const head *d, float sign, size_t window, size_t first,
                         size_t n)
 {
+    const size_t all = d->W * d->T, from = window * d->T;
+
+    for (size_t k = 0; k < d->K; k++)
+        for (size_t i = 0; i < n; i++)
+            d->rows[i * d->K + k] = d->u[k * all + from + first + i];
     cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)n, (int)(first + n),
-                (int)d->K, sign, d->u + first * d->K, (int)d->K,
-                d->phi + window * d->T * d->K, (int)d->K, 0.0F, d->s, (int)d->T);
+                (int)d->K, sign, d->rows, (int)d->K, d->phi + from * d->K, (int)d->K,
+                0.0F, d->s, (int)d->T);
 }
 
 /* sum a x over n, in LANES sums that the compiler may keep in one register. */
@@ -170,22 +197,24 @@ static void centre(const head *d, size_t window, size_t first, size_t n, bool we
     }
 }
 
-/* z of rows first .. = weighted scores in s times keys. */
+/* z of rows first .. = keys times weighted scores in s. */
 static void take_back(const head *d, size_t window, size_t first, size_t n)
 {
+    const size_t all = d->W * d->T, from = window * d->T;
+
     cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)n, (int)d->K,
-                (int)(first + n), 1.0F, d->s, (int)d->T, d->phi + window * d->T * d->K,
-                (int)d->K, 0.0F, d->z + first * d->K, (int)d->K);
+                (int)(first + n), 1.0F, d->s, (int)d->T, d->phi + from * d->K,
+                (int)d->K, 0.0F, d->rows, (int)d->K);
+    for (size_t k = 0; k < d->K; k++)
+        for (size_t i = 0; i < n; i++)
+            d->z[k * all + from + first + i] = d->rows[i * d->K + k];
 }
 
-/* image += z^T x, z turned back. */
-static void add_adjoint(const head *d, float *image, size_t window)
+/* image = z x over all windows, z turned back; held-out windows have no z. */
+static void take_adjoint(const head *d, float *image, mls_packed *packed)
 {
-    turn_rope(d, d->z, -1);
-    cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, (int)d->K, (int)d->E,
-                (int)d->T, 1.0F, d->z, (int)d->K,
-                d->j->windows.x + window * d->T * d->E, (int)d->E, 1.0F, image,
-                (int)d->E);
+    turn_queries(d, d->z, -1);
+    mls_packed_back(packed, image, d->z, d->j->windows.x, d->K, d->W * d->T, d->E);
 }
 
 static size_t training_queries(const head *d)
@@ -198,14 +227,13 @@ static size_t training_queries(const head *d)
 }
 
 /*
- * The model's scores of a window less those of m, centred: added to the residual, taken
- * back, for a window to fit; kept in rest for a held-out one, whose error is returned.
+ * The model's scores of a window less those of u, centred: taken back for a window to
+ * fit; kept in rest for a held-out one, whose error is returned.
  */
 static double begin_window(const head *d, size_t window, float *rest)
 {
     double error = 0;
 
-    make_queries(d, d->m, d->bias, window);
     for (size_t first = 0; first < d->T; first += ROWS) {
         const size_t n = rows_at(d, first);
 
@@ -222,8 +250,6 @@ static double begin_window(const head *d, size_t window, float *rest)
                                       rest + row * d->T, row + 1);
         }
     }
-    if (!rest)
-        add_adjoint(d, d->residual, window);
     return error;
 }
 
@@ -258,7 +284,7 @@ static void fill_keys(const head *d)
             for (size_t t = 0; t < d->T; t++)
                 memcpy(phi + t * d->K + d->n_key, d->s + t * d->n_rope,
                        d->n_rope * sizeof *phi);
-            turn_rope(d, phi, 1);
+            mls_rope_apply(phi + d->n_key, d->K, d->cs, d->n_rope / 2, d->T, 1);
         }
     }
 }
@@ -298,6 +324,23 @@ static void fill_attention(const head *d)
                 memset(a + i + 1, 0, (first + n - i - 1) * sizeof *a);
             }
         }
+}
+
+/* out = a^-1 in float; a (n, n) becomes its Cholesky factor. */
+static mls_status inverse_of(float *out, double *a, size_t n, mls_err *err)
+{
+    double *columns = mls_calloc3(n, n, 1, sizeof *columns);
+    mls_status st = columns ? mls_cholesky(a, n, err)
+                            : mls_fail(err, MLS_E_NOMEM, "no memory to fit queries");
+
+    for (size_t i = 0; !st && i < n; i++)
+        columns[i * n + i] = 1;
+    if (!st)
+        mls_cholesky_solve_columns(a, n, columns, n);
+    for (size_t i = 0; !st && i < n * n; i++)
+        out[i] = (float)columns[i];
+    free(columns);
+    return st;
 }
 
 /*
@@ -358,27 +401,29 @@ static mls_status key_covariance(const head *d, mls_err *err)
     mls_free_all(rows, mean);
     for (size_t e = 0; e < K * K; e++)
         d->ridge[e] = (float)(RIDGE * d->j->x_power * d->cov[e]);
-    memcpy(d->cov_factor, d->cov, K * K * sizeof *d->cov);
-    return diagonal > 0 ? mls_cholesky(d->cov_factor, K, err) : MLS_OK;
+    if (diagonal <= 0) /* no scores, no residual: nothing is ever solved */
+        return MLS_OK;
+    memcpy(d->factor, d->cov, K * K * sizeof *d->cov);
+    return inverse_of(d->cov_inverse, d->factor, K, err);
 }
 
-/* out = cov^-1 r E[x x^T]^-1, returned in double. */
+/* solved = cov^-1 r E[x x^T]^-1. */
 static void precondition(const head *d, const float *r)
 {
-    const size_t K = d->K, E = d->E;
+    const int K = (int)d->K, E = (int)d->E;
 
-    for (size_t i = 0; i < K * E; i++)
-        d->solved[i] = (double)r[i];
-    mls_cholesky_solve_rows(d->j->factor, E, d->solved, K);
-    mls_cholesky_solve_columns(d->cov_factor, K, d->solved, E);
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, K, E, E, 1.0F, r, E,
+                d->j->x_inverse, E, 0.0F, d->half, E);
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, K, E, K, 1.0F,
+                d->cov_inverse, K, d->half, E, 0.0F, d->solved, E);
 }
 
-static double dot(const float *a, const double *b, size_t n)
+static double dot(const float *a, const float *b, size_t n)
 {
     double sum = 0;
 
     for (size_t i = 0; i < n; i++)
-        sum += (double)a[i] * b[i];
+        sum += (double)a[i] * (double)b[i];
     return sum;
 }
 
@@ -388,11 +433,10 @@ static double apply(const head *d, double queries)
     const size_t K = d->K, E = d->E;
     double product = 0;
 
-    memset(d->image, 0, K * E * sizeof *d->image);
+    make_queries(d, d->direction, NULL, d->j->packed);
     for (size_t w = 0; w < d->W; w++) {
         if (held_out(w, d->W))
             continue;
-        make_queries(d, d->direction, NULL, w);
         for (size_t first = 0; first < d->T; first += ROWS) {
             const size_t n = rows_at(d, first);
 
@@ -400,8 +444,8 @@ static double apply(const head *d, double queries)
             centre(d, w, first, n, true);
             take_back(d, w, first, n);
         }
-        add_adjoint(d, d->image, w);
     }
+    take_adjoint(d, d->image, d->j->packed);
     cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)K, (int)E, (int)K, 1.0F,
                 d->ridge, (int)K, d->direction, (int)E, (float)(1 / queries), d->image,
                 (int)E);
@@ -410,7 +454,7 @@ static double apply(const head *d, double queries)
     return product;
 }
 
-/* Error on held-out windows after a step along the direction. */
+/* Error on held-out windows after a step along the direction that made u. */
 static double held_error(const head *d, double step, double before)
 {
     const size_t T = d->T;
@@ -422,7 +466,6 @@ static double held_error(const head *d, double step, double before)
     for (size_t w = 0; w < d->W; w++) {
         if (!held_out(w, d->W))
             continue;
-        make_queries(d, d->direction, NULL, w);
         for (size_t i = 0; i < T; i++) {
             const size_t n = rows_at(d, i);
             const float *s = d->s + i % ROWS * T;
@@ -448,20 +491,20 @@ static void descend(const head *d)
     float *rest = d->rest;
     double least = 0, rho, error;
 
-    memset(d->residual, 0, n * sizeof *d->residual);
+    make_queries(d, d->m, d->bias, NULL);
     for (size_t w = 0; w < d->W; w++) {
         const bool held = held_out(w, d->W);
 
         least += begin_window(d, w, held ? rest : NULL);
         rest += held ? d->T * d->T : 0;
     }
+    take_adjoint(d, d->residual, NULL);
     memcpy(d->best, d->m, n * sizeof *d->best);
     for (size_t i = 0; i < n; i++)
         d->residual[i] /= (float)queries;
     precondition(d, d->residual);
     rho = dot(d->residual, d->solved, n);
-    for (size_t i = 0; i < n; i++)
-        d->direction[i] = (float)d->solved[i];
+    memcpy(d->direction, d->solved, n * sizeof *d->direction);
     for (size_t step = 0; step < d->j->steps && rho > 0; step++) {
         const double curvature = apply(d, queries);
         const double alpha = curvature > 0 ? rho / curvature : 0, old = rho;
@@ -479,7 +522,7 @@ static void descend(const head *d)
         rho = dot(d->residual, d->solved, n);
         for (size_t i = 0; i < n; i++)
             d->direction[i] =
-                (float)(d->solved[i] + rho / old * (double)d->direction[i]);
+                (float)((double)d->solved[i] + rho / old * (double)d->direction[i]);
     }
 }
 
@@ -488,18 +531,21 @@ static mls_status head_new(head *d, float **floats, double **doubles, mls_err *e
     const size_t T = d->T, K = d->K, E = d->E, W = d->W;
     const size_t wide = T > d->j->windows.width ? T : d->j->windows.width;
     const size_t sizes[] = {W * T * K, W * T * T, (W / HELD_OUT + 1) * T * T,
-                            T * K,     T * wide,  T * K,
+                            W * T * K, T * wide,  W * T * K,
                             K * E,     K * E,     K * E,
-                            K * E,     K * E,     K * K};
-    float **part[] = {&d->phi,      &d->a,         &d->rest,  &d->u,
-                      &d->s,        &d->z,         &d->m,     &d->best,
-                      &d->residual, &d->direction, &d->image, &d->ridge};
+                            K * E,     K * E,     K * E,
+                            K * E,     K * K,     K * K,
+                            ROWS * K};
+    float **part[] = {&d->phi,      &d->a,         &d->rest,        &d->u,
+                      &d->s,        &d->z,         &d->m,           &d->best,
+                      &d->residual, &d->direction, &d->image,       &d->solved,
+                      &d->half,     &d->ridge,     &d->cov_inverse, &d->rows};
     size_t total = 0;
 
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
         total += sizes[i];
     *floats = mls_calloc3(total, 1, 1, sizeof **floats);
-    *doubles = mls_calloc3(K * E + 2 * K * K, 1, 1, sizeof **doubles);
+    *doubles = mls_calloc3(2 * K, K, 1, sizeof **doubles);
     if (!*floats || !*doubles)
         return mls_fail(err, MLS_E_NOMEM, "no memory to fit the queries of a head");
     total = 0;
@@ -507,9 +553,8 @@ static mls_status head_new(head *d, float **floats, double **doubles, mls_err *e
         *part[i] = *floats + total;
         total += sizes[i];
     }
-    d->solved = *doubles;
-    d->cov = d->solved + K * E;
-    d->cov_factor = d->cov + K * K;
+    d->cov = *doubles;
+    d->factor = d->cov + K * K;
     return MLS_OK;
 }
 
@@ -536,12 +581,17 @@ static mls_status one_head(void *arg, size_t h, size_t worker, mls_err *err)
     d.K = d.n_key + d.n_rope;
     st = head_new(&d, &floats, &doubles, err);
     if (!st && d.n_rope) {
-        cs = mls_calloc3(d.T, d.n_rope / 2, 2, sizeof *cs);
+        const size_t n = d.T * d.n_rope;
+
+        cs = mls_calloc3(2, n, 1, sizeof *cs);
         if (cs)
             mls_rope_table(cs, f->rope_key[r->rope_key].inv_freq, d.n_rope / 2, d.T);
         else
             st = mls_fail(err, MLS_E_NOMEM, "no memory to fit the queries of a head");
+        for (size_t i = 0; cs && i < n; i++)
+            cs[n + i % d.n_rope * d.T + i / d.n_rope] = cs[i];
         d.cs = cs;
+        d.cs_t = cs + n;
     }
     if (!st) {
         fill_keys(&d);
@@ -557,15 +607,16 @@ static mls_status one_head(void *arg, size_t h, size_t worker, mls_err *err)
     return st;
 }
 
-/* E[x x^T] over the training windows, its ridge, and its Cholesky factor. */
-static mls_status input_factor(job *j, mls_err *err)
+/* E[x x^T] over the training windows, its ridge, and the inverse of both. */
+static mls_status input_inverse(job *j, mls_err *err)
 {
     const size_t E = j->f->E, rows = j->windows.T;
-    double *x = mls_calloc3(rows, E, 1, sizeof *x);
+    double *x = mls_calloc3(rows + E, E, 1, sizeof *x), *factor = x + rows * E;
     size_t n = 0;
+    mls_status st = MLS_OK;
 
-    j->factor = mls_calloc3(E, E, 1, sizeof *j->factor);
-    if (!x || !j->factor) {
+    j->x_inverse = mls_calloc3(E, E, 1, sizeof *j->x_inverse);
+    if (!x || !j->x_inverse) {
         free(x);
         return mls_fail(err, MLS_E_NOMEM, "no memory to fit queries");
     }
@@ -575,25 +626,28 @@ static mls_status input_factor(job *j, mls_err *err)
         for (size_t i = 0; i < rows * E; i++)
             x[i] = (double)j->windows.x[w * rows * E + i];
         cblas_dsyrk(CblasRowMajor, CblasLower, CblasTrans, (int)E, (int)rows, 1.0, x,
-                    (int)E, 1.0, j->factor, (int)E);
+                    (int)E, 1.0, factor, (int)E);
         n += rows;
     }
-    free(x);
     j->x_power = 0;
     for (size_t i = 0; i < E * E; i++)
-        j->factor[i] /= (double)n;
+        factor[i] /= (double)n;
     for (size_t i = 0; i < E; i++)
-        j->x_power += j->factor[i * E + i] / (double)E;
+        j->x_power += factor[i * E + i] / (double)E;
     for (size_t i = 0; i < E; i++)
-        j->factor[i * E + i] += RIDGE * j->x_power;
-    return j->x_power > 0 ? mls_cholesky(j->factor, E, err) : MLS_OK;
+        factor[i * E + i] += RIDGE * j->x_power;
+    if (j->x_power > 0)
+        st = inverse_of(j->x_inverse, factor, E, err);
+    free(x);
+    return st;
 }
 
 mls_status mls_refit_queries(mls_latent_form *f, mls_capture *capture, size_t n_windows,
-                             size_t steps, mls_pool *pool, mls_err *err)
+                             size_t steps, mls_compute compute, mls_pool *pool,
+                             mls_err *err)
 {
     job j = {.f = f, .steps = steps};
-    size_t rows = 0;
+    size_t rows = 0, all;
     mls_status st;
 
     if (f->k_own.cols)
@@ -613,13 +667,21 @@ mls_status mls_refit_queries(mls_latent_form *f, mls_capture *capture, size_t n_
                                                   SCORES_MAX, err)
                          : mls_fail(err, MLS_E_NOMEM, "no memory to fit queries");
     if (!st)
-        st = input_factor(&j, err);
+        st = input_inverse(&j, err);
+    all = j.windows.n * j.windows.T;
+    if (!st && compute == MLS_COMPUTE_BF16)
+        st = mls_packed_new(&j.packed, err);
+    if (!st && j.packed)
+        st = mls_packed_add(j.packed, j.windows.x, all, f->E, err);
+    if (!st && j.packed)
+        st = mls_packed_add_back(j.packed, j.windows.x, all, f->E, err);
     if (!st && j.x_power > 0) {
         st = mls_pool_run(pool, f->H, one_head, &j, err);
         if (!st)
             memcpy(f->query.w, j.wq, rows * f->E * sizeof *f->query.w);
     }
     mls_refit_windows_free(&j.windows);
-    mls_free_all(j.factor, j.first, j.wq);
+    mls_packed_free(j.packed);
+    mls_free_all(j.x_inverse, j.first, j.wq);
     return st;
 }

@@ -373,8 +373,8 @@ static mls_status refit(mls_latent_form *f, const mls_method_input *in,
                         const mls_layer *layer, size_t what, mls_err *err)
 {
     mls_latent_form original = {0};
-    mls_status st =
-        mls_refit_queries(f, in->capture, REFIT_WINDOWS, REFIT_STEPS, in->pool, err);
+    mls_status st = mls_refit_queries(f, in->capture, REFIT_WINDOWS, REFIT_STEPS,
+                                      mls_model_compute(in->model), in->pool, err);
 
     if (!st && what == REFIT_ALL)
         st = mls_latent_identity(&original, in->config, layer, err);

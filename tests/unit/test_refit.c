@@ -204,7 +204,7 @@ static void queries_end_where_the_weighted_squares_are_least(void **state)
     for (size_t i = 0; i < n; i++)
         m[i] = (double)m0[i];
     const double before = objective(w, m, m0);
-    assert_ok(mls_refit_queries(&f, d.capture, 0, 200, d.pool, &err));
+    assert_ok(mls_refit_queries(&f, d.capture, 0, 200, MLS_COMPUTE_F32, d.pool, &err));
     for (size_t i = 0; i < n; i++)
         m[i] = (double)f.query.w[i];
     const double least = objective(w, m, m0);
@@ -288,7 +288,7 @@ static void queries_over_the_own_keys_stay_as_they_are(void **state)
     (void)state;
     assert_non_null(before);
     memcpy(before, f.query.w, n * sizeof *before);
-    assert_ok(mls_refit_queries(&f, d.capture, 0, 10, d.pool, &err));
+    assert_ok(mls_refit_queries(&f, d.capture, 0, 10, MLS_COMPUTE_F32, d.pool, &err));
     for (size_t i = 0; i < n; i++) {
         const double change = (double)f.query.w[i] - (double)before[i];
 
