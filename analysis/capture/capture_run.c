@@ -295,6 +295,19 @@ static mls_status make_head(capture_run *r, mls_err *err)
     return st ? st : choose_windows(r, err);
 }
 
+/* The hash of what was written, which is released. */
+static mls_status take_key(mls_buf *b, uint64_t *key, mls_err *err)
+{
+    const mls_status st =
+        b->failed ? mls_fail(err, MLS_E_NOMEM, "no memory for the identity of a run")
+                  : MLS_OK;
+
+    if (!st)
+        *key = mls_xxh3(b->data, b->len);
+    mls_buf_free(b);
+    return st;
+}
+
 /* Two runs with one key give the same file; what is recorded only is left out. */
 static mls_status run_key(const capture_run *r, uint64_t *key, mls_err *err)
 {
@@ -306,13 +319,7 @@ static mls_status run_key(const capture_run *r, uint64_t *key, mls_err *err)
                    h->T, h->lead, h->W, h->window_T);
     mls_buf_add(&b, (const char *)h->start, (h->N + 1) * sizeof *h->start);
     mls_buf_add(&b, (const char *)h->ids, h->start[h->N] * sizeof *h->ids);
-    if (b.failed) {
-        mls_buf_free(&b);
-        return mls_fail(err, MLS_E_NOMEM, "no memory for the identity of a run");
-    }
-    *key = mls_xxh3(b.data, b.len);
-    mls_buf_free(&b);
-    return MLS_OK;
+    return take_key(&b, key, err);
 }
 
 /*
@@ -332,13 +339,7 @@ static mls_status whole_key(const capture_run *r, uint64_t run, uint64_t *key,
     mls_buf_puts(&b, o->command ? o->command : "");
     mls_buf_puts(&b, "\n");
     mls_buf_puts(&b, o->text_names ? o->text_names : "");
-    if (b.failed) {
-        mls_buf_free(&b);
-        return mls_fail(err, MLS_E_NOMEM, "no memory for the identity of a run");
-    }
-    *key = mls_xxh3(b.data, b.len);
-    mls_buf_free(&b);
-    return MLS_OK;
+    return take_key(&b, key, err);
 }
 
 /* From the head of the whole run to that of one part: its sequences, its windows. */

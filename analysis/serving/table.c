@@ -52,23 +52,36 @@ static double get_real(reader *r, const char *column)
     return x;
 }
 
-static mls_status open_table(mls_csv *csv, void **item, size_t size, const char *path,
-                             mls_err *err)
-{
-    mls_status st = mls_csv_read(csv, path, err);
+/* Reads the row that the reader is at into an item. */
+typedef void read_row(reader *r, void *item);
 
-    if (!st && csv->n_rows > ROWS_MAX)
-        st = mls_fail(err, MLS_E_INPUT, "%s: %zu rows, at most %d", path, csv->n_rows,
-                      ROWS_MAX);
-    if (!st && !(*item = mls_calloc3(csv->n_rows, 1, 1, size)))
-        st = mls_fail(err, MLS_E_NOMEM, "no memory for %s", path);
-    return st;
+/* All rows of a table; *items is released by the caller, also on error. */
+static mls_status read_table(void **items, size_t *n, size_t size, read_row *read,
+                             const char *path, mls_err *err)
+{
+    mls_csv csv = {0};
+    reader r = {.csv = &csv, .path = path, .err = err};
+
+    *items = NULL;
+    *n = 0;
+    r.st = mls_csv_read(&csv, path, err);
+    if (!r.st && csv.n_rows > ROWS_MAX)
+        r.st = mls_fail(err, MLS_E_INPUT, "%s: %zu rows, at most %d", path, csv.n_rows,
+                        ROWS_MAX);
+    if (!r.st && !(*items = mls_calloc3(csv.n_rows, 1, 1, size)))
+        r.st = mls_fail(err, MLS_E_NOMEM, "no memory for %s", path);
+    for (; !r.st && r.row < csv.n_rows; r.row++)
+        read(&r, (char *)*items + (*n)++ * size);
+    mls_csv_free(&csv);
+    return r.st;
 }
 
 /* --- Kernels --- */
 
-static void read_kernel(reader *r, mls_kernel *k)
+static void read_kernel(reader *r, void *item)
 {
+    mls_kernel *k = item;
+
     get_text(r, "kernel", k->name, sizeof k->name);
     get_text(r, "engine", k->engine, sizeof k->engine);
     get_text(r, "release", k->release, sizeof k->release);
@@ -84,19 +97,14 @@ static void read_kernel(reader *r, mls_kernel *k)
 
 mls_status mls_kernels_read(mls_kernels *out, const char *path, mls_err *err)
 {
-    mls_csv csv = {0};
-    void *item = NULL;
-    reader r = {.csv = &csv, .path = path, .err = err};
+    void *items;
+    const mls_status st =
+        read_table(&items, &out->n, sizeof *out->item, read_kernel, path, err);
 
-    *out = (mls_kernels){0};
-    r.st = open_table(&csv, &item, sizeof *out->item, path, err);
-    out->item = item;
-    for (; !r.st && r.row < csv.n_rows; r.row++)
-        read_kernel(&r, &out->item[out->n++]);
-    mls_csv_free(&csv);
-    if (r.st)
+    out->item = items;
+    if (st)
         mls_kernels_free(out);
-    return r.st;
+    return st;
 }
 
 void mls_kernels_free(mls_kernels *k)
@@ -179,8 +187,10 @@ void mls_kernels_say(mls_buf *b, const mls_kernels *k, size_t rank, size_t rope)
 
 /* --- Engines --- */
 
-static void read_engine(reader *r, mls_engine *e)
+static void read_engine(reader *r, void *item)
 {
+    mls_engine *e = item;
+
     get_text(r, "engine", e->name, sizeof e->name);
     get_text(r, "cache", e->cache, sizeof e->cache);
     get_text(r, "checked", e->checked, sizeof e->checked);
@@ -205,19 +215,14 @@ static void read_engine(reader *r, mls_engine *e)
 
 mls_status mls_engines_read(mls_engines *out, const char *path, mls_err *err)
 {
-    mls_csv csv = {0};
-    void *item = NULL;
-    reader r = {.csv = &csv, .path = path, .err = err};
+    void *items;
+    const mls_status st =
+        read_table(&items, &out->n, sizeof *out->item, read_engine, path, err);
 
-    *out = (mls_engines){0};
-    r.st = open_table(&csv, &item, sizeof *out->item, path, err);
-    out->item = item;
-    for (; !r.st && r.row < csv.n_rows; r.row++)
-        read_engine(&r, &out->item[out->n++]);
-    mls_csv_free(&csv);
-    if (r.st)
+    out->item = items;
+    if (st)
         mls_engines_free(out);
-    return r.st;
+    return st;
 }
 
 void mls_engines_free(mls_engines *e)

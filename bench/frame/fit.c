@@ -115,3 +115,19 @@ mls_status mls_method_fit_data(const mls_method *method, const mls_method_input 
         mls_fits_free(out);
     return st;
 }
+
+mls_status mls_method_first_fit(mls_setting *out, bool *found, const char *method,
+                                const mls_config *config, double share, mls_err *err)
+{
+    const mls_method *m = NULL;
+    mls_fits fits = {0};
+    mls_status st = mls_method_find(&m, method, err);
+
+    if (!st)
+        st = mls_method_fit(m, config, share, &fits, err);
+    *found = !st && fits.n > 0;
+    if (*found)
+        *out = fits.setting[0];
+    mls_fits_free(&fits);
+    return st;
+}

@@ -55,4 +55,11 @@ mls_status mls_method_fit(const mls_method *method, const mls_config *config,
 mls_status mls_method_fit_data(const mls_method *method, const mls_method_input *in,
                                double fraction, mls_fits *out, mls_err *err);
 
+/**
+ * The first setting of a method, by its name, that caches at most that share.
+ * @param[out] found  false where it has none
+ */
+mls_status mls_method_first_fit(mls_setting *out, bool *found, const char *method,
+                                const mls_config *config, double share, mls_err *err);
+
 #endif

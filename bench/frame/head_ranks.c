@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "bench/frame/common_keys.h"
+#include "bench/frame/fit.h"
 #include "common/base/checked.h"
 
 size_t mls_head_limit(const mls_config *config, const void *params)
@@ -99,4 +100,12 @@ mls_status mls_set_head_ranks(mls_setting *s, const char *key, const size_t *ran
         at += (size_t)len;
     }
     return mls_setting_set(s, key, text, err);
+}
+
+void mls_head_fit(const mls_config *c, size_t elements, mls_fits *out)
+{
+    const size_t rank = elements / (2 * c->G);
+
+    if (rank > 0)
+        mls_fits_add(out, "rank=%zu", rank);
 }

@@ -28,6 +28,11 @@ typedef struct mls_head_rank {
             .limit = mls_head_limit, .what = "the dims of a head", .bound = "D",       \
             .refuse = (why), __VA_ARGS__                                               \
     }
+/** Members of a method that begins its parameters with a mls_head_rank. */
+#define MLS_HEAD_METHOD                                                                \
+    .formula = "G rank_k + G rank_v", .full_rope = true, .identity = true,             \
+    .fits_need_data = true, .fit = mls_head_fit
+void mls_head_fit(const mls_config *config, size_t elements, struct mls_fits *out);
 size_t mls_head_half(const mls_config *config, const void *params);
 size_t mls_head_limit(const mls_config *config, const void *params);
 

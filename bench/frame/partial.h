@@ -68,7 +68,13 @@ typedef struct mls_partial {
 size_t mls_partial_chunks(const mls_config *config, const void *params);
 extern const char *const mls_scope_words[];
 
-/* Members of mls_method. A prepared holds the selections of scope=layer and global. */
+/** Members of a method that begins its parameters with a mls_partial. */
+#define MLS_PARTIAL_METHOD                                                             \
+    .exact = true, .identity = true, .fits_need_data = true,                           \
+    .shape = mls_partial_shape, .prepare = mls_partial_prepare,                        \
+    .release = mls_partial_release, .build = mls_partial_build
+
+/* These. A prepared holds the selections of scope=layer and global. */
 mls_status mls_partial_shape(mls_latent_form *f, const mls_config *config,
                              const mls_parsed *parsed, const void *prepared, size_t l,
                              mls_err *err);

@@ -191,6 +191,11 @@ extern const mls_basis_order mls_unit_first, mls_root_first;
             .what = "the rank of a layer's keys or values", .bound = "min(G D, E)",    \
             .refuse = (why)                                                            \
     }
+/** Members of a method that begins its parameters with a mls_projection. */
+#define MLS_PROJECTION_METHOD                                                          \
+    .formula = "rank_k + rank_v", .full_rope = true, .identity = true,                 \
+    .sized = mls_projection_sized, .shape = mls_projection_shape,                      \
+    .release = mls_layer_ranks_free, .build = mls_projection_build
 size_t mls_projection_half(const mls_config *config, const void *params);
 size_t mls_projection_limit(const mls_config *config, const void *params);
 

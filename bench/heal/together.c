@@ -68,8 +68,9 @@ static void record_together(mls_heal_run_state *k, const mls_distilled *d)
     mls_buf_puts(&k->record, "\n");
 }
 
-static mls_status forms_of(mls_heal_run_state *k, mls_latent_form *form,
-                           mls_latent_origin *origin, mls_err *err)
+/* Reads the forms of all layers from their files, or writes them. */
+static mls_status move_forms(mls_heal_run_state *k, mls_latent_form *form,
+                             mls_latent_origin *origin, bool write, mls_err *err)
 {
     mls_status st = MLS_OK;
 
@@ -78,23 +79,8 @@ static mls_status forms_of(mls_heal_run_state *k, mls_latent_form *form,
 
         st = mls_healing_layer_path(k, l, &path, err);
         if (!st)
-            st = mls_latent_read(&form[l], origin, path, err);
-        free(path);
-    }
-    return st;
-}
-
-static mls_status write_forms(mls_heal_run_state *k, const mls_latent_form *form,
-                              const mls_latent_origin *origin, mls_err *err)
-{
-    mls_status st = MLS_OK;
-
-    for (size_t l = 0; !st && l < k->config->L; l++) {
-        char *path = NULL;
-
-        st = mls_healing_layer_path(k, l, &path, err);
-        if (!st)
-            st = mls_latent_write(&form[l], origin, path, err);
+            st = write ? mls_latent_write(&form[l], origin, path, err)
+                       : mls_latent_read(&form[l], origin, path, err);
         free(path);
     }
     return st;
@@ -120,7 +106,7 @@ mls_status mls_healing_together(mls_heal_run_state *k, mls_distilled *out, mls_e
     if (!st && keep.failed)
         st = mls_fail(err, MLS_E_NOMEM, "no memory for a file name");
     if (!st)
-        st = forms_of(k, form, &origin, err);
+        st = move_forms(k, form, &origin, false, err);
     if (!st && job->distil_corpus)
         st = through_original(&more, k, err);
     if (!st) {
@@ -144,7 +130,7 @@ mls_status mls_healing_together(mls_heal_run_state *k, mls_distilled *out, mls_e
         st = mls_distil(out, form, &distil, err);
     }
     if (!st && out->best > 0)
-        st = write_forms(k, form, &origin, err);
+        st = move_forms(k, form, &origin, true, err);
     if (!st) {
         record_together(k, out);
         st = mls_healing_write_record(k, err);

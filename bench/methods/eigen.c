@@ -171,14 +171,6 @@ done:
     return st;
 }
 
-static void fit(const mls_config *c, size_t elements, mls_fits *out)
-{
-    const size_t rank = elements / (2 * c->G);
-
-    if (rank > 0)
-        mls_fits_add(out, "rank=%zu", rank);
-}
-
 /* values (L, 1 + G, D): eigenvalues of the keys and of every head's values. */
 static mls_status all_eigenvalues(double *values, const mls_method_input *in,
                                   mls_err *err)
@@ -249,15 +241,11 @@ const mls_method mls_method_eigen = {
     .title = "Eigen Attention",
     .source = "arXiv 2408.05646; UtkarshSaxena1/EigenAttn, the LLaMA path",
     .keys = keys,
-    .formula = "G rank_k + G rank_v",
-    .full_rope = true,
     .exact = true,
-    .identity = true,
-    .fits_need_data = true,
     .params_size = sizeof(params),
     .sized = sized,
     .shape = shape,
-    .fit = fit,
+    MLS_HEAD_METHOD,
     .fit_data = fit_data,
     .build = build,
 };

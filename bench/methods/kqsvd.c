@@ -128,26 +128,14 @@ static mls_status build(const mls_method_input *in, const mls_parsed *p,
     return st;
 }
 
-static void fit(const mls_config *c, size_t elements, mls_fits *out)
-{
-    const size_t rank = elements / (2 * c->G);
-
-    if (rank > 0)
-        mls_fits_add(out, "rank=%zu", rank);
-}
-
 const mls_method mls_method_kqsvd = {
     .name = "kqsvd",
     .title = "KQ-SVD",
     .source = "arXiv 2512.05916, in covariance form; values weighted by W_O",
     .keys = keys,
-    .formula = "G rank_k + G rank_v",
-    .full_rope = true,
     .exact = true,
-    .identity = true,
-    .fits_need_data = true,
     .params_size = sizeof(mls_head_rank),
     .shape = shape,
-    .fit = fit,
+    MLS_HEAD_METHOD,
     .build = build,
 };

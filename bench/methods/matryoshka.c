@@ -242,14 +242,6 @@ static mls_status build(const mls_method_input *in, const mls_parsed *p,
     return st;
 }
 
-static void fit(const mls_config *c, size_t elements, mls_fits *out)
-{
-    const size_t rank = elements / (2 * c->G);
-
-    if (rank > 0)
-        mls_fits_add(out, "rank=%zu", rank);
-}
-
 static mls_status fit_data(const mls_method_input *in, size_t elements, mls_fits *out,
                            mls_err *err)
 {
@@ -266,15 +258,11 @@ const mls_method mls_method_matryoshka = {
     .title = "MatryoshkaKV (PCA)",
     .source = "arXiv 2410.14731; The-kamisato/MatryoshkaKV-cache, PCA before training",
     .keys = keys,
-    .formula = "G rank_k + G rank_v",
-    .full_rope = true,
     .exact = false,
-    .identity = true,
-    .fits_need_data = true,
     .params_size = sizeof(params),
     .sized = sized,
     .shape = shape,
-    .fit = fit,
+    MLS_HEAD_METHOD,
     .fit_data = fit_data,
     .prepare = prepare,
     .release = release,

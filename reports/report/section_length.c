@@ -34,14 +34,12 @@ static mls_status find_settings(settings *s, const mls_report *r, mls_err *err)
     mls_status st = MLS_OK;
 
     for (size_t i = 0; !st && i < SETTINGS_MAX; i++) {
-        const mls_method *method = NULL;
-        mls_fits fits = {0};
+        mls_setting first;
+        bool found;
 
-        st = mls_method_find(&method, methods[i], err);
-        if (!st)
-            st = mls_method_fit(method, c, 0.25, &fits, err);
-        if (!st && fits.n > 0) {
-            st = mls_scheme_uniform(&s->scheme[s->n], &fits.setting[0], c->L, err);
+        st = mls_method_first_fit(&first, &found, methods[i], c, 0.25, err);
+        if (found) {
+            st = mls_scheme_uniform(&s->scheme[s->n], &first, c->L, err);
             if (!st) {
                 s->variant[s->n] =
                     (mls_variant){.scheme = &s->scheme[s->n], .only_layer = MLS_NONE};
@@ -49,7 +47,6 @@ static mls_status find_settings(settings *s, const mls_report *r, mls_err *err)
                 s->n++;
             }
         }
-        mls_fits_free(&fits);
     }
     return st;
 }

@@ -77,17 +77,7 @@ static mls_status choose(point **out, mls_setting **setting, size_t *n,
     return st;
 }
 
-static const char *const quantities[] = {"kept_percent",
-                                         "bytes_per_token",
-                                         "~growing_bytes_per_token",
-                                         "~fixed_bytes",
-                                         "perplexity",
-                                         "perplexity_low",
-                                         "perplexity_high",
-                                         "kl",
-                                         "kl_half",
-                                         "top1_percent",
-                                         NULL};
+static const char quantities[] = MLS_QUALITY_KEYS " top1_percent";
 
 static mls_table *make_table(const mls_report *r, const point *p, size_t n,
                              const mls_comparison *m)

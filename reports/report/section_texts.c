@@ -150,16 +150,14 @@ static mls_status compare_losses(matrix *m, const mls_report *r, mls_err *err)
     mls_status st = MLS_OK;
 
     for (size_t k = 0; !st && k < SETTINGS; k++) {
-        const mls_method *method = NULL;
-        mls_fits fits = {0};
         mls_scheme scheme = {0};
+        mls_setting first;
+        bool found;
 
-        st = mls_method_find(&method, methods[k], err);
-        if (!st)
-            st = mls_method_fit(method, c, MLS_REPORT_KEEP, &fits, err);
-        if (!st && fits.n > 0)
-            st = mls_scheme_uniform(&scheme, &fits.setting[0], c->L, err);
-        if (!st && fits.n > 0) {
+        st = mls_method_first_fit(&first, &found, methods[k], c, MLS_REPORT_KEEP, err);
+        if (found)
+            st = mls_scheme_uniform(&scheme, &first, c->L, err);
+        if (!st && found) {
             m->measured[k] = true;
             snprintf(m->setting[k], sizeof m->setting[k], "%s", scheme.name);
         }
@@ -178,7 +176,6 @@ static mls_status compare_losses(matrix *m, const mls_report *r, mls_err *err)
             mls_evaluation_free(&e);
         }
         mls_scheme_free(&scheme);
-        mls_fits_free(&fits);
     }
     return st;
 }

@@ -226,8 +226,9 @@ mls_status mls_frequency_error_plot(const char *folder, const mls_frequency *f,
     return st;
 }
 
-mls_status mls_frequency_overlap_plot(const char *folder, const mls_frequency *f,
-                                      size_t b, mls_err *err)
+/* frequency-overlap: Jaccard index of every two rules for budget b. */
+static mls_status overlap_plot(const char *folder, const mls_frequency *f, size_t b,
+                               mls_err *err)
 {
     static const char name[] = "frequency-overlap";
     const size_t n = f->n_rules;
@@ -381,7 +382,7 @@ mls_status mls_frequency_plots(const char *folder, const mls_frequency *f, size_
         st = written_and_drawn(mls_frequency_error_plot(folder, f, err), folder,
                                "frequency-error", err);
     if (!st)
-        st = written_and_drawn(mls_frequency_overlap_plot(folder, f, b, err), folder,
+        st = written_and_drawn(overlap_plot(folder, f, b, err), folder,
                                "frequency-overlap", err);
     if (!st && mls_frequency_has_stability(f))
         st = written_and_drawn(mls_frequency_stability_plot(folder, f, b, err), folder,

@@ -35,10 +35,6 @@ mls_status mls_frequency_map_plot(const char *folder, const mls_frequency_map *m
 mls_status mls_frequency_error_plot(const char *folder, const mls_frequency *f,
                                     mls_err *err);
 
-/** frequency-overlap: Jaccard index of every two rules for budget b. */
-mls_status mls_frequency_overlap_plot(const char *folder, const mls_frequency *f,
-                                      size_t b, mls_err *err);
-
 /** Has any rule an agreement of two samples? */
 bool mls_frequency_has_stability(const mls_frequency *f);
 

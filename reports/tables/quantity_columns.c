@@ -3,33 +3,66 @@
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "analysis/latent/size.h"
+#include "common/base/words.h"
 
-static const mls_quantity *find(const char *key)
+/* The next key of a list, and the sign before it; NULL: no more. */
+static const mls_quantity *next(const char **keys, char *sign)
 {
-    const mls_quantity *q = mls_quantity_find(key + (*key == '-' || *key == '~'));
+    const char *word = *keys + strspn(*keys, " ");
+    const size_t n = strcspn(word, " "), signs = strspn(word, "-~");
+    char key[64];
+
+    *sign = *word;
+    *keys = word + n;
+    if (n == 0)
+        return NULL;
+    snprintf(key, sizeof key, "%.*s", (int)(n - signs), word + signs);
+    const mls_quantity *q = mls_quantity_find(key);
 
     assert(q);
     return q;
 }
 
-void mls_quantity_columns(mls_table *t, const char *const *keys,
-                          const mls_config *config)
+void mls_quantity_columns(mls_table *t, const char *keys, const mls_config *config)
 {
-    for (; *keys; keys++) {
-        const mls_quantity *q = find(*keys);
+    char sign;
 
+    for (const mls_quantity *q; (q = next(&keys, &sign));) {
         mls_table_column(t, q->key, q->heading, q->unit, q->decimals);
-        if (**keys == '-' || (**keys == '~' && !mls_size_has_fixed(config)))
+        if (sign == '-' || (sign == '~' && !mls_size_has_fixed(config)))
             mls_table_detail(t);
     }
 }
 
-void mls_quantity_cells(mls_table *t, const char *const *keys, const mls_compared *r)
+void mls_quantity_cells(mls_table *t, const char *keys, const mls_compared *r)
 {
-    for (; *keys; keys++)
-        mls_table_real(t, find(*keys)->get(r));
+    char sign;
+
+    for (const mls_quantity *q; (q = next(&keys, &sign));)
+        mls_table_real(t, q->get(r));
+}
+
+mls_status mls_quantity_among(const mls_quantity **out, const char *keys,
+                              const char *option, const char *name, mls_err *err)
+{
+    const char *names[64];
+    char suggestion[MLS_SUGGESTION], sign;
+    size_t n = 0;
+
+    for (const mls_quantity *q; (q = next(&keys, &sign));) {
+        assert(n + 1 < sizeof names / sizeof names[0]);
+        names[n++] = q->key;
+        if (strcmp(q->key, name) == 0) {
+            *out = q;
+            return MLS_OK;
+        }
+    }
+    names[n] = NULL;
+    return mls_fail(err, MLS_E_ARG, "%s %s: no such column of numbers%s", option, name,
+                    mls_suggest(name, names, suggestion));
 }
 
 void mls_window_columns(mls_table *t)

@@ -6,13 +6,21 @@
 #include "reports/page/table.h"
 
 /**
- * A column for each key of a NULL-terminated list; '-' before it: not on a screen, '~':
- * on a screen where a layer of the model keeps bytes that do not grow.
+ * A column for each key of a list with spaces between; '-' before it: not on a screen,
+ * '~': on a screen where a layer of the model keeps bytes that do not grow.
  */
-void mls_quantity_columns(mls_table *t, const char *const *keys,
-                          const mls_config *config);
+void mls_quantity_columns(mls_table *t, const char *keys, const mls_config *config);
 /** Their cells of one setting. */
-void mls_quantity_cells(mls_table *t, const char *const *keys, const mls_compared *r);
+void mls_quantity_cells(mls_table *t, const char *keys, const mls_compared *r);
+/** The one of that name; MLS_E_ARG says that `option` has no such column. */
+mls_status mls_quantity_among(const mls_quantity **out, const char *keys,
+                              const char *option, const char *name, mls_err *err);
+
+/** What tables of measured settings begin with. */
+#define MLS_QUALITY_KEYS                                                               \
+    "kept_percent bytes_per_token ~growing_bytes_per_token ~fixed_bytes perplexity "   \
+    "perplexity_low perplexity_high kl kl_half"
+
 /**
  * Columns for programs, the last of a table: `windows`, which tokens a row was measured
  * on, and `kl_of_windows`, its KL on each, by which two tables are paired.

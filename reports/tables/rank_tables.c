@@ -25,7 +25,8 @@ static void begin_row(mls_table *t, const mls_spectra_row *row)
         mls_table_count(t, (long long)row->head);
 }
 
-void mls_rank_quote(char *out, size_t size, const mls_spectra_row *row)
+/* The label of a row; "" where there is nothing odd to say. */
+static void rank_quote(char *out, size_t size, const mls_spectra_row *row)
 {
     const mls_spectrum *s = &row->spectrum;
     const char *label =
@@ -123,7 +124,7 @@ static mls_status add_summary(mls_table *t, const mls_spectra_row *row, bool hal
             return st;
         mls_table_cells(t, "%g %g %zu", b.value, b.figure, b.rank);
     }
-    mls_rank_quote(label, sizeof label, row);
+    rank_quote(label, sizeof label, row);
     mls_table_text(t, label);
     return MLS_OK;
 }

@@ -20,9 +20,6 @@ mls_status mls_rank_table(mls_table *t, const mls_spectra *s, mls_rank_source of
                           mls_err *err);
 /** A row per singular value. */
 void mls_sigma_table(mls_table *t, const mls_spectra *s, mls_rank_source of);
-/** The label of a row; "" where there is nothing odd to say. */
-void mls_rank_quote(char *out, size_t size, const mls_spectra_row *row);
-
 /** A row per pair of layers and matrix. @return NULL when memory is short */
 mls_table *mls_neighbours_table(const mls_neighbours *n);
 /** A row per layer and rank. */

@@ -57,6 +57,20 @@ typedef struct mls_option {
         "--compute", 0, MLS_OPT_COMPUTE, value, 0, 0                                   \
     }
 
+/** Format and place of a table: members `format` and `output` of the arguments. */
+#define MLS_TABLE_OPTIONS(a)                                                           \
+    {"--format", 0, MLS_OPT_FORMAT, &(a).format, 0, 0},                                \
+    {                                                                                  \
+        "--output", 'o', MLS_OPT_TABLE, &(a).output, 0, 0                              \
+    }
+
+/** Members `compute` and `ram` of the arguments. */
+#define MLS_FORWARD_OPTIONS(a)                                                         \
+    MLS_COMPUTE_OPTION(&(a).compute),                                                  \
+    {                                                                                  \
+        "--ram", 0, MLS_OPT_GIB, &(a).ram, 1e-6, 1e6                                   \
+    }
+
 /**
  * Parse argv. Options may follow operands; "--" ends them; --name=value works. Empty
  * operands and values are misuse, and so is an --output that another one of them names.

@@ -192,8 +192,7 @@ static int run(int argc, char **argv)
         {"--windows-mb", 0, MLS_OPT_SIZE, &a.windows_mb, 1, 1 << 24},
         {"--save-every", 0, MLS_OPT_REAL, &a.save_every, 0, 1e6},
         {"--shard", 0, MLS_OPT_TEXT, &a.shard, 0, 0},
-        MLS_COMPUTE_OPTION(&a.compute),
-        {"--ram", 0, MLS_OPT_GIB, &a.ram, 1e-6, 1e6},
+        MLS_FORWARD_OPTIONS(a),
         MLS_THREADS_OPTION(&a.threads),
         {"--format", 0, MLS_OPT_FORMAT, &a.format, 0, 0},
         {0}};

@@ -210,28 +210,12 @@ static mls_status read_settings(mls_listing *list, const arguments *a,
 /* --- The table --- */
 
 /* The columns of numbers, around those of the pair with the row above. */
-static const char *const quantities[] = {"kept_percent",
-                                         "bytes_per_token",
-                                         "~growing_bytes_per_token",
-                                         "~fixed_bytes",
-                                         "-payload_bytes_per_token",
-                                         "-predicted_key",
-                                         "-predicted_value",
-                                         "-predicted_logit",
-                                         "-predicted_output",
-                                         "attention_error",
-                                         "predicted_kl",
-                                         "perplexity",
-                                         "-perplexity_low",
-                                         "-perplexity_high",
-                                         "kl",
-                                         "kl_half",
-                                         "-delta_nll",
-                                         "-delta_nll_half",
-                                         "top1_percent",
-                                         "-top1_half",
-                                         NULL};
-static const char *const last_quantities[] = {"-seconds", NULL};
+#define QUANTITIES                                                                     \
+    "kept_percent bytes_per_token ~growing_bytes_per_token ~fixed_bytes "              \
+    "-payload_bytes_per_token -predicted_key -predicted_value -predicted_logit "       \
+    "-predicted_output attention_error predicted_kl perplexity -perplexity_low "       \
+    "-perplexity_high kl kl_half -delta_nll -delta_nll_half top1_percent -top1_half"
+#define LAST_QUANTITIES "-seconds"
 
 /* Indices by a column; NaN last, equal ones in the order of the settings. */
 static void sort_rows(size_t *order, const mls_comparison *c, const mls_quantity *by,
@@ -263,7 +247,7 @@ static void make_columns(mls_table *t, const mls_config *config, bool heal)
     MLS_COLUMNS(t, {"front", "front", "", 0}, {"setting", "setting", "", 0},
                 {"served_by", "served by", "", 0}, {"label", "label", "", 0});
     mls_table_detail(t);
-    mls_quantity_columns(t, quantities, config);
+    mls_quantity_columns(t, QUANTITIES, config);
     if (heal) {
         MLS_COLUMNS(t, {"healed_kl", "healed KL", "nat", 5},
                     {"healed_kl_half", "±", "nat", 5}, {"excess", "excess", "nat", 5},
@@ -275,7 +259,7 @@ static void make_columns(mls_table *t, const mls_config *config, bool heal)
     mls_table_column(t, "kl_above_half", "±", "nat", 5);
     mls_table_detail(t);
     mls_table_column(t, "differs", "differs", "", 0);
-    mls_quantity_columns(t, last_quantities, config);
+    mls_quantity_columns(t, LAST_QUANTITIES, config);
     mls_table_column(t, "published", "published", "", 0);
     mls_table_detail(t);
     mls_table_column(t, "source", "source", "", 0);
@@ -298,7 +282,7 @@ static void add_row(mls_table *t, const mls_listed *l, const mls_compared *r,
     else
         mls_table_text(t, mls_serve_name(r->serve));
     mls_table_text(t, l->label);
-    mls_quantity_cells(t, quantities, r);
+    mls_quantity_cells(t, QUANTITIES, r);
     if (healed)
         mls_table_cells(t, "%g %g %g %g", healed->kl.mean, healed->kl.half,
                         healed->excess.mean, healed->excess.half);
@@ -312,7 +296,7 @@ static void add_row(mls_table *t, const mls_listed *l, const mls_compared *r,
     } else {
         mls_table_cells(t, "- - -");
     }
-    mls_quantity_cells(t, last_quantities, r);
+    mls_quantity_cells(t, LAST_QUANTITIES, r);
     mls_table_cells(t, "%s %s %s", published, l->source, r->refused ? r->refused : "");
     mls_window_cells(t, request->corpus, request->how.scored, r->seq_kl,
                      r->measured ? r->N : 0);
@@ -563,28 +547,6 @@ static void say_what_was_done(const mls_comparison *c)
                           c->n_measured, kept, predicted, refused);
 }
 
-/* A quantity that the table shows. */
-static mls_status find_sort_key(const mls_quantity **by, const char *name, mls_err *err)
-{
-    enum { N = sizeof quantities / sizeof quantities[0] };
-    const char *keys[N + 1];
-    char suggestion[MLS_SUGGESTION];
-
-    for (size_t i = 0; i < N; i++) {
-        const char *key = i + 1 < N ? quantities[i] : last_quantities[0];
-
-        keys[i] = key + (key[0] == '-');
-    }
-    keys[N] = NULL;
-    for (size_t i = 0; keys[i]; i++)
-        if (strcmp(keys[i], name) == 0) {
-            *by = mls_quantity_find(name);
-            return MLS_OK;
-        }
-    return mls_fail(err, MLS_E_ARG, "--sort %s: no such column of numbers%s", name,
-                    mls_suggest(name, keys, suggestion));
-}
-
 static int run(int argc, char **argv)
 {
     arguments a = {.output = "-", .length = 256, .group = 8, .heal_steps = 20};
@@ -608,12 +570,10 @@ static int run(int argc, char **argv)
         {"--sort", 0, MLS_OPT_TEXT, &a.sort, 0, 0},
         {"--descending", 0, MLS_OPT_FLAG, &a.descending, 0, 0},
         {"--rows", 0, MLS_OPT_TEXT, &a.rows, 0, 0},
-        MLS_COMPUTE_OPTION(&a.compute),
-        {"--ram", 0, MLS_OPT_GIB, &a.ram, 1e-6, 1e6},
+        MLS_FORWARD_OPTIONS(a),
         MLS_SHARD_OPTION(&a.shard),
         MLS_THREADS_OPTION(&a.threads),
-        {"--format", 0, MLS_OPT_FORMAT, &a.format, 0, 0},
-        {"--output", 'o', MLS_OPT_TABLE, &a.output, 0, 0},
+        MLS_TABLE_OPTIONS(a),
         {0}};
     const char *folder;
     const mls_quantity *by = NULL;
@@ -656,7 +616,8 @@ static int run(int argc, char **argv)
     /* Where most settings are only predicted, that orders all of them. */
     if (!a.sort)
         a.sort = a.measure ? "predicted_kl" : "kl";
-    if (find_sort_key(&by, a.sort, &err) ||
+    if (mls_quantity_among(&by, QUANTITIES " " LAST_QUANTITIES, "--sort", a.sort,
+                           &err) ||
         mls_tool_parts(&parts, &cmd_compare, argc, argv, options, &err) ||
         (to_file && mls_file_writable(a.output, &err)) ||
         mls_tool_model(&s.model, folder, &err))

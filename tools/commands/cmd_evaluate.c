@@ -137,19 +137,8 @@ static mls_status work_new(work *w, const arguments *a, const mls_model *model,
     return MLS_OK;
 }
 
-static const char *const quantities[] = {"kept_percent",
-                                         "bytes_per_token",
-                                         "~growing_bytes_per_token",
-                                         "~fixed_bytes",
-                                         "perplexity",
-                                         "perplexity_low",
-                                         "perplexity_high",
-                                         "kl",
-                                         "kl_half",
-                                         "delta_nll",
-                                         "delta_nll_half",
-                                         "top1_percent",
-                                         NULL};
+static const char quantities[] =
+    MLS_QUALITY_KEYS " delta_nll delta_nll_half top1_percent";
 
 /* The original says nothing about a difference from itself. */
 static mls_compared original_row(const mls_evaluation *e, const mls_config *config,
@@ -339,12 +328,10 @@ static int run(int argc, char **argv)
         {"--choices", 0, MLS_OPT_TEXT, &a.choices, 0, 0},
         {"--seed", 0, MLS_OPT_SIZE, &a.seed, 0, 1e15},
         {"--percentiles", 0, MLS_OPT_FLAG, &a.percentiles, 0, 0},
-        MLS_COMPUTE_OPTION(&a.compute),
-        {"--ram", 0, MLS_OPT_GIB, &a.ram, 1e-6, 1e6},
+        MLS_FORWARD_OPTIONS(a),
         MLS_SHARD_OPTION(&a.shard),
         MLS_THREADS_OPTION(&a.threads),
-        {"--format", 0, MLS_OPT_FORMAT, &a.format, 0, 0},
-        {"--output", 'o', MLS_OPT_TABLE, &a.output, 0, 0},
+        MLS_TABLE_OPTIONS(a),
         {0}};
     const char *folder;
     size_t n;

@@ -407,8 +407,7 @@ static int run(int argc, char **argv)
         {"--plots", 0, MLS_OPT_TEXT, &q.plots, 0, 0},
         MLS_SHARD_OPTION(&q.shard),
         MLS_THREADS_OPTION(&q.threads),
-        {"--format", 0, MLS_OPT_FORMAT, &q.format, 0, 0},
-        {"--output", 'o', MLS_OPT_TABLE, &q.output, 0, 0},
+        MLS_TABLE_OPTIONS(q),
         {0}};
 
     if (!mls_options_parse(&cmd_frequency, argc, argv, options, &path, 1, 1,

@@ -266,8 +266,7 @@ static int run(int argc, char **argv)
         {"--tokens", 'T', MLS_OPT_SIZE, &r.tokens, 1, 1 << 30},
         {"--queries", 0, MLS_OPT_SIZE, &r.queries, 1, 1 << 20},
         MLS_THREADS_OPTION(&r.threads),
-        {"--format", 0, MLS_OPT_FORMAT, &r.format, 0, 0},
-        {"--output", 'o', MLS_OPT_TABLE, &r.output, 0, 0},
+        MLS_TABLE_OPTIONS(r),
         {0}};
     const char *path = NULL;
     size_t n_operands;

@@ -442,8 +442,7 @@ static int run(int argc, char **argv)
         {"--length", 'T', MLS_OPT_SIZE, &a.length, 2, 1 << 20},
         MLS_NO_BOS_OPTION(&a.no_bos),
         {"--eval-sequences", 0, MLS_OPT_SIZE, &a.eval_sequences, 1, 1 << 24},
-        MLS_COMPUTE_OPTION(&a.compute),
-        {"--ram", 0, MLS_OPT_GIB, &a.ram, 1e-6, 1e6},
+        MLS_FORWARD_OPTIONS(a),
         MLS_THREADS_OPTION(&a.threads),
         {0}};
     const char *folder;

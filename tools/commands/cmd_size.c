@@ -413,8 +413,7 @@ static int run(int argc, char **argv)
         {"--active", 0, MLS_OPT_REAL, &r.active, 0, 1e9},
         {"--formula", 0, MLS_OPT_FLAG, &r.formula, 0, 0},
         {"--plots", 0, MLS_OPT_TEXT, &r.plots, 0, 0},
-        {"--format", 0, MLS_OPT_FORMAT, &r.format, 0, 0},
-        {"--output", 'o', MLS_OPT_TABLE, &r.output, 0, 0},
+        MLS_TABLE_OPTIONS(r),
         {0},
     };
     const char *model;
