@@ -407,6 +407,11 @@ static void say(const mls_report *r, const healing *k, const curve *curves,
                        text, before->kl.mean, after.mean,
                        100 * after.mean / before->kl.mean, before->kl.mean - after.mean,
                        STEPS);
+    else if (after.mean == before->kl.mean)
+        mls_buf_printf(&sentence,
+                       "Healing left %s as it is (KL %.3f): no step made it better on "
+                       "the windows of the calibration text that were held out.",
+                       text, after.mean);
     else
         mls_buf_printf(&sentence,
                        "Healing does not help %s on the held-out text (KL %.3f before, "
