@@ -231,19 +231,20 @@ static mls_table *make_table(const healing *k, const curve *curves)
     mls_table *t = mls_table_new(NULL);
     char text[SETTING_TEXT];
 
-    MLS_COLUMNS(
-        t, {"served_by", "served by", "", 0}, {"setting", "setting", "", 0},
-        {"kept_percent", "kept", "%", 1}, {"kl", "KL before", "nat", 3},
-        {"kl_half", "±", "nat", 3}, {"healed_kl", "healed: floor at most", "nat", 3},
-        {"healed_kl_half", "±", "nat", 3}, {"excess", "excess of the start", "nat", 3},
-        {"excess_half", "±", "nat", 3}, {"still_falling", "still falling", "%", 1},
-        {"nll", "loss at step 0", "nat", 3},
-        {"healed_nll", "the same, healed", "nat", 3});
+    MLS_COLUMNS(t, {"served_by", "served by", "", 0}, {"setting", "setting", "", 0},
+                {"kept_percent", "kept", "%", 1}, {"kl", "KL before", "nat", 3},
+                {"kl_half", "±", "nat", 3},
+                {"healed_kl", "healed: floor at most", "nat", 3},
+                {"healed_kl_half", "±", "nat", 3});
     if (k->has_forecast) {
         MLS_COLUMNS(t, {"forecast", "KL forecast", "nat", 3},
                     {"forecast_low", "low", "nat", 3},
                     {"forecast_high", "high", "nat", 3});
     }
+    MLS_COLUMNS(
+        t, {"excess", "excess of the start", "nat", 3}, {"excess_half", "±", "nat", 3},
+        {"still_falling", "still falling", "%", 1}, {"nll", "loss at step 0", "nat", 3},
+        {"healed_nll", "the same, healed", "nat", 3});
     for (size_t i = 0; i < k->n_finalists; i++) {
         const mls_compared *before = &k->before.row[i];
         const mls_quality *after = &k->e.variant[i];
@@ -252,15 +253,17 @@ static mls_table *make_table(const healing *k, const curve *curves)
 
         mls_table_row(t);
         mls_table_cells(
-            t, "%s %s %g %g %g %g %g %g %g %g %g %g", mls_serve_name(before->serve),
+            t, "%s %s %g %g %g %g %g", mls_serve_name(before->serve),
             mls_setting_text(&k->setting[k->finalist[i]], text, sizeof text),
             100 * before->kept, before->kl.mean, before->kl.half, after->kl.mean,
-            after->kl.half, excess.mean, excess.half, 100 * still_falling(&curves[i]),
-            before->nll.mean, after->nll.mean);
+            after->kl.half);
         if (k->has_forecast) {
             mls_table_cells(t, "%g %g %g", forecast, forecast / k->forecast.factor,
                             forecast * k->forecast.factor);
         }
+        mls_table_cells(t, "%g %g %g %g %g", excess.mean, excess.half,
+                        100 * still_falling(&curves[i]), before->nll.mean,
+                        after->nll.mean);
     }
     mls_table_say(
         t,
