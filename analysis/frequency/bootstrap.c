@@ -122,9 +122,8 @@ typedef struct {
 
 static void pair_free(pair *p)
 {
-    for (size_t i = 0; i < 2; i++) {
+    for (size_t i = 0; i < 2; i++)
         mls_free_all(p->score[i], p->order[i]);
-    }
     mls_free_all(p->work, p->unit);
 }
 

@@ -69,9 +69,8 @@ mls_status mls_latent_runner_new(mls_latent_runner **out, size_t T_max,
 
 static void forget_tables(mls_latent_runner *r)
 {
-    for (size_t i = 0; i < r->n_tables; i++) {
+    for (size_t i = 0; i < r->n_tables; i++)
         mls_free_all(r->table[i].inv_freq, r->table[i].cs);
-    }
     r->n_tables = 0;
 }
 
@@ -81,9 +80,8 @@ void mls_latent_runner_free(mls_latent_runner *r)
         return;
     forget_tables(r);
     mls_packed_free(r->packed);
-    for (size_t l = 0; l < MLS_LAYERS_MAX; l++) {
+    for (size_t l = 0; l < MLS_LAYERS_MAX; l++)
         mls_free_all(r->kept[l].k, r->kept[l].v);
-    }
     for (size_t w = 0; w < r->n_workers; w++)
         free(r->scratch[w]);
     mls_free_all(r->scratch, r->cs_rope, r);

@@ -18,9 +18,8 @@ enum { ROWS = 64 };
 
 void mls_transmla_pass_free(mls_layer_stats *s, size_t L)
 {
-    for (size_t l = 0; s && l < L; l++) {
+    for (size_t l = 0; s && l < L; l++)
         mls_free_all(s[l].x_second, s[l].x_mean);
-    }
     free(s);
 }
 

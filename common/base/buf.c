@@ -1,3 +1,8 @@
+/*
+ * Room doubles, so that adding n bytes one by one costs O(n). A failure is remembered
+ * and asked for once, at the end: text is put together in many small calls, and a check
+ * behind each of them would hide what it says.
+ */
 #include "common/base/buf.h"
 
 #include <stdarg.h>

@@ -1,3 +1,8 @@
+/*
+ * Products and sums through the compiler's overflow builtins, which say whether the
+ * exact result fits: a test of the wrapped result would come too late for a size that
+ * is then allocated.
+ */
 #include "common/base/checked.h"
 
 #include <stdlib.h>

@@ -1,3 +1,7 @@
+/*
+ * Sentences hold names that strangers chose (tensors, keys, files), so they are made
+ * printable here, where every sentence comes through, and not by whom prints them.
+ */
 #include "common/base/status.h"
 
 #include <stdarg.h>

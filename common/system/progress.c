@@ -1,3 +1,7 @@
+/*
+ * A long loop calls one function a step, which both tells how far it is and asks
+ * whether to stop: what is told often enough can be stopped soon enough.
+ */
 #include "common/system/progress.h"
 
 #include <stdarg.h>

@@ -1,3 +1,7 @@
+/*
+ * Work that consists of parts shows one bar: a part's steps from 0 to 1 become those of
+ * its share of the whole, and parts of parts nest the same way.
+ */
 #include "common/system/progress_part.h"
 
 #include <math.h>

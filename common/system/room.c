@@ -1,3 +1,8 @@
+/*
+ * A run of hours should not end on a full disk, so what will be written is held against
+ * it first; folders that are not there yet lie on the disk of the nearest one above
+ * that is. Where the system does not say, nothing is refused.
+ */
 #include "common/system/room.h"
 
 #include <inttypes.h>

@@ -1,3 +1,7 @@
+/*
+ * Room doubles, with its size checked: the number of tokens follows from a stranger's
+ * text.
+ */
 #include "datasets/base/ids.h"
 
 #include <stdlib.h>

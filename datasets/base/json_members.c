@@ -1,3 +1,8 @@
+/*
+ * A wrong member is refused with where it is, what was expected and what was found, and
+ * a key that nobody reads is wrong, too: a feature that we do not know would change
+ * what the file means.
+ */
 #include "datasets/base/json_members.h"
 
 #include <string.h>

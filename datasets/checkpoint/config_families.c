@@ -1,11 +1,11 @@
-#include "datasets/checkpoint/config_reader.h"
-
-#include <string.h>
-
 /*
  * Defaults are those of the config classes in Hugging Face transformers. Families that
  * we do not compute are here for their geometry, which `size` needs.
  */
+#include "datasets/checkpoint/config_reader.h"
+
+#include <string.h>
+
 static const mls_family families[] = {
     /* computed exactly */
     {.model_type = "llama", .attention_bias = true, .mlp_bias = true},

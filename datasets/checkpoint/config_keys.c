@@ -1,3 +1,8 @@
+/*
+ * Keys of config.json that mls_config_read() reads, and keys that do not change what
+ * the network computes in inference. A key in no list is not known: the model is then
+ * not computed, because the key might say that it works in another way.
+ */
 #include "datasets/checkpoint/config_reader.h"
 
 #include <string.h>
@@ -5,11 +10,6 @@
 #include "datasets/base/json.h"
 #include "datasets/checkpoint/quantization.h"
 
-/*
- * Keys of config.json that mls_config_read() reads, and keys that do not change what
- * the network computes in inference. A key in no list is not known: the model is then
- * not computed, because the key might say that it works in another way.
- */
 static const char *const harmless[] = {
     /* read elsewhere */
     "architectures",

@@ -1,3 +1,8 @@
+/*
+ * Projects write what they made of a model into config.json under keys of their own.
+ * Every number is checked for its kind and range before it is used: files come from
+ * strangers, and a shape that does not fit is refused before weights are read.
+ */
 #include "datasets/checkpoint/converted_config.h"
 
 #include <math.h>

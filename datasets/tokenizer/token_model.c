@@ -1,3 +1,7 @@
+/*
+ * The two ways of cutting a word into tokens behind one face: merges (BPE) or the most
+ * probable cut (unigram); `type` in tokenizer.json says which.
+ */
 #include "datasets/tokenizer/token_model.h"
 
 #include <stdlib.h>

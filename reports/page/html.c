@@ -1,3 +1,7 @@
+/*
+ * Five characters mean something to HTML, in text or in attributes, and are written as
+ * entities in both; control characters are no part of any page.
+ */
 #include "reports/page/html.h"
 
 #include <stdbool.h>

@@ -80,16 +80,14 @@ void mls_table_free(mls_table *t)
 {
     if (!t)
         return;
-    for (size_t i = 0; i < t->n_columns; i++) {
+    for (size_t i = 0; i < t->n_columns; i++)
         mls_free_all(t->columns[i].key, t->columns[i].heading, t->columns[i].unit);
-    }
     for (size_t i = 0; i < t->n_cells; i++)
         free(t->cells[i].text);
     for (size_t i = 0; i < t->n_notes; i++)
         free(t->notes[i]);
-    for (size_t i = 0; i < t->n_metas; i++) {
+    for (size_t i = 0; i < t->n_metas; i++)
         mls_free_all(t->metas[i].key, t->metas[i].value);
-    }
     mls_free_all(t->columns, t->cells, t->notes, t->metas, t->title, t);
 }
 

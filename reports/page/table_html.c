@@ -1,3 +1,8 @@
+/*
+ * On a page a heading is its column's name, a term of the glossary and, on a phone, the
+ * label of a card's line, so cells carry it; alone a table brings the few rules of
+ * style that it needs.
+ */
 #include "reports/page/table_html.h"
 
 #include "reports/page/html.h"

@@ -150,9 +150,8 @@ static void provenance(const mls_report *r, mls_page *page)
         {"products of weights", mls_model_arithmetic(r->model)},
         {"arithmetic", "weights as stored, the rest in f32, sums in f64"},
     };
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         mls_table_line(t, "%s %s", rows[i][0], rows[i][1]);
-    }
     snprintf(text, sizeof text, "%zu of %zu tokens%s",
              mls_capture_sequences(r->capture),
              mls_capture_length(r->capture) - mls_capture_lead(r->capture),

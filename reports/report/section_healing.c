@@ -301,9 +301,8 @@ static mls_status draw(const mls_report *r, const healing *k, const curve *curve
                           "set yrange [0:]\nset key outside bottom center\nplot ");
     for (size_t i = 0; i < k->n_finalists; i++) {
         mls_setting_text(&k->setting[k->finalist[i]], text, sizeof text);
-        for (size_t p = 0; p < curves[i].n; p++) {
+        for (size_t p = 0; p < curves[i].n; p++)
             mls_table_line(t, "%s %zu %g", text, curves[i].step[p], curves[i].held[p]);
-        }
         mls_buf_printf(&script,
                        "%s\"../data/healing.csv\" using (strcol(\"setting\") eq \"%s\" "
                        "? column(\"step\") : NaN):\"loss\" with linespoints linetype "

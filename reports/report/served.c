@@ -53,9 +53,8 @@ mls_served_row *mls_served_row_of(mls_served *s, mls_serve serve, double share,
 
 void mls_served_free(mls_served *s)
 {
-    for (size_t i = 0; i < s->n; i++) {
+    for (size_t i = 0; i < s->n; i++)
         mls_free_all(s->row[i].setting, s->row[i].ties);
-    }
     free(s->row);
     *s = (mls_served){0};
 }
@@ -89,9 +88,8 @@ static mls_table *make_table(const mls_served *s, bool healed,
 
         mls_table_line(t, "%s %s %g %g %g %g", mls_serve_name(x->serve), x->setting,
                        x->kept, x->kl.mean, x->kl.half, x->perplexity);
-        if (healed) {
+        if (healed)
             mls_table_cells(t, "%g %g", x->healed.mean, x->healed.half);
-        }
         if (healed && forecast) {
             mls_table_cells(t, "%g %g %g", x->forecast, x->forecast_low,
                             x->forecast_high);

@@ -90,9 +90,8 @@ static mls_status put_setting(writer *w, const mls_setting *s, mls_err *err)
         mls_table_note(w->t, note);
         for (int i = 0; i < 4; i++)
             mls_table_empty(w->t);
-        if (r->memory > 0) {
+        if (r->memory > 0)
             mls_table_cells(w->t, "- %s -", "not served");
-        }
         return MLS_OK;
     }
     mls_table_cells(w->t, "%g %g %g %g",

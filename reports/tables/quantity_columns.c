@@ -1,3 +1,7 @@
+/*
+ * A list of keys is one text, its order that of the columns; a key that no quantity has
+ * is an error of ours, not of the user, and asserted.
+ */
 #include "reports/tables/quantity_columns.h"
 
 #include <assert.h>

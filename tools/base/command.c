@@ -1,3 +1,7 @@
+/*
+ * Only here and in the commands is printed: sentences to stderr, data to stdout, and a
+ * file is written whole or not at all, under another name first.
+ */
 #include "tools/base/command.h"
 
 #include <stdarg.h>

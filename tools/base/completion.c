@@ -1,3 +1,8 @@
+/*
+ * Commands are run as far as their tables of options, and what --help says beside each
+ * option becomes its description: three shells, each with functions that say the same
+ * in its words, so that no list of options is written by hand.
+ */
 #include "tools/base/completion.h"
 
 #include <stdio.h>

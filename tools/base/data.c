@@ -1,3 +1,8 @@
+/*
+ * Tables that come with the program are looked for in the folder that MLASCOPE_DATA
+ * names, in the source it was built from, where it was to be installed, and beside it:
+ * the first that has the file is taken, and a folder that was named is the only one.
+ */
 #include "tools/base/data.h"
 
 #include <stdlib.h>

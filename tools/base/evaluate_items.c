@@ -1,3 +1,7 @@
+/*
+ * Planted pairs and multiple choice are sequences of their own, of which only the ends
+ * are scored; the same evaluation measures them, and a table of their own shows them.
+ */
 #include "tools/base/evaluate_items.h"
 
 #include <stdlib.h>

@@ -1,3 +1,8 @@
+/*
+ * What would make figures mean something else is said or refused where inputs are
+ * opened: a capture of another model, a text that was calibrated on, windows that begin
+ * otherwise than those of the capture.
+ */
 #include "tools/base/inputs.h"
 
 #include <math.h>

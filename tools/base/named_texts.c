@@ -1,3 +1,8 @@
+/*
+ * NAME=FILE is a name only where no file is called so. The windows of all texts follow
+ * one another in one corpus, whose hash is that of the texts' hashes, so that a report
+ * of all and of each come from the same tokens.
+ */
 #include "tools/base/named_texts.h"
 
 #include <ctype.h>

@@ -1,3 +1,8 @@
+/*
+ * One loop over argv serves every command: the table says where values go and what they
+ * may be. Before anything is computed, outputs are held against inputs (a file that is
+ * read is never written over) and formats against the ending of the output's name.
+ */
 #include "tools/base/options.h"
 
 #include <ctype.h>

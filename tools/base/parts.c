@@ -1,3 +1,9 @@
+/*
+ * A part of a run is the same command with --shard, and the merge is that command again
+ * with all parts at hand: it runs as ever and takes from them what they computed. Parts
+ * record the words of the command without those on which no figure depends, and what
+ * the inputs were; parts of something else are refused.
+ */
 #include "tools/base/parts.h"
 
 #include <stdio.h>

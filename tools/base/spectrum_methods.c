@@ -1,3 +1,7 @@
+/*
+ * What a setting's forms of every layer are predicted to lose, beside the singular
+ * values: forms are built one at a time and dropped.
+ */
 #include "tools/base/spectrum_methods.h"
 
 #include <stdlib.h>

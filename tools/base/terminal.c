@@ -1,3 +1,8 @@
+/*
+ * Sentences are folded at spaces to the width of the terminal; rows of tables and
+ * commands stay as they are, to be read or copied. Characters that a terminal obeys are
+ * left out: names in them come from files.
+ */
 #define _GNU_SOURCE
 #include "tools/base/terminal.h"
 

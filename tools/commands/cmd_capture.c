@@ -277,10 +277,5 @@ done:
     return mls_exit_status(&err);
 }
 
-const mls_command cmd_capture = {
-    .group = "analysis",
-    .name = "capture",
-    .summary = "run a model over text, keep the statistics of its attention",
-    .usage = mls_capture_txt,
-    .run = run,
-};
+MLS_COMMAND(capture, "analysis",
+            "run a model over text, keep the statistics of its attention");

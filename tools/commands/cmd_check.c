@@ -484,10 +484,5 @@ done:
     return mls_exit_status(&err);
 }
 
-const mls_command cmd_check = {
-    .group = "datasets",
-    .name = "check",
-    .summary = "is a checkpoint complete and sane, and what does it cache",
-    .usage = mls_check_txt,
-    .run = run,
-};
+MLS_COMMAND(check, "datasets",
+            "is a checkpoint complete and sane, and what does it cache");

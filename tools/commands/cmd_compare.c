@@ -696,10 +696,4 @@ done:
     return mls_exit_status(&err);
 }
 
-const mls_command cmd_compare = {
-    .group = "bench",
-    .name = "compare",
-    .summary = "show settings side by side, with their Pareto front",
-    .usage = mls_compare_txt,
-    .run = run,
-};
+MLS_COMMAND(compare, "bench", "show settings side by side, with their Pareto front");

@@ -84,10 +84,5 @@ static int run(int argc, char **argv)
     return mls_exit_status(&err);
 }
 
-const mls_command cmd_diff = {
-    .group = "reports",
-    .name = "diff",
-    .summary = "what changed between two results, and is it more than noise",
-    .usage = mls_diff_txt,
-    .run = run,
-};
+MLS_COMMAND(diff, "reports",
+            "what changed between two results, and is it more than noise");

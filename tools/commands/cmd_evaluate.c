@@ -439,10 +439,5 @@ done:
     return mls_exit_status(&err);
 }
 
-const mls_command cmd_evaluate = {
-    .group = "bench",
-    .name = "evaluate",
-    .summary = "measure perplexity and KL of settings before any training",
-    .usage = mls_evaluate_txt,
-    .run = run,
-};
+MLS_COMMAND(evaluate, "bench",
+            "measure perplexity and KL of settings before any training");

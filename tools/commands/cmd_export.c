@@ -155,10 +155,5 @@ done:
     return mls_exit_status(&err);
 }
 
-const mls_command cmd_export = {
-    .group = "reports",
-    .name = "export",
-    .summary = "write a setting as a converter's input or as the converted model",
-    .usage = mls_export_txt,
-    .run = run,
-};
+MLS_COMMAND(export, "reports",
+            "write a setting as a converter's input or as the converted model");

@@ -444,10 +444,4 @@ static int run(int argc, char **argv)
     return mls_exit_status(&err);
 }
 
-const mls_command cmd_frequency = {
-    .group = "analysis",
-    .name = "frequency",
-    .summary = "which RoPE chunks each head needs, by every rule",
-    .usage = mls_frequency_txt,
-    .run = run,
-};
+MLS_COMMAND(frequency, "analysis", "which RoPE chunks each head needs, by every rule");

@@ -217,10 +217,5 @@ done:
     return mls_exit_status(&err);
 }
 
-const mls_command cmd_heal = {
-    .group = "bench",
-    .name = "heal",
-    .summary = "fit a setting's attention to the original's, layer by layer",
-    .usage = mls_heal_txt,
-    .run = run,
-};
+MLS_COMMAND(heal, "bench",
+            "fit a setting's attention to the original's, layer by layer");

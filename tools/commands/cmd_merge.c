@@ -128,10 +128,4 @@ static int run(int argc, char **argv)
     return status;
 }
 
-const mls_command cmd_merge = {
-    .group = "datasets",
-    .name = "merge",
-    .summary = "join captures of one model, or the parts of one run",
-    .usage = mls_merge_txt,
-    .run = run,
-};
+MLS_COMMAND(merge, "datasets", "join captures of one model, or the parts of one run");

@@ -202,10 +202,5 @@ static int run(int argc, char **argv)
     return mls_exit_status(&err);
 }
 
-const mls_command cmd_methods = {
-    .group = "bench",
-    .name = "methods",
-    .summary = "what a setting may say: methods, their keys and defaults",
-    .usage = mls_methods_txt,
-    .run = run,
-};
+MLS_COMMAND(methods, "bench",
+            "what a setting may say: methods, their keys and defaults");

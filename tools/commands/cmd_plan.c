@@ -387,10 +387,5 @@ done:
     return mls_exit_status(&err);
 }
 
-const mls_command cmd_plan = {
-    .group = "bench",
-    .name = "plan",
-    .summary = "choose rank, chunks and bits of every layer under one budget",
-    .usage = mls_plan_txt,
-    .run = run,
-};
+MLS_COMMAND(plan, "bench",
+            "choose rank, chunks and bits of every layer under one budget");

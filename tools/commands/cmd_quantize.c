@@ -306,10 +306,5 @@ done:
     return mls_exit_status(&err);
 }
 
-const mls_command cmd_quantize = {
-    .group = "analysis",
-    .name = "quantize",
-    .summary = "errors and true bits of cache quantizers on captured keys and values",
-    .usage = mls_quantize_txt,
-    .run = run,
-};
+MLS_COMMAND(quantize, "analysis",
+            "errors and true bits of cache quantizers on captured keys and values");

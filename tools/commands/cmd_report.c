@@ -587,10 +587,4 @@ release:
     return status ? status : mls_exit_status(&doubtful);
 }
 
-const mls_command cmd_report = {
-    .group = "reports",
-    .name = "report",
-    .summary = "analyse a model and write the report, the main job",
-    .usage = mls_report_txt,
-    .run = run,
-};
+MLS_COMMAND(report, "reports", "analyse a model and write the report, the main job");

@@ -120,10 +120,4 @@ static int run(int argc, char **argv)
     return mls_exit_status(&err);
 }
 
-const mls_command cmd_show = {
-    .group = "reports",
-    .name = "show",
-    .summary = "print the answer of a finished report again",
-    .usage = mls_show_txt,
-    .run = run,
-};
+MLS_COMMAND(show, "reports", "print the answer of a finished report again");

@@ -433,10 +433,5 @@ static int run(int argc, char **argv)
     return mls_exit_status(&err);
 }
 
-const mls_command cmd_size = {
-    .group = "analysis",
-    .name = "size",
-    .summary = "bytes of the cache for any setting, from config.json alone",
-    .usage = mls_size_txt,
-    .run = run,
-};
+MLS_COMMAND(size, "analysis",
+            "bytes of the cache for any setting, from config.json alone");

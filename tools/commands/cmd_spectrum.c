@@ -230,10 +230,5 @@ done:
     return mls_exit_status(&err);
 }
 
-const mls_command cmd_spectrum = {
-    .group = "analysis",
-    .name = "spectrum",
-    .summary = "singular values of the projections, energy and effective rank",
-    .usage = mls_spectrum_txt,
-    .run = run,
-};
+MLS_COMMAND(spectrum, "analysis",
+            "singular values of the projections, energy and effective rank");

@@ -161,10 +161,4 @@ done:
     return mls_exit_status(&err);
 }
 
-const mls_command cmd_tokenize = {
-    .group = "datasets",
-    .name = "tokenize",
-    .summary = "print the token ids of a text",
-    .usage = mls_tokenize_txt,
-    .run = run,
-};
+MLS_COMMAND(tokenize, "datasets", "print the token ids of a text");

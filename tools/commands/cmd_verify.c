@@ -112,10 +112,4 @@ static int run(int argc, char **argv)
     return worst;
 }
 
-const mls_command cmd_verify = {
-    .group = "datasets",
-    .name = "verify",
-    .summary = "check that our files are as they were written",
-    .usage = mls_verify_txt,
-    .run = run,
-};
+MLS_COMMAND(verify, "datasets", "check that our files are as they were written");
