@@ -44,7 +44,7 @@ mls_heal_job mls_heal_defaults(void)
                           .rate = 0.06,
                           .damping = 1,
                           .distil_batch = 4,
-                          .distil_rate = 0.003};
+                          .distil_rate = 0.001};
 }
 
 static void healing_free(mls_heal_run_state *k)
