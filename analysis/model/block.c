@@ -257,7 +257,8 @@ static void route(const mls_experts *x, const float *correction, const float *lo
     for (size_t i = 0; i < x->n; i++) {
         score[i] = x->routing == MLS_ROUTE_SOFTMAX ? exp((double)logits[i] - lse)
                                                    : sigmoid((double)logits[i]);
-        choose[i] = score[i] + (correction ? (double)correction[i] : 0);
+        choose[i] = (x->by_logit ? (double)logits[i] : score[i]) +
+                    (correction ? (double)correction[i] : 0);
         weight[i] = 0;
     }
     if (x->groups)

@@ -101,6 +101,11 @@ mls_status mls_plain_new(mls_plain *p, const mls_config *config, size_t T_max,
     size_t most = 0;
 
     *p = (mls_plain){.config = config, .T_max = T_max, .n_workers = n_workers};
+    if (config->net.index_top_k && T_max > config->net.index_top_k)
+        return mls_fail(err, MLS_E_INPUT,
+                        "index_topk: of more than %zu tokens the indexer chooses those "
+                        "that are seen, which is not computed, and a sequence has %zu",
+                        config->net.index_top_k, T_max);
     for (size_t l = 0; l < config->L; l++) {
         const mls_layer_shape *s = &config->layer[l];
         const bool turns = s->kind != MLS_LAYER_RECURRENT && s->kind != MLS_LAYER_NONE;
@@ -255,8 +260,9 @@ static void attend_heads(const mls_config *c, const mls_layer *w,
 }
 
 /* What the heads read, weighed by a sigmoid of x; q is free by now. */
-static void gate_heads(const mls_layer *w, const mls_layer_shape *s, const parts *a,
-                       const float *x, size_t T, size_t E)
+static void gate_heads(const mls_config *c, const mls_layer *w,
+                       const mls_layer_shape *s, const parts *a, const float *x,
+                       size_t T, size_t E)
 {
     const size_t width = (size_t)s->H * s->V;
 
@@ -264,7 +270,8 @@ static void gate_heads(const mls_layer *w, const mls_layer_shape *s, const parts
         return;
     mls_linear(a->q, x, w->w_attn_gate, w->b_attn_gate, T, width, E);
     for (size_t i = 0; i < T * width; i++)
-        a->read[i] *= (float)(1 / (1 + exp(-(double)a->q[i])));
+        a->read[i] *= c->net.gate_soft ? (float)log1p(exp((double)a->q[i]))
+                                       : (float)(1 / (1 + exp(-(double)a->q[i])));
 }
 
 /* Keys and values that later layers read are carried to them. */
@@ -354,7 +361,7 @@ mls_status mls_plain_attention(void *arg, size_t sequence, size_t worker,
         p->see(p->see_arg, &view);
     }
     attend_heads(c, w, s, &a, T);
-    gate_heads(w, s, &a, x, T, E);
+    gate_heads(c, w, s, &a, x, T, E);
     if (w->attn_sub_norm)
         mls_rmsnorm(a.read, a.read, w->attn_sub_norm, c->rms_eps, T, H * V);
     mls_packed_linear(w->packed, out, E, a.read, w->wo, w->bo, T, E, H * V);

@@ -57,6 +57,19 @@ static bool transpose(float **x, size_t rows, size_t cols)
 
 /* ---- fused matrices ---- */
 
+/* CodeGen: q, v, k of the first quarter of the heads, then of the second ... */
+static void split_quarters(const mls_layer_shape *s, const float *from, float *q,
+                           float *k, float *v, size_t width)
+{
+    const size_t n = (size_t)s->H * s->K / 4 * width;
+
+    for (size_t i = 0; i < 4; i++, from += 3 * n) {
+        memcpy(q + i * n, from, n * sizeof *q);
+        memcpy(v + i * n, from + n, n * sizeof *v);
+        memcpy(k + i * n, from + 2 * n, n * sizeof *k);
+    }
+}
+
 /* q, k and v of `width` numbers a row (1 for biases) out of one matrix. */
 static bool split_qkv(const mls_config *c, const mls_layer_shape *s, float **fused,
                       float **q, float **k, float **v, size_t width)
@@ -78,7 +91,9 @@ static bool split_qkv(const mls_config *c, const mls_layer_shape *s, float **fus
     *v = mls_calloc3(G, V, width, sizeof **v);
     if (!*q || !*k || !*v)
         return false;
-    for (size_t i = 0; i < runs; i++) {
+    if (c->net.qkv == MLS_QKV_QUARTERS)
+        split_quarters(s, from, *q, *k, *v, width);
+    for (size_t i = 0; c->net.qkv != MLS_QKV_QUARTERS && i < runs; i++) {
         memcpy(*q + i * nq, from, nq * sizeof *from);
         memcpy(*k + i * nk, from + nq, nk * sizeof *from);
         memcpy(*v + i * nv, from + nq + nk, nv * sizeof *from);
@@ -211,6 +226,8 @@ static bool settle_experts(const mls_config *c, mls_layer *w)
     for (size_t i = 0; w->expert_gain && i < n; i++)
         scale(w->expert_down + i * E * F, E * F, (double)w->expert_gain[i]);
 
+    if (x->layout == MLS_EXPERTS_ROWS)
+        done = turn_planes(&w->expert_down, n, F, E);
     if (x->layout == MLS_EXPERTS_TRANSPOSED || x->layout == MLS_EXPERTS_ZIPPED)
         done = turn_planes(&w->expert_gate_up, n, E, 2 * F) &&
                turn_planes(&w->expert_down, n, F, E);
@@ -225,6 +242,22 @@ static bool settle_experts(const mls_config *c, mls_layer *w)
                         x->shared_F * E);
 }
 
+/* A gate's row for each head becomes one for each of its dims. */
+static bool spread_gate(const mls_layer_shape *s, size_t E, float **gate)
+{
+    float *out = *gate ? mls_calloc3(s->H, s->V, E, sizeof *out) : NULL;
+
+    if (!*gate)
+        return true;
+    if (!out)
+        return false;
+    for (size_t i = 0; i < (size_t)s->H * s->V; i++)
+        memcpy(out + i * E, *gate + i / s->V * E, E * sizeof *out);
+    free(*gate);
+    *gate = out;
+    return true;
+}
+
 static bool settle_matrices(const mls_config *c, const mls_layer_shape *s, mls_layer *w)
 {
     const size_t E = c->E, F = mls_config_mlp_width(c, w->index);
@@ -236,6 +269,7 @@ static bool settle_matrices(const mls_config *c, const mls_layer_shape *s, mls_l
         return false;
     return split_qkv(c, s, &w->qkv, &w->wq, &w->wk, &w->wv, E) &&
            split_qkv(c, s, &w->qkv_bias, &w->bq, &w->bk, &w->bv, 1) &&
+           (!c->net.gate_heads || spread_gate(s, E, &w->w_attn_gate)) &&
            (!c->net.q_gate ||
             (split_gate(s->H, (size_t)s->K * E, &w->wq, &w->w_attn_gate) &&
              split_gate(s->H, s->K, &w->bq, &w->b_attn_gate))) &&
@@ -401,6 +435,12 @@ mls_status mls_layer_settle(const mls_config *config, bool ready, mls_layer *lay
         (s->kind == MLS_LAYER_ATTENTION && !settle_heads(config, s, layer)))
         return no_memory(layer, err);
     settle_residual(config, s, layer);
+    if (config->net.value_scale > 0) {
+        scale(layer->wv, (size_t)s->G * s->V * config->E, config->net.value_scale);
+        scale(layer->bv, (size_t)s->G * s->V, config->net.value_scale);
+    }
+    if (config->net.experts.shared_mean)
+        scale(layer->shared_down, config->E * config->net.experts.shared_F, 0.5);
     if (config->net.beside && layer->rec_in && layer->wq)
         settle_multipliers(config, s, layer);
     return MLS_OK;

@@ -175,7 +175,7 @@ static void judge_layers(const mls_config_reader *r)
                                    "other layers have not",
                                    l, s->G, s->K, s->V);
         else if ((s->reads_other && !shares) || (s->copies != 1 && !copies_heads(c)) ||
-                 s->index.n || s->compressed.n ||
+                 (s->index.n && !c->net.index_top_k) || s->compressed.n ||
                  ((s->conv_numbers || s->state_numbers) && !c->net.beside))
             mls_config_unsupported(c,
                                    "layer %zu keeps more or less than its keys and "

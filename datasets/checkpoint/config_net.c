@@ -122,6 +122,11 @@ static mls_status read_norms(mls_config_reader *r)
 
     if (r->net->eps > 0 && !mls_config_get(r, "rms_norm_eps"))
         c->rms_eps = r->net->eps;
+    /* Command A: an RMS norm where its eps is given. */
+    if (mls_net_reads(r->net, "rms_norm_eps") && mls_config_get(r, "rms_norm_eps")) {
+        c->net.norm = MLS_NORM_RMS;
+        return MLS_OK;
+    }
     for (size_t i = 0; !st && i < sizeof keys / sizeof keys[0]; i++)
         st = get_real(r, keys[i], &c->rms_eps);
     return st;
@@ -148,6 +153,7 @@ static mls_status read_biases(mls_config_reader *r)
         /* GLM's, Seed's and some others' output projection has none. */
         if (strncmp(c->model_type, "glm", 3) != 0 &&
             strcmp(c->model_type, "helium") != 0 &&
+            strcmp(c->model_type, "mimo_v2_flash") != 0 &&
             strcmp(c->model_type, "sarvam_moe") != 0 &&
             strcmp(c->model_type, "solar_open") != 0 &&
             !mls_net_reads(r->net, "attention_out_bias"))
@@ -274,6 +280,9 @@ static mls_status read_blocks(mls_config_reader *r)
         refuse(r, "n_heads", "slopes of heads that are no power of two");
     for (size_t i = 0; get(r, "attn_config") && i < 3; i++) {
         static const char *const inner[] = {"clip_qkv", "softmax_scale", "qk_ln"};
+
+        if (i == 0 && mls_net_reads(r->net, "ffn_config") && n->experts.n)
+            continue; /* DBRX's: read_parts */
         const json_t *v = json_object_get(get(r, "attn_config"), inner[i]);
 
         if (v && !json_is_null(v) && !json_is_false(v))
@@ -399,6 +408,67 @@ static mls_status read_sparse(mls_config_reader *r, size_t first)
     return MLS_OK;
 }
 
+/* Command A: softmax or sigmoid; layers without experts have a width of their own. */
+static mls_status read_choice(mls_config_reader *r)
+{
+    mls_config *c = r->config;
+    mls_experts *x = &c->net.experts;
+    const char *how = json_string_value(get(r, "expert_selection_fn"));
+    const char *joined =
+        json_string_value(get(r, "shared_expert_combination_strategy"));
+
+    if (!mls_net_reads(r->net, "expert_selection_fn"))
+        return MLS_OK;
+    if (how && strcmp(how, "sigmoid") == 0)
+        x->routing = MLS_ROUTE_SIGMOID;
+    else
+        x->normalize = true; /* of the chosen alone */
+    x->shared_mean = x->shared_F && !(joined && strcmp(joined, "sum") == 0);
+    if (x->shared_mean)
+        x->scale = 0.5;
+    return get_size(r, "prefix_dense_intermediate_size", &c->F);
+}
+
+/* A number of an object's member; *out stays where it is missing or null. */
+static mls_status part_real(mls_config_reader *r, const json_t *object, const char *key,
+                            double *out)
+{
+    const json_t *v = json_object_get(object, key);
+
+    return v && !json_is_null(v) ? mls_config_real(r, key, v, 0, 1e9, out) : MLS_OK;
+}
+
+/* DBRX says attention's and the experts' numbers in objects of their own. */
+static mls_status read_parts(mls_config_reader *r)
+{
+    mls_net *n = &r->config->net;
+    const json_t *attention = get(r, "attn_config"), *experts = get(r, "ffn_config");
+    const json_t *norm = json_object_get(experts, "moe_normalize_expert_weights");
+    const char *act = json_string_value(
+        json_object_get(json_object_get(experts, "ffn_act_fn"), "name"));
+    double count = (double)n->experts.n, chosen = (double)n->experts.top_k;
+    double width = (double)n->experts.F;
+    mls_status st;
+
+    if (n->experts.n == 0 || !mls_net_reads(r->net, "ffn_config"))
+        return MLS_OK;
+    if ((st = part_real(r, attention, "clip_qkv", &n->clip)) ||
+        (st = part_real(r, experts, "moe_num_experts", &count)) ||
+        (st = part_real(r, experts, "moe_top_k", &chosen)) ||
+        (st = part_real(r, experts, "ffn_hidden_size", &width)))
+        return st;
+    n->experts.n = (size_t)count;
+    n->experts.top_k = (size_t)chosen;
+    n->experts.F = (size_t)width;
+    if (json_is_null(norm))
+        n->experts.normalize = false;
+    else if (norm && json_number_value(norm) != 1)
+        refuse(r, "moe_normalize_expert_weights", "any but 1 is not computed");
+    if (act && strcmp(act, "silu") != 0)
+        refuse(r, "ffn_act_fn", "any but silu is not computed");
+    return MLS_OK;
+}
+
 /* Gemma 4: experts stand beside the MLP of every layer, or of none. */
 static mls_status count_beside(mls_config_reader *r)
 {
@@ -422,14 +492,15 @@ static mls_status read_experts(mls_config_reader *r)
                                          "shared_expert_intermediate_size",
                                          "shared_intermediate_size", NULL};
     static const char *const scales[] = {"routed_scaling_factor", "route_scale",
-                                         "router_scaling_factor"};
+                                         "router_scaling_factor",
+                                         "moe_routed_scaling_factor"};
     mls_config *c = r->config;
     mls_experts *x = &c->net.experts;
     size_t shared = 0;
     const json_t *method = get(r, "topk_method");
     mls_status st;
 
-    if (x->beside && (st = count_beside(r)))
+    if ((x->beside && (st = count_beside(r))) || (st = read_parts(r)))
         return st;
     if (x->n == 0)
         return MLS_OK;
@@ -449,6 +520,8 @@ static mls_status read_experts(mls_config_reader *r)
             if (strcmp(copies[i], "num_shared_experts") == 0 &&
                 strcmp(c->model_type, "afmoe") == 0)
                 shared = 2;
+            if (strcmp(c->model_type, "cohere2_moe") == 0)
+                shared = 0;
         }
     if ((st = get_first(r, copies, &shared)) ||
         (st = get_bool(r, "use_expert_bias", &x->correction)) ||
@@ -466,6 +539,8 @@ static mls_status read_experts(mls_config_reader *r)
     for (size_t i = 0; i < sizeof scales / sizeof scales[0]; i++)
         if ((st = get_real(r, scales[i], &x->scale)))
             return st;
+    if ((st = read_choice(r)))
+        return st;
     if (mls_net_reads(r->net, "topk_method") && !x->best_two &&
         !(json_is_string(method) &&
           strcmp(json_string_value(method), "group_limited_greedy") == 0))
@@ -630,6 +705,34 @@ static mls_status adjust_width(mls_config_reader *r)
     return MLS_OK;
 }
 
+/* A gate behind the heads: on, or one for each head or dim (Laguna, LFM3). */
+static mls_status read_gates(mls_config_reader *r)
+{
+    mls_net *n = &r->config->net;
+    const json_t *gating = get(r, "gating");
+    const char *kind = json_string_value(gating);
+    bool sandwich = true, on_input = false;
+    mls_status st;
+
+    if (json_is_false(gating) || (kind && strcmp(kind, "per-head") != 0))
+        n->gate_heads = false;
+    if ((st = get_bool(r, "use_attention_gate", &n->out_gate)) ||
+        (st = get_bool(r, "use_sandwich_norm", &sandwich)) ||
+        (st = get_real(r, "attention_value_scale", &n->value_scale)))
+        return st;
+    if (json_number_value(get(r, "moe_router_logit_softcapping")) > 0)
+        refuse(r, "moe_router_logit_softcapping", "above 0 is not computed");
+    if ((st = get_bool(r, "moe_apply_router_weight_on_input", &on_input)))
+        return st;
+    if (on_input)
+        refuse(r, "moe_apply_router_weight_on_input", "true is not computed");
+    if (is_null(r, "attention_value_scale"))
+        n->value_scale = 1;
+    if (mls_net_reads(r->net, "use_sandwich_norm") && !sandwich)
+        n->place = MLS_NORM_BEFORE;
+    return MLS_OK;
+}
+
 /* A share for each layer, or one for all; without any the first ten have 0.95. */
 static mls_status read_sparsity(mls_config_reader *r)
 {
@@ -725,6 +828,8 @@ mls_status mls_config_net(mls_config_reader *r)
         return st;
     if (c->net.experts.n && c->mlp_bias)
         refuse(r, "mlp_bias", "biases beside experts are not computed");
+    if ((st = get_size(r, "index_topk", &c->net.index_top_k)) || (st = read_gates(r)))
+        return st;
     c->qk_norm = c->net.qk == MLS_QK_HEAD;
     c->net.latent_eps = 1e-6; /* whatever rms_norm_eps says */
     return MLS_OK;
@@ -764,6 +869,16 @@ static bool still_full(const mls_config_reader *r)
 {
     return strncmp(r->config->model_type, "exaone", 6) != 0 ||
            mls_fact_peek(&r->keys, "sliding_window");
+}
+
+/* Command A's layers without experts turn, unless they have a pattern of their own. */
+static bool turns_anyway(const mls_config_reader *r, size_t l)
+{
+    const char *key = "prefix_dense_sliding_window_pattern";
+    const json_t *pattern = get(r, key);
+
+    return mls_net_reads(r->net, key) && !r->config->net.sparse[l] &&
+           (!pattern || json_integer_value(pattern) == 1);
 }
 
 /* layer_rope_theta: one base for all layers, or 0 for those that do not turn. */
@@ -806,12 +921,21 @@ void mls_config_turn_layers(mls_config_reader *r)
             see_less_in_turn(c, mls_config_get(r, "attention_types"), window);
     }
     turn_by_theta(r);
+    if (r->net && mls_net_reads(r->net, "ffn_config") && c->net.experts.n &&
+        !mls_config_get(r, "rope_parameters")) { /* DBRX */
+        const json_t *theta =
+            json_object_get(mls_config_get(r, "attn_config"), "rope_theta");
+
+        if (json_is_number(theta) && json_number_value(theta) > 0)
+            c->rope.theta = json_number_value(theta);
+    }
     for (size_t l = 0; r->net && l < c->L; l++) {
         mls_layer_shape *s = &c->layer[l];
 
         s->local_rope = r->net->local_rope && s->window;
-        s->no_rope |= s->kind == MLS_LAYER_RECURRENT || s->kind == MLS_LAYER_NONE ||
-                      c->net.still || unturned || by_place ||
-                      (r->net->still_full && still_full(r) && !s->window);
+        s->no_rope |=
+            s->kind == MLS_LAYER_RECURRENT || s->kind == MLS_LAYER_NONE ||
+            c->net.still || unturned || by_place ||
+            (r->net->still_full && still_full(r) && !s->window && !turns_anyway(r, l));
     }
 }

@@ -630,6 +630,11 @@ static mls_status read_rope(mls_config_reader *r)
 
     if (st)
         return st;
+    if (f && f->own_rope && !mls_config_get(r, "rope_parameters")) {
+        d = local = of_type("");
+        if (f->own_partial > 0)
+            d.number[PARTIAL] = f->own_partial;
+    }
     if (!given && f && f->rope.type == MLS_ROPE_DEFAULT && !f->local_rope &&
         json_is_object(mls_fact_peek(&r->keys, "default_rope_parameters")))
         mls_config_unsupported(c, "rope_parameters is missing, and what the class "

@@ -49,6 +49,7 @@ typedef enum mls_qkv {
     MLS_QKV_STACKED,  /* all of q, then k, then v */
     MLS_QKV_BY_HEAD,  /* q, k, v of head 0, then of head 1 ... (GPT-NeoX) */
     MLS_QKV_BY_GROUP, /* the queries of KV head 0, its k, its v ... (Falcon) */
+    MLS_QKV_QUARTERS, /* q, v, k of a quarter of the heads, then of the next */
 } mls_qkv;
 
 typedef enum mls_routing {
@@ -65,6 +66,7 @@ typedef enum mls_expert_layout {
     MLS_EXPERTS_TRANSPOSED, /* (n, E, 2 F) gate then up, (n, F, E) */
     MLS_EXPERTS_ZIPPED,     /* (n, E, 2 F) gate and up in turn, (n, F, E) */
     MLS_EXPERTS_SPLIT,      /* (n, F, E) twice, (n, E, F): GGUF's */
+    MLS_EXPERTS_ROWS,       /* (n, F, E) three times: DBRX's */
 } mls_expert_layout;
 
 /** A mixture of experts. */
@@ -76,6 +78,8 @@ typedef struct mls_experts {
     bool shared_whole; /* it is as wide as an MLP */
     mls_routing routing;
     bool normalize;   /* weights of the chosen sum to 1 */
+    bool by_logit;    /* sigmoid: logits are corrected and chosen by */
+    bool shared_mean; /* the mean of the shared one and of the others together */
     double scale;     /* of the chosen ones' weights */
     bool correction;  /* a bias that chooses, but does not weigh */
     double near;      /* MLS_ROUTE_MIXER: near is 2 `near` of the larger score */
@@ -148,18 +152,23 @@ typedef struct mls_net {
     double clip;        /* q, k, v are held in -clip .. clip; 0: not */
     double query_beta;  /* q times 1 + beta log(1 + floor(t / period)), t its place */
     double query_period;
-    bool query_still; /* only where nothing turns, and places begin with 1 */
-    bool sub_norms;   /* what the heads read, and the MLP's inside, are normed */
-    bool beside;      /* a state space beside the heads, both of the same normed x */
-    bool sinks;       /* a learned score per head beside those of the keys */
-    bool alibi;       /* a slope per head times the distance */
-    bool out_gate;    /* what the heads read is weighed by a sigmoid of x */
-    bool q_gate;      /* its matrix lies in q_proj: q, gate of head 0 ... */
-    bool v_norm;      /* values are normed, without a gain */
+    bool query_still;   /* only where nothing turns, and places begin with 1 */
+    bool sub_norms;     /* what the heads read, and the MLP's inside, are normed */
+    bool beside;        /* a state space beside the heads, both of the same normed x */
+    bool sinks;         /* a learned score per head beside those of the keys */
+    bool sinks_local;   /* only where a window is */
+    double value_scale; /* 0: 1 */
+    bool alibi;         /* a slope per head times the distance */
+    bool out_gate;      /* what the heads read is weighed by a sigmoid of x */
+    bool gate_heads;    /* one number a head */
+    bool gate_soft;     /* a softplus, not a sigmoid */
+    bool q_gate;        /* its matrix lies in q_proj: q, gate of head 0 ... */
+    bool v_norm;        /* values are normed, without a gain */
     bool k_is_v;      /* where all tokens are seen, values are keys before their norm */
     size_t laurel;    /* rank of a map beside the heads; 0: none */
     bool layer_scale; /* a layer's last step is a factor for the state */
     mls_carry carry;
+    size_t index_top_k; /* of more tokens a sparse indexer chooses as many; 0: no */
 
     double embed_scale;    /* 0: 1 */
     bool embed_norm;       /* a norm of the embeddings (BLOOM) */

@@ -15,6 +15,7 @@ typedef struct mls_net_family {
     mls_net net; /* as far as no key says otherwise */
     /* Of the class, when the key is missing; 0: 10000, 1, 1e-6. */
     double theta, local_theta, partial, eps;
+    double own_partial;   /* of full layers, where the file has no rope_parameters */
     mls_rope_config rope; /* type not default: where the file has no RoPE at all */
     bool qkv_bias, o_bias, mlp_bias;
     bool tied;       /* head and embedding, where the file does not say */
@@ -22,6 +23,7 @@ typedef struct mls_net_family {
     bool still;      /* no layer turns */
     bool still_full; /* layers without a window do not turn, where others have one */
     bool local_rope; /* layers with a window turn as rope_local says */
+    bool own_rope;   /* rope_parameters or the class's own: no rope_theta of the file */
     bool mixed;      /* heads of layers may differ in number and width */
 } mls_net_family;
 

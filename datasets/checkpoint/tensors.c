@@ -179,13 +179,13 @@ static void attention_shape(const mls_config *c, const mls_layer_shape *s,
         need->cols = each ? s->K : 0;
         break;
     case MLS_TENSOR_SINKS:
-        need->rows = n->sinks ? s->H : 0;
+        need->rows = n->sinks && (s->window || !n->sinks_local) ? s->H : 0;
         return;
     case MLS_TENSOR_ATTN_SUB_NORM:
         need->rows = n->sub_norms ? o : 0;
         return;
     case MLS_TENSOR_ATTN_GATE:
-        need->rows = n->out_gate && !n->q_gate ? o : 0;
+        need->rows = !n->out_gate || n->q_gate ? 0 : n->gate_heads ? s->H : o;
         break;
     default:
         return;
@@ -367,7 +367,8 @@ static void expert_shape(const mls_config *c, mls_tensor_need *need)
     const bool apart = x->layout == MLS_EXPERTS_APART;
     const bool in_out =
         x->layout == MLS_EXPERTS_TRANSPOSED || x->layout == MLS_EXPERTS_ZIPPED;
-    const bool both = !apart && x->layout != MLS_EXPERTS_SPLIT;
+    const bool rows = x->layout == MLS_EXPERTS_ROWS;
+    const bool both = !apart && !rows && x->layout != MLS_EXPERTS_SPLIT;
     const size_t F = x->F, E = c->E;
 
     const size_t planes = apart ? 1 : x->n;
@@ -385,8 +386,8 @@ static void expert_shape(const mls_config *c, mls_tensor_need *need)
         need->cols = in_out ? 2 * F : E;
         break;
     case MLS_TENSOR_EXPERT_DOWN:
-        need->rows = planes * (in_out ? F : E);
-        need->cols = in_out ? E : F;
+        need->rows = planes * (in_out || rows ? F : E);
+        need->cols = in_out || rows ? E : F;
         break;
     case MLS_TENSOR_EXPERT_GATE_UP_BIAS:
         need->rows = both && x->bias ? x->n : 0;
