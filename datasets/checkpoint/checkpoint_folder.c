@@ -166,7 +166,7 @@ static mls_status open_single(mls_checkpoint *c, mls_err *err)
 }
 
 /* Like the library that wrote it: one file goes before an index. */
-static mls_status open_weights(mls_checkpoint *c, mls_err *err)
+mls_status mls_checkpoint_open_weights(mls_checkpoint *c, mls_err *err)
 {
     char *single = mls_path_join(c->folder, "model.safetensors");
     char *index = mls_path_join(c->folder, "model.safetensors.index.json");
@@ -213,6 +213,6 @@ mls_status mls_checkpoint_open_folder(mls_checkpoint *c, mls_err *err)
     mls_status st = read_config(c, err);
 
     if (!st)
-        st = open_weights(c, err);
+        st = mls_checkpoint_open_weights(c, err);
     return st ? st : mls_checkpoint_find_packed(c, err);
 }

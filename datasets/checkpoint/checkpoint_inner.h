@@ -75,6 +75,9 @@ mls_status mls_checkpoint_find_root(mls_checkpoint *c, mls_err *err);
 const mls_checkpoint_entry *mls_checkpoint_entry_of(const mls_checkpoint *c,
                                                     const char *name);
 
+/** Shards and tensors of a folder whose config is known. */
+mls_status mls_checkpoint_open_weights(mls_checkpoint *c, mls_err *err);
+
 /** Config, shards and tensors of a folder, or of a GGUF file. */
 mls_status mls_checkpoint_open_folder(mls_checkpoint *c, mls_err *err);
 mls_status mls_checkpoint_open_gguf(mls_checkpoint *c, mls_err *err);
