@@ -174,8 +174,10 @@ int main(int argc, char **argv)
     if (argc > 1)
         mend_blas(argv);
     mls_blas_single_thread();
-    mls_tool_set_command_line(argc - (argc > 0), argv + (argc > 0));
-    if (argc < 2) {
+    if (!mls_tool_set_command_line(argc - (argc > 0), argv + (argc > 0))) {
+        fputs("mlascope: no memory for the command line\n", stderr);
+        status = 1;
+    } else if (argc < 2) {
         print_help();
         status = 2;
     } else if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||

@@ -484,7 +484,7 @@ mls_status mls_pass_layers(mls_pass *p, mls_err *err)
         st = run_layer(p, l, err);
     for (size_t i = 0; !st && i < p->n; i++)
         if (!is_refused(p, i))
-            p->quality[i].serve =
-                mls_scheme_serve(p->variant[i].scheme, p->config, p->quality[i].layout);
+            st = mls_scheme_serve(&p->quality[i].serve, p->variant[i].scheme, p->config,
+                                  p->quality[i].layout, err);
     return st;
 }

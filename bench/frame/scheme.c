@@ -69,34 +69,49 @@ mls_status mls_scheme_uniform(mls_scheme *s, const mls_setting *setting, size_t 
 }
 
 /* The project whose own code makes and runs a setting on this model. */
-static mls_serve project_of(const mls_setting *s, const mls_config *config)
+static mls_status project_of(mls_serve *out, const mls_setting *s,
+                             const mls_config *config, mls_err *err)
 {
     const mls_method *method;
     mls_parsed p = {0};
-    bool theirs;
+    mls_err why = {0};
+    mls_status st;
 
+    *out = MLS_SERVE_OWN_KERNEL;
     if (mls_method_find(&method, s->method, NULL) || !method->theirs)
-        return MLS_SERVE_OWN_KERNEL;
-    theirs = !mls_method_parse(&p, config, s, NULL) && method->theirs(config, &p);
+        return MLS_OK;
+    st = mls_method_parse(&p, config, s, &why);
+    if (!st && method->theirs(config, &p))
+        *out = method->project;
     mls_parsed_free(&p);
-    return theirs ? method->project : MLS_SERVE_OWN_KERNEL;
+    return st == MLS_E_NOMEM ? mls_fail(err, st, "%s", why.text) : MLS_OK;
 }
 
-mls_serve mls_setting_serve(const mls_setting *s, const mls_config *config,
-                            const mls_cache_layout *layout)
+mls_status mls_setting_serve(mls_serve *out, const mls_setting *s,
+                             const mls_config *config, const mls_cache_layout *layout,
+                             mls_err *err)
 {
-    return mls_serve_of(layout, config, project_of(s, config));
+    mls_serve project;
+    const mls_status st = project_of(&project, s, config, err);
+
+    *out = mls_serve_of(layout, config, project);
+    return st;
 }
 
-mls_serve mls_scheme_serve(const mls_scheme *s, const mls_config *config,
-                           const mls_cache_layout *layout)
+mls_status mls_scheme_serve(mls_serve *out, const mls_scheme *s,
+                            const mls_config *config, const mls_cache_layout *layout,
+                            mls_err *err)
 {
-    mls_serve project = project_of(&s->setting[0], config);
+    mls_serve project, other;
+    mls_status st = project_of(&project, &s->setting[0], config, err);
 
-    for (size_t i = 1; i < s->n_settings; i++)
-        if (project_of(&s->setting[i], config) != project)
+    for (size_t i = 1; !st && i < s->n_settings; i++) {
+        st = project_of(&other, &s->setting[i], config, err);
+        if (other != project)
             project = MLS_SERVE_OWN_KERNEL;
-    return mls_serve_of(layout, config, project);
+    }
+    *out = mls_serve_of(layout, config, project);
+    return st;
 }
 
 size_t mls_scheme_parameters(const mls_scheme *s, const mls_config *config)

@@ -28,11 +28,13 @@ mls_status mls_scheme_per_layer(mls_scheme *s, const char *name,
                                 const mls_setting *setting, size_t L, mls_err *err);
 void mls_scheme_free(mls_scheme *s); /* {0} is accepted */
 
-/** Who serves a setting or a scheme whose layers cache `layout`. */
-mls_serve mls_setting_serve(const mls_setting *s, const mls_config *config,
-                            const mls_cache_layout *layout);
-mls_serve mls_scheme_serve(const mls_scheme *s, const mls_config *config,
-                           const mls_cache_layout *layout);
+/** Who serves a setting or a scheme whose layers cache `layout`; MLS_E_NOMEM. */
+mls_status mls_setting_serve(mls_serve *out, const mls_setting *s,
+                             const mls_config *config, const mls_cache_layout *layout,
+                             mls_err *err);
+mls_status mls_scheme_serve(mls_serve *out, const mls_scheme *s,
+                            const mls_config *config, const mls_cache_layout *layout,
+                            mls_err *err);
 
 /**
  * Numbers of all attention blocks in the scheme's forms, as far as the config tells:

@@ -413,8 +413,7 @@ static mls_status verify(mls_plan *out, const problem *p, const mls_plan_request
 
         mls_size(&size, q->layout, &request);
         *m = (mls_plan_quality){
-            .serve = r->heal ? mls_scheme_serve(&v.scheme[i], r->in.config, q->layout)
-                             : q->serve, /* healed forms know no class */
+            .serve = q->serve,
             .bytes = size.bytes_per_token,
             .growing = size.growing_bytes_per_token,
             .fixed = size.fixed_bytes,
@@ -427,6 +426,9 @@ static mls_status verify(mls_plan *out, const problem *p, const mls_plan_request
             .difference = i ? mls_mean_of_difference(q->seq_kl, plan->seq_kl, q->N)
                             : (mls_mean){NAN, NAN}};
         snprintf(m->name, sizeof m->name, "%s", v.scheme[i].name);
+        if (r->heal) /* healed forms know no class */
+            st =
+                mls_scheme_serve(&m->serve, &v.scheme[i], r->in.config, q->layout, err);
     }
     mls_evaluation_free(&e);
     for (size_t i = 0; i < v.n; i++)

@@ -91,15 +91,16 @@ static mls_status add_candidate(mls_plan_costs *c, const mls_plan_request *r,
                                 mls_cache_layout *single, mls_err *err)
 {
     const size_t L = c->L, n = c->n + 1;
-    const mls_status st = mls_method_layout(layout, r->in.config, &one->setting, err);
+    mls_status st = mls_method_layout(layout, r->in.config, &one->setting, err);
     mls_candidate *candidate;
+    mls_serve serve;
     size_t *bytes;
     bool *allowed;
 
-    if (st)
+    if (!st)
+        st = mls_setting_serve(&serve, &one->setting, r->in.config, layout, err);
+    if (st || (r->serve && serve != *r->serve))
         return st;
-    if (r->serve && mls_setting_serve(&one->setting, r->in.config, layout) != *r->serve)
-        return MLS_OK;
     if (n > CANDIDATES_MAX)
         return mls_fail(err, MLS_E_INPUT,
                         "more than %d candidates: ranks in larger "

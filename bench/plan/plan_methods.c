@@ -53,10 +53,20 @@ mls_status mls_plan_methods(mls_setting **out, size_t *n, const mls_config *conf
         st = mls_method_fit(mls_methods[m], config, share, &fits, err);
         for (size_t i = 0; !st && i < fits.n && taken < PER_METHOD; i++) {
             const mls_setting *s = &fits.setting[i];
+            mls_err why = {0};
+            mls_serve theirs = serve;
 
-            if (*n == METHODS_MAX || mls_method_layout(layout, config, s, NULL) ||
-                mls_setting_serve(s, config, layout) != serve)
+            st = mls_method_layout(layout, config, s, &why);
+            if (!st)
+                st = mls_setting_serve(&theirs, s, config, layout, &why);
+            if (st == MLS_E_NOMEM) {
+                mls_fail(err, st, "%s", why.text);
+                break;
+            }
+            if (st || theirs != serve || *n == METHODS_MAX) {
+                st = MLS_OK;
                 continue;
+            }
             st = without_rank(&list[*n], s, err);
             if (!st && is_new(list, *n, &list[*n])) {
                 ++*n;

@@ -1,10 +1,11 @@
 /*
- * jansson does the parsing. What it does not say is told apart here: a failed
- * allocation and a wrong text give one kind of answer in 2.14. Python's Infinity and
- * NaN, which configs carry and JSON has not, become strings.
+ * jansson does the parsing. What it does not say is told apart here: without memory,
+ * 2.14 calls a text wrong, or leaves a letter out of a string and goes on. Python's
+ * Infinity and NaN, which configs carry and JSON has not, become strings.
  */
 #include "datasets/base/json.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,20 +14,47 @@
 #include "common/system/files.h"
 #include "common/system/hash.h"
 
-/*
- * Where jansson 2.14 has no sentence, an allocation failed. And when it has no memory
- * for the value of a string it takes the whole string, closing quote included, for a
- * token that is none; a string that is really wrong gets a sentence of its own.
- */
-bool mls_json_starved(const json_error_t *e, const char *data, size_t len)
-{
-    const size_t end = e->position > 0 ? (size_t)e->position : 0;
+static json_malloc_t memory; /* what jansson takes its memory from */
+static _Thread_local bool starved;
 
-    if (json_error_code(e) == json_error_out_of_memory || !e->text[0])
-        return true;
-    return end > 0 && end <= len && data[end - 1] == '"' &&
-           (strncmp(e->text, "invalid token", 13) == 0 ||
-            strncmp(e->text, "string or '}' expected", 22) == 0);
+static void *watched(size_t n)
+{
+    void *p = memory(n);
+
+    starved = starved || !p;
+    return p;
+}
+
+/* Hear of every allocation of jansson's that fails, whoever gives it its memory. */
+static void watch(void)
+{
+    static pthread_mutex_t once = PTHREAD_MUTEX_INITIALIZER;
+    json_malloc_t take;
+    json_free_t give;
+
+    pthread_mutex_lock(&once);
+    json_get_alloc_funcs(&take, &give);
+    if (take != watched) {
+        memory = take;
+        json_set_alloc_funcs(watched, give);
+    }
+    pthread_mutex_unlock(&once);
+}
+
+json_t *mls_json_load(const char *data, size_t len, size_t flags, json_error_t *e,
+                      bool *no_memory)
+{
+    json_t *out;
+
+    watch();
+    starved = false;
+    out = json_loadb(data, len, flags, e);
+    *no_memory = starved;
+    if (starved) {
+        json_decref(out);
+        return NULL;
+    }
+    return out;
 }
 
 /*
@@ -37,7 +65,8 @@ bool mls_json_starved(const json_error_t *e, const char *data, size_t len)
  * @param[out] out_len  written only when there are some
  * @return the same text with quotes around them, or NULL: there are none, or no memory
  */
-static char *quote_python_numbers(const char *data, size_t len, size_t *out_len)
+static char *quote_python_numbers(const char *data, size_t len, size_t *out_len,
+                                  bool *no_memory)
 {
     static const char *const words[] = {"-Infinity", "Infinity", "NaN"};
     bool in_string = false, any = false;
@@ -49,7 +78,8 @@ static char *quote_python_numbers(const char *data, size_t len, size_t *out_len)
         for (size_t k = 0; !in_string && !word_len && k < 3; k++) {
             const size_t n = strlen(words[k]);
 
-            if (n <= len - i && memcmp(data + i, words[k], n) == 0)
+            if (data[i] == *words[k] && n <= len - i &&
+                memcmp(data + i, words[k], n) == 0)
                 word_len = n;
         }
         if (word_len) {
@@ -64,6 +94,7 @@ static char *quote_python_numbers(const char *data, size_t len, size_t *out_len)
         else if (data[i] == '"')
             in_string = !in_string;
     }
+    *no_memory = out.failed;
     if (!any || out.failed)
         mls_buf_free(&out);
     else
@@ -76,19 +107,17 @@ mls_status mls_json_parse(json_t **out, const char *data, size_t len, const char
 {
     json_error_t e;
     char *quoted = NULL;
+    bool no_memory;
     mls_status st = MLS_OK;
 
-    *out = json_loadb(data, len, JSON_REJECT_DUPLICATES, &e);
-    if (!*out && json_error_code(&e) == json_error_invalid_syntax &&
-        (quoted = quote_python_numbers(data, len, &len))) {
-        data = quoted;
-        *out = json_loadb(data, len, JSON_REJECT_DUPLICATES, &e);
-    }
+    *out = mls_json_load(data, len, JSON_REJECT_DUPLICATES, &e, &no_memory);
+    if (!*out && !no_memory && json_error_code(&e) == json_error_invalid_syntax &&
+        (quoted = quote_python_numbers(data, len, &len, &no_memory)))
+        *out = mls_json_load(quoted, len, JSON_REJECT_DUPLICATES, &e, &no_memory);
     if (!*out)
-        st = mls_json_starved(&e, data, len)
-                 ? mls_fail(err, MLS_E_NOMEM, "no memory to parse %s", name)
-                 : mls_fail(err, MLS_E_INPUT, "%s: line %d, column %d: %s", name,
-                            e.line, e.column, e.text);
+        st = no_memory ? mls_fail(err, MLS_E_NOMEM, "no memory to parse %s", name)
+                       : mls_fail(err, MLS_E_INPUT, "%s: line %d, column %d: %s", name,
+                                  e.line, e.column, e.text);
     free(quoted);
     return st;
 }

@@ -16,8 +16,12 @@
 mls_status mls_json_parse(json_t **out, const char *data, size_t len, const char *name,
                           mls_err *err);
 
-/** Whether jansson failed for want of memory, which it often reports as bad JSON. */
-bool mls_json_starved(const json_error_t *e, const char *data, size_t len);
+/**
+ * jansson's json_loadb(), which tells a want of memory and bad JSON apart.
+ * @param[out] no_memory  then the answer is NULL
+ */
+json_t *mls_json_load(const char *data, size_t len, size_t flags, json_error_t *e,
+                      bool *no_memory);
 
 /** The same for text whose top value is an object. @param[out] sha256  may be NULL */
 mls_status mls_json_object(json_t **out, const char *data, size_t len, const char *name,

@@ -34,13 +34,15 @@ const mls_class *mls_class_find(const char *model_type)
 static json_t *class_defaults(const mls_class *class)
 {
     char *text = strdup(class->defaults);
+    json_error_t e;
+    bool no_memory;
     json_t *out;
 
     if (!text)
         return NULL;
     for (char *p = text; *p; p++)
         *p = *p == '\'' ? '"' : *p;
-    out = json_loads(text, 0, NULL);
+    out = mls_json_load(text, strlen(text), 0, &e, &no_memory);
     free(text);
     return out;
 }
@@ -68,20 +70,20 @@ static bool rename_keys(const char *names, json_t *object)
 /* Old names become new ones; a key that is there under both keeps the new one. */
 static mls_status fill(mls_facts *k)
 {
-    json_t *defaults = k->class && k->class->defaults ? class_defaults(k->class) : NULL;
+    const bool has_defaults = k->class && k->class->defaults;
     json_t *file = json_object(); /* json_copy() loses keys without memory */
 
+    k->defaults = has_defaults ? class_defaults(k->class) : NULL;
     k->full = json_object();
     k->asked = json_object();
     const bool made = file && k->full && k->asked &&
                       !json_object_update(file, k->file) &&
-                      (defaults || !k->class || !k->class->defaults) &&
+                      (k->defaults || !has_defaults) &&
                       rename_keys(k->class ? k->class->names : any_names, file) &&
-                      (!defaults || (rename_keys(k->class->names, defaults) &&
-                                     !json_object_update(k->full, defaults))) &&
+                      (!k->defaults || (rename_keys(k->class->names, k->defaults) &&
+                                        !json_object_update(k->full, k->defaults))) &&
                       !json_object_update(k->full, file);
 
-    json_decref(defaults);
     json_decref(file);
     return made
                ? MLS_OK
@@ -100,6 +102,7 @@ void mls_facts_free(mls_facts *k)
 {
     json_decref(k->full);
     json_decref(k->asked);
+    json_decref(k->defaults);
     *k = (mls_facts){0};
 }
 
@@ -142,16 +145,8 @@ bool mls_fact_given(const mls_facts *k, const char *name)
 
 bool mls_fact_belongs(const mls_facts *k, const char *name)
 {
-    json_t *defaults;
-    bool has;
-
-    if (!k->class || !k->class->defaults)
-        return true;
-    defaults = class_defaults(k->class);
-    has = json_object_get(defaults, name) ||
-          has_old_name(k->class->names, name, defaults);
-    json_decref(defaults);
-    return has;
+    return !k->defaults || json_object_get(k->defaults, name) ||
+           has_old_name(k->class->names, name, k->defaults);
 }
 
 mls_status mls_fact_whole_of(const mls_facts *k, const char *name, const json_t *value,

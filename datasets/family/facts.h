@@ -19,6 +19,7 @@ typedef struct mls_facts {
     const char *path;
     json_t *file;           /* the text model's object, as the file has it; borrowed */
     json_t *full;           /* canonical names and class defaults; owned */
+    json_t *defaults;       /* of the class, under all their names; owned, or NULL */
     json_t *asked;          /* names that were read, as a set; owned */
     const mls_class *class; /* NULL: nobody taught us this model_type */
     mls_err *err;

@@ -78,11 +78,13 @@ static mls_status read_text(reading *r, const json_t *row, mls_err *err)
 static mls_status read_line(reading *r, const char *line, size_t len, mls_err *err)
 {
     json_error_t e;
-    json_t *row = json_loadb(
-        line, len, JSON_ALLOW_NUL | JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &e);
+    bool no_memory;
+    json_t *row = mls_json_load(
+        line, len, JSON_ALLOW_NUL | JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &e,
+        &no_memory);
     mls_status st;
 
-    if (!row && mls_json_starved(&e, line, len)) {
+    if (no_memory) {
         st = mls_fail(err, MLS_E_NOMEM, "no memory for a line of %zu bytes", len);
     } else if (!row) {
         st = mls_fail(err, MLS_E_INPUT, "not JSON at column %d: %s", e.column, e.text);

@@ -68,6 +68,7 @@ static mls_status put_setting(writer *w, const mls_setting *s, mls_err *err)
     const mls_engine_request *r = w->r;
     char text[LINE], note[2 * LINE];
     mls_err why = {0};
+    mls_serve serve;
     mls_status st = mls_method_layout(w->layout, w->config, s, &why);
 
     mls_setting_text(s, text, sizeof text);
@@ -75,8 +76,10 @@ static mls_status put_setting(writer *w, const mls_setting *s, mls_err *err)
         return MLS_OK;
     if (st)
         return mls_fail(err, st, "setting \"%.300s\": %s", text, why.text);
+    st = mls_setting_serve(&serve, s, w->config, w->layout, err);
+    if (st)
+        return st;
 
-    const mls_serve serve = mls_setting_serve(s, w->config, w->layout);
     const double token = mls_engine_tokens(r->engine, w->layout, w->config, &r->use);
     const double cache = mls_engine_cache(r->engine, w->layout, w->config, &r->use);
     const bool served =

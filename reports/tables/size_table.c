@@ -465,9 +465,9 @@ static mls_status put_setting(writer *w, const mls_setting *s, mls_err *err)
     }
     if (st)
         return mls_fail(err, st, "setting \"%.300s\": %s", text, why.text);
-    if ((st = mls_method_find(&method, s->method, err)))
+    if ((st = mls_method_find(&method, s->method, err)) ||
+        (st = mls_setting_serve(&w->serve, s, w->config, w->layout, err)))
         return st;
-    w->serve = mls_setting_serve(s, w->config, w->layout);
     mls_size(&r, w->layout, &once);
     mls_size(&base, w->baseline, &once);
     if (w->sweep->formula && (st = write_formula(w, method, &r, &base, err)))

@@ -1,12 +1,14 @@
 #!/bin/sh
-# Faults, power losses and kills in capture, compare, report, evaluate and export of the
-# demo model at a small size:
+# Faults, power losses, kills and missing memory in capture, compare, report, evaluate and
+# export of the demo model at a small size (missing memory: plan, frequency, size and check
+# too):
 #
-#     campaign.sh BUILD ROOT [FAULTS [LOSSES [KILLS]]]        1000 500 200
+#     campaign.sh BUILD ROOT [FAULTS [LOSSES [KILLS [ALLOCATIONS]]]]     1000 500 200 500
 #
 # FAULTS writes, syncs and renames that fail (ENOSPC and EIO, one alone and all from one
 # on) and reads that fail; LOSSES simulated power losses (power_loss_shim.c); KILLS by
-# SIGKILL (kill.sh), each spread evenly over the commands and their calls. Asked each
+# SIGKILL (kill.sh); ALLOCATIONS that fail, one alone and all from one on
+# (alloc_fault_shim.c), each spread evenly over the commands and their calls. Asked each
 # time: no crash; status 0 only with the right bytes; nothing else under the output's
 # name; a sentence; the right bytes after a rerun. Not a part of the suites. The faults are
 # made by the shims, so TMPDIR may be in memory, which saves the waiting for syncs. With
@@ -14,14 +16,14 @@
 set -u
 build=$(realpath "$1") root=$(realpath "$2")
 mlascope=$build/tools/mlascope demo=$root/datasets/demo
-faults=${3:-1000} losses=${4:-500} kills=${5:-200}
+faults=${3:-1000} losses=${4:-500} kills=${5:-200} allocations=${6:-500}
 here=$(realpath "$(dirname "$0")")
 work=$(mktemp -d) || exit 99
 trap 'rm -rf "$work"' EXIT
 done_file=${DONE:-$work/done}
 touch "$done_file" && done_file=$(realpath "$done_file") && cd "$work" || exit 99
 text=$demo/evaluation.txt
-commands='capture compare report evaluate export'
+commands='capture compare report evaluate export' more='plan frequency size check'
 failed=0
 run() { # NAME: the command, into `out`
     case $1 in
@@ -30,6 +32,10 @@ run() { # NAME: the command, into `out`
     report) "$mlascope" report "$demo" -N 2 -T 16 -t 1 --no-quality --no-plots -o out ;;
     evaluate) "$mlascope" evaluate "$demo" -f "$text" -N 1 -T 16 -t 1 -s 'lorc rank=16' --format jsonl -o out ;;
     export) "$mlascope" export "$demo" --for latent -s gqa2mla -o out ;;
+    plan) "$mlascope" plan "$demo" -f "$text" --capture calibration.h5 --keep 50% --method lorc \
+        --search 1 --verify 1 -T 16 -t 1 -o out ;;
+    frequency) "$mlascope" frequency calibration.h5 --chunks 2 --rules 2-norm --format csv -o out ;;
+    size | check) "$mlascope" $name "$demo" --format csv -o out ;;
     esac >log 2>&1
 }
 clean() { rm -rf out out.part out.rows.jsonl out.tmp-*; }
@@ -75,7 +81,9 @@ each() {
     }'
 }
 
-for name in $commands; do
+"$mlascope" capture "$demo" -f "$demo/calibration.txt" -N 2 -T 16 -t 1 -o calibration.h5 2>log ||
+    { cat log; exit 1; }
+for name in $commands $more; do
     clean
     run $name || { cat log; exit 1; }
     mv out right-$name
@@ -123,6 +131,23 @@ for name in $commands; do
     done
 done
 echo "power losses: $tries in $(($(date +%s) - started)) s"
+
+started=$(date +%s) tries=0 shim=$build/tests/liballoc_fault_shim.so
+for name in $commands $more; do
+    clean
+    MLS_ALLOC_COUNT=$work/count LD_PRELOAD=$shim run $name
+    for keeps in '' 1; do
+        for at in $(each $((allocations / 18)) "$(cat count)"); do
+            what="allocation $at of $(cat count)${keeps:+ and all after}"
+            fresh || continue
+            (export MLS_ALLOC_AT=$at ${keeps:+MLS_ALLOC_KEEPS=1} LD_PRELOAD=$shim && run $name)
+            status=$?
+            judge
+            tried
+        done
+    done
+done
+echo "allocations: $tries in $(($(date +%s) - started)) s"
 
 started=$(date +%s)
 [ "$kills" = 0 ] || sh "$here/kill.sh" "$mlascope" "$root" $((kills / 5)) || failed=$((failed + 1))

@@ -4,6 +4,7 @@
 #include <jansson.h>
 
 #include "common/system/files.h"
+#include "datasets/base/json.h"
 #include "datasets/checkpoint/checkpoint.h"
 #include "datasets/checkpoint/published.h"
 #include "datasets/text/documents.h"
@@ -156,6 +157,32 @@ static void lines_of_json_say_when_memory_is_short(void **state)
     starve(read_documents, path);
 }
 
+static const char long_text[] =
+    "a text that jansson's buffer has to grow for, more than once";
+
+/* Without memory jansson leaves letters out, and says nothing. */
+static mls_status read_json(const char *path, mls_err *err)
+{
+    json_t *root;
+    mls_status st = mls_json_read(&root, path, 1 << 10, NULL, err);
+
+    if (!st && strcmp(json_string_value(json_object_get(root, "text")), long_text) != 0)
+        st = mls_fail(err, MLS_E_INPUT, "letters are missing");
+    json_decref(root);
+    return st;
+}
+
+static void no_letter_of_a_text_is_lost(void **state)
+{
+    const char *path = test_scratch("starved.json");
+    char json[256];
+
+    (void)state;
+    snprintf(json, sizeof json, "{\"text\": \"%s\", \"n\": NaN}", long_text);
+    assert_ok(mls_file_write(path, json, strlen(json), &err));
+    starve(read_json, path);
+}
+
 static void a_config_says_when_memory_is_short(void **state)
 {
     (void)state;
@@ -184,6 +211,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_config_says_when_memory_is_short),
+        cmocka_unit_test(no_letter_of_a_text_is_lost),
         cmocka_unit_test(lines_of_json_say_when_memory_is_short),
         cmocka_unit_test(a_checkpoint_says_when_memory_is_short),
         cmocka_unit_test(a_table_says_when_memory_is_short),

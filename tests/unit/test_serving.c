@@ -19,10 +19,12 @@ static mls_serve serve_of(const mls_config *c, const char *text)
 {
     static mls_cache_layout layout;
     mls_setting s;
+    mls_serve serve;
 
     assert_ok(mls_setting_parse(&s, text, &err));
     assert_ok(mls_method_layout(&layout, c, &s, &err));
-    return mls_setting_serve(&s, c, &layout);
+    assert_ok(mls_setting_serve(&serve, &s, c, &layout, &err));
+    return serve;
 }
 
 static void classes_follow_from_structure(void **state)

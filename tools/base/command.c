@@ -19,7 +19,7 @@ const char *mls_tool_command_line(void)
     return command_line;
 }
 
-void mls_tool_set_command_line(int argc, char *const *argv)
+bool mls_tool_set_command_line(int argc, char *const *argv)
 {
     mls_buf b = {0};
 
@@ -28,8 +28,12 @@ void mls_tool_set_command_line(int argc, char *const *argv)
         mls_buf_puts(&b, " ");
         mls_buf_shell(&b, argv[i]);
     }
-    snprintf(command_line, sizeof command_line, "%s", b.data ? b.data : "mlascope");
+    const bool whole = !b.failed;
+
+    if (whole)
+        snprintf(command_line, sizeof command_line, "%s", b.data);
     mls_buf_free(&b);
+    return whole;
 }
 
 int mls_exit_status(const mls_err *err)

@@ -39,8 +39,8 @@ void mls_tool_pictures(const char *folder);
 
 /** The command line as typed, for records; shell-quoted, static storage. */
 const char *mls_tool_command_line(void);
-/** argv[0] is the command's name. */
-void mls_tool_set_command_line(int argc, char *const *argv);
+/** argv[0] is the command's name; false: no memory. */
+bool mls_tool_set_command_line(int argc, char *const *argv);
 
 /** Write text to stdout ("-") or, whole or not at all, to a file. */
 mls_status mls_tool_write(const mls_buf *text, const char *path, mls_err *err);

@@ -169,11 +169,12 @@ int mls_tool_parts_join(const mls_command *const *commands, const char *const *p
             mls_fail(&err, MLS_E_INPUT,
                      "%s: its command has options that parts do not have", path[0]);
     }
+    if (!err.status && !mls_tool_set_command_line((int)(n_words + n_extra), argv))
+        mls_fail(&err, MLS_E_NOMEM, "no memory for the command line");
     if (err.status) {
         status = mls_exit_status(&err);
     } else {
         joined = p;
-        mls_tool_set_command_line((int)(n_words + n_extra), argv);
         status = (*commands)->run((int)(n_words + n_extra), argv);
         joined = NULL;
     }
