@@ -88,8 +88,8 @@ static mls_status check_owner(const mls_part *p, mls_err *err)
         free(key);
         return MLS_OK; /* to be made */
     }
-    const bool known = !mls_file_read(key, 64, &text, &len, NULL) && len == 16 &&
-                       strspn(text, "0123456789abcdef") == 16;
+    const bool known = !mls_file_read_regular(key, 64, &text, &len, NULL) &&
+                       len == 16 && strspn(text, "0123456789abcdef") == 16;
     DIR *dir = known || S_ISLNK(s.st_mode) ? NULL : opendir(p->folder);
 
     for (const struct dirent *e; dir && !*foreign && (e = readdir(dir));)
@@ -123,7 +123,8 @@ static mls_status check_key(mls_part *p, bool *stale, mls_err *err)
     if (!path)
         return mls_fail(err, MLS_E_NOMEM, "no memory for a file name");
     snprintf(want, sizeof want, "%016llx", (unsigned long long)p->key);
-    if (mls_file_read(path, 64, &found, &len, NULL) || strcmp(found, want) != 0) {
+    if (mls_file_read_regular(path, 64, &found, &len, NULL) ||
+        strcmp(found, want) != 0) {
         *stale = found != NULL;
         remove_files(p);
         st = mls_file_write(path, want, strlen(want), err);

@@ -109,8 +109,8 @@ static void read_record(mls_heal_run_state *k)
     mls_err ignored = {0};
 
     if (path && mls_file_exists(path) &&
-        !mls_file_read(path, 1 << 20, &text, &len, &ignored) && len >= k->record.len &&
-        memcmp(text, k->record.data, k->record.len) == 0) {
+        !mls_file_read_regular(path, 1 << 20, &text, &len, &ignored) &&
+        len >= k->record.len && memcmp(text, k->record.data, k->record.len) == 0) {
         mls_losses_parse(k->result, k->config->L, text + k->record.len);
         mls_buf_puts(&k->record, text + k->record.len);
     }

@@ -76,7 +76,7 @@ mls_status mls_losses_read(mls_heal_layer_result *result, size_t L, const char *
 {
     char *path = mls_path_join(folder, "healing.csv"), *text = NULL;
     size_t len;
-    mls_status st = path ? mls_file_read(path, FILE_MAX, &text, &len, err)
+    mls_status st = path ? mls_file_read_regular(path, FILE_MAX, &text, &len, err)
                          : mls_fail(err, MLS_E_NOMEM, "no memory for a file name");
 
     memset(result, 0, L * sizeof *result);

@@ -15,19 +15,6 @@ enum { VERSION = 1, FILE_MAX = 64 << 20, MEASURED_MAX = 1000, TEXT = 2048 };
 
 static const char kind[] = "mlascope plan";
 
-mls_status mls_plan_refuse(mls_plan_refused *list, const char *name, const char *why,
-                           mls_err *err)
-{
-    void *row = realloc(list->row, (list->n + 1) * sizeof *list->row);
-
-    if (!row)
-        return mls_fail(err, MLS_E_NOMEM, "no memory for what was refused");
-    list->row = row;
-    snprintf(list->row[list->n].name, sizeof list->row->name, "%s", name);
-    snprintf(list->row[list->n++].why, sizeof list->row->why, "%s", why);
-    return MLS_OK;
-}
-
 void mls_plan_free(mls_plan *p)
 {
     for (size_t l = 0; p->layer && l < p->L; l++)

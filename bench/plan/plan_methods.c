@@ -2,6 +2,7 @@
  * What a plan searches when nobody names a method: of every method's own settings for
  * this share of the cache those that the asked-for code serves, with the rank open.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -86,4 +87,20 @@ mls_status mls_plan_methods(mls_setting **out, size_t *n, const mls_config *conf
     else
         *out = list;
     return st;
+}
+
+mls_status mls_plan_refuse(mls_plan_refused *list, const char *name, const char *why,
+                           mls_err *err)
+{
+    void *row = realloc(list->row, (list->n + 1) * sizeof *list->row);
+    const size_t len = strlen(name);
+
+    if (!row)
+        return mls_fail(err, MLS_E_NOMEM, "no memory for what was refused");
+    if (strncmp(why, name, len) == 0 && strncmp(why + len, ": ", 2) == 0)
+        why += len + 2; /* the name has a place of its own */
+    list->row = row;
+    snprintf(list->row[list->n].name, sizeof list->row->name, "%s", name);
+    snprintf(list->row[list->n++].why, sizeof list->row->why, "%s", why);
+    return MLS_OK;
 }

@@ -27,6 +27,12 @@ mls_status mls_file_read_regular(const char *path, uint64_t max, char **data,
                                  size_t *len, mls_err *err);
 
 /**
+ * The first n bytes of a file, fewer of a shorter one: how many, 0 also for what is no
+ * file. Never waits.
+ */
+size_t mls_file_front(const char *path, char *bytes, size_t n);
+
+/**
  * Open a regular file for reading: a folder, device or pipe is refused, and a pipe that
  * nobody writes into is not waited for.
  *

@@ -60,13 +60,12 @@ mls_status mls_sha256_file(const char *path, char hex[MLS_SHA256_HEX], mls_err *
     mls_status st = MLS_OK;
     mls_sha256 *h = NULL;
     unsigned char *piece = malloc(1 << 20);
-    FILE *f = fopen(path, "rb");
-    size_t n;
+    ssize_t n;
+    int fd;
 
-    if (!f) {
-        st = mls_fail(err, MLS_E_INPUT, "%s: %s", path, strerror(errno));
+    st = mls_file_open(path, &fd, NULL, err);
+    if (st)
         goto done;
-    }
     if (!piece) {
         st = mls_fail(err, MLS_E_NOMEM, "no memory to read %s", path);
         goto done;
@@ -74,9 +73,10 @@ mls_status mls_sha256_file(const char *path, char hex[MLS_SHA256_HEX], mls_err *
     st = mls_sha256_new(&h, err);
     if (st)
         goto done;
-    while ((n = fread(piece, 1, 1 << 20, f)) > 0)
-        mls_sha256_add(h, piece, n);
-    if (ferror(f)) {
+    while ((n = read(fd, piece, 1 << 20)) > 0 || (n < 0 && errno == EINTR))
+        if (n > 0)
+            mls_sha256_add(h, piece, (size_t)n);
+    if (n < 0) {
         st = mls_fail(err, MLS_E_IO, "%s: %s", path, strerror(errno));
         goto done;
     }
@@ -84,8 +84,8 @@ mls_status mls_sha256_file(const char *path, char hex[MLS_SHA256_HEX], mls_err *
 
 done:
     mls_sha256_free(h);
-    if (f)
-        fclose(f);
+    if (fd >= 0)
+        close(fd);
     free(piece);
     return st;
 }

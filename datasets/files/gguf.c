@@ -6,7 +6,6 @@
  */
 #include "datasets/files/gguf.h"
 
-#include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,17 +30,9 @@ struct mls_gguf {
 bool mls_gguf_is(const char *path)
 {
     char magic[4];
-    bool is = false;
-    int fd;
 
-    if (!mls_file_exists(path))
-        return false;
-    fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return false;
-    is = read(fd, magic, sizeof magic) == sizeof magic && memcmp(magic, "GGUF", 4) == 0;
-    close(fd);
-    return is;
+    return mls_file_front(path, magic, sizeof magic) == sizeof magic &&
+           memcmp(magic, "GGUF", 4) == 0;
 }
 
 /* Read more and more of the file until its header is whole. */

@@ -34,7 +34,7 @@ static mls_status copy_files(mls_export_work *w, const char *folder, mls_err *er
         if (!from || !to) {
             st = mls_fail(err, MLS_E_NOMEM, "no memory for a file name");
         } else if (mls_file_exists(from)) {
-            st = mls_file_read(from, (uint64_t)1 << 28, &data, &len, err);
+            st = mls_file_read_regular(from, (uint64_t)1 << 28, &data, &len, err);
             if (!st)
                 st = mls_file_write(to, data, len, err);
             mls_export_listed(w, copied[i], "copied");

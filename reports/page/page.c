@@ -319,7 +319,7 @@ static mls_status read_part(const char *folder, const char *middle, const char *
     if (path.failed)
         st = mls_fail(err, MLS_E_NOMEM, "no memory for a figure");
     else
-        st = mls_file_read(path.data, FILE_MAX, data, len, err);
+        st = mls_file_read_regular(path.data, FILE_MAX, data, len, err);
     mls_buf_free(&path);
     return st;
 }

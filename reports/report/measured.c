@@ -254,10 +254,11 @@ static bool is_made(const char *key, const char *key_path, const char *plan_path
     mls_buf want = {0};
     char *found = NULL;
     size_t len;
-    const bool made = mls_file_exists(key_path) && mls_file_exists(plan_path) &&
-                      !plan_state(&want, key, plan_path, NULL) &&
-                      !mls_file_read(key_path, KEY_FILE_MAX, &found, &len, NULL) &&
-                      len == want.len && memcmp(found, want.data, len) == 0;
+    const bool made =
+        mls_file_exists(key_path) && mls_file_exists(plan_path) &&
+        !plan_state(&want, key, plan_path, NULL) &&
+        !mls_file_read_regular(key_path, KEY_FILE_MAX, &found, &len, NULL) &&
+        len == want.len && memcmp(found, want.data, len) == 0;
 
     mls_buf_free(&want);
     free(found);

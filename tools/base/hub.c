@@ -48,7 +48,7 @@ static bool read_ref(const char *model, const char *revision, char *hash, size_t
     size_t len;
 
     snprintf(path, sizeof path, "%s/refs/%s", model, revision);
-    if (mls_file_read(path, HASH_LENGTH - 1, &text, &len, NULL))
+    if (mls_file_read_regular(path, HASH_LENGTH - 1, &text, &len, NULL))
         return false;
     snprintf(hash, size, "%.*s", (int)strcspn(text, "\r\n"), text);
     free(text);

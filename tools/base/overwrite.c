@@ -61,12 +61,8 @@ static bool is_of_a_model(const char *name)
 static bool is_ours(const char *path)
 {
     char head[257] = "";
-    FILE *f = fopen(path, "rb");
 
-    if (f) {
-        head[fread(head, 1, sizeof head - 1, f)] = '\0';
-        fclose(f);
-    }
+    mls_file_front(path, head, sizeof head - 1);
     return strstr(head, "mlascope") != NULL;
 }
 

@@ -21,27 +21,19 @@ enum { FILES_MAX = 1024 };
 /* A JSON file of ours is a plan. */
 static bool is_json(const char *path)
 {
-    FILE *file = mls_file_exists(path) ? fopen(path, "rb") : NULL;
-    const int first = file ? getc(file) : EOF;
+    char first = '\0';
 
-    if (file)
-        fclose(file);
-    return first == '{';
+    return mls_file_front(path, &first, 1) == 1 && first == '{';
 }
 
 /* Does the file begin as a result of mlascope frequency does? */
 static bool is_frequency(const char *path)
 {
     static const char front[] = "mlascope " MLS_FREQUENCY_KIND "\n";
-    char found[sizeof front] = "";
-    FILE *file = mls_file_exists(path) ? fopen(path, "rb") : NULL;
+    char found[sizeof front];
 
-    if (!file)
-        return false;
-    const size_t n = fread(found, 1, sizeof front - 1, file);
-
-    fclose(file);
-    return n == sizeof front - 1 && memcmp(found, front, n) == 0;
+    return mls_file_front(path, found, sizeof front - 1) == sizeof front - 1 &&
+           memcmp(found, front, sizeof front - 1) == 0;
 }
 
 static mls_status check(const char *path, size_t *n_datasets, uint64_t *n_bytes,
