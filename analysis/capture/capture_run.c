@@ -34,7 +34,7 @@ typedef struct {
     mls_capture_head head;
     mls_part *part;
     mls_states states;
-    mls_plain plain;
+    mls_own_attention plain;
     mls_record record;               /* of the present layer */
     mls_layer_stats *sum;            /* per worker: of the job that it is at */
     double *small[MLS_CAPTURE_JOBS]; /* sums of finished jobs, as far as joined */
@@ -43,7 +43,7 @@ typedef struct {
     pthread_mutex_t lock;            /* of the three */
     size_t *window_of;               /* (N): 1 + window of a sequence; 0: none */
     double **scratch;                /* per worker */
-    mls_err *seen_bad;   /* per worker: what mls_plain_attention() could not return */
+    mls_err *seen_bad;   /* per worker: what mls_own_attention_run() could not return */
     double *nll;         /* (N) */
     size_t layer, n_cut; /* window values that were too large for a half */
     atomic_size_t sequences_done;
@@ -151,7 +151,7 @@ static mls_status watched_attention(void *arg, size_t sequence, size_t worker,
     capture_run *r = arg;
     mls_status st;
 
-    st = mls_plain_attention(&r->plain, sequence, worker, x, T, out, carried, err);
+    st = mls_own_attention_run(&r->plain, sequence, worker, x, T, out, carried, err);
     if (!st && r->seen_bad[worker].status)
         st = mls_fail(err, r->seen_bad[worker].status, "%s", r->seen_bad[worker].text);
     atomic_fetch_add(&r->sequences_done, 1);
@@ -384,7 +384,7 @@ static mls_status prepare(capture_run *r, mls_err *err)
     if (st)
         return st;
     r->states.per_job = r->head.shard.per_job;
-    st = mls_plain_new(&r->plain, c, r->states.T_max, workers, err);
+    st = mls_own_attention_new(&r->plain, c, r->states.T_max, workers, err);
     if (!st)
         st = mls_record_new(&r->record, &r->head, err);
     r->sum = mls_calloc3(workers, 1, 1, sizeof *r->sum);
@@ -433,7 +433,7 @@ static void release(capture_run *r)
     free_small(r);
     pthread_mutex_destroy(&r->lock);
     mls_record_free(&r->record);
-    mls_plain_free(&r->plain);
+    mls_own_attention_free(&r->plain);
     mls_states_free(&r->states);
     mls_free_all(r->window_of, r->head.window_sequence);
     mls_corpus_free(&r->ours);

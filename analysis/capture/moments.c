@@ -13,7 +13,6 @@
 #include <string.h>
 
 #include "analysis/model/block.h"
-#include "analysis/numeric/kernels.h"
 #include "common/base/checked.h"
 
 /* Tokens turned into doubles at a time, and the side of a tile of the E x E sum. */

@@ -7,7 +7,6 @@
 #include "analysis/frequency/greedy.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "common/base/checked.h"

@@ -4,8 +4,6 @@
  */
 #include "analysis/frequency/layer_windows.h"
 
-#include <stdlib.h>
-
 #include "analysis/model/rope.h"
 #include "common/base/checked.h"
 

@@ -9,7 +9,6 @@
 #include <cblas.h>
 #include <math.h>
 #include <stdbool.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "analysis/numeric/vector.h"

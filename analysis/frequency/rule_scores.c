@@ -17,7 +17,6 @@
 #include "analysis/frequency/softmax_score.h"
 #include "common/base/checked.h"
 #include "common/base/order.h"
-#include "common/base/shape.h"
 
 void mls_rule_scores_free(mls_rule_scores *s)
 {

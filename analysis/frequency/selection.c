@@ -5,7 +5,6 @@
  */
 #include "analysis/frequency/selection.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "common/base/checked.h"

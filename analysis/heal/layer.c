@@ -21,7 +21,6 @@
 #include "analysis/heal/adam.h"
 #include "analysis/heal/layer_inner.h"
 #include "analysis/heal/whitening.h"
-#include "analysis/numeric/linalg.h"
 #include "common/base/checked.h"
 #include "common/numbers/rng.h"
 

@@ -6,8 +6,6 @@
  */
 #include "analysis/heal/parameters.h"
 
-#include <stdlib.h>
-
 #include "common/base/checked.h"
 
 void mls_parameters_free(mls_parameters *p)

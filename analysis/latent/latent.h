@@ -106,7 +106,7 @@ typedef struct mls_latent_form {
     mls_affine q_own, k_own;
     double norm_eps; /* of every RMSNorm above */
     /* Not NULL, borrowed: the layer's own attention, which no form says. Only the
-       sizes are set, mls_plain_attention runs it. */
+       sizes are set, mls_own_attention_run runs it. */
     const mls_config *own;
     size_t sliding_window; /* tokens a query sees, 0: all */
     int share_layer;       /* layer whose cache is used instead, or MLS_NONE */

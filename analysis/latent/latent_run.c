@@ -510,12 +510,13 @@ static void read_back(const pass *p, size_t g, size_t first_k, size_t first_v)
  * Attention with a token budget: the query at position i sees the first tokens and the
  * newest, budget * (i + 1) in all, as if the prompt had ended there.
  */
-static void attend_budget(const mls_latent_form *f, float *out, size_t ld_out,
-                          const float *q, size_t ld_q, const float *k, size_t ld_k,
-                          const float *v, size_t ld_v, size_t T, size_t dk, size_t dv,
-                          float *scores)
+static void attend_budget(const pass *p, float *out, size_t ld_out, mls_strided q,
+                          mls_strided k, mls_strided v)
 {
-    for (size_t i = 0; i < T; i++) {
+    const mls_latent_form *f = p->f;
+    float *scores = p->scores;
+
+    for (size_t i = 0; i < p->T; i++) {
         float *out_i = out + i * ld_out;
         float top = -INFINITY;
         double sum = 0;
@@ -527,11 +528,11 @@ static void attend_budget(const mls_latent_form *f, float *out, size_t ld_out,
         for (size_t j = 0; j < n; j++) {
             const size_t token = j < begin ? j : end - begin + j;
 
-            scores[j] = (float)f->scale *
-                        cblas_sdot((int)dk, q + i * ld_q, 1, k + token * ld_k, 1);
+            scores[j] = (float)f->scale * cblas_sdot((int)q.n, q.at + i * q.stride, 1,
+                                                     k.at + token * k.stride, 1);
             top = scores[j] > top ? scores[j] : top;
         }
-        memset(out_i, 0, dv * sizeof *out_i);
+        memset(out_i, 0, v.n * sizeof *out_i);
         for (size_t j = 0; j < n; j++) {
             scores[j] = expf(scores[j] - top);
             sum += (double)scores[j];
@@ -539,24 +540,20 @@ static void attend_budget(const mls_latent_form *f, float *out, size_t ld_out,
         for (size_t j = 0; j < n; j++) {
             const size_t token = j < begin ? j : end - begin + j;
 
-            cblas_saxpy((int)dv, (float)((double)scores[j] / sum), v + token * ld_v, 1,
-                        out_i, 1);
+            cblas_saxpy((int)v.n, (float)((double)scores[j] / sum),
+                        v.at + token * v.stride, 1, out_i, 1);
         }
     }
 }
 
-static void attend(const pass *p, float *out, size_t ld_out, const float *q,
-                   size_t ld_q, const float *k, size_t ld_k, const float *v,
-                   size_t ld_v, size_t dk, size_t dv)
+static void attend(const pass *p, float *out, size_t ld_out, mls_strided q,
+                   mls_strided k, mls_strided v)
 {
-    const mls_latent_form *f = p->f;
-
-    if (f->token_budget < 1.0)
-        attend_budget(f, out, ld_out, q, ld_q, k, ld_k, v, ld_v, p->T, dk, dv,
-                      p->scores);
+    if (p->f->token_budget < 1.0)
+        attend_budget(p, out, ld_out, q, k, v);
     else
-        mls_attend(out, ld_out, q, ld_q, k, ld_k, v, ld_v, p->T, dk, dv, f->scale,
-                   f->sliding_window, p->scores);
+        mls_attend(out, ld_out, q, k, v, p->T, p->f->scale, p->f->sliding_window,
+                   p->scores);
 }
 
 /*
@@ -581,8 +578,9 @@ static void attend_absorbed(const pass *p, const mls_read_head *h, const float *
     else
         copy_rows(p->q_head, r + n, q_h, ld_q, r, p->T);
     copy_rows(p->q_head + r, r + n, q_h + h->n_key, ld_q, n, p->T);
-    attend(p, p->o_head, r_v, p->q_head, r + n, p->k, r + n,
-           latent_rows(p, h->value_latent), r_v, r + n, r_v);
+    attend(p, p->o_head, r_v, (mls_strided){p->q_head, r + n, r + n},
+           (mls_strided){p->k, r + n, r + n},
+           (mls_strided){latent_rows(p, h->value_latent), r_v, r_v});
     if (h->value.cols)
         mls_packed_linear(p->r->packed, o_h, ld_o, p->o_head, h->value.w, h->value.b,
                           p->T, h->n_value, r_v);
@@ -658,8 +656,10 @@ mls_status mls_latent_heads(mls_latent_runner *r, size_t sequence, size_t worker
             if (absorb)
                 attend_absorbed(&p, h, p.q + first_q, p.o + first_o);
             else
-                attend(&p, p.o + first_o, r->out_dims, p.q + first_q, r->q_dims, p.k,
-                       dk, p.v, h->n_value, dk, h->n_value);
+                attend(&p, p.o + first_o, r->out_dims,
+                       (mls_strided){p.q + first_q, r->q_dims, dk},
+                       (mls_strided){p.k, dk, dk},
+                       (mls_strided){p.v, h->n_value, h->n_value});
             first_q += dk;
             first_o += h->n_value;
         }

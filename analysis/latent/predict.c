@@ -304,7 +304,7 @@ static mls_status predict_logit(sums *s, const mls_latent_form *f, const mls_con
     if (!st && !(Su = mls_calloc3(q.rows, q.rows, 1, sizeof *Su)))
         st = mls_fail(err, MLS_E_NOMEM, "no memory to predict errors");
     if (!st)
-        st = mls_project_second(Su, stats, q.w, q.b, q.rows, err);
+        st = mls_second_of_outputs(Su, stats, q.w, q.b, q.rows, err);
     if (!st) {
         s->logit[0] = score_variance(k, Su, q.rows, q.rows);
         s->logit[1] = score_variance(k, Su, q.rows, c->D);
@@ -382,7 +382,7 @@ static mls_status predict_key(sums *s, const mls_latent_form *f, const mls_confi
     if (!S)
         st = mls_fail(err, MLS_E_NOMEM, "no memory to predict errors");
     if (!st)
-        st = mls_project_second(S, stats, a.w, a.b, n, err);
+        st = mls_second_of_outputs(S, stats, a.w, a.b, n, err);
     if (!st)
         st = unexplained(S, n, c->D, &s->key[0], &s->key[1], err);
     mls_free_all(S, a.w);
@@ -415,7 +415,7 @@ static mls_status predict_value(sums *s, sums *head, const mls_latent_form *f,
         goto done;
     mls_affine_put(&a, 0, &own, NULL, D);
     put_product(&a, D, &h->value, &v->down);
-    st = mls_project_second(S, stats, a.w, a.b, n, err);
+    st = mls_second_of_outputs(S, stats, a.w, a.b, n, err);
     if (st)
         goto done;
     for (size_t i = 0; i < D; i++) {
@@ -525,7 +525,7 @@ static mls_status predict_head(void *arg, size_t g, size_t worker, mls_err *err)
             st = mls_fail(err, MLS_E_NOMEM, "no memory to predict errors");
     }
     if (!st)
-        st = mls_project_second(Sw, p->stats, k.w, k.b, k.rows, err);
+        st = mls_second_of_outputs(Sw, p->stats, k.w, k.b, k.rows, err);
     if (!st)
         st = map_new(&m, p->f, p->c, g, p->w->index, err);
     if (!st) {

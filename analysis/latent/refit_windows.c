@@ -2,7 +2,6 @@
 #include "analysis/latent/refit_windows.h"
 
 #include <cblas.h>
-#include <stdlib.h>
 
 #include "analysis/model/rope.h"
 #include "common/base/checked.h"

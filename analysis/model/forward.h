@@ -92,34 +92,35 @@ typedef struct mls_turn {
 enum { MLS_TURNS = 4 };
 
 /**
- * The model's own attention. mls_plain_new() takes all memory once; before each layer
- * set `layer` (and, when somebody watches, `see`), then pass mls_plain_attention.
+ * The model's own attention. mls_own_attention_new() takes all memory once; before each
+ * layer set `layer` (and, when somebody watches, `see`), then pass
+ * mls_own_attention_run.
  */
-typedef struct mls_plain {
+typedef struct mls_own_attention {
     const mls_config *config;
     const mls_layer *layer;
     mls_turn turn[MLS_TURNS]; /* each of the model's */
     size_t T_max;
     void (*see)(void *arg, const mls_attention_view *view); /* NULL: nobody watches */
     void *see_arg;
-    float **scratch; /* per worker, from mls_plain_new() */
+    float **scratch; /* per worker, from mls_own_attention_new() */
     size_t n_workers;
-} mls_plain;
+} mls_own_attention;
 
 /**
  * Memory for sequences of at most T_max tokens, one at a time on each of n_workers pool
  * threads, and the RoPE table. config is borrowed.
  *
- * @param[out] p  release with mls_plain_free(); {0} on error
+ * @param[out] p  release with mls_own_attention_free(); {0} on error
  * @return MLS_OK or MLS_E_NOMEM
  */
-mls_status mls_plain_new(mls_plain *p, const mls_config *config, size_t T_max,
-                         size_t n_workers, mls_err *err);
-void mls_plain_free(mls_plain *p); /* {0} is accepted */
-/** An mls_attention; arg is the mls_plain. */
-mls_status mls_plain_attention(void *arg, size_t sequence, size_t worker,
-                               const float *x, size_t T, float *out, float *carried,
-                               mls_err *err);
+mls_status mls_own_attention_new(mls_own_attention *p, const mls_config *config,
+                                 size_t T_max, size_t n_workers, mls_err *err);
+void mls_own_attention_free(mls_own_attention *p); /* {0} is accepted */
+/** An mls_attention; arg is the mls_own_attention. */
+mls_status mls_own_attention_run(void *arg, size_t sequence, size_t worker,
+                                 const float *x, size_t T, float *out, float *carried,
+                                 mls_err *err);
 
 /**
  * Is shown the logits (n, V) of positions first .. first+n-1 of a sequence, on thread

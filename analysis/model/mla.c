@@ -94,8 +94,9 @@ void mls_mla_attention(const mls_config *config, const mls_layer *layer,
             memcpy(key + t * K, kv + (t * H + h) * made, N * sizeof *key);
             memcpy(key + t * K + N, joint + t * (rank + R) + rank, R * sizeof *key);
         }
-        mls_attend(read + h * V, H * V, q + h * K, H * K, key, K, kv + h * made + N,
-                   H * made, T, K, V, scale, 0, scores);
+        mls_attend(read + h * V, H * V, (mls_strided){q + h * K, H * K, K},
+                   (mls_strided){key, K, K},
+                   (mls_strided){kv + h * made + N, H * made, V}, T, scale, 0, scores);
     }
     mls_linear(out, read, w->wo, w->bo, T, E, H * V);
 }

@@ -113,8 +113,8 @@ void mls_layer_stats_free(mls_layer_stats *s)
     *s = (mls_layer_stats){0};
 }
 
-mls_status mls_project_second(double *second, const mls_layer_stats *s, const float *w,
-                              const float *b, size_t n, mls_err *err)
+mls_status mls_second_of_outputs(double *second, const mls_layer_stats *s,
+                                 const float *w, const float *b, size_t n, mls_err *err)
 {
     const size_t E = s->E;
     mls_status st = MLS_OK;

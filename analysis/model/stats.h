@@ -46,7 +46,8 @@ size_t mls_layer_stats_size(const mls_config *config);
  * @param[out] second  (n, n)
  * @return MLS_OK, MLS_E_ARG (s has no x_second) or MLS_E_NOMEM
  */
-mls_status mls_project_second(double *second, const mls_layer_stats *s, const float *w,
-                              const float *b, size_t n, mls_err *err);
+mls_status mls_second_of_outputs(double *second, const mls_layer_stats *s,
+                                 const float *w, const float *b, size_t n,
+                                 mls_err *err);
 
 #endif

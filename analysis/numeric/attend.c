@@ -94,22 +94,21 @@ static size_t first_key(const mls_attend_how *how, size_t t)
     return window > chunk ? window : chunk;
 }
 
-void mls_attend_as(float *out, size_t ld_out, const float *q, size_t ld_q,
-                   const float *k, size_t ld_k, const float *v, size_t ld_v, size_t T,
-                   size_t dk, size_t dv, const mls_attend_how *how, float *scratch)
+void mls_attend_as(float *out, size_t ld_out, mls_strided q, mls_strided k,
+                   mls_strided v, size_t T, const mls_attend_how *how, float *scratch)
 {
-    for (size_t first = 0; dv > 0 && first < T; first += MLS_ATTEND_ROWS) {
+    for (size_t first = 0; v.n > 0 && first < T; first += MLS_ATTEND_ROWS) {
         const size_t n = T - first < MLS_ATTEND_ROWS ? T - first : MLS_ATTEND_ROWS;
         const size_t from = first_key(how, first), n_keys = first + n - from;
 
         cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)n, (int)n_keys,
-                    (int)dk, (float)how->scale, q + first * ld_q, (int)ld_q,
-                    k + from * ld_k, (int)ld_k, 0.0f, scratch, (int)n_keys);
+                    (int)q.n, (float)how->scale, q.at + first * q.stride, (int)q.stride,
+                    k.at + from * k.stride, (int)k.stride, 0.0f, scratch, (int)n_keys);
         for (size_t i = 0; i < n; i++)
             softmax_row(scratch + i * n_keys, n_keys, first_key(how, first + i) - from,
                         first + i + 1 - from, first + i, from, how);
-        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)n, (int)dv,
-                    (int)n_keys, 1.0f, scratch, (int)n_keys, v + from * ld_v, (int)ld_v,
-                    0.0f, out + first * ld_out, (int)ld_out);
+        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)n, (int)v.n,
+                    (int)n_keys, 1.0f, scratch, (int)n_keys, v.at + from * v.stride,
+                    (int)v.stride, 0.0f, out + first * ld_out, (int)ld_out);
     }
 }

@@ -107,13 +107,10 @@ static void scale_row(float *x, double factor, size_t n)
         x[i] = (float)((double)x[i] * factor);
 }
 
-void mls_attend(float *out, size_t ld_out, const float *q, size_t ld_q, const float *k,
-                size_t ld_k, const float *v, size_t ld_v, size_t T, size_t dk,
-                size_t dv, double scale, size_t window, float *scratch)
+void mls_attend(float *out, size_t ld_out, mls_strided q, mls_strided k, mls_strided v,
+                size_t T, double scale, size_t window, float *scratch)
 {
-    if (dv == 0)
-        return;
-    for (size_t first = 0; first < T; first += MLS_ATTEND_ROWS) {
+    for (size_t first = 0; v.n > 0 && first < T; first += MLS_ATTEND_ROWS) {
         const size_t n = T - first < MLS_ATTEND_ROWS ? T - first : MLS_ATTEND_ROWS;
         /* Keys from..first+n-1 are seen by some row of this block. */
         const size_t from = window && first + 1 > window ? first + 1 - window : 0;
@@ -122,8 +119,8 @@ void mls_attend(float *out, size_t ld_out, const float *q, size_t ld_q, const fl
         double sum[MLS_ATTEND_ROWS];
 
         cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)n, (int)n_keys,
-                    (int)dk, (float)scale, q + first * ld_q, (int)ld_q, k + from * ld_k,
-                    (int)ld_k, 0.0f, scratch, (int)n_keys);
+                    (int)q.n, (float)scale, q.at + first * q.stride, (int)q.stride,
+                    k.at + from * k.stride, (int)k.stride, 0.0f, scratch, (int)n_keys);
         for (size_t i = 0; i < n; i++) {
             const size_t t = first + i;
             float *p = scratch + i * n_keys; /* row t; p[j] is key from + j */
@@ -135,11 +132,11 @@ void mls_attend(float *out, size_t ld_out, const float *q, size_t ld_q, const fl
             sum[i] =
                 exp_and_sum(p + begin, largest(p + begin, end - begin), end - begin);
         }
-        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)n, (int)dv,
-                    (int)n_keys, 1.0f, scratch, (int)n_keys, v + from * ld_v, (int)ld_v,
-                    0.0f, out_block, (int)ld_out);
+        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)n, (int)v.n,
+                    (int)n_keys, 1.0f, scratch, (int)n_keys, v.at + from * v.stride,
+                    (int)v.stride, 0.0f, out_block, (int)ld_out);
         for (size_t i = 0; i < n; i++)
-            scale_row(out_block + i * ld_out, 1.0 / sum[i], dv);
+            scale_row(out_block + i * ld_out, 1.0 / sum[i], v.n);
     }
 }
 

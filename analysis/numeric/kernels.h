@@ -42,21 +42,25 @@ void mls_soft_cap(float *x, double cap, size_t n);
 
 enum { MLS_ATTEND_ROWS = 64 }; /* query rows of a block */
 
+/** Rows of n values that lie `stride` apart: one head of the rows of all heads. */
+typedef struct mls_strided {
+    const float *at;
+    size_t stride, n;
+} mls_strided;
+
 /**
  * Causal attention of one head, in blocks of query rows, so that memory is
  * MLS_ATTEND_ROWS * T and never T * T. The softmax's exponential is float (relative
  * error below 2e-7), its sum double. A value that is not finite reaches every row of
  * its block, earlier ones too; finite ones never look ahead.
  *
- * out      row t at out + t * ld_out, dv values
- * q, k     rows of dk values at stride ld_q, ld_k (already rotated)
- * v        rows of dv values at stride ld_v
+ * out      row t at out + t * ld_out, as many values as v has
+ * q, k, v  T rows of each; q and k, already rotated, of as many values
  * scratch  (MLS_ATTEND_ROWS, T)
  * window   0, or only the last `window` keys (the token itself included) are seen
  */
-void mls_attend(float *out, size_t ld_out, const float *q, size_t ld_q, const float *k,
-                size_t ld_k, const float *v, size_t ld_v, size_t T, size_t dk,
-                size_t dv, double scale, size_t window, float *scratch);
+void mls_attend(float *out, size_t ld_out, mls_strided q, mls_strided k, mls_strided v,
+                size_t T, double scale, size_t window, float *scratch);
 
 /** What some families do to scores; {0}: plain causal attention. */
 typedef struct mls_attend_how {
@@ -69,9 +73,8 @@ typedef struct mls_attend_how {
 } mls_attend_how;
 
 /** mls_attend() with all of that; scratch (MLS_ATTEND_ROWS, T). */
-void mls_attend_as(float *out, size_t ld_out, const float *q, size_t ld_q,
-                   const float *k, size_t ld_k, const float *v, size_t ld_v, size_t T,
-                   size_t dk, size_t dv, const mls_attend_how *how, float *scratch);
+void mls_attend_as(float *out, size_t ld_out, mls_strided q, mls_strided k,
+                   mls_strided v, size_t T, const mls_attend_how *how, float *scratch);
 
 /** y = exp(x - shift) over n values, double: relative error below 1e-14. */
 void mls_exp(double *y, const float *x, double shift, size_t n);

@@ -11,7 +11,6 @@
 #include <string.h>
 
 #include "analysis/numeric/kernels.h"
-#include "common/base/checked.h"
 
 const char *mls_compute_name(mls_compute compute)
 {

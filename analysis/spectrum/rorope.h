@@ -33,7 +33,7 @@ typedef struct mls_rorope {
 /**
  * @param[out] out    release with mls_rorope_free(); {0} on error
  * @param k_second    (G D, G D): E[k k^T] of all KV heads of a layer together, before
- *                    RoPE: mls_project_second() of W_k and its bias. Symmetric;
+ *                    RoPE: mls_second_of_outputs() of W_k and its bias. Symmetric;
  *                    uncentred as TransMLA does
  * @param keep        components per fold; 0 means fold / collapse, TransMLA's choice: a
  *                    rope key of D / collapse dims. At most G * fold

@@ -142,7 +142,7 @@ static mls_status run_row(void *arg, size_t job, size_t worker, mls_err *err)
             st =
                 mls_spectrum_weighted(&row->spectrum, rows, m, E, stats->x_second, err);
         else if (!st)
-            st = mls_spectrum_plain(&row->spectrum, rows, m, E, err);
+            st = mls_spectrum_of_weights(&row->spectrum, rows, m, E, err);
     } else if (row->head != MLS_WHOLE_LAYER) {
         st = mls_spectrum_captured(&row->spectrum, stats, row->matrix, row->head, err);
     }

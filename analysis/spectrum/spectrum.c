@@ -128,8 +128,8 @@ static double allowed_error(const double *sigma, size_t p)
                                    : (double)FLT_EPSILON / 2.0 * sigma[0];
 }
 
-mls_status mls_spectrum_plain(mls_spectrum *s, const float *w, size_t m, size_t n,
-                              mls_err *err)
+mls_status mls_spectrum_of_weights(mls_spectrum *s, const float *w, size_t m, size_t n,
+                                   mls_err *err)
 {
     const size_t p = m < n ? m : n, q = m < n ? n : m;
     double *a = NULL; /* (m, n), for an SVD */

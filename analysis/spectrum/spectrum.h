@@ -34,10 +34,10 @@ void mls_spectrum_free(mls_spectrum *s); /* {0} is accepted */
  */
 #define MLS_SPECTRUM_GRAM_ERROR 1e-8 /* relative; a float weight is known to 6e-8 */
 enum { MLS_SPECTRUM_SMALL = 1024 };
-mls_status mls_spectrum_plain(mls_spectrum *s, const float *w, size_t m, size_t n,
-                              mls_err *err);
+mls_status mls_spectrum_of_weights(mls_spectrum *s, const float *w, size_t m, size_t n,
+                                   mls_err *err);
 
-/** Bound of the error of sigma[i] of mls_spectrum_plain(). */
+/** Bound of the error of sigma[i] of mls_spectrum_of_weights(). */
 double mls_spectrum_value_error(const mls_spectrum *s, size_t i);
 
 /**
@@ -54,7 +54,7 @@ typedef struct mls_spectrum_bounds {
     size_t rank;   /* ranks at 90, 95 and 99 %: 0 unless a sum meets its share */
 } mls_spectrum_bounds;
 
-/** Bounds for a spectrum of mls_spectrum_plain(); MLS_OK or MLS_E_NOMEM. */
+/** Bounds for a spectrum of mls_spectrum_of_weights(); MLS_OK or MLS_E_NOMEM. */
 mls_status mls_spectrum_bound(const mls_spectrum *s, mls_spectrum_bounds *b,
                               mls_err *err);
 

@@ -5,7 +5,6 @@
  * choice. acc picks the largest sum of log-likelihoods, acc_norm the largest of them
  * divided by the characters of c.
  */
-#include <stdlib.h>
 #include <string.h>
 
 #include "bench/evaluate/items.h"

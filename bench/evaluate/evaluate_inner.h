@@ -14,7 +14,7 @@
 /** The calibration text on its way through a scheme's layers (sequential.c). */
 typedef struct mls_sequential {
     mls_states states;
-    mls_plain plain;
+    mls_own_attention own;
     mls_latent_runner *runner;
 } mls_sequential;
 
@@ -49,9 +49,9 @@ typedef struct mls_pass {
     double done, total;   /* units of work for the progress: layers times variants */
 
     mls_states original;
-    mls_plain plain;      /* the original's attention */
-    mls_run *run;         /* (n) */
-    mls_quality *quality; /* (n) seconds, sizes and predicted errors go here */
+    mls_own_attention own; /* the original's attention */
+    mls_run *run;          /* (n) */
+    mls_quality *quality;  /* (n) seconds, sizes and predicted errors go here */
 } mls_pass;
 
 /** Schemes made ready and states at the embedding; mls_pass_free() on error, too. */

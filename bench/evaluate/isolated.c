@@ -10,7 +10,6 @@
 #include <string.h>
 
 #include "bench/evaluate/evaluate.h"
-#include "bench/frame/common_keys.h"
 #include "common/base/checked.h"
 
 /* A corpus of the capture's first sequences. */

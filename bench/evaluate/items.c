@@ -8,8 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/base/checked.h"
-
 void mls_items_free(mls_items *t)
 {
     mls_corpus_free(&t->corpus);

@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "bench/evaluate/items.h"
-#include "common/base/buf.h"
 #include "common/base/checked.h"
 #include "common/numbers/rng.h"
 #include "datasets/text/documents.h"

@@ -17,7 +17,7 @@ void mls_sequential_free(mls_sequential *q)
 {
     mls_states_free(&q->states);
     mls_latent_runner_free(q->runner);
-    mls_plain_free(&q->plain);
+    mls_own_attention_free(&q->own);
     *q = (mls_sequential){0};
 }
 
@@ -28,7 +28,7 @@ mls_status mls_sequential_new(mls_sequential *q, const mls_pass *p, mls_err *err
         mls_states_embed(&q->states, p->in->model, p->options->calibration, err);
 
     if (!st)
-        st = mls_plain_new(&q->plain, p->config, q->states.T_max, workers, err);
+        st = mls_own_attention_new(&q->own, p->config, q->states.T_max, workers, err);
     if (!st)
         st = mls_latent_runner_new(&q->runner, q->states.T_max, workers, false, err);
     if (!st)
@@ -107,12 +107,12 @@ mls_status mls_sequential_stats(mls_layer_stats *out, mls_sequential *q,
                            layer, p->in->pool, err);
     if (!st) {
         copy.per_job = s.per_job;
-        q->plain.layer = layer;
-        q->plain.see = see;
-        q->plain.see_arg = &s;
-        st = mls_layer_forward(p->config, layer, &copy, mls_plain_attention, &q->plain,
+        q->own.layer = layer;
+        q->own.see = see;
+        q->own.see_arg = &s;
+        st = mls_layer_forward(p->config, layer, &copy, mls_own_attention_run, &q->own,
                                p->in->pool, err);
-        q->plain.see = NULL;
+        q->own.see = NULL;
     }
     if (!st) {
         const size_t n_small = s.sum[0].n_block;
@@ -137,10 +137,10 @@ mls_status mls_sequential_forward(mls_sequential *q, const mls_pass *p,
 {
     mls_status st;
 
-    q->plain.layer = layer;
+    q->own.layer = layer;
     if (form->own)
-        return mls_layer_forward(p->config, layer, &q->states, mls_plain_attention,
-                                 &q->plain, p->in->pool, err);
+        return mls_layer_forward(p->config, layer, &q->states, mls_own_attention_run,
+                                 &q->own, p->in->pool, err);
     st = mls_latent_runner_set(q->runner, form, keep ? &q->states : NULL, err);
     return st ? st
               : mls_layer_forward(p->config, layer, &q->states, mls_latent_attention,

@@ -29,7 +29,7 @@ void mls_pass_free(mls_pass *p)
         mls_latent_runner_free(p->run[i].runner);
     }
     free(p->run);
-    mls_plain_free(&p->plain);
+    mls_own_attention_free(&p->own);
     mls_states_free(&p->original);
 }
 
@@ -106,7 +106,7 @@ static size_t plain_layers(const mls_pass *p, size_t i)
     size_t l = 0;
 
     while (l + 1 < p->config->L && !p->run[i].kept[l] &&
-           mls_scheme_is_plain(scheme_of(p, i), l))
+           mls_scheme_is_original(scheme_of(p, i), l))
         l++;
     return l;
 }
@@ -147,7 +147,7 @@ mls_status mls_pass_start(mls_pass *p, mls_err *err)
         return mls_fail(err, MLS_E_NOMEM, "no memory to evaluate %zu settings", p->n);
     st = mls_states_embed(&p->original, p->in->model, p->corpus, err);
     if (!st)
-        st = mls_plain_new(&p->plain, p->config, p->original.T_max, workers, err);
+        st = mls_own_attention_new(&p->own, p->config, p->original.T_max, workers, err);
     for (size_t i = 0; i < p->n; i++)
         while (p->variant[p->run[i].scheme_of].scheme != p->variant[i].scheme)
             p->run[i].scheme_of++;
@@ -213,7 +213,7 @@ static mls_status run_variant(mls_pass *p, size_t i, const mls_layer *layer,
         form = plain_form;
     if (form->own || (form == plain_form && !keep))
         return mls_layer_forward(p->config, layer, &p->run[i].states,
-                                 mls_plain_attention, &p->plain, p->in->pool, err);
+                                 mls_own_attention_run, &p->own, p->in->pool, err);
     st = mls_latent_runner_set(p->run[i].runner, form, keep ? &p->run[i].states : NULL,
                                err);
     if (!st)
@@ -456,7 +456,7 @@ static mls_status run_layer(mls_pass *p, size_t l, mls_err *err)
             &windows, p->in->capture, &plain_form,
             p->options->output_windows ? p->options->output_windows : OUTPUT_WINDOWS,
             p->in->pool, err);
-    p->plain.layer = &layer;
+    p->own.layer = &layer;
     for (size_t i = 0; !st && i < p->n; i++)
         if (starts_later(p, i) && p->run[i].begins == l && !is_refused(p, i) &&
             !p->options->forms_only)
@@ -466,8 +466,8 @@ static mls_status run_layer(mls_pass *p, size_t l, mls_err *err)
     if (!st)
         st = use_forms(&forms, &windows, &plain_form, err);
     if (!st && !p->options->forms_only)
-        st = mls_layer_forward(p->config, &layer, &p->original, mls_plain_attention,
-                               &p->plain, p->in->pool, err);
+        st = mls_layer_forward(p->config, &layer, &p->original, mls_own_attention_run,
+                               &p->own, p->in->pool, err);
     layer_forms_free(&forms);
     mls_latent_free(&plain_form);
     mls_output_windows_free(&windows);

@@ -6,7 +6,6 @@
  */
 #include "bench/frame/factor.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "analysis/numeric/linalg.h"

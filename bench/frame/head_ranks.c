@@ -8,9 +8,7 @@
 #include <math.h>
 #include <stdio.h>
 
-#include "bench/frame/common_keys.h"
 #include "bench/frame/fit.h"
-#include "common/base/checked.h"
 
 size_t mls_head_limit(const mls_config *config, const void *params)
 {
@@ -28,16 +26,16 @@ mls_status mls_head_shape(mls_latent_form *f, const mls_config *config, size_t l
                           mls_err *err)
 {
     const size_t G = config->G;
-    const mls_status st = mls_project_shape(f, config, l, MLS_SIDES * G, err);
+    const mls_status st = mls_lowrank_shape(f, config, l, MLS_SIDES * G, err);
 
     for (size_t i = 0; !st && i < MLS_SIDES * G; i++) {
         const mls_rows rows = {i < G ? MLS_KEYS : MLS_VALUES, i % G, 1};
         const size_t r = rank->of[rows.side][rows.first];
 
         if (rotated && i < G)
-            mls_project_place_rotated(f, config, i, rows.first, r);
+            mls_lowrank_place_rotated(f, config, i, rows.first, r);
         else
-            mls_project_place(f, config, i, &rows, r, true);
+            mls_lowrank_place(f, config, i, &rows, r, true);
         f->latent[i].n_tail = n_tail;
     }
     return st;

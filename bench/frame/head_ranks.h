@@ -4,7 +4,7 @@
 
 #include <stddef.h>
 
-#include "bench/frame/project.h"
+#include "bench/frame/lowrank.h"
 #include "common/base/shape.h"
 
 typedef struct mls_head_rank {

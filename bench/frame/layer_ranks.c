@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #include "analysis/numeric/linalg.h"
-#include "bench/frame/project.h"
+#include "bench/frame/lowrank.h"
 #include "common/base/checked.h"
 
 mls_status mls_layer_ranks_new(mls_layer_ranks **out, size_t L, mls_err *err)

@@ -11,7 +11,6 @@
 #include <string.h>
 
 #include "analysis/frequency/select_rules.h"
-#include "analysis/model/rope.h"
 #include "bench/frame/factor.h"
 #include "common/base/checked.h"
 #include "datasets/files/rankfile.h"

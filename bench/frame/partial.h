@@ -15,8 +15,8 @@
 #include "analysis/frequency/selection.h"
 #include "analysis/latent/latent.h"
 #include "analysis/model/model.h"
+#include "bench/frame/lowrank.h"
 #include "bench/frame/method.h"
-#include "bench/frame/project.h"
 #include "common/base/status.h"
 
 /**

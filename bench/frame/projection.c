@@ -1,10 +1,10 @@
 /*
  * Methods that differ in the matrix G, in groups of heads and in ranks alone: care,
  * svdllm, lorc, palu and asvd. Ranks of one side are spread over its groups by size;
- * each group keeps the leading eigenvectors of its G (project.h).
+ * each group keeps the leading eigenvectors of its G (lowrank.h).
  */
 #include "bench/frame/fit.h"
-#include "bench/frame/project.h"
+#include "bench/frame/lowrank.h"
 
 static size_t heads_of(const mls_projection *p, const mls_config *config)
 {
@@ -102,7 +102,7 @@ mls_status mls_projection_shape(mls_latent_form *f, const mls_config *config,
     const size_t n = mls_projection_groups(p, config);
     const size_t *rank = mls_layer_ranks_at(prepared, l, p->rank);
     size_t share[MLS_HEADS_MAX];
-    mls_status st = mls_project_shape(f, config, l, MLS_SIDES * n, err);
+    mls_status st = mls_lowrank_shape(f, config, l, MLS_SIDES * n, err);
 
     for (size_t side = 0; !st && side < MLS_SIDES; side++) {
         spread(share, p, config, rank[side]);
@@ -110,7 +110,7 @@ mls_status mls_projection_shape(mls_latent_form *f, const mls_config *config,
             const mls_rows rows =
                 group_rows(p, config, side == MLS_KEYS ? MLS_KEYS : MLS_VALUES, j);
 
-            mls_project_place(f, config, side * n + j, &rows, share[j], false);
+            mls_lowrank_place(f, config, side * n + j, &rows, share[j], false);
         }
     }
     return st;
@@ -129,12 +129,12 @@ mls_status mls_projection_build(const mls_method_input *in, const mls_parsed *pa
     if (p->metric.kind != MLS_METRIC_WEIGHTS)
         st = mls_needs_capture(parsed->method->name, stats, err);
     if (!st)
-        st = mls_project_start(f, in->config, layer, err);
+        st = mls_lowrank_start(f, in->config, layer, err);
     for (size_t i = 0; !st && i < MLS_SIDES * n; i++) {
         const mls_rows rows =
             group_rows(p, in->config, i < n ? MLS_KEYS : MLS_VALUES, i % n);
 
-        st = mls_project_pca(f, &p->metric, (mls_basis)p->basis, i, &rows, in->config,
+        st = mls_lowrank_pca(f, &p->metric, (mls_basis)p->basis, i, &rows, in->config,
                              layer, stats, err);
     }
     return st;

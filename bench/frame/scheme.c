@@ -185,7 +185,7 @@ mls_status mls_scheme_build(const mls_ready_scheme *r, const mls_layer *layer,
               : MLS_OK;
 }
 
-bool mls_scheme_is_plain(const mls_ready_scheme *r, size_t l)
+bool mls_scheme_is_original(const mls_ready_scheme *r, size_t l)
 {
     const mls_parsed *p = &r->parsed[r->scheme->which[l]];
     const mls_common_keys *k = &p->common;

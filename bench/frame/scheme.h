@@ -67,7 +67,7 @@ mls_status mls_scheme_form(const mls_ready_scheme *r, size_t l, mls_latent_form 
                            mls_err *err);
 
 /** Does layer l run as the model's own, quantizers included? */
-bool mls_scheme_is_plain(const mls_ready_scheme *r, size_t l);
+bool mls_scheme_is_original(const mls_ready_scheme *r, size_t l);
 
 /** False where the setting's `layers` leaves layer l as it is. */
 bool mls_scheme_converts(const mls_ready_scheme *r, size_t l);

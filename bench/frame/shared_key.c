@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "analysis/model/rope.h"
 #include "common/base/checked.h"
 
 mls_status mls_shared_shape(mls_latent_form *f, const mls_config *c, size_t l,
@@ -87,7 +86,7 @@ mls_status mls_rotated_new(mls_rotated *y, const mls_config *c, const mls_layer 
         memcpy(y->b, b, GD * sizeof *b);
         goto done;
     }
-    st = mls_project_second(second, stats, layer->wk, layer->bk, GD, err);
+    st = mls_second_of_outputs(second, stats, layer->wk, layer->bk, GD, err);
     if (!st)
         st = mls_rorope_new(&y->turn, second, c->G, c->D, fold, collapse, keep, err);
     if (st)

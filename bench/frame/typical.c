@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench/frame/common_keys.h"
 #include "bench/frame/method.h"
 
 enum { TYPICAL_MAX = 16, LINE = 128 };

@@ -23,13 +23,9 @@
 #include "analysis/latent/latent_file.h"
 #include "analysis/model/block.h"
 #include "analysis/model/forward.h"
-#include "analysis/numeric/kernels.h"
 #include "common/base/buf.h"
 #include "common/base/checked.h"
 #include "common/system/files.h"
-#include "common/system/room.h"
-#include "common/system/sums.h"
-#include "datasets/base/csv.h"
 #include "datasets/files/parts.h"
 
 /* Of all tokens at a time, at most: they share what memory may be taken. */
@@ -54,7 +50,7 @@ static void healing_free(mls_heal_run_state *k)
     mls_free_all(k->kept, k->share);
     mls_states_free(&k->original);
     mls_states_free(&k->healed);
-    mls_plain_free(&k->plain);
+    mls_own_attention_free(&k->plain);
     mls_latent_runner_free(k->runner);
     mls_ready_scheme_free(k->ready);
     for (size_t i = 0; i < sizeof k->room / sizeof k->room[0]; i++)
@@ -124,7 +120,8 @@ static mls_status healing_new(mls_heal_run_state *k, mls_err *err)
     if (!st && job->healed_inputs)
         st = mls_states_copy(&k->healed, &k->original, err);
     if (!st)
-        st = mls_plain_new(&k->plain, k->config, k->original.T_max, workers, err);
+        st = mls_own_attention_new(&k->plain, k->config, k->original.T_max, workers,
+                                   err);
     if (!st)
         st = mls_latent_runner_new(&k->runner, k->original.T_max, workers, false, err);
     return st;
@@ -139,9 +136,9 @@ static mls_status original_attention(void *arg, size_t sequence, size_t worker,
 {
     const mls_heal_run_state *k = arg;
     const size_t first = k->original.start[sequence] * k->config->E;
-    mls_plain plain = k->plain;
+    mls_own_attention plain = k->plain;
     mls_status st =
-        mls_plain_attention(&plain, sequence, worker, x, T, out, carried, err);
+        mls_own_attention_run(&plain, sequence, worker, x, T, out, carried, err);
 
     if (!k->job->healed_inputs)
         memcpy(k->x + first, x, T * k->config->E * sizeof *x);

@@ -18,7 +18,7 @@ typedef struct {
     int *share;             /* (L) */
     mls_shared_cache *kept; /* (L) keys and values that a later layer shares */
     mls_states original, healed;
-    mls_plain plain;
+    mls_own_attention plain;
     mls_latent_runner *runner;
     /* (tokens, E) each: input, what is wanted, original minus healed states below */
     float *x, *target, *residual;

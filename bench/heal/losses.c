@@ -5,7 +5,6 @@
 #include "bench/heal/losses.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "common/base/checked.h"

@@ -6,8 +6,6 @@
  */
 #include "bench/heal/measure.h"
 
-#include <stdlib.h>
-
 #include "bench/heal/heal_inner.h"
 #include "common/base/buf.h"
 #include "common/base/checked.h"

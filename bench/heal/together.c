@@ -3,7 +3,6 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "analysis/distil/distil.h"
 #include "analysis/latent/latent_file.h"
@@ -33,12 +32,12 @@ static mls_status through_original(mls_states *states, const mls_heal_run_state 
                                    mls_err *err)
 {
     const mls_heal_job *job = k->job;
-    mls_plain plain = {0};
+    mls_own_attention plain = {0};
     mls_status st = mls_states_embed(states, job->in->model, job->distil_corpus, err);
 
     if (!st)
-        st = mls_plain_new(&plain, k->config, states->T_max,
-                           mls_pool_threads(job->in->pool), err);
+        st = mls_own_attention_new(&plain, k->config, states->T_max,
+                                   mls_pool_threads(job->in->pool), err);
     for (size_t l = 0; !st && l < k->config->L; l++) {
         mls_layer layer;
 
@@ -47,11 +46,11 @@ static mls_status through_original(mls_states *states, const mls_heal_run_state 
         if (st || (st = mls_model_layer(job->in->model, l, &layer, err)))
             break;
         plain.layer = &layer;
-        st = mls_layer_forward(k->config, &layer, states, mls_plain_attention, &plain,
+        st = mls_layer_forward(k->config, &layer, states, mls_own_attention_run, &plain,
                                job->in->pool, err);
         mls_layer_free(&layer);
     }
-    mls_plain_free(&plain);
+    mls_own_attention_free(&plain);
     return st;
 }
 

@@ -3,8 +3,8 @@
  * truncation. Its search for a ratio per matrix by the perplexity of the whole model is
  * left out; all layers get one rank.
  */
+#include "bench/frame/lowrank.h"
 #include "bench/frame/method.h"
-#include "bench/frame/project.h"
 
 static const mls_key keys[] = {
     {"alpha", MLS_KEY_REAL, offsetof(mls_projection, metric.power), .hint = "X",

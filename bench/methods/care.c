@@ -13,8 +13,8 @@
 
 #include "bench/frame/common_keys.h"
 #include "bench/frame/fit.h"
+#include "bench/frame/lowrank.h"
 #include "bench/frame/method.h"
-#include "bench/frame/project.h"
 
 static const char *const alloc_words[] = {"uniform", "greedy", NULL};
 

@@ -7,7 +7,6 @@
 #include "bench/frame/partial.h"
 #include "bench/methods/converted.h"
 #include "bench/methods/converted_tensors.h"
-#include "common/base/checked.h"
 #include "common/system/files.h"
 #include "datasets/files/rankfile.h"
 

@@ -11,11 +11,10 @@
 #include <string.h>
 
 #include "analysis/numeric/linalg.h"
-#include "bench/frame/factor.h"
 #include "bench/frame/fit.h"
 #include "bench/frame/head_ranks.h"
+#include "bench/frame/lowrank.h"
 #include "bench/frame/method.h"
-#include "bench/frame/project.h"
 #include "common/base/checked.h"
 
 typedef struct params {
@@ -89,8 +88,8 @@ static mls_status moments(double *out, mls_side side, const mls_config *c,
     for (size_t g = 0; !st && g < c->G; g++) {
         double *to = side == MLS_KEYS ? out : out + g * D * D;
 
-        st = mls_project_second(one, stats, w + g * D * c->E, b ? b + g * D : NULL, D,
-                                err);
+        st = mls_second_of_outputs(one, stats, w + g * D * c->E, b ? b + g * D : NULL,
+                                   D, err);
         for (size_t i = 0; !st && i < D * D; i++)
             to[i] += one[i];
     }
@@ -158,12 +157,12 @@ static mls_status build(const mls_method_input *in, const mls_parsed *parsed,
     if (!st && p->energy > 0.0)
         st = reshape(f, c, p->energy, values, err);
     if (!st)
-        st = mls_project_start(f, c, layer, err);
+        st = mls_lowrank_start(f, c, layer, err);
     for (size_t i = 0; !st && i < MLS_SIDES * G; i++) {
         const mls_rows rows = {i < G ? MLS_KEYS : MLS_VALUES, i % G, 1};
         const double *basis = vectors + (i < G ? 0 : 1 + i - G) * D * D;
 
-        st = mls_project_put(f, layer, i, &rows, basis, basis, zero, err);
+        st = mls_lowrank_put(f, layer, i, &rows, basis, basis, zero, err);
     }
 
 done:

@@ -3,19 +3,19 @@
  * their rotation, and the values; the up-projection repeats them for the query heads.
  * The cache is as large as before, but shared: tensor parallelism replicates it.
  */
+#include "bench/frame/lowrank.h"
 #include "bench/frame/method.h"
-#include "bench/frame/project.h"
 
 static mls_status shape(mls_latent_form *f, const mls_config *c, const mls_parsed *p,
                         const void *prepared, size_t l, mls_err *err)
 {
-    const mls_status st = mls_project_shape(f, c, l, MLS_SIDES, err);
+    const mls_status st = mls_lowrank_shape(f, c, l, MLS_SIDES, err);
 
     (void)p, (void)prepared;
     for (size_t i = 0; !st && i < MLS_SIDES; i++) {
         const mls_rows all = {i == MLS_KEYS ? MLS_KEYS : MLS_VALUES, 0, c->G};
 
-        mls_project_place(f, c, i, &all, c->G * c->D, false);
+        mls_lowrank_place(f, c, i, &all, c->G * c->D, false);
         f->latent[i].down.biased = c->qkv_bias;
     }
     for (size_t g = 0; !st && g < c->G; g++)
@@ -31,7 +31,7 @@ static mls_status build(const mls_method_input *in, const mls_parsed *p,
     const size_t D = c->D, GD = c->G * D;
     const mls_affine keys = mls_latent_keys(c, layer);
     const mls_affine values = mls_latent_values(c, layer);
-    const mls_status st = mls_project_start(f, c, layer, err);
+    const mls_status st = mls_lowrank_start(f, c, layer, err);
 
     (void)p, (void)prepared, (void)stats;
     if (st)

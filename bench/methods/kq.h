@@ -8,7 +8,7 @@
 #include "analysis/latent/latent.h"
 #include "analysis/latent/sensitivity.h"
 #include "analysis/model/stats.h"
-#include "bench/frame/project.h"
+#include "bench/frame/lowrank.h"
 
 /** y = W x + b, m rows of keys and values; B is what errors in y cost. */
 typedef struct mls_kq_stack {

@@ -65,7 +65,7 @@ static mls_status moments(mls_kq_stack *y, double *cov, const mls_layer_stats *s
                           mls_err *err)
 {
     const size_t m = y->m, E = y->E;
-    const mls_status st = mls_project_second(cov, stats, y->w, y->b, m, err);
+    const mls_status st = mls_second_of_outputs(cov, stats, y->w, y->b, m, err);
 
     if (st || !y->centred)
         return st;

@@ -12,10 +12,9 @@
 #include <stdlib.h>
 
 #include "analysis/numeric/linalg.h"
-#include "bench/frame/fit.h"
 #include "bench/frame/head_ranks.h"
+#include "bench/frame/lowrank.h"
 #include "bench/frame/method.h"
-#include "bench/frame/project.h"
 #include "common/base/checked.h"
 
 /* Directions weighed below this share of the heaviest count as this: S^-1 in float. */
@@ -104,7 +103,7 @@ static mls_status build(const mls_method_input *in, const mls_parsed *p,
 
     (void)prepared;
     if ((st = mls_needs_capture(p->method->name, stats, err)) ||
-        (st = mls_project_start(f, c, layer, err)))
+        (st = mls_lowrank_start(f, c, layer, err)))
         return st;
     all = mls_calloc3(3, D, D, sizeof *all);
     if (!all)
@@ -120,7 +119,7 @@ static mls_status build(const mls_method_input *in, const mls_parsed *p,
         weigh(weight, rows.side, c, layer, stats, rows.first);
         st = weighted_basis(down, read, values, weight, second, D, err);
         if (!st)
-            st = mls_project_put(f, layer, i, &rows, down, read, zero, err);
+            st = mls_lowrank_put(f, layer, i, &rows, down, read, zero, err);
         if (!st)
             mls_tail_of(f->latent[i].tail, values, D);
     }

@@ -13,13 +13,10 @@
  */
 #include <math.h>
 
-#include "analysis/numeric/linalg.h"
 #include "bench/frame/common_keys.h"
-#include "bench/frame/factor.h"
 #include "bench/frame/fit.h"
+#include "bench/frame/lowrank.h"
 #include "bench/frame/method.h"
-#include "bench/frame/project.h"
-#include "common/base/checked.h"
 
 enum { RULE_BOTTOM, RULE_TOP, RULE_UNIFORM };
 static const char *const rule_words[] = {"bottom", "top", "uniform", NULL};
@@ -167,11 +164,11 @@ static mls_status shape(mls_latent_form *f, const mls_config *c,
     (void)prepared;
     if (p->rank[l] == 0)
         return mls_latent_identity_shape(f, c, l, err);
-    st = mls_project_shape(f, c, l, MLS_SIDES, err);
+    st = mls_lowrank_shape(f, c, l, MLS_SIDES, err);
     for (size_t i = 0; !st && i < MLS_SIDES; i++) {
         const mls_rows all = {i == MLS_KEYS ? MLS_KEYS : MLS_VALUES, 0, c->G};
 
-        mls_project_place(f, c, i, &all, p->rank[l], false);
+        mls_lowrank_place(f, c, i, &all, p->rank[l], false);
     }
     return st;
 }
@@ -194,12 +191,12 @@ static mls_status build(const mls_method_input *in, const mls_parsed *parsed,
     if (features)
         st = mls_needs_capture(parsed->method->name, stats, err);
     if (!st)
-        st = mls_project_start(f, c, layer, err);
+        st = mls_lowrank_start(f, c, layer, err);
     for (size_t i = 0; !st && i < MLS_SIDES; i++) {
         const mls_side side = i == MLS_KEYS ? MLS_KEYS : MLS_VALUES;
         const mls_rows all = {side, 0, c->G};
 
-        st = mls_project_pca(f, &metric, basis, i, &all, c, layer, stats, err);
+        st = mls_lowrank_pca(f, &metric, basis, i, &all, c, layer, stats, err);
     }
     return st;
 }

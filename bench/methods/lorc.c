@@ -7,8 +7,8 @@
 
 #include "bench/frame/common_keys.h"
 #include "bench/frame/fit.h"
+#include "bench/frame/lowrank.h"
 #include "bench/frame/method.h"
-#include "bench/frame/project.h"
 
 static const char *const rule_words[] = {"uniform", "cond-unverified", NULL};
 

@@ -16,8 +16,8 @@
 #include "bench/frame/common_keys.h"
 #include "bench/frame/fit.h"
 #include "bench/frame/head_ranks.h"
+#include "bench/frame/lowrank.h"
 #include "bench/frame/method.h"
-#include "bench/frame/project.h"
 #include "common/base/checked.h"
 
 enum { ALLOC_UNIFORM, ALLOC_GREEDY };
@@ -219,7 +219,7 @@ static mls_status build(const mls_method_input *in, const mls_parsed *p,
 
     (void)ranks;
     if ((st = mls_needs_capture(p->method->name, stats, err)) ||
-        (st = mls_project_start(f, c, layer, err)))
+        (st = mls_lowrank_start(f, c, layer, err)))
         return st;
     matrix = mls_calloc3(2, D, D, sizeof *matrix);
     if (!matrix)
@@ -234,7 +234,7 @@ static mls_status build(const mls_method_input *in, const mls_parsed *p,
         covariance(matrix, stats, rows.side, rows.first);
         st = mls_eigen(matrix, D, values, basis, err);
         if (!st)
-            st = mls_project_put(f, layer, i, &rows, basis, basis, mean, err);
+            st = mls_lowrank_put(f, layer, i, &rows, basis, basis, mean, err);
         if (!st)
             mls_tail_of(f->latent[i].tail, values, D);
     }

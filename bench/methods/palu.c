@@ -17,8 +17,8 @@
 
 #include "bench/frame/common_keys.h"
 #include "bench/frame/fit.h"
+#include "bench/frame/lowrank.h"
 #include "bench/frame/method.h"
-#include "bench/frame/project.h"
 #include "bench/frame/scheme.h"
 #include "common/base/checked.h"
 

@@ -8,12 +8,10 @@
 #include "bench/methods/transmla.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "analysis/numeric/linalg.h"
 #include "bench/frame/factor.h"
-#include "bench/frame/partial.h"
 #include "bench/frame/shared_key.h"
 #include "common/base/checked.h"
 
@@ -115,8 +113,8 @@ static mls_status add_latent(mls_latent_form *f, const mls_rotated *y,
         mls_widen(z_b + y->n_rest, layer->bv, GD);
     mls_narrow(z_float, z, n * E);
     mls_narrow(z_float + n * E, z_b, n);
-    st = mls_project_second(second, stats, z_float, biased ? z_float + n * E : NULL, n,
-                            err);
+    st = mls_second_of_outputs(second, stats, z_float, biased ? z_float + n * E : NULL,
+                               n, err);
     if (st)
         goto done;
 
@@ -164,7 +162,7 @@ static mls_status reduce_queries(mls_latent_form *f, double **left,
     }
     double *down_b = down + r * f->E;
 
-    if ((st = mls_project_second(second, stats, layer->wq, layer->bq, n, err)) ||
+    if ((st = mls_second_of_outputs(second, stats, layer->wq, layer->bq, n, err)) ||
         (st = mls_factor_pca(basis, second, n, r, err)))
         goto done;
     mls_matmul(down, basis, false, w, false, r, f->E, n);

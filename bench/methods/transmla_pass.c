@@ -9,7 +9,6 @@
 #include "analysis/capture/moments.h"
 #include "analysis/model/block.h"
 #include "analysis/model/forward.h"
-#include "analysis/numeric/kernels.h"
 #include "bench/frame/folded_norm.h"
 #include "bench/methods/transmla.h"
 #include "common/base/checked.h"

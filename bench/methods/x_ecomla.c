@@ -338,7 +338,7 @@ static mls_status layer_spectrum(mls_spectrum *out, const params *p,
     rows = mls_calloc3(m, c->E, 1, sizeof *rows);
     if (w && rows)
         mls_narrow(rows, w, m * c->E);
-    st = w && rows ? mls_spectrum_plain(out, rows, m, c->E, err)
+    st = w && rows ? mls_spectrum_of_weights(out, rows, m, c->E, err)
                    : mls_fail(err, MLS_E_NOMEM, "no memory for the ranks of layer %zu",
                               layer->index);
     mls_free_all(rows, w);
@@ -363,7 +363,7 @@ static mls_status rank_layer(ranks *r, const params *p, const mls_method_input *
         mls_spectrum_free(&spectrum);
     }
     if (p->q_energy > 0.0) {
-        st = mls_spectrum_plain(&spectrum, layer.wq, c->H * c->D, c->E, err);
+        st = mls_spectrum_of_weights(&spectrum, layer.wq, c->H * c->D, c->E, err);
         if (!st)
             r->q_rank[l] = dynamic_rank(p, spectrum.sigma, spectrum.n, p->q_energy);
     }

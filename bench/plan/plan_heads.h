@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "bench/frame/project.h"
+#include "bench/frame/lowrank.h"
 #include "bench/plan/plan_costs.h"
 
 /** What is left of a head's error at each rank. */

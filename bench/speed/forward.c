@@ -163,7 +163,7 @@ static seconds time_jobs(mls_pool *pool, size_t n, mls_job job, speed *s)
     return best;
 }
 
-static seconds time_layers(mls_pool *pool, mls_plain *plain, speed *s)
+static seconds time_layers(mls_pool *pool, mls_own_attention *plain, speed *s)
 {
     seconds best = {1e30, 1e30};
     mls_err err = {0};
@@ -174,7 +174,7 @@ static seconds time_layers(mls_pool *pool, mls_plain *plain, speed *s)
         for (size_t l = 0; l < s->config.L; l++) {
             plain->layer = &s->layer[l];
             if (mls_layer_forward(&s->config, plain->layer, &s->states,
-                                  mls_plain_attention, plain, pool, &err)) {
+                                  mls_own_attention_run, plain, pool, &err)) {
                 fprintf(stderr, "%s\n", err.text);
                 exit(1);
             }
@@ -211,7 +211,7 @@ int main(int argc, char **argv)
     const mls_config *c = &s.config;
     size_t threads = 0;
     mls_pool *pool;
-    mls_plain plain;
+    mls_own_attention plain;
     mls_err err = {0};
 
     if ((argc > 1 && (!mls_parse_size(argv[1], &s.N) || s.N == 0)) ||
@@ -222,7 +222,7 @@ int main(int argc, char **argv)
     }
     mls_blas_single_thread();
     if (mls_pool_new(&pool, threads, &err) ||
-        mls_plain_new(&plain, c, s.T, mls_pool_threads(pool), &err)) {
+        mls_own_attention_new(&plain, c, s.T, mls_pool_threads(pool), &err)) {
         fprintf(stderr, "%s\n", err.text);
         return 1;
     }

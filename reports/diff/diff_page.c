@@ -1,6 +1,5 @@
 /* A page of the words, the best of each class, a picture, and every setting. */
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "reports/diff/diff.h"

@@ -5,9 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/base/checked.h"
-#include "common/system/files.h"
-#include "datasets/checkpoint/tensors.h"
 #include "reports/export/embedded.h"
 #include "reports/export/export_inner.h"
 

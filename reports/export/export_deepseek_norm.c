@@ -51,7 +51,7 @@ static mls_status fitted_norm(mls_deepseek_norm *n, const mls_layer_stats *stats
 {
     double *second = mls_calloc3(r, r, 1, sizeof *second), trace = 0;
     mls_status st =
-        second ? mls_project_second(second, stats, down, bias, r, err)
+        second ? mls_second_of_outputs(second, stats, down, bias, r, err)
                : mls_fail(err, MLS_E_NOMEM, "no memory for %zu x %zu moments", r, r);
 
     for (size_t i = 0; !st && i < r; i++)

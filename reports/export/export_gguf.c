@@ -11,7 +11,6 @@
 
 #include "common/base/checked.h"
 #include "common/numbers/half.h"
-#include "common/system/files.h"
 #include "reports/export/embedded.h"
 #include "reports/export/export_deepseek.h"
 #include "reports/export/export_gguf.h"

@@ -1,7 +1,6 @@
 /* X-EcoMLA: the yaml of a fixed rank, or the two json files with a rank per layer. */
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "bench/methods/x_ecomla.h"
 #include "reports/export/embedded.h"

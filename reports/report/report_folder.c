@@ -18,7 +18,6 @@
 #include "common/system/files.h"
 #include "common/system/hash.h"
 #include "datasets/base/json.h"
-#include "datasets/base/json_members.h"
 
 enum { FILE_MAX = 1 << 24 };
 

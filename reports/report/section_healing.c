@@ -12,7 +12,6 @@
 #include "bench/heal/measure.h"
 #include "bench/heal/heal_race.h"
 #include "common/base/checked.h"
-#include "common/base/words.h"
 #include "common/system/files.h"
 #include "reports/page/plot.h"
 #include "reports/report/measured.h"

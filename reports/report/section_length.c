@@ -2,7 +2,6 @@
 
 #include "bench/evaluate/lengths.h"
 #include "bench/frame/fit.h"
-#include "common/base/checked.h"
 #include "common/system/progress_part.h"
 #include "reports/report/measured.h"
 #include "reports/report/sections.h"

@@ -2,8 +2,6 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "analysis/latent/size.h"
-#include "bench/frame/fit.h"
 #include "bench/frame/method.h"
 #include "datasets/checkpoint/checkpoint.h"
 #include "reports/report/sections.h"

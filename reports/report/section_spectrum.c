@@ -111,7 +111,7 @@ static mls_status one_matrix(void *arg, size_t m, size_t worker, mls_err *err)
 
     (void)worker;
     if (!st)
-        st = mls_spectrum_plain(&to->s[0], rows, n, c->E, err);
+        st = mls_spectrum_of_weights(&to->s[0], rows, n, c->E, err);
     if (!st)
         st = mls_spectrum_weighted(&to->s[1], rows, n, c->E, j->stats->x_second, err);
     if (!st)

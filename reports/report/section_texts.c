@@ -111,7 +111,7 @@ static mls_status layer_subspaces(matrix *m, const mls_report *r, size_t l,
 
         st = mls_capture_stats(r->text[i].capture, l, &stats, err);
         if (!st)
-            st = mls_project_second(g + i * ww, &stats, rows, NULL, width, err);
+            st = mls_second_of_outputs(g + i * ww, &stats, rows, NULL, width, err);
         if (!st)
             st = mls_eigen(g + i * ww, width, room, u + i * ww, err);
         mls_layer_stats_free(&stats);

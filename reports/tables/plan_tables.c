@@ -7,7 +7,6 @@
 #include "reports/tables/plan_tables.h"
 
 #include <math.h>
-#include <stdio.h>
 
 #include "bench/evaluate/ties.h"
 

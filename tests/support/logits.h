@@ -33,7 +33,7 @@ static inline float *logits_of(const mls_model *m, const mls_corpus *corpus,
     const mls_config *c = mls_model_config(m);
     logits_seen s = {.start = corpus->start, .V = c->V};
     mls_states states;
-    mls_plain plain;
+    mls_own_attention plain;
     mls_pool *pool;
 
     s.logits = malloc((corpus->n_ids + 1) * c->V * sizeof *s.logits);
@@ -41,18 +41,18 @@ static inline float *logits_of(const mls_model *m, const mls_corpus *corpus,
     assert_ok(mls_pool_new(&pool, threads, &err));
     assert_ok(mls_states_embed(&states, m, corpus, &err));
     states.per_job = per_job;
-    assert_ok(mls_plain_new(&plain, c, states.T_max, threads, &err));
+    assert_ok(mls_own_attention_new(&plain, c, states.T_max, threads, &err));
     for (size_t l = 0; l < c->L; l++) {
         mls_layer layer;
 
         assert_ok(mls_model_layer(m, l, &layer, &err));
         plain.layer = &layer;
-        assert_ok(mls_layer_forward(c, &layer, &states, mls_plain_attention, &plain,
+        assert_ok(mls_layer_forward(c, &layer, &states, mls_own_attention_run, &plain,
                                     pool, &err));
         mls_layer_free(&layer);
     }
     assert_ok(mls_head_forward(m, &states, logits_keep, &s, pool, &err));
-    mls_plain_free(&plain);
+    mls_own_attention_free(&plain);
     mls_states_free(&states);
     mls_pool_free(pool);
     return s.logits;

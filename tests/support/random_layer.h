@@ -32,12 +32,12 @@ static inline float *random_floats(mls_rng *rng, size_t n, double scale)
 /* What the model's own attention makes of s->x; out (T, E). */
 static inline void plain_attention(const random_layer *s, float *out)
 {
-    mls_plain p;
+    mls_own_attention p;
 
-    assert_ok(mls_plain_new(&p, &s->config, T, 1, &err));
+    assert_ok(mls_own_attention_new(&p, &s->config, T, 1, &err));
     p.layer = &s->layer;
-    assert_ok(mls_plain_attention(&p, 0, 0, s->x, T, out, NULL, &err));
-    mls_plain_free(&p);
+    assert_ok(mls_own_attention_run(&p, 0, 0, s->x, T, out, NULL, &err));
+    mls_own_attention_free(&p);
 }
 
 /* The same through a latent form. */

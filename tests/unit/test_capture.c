@@ -144,12 +144,12 @@ static void the_moments_of_keys_and_values_follow_from_those_of_x(void **state)
 
         assert_ok(mls_capture_stats(c, l, &s, &err));
         assert_ok(mls_model_attention(m, l, &layer, &err));
-        assert_ok(mls_project_second(second, &s, layer.wk, layer.bk, 128, &err));
+        assert_ok(mls_second_of_outputs(second, &s, layer.wk, layer.bk, 128, &err));
         for (size_t g = 0; g < 2; g++)
             assert_close(difference(second + g * (128 * 64 + 64), 128,
                                     s.k_second + g * 64 * 64, 64),
                          0, 1e-6);
-        assert_ok(mls_project_second(second, &s, layer.wv, layer.bv, 128, &err));
+        assert_ok(mls_second_of_outputs(second, &s, layer.wv, layer.bv, 128, &err));
         for (size_t g = 0; g < 2; g++)
             assert_close(difference(second + g * (128 * 64 + 64), 128,
                                     s.v_second + g * 64 * 64, 64),

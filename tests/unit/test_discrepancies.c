@@ -26,7 +26,7 @@
 #include "analysis/numeric/linalg.h"
 #include "bench/evaluate/evaluate.h"
 #include "bench/evaluate/isolated.h"
-#include "bench/frame/project.h"
+#include "bench/frame/lowrank.h"
 #include "common/numbers/rng.h"
 
 enum { N = 9, T = 64 }; /* of tests/reference/palu_fisher.py */
@@ -543,19 +543,19 @@ static void the_labels_of_palu_ask_for_the_token_after_the_next(void **state)
     const bench *b = *state;
     shifted s = {.corpus = &b->corpus, .V = b->in.config->V};
     mls_states states;
-    mls_plain plain;
+    mls_own_attention plain;
     fisher f;
 
     read_fisher(&f);
     assert_ok(mls_states_embed(&states, b->model, &b->corpus, &err));
-    assert_ok(mls_plain_new(&plain, b->in.config, T, 2, &err));
+    assert_ok(mls_own_attention_new(&plain, b->in.config, T, 2, &err));
     for (size_t l = 0; l < b->in.config->L; l++) {
         mls_layer layer;
 
         assert_ok(mls_model_layer(b->model, l, &layer, &err));
         plain.layer = &layer;
-        assert_ok(mls_layer_forward(b->in.config, &layer, &states, mls_plain_attention,
-                                    &plain, b->in.pool, &err));
+        assert_ok(mls_layer_forward(b->in.config, &layer, &states,
+                                    mls_own_attention_run, &plain, b->in.pool, &err));
         mls_layer_free(&layer);
     }
     assert_ok(mls_head_forward(b->model, &states, add_nll, &s, b->in.pool, &err));
@@ -568,7 +568,7 @@ static void the_labels_of_palu_ask_for_the_token_after_the_next(void **state)
     }
     /* What is differentiated is worse than saying nothing. */
     assert_true(f.nll[0] < 3 && f.nll[1] > log((double)s.V) + 1);
-    mls_plain_free(&plain);
+    mls_own_attention_free(&plain);
     mls_states_free(&states);
 }
 

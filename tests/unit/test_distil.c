@@ -56,10 +56,11 @@ static void make_forms(lesson *s)
 
 static void run_original(lesson *s)
 {
-    mls_plain plain;
+    mls_own_attention plain;
 
     assert_ok(mls_states_embed(&s->original, s->model, &s->corpus, &err));
-    assert_ok(mls_plain_new(&plain, mls_model_config(s->model), TOKENS, 1, &err));
+    assert_ok(
+        mls_own_attention_new(&plain, mls_model_config(s->model), TOKENS, 1, &err));
     for (size_t l = 0; l < L; l++) {
         mls_layer layer;
         mls_pool *one;
@@ -68,11 +69,11 @@ static void run_original(lesson *s)
         assert_ok(mls_model_layer(s->model, l, &layer, &err));
         plain.layer = &layer;
         assert_ok(mls_layer_forward(mls_model_config(s->model), &layer, &s->original,
-                                    mls_plain_attention, &plain, one, &err));
+                                    mls_own_attention_run, &plain, one, &err));
         mls_layer_free(&layer);
         mls_pool_free(one);
     }
-    mls_plain_free(&plain);
+    mls_own_attention_free(&plain);
 }
 
 static bool asked_to_stop(void *arg)

@@ -65,7 +65,7 @@ static void the_view_shows_every_sequence_once_as_the_layer_saw_it(void **state)
     size_t start[] = {0, 10, 11, 30};
     const mls_corpus corpus = {.ids = ids, .n_ids = 30, .start = start, .N = 3};
     mls_states states;
-    mls_plain plain;
+    mls_own_attention plain;
     mls_pool *pool;
     mls_layer layer;
 
@@ -73,17 +73,18 @@ static void the_view_shows_every_sequence_once_as_the_layer_saw_it(void **state)
         ids[i] = 37 * i + 5;
     assert_ok(mls_pool_new(&pool, 1, &err));
     assert_ok(mls_states_embed(&states, m, &corpus, &err));
-    assert_ok(mls_plain_new(&plain, mls_model_config(m), states.T_max, 1, &err));
+    assert_ok(
+        mls_own_attention_new(&plain, mls_model_config(m), states.T_max, 1, &err));
     assert_ok(mls_model_layer(m, 0, &layer, &err));
     watcher w = {.layer = &layer, .config = mls_model_config(m)};
     plain.layer = &layer;
     plain.see = look;
     plain.see_arg = &w;
-    assert_ok(mls_layer_forward(w.config, &layer, &states, mls_plain_attention, &plain,
-                                pool, &err));
+    assert_ok(mls_layer_forward(w.config, &layer, &states, mls_own_attention_run,
+                                &plain, pool, &err));
     assert_int_equal(w.calls, 3);
     mls_layer_free(&layer);
-    mls_plain_free(&plain);
+    mls_own_attention_free(&plain);
     mls_states_free(&states);
     mls_pool_free(pool);
     mls_model_close(m);
@@ -98,21 +99,21 @@ static void a_state_that_is_not_finite_is_named(void **state)
     size_t start[] = {0, 290, 600};
     const mls_corpus corpus = {.ids = ids, .n_ids = 600, .start = start, .N = 2};
     mls_states states;
-    mls_plain plain;
+    mls_own_attention plain;
     mls_pool *pool;
     mls_layer layer;
 
     assert_ok(mls_pool_new(&pool, 2, &err));
     assert_ok(mls_states_embed(&states, m, &corpus, &err));
-    assert_ok(mls_plain_new(&plain, c, states.T_max, 2, &err));
+    assert_ok(mls_own_attention_new(&plain, c, states.T_max, 2, &err));
     assert_ok(mls_model_layer(m, 2, &layer, &err));
     plain.layer = &layer;
     states.h[(290 + 256) * c->E + 7] = INFINITY; /* earlier blocks do not see it */
-    assert_refused(
-        mls_layer_forward(c, &layer, &states, mls_plain_attention, &plain, pool, &err),
-        MLS_E_NUMERIC, "layer 2, sequence 1, token 256");
+    assert_refused(mls_layer_forward(c, &layer, &states, mls_own_attention_run, &plain,
+                                     pool, &err),
+                   MLS_E_NUMERIC, "layer 2, sequence 1, token 256");
     mls_layer_free(&layer);
-    mls_plain_free(&plain);
+    mls_own_attention_free(&plain);
     mls_states_free(&states);
     mls_pool_free(pool);
     mls_model_close(m);

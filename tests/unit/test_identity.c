@@ -400,7 +400,7 @@ static void a_setting_of_late_layers_starts_at_the_first_of_them(void **state)
         assert_ok(mls_setting_parse(&setting, settings[i].text, &err));
         assert_ok(mls_scheme_uniform(&scheme, &setting, b->in.config->L, &err));
         assert_ok(mls_scheme_prepare(&ready, &scheme, &b->in, &err));
-        while (l < b->in.config->L && mls_scheme_is_plain(ready, l))
+        while (l < b->in.config->L && mls_scheme_is_original(ready, l))
             l++;
         assert_int_equal(l, settings[i].plain);
         mls_ready_scheme_free(ready);

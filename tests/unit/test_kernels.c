@@ -196,7 +196,8 @@ static void attention_matches_its_definition(void **state)
 
             for (size_t i = 0; i < T * ld_out; i++)
                 out[i] = 77.0f;
-            mls_attend(out, ld_out, q, ld_q, k, ld_k, v, ld_v, T, dk, dv, 0.3,
+            mls_attend(out, ld_out, (mls_strided){q, ld_q, dk},
+                       (mls_strided){k, ld_k, dk}, (mls_strided){v, ld_v, dv}, T, 0.3,
                        window[round], scratch);
             for (size_t t = 0; t < T; t++) {
                 attend_ref(want, t, q, ld_q, k, ld_k, v, ld_v, dk, dv, 0.3,
@@ -220,7 +221,8 @@ static void attention_of_huge_scores_is_finite(void **state)
     const float q[] = {1e4f, 1e4f}, k[] = {1e4f, -1e4f}, v[] = {3, 5};
     float out[2], scratch[2 * MLS_ATTEND_ROWS];
 
-    mls_attend(out, 1, q, 1, k, 1, v, 1, 2, 1, 1, 1.0, 0, scratch);
+    mls_attend(out, 1, (mls_strided){q, 1, 1}, (mls_strided){k, 1, 1},
+               (mls_strided){v, 1, 1}, 2, 1.0, 0, scratch);
     assert_close(out[0], 3, 0);
     assert_close(out[1], 3, 0); /* e^-2e8 of the second key */
 }
@@ -231,7 +233,8 @@ static void a_nan_in_a_key_reaches_the_output(void **state)
     const float q[] = {1, 1}, k[] = {1, NAN}, v[] = {3, 5};
     float out[2], scratch[2 * MLS_ATTEND_ROWS];
 
-    mls_attend(out, 1, q, 1, k, 1, v, 1, 2, 1, 1, 1.0, 0, scratch);
+    mls_attend(out, 1, (mls_strided){q, 1, 1}, (mls_strided){k, 1, 1},
+               (mls_strided){v, 1, 1}, 2, 1.0, 0, scratch);
     assert_close(out[0], 3, 0); /* the first token does not see the second key */
     assert_true(isnan(out[1]));
 }
@@ -254,7 +257,8 @@ static void softmax_is_within_float_precision_over_its_whole_range(void **state)
         k[0] = 0;
         k[T - 1] = (float)-s;
         v[T - 1] = 1;
-        mls_attend(out, 1, q, 1, k, 1, v, 1, T, 1, 1, 1.0, 0, scratch);
+        mls_attend(out, 1, (mls_strided){q, 1, 1}, (mls_strided){k, 1, 1},
+                   (mls_strided){v, 1, 1}, T, 1.0, 0, scratch);
         const double e = exp((double)k[T - 1]), want = e / (1 + e);
         worst = fmax(worst, fabs((double)out[T - 1] - want) / want);
     }

@@ -286,7 +286,7 @@ static void a_projected_moment_is_that_of_the_projected_rows(void **state)
                 y[t][r] += (double)w[r * E + i] * (double)x[t * E + i];
         }
     }
-    assert_ok(mls_project_second(second, &s, w, b, ROWS, &err));
+    assert_ok(mls_second_of_outputs(second, &s, w, b, ROWS, &err));
     for (size_t i = 0; i < ROWS; i++)
         for (size_t j = 0; j < ROWS; j++) {
             double want = 0;
@@ -297,7 +297,7 @@ static void a_projected_moment_is_that_of_the_projected_rows(void **state)
         }
     mls_layer_stats_free(&s);
     assert_ok(mls_layer_stats_new_small(&s, &config, &err));
-    assert_refused(mls_project_second(second, &s, w, b, ROWS, &err), MLS_E_ARG,
+    assert_refused(mls_second_of_outputs(second, &s, w, b, ROWS, &err), MLS_E_ARG,
                    "lack the second moment");
     mls_layer_stats_free(&s);
     free(w);

@@ -4,7 +4,7 @@
 #include "tests/support/random_layer.h"
 
 #include "bench/frame/factor.h"
-#include "bench/frame/project.h"
+#include "bench/frame/lowrank.h"
 
 /* SVD-LLM as it is written: truncated SVD of W S, S S^T = E[x x^T], then S undone. */
 static void whitened_svd_is_the_pca_of_outputs(void **state)

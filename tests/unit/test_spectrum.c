@@ -41,7 +41,7 @@ static void well_conditioned_spectra_come_from_the_gram_matrix(void **state)
         mls_spectrum y;
 
         known(w, m, n, s);
-        assert_ok(mls_spectrum_plain(&y, w, m, n, &err));
+        assert_ok(mls_spectrum_of_weights(&y, w, m, n, &err));
         assert_int_equal(y.n, 8);
         assert_true(y.gram);
         for (size_t i = 0; i < 8; i++) {
@@ -62,7 +62,7 @@ static void small_singular_values_come_from_an_svd(void **state)
     for (size_t i = 0; i < 8; i++)
         s[i] = ldexp(1.0, -3 * (int)i); /* condition 2e6: squared, 4e12 */
     known(w, 8, 32, s);
-    assert_ok(mls_spectrum_plain(&y, w, 8, 32, &err));
+    assert_ok(mls_spectrum_of_weights(&y, w, 8, 32, &err));
     assert_false(y.gram);
     for (size_t i = 0; i < 8; i++)
         assert_close(y.sigma[i], s[i] * 16.0, 1e-8 * s[i] * 16.0);
@@ -77,7 +77,7 @@ static void rank_deficient_matrix_has_values_at_rounding(void **state)
 
     (void)state;
     known(w, 8, 32, s);
-    assert_ok(mls_spectrum_plain(&y, w, 8, 32, &err));
+    assert_ok(mls_spectrum_of_weights(&y, w, 8, 32, &err));
     assert_false(y.gram);
     assert_close(y.sigma[2], 16.0, 1e-12);
     for (size_t i = 3; i < 8; i++)
@@ -146,7 +146,7 @@ static void large_spectra_keep_their_bounds(void **state)
         mls_spectrum y;
 
         qsort(want, LARGE, sizeof *want, larger_first);
-        assert_ok(mls_spectrum_plain(&y, w, LARGE, LARGE, &err));
+        assert_ok(mls_spectrum_of_weights(&y, w, LARGE, LARGE, &err));
         assert_int_equal(y.gram, i == 0);
         assert_within_bounds(&y, want);
         mls_spectrum_free(&y);
@@ -190,8 +190,8 @@ static void random_spectra_keep_their_bounds(void **state)
     for (int tall = 0; tall < 2; tall++) { /* sums over 700 terms: three blocks */
         mls_spectrum y;
 
-        assert_ok(
-            mls_spectrum_plain(&y, tall ? w : wt, tall ? M : N, tall ? N : M, &err));
+        assert_ok(mls_spectrum_of_weights(&y, tall ? w : wt, tall ? M : N, tall ? N : M,
+                                          &err));
         assert_true(y.gram);
         assert_within_bounds(&y, want);
         mls_spectrum_free(&y);
@@ -348,7 +348,7 @@ static void nan_in_weights_is_refused(void **state)
     mls_spectrum s;
 
     (void)state;
-    assert_refused(mls_spectrum_plain(&s, w, 2, 2, &err), MLS_E_NUMERIC, "nan");
+    assert_refused(mls_spectrum_of_weights(&s, w, 2, 2, &err), MLS_E_NUMERIC, "nan");
     assert_null(s.sigma);
 }
 

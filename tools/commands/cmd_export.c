@@ -5,7 +5,6 @@
 
 #include "bench/evaluate/isolated.h"
 #include "bench/frame/scheme.h"
-#include "common/system/files.h"
 #include "reports/export/export.h"
 #include "tools/base/command.h"
 #include "tools/base/data.h"

@@ -7,7 +7,6 @@
 #include "analysis/latent/gpu.h"
 #include "analysis/latent/size.h"
 #include "bench/frame/method.h"
-#include "common/base/words.h"
 #include "common/system/files.h"
 #include "datasets/checkpoint/checkpoint.h"
 #include "datasets/family/class.h"

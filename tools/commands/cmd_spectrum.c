@@ -1,11 +1,9 @@
 /* mlascope spectrum: singular values of the projections, and the ranks they suggest. */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "analysis/spectrum/spectra.h"
 #include "bench/setting/setting.h"
-#include "common/base/words.h"
 #include "common/system/files.h"
 #include "reports/tables/rank_tables.h"
 #include "tools/base/inputs.h"

@@ -1,5 +1,4 @@
 /* mlascope tokenize: the ids of a text, to hold against another tokenizer's. */
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "common/base/buf.h"

@@ -60,7 +60,7 @@ static size_t per_token(const mls_config *c, const mls_layer_shape *s)
 }
 
 /* The table of a layer's heads: one for each width and rope of the model. */
-static mls_turn *turn_of(mls_plain *p, const mls_layer_shape *s)
+static mls_turn *turn_of(mls_own_attention *p, const mls_layer_shape *s)
 {
     const size_t K = s->kind == MLS_LAYER_MLA ? p->config->mla_rope_dim : s->K;
     size_t i = 0;
@@ -75,7 +75,7 @@ static mls_turn *turn_of(mls_plain *p, const mls_layer_shape *s)
     return &p->turn[i];
 }
 
-static bool make_table(mls_plain *p, mls_turn *turn)
+static bool make_table(mls_own_attention *p, mls_turn *turn)
 {
     mls_rope_config rope = turn->local ? p->config->rope_local : p->config->rope;
     const size_t C = turn->K / 2;
@@ -95,12 +95,12 @@ static bool make_table(mls_plain *p, mls_turn *turn)
     return turn->cs != NULL;
 }
 
-mls_status mls_plain_new(mls_plain *p, const mls_config *config, size_t T_max,
-                         size_t n_workers, mls_err *err)
+mls_status mls_own_attention_new(mls_own_attention *p, const mls_config *config,
+                                 size_t T_max, size_t n_workers, mls_err *err)
 {
     size_t most = 0;
 
-    *p = (mls_plain){.config = config, .T_max = T_max, .n_workers = n_workers};
+    *p = (mls_own_attention){.config = config, .T_max = T_max, .n_workers = n_workers};
     if (config->net.index_top_k && T_max > config->net.index_top_k)
         return mls_fail(err, MLS_E_INPUT,
                         "index_topk: of more than %zu tokens the indexer chooses those "
@@ -116,7 +116,7 @@ mls_status mls_plain_new(mls_plain *p, const mls_config *config, size_t T_max,
         if (!turns)
             continue;
         if (!turn) {
-            mls_plain_free(p);
+            mls_own_attention_free(p);
             return mls_fail(err, MLS_E_INPUT,
                             "heads of more than %d widths or RoPEs in one model",
                             MLS_TURNS);
@@ -135,13 +135,13 @@ mls_status mls_plain_new(mls_plain *p, const mls_config *config, size_t T_max,
         return MLS_OK;
 
 no_memory:
-    mls_plain_free(p);
+    mls_own_attention_free(p);
     return mls_fail(err, MLS_E_NOMEM,
                     "no memory for attention over %zu tokens on %zu threads", T_max,
                     n_workers);
 }
 
-void mls_plain_free(mls_plain *p)
+void mls_own_attention_free(mls_own_attention *p)
 {
     if (p->scratch)
         for (size_t i = 0; i < p->n_workers; i++)
@@ -149,7 +149,7 @@ void mls_plain_free(mls_plain *p)
     free(p->scratch);
     for (size_t i = 0; i < MLS_TURNS; i++)
         free(p->turn[i].cs);
-    *p = (mls_plain){0};
+    *p = (mls_own_attention){0};
 }
 
 /* x_rot = rotate(x), n heads side by side; a copy where the layer does not rotate. */
@@ -248,14 +248,14 @@ static void attend_heads(const mls_config *c, const mls_layer *w,
             .sink = w->sinks ? (double)w->sinks[h] : -(double)INFINITY,
         };
 
+        const mls_strided q = {a->q_rot + h * K, H * K, K};
+        const mls_strided k = {a->k_rot + g * K, G * K, K};
+        const mls_strided v = {a->v + g * V, G * V, V};
+
         if (is_common(&c->net, s))
-            mls_attend(a->read + h * V, H * V, a->q_rot + h * K, H * K,
-                       a->k_rot + g * K, G * K, a->v + g * V, G * V, T, K, V, scale,
-                       window, a->scores);
+            mls_attend(a->read + h * V, H * V, q, k, v, T, scale, window, a->scores);
         else
-            mls_attend_as(a->read + h * V, H * V, a->q_rot + h * K, H * K,
-                          a->k_rot + g * K, G * K, a->v + g * V, G * V, T, K, V, &how,
-                          a->scores);
+            mls_attend_as(a->read + h * V, H * V, q, k, v, T, &how, a->scores);
     }
 }
 
@@ -294,11 +294,11 @@ static void pass_keys(const mls_config *c, const mls_layer *w, const parts *a,
     }
 }
 
-mls_status mls_plain_attention(void *arg, size_t sequence, size_t worker,
-                               const float *x, size_t T, float *out, float *carried,
-                               mls_err *err)
+mls_status mls_own_attention_run(void *arg, size_t sequence, size_t worker,
+                                 const float *x, size_t T, float *out, float *carried,
+                                 mls_err *err)
 {
-    mls_plain *p = arg;
+    mls_own_attention *p = arg;
     const mls_config *c = p->config;
     const mls_layer *w = p->layer;
     const mls_layer_shape *s = &c->layer[w->index];

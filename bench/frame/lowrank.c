@@ -1,19 +1,16 @@
 /*
- * The algebra of project.h. c = U^T (W x + b - mean) is cached as one map of x, (U^T
+ * The algebra of lowrank.h. c = U^T (W x + b - mean) is cached as one map of x, (U^T
  * W) x + U^T (b - mean), so the bias costs no rank; heads read mean + U c. Products
  * are made in double and narrowed once: U^T W in float would lose what the smallest
  * kept directions hold.
  */
-#include "bench/frame/project.h"
+#include "bench/frame/lowrank.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "analysis/numeric/linalg.h"
-#include "bench/frame/common_keys.h"
-#include "bench/frame/factor.h"
-#include "bench/frame/fit.h"
 #include "common/base/checked.h"
 
 static mls_status no_memory(const mls_layer *layer, mls_err *err)
@@ -35,7 +32,7 @@ mls_status mls_needs_capture(const char *method, const mls_layer_stats *stats,
 
 /* --- Forms --- */
 
-mls_status mls_project_shape(mls_latent_form *f, const mls_config *c, size_t l,
+mls_status mls_lowrank_shape(mls_latent_form *f, const mls_config *c, size_t l,
                              size_t n_latents, mls_err *err)
 {
     const mls_status st = mls_latent_begin(f, c, l, n_latents, 0, err);
@@ -51,7 +48,7 @@ mls_status mls_project_shape(mls_latent_form *f, const mls_config *c, size_t l,
     return MLS_OK;
 }
 
-void mls_project_place(mls_latent_form *f, const mls_config *c, size_t at,
+void mls_lowrank_place(mls_latent_form *f, const mls_config *c, size_t at,
                        const mls_rows *rows, size_t r, bool centred)
 {
     const bool keys = rows->side == MLS_KEYS;
@@ -67,12 +64,12 @@ void mls_project_place(mls_latent_form *f, const mls_config *c, size_t at,
     }
 }
 
-void mls_project_place_rotated(mls_latent_form *f, const mls_config *c, size_t at,
+void mls_lowrank_place_rotated(mls_latent_form *f, const mls_config *c, size_t at,
                                size_t g, size_t r)
 {
     const mls_rows rows = {MLS_KEYS, g, 1};
 
-    mls_project_place(f, c, at, &rows, r, true);
+    mls_lowrank_place(f, c, at, &rows, r, true);
     if (c->layer[f->layer].no_rope)
         return;
     f->latent[at].source = MLS_LATENT_OF_ROT_KEY;
@@ -82,7 +79,7 @@ void mls_project_place_rotated(mls_latent_form *f, const mls_config *c, size_t a
     f->key = mls_affine_shape(c->G * c->D, c->E, c->qkv_bias);
 }
 
-mls_status mls_project_start(mls_latent_form *f, const mls_config *c,
+mls_status mls_lowrank_start(mls_latent_form *f, const mls_config *c,
                              const mls_layer *layer, mls_err *err)
 {
     const mls_affine queries = mls_latent_queries(c, layer);
@@ -114,7 +111,7 @@ static mls_status put_down(mls_latent_vector *v, const mls_layer *layer,
     return MLS_OK;
 }
 
-mls_status mls_project_put(mls_latent_form *f, const mls_layer *layer, size_t at,
+mls_status mls_lowrank_put(mls_latent_form *f, const mls_layer *layer, size_t at,
                            const mls_rows *rows, const double *down, const double *read,
                            const double *mean, mls_err *err)
 {
@@ -168,7 +165,7 @@ mls_status mls_metric_matrix(double *out, const mls_metric *metric,
         (st = mls_needs_capture("a metric of inputs", stats, err)))
         return st;
     if (metric->kind == MLS_METRIC_COVARIANCE) {
-        st = mls_project_second(out, stats, w, NULL, m, err);
+        st = mls_second_of_outputs(out, stats, w, NULL, m, err);
         if (st || !(metric->shrink > 0.0))
             return st;
         for (size_t e = 0; e < E; e++)
@@ -218,7 +215,7 @@ void mls_fold_roots(double *down, double *up, const double *values, size_t r, si
     }
 }
 
-mls_status mls_project_pca(mls_latent_form *f, const mls_metric *metric,
+mls_status mls_lowrank_pca(mls_latent_form *f, const mls_metric *metric,
                            mls_basis basis, size_t at, const mls_rows *rows,
                            const mls_config *config, const mls_layer *layer,
                            const mls_layer_stats *stats, mls_err *err)
@@ -237,7 +234,7 @@ mls_status mls_project_pca(mls_latent_form *f, const mls_metric *metric,
         memcpy(up, down, r * m * sizeof *up);
         if (basis == MLS_BASIS_ROOT)
             mls_fold_roots(down, up, values, r, m);
-        st = mls_project_put(f, layer, at, rows, down, up, NULL, err);
+        st = mls_lowrank_put(f, layer, at, rows, down, up, NULL, err);
     }
     free(G);
     return st;

@@ -6,8 +6,8 @@
  * G = W M M^T W^T. So every such method keeps c = U^T y of outputs y = W x (+ b) and
  * reads y_hat = U c back; only the small matrix G differs, and which heads share one U.
  */
-#ifndef MLS_PROJECT_H
-#define MLS_PROJECT_H
+#ifndef MLS_LOWRANK_H
+#define MLS_LOWRANK_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -34,25 +34,25 @@ typedef struct mls_rows {
  * The shape of a form whose keys are rotated after they are read back whole, n_latents
  * to be placed. Works for QK-norm, because whole keys are normalized after reading.
  */
-mls_status mls_project_shape(mls_latent_form *f, const mls_config *config, size_t l,
+mls_status mls_lowrank_shape(mls_latent_form *f, const mls_config *config, size_t l,
                              size_t n_latents, mls_err *err);
 
 /**
  * Latent `at` has r numbers and serves the rows; centred: it is of their outputs minus
  * a mean, which is added after reading.
  */
-void mls_project_place(mls_latent_form *f, const mls_config *config, size_t at,
+void mls_lowrank_place(mls_latent_form *f, const mls_config *config, size_t at,
                        const mls_rows *rows, size_t r, bool centred);
 
 /**
  * The same for rotated keys of KV head g, centred, with QK-norm before the rotation; on
  * a layer without RoPE they are plain keys.
  */
-void mls_project_place_rotated(mls_latent_form *f, const mls_config *config, size_t at,
+void mls_lowrank_place_rotated(mls_latent_form *f, const mls_config *config, size_t at,
                                size_t g, size_t r);
 
 /** Room for the numbers of the shape; queries and what belongs to no latent. */
-mls_status mls_project_start(mls_latent_form *f, const mls_config *config,
+mls_status mls_lowrank_start(mls_latent_form *f, const mls_config *config,
                              const mls_layer *layer, mls_err *err);
 
 /**
@@ -62,7 +62,7 @@ mls_status mls_project_start(mls_latent_form *f, const mls_config *config,
  * @param down, read  (r or more, m), m = heads D; the same for an orthogonal projection
  * @param mean        (m); NULL: the bias of the rows, or 0 of rotated keys
  */
-mls_status mls_project_put(mls_latent_form *f, const mls_layer *layer, size_t at,
+mls_status mls_lowrank_put(mls_latent_form *f, const mls_layer *layer, size_t at,
                            const mls_rows *rows, const double *down, const double *read,
                            const double *mean, mls_err *err);
 
@@ -111,7 +111,7 @@ typedef enum mls_basis {
 void mls_fold_roots(double *down, double *up, const double *values, size_t r, size_t n);
 
 /** Fill latent `at` with the leading eigenvectors of G of the rows. */
-mls_status mls_project_pca(mls_latent_form *f, const mls_metric *metric,
+mls_status mls_lowrank_pca(mls_latent_form *f, const mls_metric *metric,
                            mls_basis basis, size_t at, const mls_rows *rows,
                            const mls_config *config, const mls_layer *layer,
                            const mls_layer_stats *stats, mls_err *err);
