@@ -25,7 +25,7 @@ enum {
     FILE_MAX = 64 << 20,
     SVG_MAX = 96 << 10,  /* bytes; of more parts, a picture of dots is smaller */
     CSV_MAX = 256 << 10, /* bytes; what is longer stays beside the page */
-    CSV_ALL = 1 << 20    /* bytes of figures' numbers in a page */
+    CSV_ALL = 1 << 19    /* bytes of figures' numbers in a page */
 };
 
 typedef struct {

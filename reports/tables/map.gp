@@ -9,6 +9,7 @@ set x2label "wavelength in tokens" . (alike ? "" : " in the first layer")
 set ylabel "layer, KV head"
 set cblabel "share of the head's score (%)"
 unset grid
+set palette maxcolors 32
 unset key
 set border 0
 set tics scale 0

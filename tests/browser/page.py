@@ -55,6 +55,7 @@ def opened(browser, width, scheme, script=True, scale=1):
                                   device_scale_factor=scale, color_scheme=scheme,
                                   java_script_enabled=script)
     page = context.new_page()
+    page.set_default_timeout(600_000)  # a busy machine is no failure
     page.on("console", lambda m: check(False, f"console at {width} {scheme}: {m.text}"))
     page.on("pageerror", lambda e: check(False, f"error at {width} {scheme}: {e}"))
     page.on("request", lambda r: check(r.url.startswith(("file:", "data:")), f"loads {r.url}"))
