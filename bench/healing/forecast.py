@@ -180,6 +180,11 @@ class Bench:
                 for l in range(self.layers)]
 
     def logits(self, ids, forms, w):
+        import torch
+        with torch.autocast(self.args.device, torch.bfloat16, enabled=self.args.bf16):
+            return self.forward(ids, forms, w).float()
+
+    def forward(self, ids, forms, w):
         import torch.nn.functional as F
         h, kept = w["model.embed_tokens.weight"][ids], {}
         for l in range(self.layers):
@@ -429,6 +434,7 @@ def parse():
     r.add_argument("--rate", type=float, default=5e-4)
     r.add_argument("--heal", default="--steps 40 --batch 8 --inputs original")
     r.add_argument("--device", default="cpu")
+    r.add_argument("--bf16", action="store_true", help="products in bfloat16")
     r.add_argument("--jobs", type=int, default=1, help="settings trained at a time")
     r.add_argument("--heal-jobs", type=int, default=1, help="settings healed at a time")
     r.add_argument("--threads", type=int, default=1, help="of a training")
