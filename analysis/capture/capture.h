@@ -27,6 +27,7 @@ typedef struct mls_capture_options {
     const char *tokenizer_sha256;
     const char *model_sha256; /* NULL: computed here, which reads the whole model */
     size_t shard, n_shards;   /* 0, 0: all; else part `shard`, from 0, of n_shards */
+    uint64_t beside;          /* bytes that will be written beside the file */
     double save_every;        /* seconds between restart points; 0: after each layer */
     bool
         keep_finished; /* a whole file at path that this call would write again stays */

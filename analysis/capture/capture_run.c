@@ -586,8 +586,8 @@ static mls_status has_room(const capture_run *r, const char *path, mls_err *err)
     for (size_t i = 0; i < MLS_LAYOUTS; i++)
         layer += mls_layout_bytes(&mls_layouts[i], h);
     return mls_room_for(path,
-                        layer * (L + left) + h->start[h->N] * sizeof *h->ids +
-                            h->config_json_len +
+                        r->options->beside + layer * (L + left) +
+                            h->start[h->N] * sizeof *h->ids + h->config_json_len +
                             2 * (uint64_t)h->start[h->N] * h->config.E * sizeof(float),
                         err);
 }

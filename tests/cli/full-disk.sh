@@ -25,3 +25,5 @@ on 3m mlascope export "$demo" -s "kq rope=shared rope_dim=16 rank=16" --capture 
 on 3m mlascope heal "$demo" -s gqa2mla --capture run.h5 --steps 0 -o disk/healed
 on 3m mlascope report "$demo" -N 4 -T 16 --no-quality --no-plots -o disk/report
 on 16m mlascope capture "$demo" -f "$demo/calibration.txt" -N 2 -T 16 -t 1 -o disk/run.h5
+on 40k mlascope size "$demo" --format csv -o disk/table.csv
+on 1m mlascope size "$demo" --plots disk/plots

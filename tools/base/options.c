@@ -13,6 +13,7 @@
 #include <strings.h>
 
 #include "common/base/words.h"
+#include "common/system/room.h"
 #include "tools/base/hub.h"
 #include "tools/base/overwrite.h"
 
@@ -276,6 +277,8 @@ static int check_output(const mls_command *c, const mls_option *options,
                         const mls_option *output, const char **operands, size_t n)
 {
     const char *path = *(const char **)output->value;
+    const bool pictures = strcmp(output->name, "--plots") == 0;
+    mls_err err = {0};
     int misuse = 0;
 
     if (!path || strcmp(path, "-") == 0)
@@ -291,6 +294,8 @@ static int check_output(const mls_command *c, const mls_option *options,
         for (size_t i = 0; !misuse && o->type == MLS_OPT_LIST && i < list->n; i++)
             misuse = refuse_overwriting(c, output, list->item[i]);
     }
+    if (!misuse && mls_room_for(path, pictures ? 2 << 20 : 64 << 10, &err))
+        misuse = mls_exit_status(&err);
     return misuse;
 }
 

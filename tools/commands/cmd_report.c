@@ -26,6 +26,7 @@
 extern const mls_command cmd_report;
 
 enum {
+    PAGES_BYTES = 4 << 20, /* page, answer, data and pictures; measured, 3 MB */
     HELD_OF_TEXT = 4,
     HELD_OUT_MAX = 32,
     SAY_FROM = 30 /* seconds */,
@@ -342,6 +343,7 @@ static mls_status capture(const arguments *a, named_texts *t, const char *comman
                                          .command = command,
                                          .text_names = names.data ? names.data : "",
                                          .tokenizer_sha256 = mls_tokenizer_sha256(tok),
+                                         .beside = PAGES_BYTES,
                                          .keep_finished = true};
     if (!path || names.failed)
         st = mls_fail(err, MLS_E_NOMEM, "no memory for a report");
