@@ -33,6 +33,31 @@ mls_status mls_healing_layer_path(const mls_heal_run_state *k, size_t l, char **
     return *path ? MLS_OK : mls_fail(err, MLS_E_NOMEM, "no memory for a file name");
 }
 
+/* A setting's text, and what the file or the folder's sums that it names hold. */
+static mls_status add_setting(mls_sha256 *h, const mls_setting *s, mls_err *err)
+{
+    const char *const named[] = {mls_setting_get(s, "path"),
+                                 mls_setting_get(s, "rope")};
+    char text[1024], hex[MLS_SHA256_HEX];
+    mls_status st = MLS_OK;
+
+    mls_setting_text(s, text, sizeof text);
+    mls_sha256_add(h, text, strlen(text) + 1);
+    for (size_t i = 0; !st && i < 2 && mls_setting_names_file(s); i++) {
+        const char *at = named[i] ? named[i] : "";
+        char *sums = NULL;
+
+        if (strncmp(at, "file:", 5) == 0)
+            at += 5;
+        if (mls_folder_exists(at))
+            at = sums = mls_path_join(at, "SHA256SUMS");
+        if (at && mls_file_exists(at) && !(st = mls_sha256_file(at, hex, err)))
+            mls_sha256_add(h, hex, sizeof hex);
+        free(sums);
+    }
+    return st;
+}
+
 mls_status mls_healing_id(char id[MLS_SHA256_HEX], const mls_heal_job *job,
                           mls_err *err)
 {
@@ -42,7 +67,6 @@ mls_status mls_healing_id(char id[MLS_SHA256_HEX], const mls_heal_job *job,
                             job->steps, job->batch};
     const char *const said[] = {job->model_sha256, c->sha256, mls_blas_core(),
                                 mls_model_arithmetic(job->in->model)};
-    char text[1024] = "";
     mls_sha256 *h = NULL;
     mls_status st =
         job->in->capture ? mls_capture_id(job->in->capture, id, err) : MLS_OK;
@@ -59,14 +83,13 @@ mls_status mls_healing_id(char id[MLS_SHA256_HEX], const mls_heal_job *job,
     mls_sha256_add(h, count, sizeof count);
     mls_sha256_add(h, c->start, (c->N + 1) * sizeof *c->start);
     mls_sha256_add(h, c->ids, c->start[c->N] * sizeof *c->ids);
-    for (size_t l = 0; l < job->scheme->L; l++) {
-        mls_setting_text(&job->scheme->setting[job->scheme->which[l]], text,
-                         sizeof text);
-        mls_sha256_add(h, text, strlen(text) + 1);
-    }
-    mls_sha256_hex(h, id);
+    mls_sha256_add(h, job->scheme->which, job->scheme->L * sizeof(size_t));
+    for (size_t i = 0; !st && i < job->scheme->n_settings; i++)
+        st = add_setting(h, &job->scheme->setting[i], err);
+    if (!st)
+        mls_sha256_hex(h, id);
     mls_sha256_free(h);
-    return MLS_OK;
+    return st;
 }
 
 mls_status mls_healing_describe(mls_buf *b, const mls_heal_job *job, mls_err *err)
