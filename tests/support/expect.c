@@ -28,16 +28,27 @@ const char *test_source(const char *name)
     return b;
 }
 
+static char scratch_folder[PATH_SIZE / 2];
+
+static void remove_scratch(void)
+{
+    char command[PATH_SIZE];
+
+    snprintf(command, sizeof command, "rm -rf '%s'", scratch_folder);
+    if (system(command) != 0)
+        fprintf(stderr, "%s stays\n", scratch_folder);
+}
+
 const char *test_scratch(const char *name)
 {
-    static char folder[PATH_SIZE / 2];
-    char *b = next_buffer();
+    char *folder = scratch_folder, *b = next_buffer();
 
     if (!*folder) {
         const char *tmp = getenv("TMPDIR");
 
-        snprintf(folder, sizeof folder, "%s/mls-test-XXXXXX", tmp ? tmp : "/tmp");
-        if (!mkdtemp(folder))
+        snprintf(folder, sizeof scratch_folder, "%s/mls-test-XXXXXX",
+                 tmp ? tmp : "/tmp");
+        if (!mkdtemp(folder) || atexit(remove_scratch) != 0)
             fail_msg("no scratch folder %s", folder);
     }
     snprintf(b, PATH_SIZE, "%s/%s", folder, name);
@@ -54,4 +65,18 @@ const char *test_shared(const char *name)
         return b;
     fprintf(stderr, "SKIPPED: ../shared/%s is not here\n", name);
     return NULL;
+}
+
+const char *test_demo_layers(size_t n)
+{
+    const char *folder = test_scratch("layers");
+    char command[3 * PATH_SIZE];
+
+    snprintf(command, sizeof command,
+             "root=$(realpath '%s') && mkdir '%s' && cd '%s' &&"
+             " sh \"$root/tests/support/layers.sh\" \"$root\" %zu",
+             test_source_root(), folder, folder, n);
+    if (system(command) != 0)
+        fail_msg("no model of %zu layers in %s", n, folder);
+    return test_scratch("layers/demo");
 }

@@ -47,6 +47,9 @@ const char *test_source_root(void);
 const char *test_source(const char *name);
 /** A fresh path below the scratch folder (in $TMPDIR), static rotating buffers. */
 const char *test_scratch(const char *name);
+/** The demo model with its first n layers: its folder. Once in a program. */
+const char *test_demo_layers(size_t n);
+
 /** ../shared/<name> beside the source tree, or NULL (then call skip() loudly). */
 const char *test_shared(const char *name);
 

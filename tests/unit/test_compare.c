@@ -8,7 +8,7 @@
 #include "datasets/files/rankfile.h"
 #include "tests/support/expect.h"
 
-/* The demo model on two short windows. */
+/* Layers of the demo model on two short windows. */
 typedef struct {
     mls_model *model;
     mls_tokenizer *tok;
@@ -17,11 +17,13 @@ typedef struct {
     mls_setting setting[3];
 } demo;
 
+enum { LAYERS = 2 };
+
 static int setup(void **state)
 {
     static demo d;
     const char *text = test_source("datasets/demo/evaluation.txt");
-    const char *folder = test_source("datasets/demo");
+    const char *folder = test_demo_layers(LAYERS);
     static const char *const line[3] = {"mha2mla rope=uniform chunks=4 rank=16",
                                         "mha2mla rope=uniform chunks=4 rank=32",
                                         "baseline"};
@@ -118,7 +120,8 @@ static void a_stopped_run_goes_on_where_it_was(void **state)
     const demo *d = *state;
     const char *rows = test_scratch("stopped.jsonl");
     const mls_compare_request three = request(d, 3, rows);
-    stopper s = {.limit = 10}; /* 6 layers, the logits and the end are 8 steps */
+    stopper s = {.limit =
+                     LAYERS + 4}; /* layers, the logits and the end are a setting */
     const mls_progress progress = {
         .arg = &s, .step = count_step, .stopped = is_stopped};
     mls_comparison c = {0};
@@ -171,9 +174,9 @@ static void settings_that_name_a_file_are_not_kept(void **state)
     const demo *d = *state;
     const char *rows = test_scratch("files.jsonl"), *ranks = test_scratch("ranks.pth");
     mls_compare_request r = request(d, 2, rows);
-    uint16_t order[6 * 2 * 32];
+    uint16_t order[LAYERS * 2 * 32];
     const mls_rankfile file = {
-        .kind = MLS_RANKFILE_RANKS, .L = 6, .heads = 2, .C = 32, .order = order};
+        .kind = MLS_RANKFILE_RANKS, .L = LAYERS, .heads = 2, .C = 32, .order = order};
     mls_comparison c = {0};
     mls_setting setting[2];
     char text[256];

@@ -133,7 +133,7 @@ static mls_status read_all(const char *path, mls_err *err)
 static void changed_bytes_never_reach_us(void **state)
 {
     const char *path = test_scratch("bytes.h5");
-    enum { TRIES = 400 };
+    enum { TRIES = 160 };
     size_t refused = 0, len;
     char *right;
     sample s;
