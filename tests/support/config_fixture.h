@@ -17,37 +17,7 @@ static const char base_config[] =
     "\"tie_word_embeddings\": false, \"torch_dtype\": \"bfloat16\"}";
 
 /* The base with the keys of patch set; "(none)" removes a key. Release with free(). */
-static inline char *config_with(const char *patch)
-{
-    json_t *config, *change, *v;
-    const char *key;
-    char *text;
-
-    assert_ok(mls_json_parse(&config, base_config, strlen(base_config), "base", &err));
-    assert_ok(mls_json_parse(&change, patch, strlen(patch), patch, &err));
-    json_object_foreach(change, key, v)
-    {
-        if (json_is_string(v) && strcmp(json_string_value(v), "(none)") == 0)
-            json_object_del(config, key);
-        else
-            json_object_set(config, key, v);
-    }
-    text = json_dumps(config, 0);
-    json_decref(change);
-    json_decref(config);
-    return text;
-}
-
-static inline mls_config read_with(const char *patch)
-{
-    char *text = config_with(patch);
-    mls_config c;
-    mls_err e = {0};
-
-    if (mls_config_parse(&c, text, strlen(text), "config.json", &e))
-        fail_msg("%s: %s", patch, e.text);
-    free(text);
-    return c;
-}
+char *config_with(const char *patch);
+mls_config read_with(const char *patch);
 
 #endif

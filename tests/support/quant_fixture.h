@@ -7,22 +7,9 @@
 #include "analysis/quant/quantizer.h"
 #include "common/numbers/rng.h"
 
-static inline mls_quant parsed(const char *text)
-{
-    mls_quant q;
-
-    assert_ok(mls_quant_parse(&q, text, &err));
-    return q;
-}
+mls_quant parsed(const char *text);
 
 /* Standard normal numbers; every stream has its own. */
-static inline void fill_normal(float *x, size_t n, uint64_t stream)
-{
-    mls_rng rng;
-
-    mls_rng_seed(&rng, 5, stream);
-    for (size_t i = 0; i < n; i++)
-        x[i] = (float)mls_rng_normal(&rng);
-}
+void fill_normal(float *x, size_t n, uint64_t stream);
 
 #endif

@@ -4,13 +4,6 @@
 
 #include "datasets/checkpoint/config.h"
 
-static inline mls_config uniform_config(size_t L, size_t E, size_t H, size_t G,
-                                        size_t D)
-{
-    mls_config c = {.model_type = "llama", .L = L, .E = E, .H = H, .G = G, .D = D};
-
-    mls_config_uniform(&c);
-    return c;
-}
+mls_config uniform_config(size_t L, size_t E, size_t H, size_t G, size_t D);
 
 #endif
