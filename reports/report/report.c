@@ -8,6 +8,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "analysis/numeric/blas.h"
 #include "bench/frame/fit.h"
@@ -227,6 +228,19 @@ static uint64_t forms_bytes(const mls_model *model)
     return ram && ram / 4 < most ? ram / 4 : most;
 }
 
+/* A page that is mailed has the model's name, not where it lay. */
+static const char *last_name(char *out, size_t size, const char *path)
+{
+    size_t end = strlen(path), begin;
+
+    while (end > 1 && path[end - 1] == '/')
+        end--;
+    for (begin = end; begin > 0 && path[begin - 1] != '/';)
+        begin--;
+    snprintf(out, size, "%.*s", (int)(end - begin), path + begin);
+    return *out ? out : path;
+}
+
 mls_status mls_report_write(const mls_report *r, mls_buf *summary, mls_err *err)
 {
     mls_schedule alone, *schedule = r->schedule ? r->schedule : &alone;
@@ -240,11 +254,13 @@ mls_status mls_report_write(const mls_report *r, mls_buf *summary, mls_err *err)
     mls_report own = *r;
     mls_served served = {0};
     mls_buf title = {0};
+    char name[256];
     mls_page *page = NULL;
     char *path = mls_path_join(r->folder, "index.html");
     mls_status st = MLS_OK;
 
-    mls_buf_printf(&title, "%s: what converting to MLA would cost", r->model_name);
+    mls_buf_printf(&title, "%s: what converting to MLA would cost",
+                   last_name(name, sizeof name, r->model_name));
     if (title.data)
         page = mls_page_new(title.data);
     if (!page || !path)

@@ -24,24 +24,40 @@ static double mean_rank(const mls_spectra *s, mls_matrix matrix)
     return n > 0 ? sum / n : 0;
 }
 
+/* Two in a row are both named, more by the last. */
+static void end_run(mls_buf *b, size_t *run, size_t last)
+{
+    if (*run)
+        mls_buf_printf(b, *run > 1 ? " to %zu" : ", %zu", last);
+    *run = 0;
+}
+
 /* Layers whose matrix has this label, "keys of layers 0, 2, 3". */
 static void quote_one(mls_buf *b, const mls_spectra *s, mls_matrix matrix,
                       const char *label)
 {
-    size_t n = 0;
+    size_t n = 0, last = 0, run = 0; /* of layers that follow each other */
 
     for (size_t i = 0; i < s->n; i++) {
         const mls_spectrum *x = &s->row[i].spectrum;
+        const size_t layer = s->row[i].layer;
 
         if (s->row[i].matrix != matrix ||
             strcmp(mls_rank_label(mls_energy_rank(x->sigma, x->n, 0.95), x->n),
                    label) != 0)
             continue;
-        if (n++ == 0)
-            mls_buf_printf(b, "%s%s: %s of layer", b->len ? "; " : "", label,
-                           mls_matrix_words(matrix));
-        mls_buf_printf(b, "%s %zu", n > 1 ? "," : "", s->row[i].layer);
+        if (n++ == 0) {
+            mls_buf_printf(b, "%s%s: %s of layer %zu", b->len ? "; " : "", label,
+                           mls_matrix_words(matrix), layer);
+        } else if (layer == last + 1) {
+            run++;
+        } else {
+            end_run(b, &run, last);
+            mls_buf_printf(b, ", %zu", layer);
+        }
+        last = layer;
     }
+    end_run(b, &run, last);
 }
 
 /* The labels worth a quotation, in a sentence. */
@@ -55,7 +71,7 @@ static void quote(mls_page *page, const mls_spectra *s)
         for (size_t m = 0; m < sizeof matrices / sizeof matrices[0]; m++)
             quote_one(&b, s, matrices[m], labels[l]);
     if (b.data && !b.failed)
-        mls_page_text(page, "To be quoted: %s.", b.data);
+        mls_page_text(page, "In short: %s.", b.data);
     mls_buf_free(&b);
 }
 

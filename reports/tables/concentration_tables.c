@@ -11,6 +11,7 @@
 
 #include "common/base/checked.h"
 #include "reports/page/plot.h"
+#include "reports/tables/embedded.h"
 
 static bool was_heard(const mls_heard *h)
 {
@@ -96,35 +97,11 @@ mls_status mls_hearing_summarize(mls_hearing_summary *out, const mls_hearing *h,
 
 mls_status mls_hearing_map(const char *folder, const mls_hearing *h, mls_err *err)
 {
-    static const struct {
-        const char *name, *title;
-        int point;
-    } marks[] = {{"sink", "sink", 6},
-                 {"local", "local", 8},
-                 {"long-range", "long-range", 12},
-                 {"diffuse", "diffuse", 1}};
-    mls_table *t = mls_hearing_table(h);
     mls_buf script = {0};
 
-    mls_buf_printf(&script,
-                   "set title \"Concentration of queries, and what heads listen to\"\n"
-                   "set xlabel \"query head\"\nset ylabel \"layer\"\n"
-                   "set cblabel \"R of q, 1: all queries point one way\"\n"
-                   "unset grid\nset border 0\nset tics scale 0\nset cbrange [0:1]\n"
-                   "set xrange [-0.5:%zu.5]\nset yrange [%zu.5:-0.5]\n"
-                   "set key outside bottom center horizontal\nset bmargin 6\n"
-                   "plot \"../data/hearing-map.csv\" using \"head\":\"layer\":\"r_q\" "
-                   "with image pixels notitle",
-                   h->H - 1, h->L - 1);
-    for (size_t i = 0; i < sizeof marks / sizeof marks[0]; i++)
-        mls_buf_printf(
-            &script,
-            ", \\\n     \"\" using (strcol(\"name\") eq \"%s\" ? "
-            "column(\"head\") : NaN):\"layer\" with points pointtype %d "
-            "pointsize 1.6 linewidth 2 linecolor rgb \"#d55e00\" title \"%s\"",
-            marks[i].name, marks[i].point, marks[i].title);
-    mls_buf_puts(&script, "\n");
-    return mls_plot_take(folder, "hearing-map", t, &script, err);
+    mls_buf_printf(&script, "heads = %zu\nlayers = %zu\n%s", h->H, h->L,
+                   mls_hearing_map_gp);
+    return mls_plot_take(folder, "hearing-map", mls_hearing_table(h), &script, err);
 }
 
 /* The head of a name whose curve is followed best; SIZE_MAX: none. */
@@ -145,16 +122,11 @@ mls_status mls_hearing_curves(const char *folder, const mls_hearing *h, mls_err 
     static const char *const names[] = {"sink", "local", "long-range", "diffuse", ""};
     mls_table *t = mls_table_new(NULL);
     mls_buf script = {0};
-    int line = 0;
+    int n = 0;
 
     MLS_COLUMNS(t, {"head", "head", "", 0}, {"distance", "distance", "token", 0},
                 {"logit", "mean logit", "", -1}, {"predicted", "by the means", "", -1});
-    mls_buf_puts(&script,
-                 "set title \"Mean logits by distance; dashed: by the means\"\n"
-                 "set xlabel \"tokens between query and key\"\n"
-                 "set ylabel \"logit\"\nset logscale x 2\n"
-                 "set key outside bottom center horizontal\nset bmargin 7\n"
-                 "plot ");
+    mls_buf_puts(&script, "array name[5]\n");
     for (size_t k = 0; k < sizeof names / sizeof names[0]; k++) {
         const size_t i = best_of(h, names[k]);
         char name[64];
@@ -167,16 +139,9 @@ mls_status mls_hearing_curves(const char *folder, const mls_hearing *h, mls_err 
             mls_table_line(t, "%s %zu %g %g", name, h->distance[d],
                            h->logit[i * h->n + d], h->predicted[i * h->n + d]);
         }
-        line++;
-        mls_buf_printf(
-            &script,
-            "%s\"../data/hearing-curves.csv\" using (strcol(\"head\") eq "
-            "\"%s\" ? column(\"distance\") : NaN):\"logit\" with linespoints "
-            "linetype %d title \"%s\", \\\n     \"\" using (strcol(\"head\") eq "
-            "\"%s\" ? column(\"distance\") : NaN):\"predicted\" with lines "
-            "linetype %d dashtype 2 notitle",
-            line > 1 ? ", \\\n     " : "", name, line, name, name, line);
+        mls_buf_printf(&script, "name[%d] = \"%s\"\n", ++n, name);
     }
-    mls_buf_puts(&script, line ? "\n" : "0 notitle\n");
+    mls_buf_printf(&script, "n = %d\n%s", n,
+                   n ? mls_hearing_curves_gp : "plot 0 notitle\n");
     return mls_plot_take(folder, "hearing-curves", t, &script, err);
 }

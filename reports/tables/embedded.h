@@ -2,6 +2,8 @@
 #ifndef MLS_TABLES_EMBEDDED_H
 #define MLS_TABLES_EMBEDDED_H
 
+extern const char mls_hearing_curves_gp[];
+extern const char mls_hearing_map_gp[];
 extern const char mls_map_gp[];
 extern const char mls_overlap_gp[];
 extern const char mls_positions_gp[];

@@ -105,8 +105,12 @@ static void name_axes(mls_buf *script, const mls_frequency_map *m, size_t first,
     for (size_t i = 0; i < C; i += step) {
         const double wavelength = two_pi / m->inv_freq[first * C + i];
 
-        mls_buf_printf(script, wavelength < 100 ? "%s\"%.3g\" %zu" : "%s\"%.0f\" %zu",
-                       i ? ", " : "", wavelength, i);
+        mls_buf_printf(script,
+                       wavelength < 100   ? "%s\"%.3g\" %zu"
+                       : wavelength < 1e4 ? "%s\"%.0f\" %zu"
+                                          : "%s\"%.0fk\" %zu",
+                       i ? ", " : "", wavelength < 1e4 ? wavelength : wavelength / 1e3,
+                       i);
     }
     mls_buf_puts(script, ")\n");
 }
