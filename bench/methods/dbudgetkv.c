@@ -36,20 +36,10 @@ typedef struct prepared {
     double budget[MLS_LAYERS_MAX];
 } prepared;
 
-static const char *no_budget(const void *v)
-{
-    const params *p = v;
-
-    return p->rule == RULE_NORM ? "rule=norm-unverified finds the budget by threshold"
-                                : NULL;
-}
-
-static const char *no_threshold(const void *v)
-{
-    const params *p = v;
-
-    return p->rule == RULE_FIXED ? "threshold belongs to rule=norm-unverified" : NULL;
-}
+MLS_KEY_REFUSED(no_budget, params, p->rule == RULE_NORM,
+                "rule=norm-unverified finds the budget by threshold")
+MLS_KEY_REFUSED(no_threshold, params, p->rule == RULE_FIXED,
+                "threshold belongs to rule=norm-unverified")
 
 static const mls_key keys[] = {
     {"rule", MLS_KEY_WORD, offsetof(params, rule), .words = rule_words,

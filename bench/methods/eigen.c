@@ -22,12 +22,8 @@ typedef struct params {
     double energy; /* 0: ranks are given */
 } params;
 
-static const char *no_rank(const void *v)
-{
-    const params *p = v;
-
-    return p->energy > 0.0 ? "energy chooses the ranks and takes none" : NULL;
-}
+MLS_KEY_REFUSED(no_rank, params, p->energy > 0.0,
+                "energy chooses the ranks and takes none")
 
 static const mls_key keys[] = {
     {"energy", MLS_KEY_REAL, offsetof(params, energy), .hint = "SHARE",

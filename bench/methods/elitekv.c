@@ -16,67 +16,18 @@ typedef struct params {
     size_t svd;
 } params;
 
-static const char *no_joint(const void *v)
-{
-    const params *p = v;
-
-    return p->svd == SVD_SPLIT
-               ? "rank belongs to svd=joint; svd=split takes rank_k and rank_v"
-               : NULL;
-}
-
-static const char *no_split(const void *v)
-{
-    const params *p = v;
-
-    return p->svd == SVD_JOINT
-               ? "rank_k and rank_v belong to svd=split; svd=joint takes rank"
-               : NULL;
-}
-
-static size_t chunks(const mls_config *c, const void *v)
-{
-    (void)v;
-    return c->D / 2 * 3 / 16 ? c->D / 2 * 3 / 16 : 1;
-}
-
-static size_t nope(const mls_config *c, const void *v)
-{
-    const params *p = v;
-
-    return c->G * (c->D - 2 * p->partial.chunks);
-}
-
-static size_t joint_limit(const mls_config *c, const void *v)
-{
-    return mls_least(nope(c, v) + c->G * c->D, c->E);
-}
-
-static size_t key_limit(const mls_config *c, const void *v)
-{
-    return mls_least(nope(c, v), c->E);
-}
-
-static size_t value_limit(const mls_config *c, const void *v)
-{
-    (void)v;
-    return mls_least(c->G * c->D, c->E);
-}
-
-static size_t joint_half(const mls_config *c, const void *v)
-{
-    return mls_least(c->G * c->D / 2, joint_limit(c, v));
-}
-
-static size_t key_quarter(const mls_config *c, const void *v)
-{
-    return mls_least(c->G * c->D / 4, key_limit(c, v));
-}
-
-static size_t value_quarter(const mls_config *c, const void *v)
-{
-    return mls_least(c->G * c->D / 4, value_limit(c, v));
-}
+MLS_KEY_REFUSED(no_joint, params, p->svd == SVD_SPLIT,
+                "rank belongs to svd=joint; svd=split takes rank_k and rank_v")
+MLS_KEY_REFUSED(no_split, params, p->svd == SVD_JOINT,
+                "rank_k and rank_v belong to svd=split; svd=joint takes rank")
+MLS_KEY_FROM(chunks, void, c->D / 2 * 3 / 16 ? c->D / 2 * 3 / 16 : 1)
+MLS_KEY_FROM(nope, params, (c->D - 2 * p->partial.chunks) * c->G)
+MLS_KEY_FROM(joint_limit, void, mls_least(nope(c, p) + c->G * c->D, c->E))
+MLS_KEY_FROM(key_limit, void, mls_least(nope(c, p), c->E))
+MLS_KEY_FROM(value_limit, void, mls_least(c->G * c->D, c->E))
+MLS_KEY_FROM(joint_half, void, mls_least(c->G * c->D / 2, joint_limit(c, p)))
+MLS_KEY_FROM(key_quarter, void, mls_least(c->G * c->D / 4, key_limit(c, p)))
+MLS_KEY_FROM(value_quarter, void, mls_least(c->G * c->D / 4, value_limit(c, p)))
 
 static const mls_key keys[] = {
     MLS_PARTIAL_KEYS("ropelite-l1", chunks, "3 C / 16"),

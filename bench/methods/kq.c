@@ -65,32 +65,12 @@ static const char *not_shared(const void *v)
                  "belong to rope=shared";
 }
 
-static const char *not_absorbed(const void *v)
-{
-    const params *p = v;
-
-    return strcmp(p->rope, "after") == 0 ? "refit belongs to keys that a decoder "
-                                           "absorbs: rope=shared or rope=RULE"
-                                         : NULL;
-}
-
-static size_t usual_chunks(const mls_config *c, const void *v)
-{
-    (void)v;
-    return c->D / 2 < 8 ? 1 : c->D / 16;
-}
-
-static size_t usual_dims(const mls_config *c, const void *v)
-{
-    (void)v;
-    return c->D < 128 ? c->D / 2 : 64;
-}
-
-static size_t dims(const mls_config *c, const void *v)
-{
-    (void)v;
-    return c->D;
-}
+MLS_KEY_REFUSED(not_absorbed, params, strcmp(p->rope, "after") == 0,
+                "refit belongs to keys that a decoder "
+                "absorbs: rope=shared or rope=RULE")
+MLS_KEY_FROM(usual_chunks, void, c->D / 2 < 8 ? 1 : c->D / 16)
+MLS_KEY_FROM(usual_dims, void, c->D < 128 ? c->D / 2 : 64)
+MLS_KEY_FROM(dims, void, c->D)
 
 /* Folds of at least as many chunks as rope_dim collapses. */
 static size_t usual_fold(const mls_config *c, const void *v)
@@ -109,11 +89,7 @@ static size_t rope_dims(const mls_config *c, const params *p)
     return p->keep && p->fold ? c->D / p->fold * p->keep : p->rope_dim;
 }
 
-static size_t heads(const mls_config *c, const void *v)
-{
-    (void)v;
-    return c->G;
-}
+MLS_KEY_FROM(heads, void, c->G)
 
 static size_t rows(const mls_config *c, const void *v)
 {
@@ -126,10 +102,7 @@ static size_t rows(const mls_config *c, const void *v)
                      latents * (c->E + (c->qkv_bias ? 1 : 0)));
 }
 
-static size_t half(const mls_config *c, const void *v)
-{
-    return mls_least(c->G * c->D / 2, rows(c, v));
-}
+MLS_KEY_FROM(half, void, mls_least(c->G * c->D / 2, rows(c, p)))
 
 static const mls_key keys[] = {
     {"rope", MLS_KEY_TEXT, offsetof(params, rope), .hint = "after|shared|RULE",

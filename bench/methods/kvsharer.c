@@ -39,11 +39,7 @@ typedef struct prepared {
     int share[MLS_LAYERS_MAX];
 } prepared;
 
-static size_t quarter(const mls_config *c, const void *v)
-{
-    (void)v;
-    return c->L / 4;
-}
+MLS_KEY_FROM(quarter, void, c->L / 4)
 
 static const mls_key keys[] = {
     {"layers_shared", MLS_KEY_SIZE, offsetof(params, layers_shared), .hint = "N",

@@ -63,37 +63,12 @@ static size_t break_even(const mls_config *c)
     return (rows * c->E - 1) / (rows + c->E);
 }
 
-static const char *no_rule(const void *v)
-{
-    const params *p = v;
-
-    return p->given ? "rank is given, so rule, step and reduction choose nothing"
-                    : NULL;
-}
-
-static size_t rows(const mls_config *c, const void *v)
-{
-    (void)v;
-    return mls_least(c->G * c->D, c->E);
-}
-
-static size_t last(const mls_config *c, const void *v)
-{
-    (void)v;
-    return c->L - 1;
-}
-
-static size_t second(const mls_config *c, const void *v)
-{
-    (void)v;
-    return mls_least(2, c->L - 1);
-}
-
-static size_t steps(const mls_config *c, const void *v)
-{
-    (void)v;
-    return break_even(c) >= STEP ? STEP : SMALL_STEP;
-}
+MLS_KEY_REFUSED(no_rule, params, p->given,
+                "rank is given, so rule, step and reduction choose nothing")
+MLS_KEY_FROM(rows, void, mls_least(c->G * c->D, c->E))
+MLS_KEY_FROM(last, void, c->L - 1)
+MLS_KEY_FROM(second, void, mls_least(2, c->L - 1))
+MLS_KEY_FROM(steps, void, break_even(c) >= STEP ? STEP : SMALL_STEP)
 
 static const mls_key keys[] = {
     {"rank", MLS_KEY_SIZE, offsetof(params, given), .hint = "N",

@@ -79,43 +79,13 @@ static mls_status prepare(const mls_method_input *in, const mls_parsed *parsed,
                : MLS_OK;
 }
 
-static const char *no_rank(const void *v)
-{
-    const params *p = v;
-
-    return p->projection.by_data
-               ? "rule=cond-unverified takes dmin and dmax, not a rank"
-               : NULL;
-}
-
-static const char *no_range(const void *v)
-{
-    const params *p = v;
-
-    return !p->projection.by_data ? "dmin and dmax belong to rule=cond-unverified"
-                                  : NULL;
-}
-
-static size_t full(const mls_config *c, const void *v)
-{
-    return mls_projection_limit(c, v);
-}
-
-static size_t half_of_most(const mls_config *c, const void *v)
-{
-    const params *p = v;
-
-    (void)c;
-    return (p->most + 1) / 2;
-}
-
-static size_t most_of(const mls_config *c, const void *v)
-{
-    const params *p = v;
-
-    (void)c;
-    return p->most;
-}
+MLS_KEY_REFUSED(no_rank, params, p->projection.by_data,
+                "rule=cond-unverified takes dmin and dmax, not a rank")
+MLS_KEY_REFUSED(no_range, params, !p->projection.by_data,
+                "dmin and dmax belong to rule=cond-unverified")
+MLS_KEY_FROM(full, void, mls_projection_limit(c, p))
+MLS_KEY_FROM(half_of_most, params, (p->most + 1) / 2)
+MLS_KEY_FROM(most_of, params, p->most)
 
 static const mls_key keys[] = {
     {"rule", MLS_KEY_WORD, offsetof(params, projection.by_data), .words = rule_words,

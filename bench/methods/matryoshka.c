@@ -32,18 +32,9 @@ typedef struct prepared {
     size_t *rank; /* (L, MLS_SIDES, G) */
 } prepared;
 
-static const char *no_step(const void *v)
-{
-    const params *p = v;
-
-    return p->alloc == ALLOC_UNIFORM ? "step belongs to alloc=greedy-unverified" : NULL;
-}
-
-static size_t eighth(const mls_config *c, const void *v)
-{
-    (void)v;
-    return (c->D + 7) / 8;
-}
+MLS_KEY_REFUSED(no_step, params, p->alloc == ALLOC_UNIFORM,
+                "step belongs to alloc=greedy-unverified")
+MLS_KEY_FROM(eighth, void, (c->D + 7) / 8)
 
 static const mls_key keys[] = {
     {"alloc", MLS_KEY_WORD, offsetof(params, alloc), .words = alloc_words,

@@ -17,18 +17,8 @@ typedef struct params {
     size_t rank; /* low_rank of the project: per KV head and matrix */
 } params;
 
-static const char *no_rank(const void *v)
-{
-    const params *p = v;
-
-    return p->svd == SVD_NONE ? "svd=none takes no rank" : NULL;
-}
-
-static size_t chunks(const mls_config *c, const void *v)
-{
-    (void)v;
-    return c->D / 2 < 8 ? 1 : c->D / 16;
-}
+MLS_KEY_REFUSED(no_rank, params, p->svd == SVD_NONE, "svd=none takes no rank")
+MLS_KEY_FROM(chunks, void, c->D / 2 < 8 ? 1 : c->D / 16)
 
 /* The rank of the smallest matrix that is factorized, per KV head. */
 static size_t limit(const mls_config *c, const void *v)
@@ -42,10 +32,7 @@ static size_t limit(const mls_config *c, const void *v)
     return mls_least(rows, c->E / c->G);
 }
 
-static size_t half(const mls_config *c, const void *v)
-{
-    return mls_least(c->D / 2, limit(c, v));
-}
+MLS_KEY_FROM(half, void, mls_least(c->D / 2, limit(c, p)))
 
 static const mls_key keys[] = {
     MLS_PARTIAL_KEYS("2-norm", chunks, "C/8"),

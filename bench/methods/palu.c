@@ -51,13 +51,9 @@ static size_t aligned(size_t rank, const params *p, const mls_config *c)
     return mls_least(most, (size_t)fmax(1.0, each) * p->align * groups);
 }
 
-static size_t dims_of_group(const mls_config *c, const void *v)
-{
-    const params *p = v;
-
-    return mls_projection_most(&p->projection, c) /
-           mls_projection_groups(&p->projection, c);
-}
+MLS_KEY_FROM(dims_of_group, params,
+             mls_projection_most(&p->projection, c) /
+                 mls_projection_groups(&p->projection, c))
 
 static const mls_key keys[] = {
     {"group", MLS_KEY_WORD, offsetof(params, projection.heads), .words = group_words,

@@ -25,14 +25,8 @@ static size_t nearest_divisor(size_t n, size_t x)
     return best;
 }
 
-static const char *no_keep(const void *v)
-{
-    const mls_transmla *p = v;
-
-    return !p->freqfold || p->rope_dim
-               ? "keep needs freqfold=N, and together they say rope_dim"
-               : NULL;
-}
+MLS_KEY_REFUSED(no_keep, mls_transmla, !p->freqfold || p->rope_dim,
+                "keep needs freqfold=N, and together they say rope_dim")
 
 /* 64 dims as in the project's README, where collapse divides the chunks. */
 static size_t width(const mls_transmla *p, const mls_config *c)
@@ -53,30 +47,10 @@ static size_t rows(const mls_config *c, const void *v)
     return mls_least(all > n_rope ? all - n_rope : 0, c->E + (c->qkv_bias ? 1 : 0));
 }
 
-static size_t components(const mls_config *c, const void *v)
-{
-    const mls_transmla *p = v;
-
-    return c->G * p->freqfold;
-}
-
-static size_t query_limit(const mls_config *c, const void *v)
-{
-    (void)v;
-    return mls_least(c->H * c->D, c->E + (c->qkv_bias ? 1 : 0));
-}
-
-static size_t usual(const mls_config *c, const void *v)
-{
-    return mls_least(mls_least(512, c->G * c->D), rows(c, v));
-}
-
-static size_t two(const mls_config *c, const void *v)
-{
-    (void)c;
-    (void)v;
-    return 2;
-}
+MLS_KEY_FROM(components, mls_transmla, c->G * p->freqfold)
+MLS_KEY_FROM(query_limit, void, mls_least(c->H * c->D, c->E + (c->qkv_bias ? 1 : 0)))
+MLS_KEY_FROM(usual, void, mls_least(mls_least(512, c->G * c->D), rows(c, p)))
+MLS_KEY_FROM(two, void, 2)
 
 static const mls_key keys[] = {
     {"collapse", MLS_KEY_SIZE, offsetof(mls_transmla, collapse), .hint = "N|auto",

@@ -34,56 +34,18 @@ static const char *const ends_words[] = {"fixed", "dynamic", NULL};
 
 typedef mls_x_ecomla params;
 
-static const char *not_paired(const void *v)
-{
-    const params *p = v;
-
-    return p->init == INIT_THEIRS ? "rope belongs to init=paired; init=theirs takes "
-                                    "the last rows of a head"
-                                  : NULL;
-}
-
-static const char *not_theirs(const void *v)
-{
-    const params *p = v;
-
-    return p->init == INIT_PAIRED ? "nope_dim belongs to init=theirs; with init=paired "
-                                    "all that is not rotated is read from the latent"
-                                  : NULL;
-}
-
-static const char *no_energy(const void *v)
-{
-    const params *p = v;
-
-    return !(p->energy > 0.0 || p->q_energy > 0.0) ? "rule and ends belong to energy"
-                                                   : NULL;
-}
-
-static size_t half_dims(const mls_config *c, const void *v)
-{
-    (void)v;
-    return c->D / 4 * 2;
-}
-
-static size_t even_dims(const mls_config *c, const void *v)
-{
-    (void)v;
-    return c->D / 2 * 2;
-}
-
-static size_t rest_dims(const mls_config *c, const void *v)
-{
-    const params *p = v;
-
-    return c->D - p->rope_dim;
-}
-
-static size_t dims(const mls_config *c, const void *v)
-{
-    (void)v;
-    return c->D;
-}
+MLS_KEY_REFUSED(not_paired, params, p->init == INIT_THEIRS,
+                "rope belongs to init=paired; init=theirs takes "
+                "the last rows of a head")
+MLS_KEY_REFUSED(not_theirs, params, p->init == INIT_PAIRED,
+                "nope_dim belongs to init=theirs; with init=paired "
+                "all that is not rotated is read from the latent")
+MLS_KEY_REFUSED(no_energy, params, !(p->energy > 0.0 || p->q_energy > 0.0),
+                "rule and ends belong to energy")
+MLS_KEY_FROM(half_dims, void, c->D / 4 * 2)
+MLS_KEY_FROM(even_dims, void, c->D / 2 * 2)
+MLS_KEY_FROM(rest_dims, params, c->D - p->rope_dim)
+MLS_KEY_FROM(dims, void, c->D)
 
 static size_t most(const mls_config *c, const void *v)
 {
@@ -93,23 +55,9 @@ static size_t most(const mls_config *c, const void *v)
     return mls_least(c->G * (keys_rows + c->D), c->E);
 }
 
-static size_t usual(const mls_config *c, const void *v)
-{
-    return mls_least(c->G * c->D, most(c, v));
-}
-
-static size_t query_limit(const mls_config *c, const void *v)
-{
-    (void)v;
-    return mls_least(c->H * c->D, c->E);
-}
-
-static size_t query_rank(const mls_config *c, const void *v)
-{
-    const params *p = v;
-
-    return p->q_energy > 0.0 ? query_limit(c, p) : 0;
-}
+MLS_KEY_FROM(usual, void, mls_least(c->G * c->D, most(c, p)))
+MLS_KEY_FROM(query_limit, void, mls_least(c->H * c->D, c->E))
+MLS_KEY_FROM(query_rank, params, p->q_energy > 0.0 ? query_limit(c, p) : 0)
 
 static const mls_key keys[] = {
     {"init", MLS_KEY_WORD, offsetof(params, init), .words = init_words,

@@ -58,6 +58,26 @@ typedef struct mls_key {
     bool by_head;        /* other than by default, heads of a layer may differ by it */
 } mls_key;
 
+/** Defines a default or limit: a value of config c and parameters p of that type. */
+#define MLS_KEY_FROM(name, type, value)                                                \
+    static size_t name(const mls_config *c, const void *said)                          \
+    {                                                                                  \
+        const type *p = said;                                                          \
+                                                                                       \
+        (void)c;                                                                       \
+        (void)p;                                                                       \
+        return (value);                                                                \
+    }
+
+/** Defines what refuses a key: a condition on parameters p, and the words for it. */
+#define MLS_KEY_REFUSED(name, type, when, words)                                       \
+    static const char *name(const void *said)                                          \
+    {                                                                                  \
+        const type *p = said;                                                          \
+                                                                                       \
+        return (when) ? (words) : NULL;                                                \
+    }
+
 /** Ends a table. */
 #define MLS_KEYS_END                                                                   \
     {                                                                                  \
