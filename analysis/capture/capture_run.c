@@ -498,19 +498,24 @@ static mls_status do_layer(capture_run *r, mls_err *err)
     const mls_config *c = &r->head.config;
     double *x[MLS_CAPTURE_JOBS] = {0};
     mls_layer layer = {0};
-    mls_status st = mls_model_layer(r->model, r->layer, &layer, err);
+    /* The sums of many jobs want memory that the weights take afterwards. */
+    mls_status st = mls_model_entry(r->model, r->layer, &layer, err);
 
     if (!st)
         st = mls_layer_enter(c, &layer, &r->states, err);
     if (!st)
         st = sum_x(r, x, &layer, err);
+    mls_layer_free(&layer);
     free_small(r);
     memset(r->is_summed, 0, (r->head.shard.to - r->head.shard.from) * sizeof(bool));
     r->n_summed = 0;
     r->plain.layer = &layer;
     if (!st)
+        st = mls_model_layer(r->model, r->layer, &layer, err);
+    if (!st)
         st = mls_layer_forward(c, &layer, &r->states, watched_attention, r, r->pool,
                                err);
+    mls_layer_free(&layer);
     if (!st) {
         take_sums(r, x);
         st = mls_part_save_record(r->part, r->layer, &r->head, &r->record, &r->n_cut,
@@ -518,7 +523,6 @@ static mls_status do_layer(capture_run *r, mls_err *err)
     }
     for (size_t job = r->head.shard.from + 1; job < r->head.shard.to; job++)
         free(x[job]);
-    mls_layer_free(&layer);
     return st;
 }
 

@@ -35,7 +35,7 @@ mls_status mls_refit_queries(mls_latent_form *f, mls_capture *capture, size_t n_
  * @return as mls_refit_queries()
  */
 mls_status mls_refit_output(mls_latent_form *f, const mls_latent_form *original,
-                            mls_capture *capture, size_t n_windows, mls_pool *pool,
-                            mls_err *err);
+                            mls_capture *capture, size_t n_windows, mls_compute compute,
+                            mls_pool *pool, mls_err *err);
 
 #endif

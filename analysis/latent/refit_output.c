@@ -107,8 +107,8 @@ static mls_status solve(const job *j, double *best, mls_err *err)
 }
 
 mls_status mls_refit_output(mls_latent_form *f, const mls_latent_form *original,
-                            mls_capture *capture, size_t n_windows, mls_pool *pool,
-                            mls_err *err)
+                            mls_capture *capture, size_t n_windows, mls_compute compute,
+                            mls_pool *pool, mls_err *err)
 {
     const size_t all = mls_capture_windows(capture), E = f->E;
     const size_t T = mls_capture_window_length(capture);
@@ -138,8 +138,11 @@ mls_status mls_refit_output(mls_latent_form *f, const mls_latent_form *original,
         st = mls_latent_runner_new(&j.form, T, threads, false, err);
     if (!st)
         st = mls_latent_runner_new(&j.original, T, threads, false, err);
-    if (!st)
+    if (!st) {
+        mls_latent_runner_compute(j.form, compute);
+        mls_latent_runner_compute(j.original, compute);
         st = mls_latent_runner_set(j.form, f, NULL, err);
+    }
     if (!st)
         st = mls_latent_runner_set(j.original, original, NULL, err);
     if (!st) {

@@ -258,6 +258,12 @@ static bool of_body(mls_tensor_role role)
     return !mls_tensor_is_projection(role);
 }
 
+static bool of_entry(mls_tensor_role role)
+{
+    return role <= MLS_TENSOR_ATTN_NORM_BIAS ||
+           (role >= MLS_TENSOR_STREAM_ROUTER && role <= MLS_TENSOR_STREAM_OUT);
+}
+
 /* The layer's tensors whose role is wanted. */
 static mls_status read_layer(const mls_model *m, size_t l,
                              bool (*wanted)(mls_tensor_role), mls_layer *layer,
@@ -329,6 +335,11 @@ mls_status mls_model_attention(const mls_model *m, size_t l, mls_layer *layer,
                         "them",
                         l, m->config->model_type);
     return read_layer(m, l, of_attention, layer, err);
+}
+
+mls_status mls_model_entry(const mls_model *m, size_t l, mls_layer *layer, mls_err *err)
+{
+    return read_layer(m, l, of_entry, layer, err);
 }
 
 mls_status mls_model_body(const mls_model *m, size_t l, mls_layer *layer, mls_err *err)

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "analysis/numeric/kernels.h"
+#include "analysis/numeric/vector.h"
 #include "bench/evaluate/evaluate_inner.h"
 #include "common/base/checked.h"
 
@@ -89,8 +90,8 @@ static size_t argmax(const float *x, size_t n)
 }
 
 /* sum_v p(v) (a(v) - b(v)), a and b logits. */
-static double weighted_difference(const double *prob, const float *a, const float *b,
-                                  size_t V)
+MLS_WIDE static double weighted_difference(const double *prob, const float *a,
+                                           const float *b, size_t V)
 {
     double sum[8] = {0};
     size_t v = 0;

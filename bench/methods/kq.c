@@ -352,7 +352,8 @@ static mls_status refit(mls_latent_form *f, const mls_method_input *in,
     if (!st && what == REFIT_ALL)
         st = mls_latent_identity(&original, in->config, layer, err);
     if (!st && what == REFIT_ALL)
-        st = mls_refit_output(f, &original, in->capture, REFIT_WINDOWS, in->pool, err);
+        st = mls_refit_output(f, &original, in->capture, REFIT_WINDOWS,
+                              mls_model_compute(in->model), in->pool, err);
     mls_latent_free(&original);
     return st;
 }

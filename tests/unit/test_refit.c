@@ -270,7 +270,8 @@ static void a_wrong_output_projection_is_mended(void **state)
     assert_ok(mls_output_windows_load(&w, d.capture, &original, 8, d.pool, &err));
     assert_ok(mls_output_error(&before, &w, &f, &err));
     assert_close(before, 0.01, 1e-5);
-    assert_ok(mls_refit_output(&f, &original, d.capture, 0, d.pool, &err));
+    assert_ok(
+        mls_refit_output(&f, &original, d.capture, 0, MLS_COMPUTE_F32, d.pool, &err));
     assert_ok(mls_output_error(&after, &w, &f, &err));
     assert_true(after < 0.5 * before);
     mls_output_windows_free(&w);
