@@ -271,6 +271,18 @@ const char *mls_keys_say(const mls_key *k, const mls_config *config, const void 
     return mls_quant_name(at, out, MLS_SETTING_WORD);
 }
 
+/* Does the parameter say that the key was not given? */
+static bool says_nothing(const mls_key *k, const void *params)
+{
+    const void *at = (const char *)params + k->at;
+
+    return (k->refuse && k->refuse(params)) ||
+           (k->type == MLS_KEY_SIZE && !k->words &&
+            (double)*(const size_t *)at < k->least) ||
+           (k->type == MLS_KEY_REAL && *(const double *)at < k->least) ||
+           (k->type == MLS_KEY_TEXT && !*(const char *)at);
+}
+
 mls_status mls_keys_write(mls_setting *s, const char *method, const mls_key *keys,
                           const mls_config *config, const void *params, mls_err *err)
 {
@@ -280,7 +292,7 @@ mls_status mls_keys_write(mls_setting *s, const char *method, const mls_key *key
     *s = (mls_setting){0};
     snprintf(s->method, sizeof s->method, "%s", method);
     for (const mls_key *k = keys; !st && k->name; k++)
-        if (!k->refuse || !k->refuse(params))
+        if (!says_nothing(k, params))
             st =
                 mls_setting_set(s, k->name, mls_keys_say(k, config, params, word), err);
     return st;

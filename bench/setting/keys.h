@@ -105,7 +105,7 @@ mls_status mls_keys_read(void *params, const mls_key *keys, const mls_config *co
  */
 const char *mls_keys_say(const mls_key *k, const mls_config *config, const void *params,
                          char out[MLS_SETTING_WORD]);
-/** A setting that says all of the parameters. MLS_OK or MLS_E_ARG (too many). */
+/** A setting that says the parameters. MLS_OK or MLS_E_ARG (too many). */
 mls_status mls_keys_write(mls_setting *s, const char *method, const mls_key *keys,
                           const mls_config *config, const void *params, mls_err *err);
 

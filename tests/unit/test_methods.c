@@ -252,6 +252,39 @@ static void unknown_methods_keys_and_words_are_refused_with_the_nearest(void **s
     assert_setting_refused(&a, "mha2mla layers=4", MLS_E_INPUT, "layers 0 to 3");
 }
 
+/* What is read, written and read again: the same bytes of cache. */
+static void assert_written_back(const mls_config *c, const char *text)
+{
+    static mls_cache_layout want, got;
+    mls_setting s, back;
+    mls_parsed p;
+    char line[1024];
+
+    assert_ok(mls_setting_parse(&s, text, &err));
+    assert_ok(mls_method_parse(&p, c, &s, &err));
+    assert_ok(mls_keys_write(&back, s.method, p.method->keys, c, p.params, &err));
+    mls_parsed_free(&p);
+    assert_ok(lay_out(&want, c, text, &err));
+    assert_ok(lay_out(&got, c, mls_setting_text(&back, line, sizeof line), &err));
+    assert_memory_equal(&want, &got, sizeof want);
+}
+
+static void parameters_are_written_as_a_setting_that_says_them(void **state)
+{
+    (void)state;
+    const mls_config c = gqa();
+
+    assert_written_back(&c, "mha2mla svd=split chunks=3 rank=17 scope=layer");
+    assert_written_back(&c, "elitekv svd=split rank_k=24 rank_v=32");
+    assert_written_back(&c, "x-ecomla rope_dim=16 rank=64 qrank=64");
+    assert_written_back(&c, "x-ecomla init=paired");
+    assert_written_back(&c, "transmla collapse=4 rank=64 balance=0.5");
+    assert_written_back(&c, "palu group=M rank_k=20 rank_v=30 basis=unit");
+    assert_written_back(&c, "kqsvd rank_k=4:7:9:1:2:3:4:5 rank_v=9");
+    assert_written_back(&c, "asvd alpha=0.75");
+    assert_written_back(&c, "kq rope=shared rope_dim=16 rank=40");
+}
+
 static void a_model_that_caches_a_latent_has_a_baseline_only(void **state)
 {
     (void)state;
@@ -549,6 +582,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(numbers_per_token_follow_the_formulas_of_the_projects),
+        cmocka_unit_test(parameters_are_written_as_a_setting_that_says_them),
         cmocka_unit_test(defaults_are_the_settings_that_the_projects_use_most),
         cmocka_unit_test(full_rank_and_full_rope_cache_as_much_as_the_model),
         cmocka_unit_test(impossible_numbers_are_refused_with_the_nearest_possible_one),
