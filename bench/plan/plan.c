@@ -601,6 +601,7 @@ mls_status mls_plan_make(mls_plan *out, const mls_plan_request *r,
                       .length = mls_corpus_length(r->search)};
     snprintf(out->model_sha256, sizeof out->model_sha256, "%s", r->model_sha256);
     snprintf(out->text_sha256, sizeof out->text_sha256, "%s", r->search->sha256);
+    snprintf(out->doubt, sizeof out->doubt, "%s", r->in.config->doubt);
     if (!st && r->in.capture)
         st = mls_sha256_file(mls_capture_path(r->in.capture), out->capture_sha256, err);
     if (!st)

@@ -61,6 +61,7 @@ mls_status mls_plan_refuse(mls_plan_refused *list, const char *name, const char 
 typedef struct mls_plan {
     char model_sha256[65], text_sha256[65];
     char capture_sha256[65]; /* of the file; "" in plans of version 0.1.0 */
+    char doubt[256];         /* mls_config.doubt; not read back */
     size_t L;
     mls_plan_layer *layer; /* (L) */
     size_t tokens;         /* context length of all bytes */

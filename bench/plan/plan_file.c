@@ -173,6 +173,8 @@ mls_status mls_plan_write(const mls_plan *p, const char *path, const char *comma
     bad |= put(o, "text_sha256", json_string(p->text_sha256));
     if (p->capture_sha256[0])
         bad |= put(o, "capture_sha256", json_string(p->capture_sha256));
+    if (p->doubt[0])
+        bad |= put(o, "bytes_are_at_most", json_string(p->doubt));
     bad |= put(o, "window_tokens", count(p->length));
     bad |= put(o, "search_windows", count(p->search_windows));
     bad |= put(o, "verify_windows", count(p->verify_windows));

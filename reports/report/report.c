@@ -7,6 +7,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -187,10 +188,16 @@ static mls_status write_part(mls_page *page, const char *path, size_t done,
 /* What is known by now against the text. */
 static void warn(const mls_report *r, mls_page *page)
 {
-    char text[768];
+    const char *doubt = mls_model_config(r->model)->doubt;
+    char text[768], all[1200] = "";
 
+    if (doubt[0])
+        snprintf(all, sizeof all, "Bytes of the cache are at most what is shown: %s. ",
+                 doubt);
     if (r->foreign && mls_foreign_text(text, sizeof text, r->foreign))
-        mls_page_warning(page, text);
+        snprintf(all + strlen(all), sizeof all - strlen(all), "%s", text);
+    if (all[0])
+        mls_page_warning(page, all);
 }
 
 /* Every section, each with words of its own for the summary. */

@@ -77,10 +77,12 @@ void mls_tool_compute(mls_model *model, mls_compute compute, double ram)
                           mls_compute_name(compute), err.text);
 }
 
-void mls_tool_record_compute(mls_table *t, const mls_model *model)
+void mls_tool_record_model(mls_table *t, const mls_model *model)
 {
     if (mls_model_compute(model) != MLS_COMPUTE_F32)
         mls_table_meta(t, "products of weights", mls_model_arithmetic(model));
+    if (mls_model_config(model)->doubt[0])
+        mls_table_meta(t, "bytes are at most", mls_model_config(model)->doubt);
 }
 
 size_t mls_tool_length(const mls_model *model, const mls_tokenizer *tok, bool no_bos)

@@ -88,8 +88,8 @@ mls_status mls_tool_say_known(mls_tool_known *k, bool others, mls_err *err);
  * products; and what --ram allows, in GiB (0: anything).
  */
 void mls_tool_compute(mls_model *model, mls_compute compute, double ram);
-/** What is recorded of it in a table: nothing for float. */
-void mls_tool_record_compute(mls_table *t, const mls_model *model);
+/** What is recorded in a table: products that are not float's, a doubt about bytes. */
+void mls_tool_record_model(mls_table *t, const mls_model *model);
 
 enum { MLS_TOOL_TOKENS = 128 * 256 }; /* of calibration text, where nothing is said */
 

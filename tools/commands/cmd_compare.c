@@ -624,7 +624,7 @@ static int run(int argc, char **argv)
         goto done;
     make_columns(t, mls_model_config(s.model), a.heal > 0);
     mls_tool_compute(s.model, a.compute, a.ram);
-    mls_tool_record_compute(t, s.model);
+    mls_tool_record_model(t, s.model);
     if (read_settings(&list, &a, mls_model_config(s.model), t, &err) ||
         mls_tool_read(&s,
                       &(mls_tool_windows){&a.texts, a.length, a.sequences, a.capture,

@@ -419,7 +419,7 @@ static int run(int argc, char **argv)
 
 print:
     if (t) {
-        mls_tool_record_compute(t, s.model);
+        mls_tool_record_model(t, s.model);
         mls_tool_record_before(t, s.before);
     }
     mls_tool_print(t, a.format, a.output, &err);

@@ -362,10 +362,12 @@ static int run(int argc, char **argv)
         goto done;
     layers = mls_plan_layers_table(&plan, false);
     if (layers) {
-        mls_tool_record_compute(layers, s.model);
+        mls_tool_record_model(layers, s.model);
         mls_tool_record_before(layers, s.before);
     }
     quality = quality_table(&plan, &own, room, a.batch);
+    if (quality)
+        mls_tool_record_model(quality, s.model);
     if (quality && healed)
         mls_table_note(quality, "KL and everything measured: of healed forms (mlascope "
                                 "heal), which start better than the methods' own");
