@@ -113,6 +113,25 @@ static void join_job(capture_run *r, size_t job, const double *block, mls_err *b
     pthread_mutex_unlock(&r->lock);
 }
 
+/* A layer without keys and values that could be seen: all of its sums are 0. */
+static mls_status record_nothing(capture_run *r, mls_err *err)
+{
+    const mls_capture_head *h = &r->head;
+    const mls_config *c = &h->config;
+    mls_err bad = {0};
+
+    memset(r->sum[0].block, 0, r->sum[0].n_block * sizeof(double));
+    memset(r->record.q_norms, 0, h->N * c->H * (c->D / 2) * sizeof *r->record.q_norms);
+    memset(r->record.k_norms, 0, h->N * c->G * (c->D / 2) * sizeof *r->record.k_norms);
+    for (int i = 0; i < MLS_WINDOW_PARTS; i++)
+        memset(r->record.window[i], 0,
+               h->W * h->window_T * mls_window_width(c, (mls_window_part)i) *
+                   sizeof *r->record.window[i]);
+    for (size_t job = 0; job < h->shard.to - h->shard.from; job++)
+        join_job(r, job, r->sum[0].block, &bad);
+    return bad.status ? mls_fail(err, bad.status, "%s", bad.text) : MLS_OK;
+}
+
 static void see(void *arg, const mls_attention_view *v)
 {
     capture_run *r = arg;
@@ -516,6 +535,8 @@ static mls_status do_layer(capture_run *r, mls_err *err)
         st = mls_layer_forward(c, &layer, &r->states, watched_attention, r, r->pool,
                                err);
     mls_layer_free(&layer);
+    if (!st && r->n_summed == 0)
+        st = record_nothing(r, err);
     if (!st) {
         take_sums(r, x);
         st = mls_part_save_record(r->part, r->layer, &r->head, &r->record, &r->n_cut,

@@ -103,7 +103,7 @@ mls_status mls_model_layer(const mls_model *m, size_t l, mls_layer *layer,
                            mls_err *err);
 /**
  * Only the attention part (norm, q, k, v, o and their biases and norms); MLS_E_INPUT
- * for a layer without keys and values.
+ * for a layer without keys and values of the model's heads (latent attention, none).
  */
 mls_status mls_model_attention(const mls_model *m, size_t l, mls_layer *layer,
                                mls_err *err);

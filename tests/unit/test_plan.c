@@ -670,7 +670,12 @@ static void a_hybrid_is_planned_where_it_has_keys(void **state)
                     end_case);
     named_write(h.folder, h.tensor, h.n, 11);
     assert_ok(mls_model_open(&m, h.folder, &err));
+    const mls_capture_options options = {.sampling = "the first", .n_windows = 1};
+    const char *path = test_scratch("plan-lfm2.h5");
     mls_setting method;
+
+    assert_ok(mls_capture_run(m, &search, path, &options, r.in.pool, NULL, &err));
+    assert_ok(mls_capture_open(&r.in.capture, path, &err));
     assert_ok(mls_setting_parse(&method, "gqa2mla", &err));
     r.in.model = m;
     r.in.config = mls_model_config(m);
@@ -699,6 +704,7 @@ static void a_hybrid_is_planned_where_it_has_keys(void **state)
     mls_buf_free(&text);
     mls_table_free(t);
     mls_plan_free(&p);
+    mls_capture_close(r.in.capture);
     mls_model_close(m);
 }
 
