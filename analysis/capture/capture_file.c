@@ -49,6 +49,9 @@ static mls_status read_model(mls_capture *c, mls_err *err)
     if (!st)
         st = mls_config_parse(config, c->config_json, c->head.config_json_len,
                               mls_store_path(c->store), err);
+    /* What turns is what was seen to turn. */
+    for (size_t l = 0; !st && l < config->L; l++)
+        config->layer[l].no_rope |= !mls_config_layer_is_seen(config, l);
     c->head.config_json = c->config_json;
     for (size_t i = 0; i < sizeof flags / sizeof flags[0] && !st; i++) {
         uint64_t value;

@@ -324,31 +324,15 @@ mls_status mls_model_layer(const mls_model *m, size_t l, mls_layer *layer, mls_e
     return st ? st : pack(m, layer, err);
 }
 
-/* Why a layer has no matrices for the keys and values of the model's heads, or NULL. */
-static const char *no_heads(const mls_config *c, size_t l)
-{
-    const mls_layer_shape *s = &c->layer[l];
-
-    if (!mls_layer_attends(s))
-        return "has no keys and values";
-    if (s->kind == MLS_LAYER_MLA)
-        return "has a latent in place of keys and values";
-    if (s->reads_other)
-        return "reads the keys and values of an earlier layer";
-    if (!mls_config_layer_is_alike(c, l))
-        return "has heads whose number or width is not that of all keys and values";
-    return c->net.k_is_v && !s->window ? "makes keys and values with one matrix" : NULL;
-}
-
 mls_status mls_model_attention(const mls_model *m, size_t l, mls_layer *layer,
                                mls_err *err)
 {
     *layer = (mls_layer){.index = l};
-    if (l < m->config->L && no_heads(m->config, l))
+    if (l < m->config->L && mls_config_no_heads(m->config, l))
         return mls_fail(err, MLS_E_INPUT,
                         "layer %zu of model_type \"%s\" %s: such models are captured "
                         "and evaluated, but this is not done for them",
-                        l, m->config->model_type, no_heads(m->config, l));
+                        l, m->config->model_type, mls_config_no_heads(m->config, l));
     return read_layer(m, l, of_attention, layer, err);
 }
 

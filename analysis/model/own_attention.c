@@ -346,7 +346,7 @@ mls_status mls_own_attention_run(void *arg, size_t sequence, size_t worker,
     }
     scale_queries(&c->net, s, a.q_rot, H * K, T);
     pass_keys(c, w, &a, carried, T);
-    if (p->see && w->wk && mls_config_layer_is_alike(c, w->index)) {
+    if (p->see && mls_config_layer_is_seen(c, w->index)) {
         const mls_attention_view view = {.layer = w->index,
                                          .sequence = sequence,
                                          .worker = worker,

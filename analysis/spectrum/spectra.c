@@ -251,6 +251,30 @@ static void unit_name(char *name, size_t size, size_t i)
     snprintf(name, size, "spectrum %05zu", i);
 }
 
+/* Layers without keys and values of the model's heads have no spectra. */
+static bool has_spectra(const work *w, size_t l)
+{
+    return w->model ? !mls_config_no_heads(w->config, l)
+                    : mls_config_layer_is_seen(w->config, l);
+}
+
+/* Rows of such layers are dropped; MLS_E_INPUT where no other is left. */
+static mls_status drop_rows(const work *w, mls_spectra *s, mls_err *err)
+{
+    const char *why = mls_config_no_heads(w->config, 0);
+    size_t kept = 0;
+
+    for (size_t i = 0; i < s->n; i++)
+        if (has_spectra(w, s->row[i].layer))
+            s->row[kept++] = s->row[i];
+    s->n = kept;
+    if (kept)
+        return MLS_OK;
+    return mls_fail(err, MLS_E_INPUT,
+                    "no layer of model_type \"%s\" has a spectrum: layer 0 %s",
+                    w->config->model_type, why ? why : "was not seen");
+}
+
 /* Which rows are made here; those that a part has are read. */
 static mls_status find_rows(const work *w, size_t n, mls_err *err)
 {
@@ -262,6 +286,8 @@ static mls_status find_rows(const work *w, size_t n, mls_err *err)
         size_t first, found = 0;
         mls_unit u = {0};
 
+        if (!has_spectra(w, w->row[i].layer))
+            continue;
         unit_name(name, sizeof name, i);
         if (p)
             st = mls_parts_find(p, name, &first, &found, err);
@@ -367,6 +393,8 @@ mls_status mls_spectra_run(mls_spectra *s, const mls_model *model, mls_capture *
     if (!st)
         st = mls_progress_step(progress, "spectra", (double)config->L,
                                (double)config->L, err);
+    if (!st)
+        st = drop_rows(&w, s, err);
     if (st)
         mls_spectra_free(s);
     mls_free_all(w.layer, w.seen, w.wanted, stats);

@@ -429,6 +429,28 @@ const mls_rope_config *mls_config_layer_rope(const mls_config *config, size_t la
     return config->layer[layer].local_rope ? &config->rope_local : &config->rope;
 }
 
+const char *mls_config_no_heads(const mls_config *config, size_t layer)
+{
+    const mls_layer_shape *s = &config->layer[layer];
+
+    if (!mls_layer_attends(s))
+        return "has no keys and values";
+    if (s->kind == MLS_LAYER_MLA)
+        return "has a latent in place of keys and values";
+    if (s->reads_other)
+        return "reads the keys and values of an earlier layer";
+    if (!mls_config_layer_is_alike(config, layer))
+        return "has heads whose number or width is not that of all keys and values";
+    return config->net.k_is_v && !s->window ? "makes keys and values with one matrix"
+                                            : NULL;
+}
+
+bool mls_config_layer_is_seen(const mls_config *config, size_t layer)
+{
+    return mls_layer_is_attention(&config->layer[layer]) &&
+           mls_config_layer_is_alike(config, layer);
+}
+
 bool mls_config_layer_is_alike(const mls_config *config, size_t layer)
 {
     const mls_layer_shape *s = &config->layer[layer];

@@ -104,6 +104,12 @@ void mls_config_uniform(mls_config *config);
 /** How the layer turns its keys. */
 const mls_rope_config *mls_config_layer_rope(const mls_config *config, size_t layer);
 
+/** Why a layer has no matrices for keys and values of the model's heads, or NULL. */
+const char *mls_config_no_heads(const mls_config *config, size_t layer);
+
+/** Whether a capture sees the layer: keys, values of its own, heads as the model's. */
+bool mls_config_layer_is_seen(const mls_config *config, size_t layer);
+
 /** Whether the layer's heads are in number and width those of the model. */
 bool mls_config_layer_is_alike(const mls_config *config, size_t layer);
 

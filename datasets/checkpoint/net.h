@@ -1,7 +1,7 @@
 /*
  * What a model computes beside its attention's shape: norms and where they stand, the
  * MLP or its experts, how q and k are turned and scaled. A family is one row of
- * net_families.c; its keys of config.json fill in the rest.
+ * net_dense.c or a neighbour; its keys of config.json fill in the rest.
  */
 #ifndef MLS_NET_H
 #define MLS_NET_H

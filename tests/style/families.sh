@@ -7,7 +7,7 @@ trap 'rm -f "$tmp"' EXIT
 # model_types that have a row of what their class computes
 # and of those what the unit test `families` found: whether a latent form can say them
 forms=$(cat tests/data/forms.txt)
-computed=$(sed -n 's/^.*\.model_type = "\([^"]*\)".*/\1/p;s/^    {"\([^"]*\)".*/\1/p' datasets/checkpoint/net_families.c)
+computed=$(sed -n 's/^.*\.model_type = "\([^"]*\)".*/\1/p;s/^    {"\([^"]*\)".*/\1/p' datasets/checkpoint/net_*.c)
 compared=$(sed 's/.*"model_type":"\([^"]*\)".*/\1/' tests/data/families.jsonl)
 {
     cat <<'J'

@@ -91,10 +91,10 @@ static void open_random(bench *b, const mls_random_shape *s)
     snprintf(name, sizeof name, "identity-%s", s->name);
     snprintf(folder, sizeof folder, "%s", test_scratch(name));
     random_model(folder, s, &rng);
-    random_corpus(&b->calibration, &rng, CALIBRATION, V);
-    random_corpus(&b->measured, &rng, MEASURED, V);
+    bench_corpus(&b->calibration, &rng, CALIBRATION, V);
+    bench_corpus(&b->measured, &rng, MEASURED, V);
     strcat(name, ".h5");
-    open_model(b, folder, test_scratch(name));
+    bench_open(b, folder, test_scratch(name));
 }
 
 /* --- Identity --- */
@@ -197,7 +197,7 @@ static void models_of_every_shape_at_full_rank_give_their_own_logits(void **stat
         assert_int_equal(b.in.config->qkv_bias, shapes[i].biases);
         assert_int_equal(b.in.config->qk_norm, shapes[i].qk_norm);
         expect_identity(&b, shapes[i].name);
-        close_model(&b);
+        bench_close(&b);
     }
 }
 
@@ -267,12 +267,12 @@ static void end_family(void *arg)
     named_write(f->folder, f->tensor, f->n, f->seed);
     f->converted++;
     mls_rng_seed(&rng, 6, 0);
-    random_corpus(&b.calibration, &rng, CALIBRATION, FAMILY_V);
-    random_corpus(&b.measured, &rng, MEASURED, FAMILY_V);
+    bench_corpus(&b.calibration, &rng, CALIBRATION, FAMILY_V);
+    bench_corpus(&b.measured, &rng, MEASURED, FAMILY_V);
     snprintf(name, sizeof name, "identity-%s.h5", f->name);
-    open_model(&b, f->folder, test_scratch(name));
+    bench_open(&b, f->folder, test_scratch(name));
     expect_identity(&b, f->name);
-    close_model(&b);
+    bench_close(&b);
 }
 
 static void families_at_full_rank_give_their_own_logits(void **state)
@@ -294,5 +294,5 @@ int main(void)
         cmocka_unit_test(families_at_full_rank_give_their_own_logits),
     };
 
-    return cmocka_run_group_tests(tests, open_demo, close_demo);
+    return cmocka_run_group_tests(tests, bench_open_demo, bench_close_demo);
 }

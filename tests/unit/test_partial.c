@@ -326,5 +326,5 @@ int main(void)
         cmocka_unit_test(more_rank_never_raises_a_predicted_error),
     };
 
-    return cmocka_run_group_tests(tests, open_demo, close_demo);
+    return cmocka_run_group_tests(tests, bench_open_demo, bench_close_demo);
 }
