@@ -147,6 +147,13 @@ void mls_store_front(char out[MLS_STORE_BLOCK], const char *kind, uint64_t xxh3,
              MLS_STORE_BLOCK);
 }
 
+void mls_store_close_each(const hid_t *handle, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (handle[i] >= 0)
+            H5Idec_ref(handle[i]);
+}
+
 void mls_store_free(mls_store *s)
 {
     if (!s)

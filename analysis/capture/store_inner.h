@@ -77,6 +77,12 @@ void mls_store_front(char out[MLS_STORE_BLOCK], const char *kind, uint64_t xxh3,
 /** An open file without the check of its bytes; name stands in messages for file. */
 mls_status mls_store_open_file(mls_store **out, const char *file, const char *name,
                                mls_err *err);
+/** Closes handles of any kind; those below 0 were never opened. */
+#define mls_store_close_all(...)                                                       \
+    mls_store_close_each((const hid_t[]){__VA_ARGS__},                                 \
+                         sizeof((const hid_t[]){__VA_ARGS__}) / sizeof(hid_t))
+void mls_store_close_each(const hid_t *handle, size_t n);
+
 void mls_store_free(mls_store *s); /* NULL is accepted; closes everything */
 
 /* The questions of one process to the other. */

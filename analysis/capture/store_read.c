@@ -20,12 +20,7 @@ typedef struct {
 
 static void close_set(opened *o)
 {
-    if (o->type >= 0)
-        H5Tclose(o->type);
-    if (o->space >= 0)
-        H5Sclose(o->space);
-    if (o->set >= 0)
-        H5Dclose(o->set);
+    mls_store_close_all(o->type, o->space, o->set);
 }
 
 static mls_status open_set(opened *o, mls_store *s, const char *path, mls_err *err)
@@ -274,12 +269,7 @@ static mls_status get_attribute(mls_store *s, const mls_store_request *r,
 
 done:
     free(value);
-    if (space >= 0)
-        H5Sclose(space);
-    if (type >= 0)
-        H5Tclose(type);
-    if (a >= 0)
-        H5Aclose(a);
+    mls_store_close_all(space, type, a);
     return st;
 }
 

@@ -137,12 +137,7 @@ static mls_status check_set(walker *w, hid_t set)
         st = check_storage(w, set, space, how, shape, rank, n_bytes, H5Tget_size(type));
     if (!st && !mls_add_u64(&w->n_bytes, w->n_bytes, n_bytes))
         st = refuse(w, w->path, "has a shape that no dataset of ours has");
-    if (how >= 0)
-        H5Pclose(how);
-    if (type >= 0)
-        H5Tclose(type);
-    if (space >= 0)
-        H5Sclose(space);
+    mls_store_close_all(how, type, space);
     return st;
 }
 
@@ -168,12 +163,7 @@ static herr_t check_attribute(hid_t object, const char *name, const H5A_info_t *
           H5Tget_size(type) <= MLS_STORE_ATTRIBUTE)) &&
         info->data_size == H5Tget_size(type);
 
-    if (space >= 0)
-        H5Sclose(space);
-    if (type >= 0)
-        H5Tclose(type);
-    if (a >= 0)
-        H5Aclose(a);
+    mls_store_close_all(space, type, a);
     if (ok)
         return 0;
     mls_fail(w->err, MLS_E_INPUT,

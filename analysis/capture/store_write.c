@@ -126,9 +126,7 @@ static bool put_attribute(hid_t object, const char *name, hid_t in_file,
     const hid_t a = H5Acreate2(object, name, in_file, space, H5P_DEFAULT, H5P_DEFAULT);
     const bool ok = a >= 0 && H5Awrite(a, in_memory, value) >= 0;
 
-    if (a >= 0)
-        H5Aclose(a);
-    H5Sclose(space);
+    mls_store_close_all(a, space);
     return ok;
 }
 
@@ -242,8 +240,7 @@ mls_status mls_store_add(mls_store *s, const mls_store_spec *spec, mls_err *err)
     H5Tclose(type);
     if (!st)
         st = attach(s, item, err);
-    H5Pclose(how);
-    H5Sclose(space);
+    mls_store_close_all(how, space);
     return st;
 }
 
@@ -278,11 +275,7 @@ mls_status mls_store_append(mls_store *s, const char *path, const void *data, si
         st = mls_store_fail(
             err, MLS_E_IO, "%s: writing %llu bytes of dataset %s", s->path,
             (unsigned long long)n_values * mls_store_type_size(spec->type), path);
-    H5Tclose(in_memory);
-    if (memory >= 0)
-        H5Sclose(memory);
-    if (space >= 0)
-        H5Sclose(space);
+    mls_store_close_all(in_memory, memory, space);
     return st;
 }
 
@@ -341,9 +334,7 @@ mls_status mls_store_add_text(mls_store *s, const char *path, const char *text,
     if (!st &&
         H5Dwrite(item->set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, len ? text : "") < 0)
         st = mls_store_fail(err, MLS_E_IO, "%s: writing %s", s->path, path);
-    H5Pclose(how);
-    H5Sclose(space);
-    H5Tclose(type);
+    mls_store_close_all(how, space, type);
     return st;
 }
 
@@ -427,12 +418,7 @@ static mls_status write_manifest(mls_store *s, mls_err *err)
                             MLS_STORE_MANIFEST);
 
 done:
-    if (set >= 0)
-        H5Dclose(set);
-    H5Pclose(how);
-    H5Sclose(space);
-    H5Tclose(in_memory);
-    H5Tclose(in_file);
+    mls_store_close_all(set, how, space, in_memory, in_file);
     free(lines);
     return st;
 }
