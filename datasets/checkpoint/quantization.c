@@ -71,6 +71,33 @@ static bool is_one_of(const char *text, const char *const *list)
     return false;
 }
 
+/* What compressed-tensors says of each group of layers: formats, blocks of scales. */
+static void read_groups(mls_quantization *q, const char *const *formats, char *why,
+                        size_t size)
+{
+    json_t *groups = json_object_get(q->json, "config_groups"), *group;
+    const char *name;
+
+    json_object_foreach(groups, name, group)
+    {
+        const json_t *weights = json_object_get(group, "weights");
+        const json_t *block = json_object_get(weights, "block_structure");
+        const size_t bits = whole_of(json_object_get(weights, "num_bits"));
+
+        if (!is_one_of(text_of(group, "format"), formats))
+            refuse(why, size, "config_groups.format", text_of(group, "format"));
+        if (strcmp(text_of(weights, "type"), "float") == 0 && bits != 8)
+            refuse(why, size, "config_groups.weights", "a float of other than 8 bits");
+        for (size_t i = 0; i < 2 && json_array_size(block) == 2; i++) {
+            const size_t n = whole_of(json_array_get(block, i));
+
+            if (q->block[i] && q->block[i] != n)
+                refuse(why, size, "config_groups.weights", "blocks of several sizes");
+            q->block[i] = n;
+        }
+    }
+}
+
 void mls_quantization_read(mls_quantization *q, const json_t *file, const json_t *inner,
                            char *why, size_t size)
 {
@@ -114,6 +141,8 @@ void mls_quantization_read(mls_quantization *q, const json_t *file, const json_t
     else if (q->method == MLS_QUANT_COMPRESSED_TENSORS &&
              !is_one_of(text_of(o, "format"), compressed))
         refuse(why, size, "format", text_of(o, "format"));
+    else if (q->method == MLS_QUANT_COMPRESSED_TENSORS)
+        read_groups(q, compressed, why, size);
     else if (q->method == MLS_QUANT_MLX && !is_one_of(text_of(o, "mode"), mlx))
         refuse(why, size, "mode", text_of(o, "mode"));
     else if ((q->method == MLS_QUANT_GPTQ && q->bits != 2 && q->bits != 4 &&

@@ -8,6 +8,7 @@
 #include <jansson.h>
 #include <unistd.h>
 
+#include "analysis/capture/capture.h"
 #include "common/system/hash.h"
 #include "datasets/checkpoint/gguf_names.h"
 #include "datasets/checkpoint/net_families.h"
@@ -236,6 +237,47 @@ static void the_demo_model_reads_bit_for_bit_as_its_folder(void **state)
     }
     mls_checkpoint_close(file);
     mls_checkpoint_close(folder);
+    unlink(path);
+}
+
+static void a_capture_of_the_file_is_that_of_the_folder_bit_for_bit(void **state)
+{
+    const mls_capture_options options = {.sampling = "the first", .n_windows = 1};
+    size_t start[] = {0, 24, 48};
+    int32_t ids[48];
+    const mls_corpus corpus = {.ids = ids, .n_ids = 48, .start = start, .N = 2};
+    const char *path = test_scratch("twin.gguf");
+    mls_model *model[2];
+    mls_capture *capture[2];
+    mls_pool *pool;
+
+    (void)state;
+    for (size_t i = 0; i < 48; i++)
+        ids[i] = (int32_t)(i * 37 % 1999);
+    assert_ok(mls_pool_new(&pool, 1, &err));
+    assert_ok(mls_model_open(&model[0], test_source("datasets/demo"), &err));
+    save_demo(path, mls_model_checkpoint(model[0]), NULL);
+    assert_ok(mls_model_open(&model[1], path, &err));
+    for (size_t i = 0; i < 2; i++) {
+        const char *file = test_scratch(i ? "twin-gguf.h5" : "twin-folder.h5");
+
+        assert_ok(mls_capture_run(model[i], &corpus, file, &options, pool, NULL, &err));
+        assert_ok(mls_capture_open(&capture[i], file, &err));
+    }
+    for (size_t l = 0; l < mls_model_config(model[0])->L; l++) {
+        mls_layer_stats a, b;
+
+        assert_ok(mls_capture_stats(capture[0], l, &a, &err));
+        assert_ok(mls_capture_stats(capture[1], l, &b, &err));
+        assert_memory_equal(a.block, b.block, a.n_block * sizeof *a.block);
+        mls_layer_stats_free(&a);
+        mls_layer_stats_free(&b);
+    }
+    for (size_t i = 0; i < 2; i++) {
+        mls_capture_close(capture[i]);
+        mls_model_close(model[i]);
+    }
+    mls_pool_free(pool);
     unlink(path);
 }
 
@@ -662,6 +704,7 @@ int main(void)
         cmocka_unit_test(files_that_llama_cpp_read_give_its_logits),
         cmocka_unit_test(the_demo_model_reads_bit_for_bit_as_its_folder),
         cmocka_unit_test(the_demo_model_has_the_loss_that_llama_cpp_gives_it),
+        cmocka_unit_test(a_capture_of_the_file_is_that_of_the_folder_bit_for_bit),
         cmocka_unit_test(a_renamed_file_is_the_same_model),
         cmocka_unit_test(missing_keys_are_named),
         cmocka_unit_test(keys_that_change_the_model_are_named),

@@ -186,6 +186,16 @@ static void formats_that_are_not_read_are_named(void **state)
         {"{\"quant_method\": \"compressed-tensors\", \"format\": "
          "\"nvfp4-pack-quantized\"}",
          "format is \"nvfp4-pack-quantized\""},
+        {"{\"quant_method\": \"compressed-tensors\", \"format\": \"mixed-precision\", "
+         "\"config_groups\": {\"a\": {\"format\": \"nvfp4-pack-quantized\"}}}",
+         "config_groups.format is \"nvfp4-pack-quantized\""},
+        {"{\"quant_method\": \"compressed-tensors\", \"config_groups\": {\"a\": "
+         "{\"weights\": {\"type\": \"float\", \"num_bits\": 4}}}}",
+         "config_groups.weights is \"a float of other than 8 bits\""},
+        {"{\"quant_method\": \"compressed-tensors\", \"config_groups\": {\"a\": "
+         "{\"weights\": {\"block_structure\": [128, 128]}}, \"b\": {\"weights\": "
+         "{\"block_structure\": [64, 128]}}}}",
+         "config_groups.weights is \"blocks of several sizes\""},
         {"{\"bits\": 4, \"group_size\": 32, \"mode\": \"mxfp4\"}", "mode is \"mxfp4\""},
     };
 
