@@ -6,19 +6,16 @@
 #include "reports/diff/embedded.h"
 #include "reports/page/plot.h"
 
-/* A decade's ends around all KLs, the same for A and B. */
+/* A decade's ends around all KLs of A. */
 static void find_range(const mls_diff *d, double *low, double *high)
 {
     *low = HUGE_VAL;
     *high = 0;
     for (size_t i = 0; i < d->n; i++) {
-        const double kl[] = {d->line[i].a, d->line[i].b};
-
-        for (size_t k = 0; k < 2; k++)
-            if (kl[k] > 0) {
-                *low = fmin(*low, kl[k]);
-                *high = fmax(*high, kl[k]);
-            }
+        if (d->line[i].a > 0) {
+            *low = fmin(*low, d->line[i].a);
+            *high = fmax(*high, d->line[i].a);
+        }
     }
     *low = pow(10, floor(log10(*low)));
     *high = pow(10, ceil(log10(*high)));
@@ -35,16 +32,13 @@ static mls_status draw(mls_page *page, const mls_diff *d, const mls_table *t,
     if (!(low < high) || !folder)
         return MLS_OK;
     mls_buf_printf(&script, "low = %g\nhigh = %g\n%s", low, high, mls_diff_gp);
-    st = script.failed ? mls_fail(err, MLS_E_NOMEM, "no memory for a plot")
-                       : mls_plot_write(folder,
-                                        &(mls_plot){.name = "diff",
-                                                    .data = t,
-                                                    .script = script.data,
-                                                    .width = 480,
-                                                    .height = 480},
-                                        err);
+    st = script.failed
+             ? mls_fail(err, MLS_E_NOMEM, "no memory for a plot")
+             : mls_plot_write(
+                   folder,
+                   &(mls_plot){.name = "diff", .data = t, .script = script.data}, err);
     mls_buf_free(&script);
-    mls_page_alt(page, "KL in B against KL in A, %zu settings. %.300s", d->n,
+    mls_page_alt(page, "KL in B over KL in A, %zu settings. %.300s", d->n,
                  d->words.data ? d->words.data : "");
     return st ? st
               : mls_page_figure(page, folder, "diff",
@@ -62,7 +56,7 @@ static void put_words(mls_page *page, const mls_diff *d)
 
         if (first)
             mls_page_lead(page, "%.*s", (int)n, w);
-        else
+        else if (strncmp(w, "Served by ", 10) != 0) /* the table below says it */
             mls_page_text(page, "%.*s", (int)n, w);
         w += n + (w[n] == '\n');
     }

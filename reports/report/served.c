@@ -107,11 +107,12 @@ static mls_table *make_table(const mls_served *s, bool healed,
                           "12.5 %, the best of each class; -: not run");
     if (healed && forecast) {
         snprintf(note, sizeof note,
-                 "forecast: KL after %.3g tokens of training all weights, from %.0f "
+                 "forecast: KL after %.0f thousand tokens of training all weights, "
+                 "from %.0f "
                  "settings of %s that were trained; 95 %% of them lie between from and "
                  "to; none outside of healed KL %.3g to %.3g; another model may differ",
-                 forecast->tokens, forecast->settings, forecast->model, forecast->low,
-                 forecast->high);
+                 forecast->tokens / 1e3, forecast->settings, forecast->model,
+                 forecast->low, forecast->high);
         mls_table_note(t, note);
     }
     return t;
