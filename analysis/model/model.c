@@ -407,60 +407,6 @@ mls_status mls_model_whole(const mls_model *m, mls_tensor_role role, float **out
     return st;
 }
 
-/* Position t of a sequence is row first_position + t. */
-static mls_status add_positions(const mls_model *m, size_t n, float *x, mls_err *err)
-{
-    const mls_config *c = m->config;
-    const mls_tensor_need t = mls_tensor_of(c, MLS_TENSOR_POSITIONS);
-    float *row;
-    mls_status st = MLS_OK;
-
-    if (n > c->max_position)
-        return mls_fail(err, MLS_E_INPUT,
-                        "a sequence of %zu tokens, but %s has %zu positions", n, t.name,
-                        c->max_position);
-    row = mls_calloc3(n, c->E, 1, sizeof *row);
-    if (!row)
-        return mls_fail(err, MLS_E_NOMEM, "no memory for %zu positions", n);
-    st = mls_checkpoint_read_rows(m->checkpoint, t.name, t.rows, t.cols,
-                                  c->net.first_position, n, row, err);
-    if (!st)
-        mls_add(x, row, n * c->E);
-    free(row);
-    return st;
-}
-
-mls_status mls_model_embed(const mls_model *m, const int32_t *ids, size_t n, float *x,
-                           mls_err *err)
-{
-    const mls_config *c = m->config;
-    const mls_tensor_need t = mls_tensor_embed(c);
-    const float by = (float)c->net.embed_scale;
-    float *norm = NULL, *bias = NULL;
-    mls_status st = MLS_OK;
-
-    for (size_t i = 0; i < n; i++) {
-        if (ids[i] < 0 || (size_t)ids[i] >= c->V)
-            return mls_fail(err, MLS_E_INPUT,
-                            "token %zu has id %d, the model's vocabulary has %zu", i,
-                            (int)ids[i], c->V);
-        st = mls_checkpoint_read_rows(m->checkpoint, t.name, t.rows, t.cols,
-                                      (size_t)ids[i], 1, x + i * c->E, err);
-        if (st)
-            return st;
-    }
-    for (size_t i = 0; by != 0 && i < n * c->E; i++)
-        x[i] *= by;
-    if (c->net.positions)
-        st = add_positions(m, n, x, err);
-    if (!st && c->net.embed_norm &&
-        !(st = mls_model_whole(m, MLS_TENSOR_EMBED_NORM, &norm, err)) &&
-        !(st = mls_model_whole(m, MLS_TENSOR_EMBED_NORM_BIAS, &bias, err)))
-        mls_block_norm(c, x, x, norm, bias, n);
-    mls_free_all(bias, norm);
-    return st;
-}
-
 void mls_head_free(mls_head *head)
 {
     mls_free_all(head->norm, head->norm_bias, head->w, head->bias);

@@ -820,6 +820,8 @@ mls_status mls_config_net(mls_config_reader *r)
         mls_config_get(r, "pad_token_id"))
         refuse(r, "pad_token_id",
                "transformers empties its row of a tied embedding when it loads");
+    if (c->net.waves && json_integer_value(mls_config_get(r, "pad_token_id")) > 1)
+        refuse(r, "pad_token_id", "above 1 it empties the row of a position");
     if (both_ways)
         refuse(r, "use_bidirectional_attention", "tokens see later ones");
     if (c->mla_kv_lora_rank && c->qkv_bias)

@@ -173,7 +173,8 @@ typedef struct mls_net {
     double embed_scale;    /* 0: 1 */
     bool embed_norm;       /* a norm of the embeddings (BLOOM) */
     bool positions;        /* learned ones are added to the embeddings */
-    size_t first_position; /* row of the first token */
+    bool waves;            /* sines and cosines of the place are added to them */
+    size_t first_position; /* row, or place, of the first token */
     double residual_scale; /* of what a block adds; 0: 1 */
     double logit_scale;    /* 0: 1 */
     double logit_cap;      /* cap tanh(logit / cap); 0: none */
