@@ -132,14 +132,11 @@ void mls_tool_before(char *out, size_t size, const mls_tokenizer *tok, bool no_b
 
 void mls_tool_record_before(mls_table *t, const char *before)
 {
-    char text[256];
-
     if (!*before)
         return;
     mls_table_meta(t, "windows begin with", before);
     if (strcmp(before, "nothing") == 0)
-        snprintf(text, sizeof text,
-                 "windows do not begin with the BOS that the tokenizer adds");
+        mls_table_note(t, "windows do not begin with the BOS that the tokenizer adds");
     else
         mls_table_say(
             t,
