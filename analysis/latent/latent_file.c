@@ -27,16 +27,21 @@ static const char *const sources[] = {"x", "rotated-key"};
 static json_t *heads_of(const mls_latent_form *f)
 {
     json_t *list = json_array();
+    int bad = !list;
 
     for (size_t g = 0; g < f->G; g++) {
         const mls_read_head *h = &f->head[g];
 
-        json_array_append_new(list,
-                              json_pack("{s:i,s:I,s:s,s:i,s:i,s:I}", "key_latent",
-                                        h->key_latent, "n_key", (json_int_t)h->n_key,
-                                        "rotation", rotations[h->rotation], "rope_key",
-                                        h->rope_key, "value_latent", h->value_latent,
-                                        "n_value", (json_int_t)h->n_value));
+        bad |= json_array_append_new(
+            list,
+            json_pack("{s:i,s:I,s:s,s:i,s:i,s:I}", "key_latent", h->key_latent, "n_key",
+                      (json_int_t)h->n_key, "rotation", rotations[h->rotation],
+                      "rope_key", h->rope_key, "value_latent", h->value_latent,
+                      "n_value", (json_int_t)h->n_value));
+    }
+    if (bad) { /* NULL fails the pack that takes it */
+        json_decref(list);
+        return NULL;
     }
     return list;
 }
@@ -46,11 +51,12 @@ static char *form_text(const mls_latent_form *f)
 {
     json_t *latents = json_array(), *keys = json_array(), *form;
     char quant[128], *text = NULL;
+    int bad = 0; /* without memory a member is not there */
 
     for (size_t i = 0; i < f->n_latents; i++) {
         const mls_latent_vector *v = &f->latent[i];
 
-        json_array_append_new(
+        bad |= json_array_append_new(
             latents,
             json_pack("{s:I,s:s,s:I,s:b,s:b,s:s}", "r", (json_int_t)v->r, "source",
                       sources[v->source], "head", (json_int_t)v->head, "keys",
@@ -58,7 +64,7 @@ static char *form_text(const mls_latent_form *f)
                       mls_quant_name(&v->quant, quant, sizeof quant)));
     }
     for (size_t i = 0; i < f->n_rope_keys; i++)
-        json_array_append_new(
+        bad |= json_array_append_new(
             keys,
             json_pack("{s:I,s:s}", "n", (json_int_t)f->rope_key[i].n, "quant",
                       mls_quant_name(&f->rope_key[i].quant, quant, sizeof quant)));
@@ -69,7 +75,7 @@ static char *form_text(const mls_latent_form *f)
                      f->norm_eps, "sliding_window", (json_int_t)f->sliding_window,
                      "share_layer", f->share_layer, "token_budget", f->token_budget,
                      "latents", latents, "rope_keys", keys, "heads", heads_of(f));
-    if (form)
+    if (form && !bad)
         text = json_dumps(form, JSON_COMPACT);
     json_decref(form);
     return text;
