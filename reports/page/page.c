@@ -17,6 +17,7 @@
 #include "reports/page/embedded.h"
 #include "reports/page/html.h"
 #include "reports/page/plot.h"
+#include "reports/page/slim.h"
 #include "reports/page/table_html.h"
 #include "reports/page/terms.h"
 
@@ -25,7 +26,7 @@ enum {
     FILE_MAX = 64 << 20,
     SVG_MAX = 96 << 10,  /* bytes; of more parts, a picture of dots is smaller */
     CSV_MAX = 256 << 10, /* bytes; what is longer stays beside the page */
-    CSV_ALL = 1 << 19    /* bytes of figures' numbers in a page */
+    CSV_ALL = 3 << 17    /* bytes of figures' numbers in a page */
 };
 
 typedef struct {
@@ -351,6 +352,7 @@ static mls_status sharpen(char **svg, size_t *len, bool *map, mls_err *err)
 static mls_status put_picture(mls_page *p, const char *folder, const char *name,
                               const char *alt, mls_err *err)
 {
+    mls_buf slim = {0};
     char *data = NULL;
     size_t len;
     bool dots = false, map = false;
@@ -360,7 +362,12 @@ static mls_status put_picture(mls_page *p, const char *folder, const char *name,
         st = read_part(folder, "plots", name, ".svg", &data, &len, err);
     if (!st)
         st = sharpen(&data, &len, &map, err);
-    if (!st && len > SVG_MAX) {
+    if (!st) {
+        mls_svg_slim(&slim, data);
+        if (slim.failed)
+            st = mls_fail(err, MLS_E_NOMEM, "no memory for a figure");
+    }
+    if (!st && slim.len > SVG_MAX) {
         free(data);
         data = NULL;
         dots = true;
@@ -371,9 +378,10 @@ static mls_status put_picture(mls_page *p, const char *folder, const char *name,
         put_text(p, alt);
         put(p, dots ? "\" src=\"data:image/png;base64,"
                     : "\" src=\"data:image/svg+xml;base64,");
-        put_base64(p, data, len);
+        put_base64(p, dots ? data : slim.data, dots ? len : slim.len);
         put(p, "\">\n");
     }
+    mls_buf_free(&slim);
     free(data);
     return st;
 }

@@ -3,6 +3,7 @@
 #include "common/system/files.h"
 #include "reports/page/page.h"
 #include "reports/page/plot.h"
+#include "reports/page/slim.h"
 
 static char *read_whole(const char *path)
 {
@@ -252,9 +253,36 @@ static void a_page_that_cannot_be_written_is_said(void **state)
     mls_page_free(p);
 }
 
+static void drawings_lose_only_what_changes_nothing(void **state)
+{
+    static const char svg[] =
+        "<g fill=\"none\" stroke-linecap=\"butt\" stroke-linejoin=\"miter\">\n</g>\n"
+        "<g id=\"a\" stroke-linecap=\"butt\" stroke-linejoin=\"miter\">\n"
+        "\t<polygon fill = 'red' points = '1,9 2,9 2,7.5 1,7.5 '/>\n"
+        "\t<polygon fill = 'red' points = '1,7.51 2,7.51 2,6 1,6 '/>\n"
+        "\t<polygon fill = 'blue' points = '1,6 2,6 2,5 1,5 '/>\n"
+        "\t<polygon fill = 'blue' points = '1,3 2,3 2,2 1,2 '/>\n"
+        "<text>a < b</text>\n</g>\n";
+    mls_buf out = {0};
+
+    (void)state;
+    mls_svg_slim(&out, svg);
+    assert_false(out.failed);
+    mls_buf_add(&out, "", 1);
+    assert_string_equal(
+        out.data,
+        "\n<g id=\"a\">\n"
+        "<polygon fill='red' points='1.00,9.00 2.00,9.00 2.00,6.00 1.00,6.00'/>\n"
+        "<polygon fill='blue' points='1.00,6.00 2.00,6.00 2.00,5.00 1.00,5.00'/>\n"
+        "<polygon fill='blue' points='1.00,3.00 2.00,3.00 2.00,2.00 1.00,2.00'/>\n"
+        "<text>a < b</text>\n</g>\n");
+    mls_buf_free(&out);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(drawings_lose_only_what_changes_nothing),
         cmocka_unit_test(text_of_strangers_is_shown_and_never_obeyed),
         cmocka_unit_test(a_page_loads_nothing_from_outside),
         cmocka_unit_test(a_figure_not_drawn_has_its_numbers_and_its_words),
