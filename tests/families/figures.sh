@@ -1,9 +1,9 @@
 #!/bin/sh
 # Every figure about model families, repeated: sizes, perplexities, nested models,
 # quantized weights, GGUF twins, and two published models beside transformers' values.
-# Usage: figures.sh MLASCOPE [PART...]    parts: sizes nested quantized gguf published
-# Environment: MLASCOPE_FAMILIES, a folder of tiny models (made by the make.py of the case
-# collection, with its truth.csv there or named by MLASCOPE_TRUTH); MLASCOPE_MODELS, a
+# Usage: figures.sh MLASCOPE [PART...]    parts: cases sizes nested quantized gguf published
+# Environment: MLASCOPE_CASES, the case collection (run, families/make.py);
+# MLASCOPE_FAMILIES, the folder of tiny models that its make.py wrote; MLASCOPE_MODELS, a
 # folder with SmolLM2-135M-Instruct.Q4_1.gguf and gemma-3-270m-q4_k_m.gguf;
 # MLASCOPE_WIKITEXT, the test text of WikiText-2; MLASCOPE_PYTHON, one with torch,
 # transformers and the quantizing libraries [python3].
@@ -14,6 +14,7 @@ shift
 here=$(dirname "$0")
 text=$here/../../datasets/demo/evaluation.txt
 python=${MLASCOPE_PYTHON:-python3}
+cases=${MLASCOPE_CASES:-/nonexistent}
 families=${MLASCOPE_FAMILIES:-/nonexistent}
 models=${MLASCOPE_MODELS:-/nonexistent}
 ran=0 skipped=0 failed=0
@@ -45,18 +46,28 @@ print("%.4f" % rows[0]["perplexity"])')
         finish "$1" 0 || finish "$1" 1
 }
 
-for part in ${*:-sizes nested quantized gguf published}; do
+for part in ${*:-cases sizes nested quantized gguf published}; do
     echo "== $part"
     case $part in
+    cases)
+        [ -x "$cases/run" ] && said=$("$cases/run" "$program") || said=
+        echo "$said" | tail -1
+        case $said in
+        '') finish cases 77 ;;
+        *" 0 wrong"*) finish cases 0 ;;
+        *) finish cases 1 ;;
+        esac
+        ;;
     sizes)
-        "$python" "$here/truth.py" "$program" "$families" \
-            ${MLASCOPE_TRUTH:+"$MLASCOPE_TRUTH"} --text "$text"
+        table=$cases/families/truth.csv
+        [ -f "$table" ] || table=$families/truth.csv
+        "$python" "$here/truth.py" "$program" "$families" "$table" --text "$text"
         finish sizes $?
         ;;
     nested)
         out=$(mktemp -d)
-        "$python" "$here/nested.py" "$out" && "$python" "$here/truth.py" "$program" \
-            "$out" --text "$text"
+        "$python" "$here/nested.py" "$cases/families/make.py" "$out" &&
+            "$python" "$here/truth.py" "$program" "$out" --text "$text"
         finish nested $?
         rm -rf "$out"
         ;;
