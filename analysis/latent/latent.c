@@ -304,7 +304,7 @@ mls_status mls_latent_allocate(mls_latent_form *f, mls_err *err)
     st = mls_latent_arrays(f, &a, &n, err);
     for (size_t i = 0; i < f->n_latents; i++)
         doubles += f->latent[i].n_tail;
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; !st && i < n; i++)
         *(a[i].f64 ? &doubles : &floats) += numbers_of(&a[i]);
     if (!st && !(f->numbers = mls_calloc3(2 * doubles + floats, 1, 1, sizeof(float))))
         st = no_memory(f->layer, err);
