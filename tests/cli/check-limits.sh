@@ -8,14 +8,15 @@ fi
 (ulimit -v 150000 && timeout 20 mlascope check "$ROOT/datasets/demo") >/dev/null 2>&1
 echo "exit $?"
 mkfifo text
-sleep 20 >text &
+sleep 100 >text &
 writer=$!
 mlascope capture "$ROOT/datasets/demo" -f - -N 2 -T 16 -o run.h5 <text &
 reader=$!
-for try in 1 2 3 4 5 6 7 8 9 10; do # until its handler is in place
-    sleep 0.5
-    kill -TERM $reader 2>/dev/null || break
+for try in $(seq 600); do # until its handler is in place: bit 15 of what it catches
+    grep -q '^SigCgt:.*[4-7c-f]...$' /proc/$reader/status && break
+    sleep 0.1
 done
+kill -TERM $reader
 wait $reader
 echo "exit $?"
 kill $writer
