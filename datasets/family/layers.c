@@ -50,14 +50,14 @@ static void name_alike(const mls_layers_reader *r, const char *part, char *out,
     }
 }
 
-/* A number that the file of a whole model must say. */
+/* A number that the file of a whole model must say; of heads it may be a list. */
 static mls_status must(const mls_layers_reader *r, const char *key, const char *part,
                        size_t max, size_t *out)
 {
     char alike[320];
 
     if (mls_fact_peek(r->k, key) && (!r->whole || mls_fact_given(r->k, key)))
-        return json_is_array(mls_fact_peek(r->k, key))
+        return strcmp(part, "head") == 0 && json_is_array(mls_fact_peek(r->k, key))
                    ? MLS_OK
                    : mls_fact_whole(r->k, key, 1, max, out);
     name_alike(r, part, alike, sizeof alike);
