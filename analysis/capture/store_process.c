@@ -5,7 +5,8 @@
  * 64 MiB more than it began with; processor time, set by the parent: 2 s and what the
  * bytes take; no other file can be opened, so that no external link or storage is
  * followed; nothing can be written). What it sends are numbers and texts whose sizes
- * the asking side knows or bounds.
+ * the asking side knows or bounds. It is forked while no thread of a pool is at work
+ * (common/system/pool.c), for it goes on with their locks as they are.
  */
 #define _GNU_SOURCE /* close_range, prlimit */
 #include <errno.h>

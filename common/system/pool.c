@@ -3,6 +3,11 @@
  * idle threads help the newest list that has a job, which is what an older one waits
  * for; so nothing waits for a thread that waits. The lowest job that failed gives the
  * error, whichever failed first in time.
+ *
+ * A pool is ready when all its threads wait for work. The process that reads HDF5 files
+ * (analysis/capture/store_process.c) is a copy of ours, and in a copy made while a thread
+ * starts or ends its locks stay locked: AddressSanitizer's allocator has some that fork()
+ * knows nothing of, and the copy waited for ever.
  */
 #define _GNU_SOURCE /* sched_getaffinity */
 #include "common/system/pool.h"
@@ -30,9 +35,10 @@ typedef struct list {
 struct mls_pool {
     size_t n_threads; /* a caller's thread that is none of them is worker 0 */
     pthread_t threads[THREADS_MAX];
-    size_t n_started;
+    size_t n_started, n_ready;
     pthread_mutex_t lock;
-    pthread_cond_t work, idle; /* there are jobs; a list's last job has ended */
+    pthread_cond_t work; /* there are jobs */
+    pthread_cond_t idle; /* a list's last job has ended, or a thread is ready */
     bool quit;
     list *newest; /* of the open lists */
 };
@@ -81,6 +87,8 @@ static void *worker_main(void *arg)
     free(arg);
     p = self.pool;
     pthread_mutex_lock(&p->lock);
+    p->n_ready++;
+    pthread_cond_broadcast(&p->idle);
     while (!p->quit) {
         list *l = p->newest;
 
@@ -160,6 +168,10 @@ mls_status mls_pool_new(mls_pool **out, size_t threads, mls_err *err)
         }
         p->n_started = i;
     }
+    pthread_mutex_lock(&p->lock);
+    while (p->n_ready < p->n_started)
+        pthread_cond_wait(&p->idle, &p->lock);
+    pthread_mutex_unlock(&p->lock);
     *out = p;
     return MLS_OK;
 }
