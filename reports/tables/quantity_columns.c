@@ -95,6 +95,17 @@ void mls_window_cells(mls_table *t, const mls_corpus *corpus, int scored,
     mls_table_buf(t, &each);
 }
 
+const char *mls_refused_reason(const char *refused, const char *setting)
+{
+    const size_t n = strlen(setting);
+
+    if (!refused)
+        return "";
+    return strncmp(refused, setting, n) == 0 && strncmp(refused + n, ": ", 2) == 0
+               ? refused + n + 2
+               : refused;
+}
+
 void mls_refused_notes(mls_table *t, const mls_compared *row, size_t n)
 {
     for (size_t i = 0; i < n; i++)

@@ -29,6 +29,9 @@ void mls_window_columns(mls_table *t);
 /** @param corpus, scored  what was measured; N: 0 where nothing was */
 void mls_window_cells(mls_table *t, const mls_corpus *corpus, int scored,
                       const double *kl, size_t N);
+/** Why a setting was refused, for a column beside its name: the sentence without the
+    setting before it. "": it was not (NULL). */
+const char *mls_refused_reason(const char *refused, const char *setting);
 /** Why some of n settings have no figures, a note for each. */
 void mls_refused_notes(mls_table *t, const mls_compared *row, size_t n);
 

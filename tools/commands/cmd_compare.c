@@ -297,7 +297,8 @@ static void add_row(mls_table *t, const mls_listed *l, const mls_compared *r,
         mls_table_cells(t, "- - -");
     }
     mls_quantity_cells(t, LAST_QUANTITIES, r);
-    mls_table_cells(t, "%s %s %s", published, l->source, r->refused ? r->refused : "");
+    mls_table_cells(t, "%s %s %s", published, l->source,
+                    mls_refused_reason(r->refused, text));
     mls_window_cells(t, request->corpus, request->how.scored, r->seq_kl,
                      r->measured ? r->N : 0);
 }

@@ -211,11 +211,11 @@ static mls_table *make_table(const arguments *a, const work *w, const mls_evalua
             for (size_t k = 0; k < sizeof kl / sizeof kl[0]; k++)
                 mls_table_real(t, v ? kl[k] : (double)NAN);
         }
-        mls_table_cells(t, "%s %g %g %g", q->refused ? q->refused : "",
-                        exp(q->nll.mean * text_tokens / (double)text->text_words),
-                        exp(q->nll.mean * text_tokens / (double)text->text_bytes),
-                        q->nll.mean * text_tokens / (double)text->text_bytes /
-                            log(2.0));
+        mls_table_cells(
+            t, "%s %g %g %g", mls_refused_reason(q->refused, v ? v->scheme->name : ""),
+            exp(q->nll.mean * text_tokens / (double)text->text_words),
+            exp(q->nll.mean * text_tokens / (double)text->text_bytes),
+            q->nll.mean * text_tokens / (double)text->text_bytes / log(2.0));
         mls_window_cells(t, text,
                          a->second_half ? MLS_SCORE_SECOND_HALF : MLS_SCORE_ALL,
                          q->seq_kl, v && q->seq_kl ? q->N : 0);
