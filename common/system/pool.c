@@ -4,10 +4,10 @@
  * for; so nothing waits for a thread that waits. The lowest job that failed gives the
  * error, whichever failed first in time.
  *
- * A pool is ready when all its threads wait for work. The process that reads HDF5 files
- * (analysis/capture/store_process.c) is a copy of ours, and in a copy made while a thread
- * starts or ends its locks stay locked: AddressSanitizer's allocator has some that fork()
- * knows nothing of, and the copy waited for ever.
+ * A pool is ready when all its threads wait for work. The process that reads HDF5
+ * files (analysis/capture/store_process.c) is a copy of ours, and in a copy made while
+ * a thread starts or ends its locks stay locked: AddressSanitizer's allocator has some
+ * that fork() knows nothing of, and the copy waited for ever.
  */
 #define _GNU_SOURCE /* sched_getaffinity */
 #include "common/system/pool.h"
