@@ -2,6 +2,7 @@
 #ifndef MLS_REPORT_EMBEDDED_H
 #define MLS_REPORT_EMBEDDED_H
 
+extern const char mls_healing_gp[];
 extern const char mls_plan_gp[];
 extern const char mls_predictor_gp[];
 extern const char mls_quality_gp[];

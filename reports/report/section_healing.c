@@ -14,6 +14,7 @@
 #include "common/base/checked.h"
 #include "common/system/files.h"
 #include "reports/page/plot.h"
+#include "reports/report/embedded.h"
 #include "reports/report/measured.h"
 #include "reports/report/sections.h"
 #include "reports/report/served.h"
@@ -294,21 +295,15 @@ static mls_status draw(const mls_report *r, const healing *k, const curve *curve
 
     MLS_COLUMNS(t, {"setting", "setting", "", 0}, {"step", "step", "", 0},
                 {"loss", "loss", "", 4});
-    mls_buf_puts(&script, "set title \"Healing: error of the attention outputs on "
-                          "windows never trained on\"\nset xlabel \"steps a layer\"\n"
-                          "set ylabel \"|o' - o|^2 / |o|^2, mean over layers\"\n"
-                          "set yrange [0:]\nset key outside bottom center\nplot ");
+    mls_buf_printf(&script, "n = %zu\narray setting[%zu]\n", k->n_finalists,
+                   k->n_finalists);
     for (size_t i = 0; i < k->n_finalists; i++) {
         mls_setting_text(&k->setting[k->finalist[i]], text, sizeof text);
         for (size_t p = 0; p < curves[i].n; p++)
             mls_table_line(t, "%s %zu %g", text, curves[i].step[p], curves[i].held[p]);
-        mls_buf_printf(&script,
-                       "%s\"../data/healing.csv\" using (strcol(\"setting\") eq \"%s\" "
-                       "? column(\"step\") : NaN):\"loss\" with linespoints linetype "
-                       "%zu title \"%s\"",
-                       i ? ", \\\n     " : "", text, i % MLS_PLOT_LINES + 1, text);
+        mls_buf_printf(&script, "setting[%zu] = \"%s\"\n", i + 1, text);
     }
-    mls_buf_puts(&script, "\n");
+    mls_buf_puts(&script, mls_healing_gp);
     const mls_plot plot = {.name = "healing",
                            .data = t,
                            .script = script.data,

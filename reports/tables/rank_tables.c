@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "reports/page/plot.h"
+#include "reports/tables/embedded.h"
 
 static void key_columns(mls_table *t)
 {
@@ -247,42 +248,11 @@ mls_table *mls_latent_top_table(const mls_latent_top *top)
     return t;
 }
 
-/* Layers 0 .. last along the x axis. */
-static void layer_axis(mls_buf *script, size_t last)
+/* What each of these scripts is told: the last layer, are intervals known? */
+static void tell(mls_buf *script, size_t last, bool bars)
 {
-    mls_buf_printf(script, "set xtics %zu\nset xrange [-0.5:%zu.5]\n", last / 8 + 1,
-                   last);
+    mls_buf_printf(script, "last = %zu\nbars = %d\n", last, bars);
 }
-
-/* Behind `using x:"y"`: its bar, where intervals are known. */
-static void put_bar(mls_buf *script, const char *y, bool known)
-{
-    if (known)
-        mls_buf_printf(script, ":\"%s_half\" with yerrorlines", y);
-    else
-        mls_buf_puts(script, " with linespoints");
-}
-
-/* Curves of one CSV, a matrix each. */
-static void plot_matrices(mls_buf *script, const char *name, const char *y, bool known,
-                          const char *const *title)
-{
-    static const char *const matrix[] = {"k", "k_rot", "v"};
-
-    mls_buf_puts(script, "plot ");
-    for (size_t i = 0; i < 3; i++) {
-        mls_buf_printf(script,
-                       "%s\"../data/%s.csv\" using (strcol(\"matrix\") eq \"%s\" ? "
-                       "column(\"layer\") + %.2f : NaN):\"%s\"",
-                       i ? ", \\\n     " : "", name, matrix[i], 0.08 * ((double)i - 1),
-                       y);
-        put_bar(script, y, known);
-        mls_buf_printf(script, " linetype %zu title \"%s\"", i + 1, title[i]);
-    }
-    mls_buf_puts(script, "\n");
-}
-
-static const char *const matrix_titles[] = {"keys", "keys after RoPE", "values"};
 
 mls_status mls_rotation_plot(const char *folder, const mls_spectra *s, mls_err *err)
 {
@@ -294,14 +264,8 @@ mls_status mls_rotation_plot(const char *folder, const mls_spectra *s, mls_err *
         mls_table_free(t);
         return st;
     }
-    mls_buf_puts(&script,
-                 "set title \"Directions for 95 % of the energy, before and after "
-                 "RoPE\"\nset xlabel \"layer\"\nset ylabel \"directions\"\n"
-                 "set yrange [0:*]\nset datafile missing NaN\n"
-                 "set key outside bottom center horizontal\nset bmargin 7\n");
-    layer_axis(&script, s->n ? s->row[s->n - 1].layer : 0);
-    plot_matrices(&script, "rank-rotation", "rank_95", s->n && s->row[0].spread.windows,
-                  matrix_titles);
+    tell(&script, s->n ? s->row[s->n - 1].layer : 0, s->n && s->row[0].spread.windows);
+    mls_buf_puts(&script, mls_rotation_gp);
     return mls_plot_take(folder, "rank-rotation", t, &script, err);
 }
 
@@ -310,15 +274,9 @@ mls_status mls_neighbours_plot(const char *folder, const mls_neighbours *n,
 {
     mls_buf script = {0};
 
-    mls_buf_puts(&script,
-                 "set title \"Overlap of each layer's cache with the next one's\"\n"
-                 "set xlabel \"layer, with the one after it\"\n"
-                 "set ylabel \"mean squared cosine\"\nset yrange [0:1]\n"
-                 "set datafile missing NaN\n"
-                 "set key outside bottom center horizontal\nset bmargin 7\n");
-    layer_axis(&script, n->n ? n->row[n->n - 1].first : 0);
-    plot_matrices(&script, "rank-neighbours", "overlap",
-                  n->n && !isnan(n->row[0].overlap.half), matrix_titles);
+    tell(&script, n->n ? n->row[n->n - 1].first : 0,
+         n->n && !isnan(n->row[0].overlap.half));
+    mls_buf_puts(&script, mls_neighbours_gp);
     return mls_plot_take(folder, "rank-neighbours", mls_neighbours_table(n), &script,
                          err);
 }
@@ -326,27 +284,16 @@ mls_status mls_neighbours_plot(const char *folder, const mls_neighbours *n,
 mls_status mls_latent_top_plot(const char *folder, const mls_latent_top *top,
                                mls_err *err)
 {
-    static const char *const kinds[][2] = {{"found_percent", "not turned"},
-                                           {"turned_found_percent", "turned"}};
-    mls_buf script = {0};
-    size_t line = 0;
+    mls_buf script = {0}, list = {0};
+    size_t n = 0;
 
-    mls_buf_puts(&script, "set title \"Top tokens that a latent of the keys finds\"\n"
-                          "set xlabel \"layer\"\nset ylabel \"% of the true ones\"\n"
-                          "set yrange [0:100]\nset datafile missing NaN\n"
-                          "set key outside bottom center horizontal\nset bmargin 6\n");
-    layer_axis(&script, top->n ? top->row[top->n - 1].layer : 0);
-    mls_buf_puts(&script, "plot ");
-    for (size_t r = 0; r < top->n && top->row[r].layer == top->row[0].layer; r++)
-        for (size_t k = 0; k < 2; k++, line++) {
-            mls_buf_printf(&script,
-                           "%s\"../data/top-tokens.csv\" using (column(\"rank\") == "
-                           "%zu ? column(\"layer\") : NaN):\"%s\"",
-                           line ? ", \\\n     " : "", top->row[r].rank, kinds[k][0]);
-            put_bar(&script, kinds[k][0], !isnan(top->row[0].found.half));
-            mls_buf_printf(&script, " linetype %zu dashtype %zu title \"rank %zu, %s\"",
-                           r + 1, 2 - k, top->row[r].rank, kinds[k][1]);
-        }
-    mls_buf_puts(&script, "\n");
+    for (; n < top->n && top->row[n].layer == top->row[0].layer; n++)
+        mls_buf_printf(&list, "rank[%zu] = %zu\n", n + 1, top->row[n].rank);
+    tell(&script, top->n ? top->row[top->n - 1].layer : 0,
+         top->n && !isnan(top->row[0].found.half));
+    mls_buf_printf(&script, "ranks = %zu\narray rank[%zu]\n%s%s", n, n ? n : 1,
+                   list.data ? list.data : "", mls_top_tokens_gp);
+    script.failed |= list.failed;
+    mls_buf_free(&list);
     return mls_plot_take(folder, "top-tokens", mls_latent_top_table(top), &script, err);
 }
