@@ -5,6 +5,7 @@
 #include "reports/page/html.h"
 
 #include <stdbool.h>
+#include <string.h>
 
 /* A control character is no part of a page, U+FFFD stands for it. */
 static bool is_control(char c)
@@ -16,7 +17,12 @@ static bool is_control(char c)
 
 void mls_html_escape(mls_buf *out, const char *text)
 {
-    for (; *text; text++) {
+    mls_html_escape_some(out, text, strlen(text));
+}
+
+void mls_html_escape_some(mls_buf *out, const char *text, size_t n)
+{
+    for (const char *end = text + n; text < end; text++) {
         switch (*text) {
         case '<':
             mls_buf_puts(out, "&lt;");

@@ -98,6 +98,14 @@ static void put_text(mls_page *p, const char *text)
         mls_html_escape(&s->body, text);
 }
 
+static void put_some(mls_page *p, const char *text, size_t n)
+{
+    section *s = current(p);
+
+    if (s)
+        mls_html_escape_some(&s->body, text, n);
+}
+
 static void put_prose(mls_page *p, const char *text)
 {
     section *s = current(p);
@@ -208,7 +216,16 @@ void mls_page_code(mls_page *p, const char *text)
 {
     enter(p, IN_TEXT);
     put(p, "<pre>");
-    put_text(p, text);
+    for (const char *from = text; *from;) { /* an option is not broken after a hyphen */
+        const size_t n = strcspn(from, " \n"), space = from[n] != '\0';
+        const bool option = *from == '-' && n > 1;
+
+        put(p, option ? "<span>" : "");
+        put_some(p, from, n);
+        put(p, option ? "</span>" : "");
+        put_some(p, from + n, space);
+        from += n + space;
+    }
     put(p, "</pre>\n");
 }
 

@@ -18,7 +18,7 @@ const mls_term mls_terms[] = {
      "mean over positions of sum_v p(v) ln(p(v) / p'(v)), in nat; p: original, p': "
      "converted",
      "latent.md"},
-    {"interval", "±|low|high", "95 % interval (±)",
+    {"interval", "±|95 % interval|95 % intervals", "95 % interval (±)",
      "How far the figure may move on other text of the same kind.",
      "t(0.975, N-1) s / sqrt(N), s: standard deviation over the N windows",
      "latent.md"},
@@ -112,12 +112,12 @@ const mls_term mls_terms[] = {
      "a "
      "zero point for every 64.",
      NULL, "quantizers.md"},
-    {"bits", "true|bits", "true bits",
+    {"bits", "true bits|true figures|bits", "true bits",
      "Bits of the cache with scales, zero points and windows, over the numbers of the "
      "original cache.",
      "8 x bytes per token / (2 L G D)", "quantizers.md"},
-    {"uniform", "uniform", "uniform rank", "The same rank in every layer.", NULL,
-     "plan.md"},
+    {"uniform", "uniform rank|the same rank", "uniform rank",
+     "The same rank in every layer.", NULL, "plan.md"},
     {"predicted", "predicted KL", "predicted KL",
      "What losses of single layers, or of other settings, say of this one before it is "
      "run.",
@@ -130,7 +130,7 @@ const mls_term mls_terms[] = {
      "by "
      "itself.",
      "|o' - o|^2 / |o|^2, mean over layers", "latent.md"},
-    {"spearman", "correlation|Spearman, all|at equal size", "rank correlation",
+    {"spearman", "rank correlation|Spearman, all|at equal size", "rank correlation",
      "Do two orders agree? 1: the same order, 0: none, -1: reversed.",
      "Spearman: Pearson's correlation of the places", "compare.md"},
     {"jaccard", "Jaccard", "Jaccard index", "How much two choices share; 1: all.",
@@ -174,16 +174,6 @@ static size_t find(const char *text, size_t *term)
     return longest;
 }
 
-static void escape(mls_buf *out, const char *text, size_t n)
-{
-    mls_buf part = {0};
-
-    mls_buf_add(&part, text, n);
-    mls_html_escape(out, part.data ? part.data : "");
-    out->failed |= part.failed;
-    mls_buf_free(&part);
-}
-
 void mls_terms_mark(mls_buf *out, const char *text, mls_terms_seen *seen)
 {
     const char *from = text, *p = text;
@@ -198,14 +188,14 @@ void mls_terms_mark(mls_buf *out, const char *text, mls_terms_seen *seen)
             p += n ? n : 1;
             continue;
         }
-        escape(out, from, (size_t)(p - from));
+        mls_html_escape_some(out, from, (size_t)(p - from));
         mls_buf_printf(out, "<a class=\"term\" href=\"#term-%s\">", mls_terms[term].id);
-        escape(out, p, n);
+        mls_html_escape_some(out, p, n);
         mls_buf_puts(out, "</a>");
         seen->term[term] = true;
         from = p += n;
     }
-    escape(out, from, strlen(from));
+    mls_html_escape(out, from);
 }
 
 void mls_terms_glossary(mls_buf *out)

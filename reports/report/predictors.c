@@ -130,21 +130,22 @@ const char *mls_predictors_say(const mls_predictor rank[MLS_PREDICTORS], char *o
         snprintf(out, size,
                  "No predicted error can be compared with measured KL here.");
     else if (figure_of(&rank[best], equal) < 0.5)
-        snprintf(out, size,
-                 "No predicted error deserves trust on this model: the best, %s, ranks "
-                 "%zu settings with a correlation of only %.2f%s; measure instead.",
-                 rank[best].name, rank[best].n, figure_of(&rank[best], equal),
-                 equal ? " among settings of equal size" : "");
+        snprintf(
+            out, size,
+            "No predicted error deserves trust on this model: the best, %s, orders "
+            "%zu settings with a rank correlation of only %.2f%s; measure instead.",
+            rank[best].name, rank[best].n, figure_of(&rank[best], equal),
+            equal ? " among settings of equal size" : "");
     else if (best == worst)
         snprintf(out, size,
-                 "On this model the %s ranks %zu settings with a correlation of "
+                 "On this model the %s orders %zu settings with a rank correlation of "
                  "%.2f%s; there is no other to compare with.",
                  rank[best].name, rank[best].n, figure_of(&rank[best], equal),
                  equal ? " among settings of equal size" : "");
     else
         snprintf(out, size,
-                 "On this model the %s deserves most trust: it ranks %zu settings as "
-                 "measured KL does with a correlation of %.2f%s; the %s deserves "
+                 "On this model the %s deserves most trust: it orders %zu settings as "
+                 "measured KL does with a rank correlation of %.2f%s; the %s deserves "
                  "least (%.2f).",
                  rank[best].name, rank[best].n, figure_of(&rank[best], equal),
                  equal ? " among settings of equal size" : "", rank[worst].name,

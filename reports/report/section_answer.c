@@ -146,15 +146,17 @@ static mls_table *make_table(const answer *a)
     for (size_t i = 0; i < n; i++) {
         const mls_compared *row = &a->m.row[which[i]];
 
-        mls_table_line(t, "%s %s %g %g %g %g",
-                       i > 0 && a->m.row[which[i - 1]].serve == row->serve
-                           ? ""
-                           : mls_serve_means(row->serve),
+        mls_table_line(t, "%s %s %g %g %g %g", mls_serve_means(row->serve),
                        mls_setting_text(&a->setting[which[i]], text, sizeof text),
                        100 * row->kept, row->kl.mean, row->kl.half, exp(row->nll.mean));
         if (tied)
             mls_table_text(t, *ties_of(text, a, which[i]) ? text : "-");
     }
+    mls_table_note(t, "KL: how far next-token probabilities move from the original's; "
+                      "0 is no loss, below 0.01 is hard to notice, above 0.5 much has "
+                      "to be learned again");
+    mls_table_note(t, "perplexity: between how many tokens the model hesitates, on "
+                      "average");
     return t;
 }
 
@@ -230,8 +232,8 @@ static void say_verdict(mls_buf *b, const answer *a, const mls_config *c)
             mls_setting_text(&a->setting[mla], text, sizeof text), *ties ? ", " : "",
             ties, row->kl.mean, exp(row->nll.mean), exp(a->m.original.mean),
             mls_serve_is_gqla(a->usual, c)
-                ? "; its up-projections belong to KV groups, so it runs absorbed or "
-                  "read back per group (GQLA)"
+                ? "; servers can run it on the latents themselves (absorbed) or read "
+                  "keys and values back per KV head (GQLA)"
                 : "");
     } else {
         mls_buf_puts(b, "No method makes of this model what MLA code serves at this "
@@ -302,8 +304,8 @@ static void say_fit(mls_buf *b, const mls_report *r, const answer *a)
     snprintf(sequences, sizeof sequences, "%zu sequence%s", r->batch,
              mls_plural(r->batch));
     mls_buf_printf(b,
-                   "Does it fit? %s of %zu tokens on %s, of which servers take %.0f %% "
-                   "(%.1f GiB):\n",
+                   "Does it fit? %s of %zu tokens on %s, of which a server uses %.0f "
+                   "%% (%.1f GiB):\n",
                    sequences, r->context, r->gpu, 100 * SHARE_OF_GPU,
                    SHARE_OF_GPU * r->memory / GIB);
     say_one_fit(b, r, "  as it is", a->weights, own);
@@ -364,7 +366,7 @@ static void show_fits(const mls_report *r, const answer *a, mls_page *page)
         }
     mls_table_say(
         t,
-        "first row: what was asked for; of the memory servers take %.0f %%; weights "
+        "first row: what was asked for; a server uses %.0f %% of the memory; weights "
         "and cache in 16 bits, the converted model's own weights counted%s",
         100 * SHARE_OF_GPU, mla < a->n ? "" : "; no conversion of the class asked");
     mls_page_section(page, "fits", "Does it fit");
@@ -402,6 +404,17 @@ static void say_growth(mls_buf *b, const answer *a, const mls_config *c)
                        MLS_MEASURED_TOKENS, a->m.row[0].growing, a->m.row[0].fixed);
 }
 
+/* "6 layers, 2 KV heads of 64 dims for 6 query heads (GQA)". */
+static void say_shape(char *out, size_t size, const mls_config *c)
+{
+    snprintf(out, size,
+             "%zu layers, %zu KV head%s of %zu dims for %zu query head%s (%s)", c->L,
+             c->G, mls_plural(c->G), c->D, c->H, mls_plural(c->H),
+             c->G == c->H ? "MHA"
+             : c->G == 1  ? "MQA"
+                          : "GQA");
+}
+
 /* The same words on the page and in the terminal. */
 static mls_status show(const mls_report *r, const answer *a, mls_page *page,
                        mls_buf *summary, mls_err *err)
@@ -409,43 +422,35 @@ static mls_status show(const mls_report *r, const answer *a, mls_page *page,
     const mls_config *c = mls_model_config(r->model);
     mls_table *t = make_table(a);
     mls_buf verdict = {0}, fit = {0}, impossible = {0}, commands = {0}, growth = {0};
+    char shape[160];
     mls_status st;
 
+    say_shape(shape, sizeof shape, c);
     say_verdict(&verdict, a, c);
     say_growth(&growth, a, c);
     say_fit(&fit, r, a);
     say_impossible(&impossible, a, c);
     say_commands(&commands, r, a);
     mls_page_section(page, "answer", "The answer");
-    mls_page_text(
-        page,
-        "%zu layers, %s %zu × %zu, %.0f bytes of cache per token%s. Perplexity "
-        "of the original on held-out text: %.2f. Keeping %.0f %% of the "
-        "cache, before any training:",
-        c->L,
-        c->G == c->H ? "MHA"
-        : c->G == 1  ? "MQA"
-                     : "GQA",
-        c->G, c->D, a->m.row[0].bytes, growth.data ? growth.data : "",
-        exp(a->m.original.mean), 100 * MLS_REPORT_KEEP);
+    mls_page_text(page,
+                  "%s: %.0f bytes of cache per token%s, perplexity %.2f on held-out "
+                  "text. Keeping %.0f %% of the cache, before any training:",
+                  shape, a->m.row[0].bytes, growth.data ? growth.data : "",
+                  exp(a->m.original.mean), 100 * MLS_REPORT_KEEP);
     mls_page_table(page, t);
     mls_page_text(page, "%s", verdict.data ? verdict.data : "");
     if (impossible.len)
         mls_page_text(page, "Not possible here: %s.", impossible.data);
     mls_page_code(page, fit.data ? fit.data : "");
-    mls_page_text(page, "Next, one of:");
+    mls_page_text(page, "Next, convert it: a command for each kind of code above.");
     mls_page_code(page, commands.data ? commands.data : "");
 
     mls_buf_printf(
         summary,
         "%s: what converting to MLA would cost\n"
-        "%zu layers, %s %zu x %zu, %.0f B/token of cache%s, perplexity %.2f. "
-        "Keeping %.0f %%, before training:\n",
-        r->model_name, c->L,
-        c->G == c->H ? "MHA"
-        : c->G == 1  ? "MQA"
-                     : "GQA",
-        c->G, c->D, a->m.row[0].bytes, growth.data ? growth.data : "",
+        "%s: %.0f bytes of cache per token%s, perplexity %.2f on held-out text.\n"
+        "Keeping %.0f %% of the cache, before any training:\n",
+        r->model_name, shape, a->m.row[0].bytes, growth.data ? growth.data : "",
         exp(a->m.original.mean), 100 * MLS_REPORT_KEEP);
     st = mls_table_print(t, MLS_FORMAT_TABLE, summary, err);
     mls_buf_printf(summary, "%s\n", verdict.data ? verdict.data : "");

@@ -209,6 +209,9 @@ static mls_status compare_rules(const mls_report *r, mls_page *page, mls_buf *su
     if (!st && mls_frequency_has_stability(&f)) {
         st = mls_frequency_stability_plot(r->folder, &f, b, err);
         mls_page_section(page, "sure", "How sure this is");
+        mls_page_lead(page, "±: 95 %% intervals over windows of text; what is tied may "
+                            "swap places on another text. Below: was there enough "
+                            "text, and which cheap prediction can be trusted.");
         mls_page_heading(page, "Is the text long enough?");
         mls_page_text(page, "Where a curve is flat, more text does not change the "
                             "choice of chunks; where it still rises, capture more.");
@@ -271,10 +274,11 @@ mls_status mls_section_frequency(const mls_report *r, mls_page *page, mls_buf *s
     mls_page_section(page, "frequency", "Which chunks matter");
     mls_page_lead(
         page,
-        "Each head rotates %zu pairs of dims, one frequency each. A conversion "
-        "keeps the rotation of few: the first %zu (%zu dims) by 2-norm score hold %.1f "
-        "%% "
-        "of a head's score on average.",
+        "RoPE turns each head's dims in %zu pairs (chunks), one speed each, and a "
+        "conversion keeps the rotation of few. The %zu chunks (%zu dims) with the "
+        "largest 2-norm score hold %.1f %% of what all chunks can add to a head's "
+        "attention scores, on average: the less that is, the more is lost by keeping "
+        "only these.",
         C, chunks, 2 * chunks, 100 * share);
     mls_buf_printf(
         summary,

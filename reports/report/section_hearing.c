@@ -22,10 +22,12 @@ mls_status mls_section_hearing(const mls_report *r, mls_page *page, mls_buf *sum
     mls_page_section(page, "hearing", "What each head hears");
     mls_page_lead(
         page,
-        "Of %zu heads %zu listen to the first token, %zu to the last 8, %zu far "
-        "back and %zu everywhere: slow chunks matter to the far ones, fast ones "
-        "to the local.",
-        s.heads, s.sinks, s.local, s.far, s.diffuse);
+        "Of %zu query heads %zu listen mostly to the first token, %zu to the last 8, "
+        "%zu far back, %zu everywhere, and %zu to a mix. Heads that listen far need "
+        "slow chunks, local ones fast ones: where heads differ, choose chunks for each "
+        "of them.",
+        s.heads, s.sinks, s.local, s.far, s.diffuse,
+        s.heads - s.sinks - s.local - s.far - s.diffuse);
     mls_page_text(
         page,
         "Concentration R is 1 where all queries (keys) of a head point one way "

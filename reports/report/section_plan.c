@@ -158,9 +158,9 @@ mls_status mls_section_plan(const mls_report *r, mls_page *page, mls_buf *summar
     if (mls_serve_uniform(r->serve))
         mls_page_lead(
             page,
-            "A quarter of the cache for what class %s serves, which takes one setting "
-            "for all layers: of the methods below the one that lost least on %zu "
-            "windows. Measured on other windows: KL %.4f ± %.4f.",
+            "What class %s serves takes one setting for all layers: at a quarter of "
+            "the cache, the plan is the setting below that lost least on %zu windows. "
+            "On windows that chose nothing it has KL %.4f ± %.4f.",
             mls_serve_name(r->serve), plan.search_windows, plan.measured[0].kl.mean,
             plan.measured[0].kl.half);
     else
@@ -168,8 +168,8 @@ mls_status mls_section_plan(const mls_report *r, mls_page *page, mls_buf *summar
             page,
             "A quarter of the cache for class %s, spent where it counts: each layer's "
             "loss was measured alone at a few ranks, and the ranks chosen so that "
-            "their sum is least. Predicted KL %.4f, measured on other windows %.4f ± "
-            "%.4f.",
+            "their sum is least. Predicted KL %.4f; measured on windows that chose "
+            "nothing, %.4f ± %.4f.",
             mls_serve_name(r->serve), plan.measured[0].predicted,
             plan.measured[0].kl.mean, plan.measured[0].kl.half);
     mls_page_text(page, "plan.json in this folder holds it; this measures it on a text "

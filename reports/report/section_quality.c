@@ -384,6 +384,7 @@ static mls_status show_predictors(const mls_report *r, const point *p, size_t n,
     if (!st) {
         mls_predictors_say(rank, sentence, sizeof sentence);
         mls_page_section(page, "sure", "How sure this is");
+        mls_page_heading(page, "Which prediction deserves trust?");
         mls_page_text(page, "%s", sentence);
         mls_buf_printf(summary, "%s\n", sentence);
         st = draw_predictors(r, page, each, n, rank, err);

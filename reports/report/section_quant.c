@@ -290,7 +290,8 @@ mls_status mls_section_quant(const mls_report *r, mls_page *page, mls_buf *summa
             "bytes.");
         mls_page_text(
             page, "Each format is applied to real keys, values and latents, exact to "
-                  "its axis, group, scale and window, and run through the model.");
+                  "its axis, group and scale and to the tokens that it leaves in full "
+                  "precision, and run through the model.");
         mls_page_alt(page, "KL against bits for %zu settings; the table has them all.",
                      n);
         st = mls_page_figure(

@@ -119,7 +119,7 @@ static mls_status rotation(const mls_report *r, mls_page *page, mls_buf *summary
     if (!st)
         st = mls_page_figure(page, r->folder, "rank-rotation",
                              "What the text makes of keys and values, layer by layer; "
-                             "bars: 95 %, windows resampled.",
+                             "bars: 95 % intervals, windows resampled.",
                              err);
     if (!st)
         mls_page_details(page, "Keys before and after RoPE, and values", t);

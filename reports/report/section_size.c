@@ -36,8 +36,9 @@ mls_status mls_section_size(const mls_report *r, mls_page *page, mls_buf *summar
         st = mls_size_plots(r->folder, false, c, &sweep, err);
     if (!st) {
         mls_page_section(page, "size", "What a token takes");
-        mls_page_lead(page, "Short bars are cheap contexts: whatever a method keeps "
-                            "beside its latents, scales and windows, is counted.");
+        mls_page_lead(page, "Short bars are cheap contexts. All that a method keeps is "
+                            "counted: its latents, and the scales of quantizers and "
+                            "recent tokens of full precision beside them.");
         mls_page_alt(page,
                      "Bytes per token of %zu settings and what they are made of; "
                      "the table has them.",
@@ -47,9 +48,9 @@ mls_status mls_section_size(const mls_report *r, mls_page *page, mls_buf *summar
                              "made of.",
                              err);
         mls_page_text(page,
-                      "Quantizer scales, zero points "
-                      "and full-precision windows are in the true figures; payload is "
-                      "what a paper would print. Context %d tokens, pages of 16.",
+                      "Quantizer scales, zero points and tokens of full precision are "
+                      "in the true figures; payload is what a paper would print. "
+                      "Context %d tokens, pages of 16.",
                       CONTEXT);
         mls_page_details(page, "All usual settings", typical);
     }

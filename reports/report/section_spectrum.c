@@ -264,9 +264,9 @@ static mls_status show(const mls_report *r, mls_page *page, const spectra *all,
 
     mls_page_section(page, "spectrum", "How low the rank is");
     mls_page_lead(page,
-                  "The rank of this cache is %s: 95 %% of the energy of what the text "
-                  "makes of [W_k; W_v] lies in %.0f of %zu directions (%.0f %%), so "
-                  "latents much smaller than that lose what the model uses.",
+                  "The rank of this cache is %s: on this text 95 %% of the energy of "
+                  "a layer's keys and values lies in %.0f of %zu directions (%.0f %%), "
+                  "so a latent of much fewer numbers loses what the model uses.",
                   label_of(share), data, width, 100 * share);
     for (size_t l = 0; l < all->L; l++)
         half += all->half[l] / (double)all->L;

@@ -59,6 +59,20 @@ void mls_served_free(mls_served *s)
     *s = (mls_served){0};
 }
 
+/* What the words of the first column stand for. */
+static void say_classes(mls_table *t, const mls_served *s)
+{
+    mls_buf note = {0};
+
+    for (size_t i = 0; i < s->n; i++)
+        if (i == 0 || s->row[i].serve != s->row[i - 1].serve)
+            mls_buf_printf(&note, "%s%s = %s", i ? "; " : "",
+                           mls_serve_name(s->row[i].serve),
+                           mls_serve_means(s->row[i].serve));
+    mls_table_note(t, note.data ? note.data : "");
+    mls_buf_free(&note);
+}
+
 static mls_table *make_table(const mls_served *s, bool healed,
                              const mls_forecast *forecast)
 {
@@ -99,6 +113,7 @@ static mls_table *make_table(const mls_served *s, bool healed,
         else if (tied)
             mls_table_empty(t);
     }
+    say_classes(t, s);
     if (!healed)
         mls_table_note(t, "how good after training: not run; report --heal 1 measures "
                           "what cheap training leaves and forecasts whole training");
@@ -133,9 +148,10 @@ mls_status mls_served_show(const mls_served *s, const mls_report *r,
     mls_page_lead(
         page,
         "Find the code that you will run, then the size you can pay for: only "
-        "settings that the same code serves are alternatives. KL before is "
-        "where training starts%s.",
-        healed ? ", healed what minutes of training leave" : "");
+        "settings that the same code serves are alternatives. %s.",
+        healed ? "KL before is where training starts, healed what minutes of training "
+                 "leave"
+               : "KL is where training starts");
     mls_page_table(page, t);
     st = mls_data_write(r->folder, "served", t, err);
     mls_table_free(t);

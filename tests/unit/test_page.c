@@ -181,6 +181,8 @@ static void a_term_is_explained_where_it_first_stands(void **state)
     mls_page_text(p, "KL again");
     mls_page_section(p, "other", "O");
     mls_page_text(p, "KL");
+    mls_page_text(p, "95 %% of it, 95 %% intervals");
+    mls_page_code(p, "export x --for y -o z - <\n--end");
     assert_ok(mls_page_write(p, path, &err));
     char *html = read_whole(path);
 
@@ -190,6 +192,11 @@ static void a_term_is_explained_where_it_first_stands(void **state)
         "At rank=64 the <a class=\"term\" href=\"#term-rank\">rank</a> is a rank; "
         "low-rank, ranked &lt;<a class=\"term\" href=\"#term-kl\">KL</a>&gt;."));
     assert_non_null(strstr(html, "<p>KL again</p>"));
+    assert_non_null(strstr(html,
+                           "href=\"#term-rank-p\">95 %</a> of it, <a class=\"term\" "
+                           "href=\"#term-interval\">95 % intervals</a>"));
+    assert_non_null(strstr(html, "<pre>export x <span>--for</span> y <span>-o</span> z "
+                                 "- &lt;\n<span>--end</span></pre>"));
     assert_int_equal(count(html, "href=\"#term-kl\""), 2);
     assert_int_equal(count(html, "<dt id=\"term-kl\">"), 1);
     free(html);

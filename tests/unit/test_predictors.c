@@ -45,9 +45,9 @@ static void predictors_are_ranked_over_all_and_at_equal_size(void **state)
     assert_true(isnan(rank[3].rank) && isnan(rank[3].rank_equal_size)); /* all equal */
     mls_predictors_say(rank, text, sizeof text);
     assert_string_equal(text,
-                        "On this model the key error deserves most trust: it ranks 8 "
-                        "settings as measured KL does with a correlation of 1.00 among "
-                        "settings of equal size; the value error deserves least "
+                        "On this model the key error deserves most trust: it orders 8 "
+                        "settings as measured KL does with a rank correlation of 1.00 "
+                        "among settings of equal size; the value error deserves least "
                         "(-1.00).");
 }
 
@@ -68,8 +68,8 @@ static void poor_predictors_are_not_recommended(void **state)
     assert_ok(mls_predictors_rank(rank, p, 8, &err));
     mls_predictors_say(rank, text, sizeof text);
     assert_non_null(strstr(text, "No predicted error deserves trust on this model: the "
-                                 "best, key error, ranks 8 settings with a "
-                                 "correlation of only -1.00"));
+                                 "best, key error, orders 8 settings with a "
+                                 "rank correlation of only -1.00"));
     for (size_t i = 0; i < 8; i++)
         p[i].predicted.key = (double)NAN;
     assert_ok(mls_predictors_rank(rank, p, 8, &err));
@@ -109,8 +109,8 @@ static void settings_of_many_sizes_are_ranked_together(void **state)
     assert_true(isnan(rank[0].rank_equal_size));
     mls_predictors_say(rank, text, sizeof text);
     assert_non_null(strstr(text,
-                           "key error deserves most trust: it ranks 8 settings as "
-                           "measured KL does with a correlation of 1.00;"));
+                           "key error deserves most trust: it orders 8 settings as "
+                           "measured KL does with a rank correlation of 1.00;"));
 }
 
 static void a_picture_is_drawn_where_two_points_are(void **state)
