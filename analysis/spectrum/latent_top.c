@@ -246,7 +246,7 @@ mls_status mls_latent_top_run(mls_latent_top *out, mls_capture *capture,
     if (!out->row)
         return mls_fail(err, MLS_E_NOMEM, "no memory for %zu layers", c->L);
     for (size_t l = 0; !st && l < c->L; l++) {
-        if (!mls_layer_is_attention(&c->layer[l]))
+        if (!mls_config_layer_is_seen(c, l))
             continue;
         st = mls_progress_step(progress, "top tokens", (double)l, (double)c->L, err);
         if (!st)

@@ -246,7 +246,7 @@ mls_status mls_neighbours_run(mls_neighbours *out, mls_capture *capture, size_t 
     if (!out->row)
         return mls_fail(err, MLS_E_NOMEM, "no memory for %zu layers", c->L);
     for (size_t l = 0; !st && l < c->L; l++) {
-        if (!mls_layer_is_attention(&c->layer[l]))
+        if (!mls_config_layer_is_seen(c, l))
             continue;
         st = mls_progress_step(progress, "neighbours", (double)l, (double)c->L, err);
         if (!st && before != SIZE_MAX) {

@@ -372,7 +372,7 @@ static mls_status use_form(mls_pass *p, size_t i, const mls_layer *layer,
     mls_status st = MLS_OK;
 
     snprintf(what, sizeof what, "layer %zu of %zu", l + 1, L);
-    if (p->options->predict && p->in->capture)
+    if (p->options->predict && p->in->capture && !form->own)
         st = predict(p, i, layer, stats, windows, form, err);
     if (st)
         mls_fail_in(err, st, "%s, layer %zu", p->variant[i].scheme->name, l);
@@ -450,7 +450,7 @@ static mls_status run_layer(mls_pass *p, size_t l, mls_err *err)
         st = mls_capture_stats(p->in->capture, l, &stats, err);
     if (!st)
         st = mls_latent_identity(&plain_form, p->config, &layer, err);
-    if (!st && p->options->predict && p->in->capture &&
+    if (!st && p->options->predict && p->in->capture && !plain_form.own &&
         mls_capture_windows(p->in->capture) > 0)
         st = mls_output_windows_load(
             &windows, p->in->capture, &plain_form,

@@ -1,11 +1,16 @@
 /*
  * A narrower key starts as what the wider one said: rope keys are keys unless rquant
  * says otherwise. bits and quant exclude each other. Layers without attention are never
- * converted, whatever `layers` says.
+ * converted, whatever `layers` says; where it says nothing, those are that a form can
+ * say, or, where it can say none, all of them, for their bytes alone.
  */
 #include "bench/frame/common_keys.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+
+#include "analysis/latent/latent.h"
 
 #define QUANTIZER(name_, member, help_, ...)                                           \
     {                                                                                  \
@@ -38,9 +43,77 @@ static bool same(const mls_quant *a, const mls_quant *b)
            a->seed == b->seed;
 }
 
+bool mls_common_can_convert(const mls_config *c, size_t l)
+{
+    return mls_layer_is_attention(&c->layer[l]) && !mls_latent_other(c, l);
+}
+
+size_t mls_common_convertible(const mls_config *c)
+{
+    size_t n = 0;
+
+    for (size_t l = 0; l < c->L; l++)
+        n += mls_common_can_convert(c, l);
+    return n;
+}
+
+/* Why layer l stays as it is, in words that stand for many. */
+static const char *why_not(const mls_config *c, size_t l)
+{
+    return c->layer[l].kind == MLS_LAYER_RECURRENT ? "a recurrent state"
+           : c->layer[l].kind == MLS_LAYER_NONE    ? "an MLP alone"
+                                                   : mls_latent_other(c, l);
+}
+
+const char *mls_common_left_alone(char *out, size_t size, const mls_config *c)
+{
+    const size_t n = mls_common_convertible(c);
+    size_t at = 0, told = 0;
+
+    out[0] = 0;
+    if (n == c->L)
+        return out;
+    at = (size_t)snprintf(out, size,
+                          n ? "%zu of %zu layers can be converted ("
+                            : "%zu of %zu layers can be converted",
+                          n, c->L);
+    for (size_t l = 0, end; l < c->L && at < size; l = end) {
+        end = l + 1;
+        if (!mls_common_can_convert(c, l))
+            continue;
+        while (end < c->L && mls_common_can_convert(c, end))
+            end++;
+        at += (size_t)snprintf(out + at, size - at, told++ ? ",%zu" : "%zu", l);
+        if (end - l > 1 && at < size)
+            at += (size_t)snprintf(out + at, size - at, "-%zu", end - 1);
+    }
+    if (at < size)
+        at +=
+            (size_t)snprintf(out + at, size - at, "%s; as they are stay", n ? ")" : "");
+    told = 0;
+    for (size_t l = 0; l < c->L && at < size; l++) {
+        const char *why = why_not(c, l);
+        size_t first = 0, alike = 0;
+
+        while (why && why_not(c, first) != why)
+            first++;
+        if (!why || first < l)
+            continue;
+        for (size_t k = l; k < c->L; k++)
+            alike += why_not(c, k) == why;
+        at += (size_t)snprintf(out + at, size - at, "%s %zu (%s)", told++ ? "," : "",
+                               alike, why);
+    }
+    if (!n && at < size)
+        snprintf(out + at, size - at, ", so no conversion is measured");
+    return out;
+}
+
 static mls_status read_layers(mls_common_keys *k, const mls_config *config,
                               const char *method, mls_err *err)
 {
+    const bool baseline = strcmp(method, "baseline") == 0;
+    const bool all = baseline || mls_common_convertible(config) == 0;
     size_t *list = NULL, n = 0;
     mls_status st = MLS_OK;
 
@@ -57,7 +130,9 @@ static mls_status read_layers(mls_common_keys *k, const mls_config *config,
             k->converted[list[i]] = true;
     for (size_t l = 0; l < config->L; l++)
         k->converted[l] =
-            (k->converted[l] || !list) && mls_layer_is_attention(&config->layer[l]);
+            list  ? k->converted[l] && mls_layer_is_attention(&config->layer[l])
+            : all ? mls_layer_is_attention(&config->layer[l])
+                  : mls_common_can_convert(config, l);
     free(list);
     return st;
 }

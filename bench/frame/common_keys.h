@@ -1,7 +1,8 @@
 /*
  * What a setting may say for every method, besides the method's own keys:
  *
- *   layers=LIST      layers that are converted, the others stay as they are
+ *   layers=LIST      layers that are converted, the others stay as they are; without
+ *                    it those that can be (mls_latent_other() says why others cannot)
  *   bits=N           N < 16: the same as quant=int<N>/64+128, bits=16: no quantizer
  *   quant=FORMAT     quantizer of everything that is cached (quantizer.h)
  *   kquant=FORMAT    only of keys: plain ones, latents of keys alone, rope keys
@@ -24,7 +25,7 @@
 #include "datasets/checkpoint/config.h"
 
 typedef struct mls_common_keys {
-    char layers[MLS_SETTING_WORD]; /* as it was written; "": all */
+    char layers[MLS_SETTING_WORD]; /* as it was written; "": all that can be */
     bool converted[MLS_LAYERS_MAX];
     mls_quant key;      /* plain keys, and latents of keys alone */
     mls_quant value;    /* plain values, and latents of values alone */
@@ -36,6 +37,17 @@ typedef struct mls_common_keys {
 /** @return MLS_OK, MLS_E_ARG or MLS_E_INPUT (a layer that the model has not) */
 mls_status mls_common_keys_read(mls_common_keys *k, const mls_config *config,
                                 const mls_setting *s, mls_err *err);
+
+/** Keys and values of its own, and mls_latent_other() has nothing against it. */
+bool mls_common_can_convert(const mls_config *config, size_t l);
+/** How many layers a method can convert. */
+size_t mls_common_convertible(const mls_config *config);
+
+/**
+ * "2 of 6 layers can be converted (2,5); as they are stay 4 (a recurrent state)", with
+ * what follows where it is none; "" where all can be. Returns out, cut at size.
+ */
+const char *mls_common_left_alone(char *out, size_t size, const mls_config *config);
 
 /** Keys that every method takes besides its own; mls_common_keys_read() reads them. */
 extern const mls_key mls_common_key_table[];

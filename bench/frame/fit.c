@@ -76,7 +76,7 @@ mls_status mls_method_fit(const mls_method *method, const mls_config *config,
     *out = (mls_fits){.method = method->name};
     if (!layout)
         return mls_fail(err, MLS_E_NOMEM, "no memory for settings of %s", method->name);
-    if (method->fit)
+    if (method->fit && !mls_method_converts(method, config, NULL))
         method->fit(config, (size_t)(fraction * (double)(2 * config->G * config->D)),
                     out);
     if (out->status) {
@@ -103,9 +103,7 @@ mls_status mls_method_fit_data(const mls_method *method, const mls_method_input 
     mls_status st = MLS_OK;
 
     *out = (mls_fits){.method = method->name};
-    /* Data of layers without keys is not asked for: no setting then. */
-    if (method->fit_data && !c->mla_kv_lora_rank &&
-        mls_layers_count(c->layer, c->L, mls_layer_attends) == c->L)
+    if (method->fit_data && !mls_method_converts(method, c, NULL))
         st = method->fit_data(in, (size_t)(fraction * (double)(2 * c->G * c->D)), out,
                               err);
     if (!st && out->status)

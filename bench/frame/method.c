@@ -261,11 +261,14 @@ mls_status mls_method_form(mls_latent_form *f, const mls_method_input *in,
 
     st = converted ? kept_form(f, in, p, prepared, layer, stats, err)
                    : mls_latent_identity(f, in->config, layer, err);
-    if (!st && converted && f->own && !runs_as_it_is(p))
-        st = mls_fail(err, MLS_E_INPUT, "layer %zu has %s, which %s cannot take",
-                      layer->index, mls_latent_other(in->config, layer->index),
-                      p->method == &mls_method_baseline ? "a quantizer"
-                                                        : p->method->name);
+    if (!st && f->own && mls_layer_is_attention(&in->config->layer[layer->index]) &&
+        (converted ? !runs_as_it_is(p)
+                   : p->common.key.format || p->common.value.format))
+        st =
+            mls_fail(err, MLS_E_INPUT, "layer %zu has %s, which %s cannot take",
+                     layer->index, mls_latent_other(in->config, layer->index),
+                     p->method == &mls_method_baseline || !converted ? "a quantizer"
+                                                                     : p->method->name);
     if (!st)
         st = set_quantizers(f, p, converted, err);
     return mls_latent_end(f, st, err);
@@ -371,6 +374,22 @@ bool mls_method_by_head(const mls_config *config, const mls_setting *s)
     return differ;
 }
 
+mls_status mls_method_converts(const mls_method *method, const mls_config *config,
+                               mls_err *err)
+{
+    size_t l = 0;
+
+    if (method == &mls_method_baseline || mls_common_convertible(config))
+        return MLS_OK;
+    while (l + 1 < config->L && !mls_layer_attends(&config->layer[l]))
+        l++;
+    return mls_fail(
+        err, MLS_E_INPUT,
+        "%s: no layer of the model (%s) can be converted: layer %zu has %s, "
+        "which has no latent form; only baseline applies",
+        method->name, config->model_type, l, mls_latent_other(config, l));
+}
+
 mls_status mls_method_possible(const mls_config *config, const mls_setting *s,
                                mls_err *err)
 {
@@ -378,6 +397,8 @@ mls_status mls_method_possible(const mls_config *config, const mls_setting *s,
     mls_parsed p;
     mls_status st = mls_method_parse(&p, config, s, err);
 
+    if (!st)
+        st = mls_method_converts(p.method, config, err);
     mls_parsed_free(&p);
     /* Ranks that follow from the data: the method says later what is wrong. */
     if (!st && !layout)

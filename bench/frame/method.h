@@ -211,8 +211,16 @@ mls_status mls_method_layout(mls_cache_layout *out, const mls_config *config,
                              const mls_setting *s, mls_err *err);
 
 /**
+ * Has the model a layer that this method can convert? Its sizes are told all the same.
+ * @return MLS_OK, or MLS_E_INPUT with what mls_latent_other() says of a layer
+ */
+mls_status mls_method_converts(const mls_method *method, const mls_config *config,
+                               mls_err *err);
+
+/**
  * What is known at once of a setting, before any work with it.
- * @return MLS_OK, what mls_method_parse() says, or MLS_E_INPUT (no such cache)
+ * @return MLS_OK, what mls_method_parse() or mls_method_converts() says, or MLS_E_INPUT
+ *         (no such cache)
  */
 mls_status mls_method_possible(const mls_config *config, const mls_setting *s,
                                mls_err *err);

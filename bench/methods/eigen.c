@@ -181,6 +181,8 @@ static mls_status all_eigenvalues(double *values, const mls_method_input *in,
         mls_layer layer = {0};
         mls_layer_stats stats = {0};
 
+        if (!mls_common_can_convert(c, l))
+            continue;
         memset(second, 0, n * D * D * sizeof *second);
         st = mls_model_attention(in->model, l, &layer, err);
         if (!st)
@@ -210,6 +212,8 @@ static size_t elements_of(const void *arg, double T)
     size_t rank[MLS_SIDES], sum = 0;
 
     for (size_t l = 0; l < c->L; l++) {
+        if (!mls_common_can_convert(c, l))
+            continue;
         ranks_by_energy(rank, s->values + l * (1 + c->G) * c->D, c, T);
         sum += c->G * (rank[MLS_KEYS] + rank[MLS_VALUES]);
     }
@@ -225,7 +229,7 @@ static mls_status fit_data(const mls_method_input *in, size_t elements, mls_fits
     mls_status st = values ? all_eigenvalues(values, in, err)
                            : mls_fail(err, MLS_E_NOMEM, "no memory for eigenvalues");
 
-    if (!st && mls_fit_share(&T, elements_of, &s, elements * c->L))
+    if (!st && mls_fit_share(&T, elements_of, &s, elements * mls_common_convertible(c)))
         mls_fits_add(out, "energy=%.6f", T);
     free(values);
     return st;

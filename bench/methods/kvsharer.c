@@ -176,8 +176,8 @@ static bool may_share(const mls_config *c, size_t early, size_t late)
 {
     const mls_layer_shape *a = &c->layer[early], *b = &c->layer[late];
 
-    return a->window == b->window && a->no_rope == b->no_rope &&
-           (a->no_rope || a->local_rope == b->local_rope);
+    return mls_common_can_convert(c, early) && a->window == b->window &&
+           a->no_rope == b->no_rope && (a->no_rope || a->local_rope == b->local_rope);
 }
 
 /*
@@ -224,6 +224,7 @@ static mls_status last_states(mls_states *out, const mls_method_input *in,
 {
     const mls_config *c = in->config;
     mls_latent_runner *runner = NULL;
+    mls_own_attention own = {0};
     bool kept[MLS_LAYERS_MAX] = {false};
     mls_status st = mls_states_embed(out, in->model, corpus, err);
 
@@ -233,6 +234,9 @@ static mls_status last_states(mls_states *out, const mls_method_input *in,
     if (!st)
         st = mls_latent_runner_new(&runner, out->T_max, mls_pool_threads(in->pool),
                                    false, err);
+    if (!st)
+        st =
+            mls_own_attention_new(&own, c, out->T_max, mls_pool_threads(in->pool), err);
     for (size_t l = 0; !st && l < c->L; l++) {
         mls_layer layer = {0};
         mls_latent_form form = {0};
@@ -241,15 +245,18 @@ static mls_status last_states(mls_states *out, const mls_method_input *in,
         if (!st)
             st = mls_latent_identity(&form, c, &layer, err);
         form.share_layer = share[l];
-        if (!st)
+        own.layer = &layer;
+        if (!st && !form.own)
             st = mls_latent_runner_set(runner, &form, kept[l] ? out : NULL, err);
         if (!st)
-            st = mls_layer_forward(c, &layer, out, mls_latent_attention, runner,
-                                   in->pool, err);
+            st = mls_layer_forward(
+                c, &layer, out, form.own ? mls_own_attention_run : mls_latent_attention,
+                form.own ? (void *)&own : (void *)runner, in->pool, err);
         mls_latent_free(&form);
         mls_layer_free(&layer);
     }
     mls_latent_runner_free(runner);
+    mls_own_attention_free(&own);
     return st;
 }
 

@@ -141,7 +141,8 @@ static mls_status find_most(mls_layer_ranks *prepared, const mls_spectra *spectr
 static mls_status fit_data(const mls_method_input *in, size_t elements, mls_fits *out,
                            mls_err *err)
 {
-    target t = {.total = elements * in->config->L}, *const wanted = &t;
+    target t = {.total = elements * mls_common_convertible(in->config)}, *const wanted =
+                                                                             &t;
     mls_setting s;
     mls_parsed p = {0};
     void *prepared = NULL;

@@ -206,7 +206,7 @@ done:
  * flatters, so we look at the calibration text.
  */
 static mls_status choose_fold(const mls_method_input *in, const mls_transmla *p,
-                              size_t *best, mls_err *err)
+                              const bool *converted, size_t *best, mls_err *err)
 {
     const size_t C = in->config->D / 2, E = in->config->E;
     const size_t T = mls_capture_window_length(in->capture);
@@ -233,7 +233,7 @@ static mls_status choose_fold(const mls_method_input *in, const mls_transmla *p,
         if (!st)
             st = mls_latent_runner_new(&t.runner, T, 1, false, err);
         for (size_t l = 0; l < in->config->L && !st; l++)
-            st = try_layer(&t, p, fold, n, l, error, err);
+            st = !converted[l] ? MLS_OK : try_layer(&t, p, fold, n, l, error, err);
     }
     for (size_t i = 1; i < n; i++)
         if (error[i] < error[*best])
@@ -277,7 +277,7 @@ static mls_status prepare(const mls_method_input *in, const mls_parsed *parsed,
         return mls_fail(err, MLS_E_NOMEM, "no memory for a fold and its moments");
     *made = (prepared){.fold = p.freqfold, .L = in->config->L};
     if (!p.freqfold)
-        st = choose_fold(in, &p, &made->fold, err);
+        st = choose_fold(in, &p, parsed->common.converted, &made->fold, err);
     p.freqfold = made->fold;
     if (!st && p.pass == 2)
         st = mls_transmla_pass(&made->reduced, in, &p, parsed->common.converted, err);

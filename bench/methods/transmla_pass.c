@@ -78,19 +78,21 @@ static mls_status whole(mls_latent_form *form, const mls_config *c,
 /* One layer as it is, or with its rotations reduced. */
 static mls_status run_layer(mls_states *h, mls_latent_runner *runner,
                             const mls_method_input *in, const mls_transmla *p,
-                            const mls_layer *layer, bool converted, mls_err *err)
+                            const mls_layer *layer, mls_own_attention *own,
+                            bool converted, mls_err *err)
 {
     mls_layer_stats stats = {0};
     mls_latent_form form = {0};
     mls_status st;
 
     if (!converted) {
-        st = mls_latent_identity(&form, in->config, layer, err);
-    } else {
-        st = mls_capture_stats(in->capture, layer->index, &stats, err);
-        if (!st)
-            st = whole(&form, in->config, p, layer, &stats, err);
+        own->layer = layer;
+        return mls_layer_forward(in->config, layer, h, mls_own_attention_run, own,
+                                 in->pool, err);
     }
+    st = mls_capture_stats(in->capture, layer->index, &stats, err);
+    if (!st)
+        st = whole(&form, in->config, p, layer, &stats, err);
     if (!st)
         st = mls_latent_runner_set(runner, &form, NULL, err);
     if (!st)
@@ -109,6 +111,7 @@ mls_status mls_transmla_pass(mls_layer_stats **out, const mls_method_input *in,
     const size_t *start = mls_capture_start(in->capture);
     mls_layer_stats *s = mls_calloc3(c->L, 1, 1, sizeof *s);
     mls_latent_runner *runner = NULL;
+    mls_own_attention own = {0};
     mls_states h = {0};
     int32_t *ids = mls_calloc3(start[N], 1, 1, sizeof *ids);
     size_t *starts = mls_calloc3(N + 1, 1, 1, sizeof *starts);
@@ -128,6 +131,9 @@ mls_status mls_transmla_pass(mls_layer_stats **out, const mls_method_input *in,
     if (!st)
         st = mls_latent_runner_new(&runner, mls_capture_length(in->capture),
                                    mls_pool_threads(in->pool), false, err);
+    if (!st)
+        st = mls_own_attention_new(&own, c, mls_capture_length(in->capture),
+                                   mls_pool_threads(in->pool), err);
     for (size_t l = 0; !st && l < c->L; l++) {
         mls_layer layer = {0};
 
@@ -135,10 +141,11 @@ mls_status mls_transmla_pass(mls_layer_stats **out, const mls_method_input *in,
         if (!st)
             st = measure(&s[l], &h, c, &layer, in->pool, err);
         if (!st && l + 1 < c->L)
-            st = run_layer(&h, runner, in, p, &layer, converted[l], err);
+            st = run_layer(&h, runner, in, p, &layer, &own, converted[l], err);
         mls_layer_free(&layer);
     }
     mls_latent_runner_free(runner);
+    mls_own_attention_free(&own);
     mls_states_free(&h);
     mls_free_all(starts, ids);
     if (st)

@@ -351,7 +351,8 @@ static mls_status prepare(const mls_method_input *in, const mls_parsed *parsed,
     /* The project's default keeps the first and the last layer at the fixed rank. */
     const size_t skip = p->ends == MLS_ENDS_FIXED ? 1 : 0;
     for (size_t l = skip; l + skip < L && !st; l++)
-        st = rank_layer(r, p, in, l, err);
+        if (parsed->common.converted[l])
+            st = rank_layer(r, p, in, l, err);
     if (st) {
         free(r);
         return st;
@@ -508,8 +509,10 @@ static size_t elements_of(const void *arg, double share)
     size_t sum = 0;
 
     for (size_t l = 0; l < m->config->L; l++)
-        sum += dynamic_rank(&m->p, m->layer[l].sigma, m->layer[l].n, share) +
-               (m->config->layer[l].no_rope ? 0 : m->p.rope_dim);
+        sum += !mls_common_can_convert(m->config, l)
+                   ? 0
+                   : dynamic_rank(&m->p, m->layer[l].sigma, m->layer[l].n, share) +
+                         (m->config->layer[l].no_rope ? 0 : m->p.rope_dim);
     return sum;
 }
 
@@ -530,12 +533,15 @@ static mls_status fit_data(const mls_method_input *in, size_t elements, mls_fits
     for (size_t l = 0; !st && l < c->L; l++) {
         mls_layer layer = {0};
 
+        if (!mls_common_can_convert(c, l))
+            continue;
         st = mls_model_attention(in->model, l, &layer, err);
         if (!st)
             st = layer_spectrum(&m->layer[l], &m->p, in, &layer, err);
         mls_layer_free(&layer);
     }
-    if (!st && mls_fit_share(&share, elements_of, m, elements * c->L))
+    if (!st &&
+        mls_fit_share(&share, elements_of, m, elements * mls_common_convertible(c)))
         mls_fits_add(out, "rope_dim=%zu energy=%.6f ends=dynamic", m->p.rope_dim,
                      share);
     for (size_t l = 0; m && l < c->L; l++)

@@ -422,10 +422,12 @@ static mls_status show(const mls_report *r, const answer *a, mls_page *page,
     const mls_config *c = mls_model_config(r->model);
     mls_table *t = make_table(a);
     mls_buf verdict = {0}, fit = {0}, impossible = {0}, commands = {0}, growth = {0};
-    char shape[160];
+    char left[SETTING_TEXT], shape[160];
     mls_status st;
 
     say_shape(shape, sizeof shape, c);
+    if (*mls_common_left_alone(left, sizeof left, c))
+        mls_buf_printf(&verdict, "%s. ", left);
     say_verdict(&verdict, a, c);
     say_growth(&growth, a, c);
     say_fit(&fit, r, a);
@@ -442,9 +444,10 @@ static mls_status show(const mls_report *r, const answer *a, mls_page *page,
     if (impossible.len)
         mls_page_text(page, "Not possible here: %s.", impossible.data);
     mls_page_code(page, fit.data ? fit.data : "");
-    mls_page_text(page, "Next, convert it: a command for each kind of code above.");
-    mls_page_code(page, commands.data ? commands.data : "");
-
+    if (commands.len) {
+        mls_page_text(page, "Next, convert it: a command for each kind of code above.");
+        mls_page_code(page, commands.data);
+    }
     mls_buf_printf(
         summary,
         "%s: what converting to MLA would cost\n"
@@ -456,8 +459,8 @@ static mls_status show(const mls_report *r, const answer *a, mls_page *page,
     mls_buf_printf(summary, "%s\n", verdict.data ? verdict.data : "");
     if (impossible.len)
         mls_buf_printf(summary, "Not possible here: %s.\n", impossible.data);
-    mls_buf_printf(summary, "%sNext:\n%s\n", fit.data ? fit.data : "",
-                   commands.data ? commands.data : "");
+    mls_buf_printf(summary, "%s%s%s\n", fit.data ? fit.data : "",
+                   commands.len ? "Next:\n" : "", commands.data ? commands.data : "");
     if (!st && (growth.failed || verdict.failed || fit.failed || impossible.failed ||
                 commands.failed))
         st = mls_fail(err, MLS_E_NOMEM, "no memory for a report");

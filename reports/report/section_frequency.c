@@ -25,6 +25,9 @@ static mls_status all_scores(const mls_report *r, double *score, mls_err *err)
 
     for (size_t l = 0; l < c->L; l++) {
         mls_layer_stats s;
+
+        if (!mls_config_layer_is_seen(c, l))
+            continue;
         const mls_status st = mls_capture_stats(r->capture, l, &s, err);
 
         if (st)
@@ -68,7 +71,8 @@ static void say_odd_heads(mls_page *page, const mls_frequency_map *map, size_t c
     }
     for (size_t common = 0; common < chunks && n < 3; common++)
         for (size_t h = 0; h < L * G && n < 3; h++)
-            if (common_of(map->kept + h * C, popular, C) == common &&
+            if (mls_config_layer_is_seen(map->config, h / G) &&
+                common_of(map->kept + h * C, popular, C) == common &&
                 2 * common < chunks)
                 mls_buf_printf(&b, "%slayer %zu KV head %zu (%zu of %zu in common)",
                                n++ ? ", " : "", h / G, h % G, common, chunks);
@@ -103,6 +107,9 @@ static mls_status draw_maps(const mls_report *r, mls_page *page,
              chunks, 2 * chunks, trained);
     for (size_t l = 0; !st && l < L; l += step) {
         const size_t last = l + step < L ? l + step : L;
+
+        if (!mls_frequency_map_rows(map, l, last))
+            continue;
 
         st = mls_frequency_map_plot(r->folder, map, l, last, name, err);
         snprintf(layers, sizeof layers, last - l == 1 ? "%zu" : "%zu to %zu", l,
@@ -244,17 +251,26 @@ mls_status mls_section_frequency(const mls_report *r, mls_page *page, mls_buf *s
     bool *kept = mls_calloc3(L, G, C, sizeof *kept);
     double *inv_freq = mls_calloc3(L, C, 1, sizeof *inv_freq);
     mls_selection s = {0};
-    mls_status st = mls_selection_new(&s, G, C, err);
+    size_t seen = 0;
+    mls_status st = MLS_OK;
     double share = 0;
     bool turning = false;
+
+    for (size_t l = 0; l < L; l++)
+        seen += mls_config_layer_is_seen(c, l);
+    if (seen)
+        st = mls_selection_new(&s, G, C, err);
 
     if (!st && (!score || !kept || !inv_freq))
         st = mls_fail(err, MLS_E_NOMEM, "no memory for a report");
     if (!st)
         st = all_scores(r, score, err);
-    if (st)
+    if (st || !seen)
         goto done;
     for (size_t l = 0; l < L; l++) {
+        if (!mls_config_layer_is_seen(c, l))
+            continue;
+        turning |= !c->layer[l].no_rope;
         mls_layer_frequencies(inv_freq + l * C, c, l);
         mls_selection_rank(&s, score + l * G * C);
         for (size_t g = 0; g < G; g++) {
@@ -268,10 +284,15 @@ mls_status mls_section_frequency(const mls_report *r, mls_page *page, mls_buf *s
                 kept[(l * G + g) * C + chunk] = true;
                 top += score[(l * G + g) * C + chunk];
             }
-            share += top / sum / (double)(L * G);
+            share += top / sum / (double)(seen * G);
         }
     }
     mls_page_section(page, "frequency", "Which chunks matter");
+    if (!turning) {
+        mls_page_text(page, "No layer of this model turns its keys: there are no "
+                            "chunks to choose.");
+        goto done;
+    }
     mls_page_lead(
         page,
         "RoPE turns each head's dims in %zu pairs (chunks), one speed each, and a "
@@ -294,9 +315,7 @@ mls_status mls_section_frequency(const mls_report *r, mls_page *page, mls_buf *s
     st = draw_maps(r, page, &map, chunks, err);
     if (!st)
         say_odd_heads(page, &map, chunks);
-    for (size_t l = 0; l < L; l++)
-        turning |= !c->layer[l].no_rope;
-    if (!st && turning && mls_capture_windows(r->capture) > 1)
+    if (!st && mls_capture_windows(r->capture) > 1)
         st = compare_rules(r, page, summary, err);
 
 done:

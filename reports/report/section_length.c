@@ -171,7 +171,7 @@ mls_status mls_section_length(const mls_report *r, mls_page *page, mls_buf *summ
     mls_status st = MLS_OK;
 
     for (size_t l = 0; l < c->L; l++)
-        turning |= !c->layer[l].no_rope;
+        turning |= mls_config_layer_is_seen(c, l) && !c->layer[l].no_rope;
     mls_page_section(page, "length", "What the length changes");
     if (c->max_position)
         mls_page_lead(

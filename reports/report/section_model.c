@@ -6,6 +6,7 @@
 
 #include "analysis/latent/size.h"
 #include "analysis/model/rope.h"
+#include "bench/frame/common_keys.h"
 #include "common/base/buf.h"
 #include "common/base/checked.h"
 #include "common/base/words.h"
@@ -44,7 +45,7 @@ mls_status mls_section_model(const mls_report *r, mls_page *page, mls_buf *summa
     const size_t tokens = mls_capture_sequences(r->capture) * T;
     mls_buf turns = {0};
     mls_size_result size;
-    char text[128];
+    char text[512];
     mls_status st = mls_size_own(&size, c, 4096, err);
 
     if (!st)
@@ -86,6 +87,8 @@ mls_status mls_section_model(const mls_report *r, mls_page *page, mls_buf *summa
         c->E, c->D / 2, turns.data, c->V, tokens, mls_capture_sequences(r->capture),
         mls_plural(mls_capture_sequences(r->capture)), T,
         lead ? ", each behind the token that the tokenizer puts first" : "");
+    if (*mls_common_left_alone(text, sizeof text, c))
+        mls_page_text(page, "%s.", text);
 
     mls_buf_printf(
         summary,

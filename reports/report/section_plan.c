@@ -95,6 +95,34 @@ static void say_commands(const mls_report *r, mls_page *page)
     mls_buf_free(&b);
 }
 
+/* A quarter of what is converted, and the layers that stay as they are. */
+static double budget_of(const mls_config *c, size_t tokens, mls_err *err)
+{
+    const mls_size_request request = mls_size_one(tokens);
+    mls_cache_layout *own = calloc(2, sizeof *own), *single = own + 1;
+    double sum = 0;
+
+    if (!own) {
+        mls_fail(err, MLS_E_NOMEM, "no memory for a cache layout");
+        return NAN;
+    }
+    mls_size_baseline(own, c);
+    single->L = 1;
+    for (size_t l = 0; l < c->L; l++) {
+        mls_size_result size;
+
+        if (mls_common_can_convert(c, l)) {
+            sum += MLS_REPORT_KEEP * (double)(2 * c->G * c->D) * 2;
+            continue;
+        }
+        single->layer[0] = own->layer[l];
+        mls_size(&size, single, &request);
+        sum += size.bytes_per_token;
+    }
+    free(own);
+    return sum;
+}
+
 static void say_none(mls_page *page, const char *why)
 {
     mls_page_section(page, "plan", "A plan");
@@ -128,19 +156,23 @@ mls_status mls_section_plan(const mls_report *r, mls_page *page, mls_buf *summar
     if (!st)
         st =
             mls_corpus_part(&verify, r->evaluation, half, r->evaluation->N - half, err);
-    const mls_plan_request request = {
-        .in = mls_measured_input(r),
-        .model_sha256 = mls_capture_model_sha256(r->capture),
-        .search = &search,
-        .verify = &verify,
-        .method = method,
-        .n_methods = n_methods,
-        .serve = &r->serve,
-        .bits = &bits,
-        .n_bits = 1,
-        .multiple = MULTIPLE,
-        .tokens = search.start ? mls_corpus_length(&search) : 0,
-        .budget = MLS_REPORT_KEEP * (double)(2 * c->L * c->G * c->D) * 2};
+    const size_t tokens = search.start ? mls_corpus_length(&search) : 1;
+    const double budget = st ? (double)NAN : budget_of(c, tokens, err);
+    const mls_plan_request request = {.in = mls_measured_input(r),
+                                      .model_sha256 =
+                                          mls_capture_model_sha256(r->capture),
+                                      .search = &search,
+                                      .verify = &verify,
+                                      .method = method,
+                                      .n_methods = n_methods,
+                                      .serve = &r->serve,
+                                      .bits = &bits,
+                                      .n_bits = 1,
+                                      .multiple = MULTIPLE,
+                                      .tokens = tokens,
+                                      .budget = budget};
+    if (!st && isnan(budget))
+        st = MLS_E_NOMEM;
     if (!st)
         st = mls_measured_plan(&plan, r, &request, &why);
     if (st == MLS_E_INPUT) { /* a model too narrow for the budget still has a report */

@@ -28,10 +28,15 @@ enum { MATRICES = sizeof matrices / sizeof matrices[0] };
 typedef struct {
     mls_table **curves; /* (L) */
     mls_table *ranks;
-    size_t *rank; /* (CURVES, L) for 95 % */
+    size_t *rank; /* (CURVES, L) for 95 %; 0: the layer has none */
     double *half; /* (L) of the last curve */
-    size_t L;
+    size_t L, n;  /* all layers, and those with keys and values */
 } spectra;
+
+static bool has_spectra(const mls_report *r, size_t l)
+{
+    return !mls_config_no_heads(mls_model_config(r->model), l);
+}
 
 static void add_rows(spectra *all, size_t layer, mls_matrix matrix, bool weighted,
                      const mls_spectrum *s, const mls_spectrum_spread *w)
@@ -199,17 +204,20 @@ static mls_status draw_ranks(const mls_report *r, mls_page *page,
                 {"layer", "layer", "", 0}, {"rank_95", "95 %", "rank", 0});
     for (size_t k = 0; k < CURVES; k++) {
         const size_t *of = rank + k * L;
-        double sum = 0;
+        double sum = 0, n = 0;
 
+        curve[k] = (mls_curve){.line = (int)(k / 2 + (k % 2 ? 1 : 9))};
         for (size_t l = 0; l < L; l++) {
+            if (!has_spectra(r, l))
+                continue;
             mls_table_line(t, "%zu %s %zu %zu", k + 1, names[k], l, of[l]);
             most = of[l] > most ? of[l] : most;
             sum += (double)of[l];
+            n++;
+            curve[k].end = (double)of[l];
         }
-        curve[k] = (mls_curve){.line = (int)(k / 2 + (k % 2 ? 1 : 9)),
-                               .end = (double)of[L - 1]};
         snprintf(curve[k].name, sizeof curve[k].name, "%s", names[k]);
-        mls_buf_printf(&said, "%s%s %.0f", k ? ", " : "", names[k], sum / (double)L);
+        mls_buf_printf(&said, "%s%s %.0f", k ? ", " : "", names[k], sum / n);
     }
     mls_buf_printf(&script, "layers = %zu\nmost = %.1f\n", L, 1.05 * (double)most);
     mls_curves_prelude(&script, curve, CURVES, 0, 1.05 * (double)most, false);
@@ -239,7 +247,7 @@ static double mean_of(const spectra *all, size_t curve)
 
     for (size_t l = 0; l < all->L; l++)
         sum += (double)all->rank[curve * all->L + l];
-    return sum / (double)all->L;
+    return sum / (double)all->n;
 }
 
 /* A word for a share of all directions, to be quoted with its number. */
@@ -269,7 +277,7 @@ static mls_status show(const mls_report *r, mls_page *page, const spectra *all,
                   "so a latent of much fewer numbers loses what the model uses.",
                   label_of(share), data, width, 100 * share);
     for (size_t l = 0; l < all->L; l++)
-        half += all->half[l] / (double)all->L;
+        half += all->half[l] / (double)all->n;
     if (isnan(half))
         snprintf(text, sizeof text, "%.0f of %zu", data, width);
     else
@@ -281,7 +289,8 @@ static mls_status show(const mls_report *r, mls_page *page, const spectra *all,
                   "label: very low under 10 %, low under 25 %, middling under 50 %");
     st = draw_ranks(r, page, all->rank, err);
     for (size_t l = 0; !st && l < all->L; l++)
-        st = draw_layer(r, page, l, all->curves[l], err);
+        if (has_spectra(r, l))
+            st = draw_layer(r, page, l, all->curves[l], err);
     mls_page_text(page,
                   "The eigenvalues of W E[x x^T] W^T decide how much a truncation "
                   "loses on text; the weights alone say too little.");
@@ -314,12 +323,16 @@ mls_status mls_section_spectrum(const mls_report *r, mls_page *page, mls_buf *su
                 {"rank_90", "90 %", "rank", 0}, {"rank_90_half", "±", "", 1},
                 {"rank_95", "95 %", "rank", 0}, {"rank_95_half", "±", "", 1},
                 {"rank_99", "99 %", "rank", 0}, {"rank_99_half", "±", "", 1});
-    for (size_t l = 0; !st && l < c->L; l++) {
+    for (size_t l = 0; l < c->L; l++)
+        all.n += has_spectra(r, l);
+    for (size_t l = 0; !st && all.n && l < c->L; l++) {
         mls_layer layer = {0};
         mls_layer_stats stats = {0};
         mls_outputs x = {0};
         char what[64];
 
+        if (!has_spectra(r, l))
+            continue;
         all.curves[l] = curves_table();
         snprintf(what, sizeof what, "spectra, layer %zu of %zu", l + 1, c->L);
         st = mls_progress_step(r->progress, what, (double)l, (double)c->L, err);
@@ -337,9 +350,9 @@ mls_status mls_section_spectrum(const mls_report *r, mls_page *page, mls_buf *su
         mls_layer_stats_free(&stats);
         mls_layer_free(&layer);
     }
-    if (!st)
+    if (!st && all.n)
         st = show(r, page, &all, summary, err);
-    if (!st && mls_capture_windows(r->capture) > 0)
+    if (!st && all.n && mls_capture_windows(r->capture) > 0)
         st = mls_section_rotation(r, page, summary, err);
     for (size_t l = 0; all.curves && l < c->L; l++)
         mls_table_free(all.curves[l]);

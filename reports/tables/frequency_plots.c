@@ -46,27 +46,45 @@ size_t mls_frequency_map_layers(const mls_config *config)
     return MAP_ROWS_MAX / config->G ? MAP_ROWS_MAX / config->G : 1;
 }
 
+/* The next layer from l on that has a map, or `last`. */
+static size_t next_seen(const mls_frequency_map *m, size_t l, size_t last)
+{
+    while (l < last && !mls_config_layer_is_seen(m->config, l))
+        l++;
+    return l;
+}
+
+size_t mls_frequency_map_rows(const mls_frequency_map *m, size_t first, size_t last)
+{
+    size_t n = 0;
+
+    for (size_t l = next_seen(m, first, last); l < last; l = next_seen(m, l + 1, last))
+        n += m->config->G;
+    return n;
+}
+
 static mls_table *map_table(const mls_frequency_map *m, size_t first, size_t last)
 {
     const size_t G = m->config->G, C = m->config->D / 2;
     const double two_pi = 6.283185307179586476925;
     mls_table *t = mls_table_new(NULL);
+    size_t row = 0;
 
     MLS_COLUMNS(t, {"layer", "layer", "", 0}, {"kv_head", "KV head", "", 0},
                 {"row", "row", "", 0}, {"chunk", "chunk", "", 0},
                 {"wavelength", "wavelength", "tokens", -1}, {"score", "score", "", -1},
                 {"share_percent", "share of the head's score", "%", -1},
                 {"selected", "among the first", "", 0});
-    for (size_t l = first; l < last; l++)
-        for (size_t g = 0; g < G; g++) {
+    for (size_t l = next_seen(m, first, last); l < last; l = next_seen(m, l + 1, last))
+        for (size_t g = 0; g < G; g++, row++) {
             const double *s = m->score + (l * G + g) * C;
             double sum = 0;
 
             for (size_t i = 0; i < C; i++)
                 sum += s[i];
             for (size_t i = 0; i < C; i++) {
-                mls_table_line(t, "%zu %zu %zu %zu %g %g", l, g, ((l - first) * G + g),
-                               i, two_pi / m->inv_freq[l * C + i], s[i]);
+                mls_table_line(t, "%zu %zu %zu %zu %g %g", l, g, row, i,
+                               two_pi / m->inv_freq[l * C + i], s[i]);
                 /* A score of nothing is no colour of a logarithmic scale. */
                 mls_table_cells(t, "%g %d", s[i] > 0 ? 100 * s[i] / sum : (double)NAN,
                                 m->kept[(l * G + g) * C + i]);
@@ -93,17 +111,21 @@ static void name_axes(mls_buf *script, const mls_frequency_map *m, size_t first,
                       size_t last, size_t step)
 {
     const double two_pi = 6.283185307179586476925;
-    const size_t G = m->config->G, C = m->config->D / 2, rows = (last - first) * G;
+    const size_t G = m->config->G, C = m->config->D / 2;
+    const size_t rows = mls_frequency_map_rows(m, first, last);
+    size_t row = 0;
 
     mls_buf_puts(script, "set ytics (");
-    for (size_t l = first; l < last; l++)
-        for (size_t g = 0; g < G; g++)
+    for (size_t l = next_seen(m, first, last); l < last; l = next_seen(m, l + 1, last))
+        for (size_t g = 0; g < G; g++, row++)
             if (!(rows > MAP_ROWS_MAX && g > 0) && !(G > 16 && g % 4 > 0))
-                mls_buf_printf(script, "%s\"%zu, %zu\" %zu", l - first + g ? ", " : "",
-                               l, g, (l - first) * G + g);
+                mls_buf_printf(script, "%s\"%zu, %zu\" %zu", row ? ", " : "", l, g,
+                               row);
+    const size_t seen = next_seen(m, first, last);
+
     mls_buf_puts(script, ")\nset x2tics (");
     for (size_t i = 0; i < C; i += step) {
-        const double wavelength = two_pi / m->inv_freq[first * C + i];
+        const double wavelength = two_pi / m->inv_freq[seen * C + i];
 
         mls_buf_printf(script,
                        wavelength < 100   ? "%s\"%.3g\" %zu"
@@ -119,9 +141,9 @@ mls_status mls_frequency_map_plot(const char *folder, const mls_frequency_map *m
                                   size_t first, size_t last, char name[MLS_MAP_NAME],
                                   mls_err *err)
 {
-    const size_t G = m->config->G, C = m->config->D / 2, rows = (last - first) * G;
-    const size_t step = C / 6 ? C / 6 : 1;
-    const double trained = trained_chunk(m->config, m->inv_freq + first * C);
+    const size_t C = m->config->D / 2, rows = mls_frequency_map_rows(m, first, last);
+    const size_t step = C / 6 ? C / 6 : 1, seen = next_seen(m, first, last);
+    const double trained = trained_chunk(m->config, m->inv_freq + seen * C);
     mls_table *t = map_table(m, first, last);
     mls_buf script = {0};
     mls_status st;
@@ -360,8 +382,11 @@ static mls_status draw_maps(const char *folder, const mls_frequency *f, size_t i
                                    .inv_freq = f->inv_freq};
 
     for (size_t l = 0; l < f->L && !st; l += step) {
-        st = mls_frequency_map_plot(folder, &map, l, l + step < f->L ? l + step : f->L,
-                                    name, err);
+        const size_t last = l + step < f->L ? l + step : f->L;
+
+        if (!mls_frequency_map_rows(&map, l, last))
+            continue;
+        st = mls_frequency_map_plot(folder, &map, l, last, name, err);
         if (!st)
             st = mls_plot_draw(folder, name, err);
     }

@@ -23,8 +23,11 @@ enum { MLS_MAP_NAME = 48 };
 /** Layers that fit into one picture. */
 size_t mls_frequency_map_layers(const mls_config *config);
 
+/** Rows of layers first .. last-1: KV heads of those that have keys and values. */
+size_t mls_frequency_map_rows(const mls_frequency_map *map, size_t first, size_t last);
+
 /**
- * Write layers first .. last-1 as mls_plot_write() does.
+ * Write layers first .. last-1, at least one row, as mls_plot_write() does.
  * @param[out] name  of the plot: "contribution", or "contribution-FIRST" for a part
  */
 mls_status mls_frequency_map_plot(const char *folder, const mls_frequency_map *map,

@@ -118,3 +118,48 @@ void named_parse(named_tensor *t, char *line)
     t->scale = strtod(named_word(&line), NULL);
     t->offset = strtod(named_word(&line), NULL);
 }
+
+typedef struct {
+    const char *folder, *name;
+    bool wanted;
+    named_tensor tensor[128];
+    size_t n;
+} one_case;
+
+static void begin_case(void *arg, char *line)
+{
+    one_case *c = arg;
+
+    c->wanted = strcmp(named_word(&line), c->name) == 0;
+}
+
+static void read_line(void *arg, char *line)
+{
+    one_case *c = arg;
+    const char *kind = c->wanted ? named_word(&line) : "";
+    char path[1200];
+
+    if (strcmp(kind, "config") == 0) {
+        snprintf(path, sizeof path, "%s/config.json", c->folder);
+        assert_ok(mls_file_write(path, line, strlen(line), &err));
+    } else if (strcmp(kind, "tensor") == 0) {
+        assert_true(c->n < sizeof c->tensor / sizeof c->tensor[0]);
+        named_parse(&c->tensor[c->n++], line);
+    }
+}
+
+static void end_case(void *arg)
+{
+    (void)arg;
+}
+
+void named_model(const char *folder, const char *name)
+{
+    one_case c = {.folder = folder, .name = name};
+
+    assert_ok(mls_folder_prepare(folder, &err));
+    named_each_case(test_source("tests/families/logits.txt"), &c, begin_case, read_line,
+                    end_case);
+    assert_true(c.n > 0);
+    named_write(folder, c.tensor, c.n, 11);
+}

@@ -42,4 +42,7 @@ size_t named_each_case(const char *path, void *arg,
 /* "NAME ROWS COLS SCALE OFFSET" */
 void named_parse(named_tensor *t, char *line);
 
+/* FOLDER with the model of a case of tests/families/logits.txt, which is made. */
+void named_model(const char *folder, const char *name);
+
 #endif

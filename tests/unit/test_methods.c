@@ -315,6 +315,32 @@ static void other_layers_of_a_hybrid_stay_as_they_are(void **state)
     }
 }
 
+static void layers_that_no_form_says_stay_as_they_are(void **state)
+{
+    (void)state;
+    mls_config c = gqa();
+    static mls_cache_layout layout;
+    char text[256];
+
+    assert_string_equal(mls_common_left_alone(text, sizeof text, &c), "");
+    c.layer[0].kind = MLS_LAYER_RECURRENT;
+    c.layer[1].chunk = 100;
+    assert_string_equal(mls_common_left_alone(text, sizeof text, &c),
+                        "2 of 4 layers can be converted (2-3); as they are stay 1 (a "
+                        "recurrent state), 1 (attention_chunk_size: chunked "
+                        "attention)");
+    assert_ok(lay_out(&layout, &c, "x-ecomla rank=512 rope_dim=32", &err));
+    assert_int_equal(mls_cache_elements(&layout.layer[1]), 1024);
+    assert_int_equal(mls_cache_elements(&layout.layer[2]), 544);
+    /* Where no layer can be, sizes are told all the same, of all. */
+    c.net.sinks = true;
+    assert_ok(lay_out(&layout, &c, "x-ecomla rank=512 rope_dim=32", &err));
+    assert_int_equal(mls_cache_elements(&layout.layer[1]), 544);
+    assert_refused(mls_method_converts(&mls_method_x_ecomla, &c, &err), MLS_E_INPUT,
+                   "layer 1 has attention sinks, which has no latent form");
+    assert_ok(mls_method_converts(&mls_method_baseline, &c, &err));
+}
+
 static void windows_and_layers_without_rope_are_kept(void **state)
 {
     (void)state;
@@ -593,6 +619,7 @@ int main(void)
         cmocka_unit_test(unknown_methods_keys_and_words_are_refused_with_the_nearest),
         cmocka_unit_test(a_model_that_caches_a_latent_has_a_baseline_only),
         cmocka_unit_test(other_layers_of_a_hybrid_stay_as_they_are),
+        cmocka_unit_test(layers_that_no_form_says_stay_as_they_are),
         cmocka_unit_test(windows_and_layers_without_rope_are_kept),
         cmocka_unit_test(the_narrowest_quantizer_key_counts),
         cmocka_unit_test(a_joint_latent_refuses_quantizers_for_keys_and_values_apart),

@@ -614,46 +614,12 @@ static void a_setting_that_beats_the_plan_is_named(void **state)
     }
 }
 
-/* The case "lfm2" of the families: a convolution below one layer of attention. */
-typedef struct {
-    bool wanted;
-    char folder[1024];
-    named_tensor tensor[64];
-    size_t n;
-} hybrid;
-
-static void begin_case(void *arg, char *line)
-{
-    hybrid *h = arg;
-
-    h->wanted = strcmp(named_word(&line), "lfm2") == 0;
-}
-
-static void read_line(void *arg, char *line)
-{
-    hybrid *h = arg;
-    const char *kind = h->wanted ? named_word(&line) : "";
-    char path[1200];
-
-    if (strcmp(kind, "config") == 0) {
-        snprintf(path, sizeof path, "%s/config.json", h->folder);
-        assert_ok(mls_file_write(path, line, strlen(line), &err));
-    } else if (strcmp(kind, "tensor") == 0) {
-        assert_true(h->n < 64);
-        named_parse(&h->tensor[h->n++], line);
-    }
-}
-
-static void end_case(void *arg)
-{
-    (void)arg;
-}
-
+/* A convolution below one layer of attention. */
 static void a_hybrid_is_planned_where_it_has_keys(void **state)
 {
     const demo *d = *state;
     mls_plan_request r = request(d, 1);
-    hybrid h = {0};
+    const char *folder = test_scratch("plan-lfm2");
     int32_t ids[4 * 24];
     size_t start[] = {0, 24, 48}, stays = 0;
     mls_corpus search = {.ids = ids, .n_ids = 48, .start = start, .N = 2};
@@ -664,12 +630,8 @@ static void a_hybrid_is_planned_where_it_has_keys(void **state)
 
     for (size_t i = 0; i < 4 * 24; i++)
         ids[i] = (int32_t)(i * 7 % 61);
-    snprintf(h.folder, sizeof h.folder, "%s", test_scratch("plan-lfm2"));
-    assert_ok(mls_folder_prepare(h.folder, &err));
-    named_each_case(test_source("tests/families/logits.txt"), &h, begin_case, read_line,
-                    end_case);
-    named_write(h.folder, h.tensor, h.n, 11);
-    assert_ok(mls_model_open(&m, h.folder, &err));
+    named_model(folder, "lfm2");
+    assert_ok(mls_model_open(&m, folder, &err));
     const mls_capture_options options = {.sampling = "the first", .n_windows = 1};
     const char *path = test_scratch("plan-lfm2.h5");
     mls_setting method;

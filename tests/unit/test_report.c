@@ -1,5 +1,6 @@
 /* The report as a whole: stopped, killed and gone on with. */
 #include "tests/support/expect.h"
+#include "tests/support/named_weights.h"
 #include "tests/support/random_model.h"
 
 #include <dirent.h>
@@ -18,6 +19,7 @@ typedef struct subject {
     char model[256], capture[300];
     mls_corpus calibration, held_out;
     size_t heal;
+    const char *const *words; /* NULL-terminated, of the summary; no pictures then */
 } subject;
 
 static void random_corpus(mls_corpus *c, mls_rng *rng, size_t N)
@@ -46,6 +48,15 @@ static void capture(const subject *s)
     mls_model_close(model);
 }
 
+/* The texts of a subject whose model is there, and its capture. */
+static void read_texts(subject *s, mls_rng *rng)
+{
+    random_corpus(&s->calibration, rng, CALIBRATION);
+    random_corpus(&s->held_out, rng, HELD_OUT);
+    snprintf(s->capture, sizeof s->capture, "%s.h5", s->model);
+    capture(s);
+}
+
 static subject new_subject(uint64_t seed)
 {
     const mls_random_shape shape = {"report", "llama", 2, 2, 8, false, false};
@@ -57,10 +68,7 @@ static subject new_subject(uint64_t seed)
     snprintf(name, sizeof name, "report-model-%d", (int)seed);
     snprintf(s.model, sizeof s.model, "%s", test_scratch(name));
     random_model(s.model, &shape, &rng);
-    random_corpus(&s.calibration, &rng, CALIBRATION);
-    random_corpus(&s.held_out, &rng, HELD_OUT);
-    snprintf(s.capture, sizeof s.capture, "%s.h5", s.model);
-    capture(&s);
+    read_texts(&s, &rng);
     return s;
 }
 
@@ -83,6 +91,7 @@ static mls_status report(const subject *s, const char *folder,
                     .heal = s->heal,
                     .evaluation_name = "text",
                     .serve = MLS_SERVE_OWN_KERNEL,
+                    .without_pictures = s->words != NULL,
                     .progress = progress};
     mls_model *model = NULL;
     mls_buf summary = {0};
@@ -97,6 +106,9 @@ static mls_status report(const subject *s, const char *folder,
         st = mls_folder_prepare(folder, err);
     if (!st)
         st = mls_report_write(&r, &summary, err);
+    for (size_t i = 0; !st && s->words && s->words[i]; i++)
+        if (!strstr(summary.data, s->words[i]))
+            fail_msg("no \"%s\" in: %s", s->words[i], summary.data);
     mls_buf_free(&summary);
     mls_capture_close(r.capture);
     mls_pool_free(r.pool);
@@ -479,6 +491,39 @@ static void nothing_of_other_statistics_is_taken_up(void **state)
     mls_corpus_free(&other.calibration);
 }
 
+/* --- Models some of whose layers, or all, stay as they are --- */
+
+static void a_model_of_any_kind_has_a_report(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *words[4];
+    } models[] = {
+        {"lfm2",
+         {"1 of 2 layers can be converted (1); as they are stay 1 (a recurrent state)",
+          "B of a sequence that do not grow", "spectrum: 95 % of the energy"}},
+        {"gpt_oss",
+         {"can be converted; as they are stay", "(attention sinks), so no conversion",
+          "spectrum: 95 % of the energy"}},
+    };
+
+    for (size_t i = 0; i < sizeof models / sizeof models[0]; i++) {
+        subject s = {.words = models[i].words};
+        char folder[300], page[320];
+        mls_rng rng;
+
+        snprintf(s.model, sizeof s.model, "%s", test_scratch(models[i].name));
+        snprintf(folder, sizeof folder, "%s-report", s.model);
+        snprintf(page, sizeof page, "%s/index.html", folder);
+        named_model(s.model, models[i].name);
+        mls_rng_seed(&rng, 5, 1);
+        read_texts(&s, &rng);
+        assert_ok(report(&s, folder, NULL, &err));
+        assert_true(mls_file_exists(page));
+        free_subject(&s);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -489,6 +534,7 @@ int main(void)
         cmocka_unit_test(nothing_of_another_text_is_taken_up),
         cmocka_unit_test(nothing_of_another_model_is_taken_up),
         cmocka_unit_test(nothing_of_other_statistics_is_taken_up),
+        cmocka_unit_test(a_model_of_any_kind_has_a_report),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);

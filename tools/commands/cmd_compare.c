@@ -362,7 +362,7 @@ static mls_status fill(mls_table *t, const arguments *a, const mls_listing *list
 {
     size_t *order = mls_calloc3(c->n, 1, 1, sizeof *order);
     mls_published *published = NULL;
-    char *path = NULL, text[512], spread[MLS_SPREAD_TEXT];
+    char *path = NULL, text[512], left[512], spread[MLS_SPREAD_TEXT];
     mls_status st = MLS_OK;
 
     if (!order)
@@ -388,6 +388,8 @@ static mls_status fill(mls_table *t, const arguments *a, const mls_listing *list
         if (r->refused)
             mls_table_note(t, r->refused);
     }
+    if (*mls_common_left_alone(left, sizeof left, request->in.config))
+        mls_table_note(t, left);
     add_correlations(t, c);
     if (c->law.n) {
         mls_table_say(
