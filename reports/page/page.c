@@ -6,7 +6,6 @@
  */
 #include "reports/page/page.h"
 
-#include <openssl/evp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +13,7 @@
 
 #include "common/base/checked.h"
 #include "common/system/files.h"
+#include "reports/page/downloads.h"
 #include "reports/page/embedded.h"
 #include "reports/page/html.h"
 #include "reports/page/plot.h"
@@ -26,7 +26,7 @@ enum {
     FILE_MAX = 64 << 20,
     SVG_MAX = 96 << 10,  /* bytes; of more parts, a picture of dots is smaller */
     CSV_MAX = 256 << 10, /* bytes; what is longer stays beside the page */
-    CSV_ALL = 3 << 17    /* bytes of figures' numbers in a page */
+    PAGE_MAX = 4600000   /* bytes that figures' numbers may make of a page */
 };
 
 typedef struct {
@@ -43,10 +43,10 @@ struct mls_page {
     enum { IN_TEXT, IN_TILES, IN_FIGURES } inside;
     bool undrawn; /* figures are captions */
     mls_buf alt, choice;
-    size_t csv;         /* bytes of figures' numbers so far */
-    mls_buf warning;    /* empty: there is none */
-    mls_buf unfinished; /* why; empty when it is not */
-    bool failed;        /* memory ran out */
+    mls_downloads downloads; /* numbers of figures */
+    mls_buf warning;         /* empty: there is none */
+    mls_buf unfinished;      /* why; empty when it is not */
+    bool failed;             /* memory ran out */
 };
 
 mls_page *mls_page_new(const char *title)
@@ -69,6 +69,7 @@ void mls_page_free(mls_page *p)
         mls_buf_free(&p->section[i].body);
     }
     mls_free_all(p->section, p->title);
+    mls_downloads_free(&p->downloads);
     mls_buf_free(&p->alt);
     mls_buf_free(&p->choice);
     mls_buf_free(&p->warning);
@@ -157,6 +158,7 @@ void mls_page_section_anew(mls_page *p, const char *id, const char *title)
 
     mls_page_section(p, id, title);
     if ((s = current(p))) {
+        mls_downloads_drop(&p->downloads, p->now);
         s->body.len = 0;
         s->n_tables = 0;
         s->seen = (mls_terms_seen){0};
@@ -229,29 +231,6 @@ void mls_page_code(mls_page *p, const char *text)
     put(p, "</pre>\n");
 }
 
-static void put_base64(mls_page *p, const char *data, size_t len)
-{
-    unsigned char *base64 = malloc(4 * (len / 3 + 1) + 1);
-
-    if (!base64) {
-        p->failed = true;
-        return;
-    }
-    EVP_EncodeBlock(base64, (const unsigned char *)data, (int)len);
-    put(p, (const char *)base64);
-    free(base64);
-}
-
-/* A link that is the file. @param name  of the file, with its ending */
-static void put_download(mls_page *p, const char *name, const char *csv, size_t len)
-{
-    put(p, "<a class=\"get\" download=\"");
-    put_text(p, name);
-    put(p, "\" href=\"data:text/csv;base64,");
-    put_base64(p, csv, len);
-    put(p, "\">CSV</a>");
-}
-
 static void put_table(mls_page *p, const char *label, const mls_table *t)
 {
     section *s = current(p);
@@ -273,7 +252,7 @@ static void put_table(mls_page *p, const char *label, const mls_table *t)
     mls_buf_puts(&s->body, "</div>\n");
     if (csv.len && csv.len <= CSV_MAX) {
         mls_buf_puts(&s->body, "<p class=\"note\">");
-        put_download(p, name.data ? name.data : "", csv.data, csv.len);
+        mls_download_csv(&s->body, name.data ? name.data : "", csv.data, csv.len);
         mls_buf_puts(&s->body, "</p>\n");
     }
     p->failed |= csv.failed || name.failed;
@@ -369,6 +348,7 @@ static mls_status sharpen(char **svg, size_t *len, bool *map, mls_err *err)
 static mls_status put_picture(mls_page *p, const char *folder, const char *name,
                               const char *alt, mls_err *err)
 {
+    section *s = current(p);
     mls_buf slim = {0};
     char *data = NULL;
     size_t len;
@@ -395,7 +375,8 @@ static mls_status put_picture(mls_page *p, const char *folder, const char *name,
         put_text(p, alt);
         put(p, dots ? "\" src=\"data:image/png;base64,"
                     : "\" src=\"data:image/svg+xml;base64,");
-        put_base64(p, dots ? data : slim.data, dots ? len : slim.len);
+        if (s)
+            mls_base64(&s->body, dots ? data : slim.data, dots ? len : slim.len);
         put(p, "\">\n");
     }
     mls_buf_free(&slim);
@@ -406,7 +387,9 @@ static mls_status put_picture(mls_page *p, const char *folder, const char *name,
 mls_status mls_page_figure(mls_page *p, const char *folder, const char *name,
                            const char *caption, mls_err *err)
 {
-    char *csv = NULL, file[TEXT];
+    const section *s;
+    char *csv = NULL;
+    mls_buf file = {0};
     size_t len = 0;
     mls_status st = MLS_OK;
 
@@ -425,20 +408,17 @@ mls_status mls_page_figure(mls_page *p, const char *folder, const char *name,
         put_text(p, p->alt.data);
     }
     put(p, " ");
-    snprintf(file, sizeof file, "%s.csv", name);
-    if (!st && len <= CSV_MAX && p->csv + len <= CSV_ALL) {
-        p->csv += len;
-        put_download(p, file, csv, len);
-    } else if (!st) {
-        put(p, "Numbers: data/");
-        put_text(p, file);
-        put(p, " in the report's folder.");
-    }
+    s = current(p);
+    mls_buf_printf(&file, "%s.csv", name);
+    if (!st && s) /* both are taken over */
+        p->failed |=
+            !mls_downloads_add(&p->downloads, p->now, s->body.len, file.data, csv, len);
+    else
+        mls_free_all(file.data, csv);
     put(p, "</figcaption></figure>\n");
     p->failed |= p->alt.failed || p->choice.failed;
     mls_buf_free(&p->alt);
     mls_buf_free(&p->choice);
-    free(csv);
     return st;
 }
 
@@ -456,14 +436,14 @@ static void put_contents(mls_buf *out, const mls_page *p)
                       "</ul></nav>\n");
 }
 
-static void put_section(mls_buf *out, const mls_page *p, size_t i)
+static void put_section(mls_buf *out, const mls_page *p, size_t i, const bool *in)
 {
     const section *s = &p->section[i];
 
     mls_buf_printf(out, "<section id=\"%s\">\n<h2>", s->id);
     mls_html_escape(out, s->title);
     mls_buf_puts(out, "</h2>\n");
-    mls_buf_add(out, s->body.data, s->body.len);
+    mls_downloads_weave(out, &p->downloads, in, i, s->body.data, s->body.len);
     mls_buf_printf(out, "%s</section>\n",
                    i == p->now && p->inside != IN_TEXT ? "</div>\n" : "");
 }
@@ -487,8 +467,17 @@ void mls_page_unfinished(mls_page *p, const char *text)
 
 mls_status mls_page_print(const mls_page *p, mls_buf *out, mls_err *err)
 {
+    bool *in = mls_calloc3(p->downloads.n + 1, 1, 1, sizeof *in);
+    size_t bytes = strlen(mls_page_css) + strlen(mls_page_js);
     bool failed = p->failed, first = true;
 
+    for (size_t i = 0; i < p->n; i++)
+        bytes += p->section[i].body.len;
+    if (!in || !mls_downloads_choose(in, &p->downloads,
+                                     bytes < PAGE_MAX ? PAGE_MAX - bytes : 0)) {
+        free(in);
+        return mls_fail(err, MLS_E_NOMEM, "no memory for a page");
+    }
     mls_buf_puts(out, "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n"
                       "<meta charset=\"utf-8\">\n"
                       "<meta name=\"viewport\" content=\"width=device-width, "
@@ -514,7 +503,7 @@ mls_status mls_page_print(const mls_page *p, mls_buf *out, mls_err *err)
         failed |= p->section[i].body.failed;
         if (!p->section[i].body.len)
             continue;
-        put_section(out, p, i);
+        put_section(out, p, i, in);
         if (first)
             put_contents(out, p);
         first = false;
@@ -525,6 +514,7 @@ mls_status mls_page_print(const mls_page *p, mls_buf *out, mls_err *err)
                    "</section>\n</main>\n<footer>mlascope " MLS_VERSION "</footer>\n"
                    "<script>\n%s</script>\n</body>\n</html>\n",
                    mls_page_js);
+    free(in);
     return out->failed || failed ? mls_fail(err, MLS_E_NOMEM, "no memory for a page")
                                  : MLS_OK;
 }

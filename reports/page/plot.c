@@ -169,10 +169,12 @@ mls_status mls_plot_write(const char *folder, const mls_plot *p, mls_err *err)
 }
 
 mls_status mls_plot_take(const char *folder, const char *name, mls_table *t,
-                         mls_buf *script, mls_err *err)
+                         mls_buf *script, unsigned height, mls_err *err)
 {
-    const mls_plot plot = {
-        .name = name, .data = t, .script = script->data ? script->data : ""};
+    const mls_plot plot = {.name = name,
+                           .data = t,
+                           .script = script->data ? script->data : "",
+                           .height = height};
     const mls_status st = script->failed
                               ? mls_fail(err, MLS_E_NOMEM, "no memory for a plot")
                               : mls_plot_write(folder, &plot, err);

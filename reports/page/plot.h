@@ -40,9 +40,9 @@ mls_status mls_data_write(const char *folder, const char *name, const mls_table 
  */
 mls_status mls_plot_write(const char *folder, const mls_plot *plot, mls_err *err);
 
-/** The same of the usual size; table and script are released. */
+/** The same of the usual width; table and script are released. @param height  or 0 */
 mls_status mls_plot_take(const char *folder, const char *name, mls_table *t,
-                         mls_buf *script, mls_err *err);
+                         mls_buf *script, unsigned height, mls_err *err);
 
 /**
  * Run that script: <folder>/plots/NAME.svg, .png and .txt. gnuplot gets an environment

@@ -101,7 +101,8 @@ mls_status mls_hearing_map(const char *folder, const mls_hearing *h, mls_err *er
 
     mls_buf_printf(&script, "heads = %zu\nlayers = %zu\n%s", h->H, h->L,
                    mls_hearing_map_gp);
-    return mls_plot_take(folder, "hearing-map", mls_hearing_table(h), &script, err);
+    return mls_plot_take(folder, "hearing-map", mls_hearing_table(h), &script,
+                         h->L > 14 ? 200 + 11 * (unsigned)h->L : 0, err);
 }
 
 /* The head of a name whose curve is followed best; SIZE_MAX: none. */
@@ -143,5 +144,5 @@ mls_status mls_hearing_curves(const char *folder, const mls_hearing *h, mls_err 
     }
     mls_buf_printf(&script, "n = %d\n%s", n,
                    n ? mls_hearing_curves_gp : "plot 0 notitle\n");
-    return mls_plot_take(folder, "hearing-curves", t, &script, err);
+    return mls_plot_take(folder, "hearing-curves", t, &script, 0, err);
 }

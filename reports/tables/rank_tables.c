@@ -266,7 +266,7 @@ mls_status mls_rotation_plot(const char *folder, const mls_spectra *s, mls_err *
     }
     tell(&script, s->n ? s->row[s->n - 1].layer : 0, s->n && s->row[0].spread.windows);
     mls_buf_puts(&script, mls_rotation_gp);
-    return mls_plot_take(folder, "rank-rotation", t, &script, err);
+    return mls_plot_take(folder, "rank-rotation", t, &script, 0, err);
 }
 
 mls_status mls_neighbours_plot(const char *folder, const mls_neighbours *n,
@@ -277,7 +277,7 @@ mls_status mls_neighbours_plot(const char *folder, const mls_neighbours *n,
     tell(&script, n->n ? n->row[n->n - 1].first : 0,
          n->n && !isnan(n->row[0].overlap.half));
     mls_buf_puts(&script, mls_neighbours_gp);
-    return mls_plot_take(folder, "rank-neighbours", mls_neighbours_table(n), &script,
+    return mls_plot_take(folder, "rank-neighbours", mls_neighbours_table(n), &script, 0,
                          err);
 }
 
@@ -295,5 +295,6 @@ mls_status mls_latent_top_plot(const char *folder, const mls_latent_top *top,
                    list.data ? list.data : "", mls_top_tokens_gp);
     script.failed |= list.failed;
     mls_buf_free(&list);
-    return mls_plot_take(folder, "top-tokens", mls_latent_top_table(top), &script, err);
+    return mls_plot_take(folder, "top-tokens", mls_latent_top_table(top), &script, 0,
+                         err);
 }

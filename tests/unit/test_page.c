@@ -1,6 +1,7 @@
 #include "tests/support/expect.h"
 
 #include "common/system/files.h"
+#include "reports/page/downloads.h"
 #include "reports/page/page.h"
 #include "reports/page/plot.h"
 #include "reports/page/slim.h"
@@ -286,6 +287,42 @@ static void drawings_lose_only_what_changes_nothing(void **state)
     mls_buf_free(&out);
 }
 
+static char *filled(size_t n)
+{
+    char *text = calloc(n + 1, 1);
+
+    assert_non_null(text);
+    memset(text, 'x', n);
+    return text;
+}
+
+/* Three figures' numbers, room for two: the long one stays in the folder. */
+static void the_shortest_numbers_go_in(void **state)
+{
+    mls_downloads d = {0};
+    mls_buf out = {0};
+    bool in[3];
+
+    (void)state;
+    assert_true(mls_downloads_add(&d, 0, 1, strdup("a.csv"), filled(30), 30));
+    assert_true(mls_downloads_add(&d, 0, 2, strdup("long.csv"), filled(300), 300));
+    assert_true(mls_downloads_add(&d, 1, 0, strdup("b.csv"), filled(3), 3));
+    assert_true(mls_downloads_choose(in, &d, 60));
+    assert_true(in[0] && !in[1] && in[2]);
+    mls_downloads_weave(&out, &d, in, 0, "pqr", 3);
+    assert_non_null(strstr(out.data, "p<a class=\"get\" download=\"a.csv\" href=\""
+                                     "data:text/csv;base64,eHh4"));
+    assert_non_null(
+        strstr(out.data, "\">CSV</a>qNumbers: data/long.csv in the report's folder.r"));
+    mls_downloads_drop(&d, 0); /* its section is written anew */
+    out.len = 0;
+    mls_downloads_weave(&out, &d, in + 2, 1, "s", 1);
+    assert_string_equal(out.data, "<a class=\"get\" download=\"b.csv\" href=\""
+                                  "data:text/csv;base64,eHh4\">CSV</a>s");
+    mls_buf_free(&out);
+    mls_downloads_free(&d);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -297,6 +334,7 @@ int main(void)
         cmocka_unit_test(a_term_is_explained_where_it_first_stands),
         cmocka_unit_test(an_empty_page_is_whole),
         cmocka_unit_test(a_page_that_cannot_be_written_is_said),
+        cmocka_unit_test(the_shortest_numbers_go_in),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
