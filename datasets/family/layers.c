@@ -299,6 +299,17 @@ static void judge(mls_layers_reader *r, const char *model_type)
             key, model_type, mls_json_show(shown, json_object_get(r->k->file, key)));
 }
 
+/* No Transformer keeps nothing at all: a key was not understood. */
+static mls_status refuse_empty(const mls_layers_reader *r)
+{
+    for (size_t l = 0; l < r->out->L; l++)
+        if (r->out->layer[l].kind != MLS_LAYER_NONE)
+            return MLS_OK;
+    return mls_fail(r->k->err, MLS_E_INPUT,
+                    "%s: none of the %zu layers has attention or a state that is kept",
+                    r->k->path, r->out->L);
+}
+
 mls_status mls_layers_read(mls_layers *out, const mls_facts *k, const char *model_type,
                            bool whole)
 {
@@ -315,6 +326,8 @@ mls_status mls_layers_read(mls_layers *out, const mls_facts *k, const char *mode
     r->out = out;
     r->whole = whole;
     st = read_all(r);
+    if (!st)
+        st = refuse_empty(r);
     if (!st)
         judge(r, model_type);
     free(r);

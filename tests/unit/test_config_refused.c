@@ -84,6 +84,8 @@ static void a_wrong_config_is_refused_by_key(void **state)
         {"{\"hidden_size\": 65}", "hidden_size 65 is not a multiple"},
         {"{\"vocab_size\": null}", "vocab_size is missing"},
         {"{\"vocab_size\": 16777217}", "vocab_size is 16777217"},
+        {"{\"model_type\": \"jetmoe\", \"num_key_value_heads\": null}",
+         "layers has attention or a state"},
         {"{\"num_attention_heads\": []}", "num_attention_heads has 0 items"},
         {"{\"num_attention_heads\": 1025, \"head_dim\": 8}",
          "num_attention_heads is 1025"},
