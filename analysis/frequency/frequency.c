@@ -111,7 +111,10 @@ static mls_status rule_new(mls_frequency *f, mls_frequency_rule *r, const char *
 static void split_windows(mls_frequency *f, const mls_capture *capture,
                           const mls_frequency_request *q)
 {
-    const size_t W = mls_capture_windows(capture);
+    const size_t all = mls_capture_windows(capture);
+
+    f->step = q->windows && q->windows < all ? all / q->windows : 1;
+    const size_t W = f->step > 1 ? q->windows : all;
 
     f->n_held = q->costs ? W / 2 : 0;
     f->n_windows = W - f->n_held;
@@ -206,7 +209,7 @@ static mls_status norms_load(norms *out, const mls_frequency *f, mls_capture *ca
         bool held = false;
 
         for (size_t w = 0; w < f->n_held; w++)
-            held |= mls_capture_window_sequence(capture, 2 * w + 1) == n;
+            held |= mls_capture_window_sequence(capture, f->step * (2 * w + 1)) == n;
         if (held)
             continue;
         memmove(out->q + out->n * n_q, out->q + n * n_q, n_q * sizeof *out->q);
@@ -236,7 +239,7 @@ static mls_status windows_load(mls_layer_windows *out, const mls_frequency *f,
     if (!which)
         return mls_fail(err, MLS_E_NOMEM, "no memory for %zu windows", n);
     for (size_t i = 0; i < n; i++)
-        which[i] = f->n_held ? 2 * i + held : i;
+        which[i] = f->step * (f->n_held ? 2 * i + held : i);
     st = mls_layer_windows_load(out, capture, l, which, n, held, f->T, err);
     out->set.per_query_head = f->scope == MLS_SCOPE_QUERY;
     free(which);
@@ -474,6 +477,7 @@ static mls_status cost_layer(void *arg, size_t at, mls_err *err)
     mls_capture *capture = w->capture;
     const size_t l = w->l;
     const size_t n = f->n_rules * f->n_chunks;
+    const size_t every = w->request->every ? w->request->every : 1;
     mls_selection *all = mls_calloc3(n, 1, 1, sizeof *all); /* borrowed contents */
     mls_cost *cost = mls_calloc3(f->n_held, f->H, n, sizeof *cost);
     mls_layer_windows held = {0};
@@ -487,7 +491,7 @@ static mls_status cost_layer(void *arg, size_t at, mls_err *err)
     for (size_t i = 0; i < n && !st; i++)
         all[i] = *mls_frequency_selection(f, i / f->n_chunks, i % f->n_chunks, l);
     if (!st)
-        st = mls_selection_cost(cost, &held.set, all, n, w->pool, err);
+        st = mls_selection_cost(cost, &held.set, all, n, every, w->pool, err);
     for (size_t i = 0; i < n && !st; i++) {
         mls_cost *to = f->rule[i / f->n_chunks].cost +
                        (i % f->n_chunks * f->L + l) * f->n_held * f->H;

@@ -34,7 +34,9 @@ typedef struct mls_frequency_request {
      * costs all windows choose.
      */
     bool costs;
-    size_t tokens; /* windows are their first tokens only; 0, or too many: all */
+    size_t tokens;  /* windows are their first tokens only; 0, or too many: all */
+    size_t windows; /* so many at most, evenly over the capture's; 0: all */
+    size_t every;   /* costs by one block of queries in so many; 0: all */
     uint64_t seed;
     struct mls_parts *parts; /* of a run that several processes share; NULL: not so.
                                 Layers of others stay empty while a part is made */
@@ -78,6 +80,7 @@ typedef struct mls_frequency {
     size_t *chunks;         /* (n_chunks) */
     double *inv_freq;       /* (L, C), radians per token */
     size_t n_windows, T;    /* windows that choose; tokens of a window */
+    size_t step;            /* of the capture's windows one in so many is used */
     size_t n_held;          /* windows that measure */
     size_t n_sequences;     /* sequences behind the norms */
     double sequence_tokens; /* mean length of a sequence */

@@ -42,10 +42,19 @@ typedef struct {
     double *exact_a, *exact_b, *exact_rho;
 } scratch;
 
+/*
+ * Factors of all chunks of a window and query head are made once and kept for the
+ * rounds of a search, where those of all of them take at most this.
+ */
+enum { KEPT_MIB = 256 };
+
 struct mls_ropelite_l1 {
     const double *turns;
     size_t C, n_workers;
     scratch *worker;
+    const mls_chunk_window *window; /* the first */
+    size_t H, n_kept;               /* windows times H; 0: nothing is kept */
+    float **kept;                   /* (n_kept) a and b of each, NULL: not made yet */
 };
 
 static size_t round_up(size_t n, size_t to)
@@ -77,7 +86,15 @@ mls_status mls_ropelite_l1_new(mls_ropelite_l1 **out, const mls_chunk_windows *w
             .C = C,
             .n_workers = n_workers,
             .worker = calloc(n_workers, sizeof *l->worker),
+            .window = ws->window,
+            .H = ws->window[0].H,
+            .n_kept = ws->n * ws->window[0].H,
         };
+    if (l && l->n_kept >
+                 ((size_t)KEPT_MIB << 20) / (rows + columns) / (4 * C) / sizeof(float))
+        l->n_kept = 0;
+    if (l)
+        l->kept = calloc(l->n_kept + 1, sizeof *l->kept);
     for (size_t i = 0; l && l->worker && i < n_workers; i++) {
         scratch *s = l->worker + i;
 
@@ -97,7 +114,7 @@ mls_status mls_ropelite_l1_new(mls_ropelite_l1 **out, const mls_chunk_windows *w
             l = NULL;
         }
     }
-    if (!l || !l->worker) {
+    if (!l || !l->worker || !l->kept) {
         mls_ropelite_l1_free(l);
         return mls_fail(err, MLS_E_NOMEM, "no memory for windows of %zu tokens", T);
     }
@@ -109,6 +126,9 @@ void mls_ropelite_l1_free(mls_ropelite_l1 *l)
 {
     if (!l)
         return;
+    for (size_t i = 0; l->kept && i < l->n_kept; i++)
+        free(l->kept[i]);
+    free(l->kept);
     for (size_t i = 0; l->worker && i < l->n_workers; i++) {
         const scratch *s = l->worker + i;
 
@@ -130,53 +150,55 @@ static size_t key_place(size_t t, size_t k, size_t m, size_t n)
 }
 
 /*
- * Factors of the n chunks of `left` for all tokens, in the order the tiles read them;
- * in float, or in double for near ties.
+ * Factors of all chunks (left: NULL) in float, or of the n chunks of `left` in double
+ * for near ties, for all tokens in the order the tiles read them.
  */
 static void pack(const mls_ropelite_l1 *l, scratch *s, const mls_chunk_window *w,
-                 size_t h, const uint16_t *left, size_t n, bool in_double)
+                 size_t h, const uint16_t *left, size_t n, float *to_a, float *to_b)
 {
     const size_t C = l->C, n_a = round_up(w->T, ROWS) * 4 * n;
     const size_t n_b = round_up(w->T, COLUMNS) * 4 * n;
+    const bool in_double = left != NULL;
 
-    memset(in_double ? (void *)s->exact_a : s->a, 0,
-           n_a * (in_double ? sizeof *s->exact_a : sizeof *s->a));
-    memset(in_double ? (void *)s->exact_b : s->b, 0,
-           n_b * (in_double ? sizeof *s->exact_b : sizeof *s->b));
+    memset(in_double ? (void *)s->exact_a : to_a, 0,
+           n_a * (in_double ? sizeof *s->exact_a : sizeof *to_a));
+    memset(in_double ? (void *)s->exact_b : to_b, 0,
+           n_b * (in_double ? sizeof *s->exact_b : sizeof *to_b));
     for (size_t t = 0; t < w->T; t++) {
         mls_chunk_query_factors(s->a_factors, w, l->turns, h, t);
         mls_chunk_key_factors(s->b_factors, w, l->turns, h / (w->H / w->G), t);
         for (size_t k = 0; k < n; k++)
             for (size_t m = 0; m < 4; m++) {
                 const size_t a = query_place(t, k, m, n), b = key_place(t, k, m, n);
-                const size_t from = m * C + left[k];
+                const size_t from = m * C + (left ? left[k] : k);
 
                 if (in_double) {
                     s->exact_a[a] = s->a_factors[from];
                     s->exact_b[b] = s->b_factors[from];
                 } else {
-                    s->a[a] = (float)s->a_factors[from];
-                    s->b[b] = (float)s->b_factors[from];
+                    to_a[a] = (float)s->a_factors[from];
+                    to_b[b] = (float)s->b_factors[from];
                 }
             }
     }
 }
 
 /*
- * sum[k] += |residual - rho_k| over a tile, sum[n] += |residual|.
- * a (n, ROWS, 4); b (n, 4, COLUMNS);
+ * sum[k] += |residual - rho_k| over a tile, sum[n] += |residual|, for the n chunks of
+ * `left` of a (C, ROWS, 4) and b (C, 4, COLUMNS);
  * mask (TILE) keeps the visible pairs, NULL keeps all.
  */
 MLS_WIDE
 static void add_tile(lanes *restrict sum, lanes *restrict rho, const float *restrict a,
-                     const float *restrict b, size_t n, const lane_bits *restrict mask)
+                     const float *restrict b, const uint16_t *restrict left, size_t n,
+                     const lane_bits *restrict mask)
 {
     lanes residual[TILE] = {{0}};
     const lane_bits magnitude = (lane_bits){0} + INT32_MAX;
 
     for (size_t k = 0; k < n; k++) {
-        const lanes *b_k = (const lanes *)b + k * 4 * VECTORS;
-        const float *a_k = a + k * ROWS * 4;
+        const lanes *b_k = (const lanes *)b + left[k] * 4 * VECTORS;
+        const float *a_k = a + left[k] * ROWS * 4;
         lanes *rho_k = rho + k * TILE;
 
 #pragma GCC unroll 2
@@ -237,17 +259,38 @@ static bool all_visible(const mls_chunk_window *w, size_t i, size_t j)
     return j + COLUMNS <= i + 1 && mls_chunk_first_key(w, i + ROWS - 1) <= j;
 }
 
+/* Factors of all chunks: those that are kept, or made anew in the worker's. */
+static void factors_of(const float **a, const float **b, const mls_ropelite_l1 *l,
+                       scratch *s, const mls_chunk_window *w, size_t h)
+{
+    const size_t at = (size_t)(w - l->window) * l->H + h;
+    const size_t n_a = round_up(w->T, ROWS) * 4 * l->C;
+    const size_t n_b = round_up(w->T, COLUMNS) * 4 * l->C;
+    const bool keeps = at < l->n_kept, made = keeps && l->kept[at];
+
+    if (keeps && !made)
+        l->kept[at] = vectors_new(n_a + n_b, 1, sizeof(float));
+    float *to = keeps ? l->kept[at] : NULL;
+    float *to_a = to ? to : s->a, *to_b = to ? to + n_a : s->b;
+
+    if (!made)
+        pack(l, s, w, h, NULL, l->C, to_a, to_b);
+    *a = to_a;
+    *b = to_b;
+}
+
 static mls_status losses(void *arg, const mls_chunk_window *w, size_t h,
                          const uint16_t *order, size_t r, double *loss, size_t worker,
                          mls_err *err)
 {
     const mls_ropelite_l1 *l = arg;
     scratch *s = l->worker + worker;
-    const size_t n = l->C - r;
+    const size_t C = l->C, n = C - r;
     lane_bits mask[TILE];
+    const float *a = s->a, *b = s->b;
 
     (void)err;
-    pack(l, s, w, h, order + r, n, false);
+    factors_of(&a, &b, l, s, w, h);
     memset(s->sum, 0, (n + 1) * sizeof *s->sum);
     memset(s->total, 0, (n + 1) * 8 * sizeof *s->total);
     for (size_t panel = 0; panel < w->T; panel += PANEL)
@@ -260,7 +303,7 @@ static mls_status losses(void *arg, const mls_chunk_window *w, size_t h,
 
                 if (!whole)
                     tile_mask(mask, w, i, j);
-                add_tile(s->sum, s->rho, s->a + i * 4 * n, s->b + j * 4 * n, n,
+                add_tile(s->sum, s->rho, a + i * 4 * C, b + j * 4 * C, order + r, n,
                          whole ? NULL : mask);
             }
             flush(s->total, s->sum, n + 1);
@@ -319,7 +362,7 @@ static mls_status exact(void *arg, const mls_chunk_window *w, size_t h,
     lane_bits mask[TILE];
 
     (void)err;
-    pack(l, s, w, h, order + r, n, true);
+    pack(l, s, w, h, order + r, n, NULL, NULL);
     memset(s->total, 0, n_wanted * 8 * sizeof *s->total);
     for (size_t i = 0; i < w->T; i += ROWS)
         for (size_t j = mls_chunk_first_key(w, i) / COLUMNS * COLUMNS; j < i + ROWS;

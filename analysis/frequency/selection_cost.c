@@ -18,7 +18,7 @@
 
 /* Sums over the queries of one window. */
 typedef struct {
-    double magnitude, kl, change, output;
+    double magnitude, kl, change, output, queries, pairs;
 } sums;
 
 typedef struct {
@@ -33,7 +33,7 @@ typedef struct {
 typedef struct {
     const mls_chunk_windows *ws;
     const mls_selection *selection;
-    size_t n;
+    size_t n, every;
     scratch *worker;
     sums *sum; /* (windows, H, n) */
 } cost_state;
@@ -96,6 +96,8 @@ static void change_rows(scratch *s, const uint16_t *left, size_t n, sums *sum)
         memset(s->x, 0, n_keys * sizeof *s->x);
         for (size_t k = 0; k < n; k++)
             add(s->x, s->rho + (row * r->C + left[k]) * T, n_keys);
+        sum->queries++;
+        sum->pairs += (double)n_keys;
         for (size_t j = 0; j < n_keys; j++)
             sum->magnitude += (double)fabsf(s->x[j]);
         memset(changed, 0, T * sizeof *changed);
@@ -121,7 +123,12 @@ static mls_status job_cost(void *arg, size_t job, size_t worker, mls_err *err)
     for (size_t t = 0; t < T; t++)
         for (size_t d = 0; d < D; d++)
             s->v[t * D + d] = (double)w->v[(t * w->G + g) * D + d];
-    for (size_t first = 0; first < T; first += MLS_SCORE_ROWS) {
+    const size_t blocks = (T + MLS_SCORE_ROWS - 1) / MLS_SCORE_ROWS;
+    const size_t every = state->every < blocks ? state->every : blocks;
+
+    for (size_t block = job % every; block < blocks; block += every) {
+        const size_t first = block * MLS_SCORE_ROWS;
+
         mls_score_rows_block(&s->rows, first);
         for (size_t row = 0; row < s->rows.n; row++)
             for (size_t c = 0; c < C; c++)
@@ -144,11 +151,11 @@ static mls_status job_cost(void *arg, size_t job, size_t worker, mls_err *err)
 }
 
 mls_status mls_selection_cost(mls_cost *cost, const mls_chunk_windows *ws,
-                              const mls_selection *selection, size_t n, mls_pool *pool,
-                              mls_err *err)
+                              const mls_selection *selection, size_t n, size_t every,
+                              mls_pool *pool, mls_err *err)
 {
     const size_t H = ws->window[0].H, n_workers = mls_pool_threads(pool);
-    cost_state s = {.ws = ws, .selection = selection, .n = n};
+    cost_state s = {.ws = ws, .selection = selection, .n = n, .every = every};
     mls_status st = MLS_OK;
 
     s.worker = calloc(n_workers, sizeof *s.worker);
@@ -160,12 +167,11 @@ mls_status mls_selection_cost(mls_cost *cost, const mls_chunk_windows *ws,
     if (!st)
         st = mls_pool_run(pool, ws->n * H, job_cost, &s, err);
     for (size_t i = 0; i < ws->n * H * n && !st; i++) {
-        const mls_chunk_window *w = ws->window + i / (H * n);
         const sums *sum = s.sum + i;
 
         cost[i] = (mls_cost){
-            .score_error = sum->magnitude / mls_chunk_pairs(w),
-            .kl = sum->kl / (double)w->T,
+            .score_error = sum->magnitude / sum->pairs,
+            .kl = sum->kl / sum->queries,
             .output_error = sum->output > 0.0 ? sum->change / sum->output : 0.0,
         };
     }

@@ -21,10 +21,12 @@ typedef struct mls_cost {
  * which), on all windows, which need v as well. Dropped chunks are left unrotated in q
  * and k, nothing else changes.
  *
+ * @param every      one block of MLS_SCORE_ROWS queries in so many, another one from
+ *                   head to head; 1: all queries
  * @param[out] cost  (windows, H, n)
  */
 mls_status mls_selection_cost(mls_cost *cost, const mls_chunk_windows *ws,
-                              const mls_selection *selection, size_t n, mls_pool *pool,
-                              mls_err *err);
+                              const mls_selection *selection, size_t n, size_t every,
+                              mls_pool *pool, mls_err *err);
 
 #endif

@@ -27,7 +27,9 @@ typedef struct {
     double kl, magnitude, change, output;
 } naive_cost;
 
-static naive_cost naive(const mls_chunk_window *w, size_t h, const bool *rotated)
+/* Of queries first .. end - 1. */
+static naive_cost naive_rows(const mls_chunk_window *w, size_t h, const bool *rotated,
+                             size_t first, size_t end)
 {
     naive_cost cost = {0};
     bool all[C];
@@ -36,7 +38,7 @@ static naive_cost naive(const mls_chunk_window *w, size_t h, const bool *rotated
 
     for (size_t c = 0; c < C; c++)
         all[c] = true;
-    for (size_t i = 0; i < w->T; i++) {
+    for (size_t i = first; i < end; i++) {
         naive_softmax(w, h, i, all, p);
         naive_softmax(w, h, i, rotated, changed);
         for (size_t j = mls_chunk_first_key(w, i); j <= i; j++) {
@@ -58,6 +60,11 @@ static naive_cost naive(const mls_chunk_window *w, size_t h, const bool *rotated
         }
     }
     return cost;
+}
+
+static naive_cost naive(const mls_chunk_window *w, size_t h, const bool *rotated)
+{
+    return naive_rows(w, h, rotated, 0, w->T);
 }
 
 static void single_scores_are_the_kl_of_the_definition(void **state)
@@ -200,7 +207,7 @@ static void costs_are_those_of_the_definition(void **state)
     selection[1].count[1] = 5;
     selection[2].count[0] = selection[2].count[1] = C;
     assert_ok(mls_pool_new(&pool, 3, &err));
-    assert_ok(mls_selection_cost(cost, &ws, selection, 3, pool, &err));
+    assert_ok(mls_selection_cost(cost, &ws, selection, 3, 1, pool, &err));
     for (size_t i = 0; i < 2; i++)
         for (size_t row = 0; row < 8; row++) {
             const mls_cost *got = &cost[row * 3 + i];
@@ -217,6 +224,15 @@ static void costs_are_those_of_the_definition(void **state)
             assert_close(got->output_error, want.change / want.output,
                          1e-5 * got->output_error);
         }
+    /* One block of queries of three: of head 1 in the first window 16 .. 31. */
+    assert_ok(mls_selection_cost(cost, &ws, selection, 3, 3, pool, &err));
+    const bool none[C] = {false};
+    const naive_cost some = naive_rows(&w[0], 1, none, 16, 32);
+
+    assert_close(cost[3].kl, some.kl / 16, 1e-5 * cost[3].kl);
+    assert_close(cost[3].output_error, some.change / some.output,
+                 1e-5 * cost[3].output_error);
+    assert_ok(mls_selection_cost(cost, &ws, selection, 3, 1, pool, &err));
     for (size_t row = 0; row < 8; row++) { /* everything kept: nothing lost */
         const mls_cost *got = &cost[row * 3 + 2];
 
