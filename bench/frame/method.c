@@ -48,7 +48,10 @@ static mls_status no_quantizers(const mls_setting *s, mls_err *err)
     return MLS_OK;
 }
 
-/* What tells forms of one model apart: quantizers are set on top of a form. */
+/*
+ * What tells forms of one model apart: quantizers are set on top of a form, and keys
+ * mean the same in any order.
+ */
 static mls_status plain_text(char **out, const mls_setting *s, mls_err *err)
 {
     mls_setting plain = *s;
@@ -63,8 +66,14 @@ static mls_status plain_text(char **out, const mls_setting *s, mls_err *err)
 
         if (k && mls_common_quantizes(k))
             continue;
-        memcpy(plain.key[plain.n], s->key[i], sizeof s->key[i]);
-        memcpy(plain.value[plain.n++], s->value[i], sizeof s->value[i]);
+        size_t at = plain.n++;
+
+        for (; at > 0 && strcmp(plain.key[at - 1], s->key[i]) > 0; at--) {
+            memcpy(plain.key[at], plain.key[at - 1], sizeof s->key[i]);
+            memcpy(plain.value[at], plain.value[at - 1], sizeof s->value[i]);
+        }
+        memcpy(plain.key[at], s->key[i], sizeof s->key[i]);
+        memcpy(plain.value[at], s->value[i], sizeof s->value[i]);
     }
     if (strlen(mls_setting_text(&plain, text, sizeof text)) + 1 == sizeof text)
         return MLS_OK; /* cut off: it may stand for another, too */

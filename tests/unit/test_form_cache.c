@@ -121,6 +121,10 @@ static void a_kept_form_comes_back_with_other_quantizers(void **state)
     assert_true(again.output.w[0] == mark);
     assert_null(again.latent[0].quant.format);
     mls_latent_free(&again);
+    mls_form_cache_put(forms, "kq rank=48 weight=output", &made, 1);
+    again = form_of("kq weight=output rank=48", forms); /* in whatever order */
+    assert_true(again.output.w[0] == mark);
+    mls_latent_free(&again);
     again = form_of("kq rank=32", forms);
     assert_true(again.output.w[0] != mark);
     mls_latent_free(&again);
