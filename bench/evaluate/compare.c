@@ -21,15 +21,18 @@
 
 enum { GROUP = 8, SETTING_TEXT = 2048 };
 
-static void row_free(mls_compared *r)
+enum { RESTS = 3 /* arrays of seq_rest */ };
+
+void mls_compared_free(mls_compared *row)
 {
-    mls_free_all(r->seq_kl, r->refused);
+    mls_free_all(row->seq_kl, row->seq_rest, row->refused);
+    *row = (mls_compared){0};
 }
 
 void mls_comparison_free(mls_comparison *c)
 {
     for (size_t i = 0; c->row && i < c->n; i++)
-        row_free(&c->row[i]);
+        mls_compared_free(&c->row[i]);
     free(c->row);
     *c = (mls_comparison){0};
 }
@@ -128,6 +131,67 @@ typedef struct {
     size_t n_todo, n_kept;       /* how many, and how many have one */
 } work;
 
+/* What a row keeps of every window, and why it was refused: the row's from here on. */
+static mls_status take_windows(mls_compared *row, mls_quality *q,
+                               const mls_quality *original, mls_err *err)
+{
+    const size_t N = q->N;
+
+    row->seq_kl = q->seq_kl;
+    row->refused = q->refused;
+    q->seq_kl = NULL;
+    q->refused = NULL;
+    if (!row->measured)
+        return MLS_OK;
+    row->seq_rest = mls_calloc3(RESTS, N, 1, sizeof *row->seq_rest);
+    if (!row->seq_rest)
+        return mls_fail(err, MLS_E_NOMEM, "no memory for the results");
+    for (size_t i = 0; i < N; i++) {
+        row->seq_rest[i] = q->seq_nll[i];
+        row->seq_rest[N + i] = q->seq_top1[i];
+        row->seq_rest[2 * N + i] = q->seq_nll[i] - original->seq_nll[i];
+    }
+    return MLS_OK;
+}
+
+mls_status mls_compared_join(mls_compared *a, const mls_compared *b, size_t every,
+                             mls_err *err)
+{
+    const size_t N = a->N + b->N;
+    double *kl, *rest;
+
+    if (!a->seq_rest || !b->seq_rest || (N + every - 1) / every != a->N)
+        return mls_fail(err, MLS_E_ARG,
+                        "rows of %zu and %zu windows are not parts of "
+                        "one text",
+                        a->N, b->N);
+    kl = mls_calloc3(N, 1, 1, sizeof *kl);
+    rest = mls_calloc3(RESTS, N, 1, sizeof *rest);
+    if (!kl || !rest) {
+        mls_free_all(kl, rest);
+        return mls_fail(err, MLS_E_NOMEM, "no memory for the results");
+    }
+    for (size_t i = 0, of_b = 0; i < N; i++) {
+        const mls_compared *from = i % every ? b : a;
+        const size_t at = i % every ? of_b++ : i / every;
+
+        kl[i] = from->seq_kl[at];
+        for (size_t k = 0; k < RESTS; k++)
+            rest[k * N + i] = from->seq_rest[k * from->N + at];
+    }
+    mls_free_all(a->seq_kl, a->seq_rest);
+    a->seq_kl = kl;
+    a->seq_rest = rest;
+    a->N = N;
+    a->kl = mls_mean_of(kl, N);
+    a->nll = mls_mean_of(rest, N);
+    a->top1 = mls_mean_of(rest + N, N);
+    a->dnll = mls_mean_of(rest + 2 * N, N);
+    a->seconds += b->seconds;
+    a->kept_row = a->kept_row && b->kept_row;
+    return MLS_OK;
+}
+
 /* Rows of a group of settings; only those that were run are kept in the file. */
 static mls_status do_group(work *w, const size_t *which, size_t n, bool forms_only,
                            const mls_progress *progress, mls_err *err)
@@ -162,10 +226,7 @@ static mls_status do_group(work *w, const size_t *which, size_t n, bool forms_on
         st = mls_size_own(&own, r->in.config, r->tokens, err);
     for (size_t i = 0; !st && i < n; i++) {
         row[i] = mls_compared_of(&e.variant[i], r->in.config, &own, r->tokens);
-        row[i].seq_kl = e.variant[i].seq_kl; /* the row's from here on */
-        row[i].refused = e.variant[i].refused;
-        e.variant[i].seq_kl = NULL;
-        e.variant[i].refused = NULL;
+        st = take_windows(&row[i], &e.variant[i], &e.original, err);
     }
     if (!st && w->kept && !forms_only)
         st = mls_kept_rows_add(w->kept, key, text, row, n, e.original.nll,
@@ -176,11 +237,11 @@ static mls_status do_group(work *w, const size_t *which, size_t n, bool forms_on
     }
     for (size_t i = 0; row && i < n; i++) {
         if (st) {
-            row_free(&row[i]);
+            mls_compared_free(&row[i]);
             continue;
         }
         w->out->n_measured += row[i].measured;
-        row_free(&w->out->row[which[i]]);
+        mls_compared_free(&w->out->row[which[i]]);
         w->out->row[which[i]] = row[i];
     }
     for (size_t i = 0; scheme && i < n; i++)
@@ -225,15 +286,19 @@ static mls_status repeat_rows(work *w, mls_err *err)
             continue;
         row[i] = *from;
         row[i].refused = from->refused ? strdup(from->refused) : NULL;
-        row[i].seq_kl = NULL;
+        row[i].seq_kl = row[i].seq_rest = NULL;
         if (from->refused && !row[i].refused)
             return mls_fail(err, MLS_E_NOMEM, "no memory for the results");
         if (!from->measured)
             continue;
         row[i].seq_kl = mls_calloc3(from->N, 1, 1, sizeof(double));
-        if (!row[i].seq_kl)
+        if (from->seq_rest)
+            row[i].seq_rest = mls_calloc3(from->N, RESTS, 1, sizeof(double));
+        if (!row[i].seq_kl || (from->seq_rest && !row[i].seq_rest))
             return mls_fail(err, MLS_E_NOMEM, "no memory for the results");
         memcpy(row[i].seq_kl, from->seq_kl, from->N * sizeof(double));
+        if (from->seq_rest)
+            memcpy(row[i].seq_rest, from->seq_rest, RESTS * from->N * sizeof(double));
     }
     return MLS_OK;
 }

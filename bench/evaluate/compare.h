@@ -28,8 +28,10 @@ typedef struct mls_compared {
     bool measured;             /* false: forms were made, nothing was run */
     mls_mean nll, kl, top1, dnll;
     size_t N;
-    double *seq_kl; /* (N) means per sequence */
-    char *refused;  /* why this model has no such form; figures are NaN then */
+    double *seq_kl;   /* (N) means per sequence */
+    double *seq_rest; /* (3, N) the same of nll, top1 and dnll; NULL in rows of files
+                         that an earlier build wrote */
+    char *refused;    /* why this model has no such form; figures are NaN then */
     double seconds;
     bool kept_row;  /* read from the file of finished rows */
     bool pareto;    /* no other setting is as small and as near the original */
@@ -37,7 +39,7 @@ typedef struct mls_compared {
 } mls_compared;
 
 /**
- * Without seq_kl and refused, which stay the quality's.
+ * Without seq_kl, seq_rest and refused, which stay the quality's or the caller's.
  * @param own  the model's own cache at `tokens`: mls_size_own()
  */
 mls_compared mls_compared_of(const mls_quality *q, const mls_config *config,
@@ -45,6 +47,21 @@ mls_compared mls_compared_of(const mls_quality *q, const mls_config *config,
 
 /** A row without figures, of no class; its sentence is the caller's to set. */
 mls_compared mls_compared_refused(void);
+
+/** One row and its arrays; {0} afterwards. */
+void mls_compared_free(mls_compared *row);
+
+/**
+ * Rows of one setting on two parts of a text become one of all: a's windows are every
+ * `every`-th from the first on, b's the others. All means and intervals are those of a
+ * row that was measured on all at once; seconds add up.
+ *
+ * @param[in,out] a  the whole row afterwards
+ * @return MLS_OK, MLS_E_ARG (a row without windows, or of an earlier build),
+ *         MLS_E_NOMEM
+ */
+mls_status mls_compared_join(mls_compared *a, const mls_compared *b, size_t every,
+                             mls_err *err);
 
 typedef struct mls_comparison {
     size_t n, n_measured; /* rows, and how many of them were measured now */
@@ -98,8 +115,9 @@ typedef struct mls_kept_rows mls_kept_rows;
 mls_status mls_kept_rows_open(mls_kept_rows **out, const char *path, mls_err *err);
 void mls_kept_rows_close(mls_kept_rows *k); /* NULL is accepted */
 /**
- * The row of this key; false when there is none. row->seq_kl and row->refused are the
- * caller's; *original and *n_scored stay as they are when the row was refused.
+ * The row of this key; false when there is none. row->seq_kl, row->seq_rest and
+ * row->refused are the caller's; *original and *n_scored stay as they are when
+ * the row was refused.
  */
 bool mls_kept_rows_find(const mls_kept_rows *k, const char *key, mls_compared *row,
                         mls_mean *original, size_t *n_scored);

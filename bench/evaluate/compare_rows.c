@@ -60,6 +60,26 @@ static bool read_refused(const char *why, mls_compared *row, mls_mean *original,
     return row->refused != NULL;
 }
 
+/* Other figures of every window, in the order of seq_rest. */
+static const char *const rests[] = {"nll_of_windows", "top1_of_windows",
+                                    "delta_nll_of_windows"};
+enum { RESTS = sizeof rests / sizeof rests[0] };
+
+/* n numbers of an array; false: no such array. */
+static bool read_each(double *out, const json_t *object, const char *key, size_t n)
+{
+    const json_t *each = json_object_get(object, key);
+    bool ok = json_is_array(each) && json_array_size(each) == n;
+
+    for (size_t i = 0; ok && i < n; i++) {
+        const json_t *x = json_array_get(each, i);
+
+        ok = json_is_number(x);
+        out[i] = json_number_value(x);
+    }
+    return ok;
+}
+
 static bool read_row(const json_t *object, mls_compared *row, mls_mean *original,
                      size_t *n_scored)
 {
@@ -86,17 +106,19 @@ static bool read_row(const json_t *object, mls_compared *row, mls_mean *original
     *n_scored = (size_t)json_integer_value(scored);
     row->N = json_array_size(each);
     row->seq_kl = mls_calloc3(row->N, 1, 1, sizeof *row->seq_kl);
-    for (size_t i = 0; row->seq_kl && ok && i < row->N; i++) {
-        const json_t *x = json_array_get(each, i);
-
-        ok = json_is_number(x);
-        row->seq_kl[i] = json_number_value(x);
+    row->seq_rest = mls_calloc3(row->N, RESTS, 1, sizeof *row->seq_rest);
+    ok = row->seq_kl && row->seq_rest &&
+         read_each(row->seq_kl, object, "kl_of_windows", row->N);
+    if (ok && json_object_get(object, rests[0])) {
+        for (size_t k = 0; k < RESTS; k++)
+            ok = ok && read_each(row->seq_rest + k * row->N, object, rests[k], row->N);
+    } else {
+        free(row->seq_rest);
+        row->seq_rest = NULL;
     }
-    if (ok && row->seq_kl)
-        return true;
-    free(row->seq_kl);
-    row->seq_kl = NULL;
-    return false;
+    if (!ok)
+        mls_compared_free(row);
+    return ok;
 }
 
 static mls_status read_line(mls_kept_rows *k, const char *line, size_t len, size_t n,
@@ -122,7 +144,7 @@ static mls_status read_line(mls_kept_rows *k, const char *line, size_t len, size
                         "the file away to measure again",
                         k->path, n);
     }
-    mls_free_all(row.seq_kl, row.refused);
+    mls_compared_free(&row);
     if (json_object_set_new(k->by_key, key, object))
         return mls_fail(err, MLS_E_NOMEM, "no memory for the rows of %s", k->path);
     return MLS_OK;
@@ -235,11 +257,21 @@ bool mls_kept_rows_find(const mls_kept_rows *k, const char *key, mls_compared *r
     return true;
 }
 
+static int put_each(json_t *object, const char *key, const double *x, size_t n)
+{
+    json_t *each = json_array();
+    int bad = 0;
+
+    for (size_t i = 0; i < n; i++)
+        bad |= json_array_append_new(each, json_real(x[i]));
+    return bad | json_object_set_new(object, key, each);
+}
+
 /* One line; released with free(), NULL when memory is short. */
 static char *row_line(const char *key, const char *setting, const mls_compared *row,
                       mls_mean original, size_t n_scored)
 {
-    json_t *object = json_object(), *each = json_array();
+    json_t *object = json_object();
     mls_compared copy = *row;
     char *line = NULL;
     int bad = json_object_set_new(object, "key", json_string(key));
@@ -257,13 +289,12 @@ static char *row_line(const char *key, const char *setting, const mls_compared *
     bad |= json_object_set_new(object, "original_nll", number(original.mean));
     bad |= json_object_set_new(object, "original_nll_half", number(original.half));
     bad |= json_object_set_new(object, "scored", json_integer((json_int_t)n_scored));
-    for (size_t i = 0; i < row->N; i++)
-        bad |= json_array_append_new(each, json_real(row->seq_kl[i]));
-    bad |= json_object_set(object, "kl_of_windows", each);
+    bad |= put_each(object, "kl_of_windows", row->seq_kl, row->N);
+    for (size_t k = 0; row->seq_rest && k < RESTS; k++)
+        bad |= put_each(object, rests[k], row->seq_rest + k * row->N, row->N);
 done:
     if (!bad)
         line = json_dumps(object, JSON_COMPACT | JSON_REAL_PRECISION(17));
-    json_decref(each);
     json_decref(object);
     return line;
 }

@@ -38,6 +38,7 @@ typedef struct mls_quality {
     mls_by_position at;
     double kl_median, kl_90, kl_95, kl_99, kl_999, kl_max; /* over positions */
     double *seq_nll, *seq_kl;                              /* (N) means per sequence */
+    double *seq_top1;  /* (N) as top1, of each sequence */
     double *seq_hit;   /* (N) share of scored positions whose most likely token is the
                         next one */
     size_t elements;   /* cached per token, all layers */

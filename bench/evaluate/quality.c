@@ -13,8 +13,8 @@
 
 void mls_quality_free(mls_quality *q)
 {
-    mls_free_all(q->seq_nll, q->seq_kl, q->seq_hit, q->layout, q->predicted,
-                 q->refused);
+    mls_free_all(q->seq_nll, q->seq_kl, q->seq_top1, q->seq_hit, q->layout,
+                 q->predicted, q->refused);
 }
 
 mls_status mls_quality_refuse(mls_quality *q, const char *why)
@@ -89,8 +89,9 @@ static mls_status fill(mls_quality *q, const mls_scores *s, size_t i, mls_err *e
     q->nll = mls_mean_of(s->nll + i * N, N);
     q->seq_nll = copy_doubles(s->nll + i * N, N);
     q->seq_kl = copy_doubles(s->kl + i * N, N);
+    q->seq_top1 = copy_doubles(s->top1 + i * N, N);
     q->seq_hit = copy_doubles(s->hit + i * N, N);
-    return q->seq_nll && q->seq_kl && q->seq_hit
+    return q->seq_nll && q->seq_kl && q->seq_top1 && q->seq_hit
                ? fill_bins(&q->at, s, i, err)
                : mls_fail(err, MLS_E_NOMEM, "no memory for the results");
 }

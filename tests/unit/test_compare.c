@@ -95,6 +95,70 @@ static void an_added_row_costs_only_itself(void **state)
     mls_comparison_free(&whole);
 }
 
+/* Every but-th window of a corpus, or the others. */
+static mls_corpus windows_of(const mls_corpus *all, size_t but, bool others)
+{
+    mls_corpus c = *all;
+
+    c.N = c.n_ids = 0;
+    c.ids = calloc(all->start[all->N], sizeof *c.ids);
+    c.start = calloc(all->N + 1, sizeof *c.start);
+    for (size_t i = 0; i < all->N; i++) {
+        const size_t n = all->start[i + 1] - all->start[i];
+
+        if ((i % but != 0) != others)
+            continue;
+        memcpy(c.ids + c.n_ids, all->ids + all->start[i], n * sizeof *c.ids);
+        c.start[++c.N] = c.n_ids += n;
+    }
+    return c;
+}
+
+static void rows_of_two_parts_become_the_row_of_all(void **state)
+{
+    const demo *d = *state;
+    const char *rows = test_scratch("joined.jsonl"),
+               *text = test_source("datasets/demo/evaluation.txt");
+    mls_corpus all, few, rest;
+    mls_compare_request r = request(d, 1, NULL);
+    mls_comparison whole, a, b;
+
+    assert_ok(mls_corpus_read(&all, d->tok, &text, 1, 12, 7, 0, &err));
+    few = windows_of(&all, 3, false);
+    rest = windows_of(&all, 3, true);
+    r.corpus = &all;
+    assert_ok(mls_compare(&whole, &r, NULL, &err));
+    r.corpus = &few;
+    assert_ok(mls_compare(&a, &r, NULL, &err));
+    assert_int_equal(a.row[0].N, 3);
+    for (size_t kept = 0; kept < 2; kept++) { /* read back, it is the same row */
+        r.corpus = &rest;
+        r.rows_path = rows;
+        assert_ok(mls_compare(&b, &r, NULL, &err));
+        assert_true(b.row[0].kept_row == (kept == 1));
+        if (kept == 0)
+            mls_comparison_free(&b);
+    }
+    assert_refused(mls_compared_join(&a.row[0], &b.row[0], 2, &err), MLS_E_ARG,
+                   "not parts of one text");
+    assert_ok(mls_compared_join(&a.row[0], &b.row[0], 3, &err));
+
+    const mls_compared *x = &whole.row[0], *y = &a.row[0];
+
+    assert_int_equal(y->N, 7);
+    assert_memory_equal(x->seq_kl, y->seq_kl, 7 * sizeof(double));
+    assert_true(x->kl.mean == y->kl.mean && x->kl.half == y->kl.half);
+    assert_true(x->nll.mean == y->nll.mean && x->nll.half == y->nll.half);
+    assert_true(x->top1.mean == y->top1.mean && x->top1.half == y->top1.half);
+    assert_true(x->dnll.mean == y->dnll.mean && x->dnll.half == y->dnll.half);
+    mls_comparison_free(&whole);
+    mls_comparison_free(&a);
+    mls_comparison_free(&b);
+    mls_corpus_free(&all);
+    mls_corpus_free(&few);
+    mls_corpus_free(&rest);
+}
+
 /* Stop before the second group, as a signal would. */
 typedef struct {
     size_t calls, limit;
@@ -427,6 +491,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(positions_make_up_the_mean),
         cmocka_unit_test(an_added_row_costs_only_itself),
+        cmocka_unit_test(rows_of_two_parts_become_the_row_of_all),
         cmocka_unit_test(a_stopped_run_goes_on_where_it_was),
         cmocka_unit_test(rows_of_other_inputs_do_not_count),
         cmocka_unit_test(settings_that_name_a_file_are_not_kept),
