@@ -47,7 +47,7 @@ static bool is_behind(const mls_compared *row, const mls_compared *best)
 }
 
 void mls_race_finishers(bool *finish, const mls_compared *row, const mls_racer *racer,
-                        size_t n, double two_at)
+                        size_t n, double two_at, mls_serve two_of)
 {
     for (size_t i = 0; i < n; i++) {
         finish[i] = in_race(&row[i]);
@@ -56,7 +56,7 @@ void mls_race_finishers(bool *finish, const mls_compared *row, const mls_racer *
         const size_t best = best_of_cell(row, racer, n, i, NULL);
 
         finish[i] = !is_behind(&row[i], &row[best]);
-        if (finish[i] || racer[i].share != two_at)
+        if (finish[i] || racer[i].share != two_at || row[i].serve != two_of)
             continue;
         const char *first = racer[best].method;
         const size_t second = best_of_cell(row, racer, n, i, first);

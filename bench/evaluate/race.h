@@ -18,13 +18,14 @@ typedef struct mls_racer {
  * its KL is more than a tenth above, and the mean of the difference, paired by window,
  * more than 1.5 half widths of its 95 % interval (with 4 windows: 4.8 standard errors,
  * one in 115 of those that are as good as the best, if they look a tenth worse).
- * At the share `two_at` the best of another method is looked for in the same way.
+ * At the share `two_at` the best of another method of the class `two_of` is looked for
+ * in the same way.
  *
  * @param row          (n) rows on the same windows; refused ones are not finished
  * @param[out] finish  (n)
  */
 void mls_race_finishers(bool *finish, const mls_compared *row, const mls_racer *racer,
-                        size_t n, double two_at);
+                        size_t n, double two_at, mls_serve two_of);
 
 /** Is a ahead of b? What was measured on more windows is, then what has less KL. */
 bool mls_compared_ahead(const mls_compared *a, const mls_compared *b);

@@ -105,11 +105,12 @@ typedef struct mls_plan_request {
  * Methods to search when none is named: those of a class, with their ranks open.
  *
  * @param share     of the model's own cache that the plan is to keep
+ * @param each      of each method so many at most
  * @param[out] out  (*n) released by the caller with free()
  * @return MLS_OK, MLS_E_INPUT (no method makes what the class serves), MLS_E_NOMEM
  */
 mls_status mls_plan_methods(mls_setting **out, size_t *n, const mls_config *config,
-                            mls_serve serve, double share, mls_err *err);
+                            mls_serve serve, double share, size_t each, mls_err *err);
 
 /**
  * Make and verify a plan (docs/methods/plan.md): isolated KL of every layer at

@@ -11,7 +11,7 @@
 #include "bench/plan/plan.h"
 #include "common/base/checked.h"
 
-enum { METHODS_MAX = 12, PER_METHOD = 2 };
+enum { METHODS_MAX = 12 };
 
 static mls_status without_rank(mls_setting *out, const mls_setting *s, mls_err *err)
 {
@@ -35,7 +35,7 @@ static bool is_new(const mls_setting *list, size_t n, const mls_setting *s)
 }
 
 mls_status mls_plan_methods(mls_setting **out, size_t *n, const mls_config *config,
-                            mls_serve serve, double share, mls_err *err)
+                            mls_serve serve, double share, size_t each, mls_err *err)
 {
     mls_setting *list = mls_calloc3(METHODS_MAX, 1, 1, sizeof *list);
     mls_cache_layout *layout = calloc(1, sizeof *layout);
@@ -52,7 +52,7 @@ mls_status mls_plan_methods(mls_setting **out, size_t *n, const mls_config *conf
         mls_fits fits;
 
         st = mls_method_fit(mls_methods[m], config, share, &fits, err);
-        for (size_t i = 0; !st && i < fits.n && taken < PER_METHOD; i++) {
+        for (size_t i = 0; !st && i < fits.n && taken < each; i++) {
             const mls_setting *s = &fits.setting[i];
             mls_err why = {0};
             mls_serve theirs = serve;

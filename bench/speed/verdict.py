@@ -2,40 +2,47 @@
 
     python3 bench/speed/verdict.py RACED EXHAUSTIVE
 
-Two reports of one model and text, made without and with --exhaustive. Compared are,
-from data/predictors.csv and the tables of the page, the settings chosen for every class
-of servers and share, their order at each share, and their figures.
+Two reports of one model and text, made without and with --exhaustive. Compared are the
+settings chosen for every class of servers and size and their order in each class
+(data/served.csv), and the answer (data/answer.csv). Figures of other sizes than the
+answer's rest on half of the windows in a race: the largest distance between both is
+said in half widths of the raced one.
 """
-import html
-import re
+import csv
 import sys
 
 
-def table(folder, heading):
-    """Rows of the first table of a page whose header has this cell, cells as text."""
-    page = open(folder + "/index.html", encoding="utf-8").read()
-    for body in re.findall(r"<table.*?</table>", page, re.S):
-        rows = [[html.unescape(re.sub(r"<[^>]*>", "", cell)).strip()
-                 for cell in re.findall(r"<t[hd].*?</t[hd]>", row, re.S)]
-                for row in re.findall(r"<tr.*?</tr>", body, re.S)]
-        if rows and heading in rows[0]:
-            return rows
-    sys.exit(f"{folder}: no table with a column '{heading}'")
+def rows(folder, name):
+    with open(f"{folder}/data/{name}.csv", encoding="utf-8") as f:
+        return list(csv.DictReader(f))
 
 
-def chosen(folder):
-    rows = table(folder, "best setting")
-    return [tuple(row) for row in rows[1:]]
+def what(row):
+    return row["served_by"], row["kept_percent"], row["setting"]
 
 
 def main():
-    raced, whole = chosen(sys.argv[1]), chosen(sys.argv[2])
-    for a, b in zip(raced, whole):
-        if a != b:
-            print("raced     ", *a, "\nexhaustive", *b)
-    same = raced == whole
-    print(f"{len(whole)} choices of class and share:",
-          "the same settings and figures" if same else "not the same")
+    same, far, n, equal = True, 0.0, 0, 0
+    for name in ("served", "answer"):
+        raced, whole = rows(sys.argv[1], name), rows(sys.argv[2], name)
+        same &= len(raced) == len(whole)
+        for a, b in zip(raced, whole):
+            n += 1
+            equal += a["kl"] == b["kl"]
+            if what(a) != what(b):
+                same = False
+                print("raced     ", *what(a), a["kl"], "\nexhaustive", *what(b), b["kl"])
+            elif float(a["kl_half"]) > 0:
+                gap = abs(float(a["kl"]) - float(b["kl"]))
+                far = max(far, gap / float(a["kl_half"]))
+        order = [sorted(range(len(table)), key=lambda i: float(table[i]["kl"]))
+                 for table in (raced, whole)]
+        if order[0] != order[1]:
+            print(f"{name}: another order by KL")
+    print(f"{n} choices of class and size:",
+          "the same settings" if same else "not the same settings",
+          f"in the same places, {equal} with the same figure, others at most {far:.2f} "
+          "half widths apart")
     sys.exit(not same)
 
 

@@ -2,11 +2,13 @@
  * A report goes on where it was stopped: rows of settings are found again by compare's
  * keys, the plan by a key of its request together with the plan file's own hash. A race
  * measures all settings on every 4th or 8th window and only those that can still win on
- * all. Both files go when the report is finished.
+ * more: all windows at the share that the answer is about, every second one at others.
+ * Both files go when the report is finished.
  */
 #include "reports/report/measured.h"
 
 #include <fcntl.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +27,7 @@ enum {
     KEY_FILE_MAX = 4096,
     FEW = 4,
     LESS = 8,
+    HALF = 2,
     RACE_LEAST = 16,
     OUTPUT_WINDOWS = 2
 };
@@ -72,14 +75,30 @@ mls_method_input mls_measured_input(const mls_report *r)
 
 /* --- Settings --- */
 
-/* Share of a race's time that goes into the first windows, about. */
-static const double HEATS = 0.4;
+/* Share of a race's time that goes into the first windows, about; and of the rest that
+   goes into the windows of settings at other shares than the answer's. */
+static const double HEATS = 0.5, HALVES = 0.7;
 
-/* Every FEW-th window, or LESS-th where that leaves FEW of them, from the first on. */
-static mls_status every_few(mls_corpus *out, const mls_corpus *all, mls_err *err)
+bool mls_measured_race(const mls_report *r, const mls_corpus *text)
 {
-    const size_t step = all->N < LESS * FEW ? FEW : LESS;
+    return !r->exhaustive && text->N >= RACE_LEAST;
+}
 
+/* The first windows of a race are one in so many. */
+static size_t first_step(const mls_corpus *text)
+{
+    return text->N < LESS * FEW ? FEW : LESS;
+}
+
+bool mls_measured_finished(const mls_compared *row, const mls_corpus *text)
+{
+    return row->N > (text->N + first_step(text) - 1) / first_step(text);
+}
+
+/* Every step-th window from the first on, but without every but-th (0: with all). */
+static mls_status pick(mls_corpus *out, const mls_corpus *all, size_t step, size_t but,
+                       mls_err *err)
+{
     *out = *all;
     out->N = out->n_ids = 0;
     out->ids = mls_calloc3(all->start[all->N], 1, 1, sizeof *out->ids);
@@ -91,6 +110,8 @@ static mls_status every_few(mls_corpus *out, const mls_corpus *all, mls_err *err
     for (size_t i = 0; i < all->N; i += step) {
         const size_t T = all->start[i + 1] - all->start[i];
 
+        if (but && i % but == 0)
+            continue;
         memcpy(out->ids + out->n_ids, all->ids + all->start[i], T * sizeof *out->ids);
         out->n_ids += T;
         out->start[++out->N] = out->n_ids;
@@ -98,46 +119,94 @@ static mls_status every_few(mls_corpus *out, const mls_corpus *all, mls_err *err
     return MLS_OK;
 }
 
-/* Those that a race leaves, on all windows, in the place of their first rows. */
-static mls_status finish(mls_comparison *out, const mls_compare_request *request,
-                         const mls_racer *racer, const mls_progress *progress,
-                         mls_err *err)
+/* The original's loss on the windows of a row. */
+static mls_status original_of(mls_mean *out, const mls_compared *row, mls_err *err)
 {
-    bool *chosen = mls_calloc3(out->n, 1, 1, sizeof *chosen);
+    const double *nll = row->seq_rest, *difference = row->seq_rest + 2 * row->N;
+    double *own = mls_calloc3(row->N, 1, 1, sizeof *own);
+
+    if (!own)
+        return mls_fail(err, MLS_E_NOMEM, "no memory for a report");
+    for (size_t i = 0; i < row->N; i++)
+        own[i] = nll[i] - difference[i];
+    *out = mls_mean_of(own, row->N);
+    free(own);
+    return MLS_OK;
+}
+
+/*
+ * The chosen rows on the request's windows too, which with those that they have are
+ * every one of a text, or every second; theirs are one of `every` among them.
+ */
+static mls_status finish(mls_comparison *out, const mls_compare_request *request,
+                         const bool *chosen, size_t every, size_t begun_scored,
+                         const mls_progress *progress, mls_err *err)
+{
     size_t *which = mls_calloc3(out->n, 1, 1, sizeof *which);
     mls_setting *setting = mls_calloc3(out->n, 1, 1, sizeof *setting);
-    mls_compare_request whole = *request;
+    mls_compare_request rest = *request;
     mls_comparison m = {0};
     size_t n = 0;
     mls_status st = MLS_OK;
 
-    if (!chosen || !which || !setting)
+    if (!which || !setting)
         st = mls_fail(err, MLS_E_NOMEM, "no memory for a report");
-    if (!st)
-        mls_race_finishers(chosen, out->row, racer, out->n, MLS_REPORT_KEEP);
     for (size_t i = 0; !st && i < out->n; i++)
         if (chosen[i]) {
             setting[n] = request->setting[i];
             which[n++] = i;
         }
-    whole.setting = setting;
-    whole.n = n;
-    whole.unpredicted = true; /* that depends on no window */
+    rest.setting = setting;
+    rest.n = n;
+    rest.unpredicted = true; /* that depends on no window */
     if (!st && n)
-        st = mls_compare(&m, &whole, progress, err);
+        st = mls_compare(&m, &rest, progress, err);
+    for (size_t k = 0; !st && k < n; k++)
+        st = mls_compared_join(&out->row[which[k]], &m.row[k], every, err);
     if (!st && n) {
-        out->original = m.original;
-        out->n_scored = m.n_scored;
-    }
-    for (size_t k = 0; !st && k < n; k++) {
-        const mls_compared first = out->row[which[k]];
-
-        out->row[which[k]] = m.row[k];
-        out->row[which[k]].predicted = first.predicted;
-        m.row[k] = first; /* released with m */
+        out->n_scored = begun_scored + m.n_scored;
+        st = original_of(&out->original, &out->row[which[0]], err);
     }
     mls_comparison_free(&m);
-    mls_free_all(chosen, which, setting);
+    mls_free_all(which, setting);
+    return st;
+}
+
+/* Those that a race leaves: at the answer's share on all windows, else on half. */
+static mls_status finish_all(mls_comparison *out, mls_compare_request *request,
+                             const mls_racer *racer, const mls_corpus *text,
+                             const mls_progress *progress, mls_err *err)
+{
+    const size_t n = out->n, begun = first_step(text), n_scored = out->n_scored;
+    const size_t step = text->N < HALF * RACE_LEAST ? 1 : HALF;
+    bool *chosen = mls_calloc3(n, 2, 1, sizeof *chosen);
+    mls_progress_part first, second;
+    mls_corpus half = {0}, whole = {0};
+    mls_status st = chosen ? pick(&half, text, step, begun, err)
+                           : mls_fail(err, MLS_E_NOMEM, "no memory for a report");
+
+    if (!st)
+        st = pick(&whole, text, 1, begun, err);
+    if (!st)
+        mls_race_finishers(chosen, out->row, racer, n, MLS_REPORT_KEEP,
+                           mls_serve_usual(request->in.config));
+    for (size_t i = 0; !st && i < n; i++)
+        if (!isnan(racer[i].share) && racer[i].share != MLS_REPORT_KEEP) {
+            chosen[n + i] = chosen[i];
+            chosen[i] = false;
+        }
+    request->corpus = &half;
+    if (!st)
+        st = finish(out, request, chosen + n, begun / step, n_scored,
+                    mls_progress_part_of(&first, progress, 0, HALVES), err);
+    /* Last, because the original's figures are those of the last. */
+    request->corpus = &whole;
+    if (!st)
+        st = finish(out, request, chosen, begun, n_scored,
+                    mls_progress_part_of(&second, progress, HALVES, 1), err);
+    mls_corpus_free(&half);
+    mls_corpus_free(&whole);
+    free(chosen);
     return st;
 }
 
@@ -145,7 +214,7 @@ mls_status mls_measured_settings(mls_comparison *out, const mls_report *r,
                                  const mls_corpus *text, const mls_setting *setting,
                                  const mls_racer *racer, size_t n, mls_err *err)
 {
-    const bool race = racer && n && !r->exhaustive && text->N >= RACE_LEAST;
+    const bool race = racer && n && mls_measured_race(r, text);
     char *path = mls_path_join(r->folder, rows_name), id[MLS_SHA256_HEX];
     mls_status st = path ? capture_id(id, r->capture, err)
                          : mls_fail(err, MLS_E_NOMEM, "no memory for a report");
@@ -171,7 +240,7 @@ mls_status mls_measured_settings(mls_comparison *out, const mls_report *r,
                                    .capture_id = id};
 
     if (!st && race)
-        st = every_few(&few, text, err);
+        st = pick(&few, text, first_step(text), 0, err);
     if (!st && race)
         request.corpus = &few;
     if (!st)
@@ -180,8 +249,8 @@ mls_status mls_measured_settings(mls_comparison *out, const mls_report *r,
                          err);
     request.corpus = text;
     if (!st && race)
-        st = finish(out, &request, racer,
-                    mls_progress_part_of(&second, r->progress, HEATS, 1), err);
+        st = finish_all(out, &request, racer, text,
+                        mls_progress_part_of(&second, r->progress, HEATS, 1), err);
     for (size_t i = 0; !st && i < out->n; i++)
         kept += out->row[i].kept_row;
     if (kept > 0)

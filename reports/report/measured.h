@@ -19,7 +19,9 @@ mls_method_input mls_measured_input(const mls_report *r);
  *
  * With racers and at least 16 windows, settings are measured on every eighth window
  * (every fourth of fewer than 32)
- * first and on all of them where mls_race_finishers() says so: a row's N tells which.
+ * first and, where mls_race_finishers() says so, on all of them at the share
+ * MLS_REPORT_KEEP and without a share, on every second one of 32 and more at other
+ * shares: a row's N tells which.
  * A report that is `exhaustive` measures all on all.
  *
  * @param racer     (n), NULL: no race, and errors are not predicted
@@ -31,6 +33,12 @@ mls_method_input mls_measured_input(const mls_report *r);
 mls_status mls_measured_settings(mls_comparison *out, const mls_report *r,
                                  const mls_corpus *text, const mls_setting *setting,
                                  const mls_racer *racer, size_t n, mls_err *err);
+
+/** Are settings raced on this text, or all measured on all of it? */
+bool mls_measured_race(const mls_report *r, const mls_corpus *text);
+
+/** Did a race leave this row, so that more than the first windows were measured? */
+bool mls_measured_finished(const mls_compared *row, const mls_corpus *text);
 
 /**
  * The plan of a request, made and written to FOLDER/plan.json or, where an earlier run

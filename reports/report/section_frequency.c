@@ -15,7 +15,7 @@
 static const char *const rules[] = {
     "high",         "low",         "uniform",     "2-norm",
     "contribution", "ropelite-l1", "ropelite-l2", "kl"};
-enum { BUDGETS_MAX = 8 };
+enum { BUDGETS_MAX = 8, SAMPLED = 4 /* one block of queries in so many */ };
 
 /* 2-norm scores of all layers (L, G, C). */
 static mls_status all_scores(const mls_report *r, double *score, mls_err *err)
@@ -185,6 +185,7 @@ static mls_status compare_rules(const mls_report *r, mls_page *page, mls_buf *su
         .n_chunks = budgets(chunks, mls_model_config(r->model)->D / 2, &b),
         .scope = MLS_SCOPE_HEAD,
         .stability = true,
+        .every = r->exhaustive ? 0 : SAMPLED,
         .costs = true};
     mls_frequency f = {0};
     mls_table *t = NULL;
@@ -204,8 +205,9 @@ static mls_status compare_rules(const mls_report *r, mls_page *page, mls_buf *su
             mls_page_figure(page, r->folder, "frequency-error",
                             "Score error before softmax when all but the chosen chunks "
                             "lose their rotation, mean over layers and heads. Half of "
-                            "the windows choose, the others measure; bars: 95 % "
-                            "intervals over these.",
+                            "the windows choose, the others measure, on a quarter of "
+                            "their queries unless the report is exhaustive; bars: 95 % "
+                            "intervals over these windows.",
                             err);
     if (!st) {
         t = mls_frequency_overlap_table(&f, b, false);

@@ -8,7 +8,7 @@
 #include "reports/tables/length_tables.h"
 
 /* A sample: all windows at three lengths would take as long as all of quality. */
-enum { LENGTHS = 3, TOKENS = 2048, SETTINGS_MAX = 3, SHORTEST = 16 };
+enum { LENGTHS = 3, TOKENS = 2048, SETTINGS_MAX = 3, SHORTEST = 16, WINDOWS_MAX = 8 };
 
 /* One of rotation, one of rank, one of both. */
 static const char *const methods[SETTINGS_MAX] = {"transmla", "mha2mla", "kq"};
@@ -86,7 +86,8 @@ static mls_status choices(const mls_report *r, mls_page *page, mls_buf *summary,
                                      .n_rules = sizeof rules / sizeof rules[0],
                                      .chunks = &budget,
                                      .n_chunks = 1,
-                                     .tokens = length[i] + lead},
+                                     .tokens = length[i] + lead,
+                                     .windows = r->exhaustive ? 0 : WINDOWS_MAX},
             r->pool,
             mls_progress_part_of(&told, r->progress,
                                  LOSSES + (1 - LOSSES) * (double)i / (double)n,

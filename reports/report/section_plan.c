@@ -11,7 +11,7 @@
 #include "reports/report/sections.h"
 #include "reports/tables/plan_tables.h"
 
-enum { MULTIPLE = 8, WINDOWS_LEAST = 4, SEARCH_MAX = 8 };
+enum { MULTIPLE = 8, WINDOWS_LEAST = 4, SEARCH_MAX = 8, EACH = 2 /* of a method */ };
 
 /* The measured settings, with what their figures rest on. */
 static mls_table *quality_table(const mls_plan *p)
@@ -145,7 +145,8 @@ mls_status mls_section_plan(const mls_report *r, mls_page *page, mls_buf *summar
 
     if (half < WINDOWS_LEAST)
         return MLS_OK;
-    st = mls_plan_methods(&method, &n_methods, c, r->serve, MLS_REPORT_KEEP, &why);
+    st = mls_plan_methods(&method, &n_methods, c, r->serve, MLS_REPORT_KEEP,
+                          r->exhaustive ? EACH : 1, &why);
     if (st == MLS_E_INPUT) {
         say_none(page, why.text);
         return MLS_OK;

@@ -12,6 +12,7 @@
 #include "reports/report/embedded.h"
 #include "reports/report/measured.h"
 #include "reports/report/predictors.h"
+#include "reports/report/screened.h"
 #include "reports/report/sections.h"
 #include "reports/report/served.h"
 #include "reports/tables/curves.h"
@@ -77,6 +78,20 @@ static mls_status choose(point **out, mls_setting **setting, size_t *n,
     return st;
 }
 
+/* What was not measured goes; after the n points stands the 4-bit cache, which was. */
+static void leave_out(point *p, mls_setting *setting, mls_racer *racer,
+                      const bool *measured, size_t n)
+{
+    for (size_t i = 0, to = 0; i <= n; i++) {
+        if (!measured[i])
+            continue;
+        if (i < n)
+            p[to] = p[i];
+        setting[to] = setting[i];
+        racer[to++] = racer[i];
+    }
+}
+
 static const char quantities[] = MLS_QUALITY_KEYS " top1_percent";
 
 static mls_table *make_table(const mls_report *r, const point *p, size_t n,
@@ -117,9 +132,14 @@ static mls_table *make_table(const mls_report *r, const point *p, size_t n,
     for (size_t i = 0; i < n; i++)
         if (m->row[i].measured && m->row[i].N < r->evaluation->N) {
             mls_table_note(t, "on fewer windows, spread over the text: settings "
-                              "clearly behind another of their class and share");
+                              "clearly behind another of their class and share on an "
+                              "eighth, the others at sizes other than 25 %% on half");
             break;
         }
+    if (mls_measured_race(r, r->evaluation))
+        mls_table_note(t, "31.25 and 18.75 %: only methods of which a setting was "
+                          "measured further at one of the sizes beside (--exhaustive: "
+                          "all)");
     return t;
 }
 
@@ -405,6 +425,7 @@ mls_status mls_section_quality(const mls_report *r, mls_page *page, mls_buf *sum
     mls_setting *setting = NULL;
     mls_racer *racer = NULL;
     point *p = NULL;
+    bool *measured = NULL;
     size_t n = 0;
     mls_table *t = NULL;
     mls_status st;
@@ -412,13 +433,20 @@ mls_status mls_section_quality(const mls_report *r, mls_page *page, mls_buf *sum
     if (!r->evaluation)
         return MLS_OK;
     st = choose(&p, &setting, &n, mls_model_config(r->model), err);
-    if (!st && !(racer = mls_calloc3(n + 1, 1, 1, sizeof *racer)))
+    racer = mls_calloc3(n + 1, 1, 1, sizeof *racer);
+    measured = mls_calloc3(n + 1, 1, 1, sizeof *measured);
+    if (!st && (!racer || !measured))
         st = mls_fail(err, MLS_E_NOMEM, "no memory for a report");
     for (size_t i = 0; !st && i < n; i++)
         racer[i] = (mls_racer){p[i].fraction, setting[i].method};
     if (!st) {
         racer[n] = (mls_racer){(double)NAN, setting[n].method};
-        st = mls_measured_settings(&m, r, r->evaluation, setting, racer, n + 1, err);
+        st = mls_measured_screened(&m, measured, r, setting, racer, n + 1, fractions,
+                                   FRACTIONS, err);
+    }
+    if (!st) {
+        leave_out(p, setting, racer, measured, n);
+        n = m.n - 1;
     }
     if (!st && r->foreign)
         mls_foreign_compare(r->foreign, &m, setting);
@@ -446,6 +474,6 @@ mls_status mls_section_quality(const mls_report *r, mls_page *page, mls_buf *sum
         st = show_predictors(r, p, n, &m, page, summary, err);
     mls_table_free(t);
     mls_comparison_free(&m);
-    mls_free_all(p, setting, racer);
+    mls_free_all(p, setting, racer, measured);
     return st;
 }

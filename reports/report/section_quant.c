@@ -13,7 +13,7 @@
 #include "reports/tables/curves.h"
 #include "reports/tables/quantity_columns.h"
 
-enum { SEQUENCES_MAX = 8 };
+enum { SEQUENCES_MAX = 8, RACED_MAX = 4 };
 
 /* One of every family, from careful to coarse. */
 static const char *const quantizers[] = {
@@ -271,8 +271,10 @@ mls_status mls_section_quant(const mls_report *r, mls_page *page, mls_buf *summa
     if (!r->evaluation)
         return MLS_OK;
     some = *r->evaluation; /* borrowed, shortened */
-    if (some.N > SEQUENCES_MAX)
-        some.N = SEQUENCES_MAX;
+    const size_t most = r->exhaustive ? SEQUENCES_MAX : RACED_MAX;
+
+    if (some.N > most)
+        some.N = most;
     st = choose(p, setting, &n, c, err);
     if (!st)
         st = mls_measured_settings(&m, r, &some, setting, NULL, n, err);

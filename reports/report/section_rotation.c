@@ -7,7 +7,7 @@
 #include "reports/report/sections.h"
 #include "reports/tables/rank_tables.h"
 
-enum { DRAWS = 20 /* of windows, behind intervals */ };
+enum { DRAWS = 10 /* of windows, behind intervals */ };
 
 /* Mean rank at 95 % of a matrix over its layers. */
 static double mean_rank(const mls_spectra *s, mls_matrix matrix)

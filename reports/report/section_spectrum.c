@@ -13,7 +13,7 @@
 enum {
     POINTS = 48, /* of a curve that is drawn */
     CURVES = 6,
-    DRAWS = 20 /* of windows, behind intervals */
+    DRAWS = 10 /* of windows, behind intervals */
 };
 
 /* K, V and both, each of weights and of data. */

@@ -31,7 +31,7 @@ static void a_clear_loser_is_not_finished(void **state)
                                  row_of(kl[3], MLS_SERVE_OWN_KERNEL, 4, 0)};
     bool finish[4];
 
-    mls_race_finishers(finish, row, racer, 4, 0.25);
+    mls_race_finishers(finish, row, racer, 4, 0.25, MLS_SERVE_MLA);
     assert_true(finish[0]);
     assert_false(finish[1]);
     assert_true(finish[2]); /* not told apart */
@@ -48,7 +48,7 @@ static void shares_do_not_compete_and_what_is_in_no_race_is_finished(void **stat
                                  row_of(kl[2], MLS_SERVE_MLA, 20, 0)};
     bool finish[3];
 
-    mls_race_finishers(finish, row, racer, 3, 0.125);
+    mls_race_finishers(finish, row, racer, 3, 0.125, MLS_SERVE_MLA);
     assert_true(finish[0] && finish[1] && finish[2]);
 }
 
@@ -62,12 +62,15 @@ static void the_best_of_another_method_is_finished_where_two_are_shown(void **st
         row_of(kl[2], MLS_SERVE_MLA, 8, 0), row_of(kl[3], MLS_SERVE_MLA, 20, 0)};
     bool finish[4];
 
-    mls_race_finishers(finish, row, racer, 4, 0.25);
+    mls_race_finishers(finish, row, racer, 4, 0.25, MLS_SERVE_MLA);
     assert_true(finish[0]);
     assert_false(finish[1]); /* of the best's own method */
     assert_true(finish[2]);
     assert_false(finish[3]);
-    mls_race_finishers(finish, row, racer, 4, 0.5);
+    mls_race_finishers(finish, row, racer, 4, 0.5, MLS_SERVE_MLA);
+    assert_false(finish[2]);
+    mls_race_finishers(finish, row, racer, 4, 0.25, MLS_SERVE_OWN_KERNEL);
+    assert_true(finish[0]);
     assert_false(finish[2]);
 }
 
@@ -78,7 +81,7 @@ static void a_refused_setting_is_not_finished(void **state)
     const mls_compared row = mls_compared_refused();
     bool finish;
 
-    mls_race_finishers(&finish, &row, &racer, 1, 0.25);
+    mls_race_finishers(&finish, &row, &racer, 1, 0.25, MLS_SERVE_MLA);
     assert_false(finish);
 }
 

@@ -21,7 +21,10 @@
 
 #define GIB 1073741824.0
 
-enum { HEAL_WINDOWS = 320 }; /* of the calibration text, as compare heals on */
+enum {
+    HEAL_WINDOWS = 320, /* of the calibration text, as compare heals on */
+    METHODS_EACH = 2,   /* settings of a method, where nobody names one */
+};
 
 extern const mls_command cmd_plan;
 
@@ -307,7 +310,7 @@ static int run(int argc, char **argv)
          mls_plan_methods(
              &methods, &n_methods, mls_model_config(s.model), serve,
              share_of(find_budget(&a, own.bytes_per_token, room), own.bytes_per_token),
-             &err)) ||
+             METHODS_EACH, &err)) ||
         mls_tool_read(&s,
                       &(mls_tool_windows){&a.texts, a.length, a.search + a.verify,
                                           a.capture, a.threads, a.no_bos, false},
