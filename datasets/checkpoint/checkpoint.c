@@ -293,9 +293,10 @@ const char *mls_checkpoint_shard_name(const mls_checkpoint *c, size_t i)
 
 static bool is_readable(const mls_checkpoint_entry *e)
 {
-    return e->packed   ? true
-           : e->stored ? mls_gguf_reads(e->stored)
-                       : mls_dtype_is_float(e->info->dtype);
+    return e->packed  ? true
+           : e->place ? mls_gguf_reads(e->place->stored) &&
+                            (!e->place->stored2 || mls_gguf_reads(e->place->stored2))
+                      : mls_dtype_is_float(e->info->dtype);
 }
 
 bool mls_checkpoint_has_shape(const mls_tensor_info *t, size_t rows, size_t cols)
@@ -339,7 +340,7 @@ mls_status mls_checkpoint_has(const mls_checkpoint *c, const char *name, size_t 
         return st;
     return mls_fail(err, MLS_E_INPUT, "%s: tensor \"%s\" has dtype %s, expected %s",
                     c->shards[e->shard].path, name, e->info->dtype,
-                    e->stored ? "one that is decoded" : "F32, BF16, F16 or F64");
+                    e->place ? "one that is decoded" : "F32, BF16, F16 or F64");
 }
 
 mls_status mls_checkpoint_complete(const mls_checkpoint *c, mls_err *err)
@@ -363,58 +364,21 @@ mls_status mls_checkpoint_read(const mls_checkpoint *c, const char *name, size_t
     return mls_checkpoint_read_rows(c, name, rows, cols, 0, rows, out, err);
 }
 
-/*
- * Rows of q and k whose two dims of a chunk are side by side: row d of the half-split
- * order is row 2d, or 2 (d - D/2) + 1, of its head in the file.
- */
-static uint64_t stored_row(const mls_checkpoint *c, uint64_t row)
-{
-    const uint64_t D = c->config.D, d = row % D;
-
-    return row - d + (d < D / 2 ? 2 * d : 2 * (d - D / 2) + 1);
-}
-
-static mls_status read_interleaved(const mls_checkpoint *c,
-                                   const mls_checkpoint_entry *e, uint64_t first,
-                                   size_t n, float *out, mls_err *err)
-{
-    const uint64_t width = e->info->n_dims > 1 ? e->info->shape[1] : 1;
-    mls_status st = MLS_OK;
-
-    while (!st && n > 0) {
-        const uint64_t col = first % width;
-        const size_t m = n < width - col ? n : (size_t)(width - col);
-
-        st = mls_gguf_read_f32(c->shards[e->shard].gguf, e->stored,
-                               stored_row(c, first / width) * width + col, m, out, err);
-        first += m;
-        out += m;
-        n -= m;
-    }
-    return st;
-}
-
 /* Elements of a tensor in Hugging Face's order, within its size. */
 static mls_status read_elements(const mls_checkpoint *c, const mls_checkpoint_entry *e,
                                 uint64_t first, size_t n, float *out, mls_err *err)
 {
     const mls_checkpoint_shard_file *s = &c->shards[e->shard];
 
-    if (e->packed && (first > e->info->n_elements || n > e->info->n_elements - first))
+    if ((e->packed || e->place) &&
+        (first > e->info->n_elements || n > e->info->n_elements - first))
         return mls_fail(err, MLS_E_ARG,
                         "%s: tensor \"%s\": %zu elements from %llu were asked for",
                         s->path, e->info->name, n, (unsigned long long)first);
     if (e->packed)
         return mls_packed_read(e->packed, first, n, out, err);
-    if (!e->stored)
-        return mls_safetensors_read_f32(s->file, e->info, first, n, out, err);
-    if (!e->interleaved)
-        return mls_gguf_read_f32(s->gguf, e->stored, first, n, out, err);
-    if (first > e->info->n_elements || n > e->info->n_elements - first)
-        return mls_fail(err, MLS_E_ARG,
-                        "%s: tensor \"%s\": %zu elements from %llu were asked for",
-                        s->path, e->info->name, n, (unsigned long long)first);
-    return read_interleaved(c, e, first, n, out, err);
+    return e->place ? mls_gguf_place_read(e->place, first, n, out, err)
+                    : mls_safetensors_read_f32(s->file, e->info, first, n, out, err);
 }
 
 mls_status mls_checkpoint_read_rows(const mls_checkpoint *c, const char *name,
@@ -474,8 +438,8 @@ bool mls_checkpoint_copyable(const mls_checkpoint *c, size_t i)
 {
     const mls_checkpoint_entry *e = &c->tensors[i];
 
-    return !e->packed && !e->interleaved &&
-           (!e->stored || mls_dtype_is_float(e->info->dtype));
+    return !e->packed && (!e->place || (mls_gguf_place_is_plain(e->place) &&
+                                        mls_dtype_is_float(e->info->dtype)));
 }
 
 mls_status mls_checkpoint_read_raw(const mls_checkpoint *c, size_t i,
@@ -488,8 +452,8 @@ mls_status mls_checkpoint_read_raw(const mls_checkpoint *c, size_t i,
     if (e->packed)
         return mls_safetensors_read_raw(e->packed->code.file, e->packed->code.info,
                                         first_byte, n, out, err);
-    if (e->stored)
-        return mls_gguf_read_raw(s->gguf, e->stored, first_byte, n, out, err);
+    if (e->place)
+        return mls_gguf_read_raw(s->gguf, e->place->stored, first_byte, n, out, err);
     return mls_safetensors_read_raw(s->file, e->info, first_byte, n, out, err);
 }
 

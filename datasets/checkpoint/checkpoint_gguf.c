@@ -1,7 +1,6 @@
 /*
- * Tensors get Hugging Face's names, so that all that follows knows one layout.
- * llama.cpp's converter puts the two dims of a rotated pair side by side for some
- * families; those q and k are marked and taken back when read.
+ * A GGUF file as a checkpoint: its metadata become a config, its tensors get Hugging
+ * Face's names (gguf_places.c), so that all that follows knows one layout.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,55 +31,6 @@ static mls_status list_parts(mls_checkpoint *c, mls_err *err)
     return MLS_OK;
 }
 
-/* Every tensor under its name in Hugging Face's words. */
-static mls_status rename_tensors(mls_checkpoint *c, mls_err *err)
-{
-    size_t k = 0;
-
-    c->renamed = mls_calloc3(c->n_tensors, 1, 1, sizeof *c->renamed);
-    if (!c->renamed)
-        return mls_checkpoint_no_memory(c, err);
-    for (size_t i = 0; i < c->gguf.n; i++) {
-        const mls_gguf_header *h = mls_gguf_head(c->gguf.part[i]);
-
-        for (size_t j = 0; j < h->n_tensors; j++, k++) {
-            mls_checkpoint_renamed *r = &c->renamed[k];
-
-            r->info = h->tensor[j];
-            mls_gguf_tensor_name(h->tensor[j].name, &c->config, r->name);
-            r->info.name = r->name;
-        }
-    }
-    return MLS_OK;
-}
-
-/* Those of q and k whose rows have the two dims of a chunk side by side. */
-static mls_status mark_interleaved(mls_checkpoint *c, mls_err *err)
-{
-    static const char *const ends[] = {
-        ".self_attn.q_proj.weight", ".self_attn.q_proj.bias",
-        ".self_attn.k_proj.weight", ".self_attn.k_proj.bias"};
-    char *arch = NULL;
-    const mls_status st =
-        mls_gguf_text(c->gguf.part[0], "general.architecture", &arch, err);
-    const mls_gguf_family *family = arch ? mls_gguf_family_find(arch) : NULL;
-    const bool interleaved = family && family->interleaved;
-
-    free(arch);
-    if (st || !interleaved || c->config.unsupported[0])
-        return st;
-    for (size_t i = 0; i < c->n_tensors; i++) {
-        const mls_tensor_info *t = c->tensors[i].info;
-        const char *end = strstr(t->name, ".self_attn.");
-
-        for (size_t k = 0; end && k < sizeof ends / sizeof ends[0]; k++)
-            c->tensors[i].interleaved |=
-                strcmp(end, ends[k]) == 0 && t->n_dims > 0 && t->n_dims <= 2 &&
-                t->shape[0] % c->config.D == 0 && t->n_elements > 0;
-    }
-    return MLS_OK;
-}
-
 /* Where the reader of configs finds fault, its words are of config.json. */
 static mls_status read_config(mls_checkpoint *c, mls_err *err)
 {
@@ -95,12 +45,24 @@ static mls_status read_config(mls_checkpoint *c, mls_err *err)
 }
 
 /* What the converter puts another way: experts in three stacks, all of q before k. */
-static void settle_layout(mls_config *config)
+static void settle_layout(const mls_gguf_parts *p, mls_config *config)
 {
-    if (config->net.experts.n)
-        config->net.experts.layout = MLS_EXPERTS_SPLIT;
+    mls_experts *x = &config->net.experts;
+    char name[64];
+
+    if (x->n) {
+        x->layout = MLS_EXPERTS_SPLIT;
+        x->shared_apart = true;
+    }
+    for (size_t l = 0; x->n && l < config->L; l++) {
+        snprintf(name, sizeof name, "blk.%zu.ffn_gate_up_exps.weight", l);
+        if (mls_gguf_parts_find(p, name, NULL))
+            x->layout = MLS_EXPERTS_STACKED;
+    }
     if (config->net.qkv != MLS_QKV_APART)
         config->net.qkv = MLS_QKV_STACKED;
+    if (strcmp(config->model_type, "granitemoehybrid") == 0)
+        config->net.gate_up = false;
 }
 
 static void remark_trailing(mls_checkpoint *c)
@@ -126,9 +88,10 @@ mls_status mls_checkpoint_open_gguf(mls_checkpoint *c, mls_err *err)
     if ((st = mls_gguf_parts_open(&c->gguf, c->folder, err)) ||
         (st = list_parts(c, err)) || (st = read_config(c, err)))
         return st;
-    settle_layout(&c->config);
-    if ((st = rename_tensors(c, err)) || (st = mls_checkpoint_join(c, err)))
+    settle_layout(&c->gguf, &c->config);
+    if ((st = mls_checkpoint_place_tensors(c, err)) ||
+        (st = mls_checkpoint_join(c, err)))
         return st;
     remark_trailing(c);
-    return mark_interleaved(c, err);
+    return MLS_OK;
 }

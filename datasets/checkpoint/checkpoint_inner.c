@@ -44,11 +44,6 @@ static int compare_names(const void *a, const void *b)
                   (*(const mls_checkpoint_entry *const *)b)->info->name);
 }
 
-static size_t shard_count(const mls_checkpoint_shard_file *s)
-{
-    return s->gguf ? mls_gguf_head(s->gguf)->n_tensors : mls_safetensors_count(s->file);
-}
-
 mls_status mls_checkpoint_sort(mls_checkpoint *c, mls_err *err)
 {
     for (size_t k = 0; k < c->n_tensors; k++)
@@ -72,21 +67,25 @@ mls_status mls_checkpoint_join(mls_checkpoint *c, mls_err *err)
     c->by_name = mls_calloc3(c->n_tensors, 1, 1, sizeof *c->by_name);
     if (!c->tensors || !c->by_name)
         return mls_checkpoint_no_memory(c, err);
-    for (size_t i = 0; i < c->n_shards; i++)
-        for (size_t j = 0; j < shard_count(&c->shards[i]); j++, k++) {
-            mls_checkpoint_entry *e = &c->tensors[k];
+    if (c->renamed)
+        for (; k < c->n_tensors; k++) {
+            mls_checkpoint_renamed *r = &c->renamed[k];
 
-            e->shard = i;
-            if (c->gguf.n) {
-                e->info = &c->renamed[k].info;
-                e->stored = &mls_gguf_head(c->shards[i].gguf)->tensor[j];
-            } else {
-                e->info = mls_safetensors_at(c->shards[i].file, j);
-            }
-            /* Each fits, because the files do; so do the sums of thousands. */
-            c->bytes += e->info->n_bytes;
-            c->parameters += e->info->n_elements;
+            r->info.name = r->name;
+            c->tensors[k].info = &r->info;
+            c->tensors[k].shard = r->shard;
+            c->tensors[k].place = &r->place;
         }
+    for (size_t i = 0; !c->renamed && i < c->n_shards; i++)
+        for (size_t j = 0; j < mls_safetensors_count(c->shards[i].file); j++, k++) {
+            c->tensors[k].shard = i;
+            c->tensors[k].info = mls_safetensors_at(c->shards[i].file, j);
+        }
+    for (k = 0; k < c->n_tensors; k++) {
+        /* Each fits, because the files do; so do the sums of thousands. */
+        c->bytes += c->tensors[k].info->n_bytes;
+        c->parameters += c->tensors[k].info->n_elements;
+    }
     return mls_checkpoint_sort(c, err);
 }
 

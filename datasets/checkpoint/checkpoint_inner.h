@@ -5,17 +5,16 @@
 #define MLS_CHECKPOINT_INNER_H
 
 #include "datasets/checkpoint/checkpoint.h"
+#include "datasets/checkpoint/gguf_order.h"
 #include "datasets/checkpoint/packed.h"
 #include "datasets/files/gguf_parts.h"
 
 /** A tensor of the model and where it is. */
 typedef struct mls_checkpoint_entry {
     const mls_tensor_info *info; /* with Hugging Face's name */
-    const mls_tensor_info
-        *stored; /* the same as the file has it; of a GGUF file only */
+    const mls_gguf_place *place; /* in a GGUF file; NULL: in a folder */
     size_t shard;
     mls_packed *packed; /* its numbers are codes; NULL: they are not */
-    bool interleaved;   /* rows 2c, 2c + 1 of a head are the dims c, c + D/2 */
 } mls_checkpoint_entry;
 
 /** One file; exactly one of the two readers is not NULL, once it is open. */
@@ -29,6 +28,8 @@ typedef struct mls_checkpoint_shard_file {
 typedef struct mls_checkpoint_renamed {
     mls_tensor_info info; /* info.name is name */
     char name[96];
+    size_t shard;
+    mls_gguf_place place;
 } mls_checkpoint_renamed;
 
 struct mls_checkpoint {
@@ -39,7 +40,7 @@ struct mls_checkpoint {
     mls_checkpoint_shard_file *shards;
     size_t n_shards;
     mls_gguf_parts gguf;
-    mls_checkpoint_renamed *renamed; /* (n_tensors), or NULL: names are the files' */
+    mls_checkpoint_renamed *renamed; /* (n_tensors); NULL: of a folder */
     mls_checkpoint_entry *tensors;   /* (n_tensors), by file and place in it */
     const mls_checkpoint_entry **by_name;
     size_t n_tensors;
@@ -74,6 +75,9 @@ mls_status mls_checkpoint_find_root(mls_checkpoint *c, mls_err *err);
 /** NULL: no tensor of that name. */
 const mls_checkpoint_entry *mls_checkpoint_entry_of(const mls_checkpoint *c,
                                                     const char *name);
+
+/** Where in the parts of a GGUF file each tensor of the config's family lies. */
+mls_status mls_checkpoint_place_tensors(mls_checkpoint *c, mls_err *err);
 
 /** Shards and tensors of a folder whose config is known. */
 mls_status mls_checkpoint_open_weights(mls_checkpoint *c, mls_err *err);

@@ -42,8 +42,19 @@ static const mls_gguf_family families[] = {
     {"lfm2", "lfm2", "Lfm2ForCausalLM", false},
     {"olmoe", "olmoe", "OlmoeForCausalLM", false},
     {"seed_oss", "seed_oss", "SeedOssForCausalLM", false},
+    {"deepseek2", "deepseek_v2", "DeepseekV2ForCausalLM", false},
+    {"glm4moe", "glm4_moe", "Glm4MoeForCausalLM", false},
+    {"qwen3next", "qwen3_next", "Qwen3NextForCausalLM", false},
+    {"qwen35", "qwen3_5_text", "Qwen3_5ForCausalLM", false},
+    {"qwen35moe", "qwen3_5_moe_text", "Qwen3_5MoeForCausalLM", false},
+    {"gemma3n", "gemma3n_text", "Gemma3nForCausalLM", false},
+    {"gemma4", "gemma4_text", "Gemma4ForCausalLM", false},
+    {"lfm2moe", "lfm2_moe", "Lfm2MoeForCausalLM", false},
+    {"granitehybrid", "granitemoehybrid", "GraniteMoeHybridForCausalLM", true},
+    {"nemotron_h", "nemotron_h", "NemotronHForCausalLM", false},
+    {"nemotron_h_moe", "nemotron_h", "NemotronHForCausalLM", false},
+    {"falcon-h1", "falcon_h1", "FalconH1ForCausalLM", false},
     /* sized */
-    {"deepseek2", "deepseek_v2", NULL, false},
     {"olmo", "olmo", NULL, true},
     {"chatglm", "glm", NULL, false},
 };
@@ -78,6 +89,21 @@ static const struct {
     {"attn_q_norm", MLS_TENSOR_Q_NORM, MLS_TENSOR_Q_NORM_BIAS},
     {"attn_k_norm", MLS_TENSOR_K_NORM, MLS_TENSOR_K_NORM_BIAS},
     {"attn_sinks", MLS_TENSOR_SINKS, MLS_TENSOR_ROLES},
+    {"attn_gate", MLS_TENSOR_ATTN_GATE, MLS_TENSOR_ROLES},
+    {"attn_q_a", MLS_TENSOR_Q_A, MLS_TENSOR_ROLES},
+    {"attn_q_a_norm", MLS_TENSOR_Q_A_NORM, MLS_TENSOR_ROLES},
+    {"attn_q_b", MLS_TENSOR_Q_B, MLS_TENSOR_ROLES},
+    {"attn_kv_a_mqa", MLS_TENSOR_KV_A, MLS_TENSOR_ROLES},
+    {"attn_kv_a_norm", MLS_TENSOR_KV_A_NORM, MLS_TENSOR_ROLES},
+    {"attn_kv_b", MLS_TENSOR_KV_B, MLS_TENSOR_ROLES},
+    {"ssm_in", MLS_TENSOR_REC_IN, MLS_TENSOR_REC_IN_BIAS},
+    {"ssm_ba", MLS_TENSOR_REC_B, MLS_TENSOR_ROLES},
+    {"ssm_beta", MLS_TENSOR_REC_B, MLS_TENSOR_ROLES},
+    {"ssm_alpha", MLS_TENSOR_REC_A, MLS_TENSOR_ROLES},
+    {"ssm_conv1d", MLS_TENSOR_REC_CONV, MLS_TENSOR_REC_CONV_BIAS},
+    {"ssm_dt", MLS_TENSOR_ROLES, MLS_TENSOR_REC_DT_BIAS},
+    {"ssm_norm", MLS_TENSOR_REC_NORM, MLS_TENSOR_ROLES},
+    {"ssm_out", MLS_TENSOR_REC_OUT, MLS_TENSOR_REC_OUT_BIAS},
     {"shortconv.in_proj", MLS_TENSOR_REC_IN, MLS_TENSOR_ROLES},
     {"shortconv.conv", MLS_TENSOR_REC_CONV, MLS_TENSOR_ROLES},
     {"shortconv.out_proj", MLS_TENSOR_REC_OUT, MLS_TENSOR_ROLES},
@@ -91,10 +117,44 @@ static const struct {
     {"ffn_gate_exps", MLS_TENSOR_EXPERT_GATE, MLS_TENSOR_EXPERT_GATE_BIAS},
     {"ffn_up_exps", MLS_TENSOR_EXPERT_UP, MLS_TENSOR_EXPERT_UP_BIAS},
     {"ffn_down_exps", MLS_TENSOR_EXPERT_DOWN, MLS_TENSOR_EXPERT_DOWN_BIAS},
+    {"ffn_gate_up_exps", MLS_TENSOR_EXPERT_GATE_UP, MLS_TENSOR_ROLES},
+    {"exp_probs_b", MLS_TENSOR_ROLES, MLS_TENSOR_CORRECTION},
     {"ffn_gate_inp_shexp", MLS_TENSOR_SHARED_WEIGHT, MLS_TENSOR_ROLES},
     {"ffn_gate_shexp", MLS_TENSOR_SHARED_GATE, MLS_TENSOR_ROLES},
     {"ffn_up_shexp", MLS_TENSOR_SHARED_UP, MLS_TENSOR_ROLES},
     {"ffn_down_shexp", MLS_TENSOR_SHARED_DOWN, MLS_TENSOR_ROLES},
+    /* Gemma 3n and 4 */
+    {"per_layer_token_embd", MLS_TENSOR_INPUTS, MLS_TENSOR_ROLES},
+    {"per_layer_model_proj", MLS_TENSOR_INPUTS_MAP, MLS_TENSOR_ROLES},
+    {"per_layer_proj_norm", MLS_TENSOR_INPUTS_NORM, MLS_TENSOR_ROLES},
+    {"inp_gate", MLS_TENSOR_INPUT_GATE, MLS_TENSOR_ROLES},
+    {"proj", MLS_TENSOR_INPUT_OUT, MLS_TENSOR_ROLES},
+    {"post_norm", MLS_TENSOR_INPUT_NORM, MLS_TENSOR_ROLES},
+    {"altup_correct_coef", MLS_TENSOR_STREAM_CORRECT, MLS_TENSOR_ROLES},
+    {"altup_correct_scale", MLS_TENSOR_STREAM_GAIN, MLS_TENSOR_ROLES},
+    {"altup_predict_coef", MLS_TENSOR_STREAM_PREDICT, MLS_TENSOR_ROLES},
+    {"altup_router", MLS_TENSOR_STREAM_ROUTER, MLS_TENSOR_ROLES},
+    {"altup_router_norm", MLS_TENSOR_STREAM_NORM, MLS_TENSOR_ROLES},
+    {"altup_proj", MLS_TENSOR_STREAMS, MLS_TENSOR_ROLES},
+    {"laurel_l", MLS_TENSOR_LAUREL_DOWN, MLS_TENSOR_ROLES},
+    {"laurel_r", MLS_TENSOR_LAUREL_UP, MLS_TENSOR_ROLES},
+    {"laurel_post_norm", MLS_TENSOR_LAUREL_NORM, MLS_TENSOR_ROLES},
+    {"pre_ffw_norm_2", MLS_TENSOR_EXPERTS_NORM, MLS_TENSOR_ROLES},
+    {"post_ffw_norm_1", MLS_TENSOR_BESIDE_POST_NORM, MLS_TENSOR_ROLES},
+    {"post_ffw_norm_2", MLS_TENSOR_EXPERTS_POST_NORM, MLS_TENSOR_ROLES},
+    {"layer_output_scale", MLS_TENSOR_LAYER_SCALE, MLS_TENSOR_ROLES},
+};
+
+/* Names without "weight" or "bias" at their end. */
+static const struct {
+    const char *gguf;
+    mls_tensor_role role;
+} whole[] = {
+    {"ssm_a", MLS_TENSOR_REC_A_LOG},
+    {"ssm_d", MLS_TENSOR_REC_D},
+    {"ffn_norm", MLS_TENSOR_MLP_NORM}, /* Falcon-H1's */
+    {"ffn_gate_inp.scale", MLS_TENSOR_ROUTER_GAIN},
+    {"ffn_down_exps.scale", MLS_TENSOR_EXPERT_GAIN},
 };
 
 /* The number of a layer as a converter writes it: no sign, no leading zero. */
@@ -110,10 +170,16 @@ static bool layer_number(const char *text, unsigned long *l, const char **end)
 }
 
 /* What the name is for in this family, where that is not the same everywhere. */
-static mls_tensor_role role_in(const mls_config *config, mls_tensor_role role)
+static mls_tensor_role role_in(const mls_config *config, size_t l, mls_tensor_role role)
 {
     const mls_net *n = &config->net;
+    const bool recurrent = role < MLS_TENSOR_LAYER_ROLES && l < config->L &&
+                           config->layer[l].kind == MLS_LAYER_RECURRENT;
 
+    if (recurrent && role == MLS_TENSOR_QKV)
+        return MLS_TENSOR_REC_IN;
+    if (recurrent && role == MLS_TENSOR_ATTN_GATE)
+        return MLS_TENSOR_REC_Z;
     if (role == MLS_TENSOR_UP && n->gate_up)
         return MLS_TENSOR_GATE_UP;
     /* "post_attention_norm" of gpt-oss stands before the MLP, LFM2's "token_embd_norm"
@@ -125,28 +191,57 @@ static mls_tensor_role role_in(const mls_config *config, mls_tensor_role role)
     return role;
 }
 
+bool mls_gguf_layer_of(const char *name, size_t *l, const char **rest)
+{
+    unsigned long number = 0;
+
+    if (strncmp(name, "blk.", 4) != 0 || !layer_number(name + 4, &number, rest))
+        return false;
+    *l = number;
+    *rest += 1;
+    return true;
+}
+
+/* The role of a name behind the layer's number; MLS_TENSOR_ROLES: none. */
+static mls_tensor_role role_of(const char *rest)
+{
+    const char *dot = strrchr(rest, '.');
+    const bool bias = dot && strcmp(dot, ".bias") == 0;
+
+    for (size_t i = 0; i < sizeof whole / sizeof whole[0]; i++)
+        if (strcmp(rest, whole[i].gguf) == 0)
+            return whole[i].role;
+    if (!dot || (!bias && strcmp(dot, ".weight") != 0))
+        return MLS_TENSOR_ROLES;
+    for (size_t i = 0; i < sizeof roles / sizeof roles[0]; i++)
+        if (strlen(roles[i].gguf) == (size_t)(dot - rest) &&
+            strncmp(rest, roles[i].gguf, (size_t)(dot - rest)) == 0)
+            return bias ? roles[i].bias : roles[i].weight;
+    return MLS_TENSOR_ROLES;
+}
+
+mls_tensor_role mls_gguf_tensor_role(const char *name, const mls_config *config,
+                                     size_t *l)
+{
+    const char *rest = name;
+    const bool in_layer = mls_gguf_layer_of(name, l, &rest);
+    const mls_tensor_role role = role_of(rest);
+
+    if (!in_layer)
+        *l = 0;
+    return role == MLS_TENSOR_ROLES || (role < MLS_TENSOR_LAYER_ROLES) != in_layer
+               ? MLS_TENSOR_ROLES
+               : role_in(config, *l, role);
+}
+
 bool mls_gguf_tensor_name(const char *name, const mls_config *config, char out[96])
 {
-    const char *rest = name, *dot;
-    unsigned long l = 0;
-    const bool in_layer = strncmp(name, "blk.", 4) == 0;
+    size_t l = 0;
+    const mls_tensor_role role = mls_gguf_tensor_role(name, config, &l);
 
     snprintf(out, 96, "%s", name);
-    if (in_layer && !layer_number(name + 4, &l, &rest))
+    if (role == MLS_TENSOR_ROLES)
         return false;
-    rest += in_layer;
-    dot = strrchr(rest, '.');
-    if (!dot || (strcmp(dot, ".weight") != 0 && strcmp(dot, ".bias") != 0))
-        return false;
-    for (size_t i = 0; i < sizeof roles / sizeof roles[0]; i++) {
-        const mls_tensor_role role = dot[1] == 'w' ? roles[i].weight : roles[i].bias;
-
-        if (strlen(roles[i].gguf) != (size_t)(dot - rest) ||
-            strncmp(rest, roles[i].gguf, (size_t)(dot - rest)) != 0 ||
-            role == MLS_TENSOR_ROLES || (role < MLS_TENSOR_LAYER_ROLES) != in_layer)
-            continue;
-        mls_tensor_role_name(config, l, role_in(config, role), out);
-        return true;
-    }
-    return false;
+    mls_tensor_role_name(config, l, role, out);
+    return true;
 }

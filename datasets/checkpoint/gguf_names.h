@@ -19,6 +19,13 @@ typedef struct mls_gguf_family {
 /** NULL when the architecture is not in the table. */
 const mls_gguf_family *mls_gguf_family_find(const char *architecture);
 
+/** "blk.3.attn_q.weight": 3 and "attn_q.weight". */
+bool mls_gguf_layer_of(const char *name, size_t *l, const char **rest);
+
+/** What a tensor is for in the config's family; MLS_TENSOR_ROLES: not known. */
+mls_tensor_role mls_gguf_tensor_role(const char *name, const mls_config *config,
+                                     size_t *l);
+
 /**
  * "blk.3.attn_q.weight" to the family's name of it: for a Llama
  * "model.layers.3.self_attn.q_proj.weight". false: not known, out is the name as it is.

@@ -240,6 +240,27 @@ static void the_demo_model_reads_bit_for_bit_as_its_folder(void **state)
     unlink(path);
 }
 
+static void same_window(mls_capture *const capture[2], const mls_config *c, size_t l,
+                        mls_window_part part)
+{
+    const size_t T = mls_capture_window_length(capture[0]);
+    const size_t width = part == MLS_WINDOW_X   ? c->E
+                         : part == MLS_WINDOW_Q ? c->H * c->D
+                                                : c->G * c->D;
+    float *x[2];
+
+    assert_int_equal(mls_capture_window_length(capture[1]), T);
+    for (size_t i = 0; i < 2; i++) {
+        x[i] = calloc(T * width, sizeof **x);
+        assert_non_null(x[i]);
+        assert_ok(mls_capture_window(capture[i], l, 0, part, x[i], &err));
+    }
+    assert_true(x[0][0] != 0);
+    assert_memory_equal(x[0], x[1], T * width * sizeof **x);
+    free(x[0]);
+    free(x[1]);
+}
+
 static void a_capture_of_the_file_is_that_of_the_folder_bit_for_bit(void **state)
 {
     const mls_capture_options options = {.sampling = "the first", .n_windows = 1};
@@ -270,6 +291,8 @@ static void a_capture_of_the_file_is_that_of_the_folder_bit_for_bit(void **state
         assert_ok(mls_capture_stats(capture[0], l, &a, &err));
         assert_ok(mls_capture_stats(capture[1], l, &b, &err));
         assert_memory_equal(a.block, b.block, a.n_block * sizeof *a.block);
+        for (int part = MLS_WINDOW_X; part <= MLS_WINDOW_V; part++)
+            same_window(capture, mls_model_config(model[0]), l, (mls_window_part)part);
         mls_layer_stats_free(&a);
         mls_layer_stats_free(&b);
     }
@@ -565,7 +588,10 @@ static void deepseek_is_sized_by_its_latent(void **state)
     assert_int_equal(c.mla_nope_dim, 128);
     assert_int_equal(c.mla_value_dim, 128);
     assert_int_equal(c.mla_q_lora_rank, 1536);
-    assert_true(c.unsupported[0]);
+    assert_string_equal(c.model_type, "deepseek_v2");
+    assert_string_equal(c.unsupported, "");
+    assert_int_equal(c.G, c.H);
+    assert_int_equal(c.net.experts.n, 0);
 }
 
 /*
