@@ -61,6 +61,13 @@ static mls_status check_latent(const mls_latent_form *f, size_t i, mls_err *err)
 
     if (v->r == 0)
         return mls_fail(err, MLS_E_INPUT, "layer %zu, latent %zu: rank 0", f->layer, i);
+    if (v->rms.cols &&
+        (v->source != MLS_LATENT_OF_X || v->norm.n || v->rms.cols != f->E))
+        return mls_fail(
+            err, MLS_E_INPUT,
+            "layer %zu, latent %zu: its rms is of %zu columns beside a norm "
+            "or rotated keys",
+            f->layer, i, v->rms.cols);
     if (v->source == MLS_LATENT_OF_X) {
         if (!v->down.cols)
             return mls_fail(err, MLS_E_INPUT,
@@ -256,6 +263,7 @@ mls_status mls_latent_arrays(mls_latent_form *f, mls_latent_array **out, size_t 
         add_map(&a, &v->down, v->source == MLS_LATENT_OF_X, "latent", i, "down",
                 "down_bias");
         add_norm(&a, &v->norm, "latent", i, "norm");
+        add_map(&a, &v->rms, true, "latent", i, "rms", "rms_bias");
     }
     for (size_t i = 0; i < f->n_rope_keys; i++) {
         add_map(&a, &f->rope_key[i].map, true, "rope_key", i, "weight", "bias");
@@ -675,6 +683,8 @@ mls_status mls_latent_layout(const mls_latent_form *f, mls_cache_layer *out,
         st = mls_cache_add(out, plain ? MLS_PART_KEY : MLS_PART_ROPE_KEY,
                            f->rope_key[b].n, 1, heads > 1, &f->rope_key[b].quant, err);
     }
+    for (size_t i = 0; i < f->n_latents; i++)
+        out->foreign_norm |= f->latent[i].rms.cols > 0;
     for (size_t i = 0; !st && i < f->n_latents; i++)
         st = mls_cache_add(out, latent_kind(f, i), f->latent[i].r, 1, readers(f, i) > 1,
                            &f->latent[i].quant, err);
@@ -723,7 +733,7 @@ size_t mls_latent_parameters(const mls_latent_form *f)
     for (size_t i = 0; i < f->n_latents; i++) {
         const mls_latent_vector *v = &f->latent[i];
 
-        n += v->r * v->down.cols + v->norm.n;
+        n += v->r * v->down.cols + v->norm.n + v->rms.rows * v->rms.cols;
     }
     for (size_t b = 0; b < f->n_rope_keys; b++)
         n += f->rope_key[b].n * f->E;

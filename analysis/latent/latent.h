@@ -41,6 +41,7 @@ typedef struct mls_latent_vector {
     size_t head;
     mls_affine down; /* (r, E) or (r, D); none: the rotated key itself, r = D */
     mls_norm norm;   /* (r) before caching (DeepSeek's kv_a_layernorm), only of x */
+    mls_affine rms;  /* (n, E) or none: what is cached is divided by the rms of this */
     bool holds_keys, holds_values;
     mls_quant quant;
     /* Expected loss at rank 0, 1 .. n_tail - 1, falling, in a unit of the layer's own,
@@ -204,6 +205,19 @@ mls_status mls_latent_identity_fill(mls_latent_form *f, const mls_config *config
 /** Both: the model's own layer as a latent form. */
 mls_status mls_latent_identity(mls_latent_form *f, const mls_config *config,
                                const mls_layer *layer, mls_err *err);
+
+/**
+ * A layer of latent attention (MLS_LAYER_MLA) as a form: whole, or with `rank` numbers
+ * in place of its latent, whose maps, down and those of the heads, the caller makes.
+ * @param rank  0: all
+ * @return MLS_OK, MLS_E_INPUT (it keeps more than that, or depends on the length) or
+ *         MLS_E_NOMEM
+ */
+mls_status mls_latent_mla_shape(mls_latent_form *f, const mls_config *config, size_t l,
+                                size_t rank, mls_err *err);
+/** Fill that shape, allocated. */
+void mls_latent_mla_fill(mls_latent_form *f, const mls_config *config,
+                         const mls_layer *layer);
 
 /**
  * Give the numbers of latent j the signs that do not depend on who made the form:

@@ -58,10 +58,11 @@ static char *form_text(const mls_latent_form *f)
 
         bad |= json_array_append_new(
             latents,
-            json_pack("{s:I,s:s,s:I,s:b,s:b,s:s}", "r", (json_int_t)v->r, "source",
+            json_pack("{s:I,s:s,s:I,s:b,s:b,s:s,s:I}", "r", (json_int_t)v->r, "source",
                       sources[v->source], "head", (json_int_t)v->head, "keys",
                       v->holds_keys, "values", v->holds_values, "quant",
-                      mls_quant_name(&v->quant, quant, sizeof quant)));
+                      mls_quant_name(&v->quant, quant, sizeof quant), "rms",
+                      (json_int_t)(v->rms.cols ? v->rms.rows : 0)));
     }
     for (size_t i = 0; i < f->n_rope_keys; i++)
         bad |= json_array_append_new(
@@ -291,6 +292,10 @@ static void read_form(reader *r, const json_t *o, mls_latent_form *f)
         f->latent[i].down = mls_affine_shape(
             f->latent[i].r, f->latent[i].source == MLS_LATENT_OF_X ? f->E : f->D, true);
         f->latent[i].norm.n = f->latent[i].r;
+        if (json_object_get(v, "rms")) /* older files have none */
+            f->latent[i].rms.rows = (size_t)whole(r, v, "rms", 0, MLS_WIDTH_MAX);
+        if (f->latent[i].rms.rows)
+            f->latent[i].rms = mls_affine_shape(f->latent[i].rms.rows, f->E, false);
         if (f->latent[i].source != MLS_LATENT_OF_X)
             f->key = mls_affine_shape(f->G * f->D, f->E, true);
     }

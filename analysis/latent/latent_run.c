@@ -113,8 +113,11 @@ static mls_status pack(mls_latent_runner *r, const mls_latent_form *f, mls_err *
         st = pack_one(r, &f->query, err);
     if (!st)
         st = pack_one(r, &f->output, err);
-    for (size_t i = 0; !st && i < f->n_latents; i++)
+    for (size_t i = 0; !st && i < f->n_latents; i++) {
         st = pack_one(r, &f->latent[i].down, err);
+        if (!st)
+            st = pack_one(r, &f->latent[i].rms, err);
+    }
     for (size_t b = 0; !st && b < f->n_rope_keys; b++)
         st = pack_one(r, &f->rope_key[b].map, err);
     for (size_t h = 0; !st && f->q_own.cols && h < f->H; h++) {
@@ -219,6 +222,9 @@ static void measure(mls_latent_runner *r, const mls_latent_form *f)
     r->k_dims = r->v_dims = r->q_dims = r->out_dims = 0;
     r->head_dims = f->D;
     r->cache_dims = mls_latent_elements(f);
+    for (size_t i = 0; i < f->n_latents; i++)
+        if (f->latent[i].rms.rows > r->head_dims)
+            r->head_dims = f->latent[i].rms.rows;
     for (size_t g = 0; g < f->G; g++) {
         const mls_read_head *h = &f->head[g];
         const size_t k = key_dims(f, g), per_group = f->H / f->G;
@@ -357,6 +363,24 @@ static void rotated_key(const pass *p, size_t g, float *k)
     mls_rope_apply(k, f->D, p->r->cs_full, f->D / 2, p->T, 1);
 }
 
+/* Rows (T, n) at stride ld over the rms of what m rows of `own` make of x. */
+static void divide_by_rms(const pass *p, float *rows, size_t ld, size_t n,
+                          const mls_affine *own, size_t first, size_t m)
+{
+    const mls_affine of = mls_affine_rows(own, first, m);
+    float *u = p->q_head; /* (T, m), free until heads attend */
+
+    linear(p, u, p->x, of.w, of.b, m, p->f->E);
+    for (size_t t = 0; t < p->T; t++) {
+        double sum = 0;
+
+        for (size_t d = 0; d < m; d++)
+            sum += (double)u[t * m + d] * (double)u[t * m + d];
+        cblas_sscal((int)n, (float)(1 / sqrt(sum / (double)m + p->f->norm_eps)),
+                    rows + t * ld, 1);
+    }
+}
+
 static mls_status fill_cache(const pass *p, mls_err *err)
 {
     const mls_latent_form *f = p->f;
@@ -370,6 +394,8 @@ static mls_status fill_cache(const pass *p, mls_err *err)
             linear(p, c, p->x, v->down.w, v->down.b, v->r, f->E);
             if (v->norm.n)
                 mls_rmsnorm_rows(c, v->r, v->norm.w, f->norm_eps, p->T, v->r);
+            if (v->rms.cols)
+                divide_by_rms(p, c, v->r, v->r, &v->rms, 0, v->rms.rows);
         } else if (v->down.cols) {
             rotated_key(p, v->head, p->k);
             linear(p, c, p->k, v->down.w, v->down.b, v->r, f->D);
@@ -389,25 +415,6 @@ static mls_status fill_cache(const pass *p, mls_err *err)
             st = mls_quant_apply(&key->quant, true, c, key->n, p->T, key->n, err);
     }
     return st;
-}
-
-/* Rows (T, n) of head i, at stride ld, over the rms of what own makes of it. */
-static void divide_by_rms(const pass *p, float *rows, size_t ld, size_t n,
-                          const mls_affine *own, size_t i)
-{
-    const size_t D = p->f->D;
-    const mls_affine head = mls_affine_rows(own, i * D, D);
-    float *u = p->q_head; /* (T, D), free until heads attend */
-
-    linear(p, u, p->x, head.w, head.b, D, p->f->E);
-    for (size_t t = 0; t < p->T; t++) {
-        double sum = 0;
-
-        for (size_t d = 0; d < D; d++)
-            sum += (double)u[t * D + d] * (double)u[t * D + d];
-        cblas_sscal((int)n, (float)(1 / sqrt(sum / (double)D + p->f->norm_eps)),
-                    rows + t * ld, 1);
-    }
 }
 
 static void make_queries(const pass *p)
@@ -437,7 +444,8 @@ static void make_queries(const pass *p)
             mls_rope_apply(q_h + head->n_key, ld, p->r->cs_rope[head->rope_key],
                            f->rope_key[head->rope_key].n / 2, p->T, 1);
         if (f->q_own.cols)
-            divide_by_rms(p, q_h, ld, mls_latent_query_dims(f, h), &f->q_own, h);
+            divide_by_rms(p, q_h, ld, mls_latent_query_dims(f, h), &f->q_own, h * f->D,
+                          f->D);
         q_h += mls_latent_query_dims(f, h);
     }
 }
@@ -487,7 +495,7 @@ static void read_back(const pass *p, size_t g, size_t first_k, size_t first_v)
         copy_rows(p->k + h->n_key, dk, rope_rows(p, h->rope_key), n, n, T);
     }
     if (f->k_own.cols)
-        divide_by_rms(p, p->k, dk, dk, &f->k_own, g);
+        divide_by_rms(p, p->k, dk, dk, &f->k_own, g * f->D, f->D);
     const size_t r = f->latent[h->value_latent].r;
     const float *c = latent_rows(p, h->value_latent);
 
@@ -601,7 +609,7 @@ static void latent_keys(const pass *p, size_t g)
     if (n)
         copy_rows(p->k + r, r + n, rope_rows(p, h->rope_key), n, n, p->T);
     if (f->k_own.cols)
-        divide_by_rms(p, p->k, r + n, r + n, &f->k_own, g);
+        divide_by_rms(p, p->k, r + n, r + n, &f->k_own, g * f->D, f->D);
 }
 
 size_t mls_latent_output_dims(const mls_latent_form *f)

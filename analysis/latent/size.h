@@ -45,6 +45,7 @@ typedef struct mls_cache_layer {
     double token_budget; /* kept share of tokens, 1 when nothing is dropped */
     bool biased;         /* projections of a form that add a bias: not all code does */
     bool uneven_rope;    /* frequencies of a rope key that no config.json can say */
+    bool foreign_norm;   /* latents are normed by numbers that are not cached */
     size_t parameters;   /* of the attention block, where a form was there to count */
 } mls_cache_layer;
 

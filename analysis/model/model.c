@@ -336,6 +336,13 @@ mls_status mls_model_attention(const mls_model *m, size_t l, mls_layer *layer,
     return read_layer(m, l, of_attention, layer, err);
 }
 
+mls_status mls_model_keys(const mls_model *m, size_t l, mls_layer *layer, mls_err *err)
+{
+    return l < m->config->L && m->config->layer[l].kind == MLS_LAYER_MLA
+               ? read_layer(m, l, of_attention, layer, err)
+               : mls_model_attention(m, l, layer, err);
+}
+
 mls_status mls_model_entry(const mls_model *m, size_t l, mls_layer *layer, mls_err *err)
 {
     return read_layer(m, l, of_entry, layer, err);

@@ -107,6 +107,8 @@ mls_status mls_model_layer(const mls_model *m, size_t l, mls_layer *layer,
  */
 mls_status mls_model_attention(const mls_model *m, size_t l, mls_layer *layer,
                                mls_err *err);
+/** The same, and that of a layer of latent attention: what makes keys and values. */
+mls_status mls_model_keys(const mls_model *m, size_t l, mls_layer *layer, mls_err *err);
 /** What a layer does before its first product: norms in front of it, and streams. */
 mls_status mls_model_entry(const mls_model *m, size_t l, mls_layer *layer,
                            mls_err *err);

@@ -125,8 +125,8 @@ static size_t mla_rows(const mls_cache_layer *layer, const mls_config *c)
         rope |= p->kind == MLS_PART_ROPE_KEY;
     }
     return layer->n_parts == 2 && latent && rope && !layer->window &&
-                   !layer->uneven_rope && !layer->shares_other &&
-                   layer->token_budget >= 1
+                   !layer->uneven_rope && !layer->foreign_norm &&
+                   !layer->shares_other && layer->token_budget >= 1
                ? n
                : 0;
 }

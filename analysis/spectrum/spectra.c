@@ -55,9 +55,9 @@ static mls_status read_layer(void *arg, size_t job, size_t worker, mls_err *err)
     const work *w = arg;
 
     (void)worker;
-    return is_wanted(w, job) ? mls_model_attention(w->model, w->first_layer + job,
-                                                   &w->layer[job], err)
-                             : MLS_OK;
+    return is_wanted(w, job)
+               ? mls_model_keys(w->model, w->first_layer + job, &w->layer[job], err)
+               : MLS_OK;
 }
 
 /* Of a row: the spectrum where only windows know it, and its intervals. */
@@ -251,9 +251,16 @@ static void unit_name(char *name, size_t size, size_t i)
     snprintf(name, size, "spectrum %05zu", i);
 }
 
-/* Layers without keys and values of the model's heads have no spectra. */
-static bool has_spectra(const work *w, size_t l)
+/*
+ * Layers without keys and values of the model's heads have no spectra; a latent has
+ * those of what is read back from it.
+ */
+static bool has_spectra(const work *w, const mls_spectra_row *row)
 {
+    const size_t l = row->layer;
+
+    if (w->model && w->config->layer[l].kind == MLS_LAYER_MLA)
+        return row->matrix != MLS_MATRIX_Q;
     return w->model ? !mls_config_no_heads(w->config, l)
                     : mls_config_layer_is_seen(w->config, l);
 }
@@ -265,7 +272,7 @@ static mls_status drop_rows(const work *w, mls_spectra *s, mls_err *err)
     size_t kept = 0;
 
     for (size_t i = 0; i < s->n; i++)
-        if (has_spectra(w, s->row[i].layer))
+        if (has_spectra(w, &s->row[i]))
             s->row[kept++] = s->row[i];
     s->n = kept;
     if (kept)
@@ -286,7 +293,7 @@ static mls_status find_rows(const work *w, size_t n, mls_err *err)
         size_t first, found = 0;
         mls_unit u = {0};
 
-        if (!has_spectra(w, w->row[i].layer))
+        if (!has_spectra(w, &w->row[i]))
             continue;
         unit_name(name, sizeof name, i);
         if (p)

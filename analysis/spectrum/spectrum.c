@@ -279,10 +279,65 @@ size_t mls_matrix_heads(mls_matrix matrix, const mls_config *config)
     return matrix == MLS_MATRIX_Q ? config->H : config->G;
 }
 
+/*
+ * Of a latent: with B the rows of KV_b diag(w) that make keys, values or both (those
+ * without rotation), L Q = B^T B by eigenvalues and vectors: L^(1/2) Q KV_a has the
+ * singular values of B KV_a, also as data weighs them, in r rows instead of B's.
+ */
+static mls_status latent_rows(const mls_config *c, const mls_layer *layer,
+                              mls_matrix matrix, size_t head, float **rows, size_t *m,
+                              mls_err *err)
+{
+    const size_t r = c->mla_kv_lora_rank, E = c->E, nope = c->mla_nope_dim;
+    const size_t made = nope + c->mla_value_dim;
+    double *square = mls_calloc3(2 * r + 1, r, 1, sizeof *square);
+    double *vectors = square ? square + r * r : NULL;
+    double *values = square ? vectors + r * r : NULL;
+    double *b = mls_calloc3(c->H * made, r, 1, sizeof *b);
+    float *root = mls_calloc3(r, r, 1, sizeof *root);
+    float *down = mls_calloc3(E, r, 1, sizeof *down); /* KV_a^T */
+    size_t n = 0;
+    mls_status st = MLS_OK;
+
+    *m = r;
+    *rows = mls_calloc3(r, E, 1, sizeof **rows);
+    if (!square || !b || !root || !down || !*rows)
+        st = no_memory(r, E, err);
+    for (size_t i = 0; !st && i < c->H * made; i++) {
+        const bool key = i % made < nope;
+
+        if ((head != MLS_WHOLE_LAYER && i / made != head) ||
+            (matrix == MLS_MATRIX_K && !key) || (matrix == MLS_MATRIX_V && key))
+            continue;
+        for (size_t j = 0; j < r; j++)
+            b[n * r + j] = (double)layer->kv_b[i * r + j] * (double)layer->kv_a_norm[j];
+        n++;
+    }
+    if (!st) {
+        mls_add_square(square, b, true, r, n);
+        st = mls_eigen(square, r, values, vectors, err);
+    }
+    for (size_t i = 0; !st && i < r * r; i++)
+        root[i] = (float)(sqrt(fmax(values[i / r], 0)) * vectors[i]);
+    for (size_t i = 0; !st && i < r * E; i++)
+        down[i % E * r + i / E] = layer->kv_a[i];
+    if (!st)
+        mls_matmul_f32(*rows, root, down, r, E, r);
+    if (st) {
+        free(*rows);
+        *rows = NULL;
+    }
+    mls_free_all(square, b, root, down);
+    return st;
+}
+
 mls_status mls_matrix_rows(const mls_config *config, const mls_layer *layer,
                            mls_matrix matrix, size_t head, float **rows, size_t *m,
                            mls_err *err)
 {
+    if (layer->kv_a)
+        return latent_rows(config, layer, matrix, head, rows, m, err);
+
     const bool whole = head == MLS_WHOLE_LAYER;
     const size_t one = whole ? mls_matrix_heads(matrix, config) * config->D : config->D;
     const size_t first = whole ? 0 : head * config->D;

@@ -372,7 +372,7 @@ static mls_status use_form(mls_pass *p, size_t i, const mls_layer *layer,
     mls_status st = MLS_OK;
 
     snprintf(what, sizeof what, "layer %zu of %zu", l + 1, L);
-    if (p->options->predict && p->in->capture && !form->own)
+    if (p->options->predict && p->in->capture && !plain_form->own)
         st = predict(p, i, layer, stats, windows, form, err);
     if (st)
         mls_fail_in(err, st, "%s, layer %zu", p->variant[i].scheme->name, l);

@@ -43,8 +43,16 @@ static bool same(const mls_quant *a, const mls_quant *b)
            a->seed == b->seed;
 }
 
+/* Keys and values, or a latent, of its own. */
+static bool is_own(const mls_layer_shape *s)
+{
+    return mls_layer_is_attention(s) || s->kind == MLS_LAYER_MLA;
+}
+
 bool mls_common_can_convert(const mls_config *c, size_t l)
 {
+    if (c->layer[l].kind == MLS_LAYER_MLA)
+        return true;
     return mls_layer_is_attention(&c->layer[l]) && !mls_latent_other(c, l);
 }
 
@@ -129,10 +137,9 @@ static mls_status read_layers(mls_common_keys *k, const mls_config *config,
         else
             k->converted[list[i]] = true;
     for (size_t l = 0; l < config->L; l++)
-        k->converted[l] =
-            list  ? k->converted[l] && mls_layer_is_attention(&config->layer[l])
-            : all ? mls_layer_is_attention(&config->layer[l])
-                  : mls_common_can_convert(config, l);
+        k->converted[l] = list  ? k->converted[l] && is_own(&config->layer[l])
+                          : all ? is_own(&config->layer[l])
+                                : mls_common_can_convert(config, l);
     free(list);
     return st;
 }

@@ -76,9 +76,12 @@ mls_status mls_method_fit(const mls_method *method, const mls_config *config,
     *out = (mls_fits){.method = method->name};
     if (!layout)
         return mls_fail(err, MLS_E_NOMEM, "no memory for settings of %s", method->name);
+    const size_t own = config->mla_kv_lora_rank
+                           ? config->mla_kv_lora_rank + config->mla_rope_dim
+                           : 2 * config->G * config->D;
+
     if (method->fit && !mls_method_converts(method, config, NULL))
-        method->fit(config, (size_t)(fraction * (double)(2 * config->G * config->D)),
-                    out);
+        method->fit(config, (size_t)(fraction * (double)own), out);
     if (out->status) {
         const mls_status st = out->status;
 
@@ -103,7 +106,8 @@ mls_status mls_method_fit_data(const mls_method *method, const mls_method_input 
     mls_status st = MLS_OK;
 
     *out = (mls_fits){.method = method->name};
-    if (method->fit_data && !mls_method_converts(method, c, NULL))
+    if (method->fit_data && !c->mla_kv_lora_rank &&
+        !mls_method_converts(method, c, NULL))
         st = method->fit_data(in, (size_t)(fraction * (double)(2 * c->G * c->D)), out,
                               err);
     if (!st && out->status)

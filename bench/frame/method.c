@@ -106,14 +106,15 @@ mls_status mls_method_parse(mls_parsed *p, const mls_config *config,
         (st = mls_keys_check(s, p->method->keys, mls_common_key_table, err)) ||
         (st = mls_common_keys_read(&p->common, config, s, err)))
         return st;
-    if (config->mla_kv_lora_rank && p->method != &mls_method_baseline)
+    if (config->mla_kv_lora_rank && p->method != &mls_method_baseline &&
+        p->method != &mls_method_truncate && p->method != &mls_method_converted)
         return mls_fail(err, MLS_E_INPUT,
                         "%s: the model (%s) already caches a latent of %zu numbers; "
-                        "only baseline applies",
+                        "only baseline and truncate apply",
                         p->method->name, config->model_type, config->mla_kv_lora_rank);
     if (p->method->own_quantizers && (st = no_quantizers(s, err)))
         return st;
-    if (p->method != &mls_method_baseline &&
+    if (p->method != &mls_method_baseline && !config->mla_kv_lora_rank &&
         mls_layers_count(config->layer, config->L, mls_layer_is_attention) == 0)
         return mls_fail(err, MLS_E_INPUT,
                         "%s: no layer of the model (%s) caches keys and values of its "
@@ -143,11 +144,12 @@ static mls_status no_joint(const mls_parsed *p, mls_err *err)
 }
 
 /* What the setting's quantizer keys say about everything that a layer caches. */
-static mls_status set_quantizers(mls_latent_form *f, const mls_parsed *p,
-                                 bool converted, mls_err *err)
+static mls_status set_quantizers(mls_latent_form *f, const mls_config *c,
+                                 const mls_parsed *p, bool converted, mls_err *err)
 {
     const mls_common_keys *k = &p->common;
-    const bool plain = !converted || p->method->plain_keys;
+    const bool plain = (!converted || p->method->plain_keys) &&
+                       c->layer[f->layer].kind != MLS_LAYER_MLA;
 
     if (converted && p->method->own_quantizers)
         return MLS_OK;
@@ -168,19 +170,21 @@ static mls_status set_quantizers(mls_latent_form *f, const mls_parsed *p,
     return MLS_OK;
 }
 
-/* The model's own attention, nothing else: what needs no form. */
-static bool runs_as_it_is(const mls_parsed *p)
+bool mls_parsed_quantizes(const mls_parsed *p)
 {
     const mls_common_keys *k = &p->common;
 
-    return p->method == &mls_method_baseline && !k->key.format && !k->value.format;
+    return k->key.format || k->value.format || k->latent.format || k->rope_key.format;
 }
 
 /* The same of a layer that no form says: part by part. */
 static void quantize_parts(mls_cache_layer *layer, const mls_common_keys *k)
 {
     for (size_t i = 0; i < layer->n_parts; i++)
-        layer->part[i].quant = layer->part[i].kind == MLS_PART_KEY ? k->key : k->value;
+        layer->part[i].quant = layer->part[i].kind == MLS_PART_KEY        ? k->key
+                               : layer->part[i].kind == MLS_PART_ROPE_KEY ? k->rope_key
+                               : layer->part[i].kind == MLS_PART_LATENT   ? k->latent
+                                                                          : k->value;
 }
 
 /*
@@ -260,26 +264,42 @@ static mls_status kept_form(mls_latent_form *f, const mls_method_input *in,
     return st;
 }
 
+/* A latent of the model's own, to be quantized. */
+static mls_status whole_latent(mls_latent_form *f, const mls_config *c,
+                               const mls_layer *layer, mls_err *err)
+{
+    mls_status st = mls_latent_mla_shape(f, c, layer->index, 0, err);
+
+    if (!st)
+        st = mls_latent_allocate(f, err);
+    if (!st)
+        mls_latent_mla_fill(f, c, layer);
+    return st;
+}
+
 mls_status mls_method_form(mls_latent_form *f, const mls_method_input *in,
                            const mls_parsed *p, const void *prepared,
                            const mls_layer *layer, const mls_layer_stats *stats,
                            mls_err *err)
 {
     const bool converted = p->common.converted[layer->index];
+    const bool baseline = p->method == &mls_method_baseline;
+    const mls_layer_shape *s = &in->config->layer[layer->index];
     mls_status st;
 
-    st = converted ? kept_form(f, in, p, prepared, layer, stats, err)
-                   : mls_latent_identity(f, in->config, layer, err);
-    if (!st && f->own && mls_layer_is_attention(&in->config->layer[layer->index]) &&
-        (converted ? !runs_as_it_is(p)
-                   : p->common.key.format || p->common.value.format))
-        st =
-            mls_fail(err, MLS_E_INPUT, "layer %zu has %s, which %s cannot take",
-                     layer->index, mls_latent_other(in->config, layer->index),
-                     p->method == &mls_method_baseline || !converted ? "a quantizer"
-                                                                     : p->method->name);
+    if (s->kind == MLS_LAYER_MLA && mls_parsed_quantizes(p) && (baseline || !converted))
+        st = whole_latent(f, in->config, layer, err);
+    else if (converted)
+        st = kept_form(f, in, p, prepared, layer, stats, err);
+    else
+        st = mls_latent_identity(f, in->config, layer, err);
+    if (!st && f->own && mls_layer_is_attention(s) &&
+        (mls_parsed_quantizes(p) || (converted && !baseline)))
+        st = mls_fail(err, MLS_E_INPUT, "layer %zu has %s, which %s cannot take",
+                      layer->index, mls_latent_other(in->config, layer->index),
+                      baseline || !converted ? "a quantizer" : p->method->name);
     if (!st)
-        st = set_quantizers(f, p, converted, err);
+        st = set_quantizers(f, in->config, p, converted, err);
     return mls_latent_end(f, st, err);
 }
 
@@ -305,8 +325,9 @@ static mls_status like_the_others(const mls_layer_shape *shape, size_t l,
 {
     const bool more = shape->index.n || shape->compressed.n || shape->copies > 1;
 
-    if (shape->G == config->G && shape->K == config->D && shape->V == config->D &&
-        !more)
+    if (shape->kind == MLS_LAYER_MLA ||
+        (shape->G == config->G && shape->K == config->D && shape->V == config->D &&
+         !more))
         return MLS_OK;
     return mls_fail(
         err, MLS_E_INPUT,
@@ -338,7 +359,7 @@ static mls_status layer_layout(mls_cache_layer *out, const mls_config *config,
     } else if (!(st = like_the_others(&config->layer[l], l, config, p, err))) {
         st = shape(&f, config, p, NULL, l, err);
         if (!st)
-            st = set_quantizers(&f, p, converted, err);
+            st = set_quantizers(&f, config, p, converted, err);
         if (!st)
             st = mls_latent_layout(&f, out, err);
         mls_latent_free(&f);
@@ -360,12 +381,14 @@ mls_status mls_method_layout(mls_cache_layout *out, const mls_config *config,
 
     if (st)
         return st;
-    if (config->mla_kv_lora_rank)
+    const bool native = config->mla_kv_lora_rank && p.method == &mls_method_baseline;
+
+    if (native)
         st = native_layout(out, config, &p, err);
     else if (p.method->sized)
         st = p.method->sized(config, &p, err);
     out->L = config->L;
-    for (size_t l = 0; !st && !config->mla_kv_lora_rank && l < config->L; l++)
+    for (size_t l = 0; !st && !native && l < config->L; l++)
         st = layer_layout(&out->layer[l], config, &p, l, err);
     mls_parsed_free(&p);
     return st;

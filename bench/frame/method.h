@@ -143,10 +143,13 @@ typedef struct mls_method {
                         const mls_layer_stats *stats, mls_latent_form *f, mls_err *err);
 } mls_method;
 
+/** Does it quantize anything? */
+bool mls_parsed_quantizes(const mls_parsed *p);
+
 /** Those that others name; bench/methods/methods.c has the list of all. */
 extern const mls_method mls_method_baseline, mls_method_converted, mls_method_eigen,
     mls_method_elitekv, mls_method_matryoshka, mls_method_mha2mla, mls_method_transmla,
-    mls_method_x_ecomla;
+    mls_method_truncate, mls_method_x_ecomla;
 
 /**
  * NULL-terminated, in the order of tables; `converted`, which reads files, is not in

@@ -201,8 +201,12 @@ mls_status mls_scheme_form(const mls_ready_scheme *r, size_t l, mls_latent_form 
     const mls_method_input *in = r->in;
     mls_layer layer = {0};
     mls_layer_stats stats = {0};
-    mls_status st = mls_model_attention(in->model, l, &layer, err);
+    const bool keys = mls_layer_attends(&in->config->layer[l]) &&
+                      (in->config->layer[l].kind == MLS_LAYER_MLA ||
+                       !mls_config_no_heads(in->config, l));
+    mls_status st = keys ? mls_model_keys(in->model, l, &layer, err) : MLS_OK;
 
+    layer.index = l; /* of others the form says only that they stay */
     *form = (mls_latent_form){0};
     if (!st && in->capture)
         st = mls_capture_stats(in->capture, l, &stats, err);

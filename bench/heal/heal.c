@@ -240,6 +240,10 @@ static mls_status make_form(mls_heal_run_state *k, const mls_layer *layer,
         return st;
     }
     st = build_form(k, layer, form, err);
+    if (!st && (form->own || (form->n_latents && form->latent[0].rms.cols)))
+        st = mls_fail(err, MLS_E_INPUT,
+                      "layer %zu has %s, and only forms of keys and values are healed",
+                      l, mls_latent_other(k->config, l));
     if (!st && form->k_own.cols)
         st = mls_fail(
             err, MLS_E_INPUT,

@@ -103,21 +103,33 @@ static mls_status settle(const mls_parsed *p, const mls_config *config, mls_err 
     folder *d = p->params;
     const char *path = d->path;
     char *json, *layer;
+    char name[48];
+    size_t first = 0; /* of which there are files */
     mls_status st = MLS_OK;
 
     if (!path[0])
         return mls_fail(err, MLS_E_ARG, "converted: path=FOLDER is missing");
     json = mls_path_join(path, "config.json");
-    layer = mls_path_join(path, "layer-00000.safetensors");
+    while (first + 1 < config->L && !mls_common_can_convert(config, first))
+        first++;
+    snprintf(name, sizeof name, "layer-%05zu.safetensors", first);
+    layer = mls_path_join(path, name);
     if (!json || !layer)
         st = mls_fail(err, MLS_E_NOMEM, "no memory to open %s", path);
+    else if (mls_file_exists(json) && config->mla_kv_lora_rank)
+        st =
+            mls_fail(err, MLS_E_INPUT,
+                     "%s: a checkpoint, and the original has MLA already: latent forms "
+                     "of truncate are read (export --for latent)",
+                     path);
     else if (mls_file_exists(json))
         st = open_checkpoint(d, path, config, err);
     else if (!mls_file_exists(layer))
-        st = mls_fail(err, MLS_E_INPUT,
-                      "%s: neither config.json nor layer-00000.safetensors is there, "
-                      "so it is not a converted model",
-                      path);
+        st = mls_fail(
+            err, MLS_E_INPUT,
+            "%s: neither config.json nor %s is there, so it is not a converted "
+            "model",
+            path, name);
     mls_free_all(json, layer);
     return st;
 }
@@ -203,6 +215,9 @@ static mls_status prepare(const mls_method_input *in, const mls_parsed *p,
         mls_latent_origin origin = {0};
         mls_latent_form f;
 
+        r->share[l] = MLS_NONE;
+        if (!d->checkpoint && !mls_common_can_convert(in->config, l))
+            continue; /* it was left out */
         if ((st = read_form(d, in->config, l, &f, &origin, err)))
             break;
         r->share[l] = f.share_layer;

@@ -23,7 +23,8 @@
     M(lillama)                                                                         \
     M(kvsharer)                                                                        \
     M(dbudgetkv)                                                                       \
-    M(kq)
+    M(kq)                                                                              \
+    M(truncate)
 
 #define DECLARE(name) extern const mls_method mls_method_##name;
 #define LISTED(name) &mls_method_##name,

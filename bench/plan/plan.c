@@ -501,7 +501,7 @@ static mls_status tell_growth(mls_plan *p, const mls_plan_request *r, mls_err *e
         mls_size(&size, single, &request);
         layer->growing = size.growing_bytes_per_token;
         layer->fixed = size.fixed_bytes;
-        layer->stays = !mls_layer_attends(&r->in.config->layer[l]);
+        layer->stays = !mls_common_can_convert(r->in.config, l);
     }
     free(layout);
     return st;

@@ -27,7 +27,7 @@ typedef struct mls_plan_layer {
     mls_setting setting;
     mls_plan_head *head; /* (G) where heads differ, else NULL */
     size_t G;
-    bool stays;   /* has no keys and values: as it is, whatever the setting says */
+    bool stays;   /* cannot be converted: as it is, whatever the setting says */
     double bytes; /* per token, this layer */
     double growing, fixed; /* of a sequence of its tokens; NaN where not known */
     double loss;           /* predicted, nat: its share of the plan's KL */

@@ -532,8 +532,8 @@ static mls_status draw_layer(mls_plan_costs *c, const mls_plan_request *r,
 {
     mls_layer layer = {0};
     mls_layer_stats stats = {0};
-    const bool stays = !mls_layer_attends(&r->in.config->layer[l]);
-    mls_status st = stays ? MLS_OK : mls_model_attention(r->in.model, l, &layer, err);
+    const bool stays = !mls_common_can_convert(r->in.config, l);
+    mls_status st = stays ? MLS_OK : mls_model_keys(r->in.model, l, &layer, err);
 
     for (size_t i = 0; stays && i < c->n; i++)
         c->loss[i * c->L + l] = 0;

@@ -172,7 +172,12 @@ mls_status mls_export_forms(const mls_export_work *w, mls_export_form use, void 
                                (double)L, err);
         if (!st)
             st = mls_scheme_form(ready, l, &form, err);
-        if (!st) {
+        if (!st && form.own && strcmp(w->job->target, "latent") != 0)
+            st = mls_fail(err, MLS_E_INPUT,
+                          "%s: layer %zu stays as it is (%s), and its files have no "
+                          "place for such; --for latent leaves it out",
+                          w->job->target, l, mls_latent_other(w->config, l));
+        if (!st && !form.own) {
             if (form.share_layer < 0)
                 form.share_layer = share[l];
             st = use(arg, &form, err);

@@ -218,7 +218,10 @@ static void say_verdict(mls_buf *b, const answer *a, const mls_config *c)
     const mls_compared *bits = &a->m.row[1];
     char text[SETTING_TEXT], ties[2 * SETTING_TEXT];
 
-    if (mla < a->n) {
+    if (c->mla_kv_lora_rank) {
+        mls_buf_puts(b, "The model has MLA already: what is left is its latent with "
+                        "fewer numbers (truncate) or fewer bits. ");
+    } else if (mla < a->n) {
         const mls_compared *row = &a->m.row[mla];
 
         mls_measured_ties(ties, sizeof ties, &a->m, a->setting, a->racer, a->n, mla);
@@ -239,7 +242,12 @@ static void say_verdict(mls_buf *b, const answer *a, const mls_config *c)
         mls_buf_puts(b, "No method makes of this model what MLA code serves at this "
                         "size. ");
     }
-    if (own < a->n && (mla == a->n || a->m.row[own].kl.mean < a->m.row[mla].kl.mean))
+    if (own < a->n && c->mla_kv_lora_rank)
+        mls_buf_printf(b, "%s: KL %.3f. ",
+                       mls_setting_text(&a->setting[own], text, sizeof text),
+                       a->m.row[own].kl.mean);
+    else if (own < a->n &&
+             (mla == a->n || a->m.row[own].kl.mean < a->m.row[mla].kl.mean))
         mls_buf_printf(b, "%s %s (%.3f), but no released code runs it. ",
                        mls_setting_text(&a->setting[own], text, sizeof text),
                        mla < a->n && mls_compared_tied(&a->m.row[own], &a->m.row[mla])
@@ -390,7 +398,7 @@ static void say_commands(mls_buf *b, const mls_report *r, const answer *a)
     const size_t n = rows_of(which, a);
 
     for (size_t i = 0; i < n; i++)
-        if (mls_serve_target(a->m.row[which[i]].serve))
+        if (which[i] > 1 && mls_serve_target(a->m.row[which[i]].serve))
             add_command(b, r, a, which[i]);
 }
 
@@ -404,17 +412,6 @@ static void say_growth(mls_buf *b, const answer *a, const mls_config *c)
                        MLS_MEASURED_TOKENS, a->m.row[0].growing, a->m.row[0].fixed);
 }
 
-/* "6 layers, 2 KV heads of 64 dims for 6 query heads (GQA)". */
-static void say_shape(char *out, size_t size, const mls_config *c)
-{
-    snprintf(out, size,
-             "%zu layers, %zu KV head%s of %zu dims for %zu query head%s (%s)", c->L,
-             c->G, mls_plural(c->G), c->D, c->H, mls_plural(c->H),
-             c->G == c->H ? "MHA"
-             : c->G == 1  ? "MQA"
-                          : "GQA");
-}
-
 /* The same words on the page and in the terminal. */
 static mls_status show(const mls_report *r, const answer *a, mls_page *page,
                        mls_buf *summary, mls_err *err)
@@ -425,7 +422,7 @@ static mls_status show(const mls_report *r, const answer *a, mls_page *page,
     char left[SETTING_TEXT], shape[160];
     mls_status st;
 
-    say_shape(shape, sizeof shape, c);
+    mls_report_shape(shape, sizeof shape, c);
     if (*mls_common_left_alone(left, sizeof left, c))
         mls_buf_printf(&verdict, "%s. ", left);
     say_verdict(&verdict, a, c);

@@ -12,6 +12,7 @@
 #include "common/base/words.h"
 #include "datasets/checkpoint/checkpoint.h"
 #include "reports/report/sections.h"
+#include "reports/tables/size_table.h"
 
 /* " with wavelengths from A to B tokens", chunks that do not turn apart. */
 static mls_status add_wavelengths(mls_buf *b, const char *where,
@@ -31,6 +32,24 @@ static mls_status add_wavelengths(mls_buf *b, const char *where,
         mls_buf_printf(b, " (%zu chunks do not turn)", D / 2 - n);
     free(inv_freq);
     return MLS_OK;
+}
+
+void mls_report_shape(char *out, size_t size, const mls_config *c)
+{
+    size_t alike = 0;
+
+    for (size_t l = 0; l < c->L; l++)
+        alike +=
+            mls_layer_is_attention(&c->layer[l]) && !mls_layer_slides(&c->layer[l]);
+    if (alike < c->L)
+        mls_size_describe(c, out, size);
+    else
+        snprintf(out, size,
+                 "%zu layers, %zu KV head%s of %zu dims for %zu query head%s (%s)",
+                 c->L, c->G, mls_plural(c->G), c->D, c->H, mls_plural(c->H),
+                 c->G == c->H ? "MHA"
+                 : c->G == 1  ? "MQA"
+                              : "GQA");
 }
 
 mls_status mls_section_model(const mls_report *r, mls_page *page, mls_buf *summary,

@@ -112,7 +112,7 @@ static double budget_of(const mls_config *c, size_t tokens, mls_err *err)
         mls_size_result size;
 
         if (mls_common_can_convert(c, l)) {
-            sum += MLS_REPORT_KEEP * (double)(2 * c->G * c->D) * 2;
+            sum += MLS_REPORT_KEEP * 2 * mls_layer_numbers(&c->layer[l]);
             continue;
         }
         single->layer[0] = own->layer[l];

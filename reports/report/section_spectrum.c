@@ -33,9 +33,17 @@ typedef struct {
     size_t L, n;  /* all layers, and those with keys and values */
 } spectra;
 
+/* Numbers of keys and values together, or of what they are read back from. */
+static size_t width_of(const mls_config *c)
+{
+    return c->mla_kv_lora_rank ? c->mla_kv_lora_rank : 2 * c->G * c->D;
+}
+
 static bool has_spectra(const mls_report *r, size_t l)
 {
-    return !mls_config_no_heads(mls_model_config(r->model), l);
+    const mls_config *c = mls_model_config(r->model);
+
+    return c->layer[l].kind == MLS_LAYER_MLA || !mls_config_no_heads(c, l);
 }
 
 static void add_rows(spectra *all, size_t layer, mls_matrix matrix, bool weighted,
@@ -111,6 +119,9 @@ static mls_status one_matrix(void *arg, size_t m, size_t worker, mls_err *err)
     matrix_spectra *to = &j->m[m];
     float *rows = NULL;
     size_t n;
+
+    if (j->layer->kv_a && matrices[m] == MLS_MATRIX_Q)
+        return MLS_OK;
     mls_status st =
         mls_matrix_rows(c, j->layer, matrices[m], MLS_WHOLE_LAYER, &rows, &n, err);
 
@@ -138,7 +149,9 @@ static mls_status one_layer(spectra *all, layer_job *j, mls_err *err)
         for (size_t weighted = 0; !st && weighted < 2; weighted++) {
             const mls_spectrum *s = &of->s[weighted];
 
-            add_rows(all, l, matrices[m], weighted, s, weighted ? &of->spread : &none);
+            if (s->n)
+                add_rows(all, l, matrices[m], weighted, s,
+                         weighted ? &of->spread : &none);
             if (m > 0) /* queries are not cached */
                 all->rank[(2 * (m - 1) + weighted) * all->L + l] =
                     mls_energy_rank(s->sigma, s->n, 0.95);
@@ -171,7 +184,7 @@ static mls_status draw_layer(const mls_report *r, mls_page *page, size_t layer,
 
     snprintf(name, sizeof name, "spectrum-%zu", layer);
     snprintf(script, sizeof script, "name = \"%s\"\nlayer = %zu\nwidth = %zu\n%s", name,
-             layer, 2 * c->G * c->D, mls_spectrum_gp);
+             layer, width_of(c), mls_spectrum_gp);
     st = mls_plot_write(
         r->folder, &(mls_plot){.name = name, .data = curves, .script = script}, err);
     if (st)
@@ -263,7 +276,7 @@ static mls_status show(const mls_report *r, mls_page *page, const spectra *all,
                        mls_buf *summary, mls_err *err)
 {
     const mls_config *c = mls_model_config(r->model);
-    const size_t width = 2 * c->G * c->D;
+    const size_t width = width_of(c);
     const double plain = mean_of(all, CURVES - 2), data = mean_of(all, CURVES - 1);
     const double share = data / (double)width;
     double half = 0; /* of a mean whose layers see the same draws: at most their mean */
@@ -337,7 +350,7 @@ mls_status mls_section_spectrum(const mls_report *r, mls_page *page, mls_buf *su
         snprintf(what, sizeof what, "spectra, layer %zu of %zu", l + 1, c->L);
         st = mls_progress_step(r->progress, what, (double)l, (double)c->L, err);
         if (!st)
-            st = mls_model_attention(r->model, l, &layer, err);
+            st = mls_model_keys(r->model, l, &layer, err);
         if (!st)
             st = mls_capture_stats(r->capture, l, &stats, err);
         if (!st)
@@ -352,7 +365,7 @@ mls_status mls_section_spectrum(const mls_report *r, mls_page *page, mls_buf *su
     }
     if (!st && all.n)
         st = show(r, page, &all, summary, err);
-    if (!st && all.n && mls_capture_windows(r->capture) > 0)
+    if (!st && all.n && !c->mla_kv_lora_rank && mls_capture_windows(r->capture) > 0)
         st = mls_section_rotation(r, page, summary, err);
     for (size_t l = 0; all.curves && l < c->L; l++)
         mls_table_free(all.curves[l]);

@@ -9,6 +9,9 @@
 typedef mls_status (*mls_section)(const mls_report *r, mls_page *page, mls_buf *summary,
                                   mls_err *err);
 
+/** Layers and heads in words, as the answer begins. */
+void mls_report_shape(char *out, size_t size, const mls_config *config);
+
 mls_status mls_section_answer(const mls_report *r, mls_page *page, mls_buf *summary,
                               mls_err *err);
 mls_status mls_section_model(const mls_report *r, mls_page *page, mls_buf *summary,

@@ -51,7 +51,7 @@ mls_table *mls_plan_layers_table(const mls_plan *p, bool ranks)
 
         mls_table_line(t, "%zu %s", l,
                        layer->stays
-                           ? "stays: no keys"
+                           ? "stays as it is"
                            : mls_setting_text(&layer->setting, text, sizeof text));
         if (ranks && layer->stays)
             mls_table_empty(t);

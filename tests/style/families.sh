@@ -20,7 +20,8 @@ rules are read. **Computed**: `capture` and `evaluate -s baseline` run; others a
 computed. **Methods**: "all" where every attention layer of the family's configs in `tests/data/families.jsonl` has a latent
 form (`mls_latent_other`), which is what methods and quantizers make; otherwise only `baseline`, and what they refuse by name
 (`meson test families` keeps this true); recurrent layers stay as they are. On families that are only sized, `size` counts the layouts of all methods for layers with keys and values
-that are alike, and only `baseline` for latents (MLA).
+that are alike, and `baseline` and `truncate` for latents (MLA), which are
+also what runs them: quantized, or with fewer numbers.
 
 | model_type | sized | computed | methods |
 | --- | --- | --- | --- |

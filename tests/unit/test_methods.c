@@ -297,7 +297,8 @@ static void a_model_that_caches_a_latent_has_a_baseline_only(void **state)
     assert_int_equal(elements(&c, "baseline bits=4"), 576);
     assert_setting_refused(&c, "mha2mla", MLS_E_INPUT,
                            "already caches a latent of 512");
-    assert_setting_refused(&c, "gqa2mla", MLS_E_INPUT, "only baseline applies");
+    assert_setting_refused(&c, "gqa2mla", MLS_E_INPUT,
+                           "only baseline and truncate apply");
     assert_setting_refused(&c, "baseline kquant=int4", MLS_E_INPUT, "use quant");
 }
 

@@ -59,6 +59,8 @@ static mls_status add_setting(mls_table *t, const mls_setting *setting,
         mls_layer layer = {0};
         mls_layer_stats stats = {0};
 
+        if (!mls_common_can_convert(in->config, l))
+            continue;
         st = mls_model_attention(in->model, l, &layer, err);
         if (!st)
             st = mls_capture_stats(in->capture, l, &stats, err);

@@ -129,14 +129,15 @@ static mls_status add_keep(mls_listing *list, const char *percent, bool data,
 }
 
 /* Methods that --keep cannot offer without a capture. */
-static void name_left_out(mls_table *t)
+static void name_left_out(mls_table *t, const mls_config *config)
 {
     char note[512];
     size_t at = (size_t)snprintf(note, sizeof note,
                                  "left out, because they need data (--capture):");
 
     for (size_t m = 0; mls_methods[m]; m++)
-        if (mls_methods[m]->fits_need_data && at < sizeof note)
+        if (mls_methods[m]->fits_need_data && at < sizeof note &&
+            (config->mla_kv_lora_rank > 0) == (mls_methods[m] == &mls_method_truncate))
             at += (size_t)snprintf(note + at, sizeof note - at, " %s",
                                    mls_methods[m]->name);
     mls_table_note(t, note);
@@ -175,7 +176,7 @@ static mls_status read_settings(mls_listing *list, const arguments *a,
     for (size_t i = 0; !st && i < a->keeps.n; i++)
         st = add_keep(list, a->keeps.item[i], a->capture != NULL, config, err);
     if (!st && a->keeps.n && !a->capture)
-        name_left_out(t);
+        name_left_out(t, config);
     for (size_t i = 0; !st && i < a->presets.n; i++) {
         static const char *const names[] = {"mha2mla", "elitekv", "x-ecomla",
                                             "transmla", NULL};
