@@ -1,13 +1,14 @@
 /*
  * Speed of everything that takes time, as one table in markdown:
  *   table MLASCOPE SOURCE [--rounds N] [--torch PYTHON] [--store FILE] [--compare FILE]
- *         [--report OPTIONS]
+ *         [--report OPTIONS] [--only TEXT]
  * Each workload is a command of the program or of this folder, run N times (3) in a
  * scratch folder; the median of the processor seconds of all its threads counts, which
  * hardly sees what else the machine does, and stands beside the wall clock. Ceilings
- * are products of 1024 x 1024 matrices on one thread. --store keeps the seconds,
- * --compare names what takes over 10 % more than they say, and fails. --report also
- * writes the demo's report, once, with these options of it, and tables its parts.
+ * are products of 1024 x 1024 matrices on one thread. --store keeps the seconds, each
+ * as soon as it is known, --compare names what takes over 10 % more than they say, and
+ * fails. --report also writes the demo's report, once, with these options of it, and
+ * tables its parts. --only leaves out works whose names do not hold the text.
  */
 #define _GNU_SOURCE
 #include <stdio.h>
@@ -224,6 +225,29 @@ static double stored_seconds(FILE *f, const char *name)
     return 0;
 }
 
+/* Seconds kept and held against the stored ones. */
+typedef struct {
+    FILE *old, *store; /* NULL: none */
+    bool slower;
+} books;
+
+/* What takes less than this is not compared: a start of the program is as long. */
+static const double compared_from = 0.02;
+
+static void enter(books *b, const char *name, double cpu)
+{
+    const double before = b->old ? stored_seconds(b->old, name) : 0;
+
+    if (b->store) {
+        fprintf(b->store, "%s\t%.4f\n", name, cpu);
+        fflush(b->store);
+    }
+    if (before >= compared_from && cpu > 1.1 * before) {
+        fprintf(stderr, "slower: %s, %.3f CPU s, was %.3f\n", name, cpu, before);
+        b->slower = true;
+    }
+}
+
 static void print_machine(const char *program)
 {
     char command[512];
@@ -239,7 +263,7 @@ static void print_machine(const char *program)
     puts("");
 }
 
-static bool table(size_t rounds, FILE *old, FILE *store, bool *slower)
+static bool table(size_t rounds, const char *only, books *b)
 {
     puts("\n| work | rate per processor second | CPU s | wall s | peak MiB |\n"
          "|---|---|---|---|---|");
@@ -248,6 +272,8 @@ static bool table(size_t rounds, FILE *old, FILE *store, bool *slower)
         char command[600];
         cost c;
 
+        if (only && !strstr(w->name, only))
+            continue;
         snprintf(command, sizeof command,
                  "M() { \"$MLASCOPE\" \"$@\" >/dev/null 2>&1; }; "
                  "set -e; %s",
@@ -265,14 +291,7 @@ static bool table(size_t rounds, FILE *old, FILE *store, bool *slower)
         else
             printf("| %s | - | %.3f | %.3f | %.0f |\n", w->name, c.cpu, c.wall, c.mib);
         fflush(stdout);
-        if (store)
-            fprintf(store, "%s\t%.4f\n", w->name, c.cpu);
-        const double before = old ? stored_seconds(old, w->name) : 0;
-        if (before > 0 && c.cpu > 1.1 * before) {
-            fprintf(stderr, "slower: %s, %.3f CPU s, was %.3f\n", w->name, c.cpu,
-                    before);
-            *slower = true;
-        }
+        enter(b, w->name, c.cpu);
     }
     return true;
 }
@@ -318,7 +337,7 @@ static bool beside_torch(const char *python, size_t rounds)
 }
 
 /* What the parts of the demo's report take, by its own clock. */
-static bool report_by_part(const char *options)
+static bool report_by_part(const char *options, books *b)
 {
     static const char begin[] = "CPU seconds: ";
     char command[600], line[2048], *at = NULL;
@@ -334,17 +353,20 @@ static bool report_by_part(const char *options)
         if ((at = strstr(line, begin)))
             break;
     if (at) {
+        enter(b, "report, all", strtod(at + strlen(begin), NULL));
         printf("\n| report of the demo, %s | CPU s |\n|---|---|\n| all | %.1f |\n",
                *options ? options : "default", strtod(at + strlen(begin), NULL));
         at = strchr(at, ',');
     }
     while (at) { /* ", NAME SECONDS" */
-        char *next = strchr(at + 1, ','), *space;
+        char *next = strchr(at + 1, ','), *space, name[NAME];
 
         if (next)
             *next = '\0';
         space = strrchr(at, ' ');
         printf("| %.*s | %.1f |\n", (int)(space - at - 2), at + 2, strtod(space, NULL));
+        snprintf(name, sizeof name, "report, %.*s", (int)(space - at - 2), at + 2);
+        enter(b, name, strtod(space, NULL));
         at = next;
     }
     while (fgets(line, sizeof line, said))
@@ -357,12 +379,13 @@ int main(int argc, char **argv)
 {
     const char *python = NULL, *store_path = NULL, *compare = NULL, *report = NULL;
     char demo[4096], scratch[] = "/tmp/mlascope-speed-XXXXXX", remove[64];
+    const char *only = NULL;
     size_t rounds = 3;
-    bool slower = false;
+    books b = {0};
 
     if (argc < 3) {
         fputs("Usage: table MLASCOPE SOURCE [--rounds N] [--torch PYTHON] "
-              "[--store FILE] [--compare FILE] [--report OPTIONS]\n",
+              "[--store FILE] [--compare FILE] [--report OPTIONS] [--only TEXT]\n",
               stderr);
         return 2;
     }
@@ -377,14 +400,20 @@ int main(int argc, char **argv)
             compare = argv[i + 1];
         else if (strcmp(argv[i], "--report") == 0)
             report = argv[i + 1];
+        else if (strcmp(argv[i], "--only") == 0)
+            only = argv[i + 1];
     }
     if (rounds < 1 || rounds > ROUNDS_MAX)
         rounds = 3;
     char *program = realpath(argv[1], NULL), *source = realpath(argv[2], NULL);
-    FILE *old = compare ? fopen(compare, "r") : NULL;
-    FILE *store = store_path ? fopen(store_path, "w") : NULL;
 
-    if (!program || !source || (compare && !old) || (store_path && !store)) {
+    if (compare && store_path && strcmp(compare, store_path) == 0) {
+        fputs("table: --store would write over what --compare reads\n", stderr);
+        return 2;
+    }
+    b.old = compare ? fopen(compare, "r") : NULL;
+    b.store = store_path ? fopen(store_path, "w") : NULL;
+    if (!program || !source || (compare && !b.old) || (store_path && !b.store)) {
         fputs("table: a program, folder or file cannot be opened\n", stderr);
         return 1;
     }
@@ -394,16 +423,15 @@ int main(int argc, char **argv)
     mls_blas_single_thread();
     print_machine(program);
     bool ok = mkdtemp(scratch) && chdir(scratch) == 0 && ceilings() &&
-              table(rounds, old, store, &slower) &&
-              (!python || beside_torch(python, rounds)) &&
-              (!report || report_by_part(report));
+              table(rounds, only, &b) && (!python || beside_torch(python, rounds)) &&
+              (!report || report_by_part(report, &b));
     snprintf(remove, sizeof remove, "rm -rf '%s'", scratch);
     ok = system(remove) == 0 && ok;
-    if (store)
-        ok = fclose(store) == 0 && ok;
-    if (old)
-        fclose(old);
+    if (b.store)
+        ok = fclose(b.store) == 0 && ok;
+    if (b.old)
+        fclose(b.old);
     free(source);
     free(program);
-    return !ok || slower;
+    return !ok || b.slower;
 }
