@@ -17,5 +17,5 @@ set bmargin 6
 size = heads > 16 || layers > 16 ? 0.8 : 1.6
 marks = "sink local long-range diffuse"
 array shape[4] = [6, 8, 12, 1]
-plot data using "head":"layer":"r_q" with image pixels notitle, \
+plot data using "head":"layer":"r_q" with image notitle, \
      for [i=1:4] data using (strcol("name") eq word(marks, i) ? column("head") : NaN):"layer" with points pointtype shape[i] pointsize size linewidth (size > 1 ? 2 : 1.3) linecolor rgb "#d55e00" title word(marks, i)
