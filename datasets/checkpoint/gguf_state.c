@@ -291,11 +291,13 @@ static void put_keys_as_values(mls_gguf_writer *w)
     mls_gguf_put_bool(w, "attention_k_eq_v", alike);
 }
 
-/* Layers that read another's keys may have an MLP of twice the width. */
-static mls_status put_double_width(mls_gguf_writer *w)
+/* Gemma 3n's MLPs may differ; Gemma 4's are twice as wide where keys are another's. */
+static mls_status put_widths(mls_gguf_writer *w)
 {
     const mls_gguf_value *v = mls_gguf_header_value(
         mls_gguf_head(w->f), mls_gguf_key(w, "feed_forward_length"));
+    const bool each = is(w, "gemma3n_text");
+    json_t *list = json_array();
     uint64_t first = 0, x = 0;
     bool wide = false;
     mls_status st = MLS_OK;
@@ -304,9 +306,13 @@ static mls_status put_double_width(mls_gguf_writer *w)
         st = mls_gguf_whole_at(w->f, w->key, l, &x, w->err);
         first = l ? first : x;
         wide |= x == 2 * first;
+        json_array_append_new(list, json_integer((json_int_t)x));
     }
-    if (is(w, "gemma4_text"))
+    if (each && json_array_size(list) == w->L)
+        json_object_set(w->out, "intermediate_size", list);
+    else if (!each)
         mls_gguf_put_bool(w, "use_double_wide_mlp", wide);
+    json_decref(list);
     return st;
 }
 
@@ -319,7 +325,7 @@ static mls_status put_gemma(mls_gguf_writer *w)
     mls_status st;
 
     if ((st = put_all(w, gemma, sizeof gemma / sizeof gemma[0])) ||
-        (st = put_sparsity(w)) || (st = put_double_width(w)))
+        (st = put_sparsity(w)) || (st = put_widths(w)))
         return st;
     if (table && table->n_dims == 2)
         mls_gguf_put_whole(w, "vocab_size_per_layer_input", table->shape[0]);
