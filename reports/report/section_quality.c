@@ -418,6 +418,14 @@ static mls_status show_predictors(const mls_report *r, const point *p, size_t n,
     return st;
 }
 
+static bool any_measured(const mls_comparison *m)
+{
+    for (size_t i = 0; i < m->n; i++)
+        if (m->row[i].measured)
+            return true;
+    return false;
+}
+
 mls_status mls_section_quality(const mls_report *r, mls_page *page, mls_buf *summary,
                                mls_err *err)
 {
@@ -448,6 +456,13 @@ mls_status mls_section_quality(const mls_report *r, mls_page *page, mls_buf *sum
         leave_out(p, setting, racer, measured, n);
         n = m.n - 1;
     }
+    if (!st && !any_measured(&m)) {
+        mls_page_section(page, "quality", "What each size loses");
+        mls_page_text(page,
+                      "No setting is measured: the answer says why no layer can be "
+                      "converted or quantized.");
+        goto done;
+    }
     if (!st && r->foreign)
         mls_foreign_compare(r->foreign, &m, setting);
     if (!st) {
@@ -472,6 +487,8 @@ mls_status mls_section_quality(const mls_report *r, mls_page *page, mls_buf *sum
     }
     if (!st)
         st = show_predictors(r, p, n, &m, page, summary, err);
+
+done:
     mls_table_free(t);
     mls_comparison_free(&m);
     mls_free_all(p, setting, racer, measured);

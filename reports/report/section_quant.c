@@ -137,6 +137,7 @@ typedef struct {
     double x, y;
 } place;
 
+static const double LEAST = 1e-7; /* nat: what is below is no point */
 static const double plot_width = 306, plot_height = 235, bits_most = 20;
 
 static void find_places(place *out, const mls_compared *row, size_t n)
@@ -144,7 +145,7 @@ static void find_places(place *out, const mls_compared *row, size_t n)
     double bits_least = bits_most, low = HUGE_VAL, high = 0;
 
     for (size_t i = 0; i < n; i++)
-        if (row[i].kl.mean > 1e-7) {
+        if (row[i].kl.mean > LEAST) {
             bits_least = fmin(bits_least, 16 * row[i].kept);
             low = fmin(low, row[i].kl.mean);
             high = fmax(high, row[i].kl.mean);
@@ -188,7 +189,7 @@ static mls_status add_names(mls_buf *script, const point *p, size_t n,
             if (!done[i] && (best == n || row[i].kl.mean < row[best].kl.mean))
                 best = i;
         done[best] = true;
-        if (!front[best] || !(row[best].kl.mean > 1e-7))
+        if (!front[best] || !(row[best].kl.mean > LEAST))
             continue;
         const size_t length = strlen(p[best].quantizer);
 
@@ -200,7 +201,7 @@ static mls_status add_names(mls_buf *script, const point *p, size_t n,
             bool room = name.x > 0 && name.y > 4;
 
             for (size_t i = 0; i < n && room; i++)
-                room = i == best || !(row[i].kl.mean > 1e-7) ||
+                room = i == best || !(row[i].kl.mean > LEAST) ||
                        !covers(name, length, at[i], 0);
             for (size_t i = 0; i < n_named && room; i++)
                 room = !covers(name, length, named[i], 5.3 * (double)letters[i]);
@@ -263,6 +264,7 @@ mls_status mls_section_quant(const mls_report *r, mls_page *page, mls_buf *summa
     point p[QUANTIZERS * CACHES];
     bool front[QUANTIZERS * CACHES];
     size_t n = 0;
+    bool any = false;
     mls_table *t = NULL;
     mls_corpus some;
     mls_status st;
@@ -278,6 +280,10 @@ mls_status mls_section_quant(const mls_report *r, mls_page *page, mls_buf *summa
     st = choose(p, setting, &n, c, err);
     if (!st)
         st = mls_measured_settings(&m, r, &some, setting, NULL, n, err);
+    for (size_t i = 0; !st && i < n; i++)
+        any |= m.row[i].kl.mean > LEAST;
+    if (!st && !any) /* the answer says why */
+        goto done;
     if (!st) {
         mark_front(front, p, n, m.row);
         t = make_table(p, n, m.row, front, &some);
@@ -304,6 +310,8 @@ mls_status mls_section_quant(const mls_report *r, mls_page *page, mls_buf *summa
             err);
         mls_page_details(page, "All quantizers measured", t);
     }
+
+done:
     mls_table_free(t);
     mls_comparison_free(&m);
     return st;

@@ -127,6 +127,11 @@ static void name_axes(mls_buf *script, const mls_frequency_map *m, size_t first,
     for (size_t i = 0; i < C; i += step) {
         const double wavelength = two_pi / m->inv_freq[seen * C + i];
 
+        if (isinf(wavelength)) { /* does not turn */
+            mls_buf_printf(script, "%s\"still\" %zu", i ? ", " : "", i);
+            continue;
+        }
+
         mls_buf_printf(script,
                        wavelength < 100   ? "%s\"%.3g\" %zu"
                        : wavelength < 1e4 ? "%s\"%.0f\" %zu"

@@ -166,6 +166,7 @@ static mls_table *make_table(const arguments *a, const work *w, const mls_evalua
 {
     const size_t tokens = text->n_ids - text->N * text->lead;
     const double text_tokens = (double)text->tokens_available;
+    char left[512];
     mls_table *t = mls_table_new(NULL);
 
     mls_table_column(t, "setting", "setting", "", 0);
@@ -231,7 +232,13 @@ static mls_table *make_table(const arguments *a, const work *w, const mls_evalua
         t,
         "kept: cached bytes at %zu tokens, scales and windows included, of the "
         "original's 16-bit %s cache (%.0f B/token)",
-        a->length, config->G < config->H ? "GQA" : "MHA", own->bytes_per_token);
+        a->length,
+        config->mla_kv_lora_rank ? "MLA"
+        : config->G < config->H  ? "GQA"
+                                 : "MHA",
+        own->bytes_per_token);
+    if (a->settings.n > 0 && *mls_common_left_alone(left, sizeof left, config))
+        mls_table_note(t, left);
     if (!capture && (a->settings.n > 0 || a->plan))
         mls_table_note(t, "no calibration data: methods used weights alone");
     for (size_t i = 0; i < w->n; i++)

@@ -133,11 +133,15 @@ static double fits(double bytes, double growing, double fixed)
 }
 
 /* The measured settings, with what their figures rest on. */
-static mls_table *quality_table(const mls_plan *p, const mls_size_result *own,
-                                double room, size_t batch)
+static mls_table *quality_table(const mls_plan *p, const mls_config *config,
+                                const mls_size_result *own, double room, size_t batch)
 {
     mls_table *t = mls_plan_quality_table(p, true);
     const double each = room / (double)batch;
+    char left[512];
+
+    if (*mls_common_left_alone(left, sizeof left, config))
+        mls_table_note(t, left);
 
     mls_table_say(
         t,
@@ -368,7 +372,7 @@ static int run(int argc, char **argv)
         mls_tool_record_model(layers, s.model);
         mls_tool_record_before(layers, s.before);
     }
-    quality = quality_table(&plan, &own, room, a.batch);
+    quality = quality_table(&plan, s.in.config, &own, room, a.batch);
     if (quality)
         mls_tool_record_model(quality, s.model);
     if (quality && healed)
