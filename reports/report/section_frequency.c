@@ -298,11 +298,11 @@ mls_status mls_section_frequency(const mls_report *r, mls_page *page, mls_buf *s
     mls_page_lead(
         page,
         "RoPE turns each head's dims in %zu pairs (chunks), one speed each, and a "
-        "conversion keeps the rotation of few. The %zu chunks (%zu dims) with the "
-        "largest 2-norm score hold %.1f %% of what all chunks can add to a head's "
-        "attention scores, on average: the less that is, the more is lost by keeping "
-        "only these.",
-        C, chunks, 2 * chunks, 100 * share);
+        "conversion keeps the rotation of few. Those with the largest 2-norm score, "
+        "%zu chunk%s (%zu dims) of a head, hold %.1f %% of what all its chunks can add "
+        "to attention scores, on average: the less that is, the more is lost by "
+        "keeping only these.",
+        C, chunks, mls_plural(chunks), 2 * chunks, 100 * share);
     mls_buf_printf(
         summary,
         "frequency: the first %zu of %zu chunks by 2-norm hold %.1f %% of the score\n",

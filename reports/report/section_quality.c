@@ -18,6 +18,9 @@
 #include "reports/tables/curves.h"
 #include "reports/tables/quantity_columns.h"
 
+/* Panels end there: a tenth of what is hard to notice, and a tenth of that. */
+static const double KL_LEAST = 1e-4;
+
 static const double fractions[] = {0.5, 0.3125, 0.25, 0.1875, 0.125};
 enum {
     FRACTIONS = sizeof fractions / sizeof fractions[0],
@@ -226,7 +229,7 @@ static void find_range(const point *p, size_t n, const mls_comparison *m, double
             *high = fmax(*high, kl);
         }
     }
-    *low = isfinite(*low) ? pow(10, floor(log10(*low))) : 1e-3;
+    *low = isfinite(*low) ? fmax(pow(10, floor(log10(*low))), KL_LEAST) : 1e-3;
     *high = 2 * *high;
 }
 

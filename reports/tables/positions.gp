@@ -5,6 +5,7 @@ set xlabel "tokens before the predicted one"
 set ylabel "KL from the original (nat per token)"
 set logscale x 2
 set logscale y
+set yrange [1e-4<*:*]
 set format y "%g"
 set key outside bottom center horizontal
 set bmargin 7
