@@ -23,6 +23,9 @@
 /** No conversion at all: the cache in 4 bits, which every one is held against. */
 #define MLS_REPORT_BITS "baseline quant=int4/64"
 
+/* From so many parameters on, other shares than that are measured on request alone. */
+#define MLS_REPORT_LARGE 2e9
+
 /** One of several calibration texts, by itself. */
 typedef struct mls_report_text {
     const char *name;

@@ -17,6 +17,12 @@
 /* Share of the time that the first round takes, about. */
 static const double FIRST = 0.7;
 
+bool mls_measured_large(const mls_report *r)
+{
+    return !r->exhaustive && (double)mls_checkpoint_parameters(
+                                 mls_model_checkpoint(r->model)) >= MLS_REPORT_LARGE;
+}
+
 /* Place of a racer's share; n_shares: it has none of them. */
 static size_t place_of(const mls_racer *racer, const double *share, size_t n_shares)
 {

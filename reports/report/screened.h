@@ -6,6 +6,9 @@
 #include "bench/evaluate/race.h"
 #include "reports/report/report.h"
 
+/** Of large models the answer's size alone: each form of theirs takes minutes. */
+bool mls_measured_large(const mls_report *r);
+
 /**
  * mls_measured_settings() on the held-out text, sizes in two rounds: first every other
  * share, from the largest on, and racers without one; then at the shares between them

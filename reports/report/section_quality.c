@@ -36,27 +36,19 @@ typedef struct {
     char name[MLS_SCHEME_NAME]; /* the setting's text */
 } point;
 
-/* How many methods there are. */
-static size_t count_methods(void)
-{
-    size_t n = 0;
-
-    while (mls_methods[n])
-        n++;
-    return n;
-}
-
 /*
- * The first settings of every method at every fraction; after these (*n) stands the
- * model's own cache in 4 bits.
+ * The first settings of every method at every fraction, or at a quarter alone; after
+ * these (*n) stands the model's own cache in 4 bits.
  * @param[out] out, setting  (*n), released by the caller with free()
  */
 static mls_status choose(point **out, mls_setting **setting, size_t *n,
-                         const mls_config *c, mls_err *err)
+                         const mls_config *c, bool quarter, mls_err *err)
 {
-    const size_t methods = count_methods();
+    size_t methods = 0;
     mls_status st = MLS_OK;
 
+    while (mls_methods[methods])
+        methods++;
     *n = 0;
     *out = mls_calloc3(methods, FRACTIONS, PER_METHOD, sizeof **out);
     *setting = mls_calloc3(methods + 1, FRACTIONS, PER_METHOD, sizeof **setting);
@@ -66,6 +58,8 @@ static mls_status choose(point **out, mls_setting **setting, size_t *n,
         for (size_t f = 0; !st && f < FRACTIONS; f++) {
             mls_fits fits;
 
+            if (quarter && f != QUARTER)
+                continue;
             st = mls_method_fit(mls_methods[m], c, fractions[f], &fits, err);
             for (size_t i = 0; !st && i < fits.n && i < PER_METHOD; i++) {
                 point *p = &(*out)[*n];
@@ -139,10 +133,11 @@ static mls_table *make_table(const mls_report *r, const point *p, size_t n,
                               "eighth, the others at sizes other than 25 %% on half");
             break;
         }
-    if (mls_measured_race(r, r->evaluation))
-        mls_table_note(t, "31.25 and 18.75 %: only methods of which a setting was "
-                          "measured further at one of the sizes beside (--exhaustive: "
-                          "all)");
+    if (mls_measured_large(r))
+        mls_table_note(t, "a model this large: --exhaustive measures other sizes, too");
+    else if (mls_measured_race(r, r->evaluation))
+        mls_table_note(t, "31.25 and 18.75 %: methods that were measured further at a "
+                          "size beside; --exhaustive: all");
     return t;
 }
 
@@ -443,7 +438,8 @@ mls_status mls_section_quality(const mls_report *r, mls_page *page, mls_buf *sum
 
     if (!r->evaluation)
         return MLS_OK;
-    st = choose(&p, &setting, &n, mls_model_config(r->model), err);
+    st = choose(&p, &setting, &n, mls_model_config(r->model), mls_measured_large(r),
+                err);
     racer = mls_calloc3(n + 1, 1, 1, sizeof *racer);
     measured = mls_calloc3(n + 1, 1, 1, sizeof *measured);
     if (!st && (!racer || !measured))
