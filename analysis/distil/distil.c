@@ -37,6 +37,8 @@ mls_status mls_distil_possible(const mls_config *config, mls_err *err)
     for (size_t l = 0; l < config->L; l++) {
         const char *other = mls_latent_other(config, l);
 
+        if (!other)
+            other = mls_latent_ours(config, l);
         if (!other && config->net.sparse[l])
             other = "a mixture of experts";
         if (!other &&

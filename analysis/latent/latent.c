@@ -183,6 +183,12 @@ mls_status mls_latent_check(const mls_latent_form *f, mls_err *err)
         st = check_latent(f, i, err);
     for (size_t g = 0; !st && g < f->G; g++)
         st = check_head(f, g, err);
+    for (size_t g = 0; !st && f->gate.cols && g < f->G; g++)
+        if (f->head[g].n_value * f->H != f->gate.rows)
+            st = mls_fail(err, MLS_E_INPUT,
+                          "layer %zu has a gate on what the heads read, whole values: "
+                          "%zu dims of a value have none",
+                          f->layer, f->head[g].n_value);
     return st;
 }
 
@@ -286,6 +292,8 @@ mls_status mls_latent_arrays(mls_latent_form *f, mls_latent_array **out, size_t 
     }
     add_map(&a, &f->q_own, false, "rms", none, "query", "query_bias");
     add_map(&a, &f->k_own, false, "rms", none, "key", "key_bias");
+    add_norm(&a, &f->sinks, "score", none, "sinks");
+    add_map(&a, &f->gate, false, "gate", none, "weight", "bias");
     add_norm(&a, &f->q_norm, "norm", none, "query");
     add_norm(&a, &f->k_norm, "norm", none, "key");
     *out = a.item;
@@ -366,6 +374,19 @@ static bool are_alike(const mls_config *c)
     return true;
 }
 
+static bool has_sinks(const mls_config *c, size_t l)
+{
+    return c->net.sinks && (c->layer[l].window || !c->net.sinks_local);
+}
+
+const char *mls_latent_ours(const mls_config *c, size_t l)
+{
+    return c->net.score_cap > 0 ? "attn_logit_softcapping: scores are soft-capped"
+           : has_sinks(c, l)    ? "attention sinks"
+           : c->net.out_gate    ? "a gate on what the heads read"
+                                : NULL;
+}
+
 const char *mls_latent_other(const mls_config *c, size_t l)
 {
     const mls_net *n = &c->net;
@@ -391,10 +412,6 @@ const char *mls_latent_other(const mls_config *c, size_t l)
         return "QK-norm without RoPE";
     if (n->qk == MLS_QK_LAYER || n->qk == MLS_QK_LAYER_EACH)
         return "QK-norm by LayerNorm";
-    if (n->score_cap > 0)
-        return "attn_logit_softcapping: scores are soft-capped";
-    if (n->sinks)
-        return "attention sinks";
     if (n->alibi)
         return "ALiBi: scores fall with the distance";
     if (s->copies > 1)
@@ -403,8 +420,6 @@ const char *mls_latent_other(const mls_config *c, size_t l)
         return "a norm of what the heads read";
     if (n->beside)
         return "a state space beside its heads";
-    if (n->out_gate)
-        return "a gate on what the heads read";
     if (n->clip > 0)
         return "clip_qkv: queries, keys and values are clipped";
     if (n->query_beta > 0)
@@ -431,11 +446,16 @@ mls_status mls_latent_begin(mls_latent_form *f, const mls_config *c, size_t l,
                            .query.biased = c->qkv_bias,
                            .output.biased = c->o_bias,
                            .scale = 1.0 / sqrt((double)c->D),
+                           .score_cap = c->net.score_cap,
+                           .sinks.n = has_sinks(c, l) ? c->H : 0,
+                           .gate_soft = c->net.gate_soft,
                            .turns = true,
                            .norm_eps = c->rms_eps,
                            .sliding_window = c->layer[l].window,
                            .share_layer = MLS_NONE,
                            .token_budget = 1.0};
+    if (c->net.out_gate)
+        f->gate = mls_affine_shape(c->H * c->D, c->E, true);
     if (c->qk_folded) {
         f->q_own = mls_affine_shape(c->H * c->D, c->E, c->qkv_bias);
         f->k_own = mls_affine_shape(c->G * c->D, c->E, c->qkv_bias);
@@ -494,6 +514,13 @@ mls_status mls_latent_start(mls_latent_form *f, const mls_config *c,
 
         mls_affine_put(&f->q_own, 0, &queries, NULL, queries.rows);
         mls_affine_put(&f->k_own, 0, &keys, NULL, keys.rows);
+    }
+    put_norm(&f->sinks, layer->sinks);
+    if (f->gate.cols) {
+        const mls_affine gate =
+            mls_affine_of(layer->w_attn_gate, layer->b_attn_gate, c->H * c->D, c->E);
+
+        mls_affine_put(&f->gate, 0, &gate, NULL, gate.rows);
     }
     put_norm(&f->q_norm, layer->q_norm);
     put_norm(&f->k_norm, layer->k_norm);
@@ -743,5 +770,5 @@ size_t mls_latent_parameters(const mls_latent_form *f)
         n += h->n_key * h->key.cols + h->n_value * h->value.cols;
     }
     return n + f->key.rows * f->key.cols + f->q_own.rows * f->q_own.cols +
-           f->k_own.rows * f->k_own.cols;
+           f->k_own.rows * f->k_own.cols + f->gate.rows * f->gate.cols;
 }

@@ -97,10 +97,15 @@ typedef struct mls_latent_form {
                                   (sum over h, E or q_rank) */
     mls_affine output;         /* (E, sum over h of n_value) */
     double scale;              /* of the scores */
-    mls_affine key;            /* (G D, E): only for MLS_LATENT_OF_ROT_KEY */
-    bool turns;                /* inv_freq is there: something of full D is rotated */
-    double *inv_freq;          /* (D/2) */
-    mls_norm q_norm, k_norm;   /* (D) QK-norm of full queries and keys, before their
+    double score_cap;          /* scores become cap tanh(score / cap); 0: none */
+    mls_norm sinks;            /* (H) scores beside those of the keys, or none */
+    mls_affine gate;           /* (H D, E), or none: what heads read is weighed by a
+                                  sigmoid of it, or by softplus */
+    bool gate_soft;
+    mls_affine key;          /* (G D, E): only for MLS_LATENT_OF_ROT_KEY */
+    bool turns;              /* inv_freq is there: something of full D is rotated */
+    double *inv_freq;        /* (D/2) */
+    mls_norm q_norm, k_norm; /* (D) QK-norm of full queries and keys, before their
                                   rotation */
     /* (H D, E), (G D, E), or none: what 1/rms of a head's query and key is taken of,
        two factors of every score of that head. The key's is cached: G numbers. */
@@ -143,6 +148,12 @@ mls_status mls_latent_check(const mls_latent_form *f, mls_err *err);
  * nothing, every method may convert the layer.
  */
 const char *mls_latent_other(const mls_config *config, size_t l);
+
+/**
+ * What of layer l's scores only forms and our own runner know, in words that name it;
+ * NULL: nothing. Such a layer is converted and measured, and nothing else takes it.
+ */
+const char *mls_latent_ours(const mls_config *config, size_t l);
 
 /**
  * The shape of layer l with nothing cached yet: sizes, scale 1/sqrt(D), window, biases

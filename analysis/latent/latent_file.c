@@ -69,13 +69,14 @@ static char *form_text(const mls_latent_form *f)
             keys,
             json_pack("{s:I,s:s}", "n", (json_int_t)f->rope_key[i].n, "quant",
                       mls_quant_name(&f->rope_key[i].quant, quant, sizeof quant)));
-    form = json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:f,s:f,s:I,s:i,s:f,s:o,s:o,s:o}",
-                     "layer", (json_int_t)f->layer, "E", (json_int_t)f->E, "H",
-                     (json_int_t)f->H, "G", (json_int_t)f->G, "D", (json_int_t)f->D,
-                     "q_rank", (json_int_t)f->q_rank, "scale", f->scale, "norm_eps",
-                     f->norm_eps, "sliding_window", (json_int_t)f->sliding_window,
-                     "share_layer", f->share_layer, "token_budget", f->token_budget,
-                     "latents", latents, "rope_keys", keys, "heads", heads_of(f));
+    form = json_pack(
+        "{s:I,s:I,s:I,s:I,s:I,s:I,s:f,s:f,s:b,s:f,s:I,s:i,s:f,s:o,s:o,s:o}", "layer",
+        (json_int_t)f->layer, "E", (json_int_t)f->E, "H", (json_int_t)f->H, "G",
+        (json_int_t)f->G, "D", (json_int_t)f->D, "q_rank", (json_int_t)f->q_rank,
+        "scale", f->scale, "score_cap", f->score_cap, "gate_soft", f->gate_soft,
+        "norm_eps", f->norm_eps, "sliding_window", (json_int_t)f->sliding_window,
+        "share_layer", f->share_layer, "token_budget", f->token_budget, "latents",
+        latents, "rope_keys", keys, "heads", heads_of(f));
     if (form && !bad)
         text = json_dumps(form, JSON_COMPACT);
     json_decref(form);
@@ -270,6 +271,8 @@ static void read_form(reader *r, const json_t *o, mls_latent_form *f)
     f->q_rank = (size_t)whole(r, o, "q_rank", 0, MLS_WIDTH_MAX);
     f->scale = real(r, o, "scale");
     f->norm_eps = real(r, o, "norm_eps");
+    if (json_object_get(o, "score_cap")) /* older files have none */
+        f->score_cap = real(r, o, "score_cap");
     f->sliding_window = (size_t)whole(r, o, "sliding_window", 0, INT32_MAX);
     f->share_layer = (int)whole(r, o, "share_layer", -1, MLS_LAYERS_MAX - 1);
     f->token_budget = real(r, o, "token_budget");
@@ -316,6 +319,10 @@ static void read_form(reader *r, const json_t *o, mls_latent_form *f)
         f->q_down = mls_affine_shape(f->q_rank, f->E, true);
     f->q_down_norm.n = f->q_rank;
     f->q_norm.n = f->k_norm.n = f->D;
+    f->sinks.n = f->H;
+    f->gate = mls_affine_shape(f->H * f->D, f->E, true);
+    if (json_object_get(o, "gate_soft")) /* older files have none */
+        f->gate_soft = truth(r, o, "gate_soft");
     f->q_own = mls_affine_shape(f->H * f->D, f->E, true);
     f->k_own = mls_affine_shape(f->G * f->D, f->E, true);
     f->query.biased = f->output.biased = f->turns = true;

@@ -125,6 +125,11 @@ static mls_status pack(mls_latent_runner *r, const mls_latent_form *f, mls_err *
 
         st = pack_one(r, &own, err);
     }
+    for (size_t h = 0; !st && f->gate.cols && h < f->H; h++) {
+        const mls_affine gate = mls_affine_rows(&f->gate, h * f->D, f->D);
+
+        st = pack_one(r, &gate, err);
+    }
     for (size_t g = 0; !st && f->k_own.cols && g < f->G; g++) {
         const mls_affine own = mls_affine_rows(&f->k_own, g * f->D, f->D);
 
@@ -211,10 +216,12 @@ static bool can_absorb(const mls_latent_runner *r, size_t g)
 {
     const mls_latent_form *f = r->form;
 
-    /* A key's bias cancels in the softmax, unless every key has a factor of its own. */
+    /* A key's bias cancels in the softmax, unless every key has a factor of its own or
+       scores are not all that counts. */
     return r->absorbed && !r->keeping && f->share_layer < 0 &&
            f->head[g].rotation != MLS_ROTATE_AFTER_READ &&
-           !(f->k_own.cols && f->head[g].key.biased);
+           !((f->k_own.cols || f->score_cap > 0 || f->sinks.n) &&
+             f->head[g].key.biased);
 }
 
 static void measure(mls_latent_runner *r, const mls_latent_form *f)
@@ -519,14 +526,15 @@ static void read_back(const pass *p, size_t g, size_t first_k, size_t first_v)
  * newest, budget * (i + 1) in all, as if the prompt had ended there.
  */
 static void attend_budget(const pass *p, float *out, size_t ld_out, mls_strided q,
-                          mls_strided k, mls_strided v)
+                          mls_strided k, mls_strided v, float sink)
 {
     const mls_latent_form *f = p->f;
+    const float cap = (float)f->score_cap;
     float *scores = p->scores;
 
     for (size_t i = 0; i < p->T; i++) {
         float *out_i = out + i * ld_out;
-        float top = -INFINITY;
+        float top = sink;
         double sum = 0;
         size_t begin, end;
 
@@ -538,8 +546,11 @@ static void attend_budget(const pass *p, float *out, size_t ld_out, mls_strided 
 
             scores[j] = (float)f->scale * cblas_sdot((int)q.n, q.at + i * q.stride, 1,
                                                      k.at + token * k.stride, 1);
+            if (cap > 0)
+                scores[j] = cap * tanhf(scores[j] / cap);
             top = scores[j] > top ? scores[j] : top;
         }
+        sum += (double)expf(sink - top);
         memset(out_i, 0, v.n * sizeof *out_i);
         for (size_t j = 0; j < n; j++) {
             scores[j] = expf(scores[j] - top);
@@ -554,14 +565,22 @@ static void attend_budget(const pass *p, float *out, size_t ld_out, mls_strided 
     }
 }
 
-static void attend(const pass *p, float *out, size_t ld_out, mls_strided q,
+static void attend(const pass *p, size_t h, float *out, size_t ld_out, mls_strided q,
                    mls_strided k, mls_strided v)
 {
-    if (p->f->token_budget < 1.0)
-        attend_budget(p, out, ld_out, q, k, v);
+    const mls_latent_form *f = p->f;
+    const mls_attend_how how = {.scale = f->scale,
+                                .window = f->sliding_window,
+                                .cap = f->score_cap,
+                                .sink = f->sinks.n ? (double)f->sinks.w[h]
+                                                   : -(double)INFINITY};
+
+    if (f->token_budget < 1.0)
+        attend_budget(p, out, ld_out, q, k, v, (float)how.sink);
+    else if (f->score_cap > 0 || f->sinks.n)
+        mls_attend_as(out, ld_out, q, k, v, p->T, &how, p->scores);
     else
-        mls_attend(out, ld_out, q, k, v, p->T, p->f->scale, p->f->sliding_window,
-                   p->scores);
+        mls_attend(out, ld_out, q, k, v, p->T, f->scale, f->sliding_window, p->scores);
 }
 
 /*
@@ -570,8 +589,8 @@ static void attend(const pass *p, float *out, size_t ld_out, mls_strided q,
  * query, which the softmax cancels; the weights a sum to 1, so the value bias is added
  * at the end. p->k holds [c ; rope key] of the KV head.
  */
-static void attend_absorbed(const pass *p, const mls_read_head *h, const float *q_h,
-                            float *o_h)
+static void attend_absorbed(const pass *p, const mls_read_head *h, size_t head,
+                            const float *q_h, float *o_h)
 {
     const mls_latent_form *f = p->f;
     const size_t r = h->key_latent >= 0 ? f->latent[h->key_latent].r : 0;
@@ -586,7 +605,7 @@ static void attend_absorbed(const pass *p, const mls_read_head *h, const float *
     else
         copy_rows(p->q_head, r + n, q_h, ld_q, r, p->T);
     copy_rows(p->q_head + r, r + n, q_h + h->n_key, ld_q, n, p->T);
-    attend(p, p->o_head, r_v, (mls_strided){p->q_head, r + n, r + n},
+    attend(p, head, p->o_head, r_v, (mls_strided){p->q_head, r + n, r + n},
            (mls_strided){p->k, r + n, r + n},
            (mls_strided){latent_rows(p, h->value_latent), r_v, r_v});
     if (h->value.cols)
@@ -627,6 +646,24 @@ static size_t heads_offset(const mls_latent_runner *r)
     return r->cache_dims + r->q_dims + r->form->q_rank + 4 * r->head_dims;
 }
 
+/* Heads' outputs by their gates; room for one head's is free again. */
+static void weigh_heads(const pass *p)
+{
+    const mls_latent_form *f = p->f;
+    const size_t D = f->D, ld = p->r->out_dims;
+    float *y = p->q_head;
+
+    for (size_t h = 0; h < f->H; h++) {
+        const mls_affine gate = mls_affine_rows(&f->gate, h * D, D);
+
+        linear(p, y, p->x, gate.w, gate.b, D, f->E);
+        for (size_t i = 0; i < p->T * D; i++)
+            p->o[i / D * ld + h * D + i % D] *=
+                f->gate_soft ? (float)log1p(exp((double)y[i]))
+                             : (float)(1 / (1 + exp(-(double)y[i])));
+    }
+}
+
 mls_status mls_latent_heads(mls_latent_runner *r, size_t sequence, size_t worker,
                             const float *x, size_t T, float *out, mls_err *err)
 {
@@ -662,9 +699,10 @@ mls_status mls_latent_heads(mls_latent_runner *r, size_t sequence, size_t worker
             read_back(&p, g, first_k, first_v);
         for (size_t i = 0; i < f->H / f->G; i++) {
             if (absorb)
-                attend_absorbed(&p, h, p.q + first_q, p.o + first_o);
+                attend_absorbed(&p, h, g * (f->H / f->G) + i, p.q + first_q,
+                                p.o + first_o);
             else
-                attend(&p, p.o + first_o, r->out_dims,
+                attend(&p, g * (f->H / f->G) + i, p.o + first_o, r->out_dims,
                        (mls_strided){p.q + first_q, r->q_dims, dk},
                        (mls_strided){p.k, dk, dk},
                        (mls_strided){p.v, h->n_value, h->n_value});
@@ -674,6 +712,8 @@ mls_status mls_latent_heads(mls_latent_runner *r, size_t sequence, size_t worker
         first_k += dk;
         first_v += h->n_value;
     }
+    if (f->gate.cols)
+        weigh_heads(&p);
     return MLS_OK;
 }
 

@@ -27,6 +27,8 @@
 
 #include <string.h>
 
+#include "analysis/latent/latent.h"
+
 #include "common/base/words.h"
 
 static const char *const names[] = {"mla",     "transformers", "split mla",  "mha2mla",
@@ -177,6 +179,9 @@ mls_serve mls_serve_of(const mls_cache_layout *layout, const mls_config *config,
     }
     if (own)
         return MLS_SERVE_CACHE;
+    for (size_t l = 0; l < layout->L; l++)
+        if (mls_latent_ours(config, l))
+            return MLS_SERVE_OWN_KERNEL;
     if (project != MLS_SERVE_OWN_KERNEL && !quantized(layout) &&
         (!mls_serve_uniform(project) || layers_alike(layout)))
         return project;

@@ -244,6 +244,9 @@ static mls_status make_form(mls_heal_run_state *k, const mls_layer *layer,
         st = mls_fail(err, MLS_E_INPUT,
                       "layer %zu has %s, and only forms of keys and values are healed",
                       l, mls_latent_other(k->config, l));
+    if (!st && mls_latent_ours(k->config, l))
+        st = mls_fail(err, MLS_E_INPUT, "layer %zu has %s, which is not healed", l,
+                      mls_latent_ours(k->config, l));
     if (!st && form->k_own.cols)
         st = mls_fail(
             err, MLS_E_INPUT,

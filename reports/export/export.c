@@ -212,6 +212,12 @@ mls_status mls_export_write(const mls_export *job, mls_err *err)
         return mls_fail(err, MLS_E_ARG, "nothing is exported for \"%s\"%s", job->target,
                         mls_suggest(job->target, mls_export_names, suggestion));
     }
+    for (size_t l = 0; l < w.config->L; l++)
+        if (t != &mls_export_latent && mls_latent_ours(w.config, l))
+            return mls_fail(err, MLS_E_INPUT,
+                            "%s: layer %zu has %s, which its code does not compute; "
+                            "--for latent takes it",
+                            t->name, l, mls_latent_ours(w.config, l));
     made = !mls_folder_exists(job->folder);
     st = read_settings(&w, err);
     if (!st)

@@ -243,9 +243,11 @@ static void read_family(void *arg, char *line)
 
 /*
  * Local RoPE and norms around; partial RoPE, parallel blocks and LayerNorm with biases;
- * scales in the weights; the order of dims of another kind.
+ * scales in the weights; the order of dims of another kind; soft-capped scores; sinks;
+ * a gate on what heads read beside a recurrent layer.
  */
-static const char *const converted[] = {"gemma3", "gpt_neox", "granite", "stablelm"};
+static const char *const converted[] = {"gemma3", "gpt_neox", "granite",   "stablelm",
+                                        "gemma2", "gpt_oss",  "qwen3_next"};
 enum { CONVERTED = sizeof converted / sizeof converted[0] };
 
 static bool is_converted(const char *name)

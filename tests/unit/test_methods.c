@@ -334,11 +334,11 @@ static void layers_that_no_form_says_stay_as_they_are(void **state)
     assert_int_equal(mls_cache_elements(&layout.layer[1]), 1024);
     assert_int_equal(mls_cache_elements(&layout.layer[2]), 544);
     /* Where no layer can be, sizes are told all the same, of all. */
-    c.net.sinks = true;
+    c.net.alibi = true;
     assert_ok(lay_out(&layout, &c, "x-ecomla rank=512 rope_dim=32", &err));
     assert_int_equal(mls_cache_elements(&layout.layer[1]), 544);
     assert_refused(mls_method_converts(&mls_method_x_ecomla, &c, &err), MLS_E_INPUT,
-                   "layer 1 has attention sinks, which has no latent form");
+                   "layer 1 has ALiBi");
     assert_ok(mls_method_converts(&mls_method_baseline, &c, &err));
 }
 

@@ -505,8 +505,9 @@ static void a_model_of_any_kind_has_a_report(void **state)
         {"deepseek_v3",
          {"MLA, latent of 12 and rope key of 4", "The model has MLA already",
           "spectrum: 95 % of the energy"}},
-        {"gpt_oss",
-         {"can be converted; as they are stay", "(attention sinks), so no conversion",
+        {"falcon_h1",
+         {"can be converted; as they are stay",
+          "(a state space beside its heads), so no conversion",
           "spectrum: 95 % of the energy"}},
     };
 
