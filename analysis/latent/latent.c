@@ -381,10 +381,11 @@ static bool has_sinks(const mls_config *c, size_t l)
 
 const char *mls_latent_ours(const mls_config *c, size_t l)
 {
-    return c->net.score_cap > 0 ? "attn_logit_softcapping: scores are soft-capped"
-           : has_sinks(c, l)    ? "attention sinks"
-           : c->net.out_gate    ? "a gate on what the heads read"
-                                : NULL;
+    return c->layer[l].kind != MLS_LAYER_ATTENTION ? NULL
+           : c->net.score_cap > 0 ? "attn_logit_softcapping: scores are soft-capped"
+           : has_sinks(c, l)      ? "attention sinks"
+           : c->net.out_gate      ? "a gate on what the heads read"
+                                  : NULL;
 }
 
 const char *mls_latent_other(const mls_config *c, size_t l)

@@ -116,11 +116,11 @@ static mls_status settle(const mls_parsed *p, const mls_config *config, mls_err 
     layer = mls_path_join(path, name);
     if (!json || !layer)
         st = mls_fail(err, MLS_E_NOMEM, "no memory to open %s", path);
-    else if (mls_file_exists(json) && mls_latent_ours(config, 0))
+    else if (mls_file_exists(json) && mls_latent_ours(config, first))
         st = mls_fail(err, MLS_E_INPUT,
                       "%s: a checkpoint, and the original has %s, which no converted "
                       "checkpoint has",
-                      path, mls_latent_ours(config, 0));
+                      path, mls_latent_ours(config, first));
     else if (mls_file_exists(json) && config->mla_kv_lora_rank)
         st =
             mls_fail(err, MLS_E_INPUT,

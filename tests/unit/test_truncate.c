@@ -1,4 +1,4 @@
-/* Latent attention as a form: whole, quantized, cut to fewer numbers. */
+/* Attention of other kinds as a form: MLA whole, quantized and cut; capped, gated. */
 #include "tests/support/demo_bench.h"
 #include "tests/support/named_weights.h"
 
@@ -199,6 +199,70 @@ static void all_numbers_are_the_model_and_fewer_lose(void **state)
     }
 }
 
+/* --- Scores of other kinds --- */
+
+static void run(const mls_latent_form *f, const float *x, float *out)
+{
+    mls_latent_runner *runner;
+
+    assert_ok(mls_latent_runner_new(&runner, ROWS, 1, false, &err));
+    assert_ok(mls_latent_runner_set(runner, f, NULL, &err));
+    assert_ok(mls_latent_attention(runner, 0, 0, x, ROWS, out, NULL, &err));
+    mls_latent_runner_free(runner);
+}
+
+static void caps_sinks_and_gates_are_in_the_files(void **state)
+{
+    (void)state;
+    static const char *const models[] = {"gemma2", "gpt_oss", "qwen3_next"};
+
+    for (size_t i = 0; i < sizeof models / sizeof models[0]; i++) {
+        mls_latent_origin origin = {0}, found = {0};
+        mls_latent_form form, again;
+        mls_ready_scheme *ready;
+        mls_setting setting;
+        mls_scheme scheme;
+        mls_model *model;
+        char folder[300];
+
+        snprintf(folder, sizeof folder, "%s", test_scratch(models[i]));
+        named_model(folder, models[i]);
+        assert_ok(mls_model_open(&model, folder, &err));
+        const mls_config *c = mls_model_config(model);
+        const mls_method_input in = {.config = c, .model = model};
+        float *x = floats(ROWS * c->E, "x", 0);
+        float *a = calloc(2 * ROWS * c->E, sizeof *a), *b = a + ROWS * c->E;
+        const size_t last = c->L - 1;
+
+        assert_non_null(mls_latent_ours(c, last));
+        assert_null(mls_latent_other(c, last));
+        assert_ok(mls_setting_parse(&setting, "gqa2mla", &err));
+        assert_ok(mls_scheme_uniform(&scheme, &setting, c->L, &err));
+        assert_ok(mls_scheme_prepare(&ready, &scheme, &in, &err));
+        assert_ok(mls_scheme_form(ready, last, &form, &err));
+        origin.L = c->L;
+        snprintf(origin.setting, sizeof origin.setting, "gqa2mla");
+        memset(origin.model_sha256, 'a', 64);
+        assert_ok(mls_latent_write(&form, &origin, test_scratch("scores"), &err));
+        assert_ok(mls_latent_read(&again, &found, test_scratch("scores"), &err));
+        run(&form, x, a);
+        run(&again, x, b);
+        assert_memory_equal(a, b, ROWS * c->E * sizeof *a);
+        /* Without, it is another function. */
+        again.score_cap = 0;
+        again.sinks.n = again.gate.cols = 0;
+        run(&again, x, b);
+        assert_true(memcmp(a, b, ROWS * c->E * sizeof *a) != 0);
+        mls_latent_free(&again);
+        mls_latent_free(&form);
+        mls_ready_scheme_free(ready);
+        mls_scheme_free(&scheme);
+        mls_model_close(model);
+        free(x);
+        free(a);
+    }
+}
+
 static void models_without_a_latent_are_refused(void **state)
 {
     (void)state;
@@ -222,6 +286,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_cut_latent_is_the_one_nearest_on_the_text),
         cmocka_unit_test(all_numbers_are_the_model_and_fewer_lose),
+        cmocka_unit_test(caps_sinks_and_gates_are_in_the_files),
         cmocka_unit_test(models_without_a_latent_are_refused),
     };
 
