@@ -301,7 +301,9 @@ static bool is_readable(const mls_checkpoint_entry *e)
 
 bool mls_checkpoint_has_shape(const mls_tensor_info *t, size_t rows, size_t cols)
 {
-    const uint64_t last = t->n_dims ? t->shape[t->n_dims - 1] : 1;
+    /* A convolution is (channels, 1, taps), in MLX's folders (channels, taps, 1). */
+    const bool mlx = t->n_dims == 3 && t->shape[2] == 1;
+    const uint64_t last = t->n_dims ? t->shape[t->n_dims - 1 - mlx] : 1;
 
     return t->n_elements == (uint64_t)rows * (cols ? cols : 1) &&
            (cols == 0 || last == cols);

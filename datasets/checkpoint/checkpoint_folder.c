@@ -214,5 +214,9 @@ mls_status mls_checkpoint_open_folder(mls_checkpoint *c, mls_err *err)
 
     if (!st)
         st = mls_checkpoint_open_weights(c, err);
-    return st ? st : mls_checkpoint_find_packed(c, err);
+    if (!st)
+        st = mls_checkpoint_find_packed(c, err);
+    if (!st)
+        mls_checkpoint_find_mlx(c);
+    return st;
 }

@@ -69,6 +69,9 @@ bool mls_checkpoint_has_shape(const mls_tensor_info *t, size_t rows, size_t cols
 mls_status mls_checkpoint_find_packed(mls_checkpoint *c, mls_err *err);
 void mls_checkpoint_free_packed(mls_checkpoint *c);
 
+/** Of a folder that MLX wrote: its stacks of experts, or why it is not computed. */
+void mls_checkpoint_find_mlx(mls_checkpoint *c);
+
 /** Give the tensors of a text model under another root the names of its family. */
 mls_status mls_checkpoint_find_root(mls_checkpoint *c, mls_err *err);
 

@@ -99,7 +99,8 @@ static mls_status fit_scale(finder *f, mls_packed *p, uint64_t row_block,
     }
     p->row_block = 1;
     p->groups = s->n_elements / p->rows;
-    if (p->groups == 0 || s->n_elements % p->rows || p->groups > p->cols)
+    if (p->groups == 0 || s->n_elements % p->rows || p->groups > p->cols ||
+        last != p->groups) /* (R, groups), not blocks that happen to be as many */
         return wrong(f, p, "the shape of its scales does not fit its own");
     p->group = (p->cols + p->groups - 1) / p->groups;
     return p->index.info || p->cols % p->groups == 0
@@ -133,6 +134,22 @@ static void shape_of(mls_packed *p, const mls_tensor_info *t)
 
 /* ---- the formats ---- */
 
+/* Whether a tensor beside "X.weight" is an X.*scale* of another name than is known. */
+static bool has_other_scale(const finder *f, const char *name)
+{
+    const char *dot = strrchr(name, '.');
+    const size_t n = dot ? (size_t)(dot - name) + 1 : 0;
+
+    for (size_t i = 0; n && i < f->c->n_tensors; i++) {
+        const char *other = f->c->tensors[i].info->name;
+
+        if (strncmp(other, name, n) == 0 && strcmp(other, name) != 0 &&
+            strstr(other + n, "scale") && !strchr(other + n, '.'))
+            return true;
+    }
+    return false;
+}
+
 /* name (.weight, or experts' own), name_scale_inv or name_scale. */
 static mls_status find_float8(finder *f, mls_packed *p)
 {
@@ -143,6 +160,8 @@ static mls_status find_float8(finder *f, mls_packed *p)
     shape_of(p, p->code.info);
     if (p->scale.info)
         round_like(p, p->scale.info->dtype);
+    else if (f->q.json || has_other_scale(f, p->name))
+        return wrong(f, p, "it has no weight_scale or weight_scale_inv");
     return fit_scale(f, p, f->q.block[0] ? f->q.block[0] : 128,
                      f->q.block[1] ? f->q.block[1] : 128);
 }
@@ -261,6 +280,9 @@ static mls_status find_words(finder *f, mls_packed *p, const char *base)
     if (p->index.info &&
         (!is_type(&p->index, "I32") || p->index.info->n_elements != p->cols))
         return wrong(f, p, "its g_idx does not fit its columns");
+    if (!p->index.info && !awq && p->groups > 1 &&
+        json_is_true(json_object_get(f->q.json, "desc_act")))
+        return wrong(f, p, "desc_act is true, and it has no g_idx");
     return MLS_OK;
 }
 
@@ -447,6 +469,8 @@ static mls_status find_one(finder *f, mls_checkpoint_entry *e, bool *found,
         st = find_compressed(f, p, base);
     else if (strcmp(dtype, "U8") == 0 && has(f, name, ".absmax"))
         st = find_flat4(f, p);
+    else if (weight && has(f, name, ".absmax"))
+        st = wrong(f, p, "its codes are stored as another type than U8");
     else if (weight && strcmp(dtype, "I8") == 0)
         st = find_int8(f, p, base);
     else if (weight && strcmp(dtype, "U32") == 0 && has(f, base, ".scales"))

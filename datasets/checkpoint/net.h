@@ -87,7 +87,8 @@ typedef struct mls_experts {
     bool shared_gate; /* the shared one is weighed by a sigmoid */
     bool beside;      /* an MLP as well; both read the state, each with its norms */
     mls_expert_layout layout;
-    size_t first_dense;        /* layers before have an MLP */
+    const char *stacks; /* what MLX calls them, before "gate_proj.weight"; or NULL */
+    size_t first_dense; /* layers before have an MLP */
     size_t groups, top_groups; /* only experts of the best groups; 0: no groups */
     bool best_two;             /* a group's score: its two best; else its best */
 } mls_experts;

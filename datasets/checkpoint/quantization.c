@@ -131,6 +131,20 @@ void mls_quantization_read(mls_quantization *q, const json_t *file, const json_t
     if (!*method && q->bits && q->group)
         q->method = MLS_QUANT_MLX; /* its config has no quant_method */
 
+    static const char *const other[] = {"is_marlin_format", "transform_config",
+                                        "rotation", "sparsity_config"};
+
+    for (size_t i = 0; i < sizeof other / sizeof other[0]; i++) {
+        const json_t *v = json_object_get(o, other[i]);
+        const char *format = text_of(v, "format");
+
+        if (v && !json_is_null(v) && !json_is_false(v) &&
+            !(json_is_object(v) && json_object_size(v) == 0) &&
+            strcmp(format, "dense") != 0) {
+            refuse(why, size, other[i], *format ? format : "set");
+            return;
+        }
+    }
     if (q->method == MLS_QUANT_NONE)
         refuse(why, size, "quant_method", *method ? method : "missing");
     else if (q->method == MLS_QUANT_GPTQ &&

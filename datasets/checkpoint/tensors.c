@@ -647,6 +647,12 @@ static void name_layer(const mls_config *c, size_t l, mls_tensor_need *need)
     if (need->role != MLS_TENSOR_STREAM_OUT) /* of the model, used by its last layer */
         put_number(prefix, c->net.prefix ? c->net.prefix : "model.layers.%zu.", l);
     put_number(rest, name_of(c, need->role), need->plane);
+    if (c->net.experts.stacks && need->role >= MLS_TENSOR_EXPERT_GATE &&
+        need->role <= MLS_TENSOR_EXPERT_DOWN)
+        snprintf(rest, sizeof rest, "%s%s_proj.weight", c->net.experts.stacks,
+                 need->role == MLS_TENSOR_EXPERT_GATE ? "gate"
+                 : need->role == MLS_TENSOR_EXPERT_UP ? "up"
+                                                      : "down");
     if (snprintf(need->name, sizeof need->name, "%s%s", prefix, rest) >=
         (int)sizeof need->name)
         need->name[0] = '\0'; /* longer than any name of the table */

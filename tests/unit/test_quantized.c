@@ -171,6 +171,56 @@ static void each_format_is_what_its_library_makes_of_it(void **state)
     fclose(in);
 }
 
+/* Parts that a careless reader would do without. */
+static void nothing_is_read_without_its_scales_or_order(void **state)
+{
+    static const struct {
+        const char *config, *sentence;
+        const char *part[4]; /* "NAME DTYPE SHAPE", of zeros */
+    } cases[] = {
+        {"{\"quantization_config\": {\"quant_method\": \"fp8\"}}",
+         "it has no weight_scale or weight_scale_inv",
+         {"a.weight F8_E4M3 2,4", NULL}},
+        {"{\"torch_dtype\": \"float32\"}",
+         "it has no weight_scale or weight_scale_inv",
+         {"a.weight F8_E4M3 2,4", "a.qscale_weight F32 1", NULL}},
+        {"{\"quantization_config\": {\"quant_method\": \"fp8\", "
+         "\"weight_block_size\": [64, 64]}}",
+         "the shape of its scales does not fit its own",
+         {"a.weight F8_E4M3 4,32", "a.weight_scale_inv F32 2,4", NULL}},
+        {"{\"quantization_config\": {\"quant_method\": \"gptq\", \"bits\": 4, "
+         "\"group_size\": 8, \"desc_act\": true}}",
+         "desc_act is true, and it has no g_idx",
+         {"a.qweight I32 2,8", "a.scales F32 2,8", "a.qzeros I32 2,1", NULL}},
+        {"{\"quantization_config\": {\"quant_method\": \"bitsandbytes\"}}",
+         "its codes are stored as another type than U8",
+         {"a.weight BF16 8,1", "a.weight.absmax F32 1", NULL}},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        mls_checkpoint *c;
+        parts p = {0};
+
+        for (size_t k = 0; cases[i].part[k]; k++) {
+            char text[256];
+            uint64_t n = 1;
+
+            snprintf(text, sizeof text, "part %s 00", cases[i].part[k]);
+            add_part(&p, text);
+            for (size_t d = 0; d < p.plan[k].n_dims; d++)
+                n *= p.plan[k].shape[d];
+            p.size[k] = n * (p.dtype[k][0] == 'B' ? 2 : p.dtype[k][1] == '8' ? 1 : 4);
+            free(p.bytes[k]);
+            p.bytes[k] = calloc(p.size[k], 1);
+            assert_non_null(p.bytes[k]);
+        }
+        assert_refused(mls_checkpoint_open(&c, folder_of(&p, cases[i].config), &err),
+                       MLS_E_INPUT, cases[i].sentence);
+        forget(&p);
+    }
+}
+
 static void formats_that_are_not_read_are_named(void **state)
 {
     static const char *const cases[][2] = {
@@ -197,6 +247,14 @@ static void formats_that_are_not_read_are_named(void **state)
          "{\"block_structure\": [64, 128]}}}}",
          "config_groups.weights is \"blocks of several sizes\""},
         {"{\"bits\": 4, \"group_size\": 32, \"mode\": \"mxfp4\"}", "mode is \"mxfp4\""},
+        {"{\"quant_method\": \"gptq\", \"bits\": 4, \"is_marlin_format\": true}",
+         "is_marlin_format is \"set\""},
+        {"{\"quant_method\": \"compressed-tensors\", \"transform_config\": "
+         "{\"config_groups\": {}}}",
+         "transform_config is \"set\""},
+        {"{\"quant_method\": \"compressed-tensors\", \"sparsity_config\": "
+         "{\"format\": \"sparse-24-bitmask\"}}",
+         "sparsity_config is \"sparse-24-bitmask\""},
     };
 
     (void)state;
@@ -220,6 +278,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_format_is_what_its_library_makes_of_it),
+        cmocka_unit_test(nothing_is_read_without_its_scales_or_order),
         cmocka_unit_test(formats_that_are_not_read_are_named),
     };
 
