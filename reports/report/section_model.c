@@ -62,13 +62,14 @@ mls_status mls_section_model(const mls_report *r, mls_page *page, mls_buf *summa
     const size_t lead = mls_capture_lead(r->capture);
     const size_t T = mls_capture_length(r->capture) - lead;
     const size_t tokens = mls_capture_sequences(r->capture) * T;
+    const size_t turned = c->mla_kv_lora_rank ? c->mla_rope_dim : c->D; /* dims */
     mls_buf turns = {0};
     mls_size_result size;
     char text[512];
     mls_status st = mls_size_own(&size, c, 4096, err);
 
     if (!st)
-        st = add_wavelengths(&turns, "", &c->rope, c->D, err);
+        st = add_wavelengths(&turns, "", &c->rope, turned, err);
     if (!st && !mls_layers_turn_alike(c))
         st = add_wavelengths(&turns, ", those of layers with a window", &c->rope_local,
                              c->D, err);
@@ -82,8 +83,13 @@ mls_status mls_section_model(const mls_report *r, mls_page *page, mls_buf *summa
     mls_page_tile(page, text, "parameters stored");
     snprintf(text, sizeof text, "%zu × %zu", c->L, c->H);
     mls_page_tile(page, text, "layers × query heads");
-    snprintf(text, sizeof text, "%zu × %zu", c->G, c->D);
-    mls_page_tile(page, text, "KV heads × dims of each");
+    if (c->mla_kv_lora_rank)
+        snprintf(text, sizeof text, "%zu + %zu", c->mla_kv_lora_rank, c->mla_rope_dim);
+    else
+        snprintf(text, sizeof text, "%zu × %zu", c->G, c->D);
+    mls_page_tile(page, text,
+                  c->mla_kv_lora_rank ? "latent + rope key"
+                                      : "KV heads × dims of each");
     snprintf(text, sizeof text, "%.0f B",
              mls_size_has_fixed(c) ? size.growing_bytes_per_token
                                    : size.bytes_per_token);
@@ -100,23 +106,24 @@ mls_status mls_section_model(const mls_report *r, mls_page *page, mls_buf *summa
         "head%s, vocabulary %zu. The "
         "statistics come from %zu tokens: %zu sequence%s of %zu%s.",
         c->architecture,
-        c->G == c->H ? "multi-head"
-        : c->G == 1  ? "multi-query"
-                     : "grouped-query",
-        c->E, c->D / 2, turns.data, c->V, tokens, mls_capture_sequences(r->capture),
+        c->mla_kv_lora_rank ? "multi-head latent"
+        : c->G == c->H      ? "multi-head"
+        : c->G == 1         ? "multi-query"
+                            : "grouped-query",
+        c->E, turned / 2, turns.data, c->V, tokens, mls_capture_sequences(r->capture),
         mls_plural(mls_capture_sequences(r->capture)), T,
         lead ? ", each behind the token that the tokenizer puts first" : "");
     if (*mls_common_left_alone(text, sizeof text, c))
         mls_page_text(page, "%s.", text);
 
-    mls_buf_printf(
-        summary,
-        "%s: %zu layers, %zu query heads, %zu KV heads of %zu dims, %.0f bytes "
-        "of cache per token%s\n"
-        "calibration: %zu sequences of %zu tokens, perplexity %.3f\n",
-        r->model_name, c->L, c->H, c->G, c->D, size.bytes_per_token,
-        mls_size_has_fixed(c) ? " at 4096 tokens, windows and states in it" : "",
-        mls_capture_sequences(r->capture), T, exp(nll));
+    mls_report_shape(text, sizeof text, c);
+    mls_buf_printf(summary,
+                   "%s: %s, %.0f bytes of cache per token%s\n"
+                   "calibration: %zu sequences of %zu tokens, perplexity %.3f\n",
+                   r->model_name, text, size.bytes_per_token,
+                   mls_size_has_fixed(c) ? " at 4096 tokens, windows and states in it"
+                                         : "",
+                   mls_capture_sequences(r->capture), T, exp(nll));
 
 done:
     mls_buf_free(&turns);
