@@ -363,7 +363,7 @@ static bool report_by_part(const char *options, books *b)
 
         if (next)
             *next = '\0';
-        space = strrchr(at, ' ');
+        space = strrchr(at + 1, ' '); /* at itself is a NUL by now */
         printf("| %.*s | %.1f |\n", (int)(space - at - 2), at + 2, strtod(space, NULL));
         snprintf(name, sizeof name, "report, %.*s", (int)(space - at - 2), at + 2);
         enter(b, name, strtod(space, NULL));
