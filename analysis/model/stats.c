@@ -113,42 +113,72 @@ void mls_layer_stats_free(mls_layer_stats *s)
     *s = (mls_layer_stats){0};
 }
 
+/* Row i's first equal among the rows of w and b; at: places of those that are first. */
+static size_t find_equal(size_t *first, size_t *at, const float *w, const float *b,
+                         size_t n, size_t E)
+{
+    size_t n_first = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        size_t k = 0;
+
+        while (k < n_first && ((b && b[i] != b[at[k]]) ||
+                               memcmp(w + i * E, w + at[k] * E, E * sizeof *w) != 0))
+            k++;
+        if (k == n_first)
+            at[n_first++] = i;
+        first[i] = k;
+    }
+    return n_first;
+}
+
+/*
+ * Rows that are there twice are computed once: a form often has the model's own queries
+ * below those of the model.
+ */
 mls_status mls_second_of_outputs(double *second, const mls_layer_stats *s,
                                  const float *w, const float *b, size_t n, mls_err *err)
 {
     const size_t E = s->E;
+    size_t *first = NULL, *at, m; /* (n), (n); rows that differ */
+    double *wd = NULL;            /* (m, E): w in double */
+    double *ws = NULL;            /* (m, E): W S */
+    double *wm = NULL;            /* (m): W mean */
+    double *some = NULL;          /* (m, m) */
     mls_status st = MLS_OK;
-    double *wd = NULL; /* (n, E): w in double */
-    double *ws = NULL; /* (n, E): W S */
-    double *wm = NULL; /* (n): W m */
 
     if (!s->x_second)
         return mls_fail(err, MLS_E_ARG, "these statistics lack the second moment of x");
     wd = mls_calloc3(n, E, 1, sizeof *wd);
     ws = mls_calloc3(n, E, 1, sizeof *ws);
     wm = mls_calloc3(n, 1, 1, sizeof *wm);
-    if (!wd || !ws || !wm) {
+    some = mls_calloc3(n, n, 1, sizeof *some);
+    first = mls_calloc3(n, 2, 1, sizeof *first);
+    if (!wd || !ws || !wm || !some || !first) {
         st = mls_fail(err, MLS_E_NOMEM, "no memory for a moment of %zu x %zu", n, n);
         goto done;
     }
-    for (size_t i = 0; i < n * E; i++)
-        wd[i] = (double)w[i];
-    mls_matmul(ws, wd, false, s->x_second, false, n, E, E);
-    mls_matmul(second, ws, false, wd, true, n, n, E);
-    for (size_t i = 0; i < n && b; i++)
+    at = first + n;
+    m = find_equal(first, at, w, b, n, E);
+    for (size_t i = 0; i < m; i++)
+        for (size_t e = 0; e < E; e++)
+            wd[i * E + e] = (double)w[at[i] * E + e];
+    mls_matmul(ws, wd, false, s->x_second, false, m, E, E);
+    mls_matmul(some, ws, false, wd, true, m, m, E);
+    for (size_t i = 0; i < m && b; i++)
         for (size_t e = 0; e < E; e++)
             wm[i] += wd[i * E + e] * s->x_mean[e];
-    for (size_t i = 0; i < n && b; i++)
-        for (size_t j = 0; j < n; j++)
-            second[i * n + j] += wm[i] * (double)b[j] + (double)b[i] * wm[j] +
-                                 (double)b[i] * (double)b[j];
+    for (size_t i = 0; i < m && b; i++)
+        for (size_t j = 0; j < m; j++)
+            some[i * m + j] += wm[i] * (double)b[at[j]] + (double)b[at[i]] * wm[j] +
+                               (double)b[at[i]] * (double)b[at[j]];
     /* Rounding leaves the halves of W S W^T apart in the last digit. */
     for (size_t i = 0; i < n; i++)
-        for (size_t j = 0; j < i; j++)
-            second[i * n + j] = second[j * n + i] =
-                0.5 * (second[i * n + j] + second[j * n + i]);
+        for (size_t j = 0; j < n; j++)
+            second[i * n + j] =
+                0.5 * (some[first[i] * m + first[j]] + some[first[j] * m + first[i]]);
 
 done:
-    mls_free_all(wm, ws, wd);
+    mls_free_all(wm, ws, wd, some, first);
     return st;
 }

@@ -265,13 +265,15 @@ the_moment_of_x_is_right_and_the_same_for_any_number_of_threads(void **state)
 
 static void a_projected_moment_is_that_of_the_projected_rows(void **state)
 {
-    enum { N = 5, ROWS = 3 };
+    enum { N = 5, ROWS = 5 };
     float *x = random_rows(N * E, 40), *w = random_rows(ROWS * E, 41);
-    const float b[ROWS] = {0.5F, -2, 1};
+    const float b[ROWS] = {0.5F, -2, 1, 0.5F, 3};
     double second[ROWS * ROWS], y[N][ROWS];
     mls_layer_stats s;
 
     (void)state;
+    /* Row 3 is row 0, row 4 is row 1 with another bias. */
+    memcpy(w + 3 * E, w, 2 * E * sizeof *w);
     assert_ok(mls_layer_stats_new(&s, &config, &err));
     for (size_t t = 0; t < N; t++) {
         for (size_t i = 0; i < E; i++) {
