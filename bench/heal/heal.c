@@ -240,13 +240,6 @@ static mls_status make_form(mls_heal_run_state *k, const mls_layer *layer,
         return st;
     }
     st = build_form(k, layer, form, err);
-    if (!st && (form->own || (form->n_latents && form->latent[0].rms.cols)))
-        st = mls_fail(err, MLS_E_INPUT,
-                      "layer %zu has %s, and only forms of keys and values are healed",
-                      l, mls_latent_other(k->config, l));
-    if (!st && mls_latent_ours(k->config, l))
-        st = mls_fail(err, MLS_E_INPUT, "layer %zu has %s, which is not healed", l,
-                      mls_latent_ours(k->config, l));
     if (!st && form->k_own.cols)
         st = mls_fail(
             err, MLS_E_INPUT,
@@ -394,15 +387,32 @@ static mls_status through_layer(mls_heal_run_state *k, size_t l, mls_err *err)
     return st;
 }
 
+mls_status mls_heal_possible(const mls_config *c, mls_err *err)
+{
+    for (size_t l = 0; l < c->L; l++) {
+        const char *other = mls_latent_other(c, l);
+
+        other = other ? other : mls_latent_ours(c, l);
+        if (other)
+            return mls_fail(err, MLS_E_INPUT,
+                            "layer %zu has %s, which is not healed: every layer needs "
+                            "keys and values, and scores of them alone",
+                            l, other);
+    }
+    return MLS_OK;
+}
+
 mls_status mls_heal_run(mls_heal_layer_result *result, mls_distilled *all,
                         const mls_heal_job *job, mls_err *err)
 {
     mls_heal_run_state k = {
         .job = job, .config = mls_model_config(job->in->model), .result = result};
     mls_distilled ignored;
-    mls_status st = job->distil ? mls_distil_possible(k.config, err) : MLS_OK;
+    mls_status st = mls_heal_possible(k.config, err);
 
     memset(result, 0, k.config->L * sizeof *result);
+    if (!st && job->distil)
+        st = mls_distil_possible(k.config, err);
     if (!st && mls_parts_joining(job->in->parts)) {
         st = join(&k, err);
         healing_free(&k);

@@ -42,6 +42,9 @@ typedef struct mls_heal_job {
 /** Sensible settings of everything but in, scheme, corpus, folder and progress. */
 mls_heal_job mls_heal_defaults(void);
 
+/** MLS_E_INPUT names the first layer that cannot be healed, and why. */
+mls_status mls_heal_possible(const mls_config *config, mls_err *err);
+
 /**
  * Layer by layer, from the bottom up. A call that was stopped goes on from the layers
  * that `folder`.part holds when it is made again; other options there start afresh.

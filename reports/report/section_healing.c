@@ -489,10 +489,17 @@ mls_status mls_section_healing(const mls_report *r, mls_page *page, mls_buf *sum
     const mls_evaluate_options how = {0};
     const mls_method_input in = mls_measured_input(r);
     healing k = {.job = mls_heal_defaults()};
+    mls_err why = {0};
     mls_status st = MLS_OK;
 
     if (!r->heal || !r->evaluation || !text)
         return MLS_OK;
+    if (mls_heal_possible(in.config, &why)) {
+        mls_page_section(page, "healing", "What training repairs");
+        mls_page_text(page, "Nothing is healed: %s.", why.text);
+        mls_buf_printf(summary, "healing: %s\n", why.text);
+        return MLS_OK;
+    }
     if (text->N < WINDOWS_LEAST) {
         mls_page_section(page, "healing", "What training repairs");
         mls_page_text(page, "%zu windows of calibration text are too few to heal on.",

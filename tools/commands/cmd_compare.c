@@ -624,7 +624,8 @@ static int run(int argc, char **argv)
                            &err) ||
         mls_tool_parts(&parts, &cmd_compare, argc, argv, options, &err) ||
         (to_file && mls_file_writable(a.output, &err)) ||
-        mls_tool_model(&s.model, folder, &err))
+        mls_tool_model(&s.model, folder, &err) ||
+        (a.heal && mls_heal_possible(mls_model_config(s.model), &err)))
         goto done;
     make_columns(t, mls_model_config(s.model), a.heal > 0);
     mls_tool_compute(s.model, a.compute, a.ram);
