@@ -29,8 +29,7 @@ typedef struct mls_compared {
     mls_mean nll, kl, top1, dnll;
     size_t N;
     double *seq_kl;   /* (N) means per sequence */
-    double *seq_rest; /* (3, N) the same of nll, top1 and dnll; NULL in rows of files
-                         that an earlier build wrote */
+    double *seq_rest; /* (3, N) the same of nll, top1 and dnll */
     char *refused;    /* why this model has no such form; figures are NaN then */
     double seconds;
     bool kept_row;  /* read from the file of finished rows */
@@ -115,7 +114,8 @@ typedef struct mls_kept_rows mls_kept_rows;
 mls_status mls_kept_rows_open(mls_kept_rows **out, const char *path, mls_err *err);
 void mls_kept_rows_close(mls_kept_rows *k); /* NULL is accepted */
 /**
- * The row of this key; false when there is none. row->seq_kl, row->seq_rest and
+ * The row of this key; false when there is none, or one of an earlier build that lacks
+ * figures of windows. row->seq_kl, row->seq_rest and
  * row->refused are the caller's; *original and *n_scored stay as they are when
  * the row was refused.
  */

@@ -250,6 +250,10 @@ bool mls_kept_rows_find(const mls_kept_rows *k, const char *key, mls_compared *r
 
     if (!object || !read_row(object, row, &nll, &scored))
         return false;
+    if (!row->refused && !row->seq_rest) { /* measured again, with all of it */
+        mls_compared_free(row);
+        return false;
+    }
     if (!row->refused) {
         *original = nll;
         *n_scored = scored;

@@ -159,6 +159,33 @@ static void rows_of_two_parts_become_the_row_of_all(void **state)
     mls_corpus_free(&rest);
 }
 
+/* A file of before rows kept more than KL of each window: its rows are made anew. */
+static void a_row_of_an_earlier_build_is_measured_again(void **state)
+{
+    const demo *d = *state;
+    const char *rows = test_scratch("earlier.jsonl");
+    mls_compare_request one = request(d, 1, rows);
+    mls_comparison a = {0}, b = {0};
+    char *text, *at;
+    size_t len;
+
+    assert_ok(mls_compare(&a, &one, NULL, &err));
+    assert_ok(mls_file_read(rows, 1 << 20, &text, &len, &err));
+    at = strstr(text, "\"nll_of_windows\"");
+    assert_non_null(at);
+    at[1] = 'N'; /* another member */
+    assert_ok(mls_file_write(rows, text, len, &err));
+    free(text);
+    assert_ok(mls_compare(&b, &one, NULL, &err));
+    assert_int_equal(b.n_measured, 1);
+    assert_true(a.row[0].kl.mean == b.row[0].kl.mean);
+    mls_comparison_free(&b);
+    assert_ok(mls_compare(&b, &one, NULL, &err));
+    assert_int_equal(b.n_measured, 0);
+    mls_comparison_free(&a);
+    mls_comparison_free(&b);
+}
+
 /* Stop before the second group, as a signal would. */
 typedef struct {
     size_t calls, limit;
@@ -492,6 +519,7 @@ int main(void)
         cmocka_unit_test(positions_make_up_the_mean),
         cmocka_unit_test(an_added_row_costs_only_itself),
         cmocka_unit_test(rows_of_two_parts_become_the_row_of_all),
+        cmocka_unit_test(a_row_of_an_earlier_build_is_measured_again),
         cmocka_unit_test(a_stopped_run_goes_on_where_it_was),
         cmocka_unit_test(rows_of_other_inputs_do_not_count),
         cmocka_unit_test(settings_that_name_a_file_are_not_kept),
