@@ -342,9 +342,9 @@ bool mls_gguf_has_tensor(const mls_gguf_writer *w, const char *name)
 /* Families whose classes say which layers have the window. */
 static bool has_windows(const mls_gguf_writer *w)
 {
-    static const char *const types[] = {"gemma2",      "gemma3_text", "gemma3n_text",
-                                        "gemma4_text", "cohere2",     "phi3",
-                                        "exaone4",     "gpt_oss",     "mimo_v2_flash"};
+    static const char *const types[] = {
+        "gemma2", "gemma3_text", "gemma3n_text", "gemma4_text", "cohere2",
+        "phi3",   "exaone4",     "exaone_moe",   "gpt_oss",     "olmo3"};
 
     for (size_t i = 0; i < sizeof types / sizeof types[0]; i++)
         if (strcmp(w->model_type, types[i]) == 0)
@@ -410,7 +410,7 @@ static const struct {
     const char *gguf, *hf[5];
 } spelled[] = {
     {"attention.layer_norm_epsilon",
-     {"layer_norm_eps", "norm_epsilon", "layer_norm_epsilon"}},
+     {"layer_norm_eps", "norm_epsilon", "layer_norm_epsilon", "norm_eps"}},
     {"attention.scale", {"attention_multiplier"}},
     {"attention.value_scale", {"attention_value_scale"}},
     {"attn_logit_softcapping", {"attn_logit_softcapping"}},
@@ -611,6 +611,28 @@ static mls_status put_flags(mls_gguf_writer *w)
     return MLS_OK;
 }
 
+/*
+ * What follows from other keys: one base of RoPE for all layers, the width of so many
+ * shared experts, a norm's epsilon where the class has it fixed.
+ */
+static bool says_again(mls_gguf_writer *w, const char *name)
+{
+    const mls_net_family *f =
+        w->family && w->family->architecture ? mls_net_find(w->model_type) : NULL;
+    double base = 10000, local = 0;
+
+    if (strcmp(name, "rope.freq_base_swa") == 0) {
+        (void)mls_gguf_real(w->f, mls_gguf_key(w, "rope.freq_base"), &base, NULL);
+        (void)mls_gguf_real(w->f, mls_gguf_key(w, name), &local, NULL);
+        return local == base;
+    }
+    return f &&
+           ((strcmp(name, "expert_shared_feed_forward_length") == 0 &&
+             (mls_net_reads(f, "moe_num_shared_experts") ||
+              mls_net_reads(f, "num_shared_experts"))) ||
+            (strcmp(name, "attention.layer_norm_epsilon") == 0 && f->net.norm_free));
+}
+
 /* Keys of the architecture that nothing above reads: they may change the model. */
 static void put_unknown(mls_gguf_writer *w)
 {
@@ -666,7 +688,8 @@ static void put_unknown(mls_gguf_writer *w)
         for (size_t k = 0; k < sizeof known / sizeof known[0]; k++)
             is_known = is_known || strcmp(v->key + n + 1, known[k]) == 0;
         is_known = is_known || mls_gguf_state_reads(w, v->key + n + 1) ||
-                   (w->is_mla && strcmp(v->key + n + 1, log_multiplier) == 0);
+                   (w->is_mla && strcmp(v->key + n + 1, log_multiplier) == 0) ||
+                   says_again(w, v->key + n + 1);
         snprintf(shown, sizeof shown, "%s%s", v->is_array ? "array of " : "",
                  mls_gguf_type_name(v->type));
         for (size_t k = 0; k < sizeof spelled / sizeof spelled[0]; k++)
@@ -723,6 +746,18 @@ static mls_status put_kind(mls_gguf_writer *w)
         return st;
     if ((st = mls_gguf_whole(w->f, mls_gguf_key(w, "expert_count"), &experts, w->err)))
         return st;
+    if (strcmp(w->arch, "granitemoe") == 0 &&
+        mls_gguf_has(w->f, mls_gguf_key(w, "expert_shared_feed_forward_length"))) {
+        w->model_type = "granitemoeshared";
+        json_object_set_new(w->out, "architectures",
+                            json_pack("[s]", "GraniteMoeSharedForCausalLM"));
+    }
+    if (strcmp(w->arch, "olmo2") == 0 &&
+        mls_gguf_has(w->f, mls_gguf_key(w, "attention.sliding_window"))) {
+        w->model_type = "olmo3";
+        json_object_set_new(w->out, "architectures",
+                            json_pack("[s]", "Olmo3ForCausalLM"));
+    }
     if (experts && strcmp(w->arch, "llama") == 0) { /* Mixtral's, too */
         w->model_type = "mixtral";
         json_object_set_new(w->out, "architectures",

@@ -54,8 +54,13 @@ static const mls_gguf_family families[] = {
     {"nemotron_h", "nemotron_h", "NemotronHForCausalLM", false},
     {"nemotron_h_moe", "nemotron_h", "NemotronHForCausalLM", false},
     {"falcon-h1", "falcon_h1", "FalconH1ForCausalLM", false},
+    {"minimax-m2", "minimax_m2", "MiniMaxM2ForCausalLM", false},
+    {"ernie4_5-moe", "ernie4_5_moe", "Ernie4_5_MoeForCausalLM", false},
+    {"dots1", "dots1", "Dots1ForCausalLM", false},
+    {"exaone-moe", "exaone_moe", "ExaoneMoeForCausalLM", false},
+    {"nemotron", "nemotron", "NemotronForCausalLM", false},
+    {"olmo", "olmo", "OlmoForCausalLM", true},
     /* sized */
-    {"olmo", "olmo", NULL, true},
     {"chatglm", "glm", NULL, false},
 };
 

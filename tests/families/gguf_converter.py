@@ -90,6 +90,9 @@ def in_published_words(folder, out):
     if c["model_type"] == "granitemoehybrid":
         new["layer_types"] = [words.get(t, t) for t in c["layer_types"]]
         new["position_embedding_type"] = "nope"
+    if c["model_type"] == "minimax_m2":
+        rope = c.get("rope_parameters") or {}
+        new["rotary_dim"] = int(c["head_dim"] * rope.get("partial_rotary_factor", 1))
     if c["model_type"] == "falcon_h1":
         new["head_dim"] = c.get("head_dim") or c["hidden_size"] // c["num_attention_heads"]
     if c["model_type"] == "nemotron_h" and "layers_block_type" in c:
