@@ -123,8 +123,8 @@ static mls_status read_dim(mls_layers_reader *r, size_t H, size_t *K)
     if (mls_fact_peek(r->k, "head_dim") &&
         (strcmp(r->model_type, "zamba2") != 0 || mls_fact_given(r->k, "head_dim")))
         return mls_fact_whole(r->k, "head_dim", 1, MLS_DIM_MAX, K);
-    *K = (zamba ? 2 * E : E) / H;
-    if (E % H != 0 || *K == 0)
+    *K = H ? (zamba ? 2 * E : E) / H : 0; /* none: of a list whose first is null */
+    if (*K == 0 || E % H != 0)
         return mls_fail(r->k->err, MLS_E_INPUT,
                         "%s: hidden_size %zu is not a multiple of num_attention_heads "
                         "%zu, and head_dim is not given",

@@ -86,6 +86,8 @@ static void a_wrong_config_is_refused_by_key(void **state)
         {"{\"vocab_size\": 16777217}", "vocab_size is 16777217"},
         {"{\"model_type\": \"jetmoe\", \"num_key_value_heads\": null}",
          "layers has attention or a state"},
+        {"{\"num_attention_heads\": [null, 8, 8, 8], \"head_dim\": null}",
+         "not a multiple of num_attention_heads 0, and head_dim is not given"},
         {"{\"num_attention_heads\": []}", "num_attention_heads has 0 items"},
         {"{\"num_attention_heads\": 1025, \"head_dim\": 8}",
          "num_attention_heads is 1025"},
