@@ -739,7 +739,8 @@ static mls_status put_kind(mls_gguf_writer *w)
     if (w->family && w->family->architecture)
         json_object_set_new(w->out, "architectures",
                             json_pack("[s]", w->family->architecture));
-    else if (w->family) /* sized: its tensors have names that are not mapped */
+    else if (w->family ||
+             mls_net_find(w->arch)) /* sized: another layout, or none seen */
         mls_gguf_put_text(w, "general.architecture", w->arch);
     w->model_type = w->family ? w->family->model_type : w->arch;
     if (strcmp(w->arch, "deepseek2") == 0 && (st = tell_deepseek(w)))

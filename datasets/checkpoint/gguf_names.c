@@ -35,6 +35,7 @@ static const mls_gguf_family families[] = {
     {"glm4", "glm4", "Glm4ForCausalLM", false},
     {"arcee", "arcee", "ArceeForCausalLM", true},
     {"ernie4_5", "ernie4_5", "Ernie4_5ForCausalLM", false},
+    {"exaone", "exaone", "ExaoneForCausalLM", false},
     {"exaone4", "exaone4", "Exaone4ForCausalLM", false},
     {"gpt-oss", "gpt_oss", "GptOssForCausalLM", false},
     {"granitemoe", "granitemoe", "GraniteMoeForCausalLM", true},

@@ -566,6 +566,20 @@ static void a_window_makes_a_llama_a_mistral(void **state)
     assert_string_equal(c.unsupported, "");
 }
 
+/* A family's own name does not make its files' layout known: scales have no keys. */
+static void families_of_another_layout_are_refused(void **state)
+{
+    (void)state;
+    gguf_file g = {0};
+    mls_config c;
+
+    small_keys(&g, "minicpm3", "");
+    put_shapes(&g);
+    assert_ok(config_of(&g, &c, &err));
+    gguf_free(&g);
+    assert_non_null(strstr(c.unsupported, "general.architecture"));
+}
+
 static void deepseek_is_sized_by_its_latent(void **state)
 {
     (void)state;
@@ -736,6 +750,7 @@ int main(void)
         cmocka_unit_test(keys_that_change_the_model_are_named),
         cmocka_unit_test(layers_of_one_shape_may_be_listed),
         cmocka_unit_test(a_window_makes_a_llama_a_mistral),
+        cmocka_unit_test(families_of_another_layout_are_refused),
         cmocka_unit_test(deepseek_is_sized_by_its_latent),
         cmocka_unit_test(rope_factors_tell_the_scaling),
         cmocka_unit_test(types_that_are_not_decoded_are_refused_when_read),
