@@ -156,7 +156,7 @@ static mls_status read_mla(mls_layers_reader *r, heads *h)
         return st;
     if (!use || !mls_fact_peek(r->k, "kv_lora_rank"))
         return MLS_OK;
-    out->value_dim = out->E / h->H;
+    out->value_dim = h->H ? out->E / h->H : 0;
     if ((st = mls_fact_whole(r->k, "kv_lora_rank", 1, MLS_WIDTH_MAX, &h->latent)) ||
         (st = need(r, "qk_rope_head_dim", MLS_DIM_MAX, &h->rope)) ||
         (st = need(r, "qk_nope_head_dim", MLS_DIM_MAX, &h->nope)) ||

@@ -302,9 +302,14 @@ static void judge(mls_layers_reader *r, const char *model_type)
 /* No Transformer keeps nothing at all: a key was not understood. */
 static mls_status refuse_empty(const mls_layers_reader *r)
 {
-    for (size_t l = 0; l < r->out->L; l++)
-        if (r->out->layer[l].kind != MLS_LAYER_NONE)
+    for (size_t l = 0; l < r->out->L; l++) {
+        const mls_layer_shape *s = &r->out->layer[l];
+
+        if (mls_layer_numbers(s) > 0 || s->conv_numbers + s->state_numbers > 0)
             return MLS_OK;
+    }
+    if (r->out->doubt[0])
+        return MLS_OK; /* a state of unknown size */
     return mls_fail(r->k->err, MLS_E_INPUT,
                     "%s: none of the %zu layers has attention or a state that is kept",
                     r->k->path, r->out->L);

@@ -88,6 +88,9 @@ static void a_wrong_config_is_refused_by_key(void **state)
          "layers has attention or a state"},
         {"{\"num_attention_heads\": [null, 8, 8, 8], \"head_dim\": null}",
          "not a multiple of num_attention_heads 0, and head_dim is not given"},
+        {"{\"model_type\": \"deepseek_v3\", \"num_attention_heads\": [0, 0, 0, 0], "
+         "\"kv_lora_rank\": 8, \"qk_rope_head_dim\": 8, \"qk_nope_head_dim\": 8}",
+         "layers has attention or a state"},
         {"{\"num_attention_heads\": []}", "num_attention_heads has 0 items"},
         {"{\"num_attention_heads\": 1025, \"head_dim\": 8}",
          "num_attention_heads is 1025"},

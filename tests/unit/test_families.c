@@ -93,6 +93,78 @@ static void every_family_caches_what_transformers_caches(void **state)
     free(data);
 }
 
+/* L items of what is given, which is released. */
+static json_t *for_each_layer(json_t *item, size_t L)
+{
+    json_t *list = json_array();
+
+    for (size_t l = 0; l < L; l++)
+        json_array_append(list, item);
+    json_decref(item);
+    return list;
+}
+
+/* One key of a config: refused with a sentence, or a cache of some bytes. */
+static void check_mutant(json_t *config, const char *family, const char *key,
+                         json_t *value)
+{
+    json_t *mutant = json_copy(config);
+    mls_size_result r;
+    mls_config c;
+    mls_err e = {0};
+
+    json_object_set_new(mutant, key, value);
+    char *text = json_dumps(mutant, JSON_ENCODE_ANY);
+
+    if (mls_config_parse(&c, text, strlen(text), family, &e)) {
+        assert_true(e.text[0] != '\0');
+    } else if (!c.doubt[0] && !(bytes_of(&c, 64, &r) > 0)) {
+        fail_msg("%s keeps nothing: %s", family, text);
+    }
+    free(text);
+    json_decref(mutant);
+}
+
+/* Of every key of every family, at its top: what people and programs write there. */
+static void no_value_of_a_key_crashes_or_means_nothing(void **state)
+{
+    (void)state;
+    char *data = NULL, *next = NULL;
+    size_t len;
+
+    assert_ok(mls_file_read(test_source("tests/data/families.jsonl"), BYTES_MAX, &data,
+                            &len, &err));
+    for (char *line = strtok_r(data, "\n", &next); line;
+         line = strtok_r(NULL, "\n", &next)) {
+        json_t *row, *value;
+        const char *key;
+
+        assert_ok(mls_json_parse(&row, line, strlen(line), "families.jsonl", &err));
+        const char *family = json_string_value(json_object_get(row, "family"));
+        json_t *config = json_object_get(row, "config");
+        const json_int_t given =
+            json_integer_value(json_object_get(config, "num_hidden_layers"));
+        const size_t L = given > 0 && given < 100 ? (size_t)given : 1;
+
+        json_object_foreach(config, key, value)
+        {
+            if (json_is_string(value) || json_is_boolean(value) || json_is_real(value))
+                continue;
+            check_mutant(config, family, key, json_null());
+            check_mutant(config, family, key, json_integer(0));
+            check_mutant(config, family, key, json_integer(-1));
+            check_mutant(config, family, key, json_integer(1));
+            check_mutant(config, family, key, json_array());
+            check_mutant(config, family, key, json_object());
+            check_mutant(config, family, key, for_each_layer(json_null(), L));
+            check_mutant(config, family, key, for_each_layer(json_integer(0), L));
+            check_mutant(config, family, key, for_each_layer(json_integer(1), L));
+        }
+        json_decref(row);
+    }
+    free(data);
+}
+
 /* What the first layer that a latent form cannot say has; NULL where there is none. */
 static const char *other_of(const mls_config *c)
 {
@@ -189,6 +261,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_family_caches_what_transformers_caches),
+        cmocka_unit_test(no_value_of_a_key_crashes_or_means_nothing),
         cmocka_unit_test(methods_hold_for_the_families_that_the_table_says),
     };
 
