@@ -308,8 +308,6 @@ static mls_status refuse_empty(const mls_layers_reader *r)
         if (mls_layer_numbers(s) > 0 || s->conv_numbers + s->state_numbers > 0)
             return MLS_OK;
     }
-    if (r->out->doubt[0])
-        return MLS_OK; /* a state of unknown size */
     return mls_fail(r->k->err, MLS_E_INPUT,
                     "%s: none of the %zu layers has attention or a state that is kept",
                     r->k->path, r->out->L);

@@ -217,11 +217,10 @@ static mls_status state_of(const mls_layers_reader *r, mls_layer_shape *s)
     case MLS_STATE_NONE:
         break;
     }
-    mls_layers_doubt(r->out,
-                     "the size of the state that recurrent layers of model_type "
-                     "\"%.60s\" keep is not known",
-                     r->model_type);
-    return MLS_OK;
+    return mls_fail(r->k->err, MLS_E_INPUT,
+                    "%s: the size of the state that recurrent layers of model_type "
+                    "\"%.60s\" keep is not known",
+                    r->k->path, r->model_type);
 }
 
 mls_status mls_layers_states(mls_layers_reader *r)

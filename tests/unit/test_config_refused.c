@@ -91,6 +91,10 @@ static void a_wrong_config_is_refused_by_key(void **state)
         {"{\"model_type\": \"deepseek_v3\", \"num_attention_heads\": [0, 0, 0, 0], "
          "\"kv_lora_rank\": 8, \"qk_rope_head_dim\": 8, \"qk_nope_head_dim\": 8}",
          "layers has attention or a state"},
+        {"{\"model_type\": \"new\", \"layer_types\": [\"linear_attention\", "
+         "\"full_attention\", \"full_attention\", \"full_attention\"]}",
+         "the size of the state that recurrent layers of model_type \"new\" keep is "
+         "not"},
         {"{\"num_attention_heads\": []}", "num_attention_heads has 0 items"},
         {"{\"num_attention_heads\": 1025, \"head_dim\": 8}",
          "num_attention_heads is 1025"},
@@ -168,7 +172,7 @@ static void a_wrong_config_is_refused_by_key(void **state)
          "layer_types has 1 items, expected num_hidden_layers 4"},
         {"{\"model_type\": \"qwen3\", \"layer_types\": [\"full_attention\", "
          "\"full_attention\", \"full_attention\", \"linear_attention\"]}",
-         "layer 3 has no attention"},
+         "the size of the state"},
         {"{\"model_type\": \"qwen3\", \"layer_types\": [\"sliding_attention\", "
          "\"full_attention\", \"full_attention\", \"full_attention\"]}",
          "layer_types[0] is sliding_attention, but sliding_window is off"},
