@@ -83,7 +83,7 @@ for part in ${*:-cases sizes nested quantized gguf published}; do
     published)
         perplexity "SmolLM2-135M" SmolLM2-135M-Instruct.Q4_1.gguf "" 25.4944
         perplexity "Gemma-3-270M without BOS" gemma-3-270m-q4_k_m.gguf --no-bos 134.8055
-        perplexity "Gemma-3-270M with BOS" gemma-3-270m-q4_k_m.gguf "" 54.14
+        perplexity "Gemma-3-270M with BOS" gemma-3-270m-q4_k_m.gguf "" 54.1138
         ;;
     *) echo "no part \"$part\"" && exit 2 ;;
     esac
