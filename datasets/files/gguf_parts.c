@@ -113,6 +113,41 @@ static mls_status check_count(const mls_gguf_parts *p, mls_err *err)
     return st;
 }
 
+static int compare_names(const void *a, const void *b)
+{
+    const char *const *x = a, *const *y = b;
+
+    return strcmp(*x, *y);
+}
+
+/* A name in two parts would be one tensor for who asks and two for who counts. */
+static mls_status check_names(const mls_gguf_parts *p, mls_err *err)
+{
+    const char **name, *twice = NULL;
+    size_t total = 0, n = 0;
+
+    for (size_t i = 0; i < p->n; i++)
+        total += mls_gguf_head(p->part[i])->n_tensors;
+    if (p->n < 2 || total == 0)
+        return MLS_OK;
+    name = mls_calloc3(total, 1, 1, sizeof *name);
+    if (!name)
+        return mls_fail(err, MLS_E_NOMEM, "no memory to open %s",
+                        mls_gguf_path(p->part[0]));
+    for (size_t i = 0; i < p->n; i++)
+        for (size_t j = 0; j < mls_gguf_head(p->part[i])->n_tensors; j++)
+            name[n++] = mls_gguf_head(p->part[i])->tensor[j].name;
+    qsort(name, n, sizeof *name, compare_names);
+    for (size_t i = 1; !twice && i < n; i++)
+        if (strcmp(name[i - 1], name[i]) == 0)
+            twice = name[i];
+    free(name);
+    return twice ? mls_fail(err, MLS_E_INPUT,
+                            "%s: tensor \"%.200s\" is in two of its parts",
+                            mls_gguf_path(p->part[0]), twice)
+                 : MLS_OK;
+}
+
 mls_status mls_gguf_parts_open(mls_gguf_parts *out, const char *path, mls_err *err)
 {
     mls_gguf *first;
@@ -133,7 +168,9 @@ mls_status mls_gguf_parts_open(mls_gguf_parts *out, const char *path, mls_err *e
     out->part[out->n++] = first;
     while (!st && out->n < n)
         st = open_part(out, path, n, err);
-    return st ? st : check_count(out, err);
+    if (!st)
+        st = check_count(out, err);
+    return st ? st : check_names(out, err);
 }
 
 void mls_gguf_parts_close(mls_gguf_parts *p)

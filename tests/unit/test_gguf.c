@@ -568,21 +568,29 @@ static void values_of_another_type_are_refused_by_key(void **state)
 /* ---- parts ---- */
 
 /* Part `no` of `count`, as its metadata says, under a name of part `named`. */
-static void put_part(const char *stem, uint32_t named, uint32_t no, uint32_t count,
-                     uint32_t total)
+static void put_tensor(const char *stem, uint32_t named, uint32_t no, uint32_t count,
+                       uint32_t total, const char *tensor)
 {
-    char path[1200], tensor[16];
+    char path[1200];
     gguf_file g = {0};
     const float x = 1;
 
     snprintf(path, sizeof path, "%s-%05u-of-00003.gguf", stem, (unsigned)named);
-    snprintf(tensor, sizeof tensor, "t%u", (unsigned)no);
     gguf_u32(&g, "split.no", no);
     gguf_u32(&g, "split.count", count);
     gguf_u32(&g, "split.tensors.count", total);
     gguf_tensor(&g, tensor, 0, 1, (uint64_t[]){1}, &x, sizeof x);
     gguf_save(&g, path);
     gguf_free(&g);
+}
+
+static void put_part(const char *stem, uint32_t named, uint32_t no, uint32_t count,
+                     uint32_t total)
+{
+    char tensor[16];
+
+    snprintf(tensor, sizeof tensor, "t%u", (unsigned)no);
+    put_tensor(stem, named, no, count, total, tensor);
 }
 
 static void parts_are_opened_together(void **state)
@@ -621,6 +629,11 @@ static void parts_are_opened_together(void **state)
     put_part(stem, 1, 0, 3, 4);
     assert_refused(mls_gguf_parts_open(&p, first, &err), MLS_E_INPUT,
                    "its 3 parts have 3 tensors, but split.tensors.count is 4");
+    mls_gguf_parts_close(&p);
+    put_tensor(stem, 3, 2, 3, 3, "t1");
+    put_part(stem, 1, 0, 3, 3);
+    assert_refused(mls_gguf_parts_open(&p, first, &err), MLS_E_INPUT,
+                   "tensor \"t1\" is in two of its parts");
     mls_gguf_parts_close(&p);
     put_part(stem, 1, 0, 2, 3);
     assert_refused(mls_gguf_parts_open(&p, first, &err), MLS_E_INPUT,
