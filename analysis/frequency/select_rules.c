@@ -180,9 +180,9 @@ static mls_status select_by_data(mls_selection *out, const mls_rule *rule,
     const mls_rule_scores *scores;
     mls_status st;
 
-    mls_shared_lock();
+    mls_pool_claim(pool);
     st = cached_scores(&scores, &own, rule, in, pool, NULL, err);
-    mls_shared_unlock();
+    mls_pool_release(pool);
 
     if (!st) {
         memcpy(out->order, scores->order, out->G * out->C * sizeof *out->order);
@@ -284,9 +284,9 @@ static mls_status layer_losses(mls_selection *out, double *loss, const char *rul
     mls_status st = MLS_OK;
 
     if (found->needs != MLS_NEEDS_CONFIG) {
-        mls_shared_lock();
+        mls_pool_claim(pool);
         st = cached_scores(&scores, &own, found, in, pool, progress, err);
-        mls_shared_unlock();
+        mls_pool_release(pool);
     }
     if (!st && scores)
         memcpy(out->order, scores->order, out->G * out->C * sizeof *out->order);

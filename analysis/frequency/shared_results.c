@@ -1,12 +1,12 @@
 /*
- * One lock is around looking up and working out. Of a rule only scores, order and loss
- * are kept; norms, Gram matrices and traces, which only `frequency` reads, are dropped.
- * Sensitivities are three matrices for each KV head and layer; where those of all
- * layers exceed 256 MiB the last one's stay.
+ * Who finds nothing works it out under the pool's claim, and others help instead of
+ * doing the same. Of a rule only scores, order and loss are kept; norms, Gram matrices
+ * and traces, which only `frequency` reads, are dropped. Sensitivities are three
+ * matrices for each KV head and layer; where those of all layers exceed 256 MiB the
+ * last one's stay.
  */
 #include "analysis/frequency/shared_results.h"
 
-#include <pthread.h>
 #include <stdlib.h>
 
 #include "common/base/checked.h"
@@ -24,19 +24,6 @@ struct mls_shared_results {
     mls_sensitivity *sensitivity; /* (L) {0}: not asked for yet, or dropped */
     size_t L;
 };
-
-/* Who finds nothing works it out, and others wait instead of doing the same. */
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-
-void mls_shared_lock(void)
-{
-    pthread_mutex_lock(&lock);
-}
-
-void mls_shared_unlock(void)
-{
-    pthread_mutex_unlock(&lock);
-}
 
 static void release(void *kept)
 {
@@ -138,8 +125,8 @@ mls_status mls_shared_sensitivity(const mls_sensitivity **out, mls_capture *capt
 {
     mls_status st;
 
-    mls_shared_lock();
+    mls_pool_claim(pool);
     st = find_sensitivity(out, capture, layer, pool, err);
-    mls_shared_unlock();
+    mls_pool_release(pool);
     return st;
 }

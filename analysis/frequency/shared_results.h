@@ -15,13 +15,12 @@
 typedef struct mls_shared_results mls_shared_results;
 
 /**
- * Around everything that looks for a result, works it out and adds it; what was found
- * may be read without. mls_shared_sensitivity() does it by itself.
+ * Who looks for a result, works it out and adds it holds the pool's claim meanwhile
+ * (mls_pool_claim(); mls_shared_sensitivity() does by itself); what was found may be
+ * read without.
+ *
+ * @return those of this capture, which owns them; NULL when memory is short
  */
-void mls_shared_lock(void);
-void mls_shared_unlock(void);
-
-/** Those of this capture, which owns them; NULL when memory is short. */
 mls_shared_results *mls_shared_results_of(mls_capture *c);
 
 /**

@@ -1,8 +1,9 @@
 /*
  * A job may run jobs of its own: who calls mls_pool_run() works on its own list, and
  * idle threads help the newest list that has a job, which is what an older one waits
- * for; so nothing waits for a thread that waits. The lowest job that failed gives the
- * error, whichever failed first in time.
+ * for. Who waits for the last jobs of a list helps newer lists alone: they never wait
+ * for an older one, so that nothing waits for a thread that waits. The lowest job that
+ * failed gives the error, whichever failed first in time.
  *
  * A pool is ready when all its threads wait for work. The process that reads HDF5
  * files (analysis/capture/store_process.c) is a copy of ours, and in a copy made while
@@ -12,6 +13,7 @@
 #define _GNU_SOURCE /* sched_getaffinity */
 #include "common/system/pool.h"
 
+#include <assert.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdbool.h>
@@ -38,8 +40,10 @@ struct mls_pool {
     size_t n_started, n_ready;
     pthread_mutex_t lock;
     pthread_cond_t work; /* there are jobs */
-    pthread_cond_t idle; /* a list's last job has ended, or a thread is ready */
-    bool quit;
+    pthread_cond_t idle; /* a list's last job has ended, there are jobs to help with, a
+                            claim has ended, or a thread is ready */
+    bool quit, claimed;
+    pthread_t claimant;
     list *newest; /* of the open lists */
 };
 
@@ -48,8 +52,9 @@ typedef struct {
     size_t index;
 } worker;
 
-/* Which worker of which pool this thread is. */
+/* Which worker of which pool this thread is, and of which list its job is. */
 static _Thread_local worker self;
+static _Thread_local const list *at_work;
 
 static bool has_job(const list *l)
 {
@@ -60,12 +65,15 @@ static bool has_job(const list *l)
 static void do_one(mls_pool *p, list *l, size_t index)
 {
     const size_t job = l->next_job++;
+    const list *before = at_work;
     mls_err err = {0};
 
     l->n_running++;
+    at_work = l;
     pthread_mutex_unlock(&p->lock);
     const mls_status st = l->run(l->arg, job, index, &err);
     pthread_mutex_lock(&p->lock);
+    at_work = before;
     if (st && job < l->failed_job) {
         l->failed_job = job;
         l->err = err;
@@ -75,10 +83,27 @@ static void do_one(mls_pool *p, list *l, size_t index)
         pthread_cond_broadcast(&p->idle);
 }
 
-/*
- * A thread without work helps the newest list that has a job: those that a job of an
- * older list waits for.
- */
+/* The newest list that has a job, of those opened after `oldest` (NULL: of all). */
+static list *newest_job(const mls_pool *p, const list *oldest)
+{
+    list *l = p->newest;
+
+    while (l && l != oldest && !has_job(l))
+        l = l->older;
+    return l == oldest ? NULL : l;
+}
+
+/* The lock is held before and after. */
+static void help_or_wait(mls_pool *p, const list *oldest, size_t index)
+{
+    list *newer = newest_job(p, oldest);
+
+    if (newer)
+        do_one(p, newer, index);
+    else
+        pthread_cond_wait(&p->idle, &p->lock);
+}
+
 static void *worker_main(void *arg)
 {
     mls_pool *p;
@@ -90,10 +115,8 @@ static void *worker_main(void *arg)
     p->n_ready++;
     pthread_cond_broadcast(&p->idle);
     while (!p->quit) {
-        list *l = p->newest;
+        list *l = newest_job(p, NULL);
 
-        while (l && !has_job(l))
-            l = l->older;
         if (l)
             do_one(p, l, self.index);
         else
@@ -197,6 +220,11 @@ size_t mls_pool_threads(const mls_pool *p)
     return p->n_threads;
 }
 
+static size_t own_index(const mls_pool *p)
+{
+    return self.pool == p ? self.index : 0;
+}
+
 static void close_list(mls_pool *p, const list *l)
 {
     list **at = &p->newest;
@@ -208,17 +236,18 @@ static void close_list(mls_pool *p, const list *l)
 
 mls_status mls_pool_run(mls_pool *p, size_t n, mls_job run, void *arg, mls_err *err)
 {
-    const size_t index = self.pool == p ? self.index : 0;
+    const size_t index = own_index(p);
     list l = {.run = run, .arg = arg, .n_jobs = n, .failed_job = n};
 
     pthread_mutex_lock(&p->lock);
     l.older = p->newest;
     p->newest = &l;
     pthread_cond_broadcast(&p->work);
+    pthread_cond_broadcast(&p->idle);
     while (has_job(&l))
         do_one(p, &l, index);
     while (l.n_running > 0)
-        pthread_cond_wait(&p->idle, &p->lock);
+        help_or_wait(p, &l, index);
     close_list(p, &l);
     pthread_mutex_unlock(&p->lock);
     if (l.failed_job < n) {
@@ -227,4 +256,23 @@ mls_status mls_pool_run(mls_pool *p, size_t n, mls_job run, void *arg, mls_err *
         return l.err.status;
     }
     return MLS_OK;
+}
+
+void mls_pool_claim(mls_pool *p)
+{
+    pthread_mutex_lock(&p->lock);
+    assert(!p->claimed || !pthread_equal(p->claimant, pthread_self()));
+    while (p->claimed)
+        help_or_wait(p, at_work, own_index(p));
+    p->claimed = true;
+    p->claimant = pthread_self();
+    pthread_mutex_unlock(&p->lock);
+}
+
+void mls_pool_release(mls_pool *p)
+{
+    pthread_mutex_lock(&p->lock);
+    p->claimed = false;
+    pthread_cond_broadcast(&p->idle);
+    pthread_mutex_unlock(&p->lock);
 }

@@ -40,4 +40,11 @@ typedef mls_status (*mls_job)(void *arg, size_t job, size_t worker, mls_err *err
  */
 mls_status mls_pool_run(mls_pool *pool, size_t n, mls_job run, void *arg, mls_err *err);
 
+/**
+ * Between these two one thread of the pool works at a time, and may run jobs, which
+ * must not come here themselves; who has to wait helps with such jobs meanwhile.
+ */
+void mls_pool_claim(mls_pool *pool);
+void mls_pool_release(mls_pool *pool);
+
 #endif

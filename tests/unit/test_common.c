@@ -2,8 +2,11 @@
 
 #include <fcntl.h>
 #include <float.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/base/checked.h"
@@ -171,6 +174,67 @@ static void jobs_may_run_jobs(void **state)
         assert_refused(mls_pool_run(n.pool, 100, outer_job, &n, &err), MLS_E_NUMERIC,
                        "job 5 of 77");
         mls_pool_free(n.pool);
+    }
+}
+
+/* Have both threads of a pool been at one list at a time, in five seconds? */
+static bool meet(atomic_int *arrived)
+{
+    const time_t until = time(NULL) + 5;
+
+    atomic_fetch_add(arrived, 1);
+    while (atomic_load(arrived) < 2 && time(NULL) < until)
+        sched_yield();
+    return atomic_load(arrived) >= 2;
+}
+
+typedef struct {
+    mls_pool *pool;
+    size_t busy; /* the worker whose job runs jobs */
+    bool claims; /* the other waits for a claim, instead of for the end */
+    atomic_int outer, inner;
+    int claimed;
+} met;
+
+static mls_status meet_inside(void *arg, size_t job, size_t worker, mls_err *err)
+{
+    met *m = arg;
+
+    (void)job;
+    (void)worker;
+    return meet(&m->inner) ? MLS_OK : mls_fail(err, MLS_E_NUMERIC, "nobody helps");
+}
+
+static mls_status one_is_busy(void *arg, size_t job, size_t worker, mls_err *err)
+{
+    met *m = arg;
+    mls_status st = MLS_OK;
+
+    (void)job;
+    if (worker == m->busy && m->claims)
+        mls_pool_claim(m->pool);
+    if (!meet(&m->outer))
+        st = mls_fail(err, MLS_E_NUMERIC, "one thread took both jobs");
+    if (worker != m->busy && m->claims)
+        mls_pool_claim(m->pool);
+    m->claimed += m->claims;
+    if (worker == m->busy && !st)
+        st = mls_pool_run(m->pool, 2, meet_inside, m, err);
+    if (m->claims)
+        mls_pool_release(m->pool);
+    return st;
+}
+
+static void who_waits_helps(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < 40; i++) {
+        met m = {.busy = i % 2, .claims = i % 4 < 2};
+
+        assert_ok(mls_pool_new(&m.pool, 2, &err));
+        assert_ok(mls_pool_run(m.pool, 2, one_is_busy, &m, &err));
+        assert_int_equal(m.claimed, m.claims ? 2 : 0);
+        mls_pool_free(m.pool);
     }
 }
 
@@ -376,6 +440,7 @@ int main(void)
         cmocka_unit_test(only_folders_that_were_made_are_removed),
         cmocka_unit_test(the_first_number_that_is_not_finite_is_found_anywhere),
         cmocka_unit_test(jobs_may_run_jobs),
+        cmocka_unit_test(who_waits_helps),
         cmocka_unit_test(a_pool_runs_every_job_once_and_names_the_first_failure),
         cmocka_unit_test(written_files_are_whole_or_absent),
         cmocka_unit_test(leftovers_of_killed_processes_are_removed),
