@@ -6,7 +6,8 @@ usage: shapes.py SHAPE FOLDER [--layers N] [--gguf {bf16,f32}]
 SHAPE is 135m, 1b, 7b, 8b or 70b. FOLDER gets config.json, model.safetensors in bfloat16 and
 the demo model's tokenizer, whose ids every vocabulary here holds; --layers writes the
 first N layers only. With --gguf a file model.gguf for llama.cpp instead, without a
-vocabulary (needs the package gguf). Weights repeat a block of 16M random numbers.
+vocabulary (needs the package gguf). Weights repeat a block of 16M random numbers, every
+matrix from a place of its own on, so that no two matrices are alike.
 """
 import argparse
 import json
@@ -49,9 +50,11 @@ def random_block():
     return (x.view(np.uint32) >> 16).astype(np.uint16)
 
 
-def repeat(block, n):
+def repeat(block, n, tensor):
+    """n numbers in parts: the block over and over, turned by a place of the tensor's."""
+    turned = np.roll(block, tensor * 1000003)
     for first in range(0, n, len(block)):
-        yield block[: min(len(block), n - first)]
+        yield turned[: min(len(block), n - first)]
 
 
 def write_safetensors(folder, shape, layers):
@@ -66,8 +69,8 @@ def write_safetensors(folder, shape, layers):
     text += b" " * (-len(text) % 8)
     with open(folder / "model.safetensors", "wb") as file:
         file.write(len(text).to_bytes(8, "little") + text)
-        for name, rows, cols in tensors(shape, layers):
-            for part in repeat(block if cols else ones, rows * (cols or 1)):
+        for i, (_, rows, cols) in enumerate(tensors(shape, layers)):
+            for part in repeat(block if cols else ones, rows * (cols or 1), i):
                 file.write(part.data)
 
 
@@ -118,11 +121,11 @@ def write_gguf(folder, shape, layers, kind):
     w.add_vocab_size(V)
     w.add_tokenizer_model("no_vocab")
     block = random_block()
-    for name, rows, cols in tensors(shape, layers):
+    for i, (name, rows, cols) in enumerate(tensors(shape, layers)):
         if not cols:
             w.add_tensor(gguf_name(name), np.ones(rows, np.float32))
             continue
-        x = np.resize(block, rows * cols).reshape(rows, cols)
+        x = np.concatenate(list(repeat(block, rows * cols, i))).reshape(rows, cols)
         if kind == "f32":
             w.add_tensor(gguf_name(name), (x.astype(np.uint32) << 16).view(np.float32))
         else:
