@@ -16,7 +16,8 @@
  * matrix is close to mean(Cov phi) x E[x x^T], whose inverse preconditions it: three
  * steps bring most, ten nearly all. M meets the inputs of all windows in one product,
  * X M^T and its adjoint; these two may run in bfloat16, the residual they start from
- * and the scores do not.
+ * and the scores do not. Few inputs of a wide model span little of its space, in which
+ * M moves alone: then all is done in theirs (refit_span.h).
  *
  * Traps: the steps fit the windows; a ridge of 1e-3 of the mean diagonal holds back
  * directions that the windows hardly show, and the step with the least error on the
@@ -30,6 +31,7 @@
 #include <string.h>
 
 #include "analysis/latent/refit.h"
+#include "analysis/latent/refit_span.h"
 #include "analysis/latent/refit_windows.h"
 #include "analysis/model/rope.h"
 #include "analysis/numeric/exponential.h"
@@ -53,9 +55,13 @@ typedef struct {
     mls_refit_windows windows;
     const mls_latent_form *f;
     size_t steps;
-    mls_packed *packed; /* the inputs of all windows, or NULL */
-    float *x_inverse;   /* (E, E) of E[x x^T] + ridge */
-    double x_power;     /* mean diagonal of E[x x^T] */
+    mls_refit_span span; /* of the inputs; {0}: of all E dims */
+    const float *x;      /* (n T, R) inputs, R = E or the dims of their space */
+    size_t R;
+    float **latent;     /* (latents) what is cached of all windows; NULL: not read */
+    mls_packed *packed; /* x, or NULL */
+    float *x_inverse;   /* (R, R) of E[x x^T] + ridge */
+    double x_power;     /* mean square of a number of an input */
     size_t *first;      /* (H) first row of every head in the query map */
     float *wq;          /* the new queries, as f->query.w */
 } job;
@@ -63,7 +69,7 @@ typedef struct {
 /* One head: its keys as cached, the model's attention, and the descent. */
 typedef struct {
     const job *j;
-    size_t h, g, K, n_key, n_rope, W, T, E;
+    size_t h, g, K, n_key, n_rope, W, T, R;
     const float *bias; /* (K) of the queries, which stays; or NULL */
     const float *cs;   /* (T, n_rope/2, 2) of the rope key; NULL without */
     const float *cs_t; /* (n_rope/2, 2, T) of the same */
@@ -72,9 +78,9 @@ typedef struct {
     float *rest;       /* (held, T, T) what is left of the scores of held-out windows */
     float *rows;       /* (ROWS, K) of u or z */
     float *u, *s, *z;  /* (K, W T), (ROWS, T) of scores, (K, W T) */
-    float *m, *best;   /* (K, E) queries now, and the best so far */
-    float *residual, *direction, *image; /* (K, E) */
-    float *solved, *half;                /* (K, E) */
+    float *m, *best;   /* (K, R) queries now, and the best so far */
+    float *residual, *direction, *image; /* (K, R) */
+    float *solved, *half;                /* (K, R) */
     float *ridge, *cov_inverse;          /* (K, K) RIDGE E[x^2] cov; cov^-1 */
     double *cov, *factor;                /* (K, K) */
 } head;
@@ -109,7 +115,7 @@ static void make_queries(const head *d, const float *m, const float *bias,
 {
     const size_t all = d->W * d->T;
 
-    mls_packed_linear(packed, d->u, all, m, d->j->windows.x, NULL, d->K, all, d->E);
+    mls_packed_linear(packed, d->u, all, m, d->j->x, NULL, d->K, all, d->R);
     for (size_t k = 0; bias && k < d->K; k++)
         for (size_t i = 0; i < all; i++)
             d->u[k * all + i] += bias[k];
@@ -214,7 +220,7 @@ static void take_back(const head *d, size_t window, size_t first, size_t n)
 static void take_adjoint(const head *d, float *image, mls_packed *packed)
 {
     turn_queries(d, d->z, -1);
-    mls_packed_back(packed, image, d->z, d->j->windows.x, d->K, d->W * d->T, d->E);
+    mls_packed_back(packed, image, d->z, d->j->x, d->K, d->W * d->T, d->R);
 }
 
 static size_t training_queries(const head *d)
@@ -260,27 +266,27 @@ static void fill_keys(const head *d)
     const mls_read_head *r = &f->head[d->g];
 
     for (size_t w = 0; w < d->W; w++) {
-        const float *x = d->j->windows.x + w * d->T * d->E;
+        const float *x = d->j->windows.x + w * d->T * f->E;
         float *phi = d->phi + w * d->T * d->K;
 
         if (d->n_key) {
-            const mls_latent_vector *v = &f->latent[r->key_latent];
+            const size_t rank = f->latent[r->key_latent].r;
+            const float *latent = d->j->latent[r->key_latent] + w * d->T * rank;
 
-            mls_linear(d->s, x, v->down.w, v->down.b, d->T, v->r, d->E);
             if (r->key.w)
                 cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)d->T,
-                            (int)d->n_key, (int)v->r, 1.0F, d->s, (int)v->r, r->key.w,
-                            (int)v->r, 0.0F, phi, (int)d->K);
+                            (int)d->n_key, (int)rank, 1.0F, latent, (int)rank, r->key.w,
+                            (int)rank, 0.0F, phi, (int)d->K);
             for (size_t t = 0; t < d->T; t++)
                 for (size_t i = 0; i < d->n_key; i++)
                     phi[t * d->K + i] =
-                        (r->key.w ? phi[t * d->K + i] : d->s[t * d->n_key + i]) +
+                        (r->key.w ? phi[t * d->K + i] : latent[t * rank + i]) +
                         (r->key.b ? r->key.b[i] : 0.0F);
         }
         if (d->n_rope) {
             const mls_rope_key *key = &f->rope_key[r->rope_key];
 
-            mls_linear(d->s, x, key->map.w, key->map.b, d->T, d->n_rope, d->E);
+            mls_linear(d->s, x, key->map.w, key->map.b, d->T, d->n_rope, f->E);
             for (size_t t = 0; t < d->T; t++)
                 memcpy(phi + t * d->K + d->n_key, d->s + t * d->n_rope,
                        d->n_rope * sizeof *phi);
@@ -410,12 +416,12 @@ static mls_status key_covariance(const head *d, mls_err *err)
 /* solved = cov^-1 r E[x x^T]^-1. */
 static void precondition(const head *d, const float *r)
 {
-    const int K = (int)d->K, E = (int)d->E;
+    const int K = (int)d->K, R = (int)d->R;
 
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, K, E, E, 1.0F, r, E,
-                d->j->x_inverse, E, 0.0F, d->half, E);
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, K, E, K, 1.0F,
-                d->cov_inverse, K, d->half, E, 0.0F, d->solved, E);
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, K, R, R, 1.0F, r, R,
+                d->j->x_inverse, R, 0.0F, d->half, R);
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, K, R, K, 1.0F,
+                d->cov_inverse, K, d->half, R, 0.0F, d->solved, R);
 }
 
 static double dot(const float *a, const float *b, size_t n)
@@ -430,7 +436,7 @@ static double dot(const float *a, const float *b, size_t n)
 /* image = normal matrix times direction, the ridge's share included. */
 static double apply(const head *d, double queries)
 {
-    const size_t K = d->K, E = d->E;
+    const size_t K = d->K, R = d->R;
     double product = 0;
 
     make_queries(d, d->direction, NULL, d->j->packed);
@@ -446,10 +452,10 @@ static double apply(const head *d, double queries)
         }
     }
     take_adjoint(d, d->image, d->j->packed);
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)K, (int)E, (int)K, 1.0F,
-                d->ridge, (int)K, d->direction, (int)E, (float)(1 / queries), d->image,
-                (int)E);
-    for (size_t i = 0; i < K * E; i++)
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)K, (int)R, (int)K, 1.0F,
+                d->ridge, (int)K, d->direction, (int)R, (float)(1 / queries), d->image,
+                (int)R);
+    for (size_t i = 0; i < K * R; i++)
         product += (double)d->image[i] * (double)d->direction[i];
     return product;
 }
@@ -486,7 +492,7 @@ static double held_error(const head *d, double step, double before)
 /* Conjugate gradients from the queries in d->m; the best stay in d->best. */
 static void descend(const head *d)
 {
-    const size_t n = d->K * d->E;
+    const size_t n = d->K * d->R;
     const double queries = (double)training_queries(d);
     float *rest = d->rest;
     double least = 0, rho, error;
@@ -528,13 +534,13 @@ static void descend(const head *d)
 
 static mls_status head_new(head *d, float **floats, double **doubles, mls_err *err)
 {
-    const size_t T = d->T, K = d->K, E = d->E, W = d->W;
+    const size_t T = d->T, K = d->K, R = d->R, W = d->W;
     const size_t wide = T > d->j->windows.width ? T : d->j->windows.width;
     const size_t sizes[] = {W * T * K, W * T * T, (W / HELD_OUT + 1) * T * T,
                             W * T * K, T * wide,  W * T * K,
-                            K * E,     K * E,     K * E,
-                            K * E,     K * E,     K * E,
-                            K * E,     K * K,     K * K,
+                            K * R,     K * R,     K * R,
+                            K * R,     K * R,     K * R,
+                            K * R,     K * K,     K * K,
                             ROWS * K};
     float **part[] = {&d->phi,      &d->a,         &d->rest,        &d->u,
                       &d->s,        &d->z,         &d->m,           &d->best,
@@ -558,6 +564,39 @@ static mls_status head_new(head *d, float **floats, double **doubles, mls_err *e
     return MLS_OK;
 }
 
+/* m = the queries that are there, in the space of the inputs. */
+static void begin_queries(const head *d)
+{
+    const job *j = d->j;
+    const size_t E = j->f->E;
+    const float *w = j->f->query.w + j->first[d->h] * E;
+
+    if (j->span.r)
+        mls_matmul_f32(d->m, w, j->span.basis, d->K, d->R, E);
+    else
+        memcpy(d->m, w, d->K * E * sizeof *d->m);
+}
+
+/* The new queries: outside of the space of the inputs they stay. */
+static void end_queries(const head *d)
+{
+    const job *j = d->j;
+    const size_t E = j->f->E, K = d->K, R = d->R;
+    const float *w = j->f->query.w + j->first[d->h] * E;
+    float *to = j->wq + j->first[d->h] * E;
+
+    if (!j->span.r) {
+        memcpy(to, d->best, K * E * sizeof *to);
+        return;
+    }
+    memcpy(to, w, K * E * sizeof *to);
+    mls_matmul_f32(d->m, w, j->span.basis, K, R, E);
+    for (size_t i = 0; i < K * R; i++)
+        d->m[i] = d->best[i] - d->m[i];
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)K, (int)E, (int)R, 1.0F,
+                d->m, (int)R, j->span.basis, (int)E, 1.0F, to, (int)E);
+}
+
 static mls_status one_head(void *arg, size_t h, size_t worker, mls_err *err)
 {
     const job *j = arg;
@@ -571,7 +610,7 @@ static mls_status one_head(void *arg, size_t h, size_t worker, mls_err *err)
               .n_rope = r->rope_key >= 0 ? f->rope_key[r->rope_key].n : 0,
               .W = j->windows.n,
               .T = j->windows.T,
-              .E = f->E,
+              .R = j->R,
               .bias = f->query.b ? f->query.b + j->first[h] : NULL};
     float *floats = NULL, *cs = NULL;
     double *doubles = NULL;
@@ -596,12 +635,12 @@ static mls_status one_head(void *arg, size_t h, size_t worker, mls_err *err)
     if (!st) {
         fill_keys(&d);
         fill_attention(&d);
-        memcpy(d.m, f->query.w + j->first[h] * f->E, d.K * f->E * sizeof *d.m);
+        begin_queries(&d);
         st = key_covariance(&d, err);
     }
     if (!st) {
         descend(&d);
-        memcpy(j->wq + j->first[h] * f->E, d.best, d.K * f->E * sizeof *d.best);
+        end_queries(&d);
     }
     mls_free_all(floats, doubles, cs);
     return st;
@@ -610,12 +649,12 @@ static mls_status one_head(void *arg, size_t h, size_t worker, mls_err *err)
 /* E[x x^T] over the training windows, its ridge, and the inverse of both. */
 static mls_status input_inverse(job *j, mls_err *err)
 {
-    const size_t E = j->f->E, rows = j->windows.T;
-    double *x = mls_calloc3(rows + E, E, 1, sizeof *x), *factor = x + rows * E;
+    const size_t R = j->R, rows = j->windows.T;
+    double *x = mls_calloc3(rows + R, R, 1, sizeof *x), *factor = x + rows * R;
     size_t n = 0;
     mls_status st = MLS_OK;
 
-    j->x_inverse = mls_calloc3(E, E, 1, sizeof *j->x_inverse);
+    j->x_inverse = mls_calloc3(R, R, 1, sizeof *j->x_inverse);
     if (!x || !j->x_inverse) {
         free(x);
         return mls_fail(err, MLS_E_NOMEM, "no memory to fit queries");
@@ -623,23 +662,67 @@ static mls_status input_inverse(job *j, mls_err *err)
     for (size_t w = 0; w < j->windows.n; w++) {
         if (held_out(w, j->windows.n))
             continue;
-        for (size_t i = 0; i < rows * E; i++)
-            x[i] = (double)j->windows.x[w * rows * E + i];
-        cblas_dsyrk(CblasRowMajor, CblasLower, CblasTrans, (int)E, (int)rows, 1.0, x,
-                    (int)E, 1.0, factor, (int)E);
+        for (size_t i = 0; i < rows * R; i++)
+            x[i] = (double)j->x[w * rows * R + i];
+        cblas_dsyrk(CblasRowMajor, CblasLower, CblasTrans, (int)R, (int)rows, 1.0, x,
+                    (int)R, 1.0, factor, (int)R);
         n += rows;
     }
     j->x_power = 0;
-    for (size_t i = 0; i < E * E; i++)
+    for (size_t i = 0; i < R * R; i++)
         factor[i] /= (double)n;
-    for (size_t i = 0; i < E; i++)
-        j->x_power += factor[i * E + i] / (double)E;
-    for (size_t i = 0; i < E; i++)
-        factor[i * E + i] += RIDGE * j->x_power;
+    for (size_t i = 0; i < R; i++)
+        j->x_power += factor[i * R + i] / (double)j->f->E;
+    for (size_t i = 0; i < R; i++)
+        factor[i * R + i] += RIDGE * j->x_power;
     if (j->x_power > 0)
-        st = inverse_of(j->x_inverse, factor, E, err);
+        st = inverse_of(j->x_inverse, factor, R, err);
     free(x);
     return st;
+}
+
+static mls_status read_latent(void *arg, size_t at, size_t worker, mls_err *err)
+{
+    const job *j = arg;
+    const size_t T = j->windows.T, window = at % j->windows.n, E = j->f->E;
+    const mls_latent_vector *v = &j->f->latent[at / j->windows.n];
+
+    (void)worker;
+    (void)err;
+    if (j->latent[at / j->windows.n])
+        mls_linear(j->latent[at / j->windows.n] + window * T * v->r,
+                   j->windows.x + window * T * E, v->down.w, v->down.b, T, v->r, E);
+    return MLS_OK;
+}
+
+/* What heads read keys from, once for all heads. */
+static mls_status read_latents(job *j, mls_pool *pool, mls_err *err)
+{
+    const mls_latent_form *f = j->f;
+    mls_status st = MLS_OK;
+
+    j->latent = mls_calloc3(f->n_latents + 1, 1, 1, sizeof *j->latent);
+    if (!j->latent)
+        st = mls_fail(err, MLS_E_NOMEM, "no memory to fit queries");
+    for (size_t g = 0; !st && g < f->G; g++) {
+        const int i = f->head[g].key_latent;
+
+        if (f->head[g].n_key == 0 || j->latent[i])
+            continue;
+        j->latent[i] =
+            mls_calloc3(j->windows.n * j->windows.T, f->latent[i].r, 1, sizeof(float));
+        if (!j->latent[i])
+            st = mls_fail(err, MLS_E_NOMEM, "no memory to fit queries");
+    }
+    return st ? st
+              : mls_pool_run(pool, f->n_latents * j->windows.n, read_latent, j, err);
+}
+
+static void free_latents(job *j)
+{
+    for (size_t i = 0; j->latent && i < j->f->n_latents; i++)
+        free(j->latent[i]);
+    free(j->latent);
 }
 
 mls_status mls_refit_queries(mls_latent_form *f, mls_capture *capture, size_t n_windows,
@@ -666,21 +749,29 @@ mls_status mls_refit_queries(mls_latent_form *f, mls_capture *capture, size_t n_
     st = j.first && j.wq ? mls_refit_windows_load(&j.windows, capture, f, n_windows,
                                                   SCORES_MAX, err)
                          : mls_fail(err, MLS_E_NOMEM, "no memory to fit queries");
+    all = j.windows.n * j.windows.T;
+    if (!st && mls_refit_span_pays(all, f->E))
+        st = mls_refit_span_new(&j.span, j.windows.x, all, f->E, err);
+    j.x = j.span.r ? j.span.at : j.windows.x;
+    j.R = j.span.r ? j.span.r : f->E;
+    if (!st)
+        st = read_latents(&j, pool, err);
     if (!st)
         st = input_inverse(&j, err);
-    all = j.windows.n * j.windows.T;
     if (!st && compute == MLS_COMPUTE_BF16)
         st = mls_packed_new(&j.packed, err);
     if (!st && j.packed)
-        st = mls_packed_add(j.packed, j.windows.x, all, f->E, err);
+        st = mls_packed_add(j.packed, j.x, all, j.R, err);
     if (!st && j.packed)
-        st = mls_packed_add_back(j.packed, j.windows.x, all, f->E, err);
+        st = mls_packed_add_back(j.packed, j.x, all, j.R, err);
     if (!st && j.x_power > 0) {
         st = mls_pool_run(pool, f->H, one_head, &j, err);
         if (!st)
             memcpy(f->query.w, j.wq, rows * f->E * sizeof *f->query.w);
     }
+    free_latents(&j);
     mls_refit_windows_free(&j.windows);
+    mls_refit_span_free(&j.span);
     mls_packed_free(j.packed);
     mls_free_all(j.x_inverse, j.first, j.wq);
     return st;

@@ -8,22 +8,37 @@
 #include "bench/frame/scheme.h"
 #include "common/numbers/rng.h"
 
-enum { LAYER = 2, LENGTH = 12, WINDOWS = 3, K = 96 };
+enum { LAYER = 2, LENGTH_MAX = 96, WINDOWS = 3, K = 96 };
+
+/* Of 3 windows: 12 tokens span less than half of the 256 dims, 96 all of them. */
+static size_t length;
 
 static demo d;
 static mls_layer layer;
 static mls_layer_stats stats;
 
-static int setup(void **state)
+static int setup(size_t tokens)
 {
-    mls_corpus corpus = demo_text(4, LENGTH);
+    mls_corpus corpus = demo_text(4, tokens);
 
-    (void)state;
+    length = tokens;
     d = demo_open(&corpus, WINDOWS);
     assert_ok(mls_model_attention(d.model, LAYER, &layer, &err));
     assert_ok(mls_capture_stats(d.capture, LAYER, &stats, &err));
     mls_corpus_free(&corpus);
     return 0;
+}
+
+static int setup_few(void **state)
+{
+    (void)state;
+    return setup(12);
+}
+
+static int setup_many(void **state)
+{
+    (void)state;
+    return setup(LENGTH_MAX);
 }
 
 static int teardown(void **state)
@@ -57,11 +72,11 @@ static mls_latent_form form_of(const char *text)
 
 /* Everything of head 0 in double, from the definition. */
 typedef struct {
-    double x[WINDOWS][LENGTH][256];
-    double s[WINDOWS][LENGTH][LENGTH], a[WINDOWS][LENGTH][LENGTH];
-    double phi[WINDOWS][LENGTH][LENGTH][K]; /* of query i, key j */
-    double cov[K][K];                       /* mean weighted covariance of phi */
-    double power;                           /* mean square of a number of x */
+    double x[WINDOWS][LENGTH_MAX][256];
+    double s[WINDOWS][LENGTH_MAX][LENGTH_MAX], a[WINDOWS][LENGTH_MAX][LENGTH_MAX];
+    double phi[WINDOWS][LENGTH_MAX][LENGTH_MAX][K]; /* of query i, key j */
+    double cov[K][K]; /* mean weighted covariance of phi */
+    double power;     /* mean square of a number of x */
 } head;
 
 static void turn(double *v, size_t chunks, const double *freq, double angle)
@@ -78,22 +93,23 @@ static void fill(head *w, const mls_latent_form *f)
 {
     const mls_config *c = mls_model_config(d.model);
     const size_t E = c->E, D = c->D, r = f->latent[0].r, n = f->rope_key[0].n;
-    float *x = malloc(LENGTH * E * sizeof *x);
+    float *x = malloc(length * E * sizeof *x);
     double freq[32];
 
     assert_true(x && D + n == K && E == 256);
     mls_rope_frequencies(freq, &c->rope, D);
     for (size_t b = 0; b < WINDOWS; b++) {
-        double q[LENGTH][64] = {{0}}, k[LENGTH][64] = {{0}}, key[LENGTH][K] = {{0}};
+        double q[LENGTH_MAX][64] = {{0}}, k[LENGTH_MAX][64] = {{0}},
+               key[LENGTH_MAX][K] = {{0}};
 
         assert_ok(mls_capture_window(d.capture, LAYER, b, MLS_WINDOW_X, x, &err));
-        for (size_t t = 0; t < LENGTH; t++) {
+        for (size_t t = 0; t < length; t++) {
             double latent[MLS_DIM_MAX];
 
             for (size_t e = 0; e < E; e++) {
                 w->x[b][t][e] = (double)x[t * E + e];
                 w->power +=
-                    w->x[b][t][e] * w->x[b][t][e] / (double)(E * LENGTH * WINDOWS);
+                    w->x[b][t][e] * w->x[b][t][e] / (double)(E * length * WINDOWS);
                 for (size_t i = 0; i < D; i++) {
                     q[t][i] += (double)layer.wq[i * E + e] * (double)x[t * E + e];
                     k[t][i] += (double)layer.wk[i * E + e] * (double)x[t * E + e];
@@ -114,7 +130,7 @@ static void fill(head *w, const mls_latent_form *f)
                     key[t][i] += (double)f->head[0].key.w[i * r + j] * latent[j];
             }
         }
-        for (size_t i = 0; i < LENGTH; i++) {
+        for (size_t i = 0; i < length; i++) {
             double sum = 0, mean[K] = {0};
 
             for (size_t j = 0; j <= i; j++) {
@@ -144,8 +160,8 @@ static void fill(head *w, const mls_latent_form *f)
                     phi[e] -= mean[e];
                 for (size_t e = 0; e < K; e++)
                     for (size_t g = 0; g < K; g++)
-                        w->cov[e][g] +=
-                            w->a[b][i][j] * phi[e] * phi[g] / (WINDOWS * LENGTH);
+                        w->cov[e][g] += w->a[b][i][j] * phi[e] * phi[g] /
+                                        ((double)WINDOWS * (double)length);
             }
         }
     }
@@ -159,7 +175,7 @@ static double objective(const head *w, const double *m, const float *m0)
     double sum = 0, ridge = 0, diagonal = 0;
 
     for (size_t b = 0; b < WINDOWS; b++)
-        for (size_t i = 0; i < LENGTH; i++) {
+        for (size_t i = 0; i < length; i++) {
             double u[K] = {0};
 
             for (size_t e = 0; e < K; e++)
@@ -181,7 +197,7 @@ static double objective(const head *w, const double *m, const float *m0)
                 ridge += (w->cov[e][g] + (e == g ? 1e-3 * diagonal : 0)) *
                          (m[e * E + x] - (double)m0[e * E + x]) *
                          (m[g * E + x] - (double)m0[g * E + x]);
-    return sum / (WINDOWS * LENGTH) + 1e-3 * w->power * ridge;
+    return sum / ((double)WINDOWS * (double)length) + 1e-3 * w->power * ridge;
 }
 
 /*
@@ -322,5 +338,9 @@ int main(void)
         cmocka_unit_test(queries_over_the_own_keys_stay_as_they_are),
         cmocka_unit_test(rotations_after_reading_are_refused),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    const int failed =
+        cmocka_run_group_tests_name("few inputs", tests, setup_few, teardown);
+
+    return failed +
+           cmocka_run_group_tests_name("many inputs", tests, setup_many, teardown);
 }
