@@ -186,6 +186,7 @@ static mls_status check_bytes(int fd, const char *path, const char *kind, mls_er
     static const char hdf5[] = "\211HDF\r\n\032\n";
     char found[MLS_STORE_BLOCK] = "", want[MLS_STORE_BLOCK];
     char expected_kind[48];
+    const char *is;
     unsigned long long said = 0, said_bytes = 0;
     uint64_t hash = 0, n_bytes = 0;
     mls_status st;
@@ -198,6 +199,11 @@ static mls_status check_bytes(int fd, const char *path, const char *kind, mls_er
     if (got >= 8 && memcmp(found, hdf5, 8) == 0)
         return mls_fail(err, MLS_E_INPUT,
                         "%s: is HDF5, but not a file written by mlascope", path);
+    if (strncmp(found, "mlascope ", 9) != 0 &&
+        (is = mls_bytes_kind(found, (size_t)got)))
+        return mls_fail(
+            err, MLS_E_INPUT,
+            "%s: is %s, expected a capture or another HDF5 file of mlascope", path, is);
     if (got < (ssize_t)sizeof found || strncmp(found, "mlascope ", 9) != 0)
         return mls_fail(err, MLS_E_INPUT,
                         "%s: is not a capture or another HDF5 file of mlascope", path);

@@ -163,3 +163,41 @@ size_t mls_file_front(const char *path, char *bytes, size_t n)
     }
     return got > 0 ? (size_t)got : 0;
 }
+
+const char *mls_bytes_kind(const char *bytes, size_t n)
+{
+    static const struct {
+        size_t at, n;
+        const char *bytes, *kind;
+    } kinds[] = {
+        {0, 4, "GGUF", "a GGUF file"},
+        {0, 8, "\211HDF\r\n\032\n", "an HDF5 file"},
+        {0, 9, "mlascope ", "a result of mlascope"}, /* what stands before its HDF5 */
+        {0, 4, "PK\003\004", "a zip archive, as PyTorch writes"},
+        {0, 2, "\200\002", "a pickle, as PyTorch writes"},
+        {0, 2, "\037\213", "a file compressed by gzip"},
+        {0, 15, "version https:/", "a git-lfs pointer"},
+        {0, 9, "<!DOCTYPE", "a web page"},
+        {0, 9, "<!doctype", "a web page"},
+        {0, 5, "<html", "a web page"},
+        /* Behind eight bytes, its header's length: the upper half of a small number. */
+        {4, 6, "\0\0\0\0{\"", "a safetensors file"},
+    };
+
+    if (n == 0)
+        return "an empty file";
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (n >= kinds[i].at + kinds[i].n &&
+            memcmp(bytes + kinds[i].at, kinds[i].bytes, kinds[i].n) == 0)
+            return kinds[i].kind;
+    return NULL;
+}
+
+const char *mls_file_kind(const char *path)
+{
+    char front[16];
+
+    if (!mls_file_exists(path))
+        return NULL;
+    return mls_bytes_kind(front, mls_file_front(path, front, sizeof front));
+}

@@ -33,6 +33,15 @@ mls_status mls_file_read_regular(const char *path, uint64_t max, char **data,
 size_t mls_file_front(const char *path, char *bytes, size_t n);
 
 /**
+ * What the bytes that a file begins with say it is, for sentences that refuse it: "an
+ * empty file", "a GGUF file", "a safetensors file" ... NULL: nothing that is known by
+ * its first 16 bytes, as JSON and other text.
+ */
+const char *mls_bytes_kind(const char *bytes, size_t n);
+/** The same of a file; NULL also for what is no file. Never waits. */
+const char *mls_file_kind(const char *path);
+
+/**
  * Open a regular file for reading: a folder, device or pipe is refused, and a pipe that
  * nobody writes into is not waited for.
  *

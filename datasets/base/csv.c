@@ -130,7 +130,7 @@ static mls_status check(const builder *b, const char *path, mls_err *err)
         return mls_fail(err, MLS_E_INPUT, "%s: has more than %d cells", path,
                         CELLS_MAX);
     if (b->row == 0)
-        return mls_fail(err, MLS_E_INPUT, "%s: has no header row", path);
+        return mls_fail(err, MLS_E_INPUT, "%s: is empty: has no header row", path);
     if (b->n_columns > COLUMNS_MAX)
         return mls_fail(err, MLS_E_INPUT, "%s: has %zu columns, at most %d are read",
                         path, b->n_columns, COLUMNS_MAX);

@@ -107,6 +107,7 @@ mls_status mls_json_parse(json_t **out, const char *data, size_t len, const char
 {
     json_error_t e;
     char *quoted = NULL;
+    const char *kind;
     bool no_memory;
     mls_status st = MLS_OK;
 
@@ -114,7 +115,9 @@ mls_status mls_json_parse(json_t **out, const char *data, size_t len, const char
     if (!*out && !no_memory && json_error_code(&e) == json_error_invalid_syntax &&
         (quoted = quote_python_numbers(data, len, &len, &no_memory)))
         *out = mls_json_load(quoted, len, JSON_REJECT_DUPLICATES, &e, &no_memory);
-    if (!*out)
+    if (!*out && !no_memory && (kind = mls_bytes_kind(data, len)))
+        st = mls_fail(err, MLS_E_INPUT, "%s: is %s, expected JSON", name, kind);
+    else if (!*out)
         st = no_memory ? mls_fail(err, MLS_E_NOMEM, "no memory to parse %s", name)
                        : mls_fail(err, MLS_E_INPUT, "%s: line %d, column %d: %s", name,
                                   e.line, e.column, e.text);

@@ -179,6 +179,7 @@ static mls_status remark_unneeded(mls_checkpoint *c, mls_err *err)
 mls_status mls_checkpoint_open(mls_checkpoint **out, const char *folder, mls_err *err)
 {
     mls_checkpoint *c = calloc(1, sizeof *c);
+    const char *kind;
     mls_status st;
 
     *out = NULL;
@@ -190,6 +191,10 @@ mls_status mls_checkpoint_open(mls_checkpoint **out, const char *folder, mls_err
         st = mls_checkpoint_open_folder(c, err);
     else if (mls_gguf_is(folder))
         st = mls_checkpoint_open_gguf(c, err);
+    else if ((kind = mls_file_kind(folder)))
+        st = mls_fail(err, MLS_E_INPUT,
+                      "%s: is %s, expected a folder with a model or a GGUF file",
+                      folder, kind);
     else if (*folder)
         st = mls_fail(err, MLS_E_INPUT,
                       mls_file_exists(folder)

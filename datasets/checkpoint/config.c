@@ -379,6 +379,7 @@ mls_status mls_config_read(mls_config *config, const char *path, mls_err *err)
 {
     json_t *file = NULL;
     char *inside = NULL;
+    const char *kind;
     mls_status st;
 
     memset(config, 0, sizeof *config);
@@ -387,7 +388,11 @@ mls_status mls_config_read(mls_config *config, const char *path, mls_err *err)
         if (!inside)
             return mls_fail(err, MLS_E_NOMEM, "no memory for a file name");
         path = inside;
-    }
+    } else if ((kind = mls_file_kind(path)))
+        return mls_fail(err, MLS_E_INPUT,
+                        "%s: is %s, expected a model: its folder, its config.json or a "
+                        "GGUF file",
+                        path, kind);
     st = mls_json_read(&file, path, CONFIG_BYTES_MAX, config->sha256, err);
     if (!st)
         st = read_object(config, file, path, err);

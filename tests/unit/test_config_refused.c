@@ -209,7 +209,7 @@ static void what_is_not_json_is_refused_with_its_line(void **state)
     static const struct {
         const char *text, *part;
     } cases[] = {
-        {"", "line 1, column 0"},
+        {"", "is an empty file"},
         {"{", "line 1"},
         {"[]", "not an object"},
         {"{\"a\": 1,\n \"a\": 2}", "line 2, column 4: duplicate object key"},
