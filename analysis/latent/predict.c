@@ -8,72 +8,24 @@
  */
 #include "analysis/latent/predict.h"
 
-#include <cblas.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "analysis/latent/cached_moments.h"
 #include "analysis/model/rope.h"
 #include "analysis/numeric/linalg.h"
 #include "common/base/checked.h"
 
 enum { DISTANCES = 48 };
 
+/* Of a variance, what rounding leaves of one that is zero, with room. */
+static const double NOTHING = 1e-14;
+
 /* Sums of squares of one head: error and signal of each quantity. */
 typedef struct {
     double key[2], value[2], logit[2], output[2];
 } sums;
-
-/* Room for a map of x, all zero; released by the caller with free(a->w). */
-static mls_status map_of_x(mls_affine *a, size_t n, size_t E, mls_err *err)
-{
-    *a = mls_affine_shape(n, E, true);
-    a->w = mls_calloc3(n, E + 1, 1, sizeof *a->w);
-    if (!a->w)
-        return mls_fail(err, MLS_E_NOMEM, "no memory to predict errors");
-    a->b = a->w + n * E;
-    return MLS_OK;
-}
-
-/* Rows first.. of a = up (down x); without `up` the latent itself. */
-static void put_product(mls_affine *a, size_t first, const mls_affine *up,
-                        const mls_affine *down)
-{
-    if (!up->cols) {
-        mls_affine_put(a, first, down, NULL, down->rows);
-    } else {
-        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)up->rows,
-                    (int)a->cols, (int)up->cols, 1.0f, up->w, (int)up->cols, down->w,
-                    (int)a->cols, 0.0f, a->w + first * a->cols, (int)a->cols);
-        for (size_t i = 0; down->b && i < up->rows; i++) {
-            double b = 0;
-
-            for (size_t k = 0; k < up->cols; k++)
-                b += (double)up->w[i * up->cols + k] * (double)down->b[k];
-            a->b[first + i] = (float)b;
-        }
-    }
-    for (size_t i = 0; up->b && i < up->rows; i++)
-        a->b[first + i] += up->b[i];
-}
-
-/* Rows of KV head g, or query head g, of a model's projection. */
-static mls_affine head_of(const mls_affine *all, size_t g, size_t D)
-{
-    return mls_affine_rows(all, g * D, D);
-}
-
-/* mean[i] = w[i, :] mean(x) + b[i]. */
-static void mean_of(double *mean, const mls_affine *a, const mls_layer_stats *s)
-{
-    for (size_t i = 0; i < a->rows; i++) {
-        double sum = (double)a->b[i];
-
-        for (size_t e = 0; e < s->E; e++)
-            sum += (double)a->w[i * s->E + e] * s->x_mean[e];
-        mean[i] = sum;
-    }
-}
 
 /*
  * What one head's score is made of, original beside form: score = u^T N(delta) w with
@@ -217,45 +169,6 @@ static double score_variance(const met_keys *k, const double *Su, size_t n, size
     return fmax(sum, 0);
 }
 
-/* Key dims of the form for KV head g, as an affine map, below the original's D rows. */
-static mls_status key_map(mls_affine *a, const mls_latent_form *f, const mls_config *c,
-                          const mls_layer *w, size_t g, mls_err *err)
-{
-    const mls_read_head *h = &f->head[g];
-    const size_t n_rope = h->rope_key >= 0 ? f->rope_key[h->rope_key].n : 0;
-    const mls_affine all = mls_latent_keys(c, w), own = head_of(&all, g, c->D);
-    mls_status st = map_of_x(a, c->D + h->n_key + n_rope, c->E, err);
-
-    if (st)
-        return st;
-    mls_affine_put(a, 0, &own, NULL, c->D);
-    if (h->key_latent >= 0 && f->latent[h->key_latent].source == MLS_LATENT_OF_X)
-        put_product(a, c->D, &h->key, &f->latent[h->key_latent].down);
-    if (n_rope)
-        mls_affine_put(a, c->D + h->n_key, &f->rope_key[h->rope_key].map, NULL, n_rope);
-    return MLS_OK;
-}
-
-/* Query of head h: the original's D rows, then the form's from row `first` on. */
-static mls_status query_map(mls_affine *a, const mls_latent_form *f,
-                            const mls_config *c, const mls_layer *w, size_t h,
-                            size_t first, mls_err *err)
-{
-    const size_t n = mls_latent_query_dims(f, h);
-    const mls_affine all = mls_latent_queries(c, w), own = head_of(&all, h, c->D);
-    const mls_affine rows = mls_affine_rows(&f->query, first, n);
-    mls_status st = map_of_x(a, c->D + n, c->E, err);
-
-    if (st)
-        return st;
-    mls_affine_put(a, 0, &own, NULL, c->D);
-    if (f->q_rank)
-        put_product(a, c->D, &rows, &f->q_down);
-    else
-        mls_affine_put(a, c->D, &rows, NULL, n);
-    return MLS_OK;
-}
-
 static mls_status map_new(score_map *m, const mls_latent_form *f, const mls_config *c,
                           size_t g, size_t layer, mls_err *err)
 {
@@ -291,164 +204,6 @@ static void map_free(score_map *m)
     mls_free_all(m->angle, m->pair, m->sign, m->scale);
 }
 
-/* Logit error of one query head whose KV head has the keys k. */
-static mls_status predict_logit(sums *s, const mls_latent_form *f, const mls_config *c,
-                                const mls_layer *w, const mls_layer_stats *stats,
-                                size_t h, size_t first_q, const met_keys *k,
-                                mls_err *err)
-{
-    mls_affine q = {0};
-    double *Su = NULL;
-    mls_status st = query_map(&q, f, c, w, h, first_q, err);
-
-    if (!st && !(Su = mls_calloc3(q.rows, q.rows, 1, sizeof *Su)))
-        st = mls_fail(err, MLS_E_NOMEM, "no memory to predict errors");
-    if (!st)
-        st = mls_second_of_outputs(Su, stats, q.w, q.b, q.rows, err);
-    if (!st) {
-        s->logit[0] = score_variance(k, Su, q.rows, q.rows);
-        s->logit[1] = score_variance(k, Su, q.rows, c->D);
-    }
-    mls_free_all(Su, q.w);
-    return st;
-}
-
-/*
- * Part of E|k|^2 that no linear function of the cached numbers gives back:
- * tr(S_kk) - tr(S_kc S_cc^-1 S_ck), directions of the cache below 1e-12 of its largest
- * being noise. S is the second moment of [k (D); cached numbers (n - D)].
- */
-static mls_status unexplained(const double *S, size_t n, size_t D, double *error,
-                              double *signal, mls_err *err)
-{
-    const size_t m = n - D;
-    double *Scc = mls_calloc3(m, m, 1, sizeof *Scc);
-    double *values = mls_calloc3(m, 1, 1, sizeof *values);
-    double *vectors = mls_calloc3(m, m, 1, sizeof *vectors);
-    mls_status st;
-
-    *signal = *error = 0;
-    for (size_t i = 0; i < D; i++)
-        *signal += S[i * n + i];
-    if (!Scc || !values || !vectors) {
-        st = mls_fail(err, MLS_E_NOMEM, "no memory to predict errors");
-        goto done;
-    }
-    for (size_t i = 0; i < m; i++)
-        memcpy(Scc + i * m, S + (D + i) * n + D, m * sizeof *Scc);
-    st = mls_eigen(Scc, m, values, vectors, err);
-    if (st)
-        goto done;
-    *error = *signal;
-    for (size_t e = 0; e < m && values[e] > 1e-12 * values[0]; e++)
-        for (size_t i = 0; i < D; i++) {
-            double dot = 0;
-
-            for (size_t j = 0; j < m; j++)
-                dot += vectors[e * m + j] * S[i * n + D + j];
-            *error -= dot * dot / values[e];
-        }
-    *error = fmax(*error, 0);
-
-done:
-    mls_free_all(Scc, values, vectors);
-    return st;
-}
-
-/* Keys against everything that the layer caches for this head. */
-static mls_status predict_key(sums *s, const mls_latent_form *f, const mls_config *c,
-                              const mls_layer *w, const mls_layer_stats *stats,
-                              size_t g, mls_err *err)
-{
-    const mls_read_head *h = &f->head[g];
-    const mls_latent_vector *v = h->key_latent >= 0 ? &f->latent[h->key_latent] : NULL;
-    const size_t n_rope = h->rope_key >= 0 ? f->rope_key[h->rope_key].n : 0;
-    const size_t n = c->D + (v ? v->r : 0) + n_rope;
-    const mls_affine all = mls_latent_keys(c, w), own = head_of(&all, g, c->D);
-    mls_affine a = {0};
-    double *S = NULL;
-    mls_status st = map_of_x(&a, n, c->E, err);
-
-    if (st)
-        return st;
-    mls_affine_put(&a, 0, &own, NULL, c->D);
-    if (v)
-        mls_affine_put(&a, c->D, &v->down, NULL, v->r);
-    if (n_rope)
-        mls_affine_put(&a, n - n_rope, &f->rope_key[h->rope_key].map, NULL, n_rope);
-    /* The key's bias is known without the cache. */
-    memset(a.b, 0, n * sizeof *a.b);
-    S = mls_calloc3(n, n, 1, sizeof *S);
-    if (!S)
-        st = mls_fail(err, MLS_E_NOMEM, "no memory to predict errors");
-    if (!st)
-        st = mls_second_of_outputs(S, stats, a.w, a.b, n, err);
-    if (!st)
-        st = unexplained(S, n, c->D, &s->key[0], &s->key[1], err);
-    mls_free_all(S, a.w);
-    return st;
-}
-
-/*
- * Values of KV head g and the outputs of its query heads. S is the second moment of
- * [v (D); v_hat (n_value)]; |A v_hat - B v|^2 = tr(S R^T R) with
- * R = [-B A].
- */
-static mls_status predict_value(sums *s, sums *head, const mls_latent_form *f,
-                                const mls_config *c, const mls_layer *w,
-                                const mls_layer_stats *stats, size_t g, size_t first_o,
-                                size_t out_dims, mls_err *err)
-{
-    const mls_read_head *h = &f->head[g];
-    const mls_latent_vector *v = &f->latent[h->value_latent];
-    const size_t D = c->D, E = c->E, n = D + h->n_value, per_group = f->H / f->G;
-    double *S = mls_calloc3(n, n, 1, sizeof *S);
-    double *M = mls_calloc3(n, n, 1, sizeof *M); /* rows^T rows */
-    double *rows = mls_calloc3(E, n, 1, sizeof *rows);
-    const mls_affine all = mls_latent_values(c, w), own = head_of(&all, g, D);
-    mls_affine a = {0};
-    mls_status st = map_of_x(&a, n, E, err);
-
-    if (!st && (!S || !M || !rows))
-        st = mls_fail(err, MLS_E_NOMEM, "no memory to predict errors");
-    if (st)
-        goto done;
-    mls_affine_put(&a, 0, &own, NULL, D);
-    put_product(&a, D, &h->value, &v->down);
-    st = mls_second_of_outputs(S, stats, a.w, a.b, n, err);
-    if (st)
-        goto done;
-    for (size_t i = 0; i < D; i++) {
-        s->value[1] += S[i * n + i];
-        if (h->n_value == D)
-            s->value[0] += S[i * n + i] + S[(D + i) * n + D + i] - 2 * S[i * n + D + i];
-    }
-    s->value[0] = h->n_value == D ? fmax(s->value[0], 0) : (double)NAN;
-    for (size_t q = 0; q < per_group; q++) {
-        sums *to = &head[g * per_group + q];
-
-        for (size_t e = 0; e < E; e++) {
-            const float *original = w->wo + e * f->H * D + (g * per_group + q) * D;
-            const float *form = f->output.w + e * out_dims + first_o + q * h->n_value;
-
-            for (size_t i = 0; i < n; i++)
-                rows[e * n + i] = i < D ? -(double)original[i] : (double)form[i - D];
-        }
-        mls_matmul(M, rows, true, rows, false, n, n, E);
-        for (size_t i = 0; i < n; i++)
-            for (size_t j = 0; j < n; j++) {
-                to->output[0] += M[i * n + j] * S[i * n + j];
-                if (i < D && j < D)
-                    to->output[1] += M[i * n + j] * S[i * n + j];
-            }
-        to->output[0] = fmax(to->output[0], 0);
-    }
-
-done:
-    mls_free_all(S, M, rows, a.w);
-    return st;
-}
-
 /* Of a part that is nothing, nothing is lost: where it is zero and stays so, 0. */
 static double ratio(const double x[2])
 {
@@ -476,15 +231,23 @@ static bool is_linear(const mls_latent_form *f)
     return !f->q_down_norm.n;
 }
 
-/* What the jobs of one prediction share; job g is KV head g. */
+/* What the jobs of one prediction share. */
 typedef struct {
     const mls_latent_form *f;
     const mls_config *c;
     const mls_layer *w;
     const mls_layer_stats *stats;
+    const mls_own_moments *own;
+    mls_cached_moments cached;
     size_t T, out_dims;
-    sums *s; /* (H), each job fills those of its own query heads */
+    met_keys *met; /* (G) */
+    sums *s;       /* (H) */
 } prediction;
+
+static mls_status no_memory(mls_err *err)
+{
+    return mls_fail(err, MLS_E_NOMEM, "no memory to predict errors");
+}
 
 /* Rows of wq before KV head g, and columns of wo. */
 static void find_first(size_t *first_q, size_t *first_o, const mls_latent_form *f,
@@ -499,64 +262,256 @@ static void find_first(size_t *first_q, size_t *first_o, const mls_latent_form *
     }
 }
 
-static mls_status predict_head(void *arg, size_t g, size_t worker, mls_err *err)
+/* S += m b^T + b m^T + b b^T: the second moment of y + b from that of y with mean m. */
+static void add_bias(double *S, const double *mean, const double *b, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = 0; j < n; j++)
+            S[i * n + j] += mean[i] * b[j] + b[i] * mean[j] + b[i] * b[j];
+}
+
+/* y = T x T^T, exactly symmetric; T (n, m), x (m, m). */
+static mls_status turn_moment(double *y, const double *T, const double *x, size_t n,
+                              size_t m, mls_err *err)
+{
+    double *Tx = mls_calloc3(n, m, 1, sizeof *Tx);
+
+    if (!Tx)
+        return no_memory(err);
+    mls_matmul(Tx, T, false, x, false, n, m, m);
+    mls_matmul(y, Tx, false, T, true, n, n, m);
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = 0; j < i; j++)
+            y[i * n + j] = y[j * n + i] = 0.5 * (y[i * n + j] + y[j * n + i]);
+    free(Tx);
+    return MLS_OK;
+}
+
+/*
+ * Moments of [own rows of KV head g (D); what is read back of a latent (n); rope dims]
+ * from those of the own rows and of what is cached, biases and all.
+ */
+typedef struct {
+    size_t n;
+    double *second, *mean; /* (n, n), (n) */
+} read_moments;
+
+static void read_moments_free(read_moments *r)
+{
+    mls_free_all(r->second, r->mean);
+}
+
+static mls_status read_back(read_moments *r, const prediction *p, bool values, size_t g,
+                            const mls_affine *up, int latent, size_t n_read, int rope,
+                            mls_err *err)
+{
+    const size_t D = p->c->D;
+    const mls_latent_vector *v = latent >= 0 ? &p->f->latent[latent] : NULL;
+    const mls_affine *rope_map = rope >= 0 ? &p->f->rope_key[rope].map : NULL;
+    const size_t rank = v ? v->r : 0, n_rope = rope >= 0 ? p->f->rope_key[rope].n : 0;
+    const size_t m = D + rank + n_rope, n = D + n_read + n_rope;
+    const float *own_b = values ? p->w->bv : p->w->bk;
+    double *S = mls_calloc3(m, m, 1, sizeof *S),
+           *mean = mls_calloc3(m, 1, 1, sizeof *mean);
+    double *T = mls_calloc3(n, m, 1, sizeof *T), *b = mls_calloc3(n, 1, 1, sizeof *b);
+    mls_status st = MLS_OK;
+
+    *r = (read_moments){.n = n,
+                        .second = mls_calloc3(n, n, 1, sizeof(double)),
+                        .mean = mls_calloc3(n, 1, 1, sizeof(double))};
+    if (!S || !mean || !T || !b || !r->second || !r->mean) {
+        st = no_memory(err);
+        goto done;
+    }
+    mls_cached_beside(S, mean, &p->cached, values, g, latent, rope);
+    for (size_t i = 0; i < D; i++) {
+        T[i * m + i] = 1;
+        b[i] = own_b ? (double)own_b[g * D + i] : 0;
+    }
+    for (size_t i = 0; i < n_read; i++) {
+        double *row = T + (D + i) * m + D;
+
+        for (size_t k = 0; k < rank; k++) {
+            row[k] = up->cols ? (double)up->w[i * rank + k] : i == k;
+            b[D + i] += v->down.b ? row[k] * (double)v->down.b[k] : 0;
+        }
+        b[D + i] += up->b ? (double)up->b[i] : 0;
+    }
+    for (size_t i = 0; i < n_rope; i++) {
+        T[(D + n_read + i) * m + D + rank + i] = 1;
+        b[D + n_read + i] = rope_map->b ? (double)rope_map->b[i] : 0;
+    }
+    st = turn_moment(r->second, T, S, n, m, err);
+    mls_matmul(r->mean, T, false, mean, false, n, 1, m);
+    add_bias(r->second, r->mean, b, n);
+    for (size_t i = 0; i < n; i++)
+        r->mean[i] += b[i];
+
+done:
+    mls_free_all(S, mean, T, b);
+    if (st)
+        read_moments_free(r);
+    return st;
+}
+
+/*
+ * Keys against everything that the layer caches for this head: the part of E|k|^2 that
+ * no linear function of the cached numbers gives back, tr(S_kk) - tr(S_kc S_cc^-1
+ * S_ck). Biases are known without the cache.
+ */
+static mls_status predict_key(sums *s, const prediction *p, size_t g, mls_err *err)
+{
+    const mls_read_head *h = &p->f->head[g];
+    const size_t D = p->c->D;
+    double left = 0;
+    mls_status st;
+
+    for (size_t i = 0; i < D; i++)
+        s->key[1] += p->own->key[(g * D + i) * D + i];
+    st = mls_cached_explains(&left, &p->cached, g, h->key_latent, h->rope_key, err);
+    s->key[0] = fmax(s->key[1] - left, 0);
+    return st;
+}
+
+/*
+ * Values of KV head g and the outputs of its query heads. S is the second moment of
+ * [v (D); v_hat (n_value)]; |A v_hat - B v|^2 = tr(S R^T R) with
+ * R = [-B A].
+ */
+static mls_status predict_value(sums *s, sums *head, const prediction *p, size_t g,
+                                size_t first_o, mls_err *err)
+{
+    const mls_latent_form *f = p->f;
+    const mls_read_head *h = &f->head[g];
+    const size_t D = p->c->D, E = p->c->E, per_group = f->H / f->G, n = D + h->n_value;
+    double *M = mls_calloc3(n, n, 1, sizeof *M); /* rows^T rows */
+    double *rows = mls_calloc3(E, n, 1, sizeof *rows);
+    read_moments r = {0};
+    mls_status st = M && rows ? read_back(&r, p, true, g, &h->value, h->value_latent,
+                                          h->n_value, MLS_NONE, err)
+                              : no_memory(err);
+
+    if (st)
+        goto done;
+    const double *S = r.second;
+    for (size_t i = 0; i < D; i++) {
+        s->value[1] += S[i * n + i];
+        if (h->n_value == D)
+            s->value[0] += S[i * n + i] + S[(D + i) * n + D + i] - 2 * S[i * n + D + i];
+    }
+    s->value[0] = h->n_value == D ? fmax(s->value[0], 0) : (double)NAN;
+    for (size_t q = 0; q < per_group; q++) {
+        sums *to = &head[g * per_group + q];
+
+        for (size_t e = 0; e < E; e++) {
+            const float *original = p->w->wo + e * f->H * D + (g * per_group + q) * D;
+            const float *form =
+                f->output.w + e * p->out_dims + first_o + q * h->n_value;
+
+            for (size_t i = 0; i < n; i++)
+                rows[e * n + i] = i < D ? -(double)original[i] : (double)form[i - D];
+        }
+        mls_matmul(M, rows, true, rows, false, n, n, E);
+        for (size_t i = 0; i < n; i++)
+            for (size_t j = 0; j < n; j++) {
+                to->output[0] += M[i * n + j] * S[i * n + j];
+                if (i < D && j < D)
+                    to->output[1] += M[i * n + j] * S[i * n + j];
+            }
+        to->output[0] = fmax(to->output[0], 0);
+    }
+
+done:
+    read_moments_free(&r);
+    mls_free_all(M, rows);
+    return st;
+}
+
+/* KV head g: keys, values with the outputs that they make, and what queries meet. */
+static mls_status predict_group(void *arg, size_t g, size_t worker, mls_err *err)
 {
     const prediction *p = arg;
+    const mls_read_head *h = &p->f->head[g];
     const size_t per_group = p->f->H / p->f->G;
     sums *first = &p->s[g * per_group];
-    mls_affine k = {0};
     score_map m = {0};
-    met_keys met = {0};
-    double *Sw = NULL, *mean_w = NULL;
+    read_moments r = {0};
     size_t first_q, first_o;
-    mls_status st = predict_key(first, p->f, p->c, p->w, p->stats, g, err);
+    mls_status st = predict_key(first, p, g, err);
 
     (void)worker;
     find_first(&first_q, &first_o, p->f, g);
     if (!st)
-        st = predict_value(first, p->s, p->f, p->c, p->w, p->stats, g, first_o,
-                           p->out_dims, err);
+        st = predict_value(first, p->s, p, g, first_o, err);
     if (!st)
-        st = key_map(&k, p->f, p->c, p->w, g, err);
-    if (!st) {
-        Sw = mls_calloc3(k.rows, k.rows, 1, sizeof *Sw);
-        mean_w = mls_calloc3(k.rows, 1, 1, sizeof *mean_w);
-        if (!Sw || !mean_w)
-            st = mls_fail(err, MLS_E_NOMEM, "no memory to predict errors");
-    }
-    if (!st)
-        st = mls_second_of_outputs(Sw, p->stats, k.w, k.b, k.rows, err);
+        st = read_back(&r, p, false, g, &h->key, h->key_latent, h->n_key, h->rope_key,
+                       err);
     if (!st)
         st = map_new(&m, p->f, p->c, g, p->w->index, err);
-    if (!st) {
-        mean_of(mean_w, &k, p->stats);
-        st = meet_keys(&met, &m, Sw, mean_w, p->T, err);
+    if (!st)
+        st = meet_keys(&p->met[g], &m, r.second, r.mean, p->T, err);
+    for (size_t i = 1; !st && i < per_group; i++) {
+        memcpy(first[i].key, first->key, sizeof first->key);
+        memcpy(first[i].value, first->value, sizeof first->value);
     }
-    for (size_t i = 0; !st && i < per_group; i++) {
-        const size_t h = g * per_group + i;
-
-        if (i > 0) {
-            memcpy(p->s[h].key, first->key, sizeof first->key);
-            memcpy(p->s[h].value, first->value, sizeof first->value);
-        }
-        st = predict_logit(&p->s[h], p->f, p->c, p->w, p->stats, h, first_q, &met, err);
-        first_q += mls_latent_query_dims(p->f, h);
-    }
-    mls_free_all(Sw, mean_w);
-    met_keys_free(&met);
+    read_moments_free(&r);
     map_free(&m);
-    free(k.w);
+    return st;
+}
+
+/* Logit error of query head h; what doubles cannot tell from none is none. */
+static mls_status predict_logit(void *arg, size_t h, size_t worker, mls_err *err)
+{
+    const prediction *p = arg;
+    const size_t per_group = p->f->H / p->f->G, g = h / per_group, D = p->c->D;
+    const size_t n = D + mls_latent_query_dims(p->f, h);
+    size_t first_q, first_o;
+    double *S = mls_calloc3(n, n, 1, sizeof *S);
+    mls_status st;
+
+    (void)worker;
+    find_first(&first_q, &first_o, p->f, g);
+    first_q += h % per_group * (n - D);
+    st = S ? mls_query_moment(S, p->own, p->f, p->w, p->stats, h, first_q, err)
+           : no_memory(err);
+    if (!st) {
+        p->s[h].logit[0] = score_variance(&p->met[g], S, n, n);
+        p->s[h].logit[1] = score_variance(&p->met[g], S, n, D);
+        if (p->s[h].logit[0] < NOTHING * p->s[h].logit[1])
+            p->s[h].logit[0] = 0;
+    }
+    free(S);
+    return st;
+}
+
+static mls_status predict_all(prediction *p, mls_pool *pool, mls_err *err)
+{
+    const mls_latent_form *f = p->f;
+    mls_status st = MLS_OK;
+
+    p->s = mls_calloc3(f->H, 1, 1, sizeof *p->s);
+    p->met = mls_calloc3(f->G, 1, 1, sizeof *p->met);
+    if (!p->s || !p->met)
+        st = no_memory(err);
+    for (size_t g = 0; g < f->G; g++)
+        p->out_dims += f->H / f->G * f->head[g].n_value;
+    if (!st)
+        st = mls_cached_moments_new(&p->cached, p->own, f, p->w, p->stats, pool, err);
+    if (!st)
+        st = mls_pool_run(pool, f->G, predict_group, p, err);
+    if (!st)
+        st = mls_pool_run(pool, f->H, predict_logit, p, err);
     return st;
 }
 
 mls_status mls_predict(const mls_latent_form *f, const mls_config *c,
-                       const mls_layer *w, const mls_layer_stats *stats, size_t T,
-                       mls_pool *pool, mls_predicted *head, mls_predicted *layer,
-                       mls_err *err)
+                       const mls_layer *w, const mls_layer_stats *stats,
+                       mls_own_moments *own, size_t T, mls_pool *pool,
+                       mls_predicted *head, mls_predicted *layer, mls_err *err)
 {
-    prediction p = {.f = f, .c = c, .w = w, .stats = stats, .T = T};
+    prediction p = {.f = f, .c = c, .w = w, .stats = stats, .own = own, .T = T};
     sums total = {0};
-    mls_status st;
+    mls_status st = MLS_OK;
 
     if (!is_linear(f) || w->q_norm) {
         const mls_predicted none = {NAN, NAN, NAN, NAN, NAN, NAN};
@@ -566,12 +521,10 @@ mls_status mls_predict(const mls_latent_form *f, const mls_config *c,
             head[h] = none;
         return MLS_OK;
     }
-    p.s = mls_calloc3(f->H, 1, 1, sizeof *p.s);
-    if (!p.s)
-        return mls_fail(err, MLS_E_NOMEM, "no memory to predict errors");
-    for (size_t g = 0; g < f->G; g++)
-        p.out_dims += f->H / f->G * f->head[g].n_value;
-    st = mls_pool_run(pool, f->G, predict_head, &p, err);
+    if (!own->met)
+        st = mls_own_moments_new(own, c, w, stats, pool, err);
+    if (!st)
+        st = predict_all(&p, pool, err);
     for (size_t h = 0; !st && h < f->H; h++) {
         for (size_t i = 0; i < 2; i++) {
             total.key[i] += p.s[h].key[i];
@@ -584,7 +537,10 @@ mls_status mls_predict(const mls_latent_form *f, const mls_config *c,
     }
     if (!st)
         *layer = of_sums(&total, (double)f->H);
-    free(p.s);
+    for (size_t g = 0; p.met && g < f->G; g++)
+        met_keys_free(&p.met[g]);
+    mls_cached_moments_free(&p.cached);
+    mls_free_all(p.s, p.met);
     return st;
 }
 

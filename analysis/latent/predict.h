@@ -12,6 +12,7 @@
 #include <stddef.h>
 
 #include "analysis/latent/latent.h"
+#include "analysis/latent/own_moments.h"
 #include "analysis/model/model.h"
 #include "analysis/model/stats.h"
 #include "common/base/status.h"
@@ -41,6 +42,8 @@ typedef struct mls_predicted {
 } mls_predicted;
 
 /**
+ * @param[in,out] own  of the layer and its statistics, or {0}: filled where needed;
+ *                    released by the caller with mls_own_moments_free()
  * @param T           window length whose causal distances are weighted
  * @param pool        KV heads are its jobs
  * @param[out] head   (H) per query head; may be NULL
@@ -49,9 +52,9 @@ typedef struct mls_predicted {
  * @return MLS_OK, MLS_E_NOMEM or MLS_E_NUMERIC
  */
 mls_status mls_predict(const mls_latent_form *f, const mls_config *config,
-                       const mls_layer *w, const mls_layer_stats *stats, size_t T,
-                       mls_pool *pool, mls_predicted *head, mls_predicted *layer,
-                       mls_err *err);
+                       const mls_layer *w, const mls_layer_stats *stats,
+                       mls_own_moments *own, size_t T, mls_pool *pool,
+                       mls_predicted *head, mls_predicted *layer, mls_err *err);
 
 /**
  * Mean over layers of each error; NaN where a layer has none.

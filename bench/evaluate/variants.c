@@ -227,14 +227,14 @@ static mls_status run_variant(mls_pass *p, size_t i, const mls_layer *layer,
 
 /* Errors of a form, for every variant of the pass that uses it in this layer. */
 static mls_status predict(mls_pass *p, size_t i, const mls_layer *layer,
-                          const mls_layer_stats *stats,
+                          const mls_layer_stats *stats, mls_own_moments *own,
                           const mls_output_windows *windows,
                           const mls_latent_form *form, mls_err *err)
 {
     const size_t L = p->config->L, l = layer->index;
     mls_predicted predicted;
-    mls_status st = mls_predict_form(form, p->config, layer, stats, p->original.T_max,
-                                     p->in->pool, &predicted, err);
+    mls_status st = mls_predict_form(form, p->config, layer, stats, own,
+                                     p->original.T_max, p->in->pool, &predicted, err);
 
     if (!st && windows->n > 0)
         st = mls_output_error(&predicted.attention, windows, form, err);
@@ -291,6 +291,7 @@ typedef struct {
     mls_pass *p;
     const mls_layer *layer;
     const mls_layer_stats *stats; /* NULL without a capture */
+    mls_own_moments own;          /* of the layer, once a prediction asks for them */
     mls_layer_stats *read;        /* (n) of what each scheme's layers below make of the
                                      calibration text; {0}: not asked for */
     size_t *scheme;               /* (n) first runs of the schemes */
@@ -306,6 +307,7 @@ static void layer_forms_free(layer_forms *f)
         mls_latent_free(&f->form[k]);
     for (size_t k = 0; f->read && k < f->n; k++)
         mls_layer_stats_free(&f->read[k]);
+    mls_own_moments_free(&f->own);
     mls_free_all(f->read, f->scheme, f->form, f->st, f->err);
 }
 
@@ -361,7 +363,7 @@ static size_t batch_size(const mls_pass *p)
 
 /* What is done with a form once it is there: errors, runs, sizes of its variants. */
 static mls_status use_form(mls_pass *p, size_t i, const mls_layer *layer,
-                           const mls_layer_stats *stats,
+                           const mls_layer_stats *stats, mls_own_moments *moments,
                            const mls_output_windows *windows,
                            const mls_latent_form *form,
                            const mls_latent_form *plain_form, mls_err *err)
@@ -373,7 +375,7 @@ static mls_status use_form(mls_pass *p, size_t i, const mls_layer *layer,
 
     snprintf(what, sizeof what, "layer %zu of %zu", l + 1, L);
     if (p->options->predict && p->in->capture && !plain_form->own)
-        st = predict(p, i, layer, stats, windows, form, err);
+        st = predict(p, i, layer, stats, moments, windows, form, err);
     if (st)
         mls_fail_in(err, st, "%s, layer %zu", p->variant[i].scheme->name, l);
     if (!st)
@@ -424,8 +426,8 @@ static mls_status use_forms(layer_forms *f, const mls_output_windows *windows,
                 *err = f->err[k];
             st = refuse_alone(f->p, i, f->st[k], err);
             if (!st && !is_refused(f->p, i))
-                st = use_form(f->p, i, f->layer, f->stats, windows, &f->form[k],
-                              plain_form, err);
+                st = use_form(f->p, i, f->layer, f->stats, &f->own, windows,
+                              &f->form[k], plain_form, err);
             if (!st && !is_refused(f->p, i) && f->p->options->calibration)
                 st = mls_sequential_forward(&f->p->run[i].sequential, f->p, f->layer,
                                             &f->form[k],

@@ -72,17 +72,21 @@ void mls_folded_layer_free(mls_folded_layer *f)
 
 mls_status mls_predict_form(const mls_latent_form *f, const mls_config *config,
                             const mls_layer *layer, const mls_layer_stats *stats,
-                            size_t T, mls_pool *pool, mls_predicted *out, mls_err *err)
+                            mls_own_moments *own, size_t T, mls_pool *pool,
+                            mls_predicted *out, mls_err *err)
 {
     const mls_config without = mls_folded_config(config);
+    mls_own_moments weighed = {0};
     mls_folded_layer folded;
     mls_status st;
 
     if (!f->k_own.cols)
-        return mls_predict(f, config, layer, stats, T, pool, NULL, out, err);
+        return mls_predict(f, config, layer, stats, own, T, pool, NULL, out, err);
     st = mls_folded_layer_new(&folded, config, layer, err);
     if (!st)
-        st = mls_predict(f, &without, &folded.layer, stats, T, pool, NULL, out, err);
+        st = mls_predict(f, &without, &folded.layer, stats, &weighed, T, pool, NULL,
+                         out, err);
+    mls_own_moments_free(&weighed);
     mls_folded_layer_free(&folded);
     return st;
 }

@@ -29,7 +29,8 @@ void mls_folded_layer_free(mls_folded_layer *f); /* {0} is accepted */
  */
 mls_status mls_predict_form(const mls_latent_form *f, const mls_config *config,
                             const mls_layer *layer, const mls_layer_stats *stats,
-                            size_t T, mls_pool *pool, mls_predicted *out, mls_err *err);
+                            mls_own_moments *own, size_t T, mls_pool *pool,
+                            mls_predicted *out, mls_err *err);
 
 /** Does a method's shape read parts of keys, which a norm of whole ones forbids? */
 bool mls_reads_parts(const mls_latent_form *shape);

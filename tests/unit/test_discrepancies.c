@@ -260,6 +260,7 @@ static void one_basis_of_keys_for_all_heads_keeps_less_than_one_each(void **stat
     mls_layer_stats stats;
     mls_latent_form form;
     mls_predicted error;
+    mls_own_moments own = {0};
     mls_layer layer;
     made m;
 
@@ -270,8 +271,8 @@ static void one_basis_of_keys_for_all_heads_keeps_less_than_one_each(void **stat
         build(&form, &m, b, l);
         assert_ok(mls_model_attention(b->model, l, &layer, &err));
         assert_ok(mls_capture_stats(b->in.capture, l, &stats, &err));
-        assert_ok(mls_predict(&form, b->in.config, &layer, &stats, T, b->in.pool, NULL,
-                              &error, &err));
+        assert_ok(mls_predict(&form, b->in.config, &layer, &stats, &own, T, b->in.pool,
+                              NULL, &error, &err));
         memset(sum, 0, D * D * sizeof *sum);
         for (size_t g = 0; g < G; g++) {
             spectrum(lambda, stats.k_second + g * D * D, D);
@@ -291,6 +292,7 @@ static void one_basis_of_keys_for_all_heads_keeps_less_than_one_each(void **stat
         assert_true(error.key >= each / all * (1 - 1e-6));
         mls_layer_stats_free(&stats);
         mls_layer_free(&layer);
+        mls_own_moments_free(&own);
         mls_latent_free(&form);
     }
     unmake(&m);

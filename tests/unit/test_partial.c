@@ -238,6 +238,7 @@ static void predict(mls_predicted *out, const bench *b, const char *text)
     mls_setting setting;
     mls_layer_stats stats;
     mls_latent_form form;
+    mls_own_moments own = {0};
     mls_layer layer;
 
     assert_ok(mls_setting_parse(&setting, text, &err));
@@ -246,8 +247,9 @@ static void predict(mls_predicted *out, const bench *b, const char *text)
     assert_ok(mls_model_attention(b->model, 1, &layer, &err));
     assert_ok(mls_capture_stats(b->in.capture, 1, &stats, &err));
     assert_ok(mls_scheme_build(ready, &layer, &stats, &form, &err));
-    assert_ok(mls_predict(&form, b->in.config, &layer, &stats, T, b->in.pool, NULL, out,
-                          &err));
+    assert_ok(mls_predict(&form, b->in.config, &layer, &stats, &own, T, b->in.pool,
+                          NULL, out, &err));
+    mls_own_moments_free(&own);
     mls_latent_free(&form);
     mls_layer_stats_free(&stats);
     mls_layer_free(&layer);

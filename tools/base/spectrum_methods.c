@@ -27,16 +27,18 @@ static mls_status add_row(mls_table *t, const mls_ready_scheme *ready, const cha
                           mls_err *err)
 {
     mls_latent_form form = {0};
+    mls_own_moments own = {0};
     mls_predicted error;
     size_t rank = 0, rope = 0;
     mls_status st = mls_scheme_build(ready, layer, stats, &form, err);
 
     if (!st)
-        st = mls_predict_form(&form, config, layer, stats, T, pool, &error, err);
+        st = mls_predict_form(&form, config, layer, stats, &own, T, pool, &error, err);
     for (size_t i = 0; !st && i < form.n_latents; i++)
         rank += form.latent[i].r;
     for (size_t i = 0; !st && i < form.n_rope_keys; i++)
         rope += form.rope_key[i].n;
+    mls_own_moments_free(&own);
     mls_latent_free(&form);
     if (st)
         return st;
