@@ -90,9 +90,10 @@ static size_t first_step(const mls_corpus *text)
     return text->N < LESS * FEW ? FEW : LESS;
 }
 
-bool mls_measured_finished(const mls_compared *row, const mls_corpus *text)
+bool mls_measured_large(const mls_report *r)
 {
-    return row->N > (text->N + first_step(text) - 1) / first_step(text);
+    return !r->exhaustive && (double)mls_checkpoint_parameters(
+                                 mls_model_checkpoint(r->model)) >= MLS_REPORT_LARGE;
 }
 
 /* Every step-th window from the first on, but without every but-th (0: with all). */

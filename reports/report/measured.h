@@ -37,8 +37,8 @@ mls_status mls_measured_settings(mls_comparison *out, const mls_report *r,
 /** Are settings raced on this text, or all measured on all of it? */
 bool mls_measured_race(const mls_report *r, const mls_corpus *text);
 
-/** Did a race leave this row, so that more than the first windows were measured? */
-bool mls_measured_finished(const mls_compared *row, const mls_corpus *text);
+/** Of large models the answer's size alone: each form of theirs takes minutes. */
+bool mls_measured_large(const mls_report *r);
 
 /**
  * The plan of a request, made and written to FOLDER/plan.json or, where an earlier run

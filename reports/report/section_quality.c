@@ -12,7 +12,6 @@
 #include "reports/report/embedded.h"
 #include "reports/report/measured.h"
 #include "reports/report/predictors.h"
-#include "reports/report/screened.h"
 #include "reports/report/sections.h"
 #include "reports/report/served.h"
 #include "reports/tables/curves.h"
@@ -21,6 +20,7 @@
 /* Panels end there: a tenth of what is hard to notice, and a tenth of that. */
 static const double KL_LEAST = 1e-4;
 
+/* Every other one is between two and measured with --exhaustive alone. */
 static const double fractions[] = {0.5, 0.3125, 0.25, 0.1875, 0.125};
 enum {
     FRACTIONS = sizeof fractions / sizeof fractions[0],
@@ -36,14 +36,21 @@ typedef struct {
     char name[MLS_SCHEME_NAME]; /* the setting's text */
 } point;
 
+static bool is_shown(const mls_report *r, size_t fraction)
+{
+    return r->exhaustive || fraction == QUARTER ||
+           (fraction % 2 == 0 && !mls_measured_large(r));
+}
+
 /*
- * The first settings of every method at every fraction, or at a quarter alone; after
- * these (*n) stands the model's own cache in 4 bits.
+ * The first settings of every method at the fractions that are shown; after these (*n)
+ * stands the model's own cache in 4 bits.
  * @param[out] out, setting  (*n), released by the caller with free()
  */
 static mls_status choose(point **out, mls_setting **setting, size_t *n,
-                         const mls_config *c, bool quarter, mls_err *err)
+                         const mls_report *r, mls_err *err)
 {
+    const mls_config *c = mls_model_config(r->model);
     size_t methods = 0;
     mls_status st = MLS_OK;
 
@@ -58,7 +65,7 @@ static mls_status choose(point **out, mls_setting **setting, size_t *n,
         for (size_t f = 0; !st && f < FRACTIONS; f++) {
             mls_fits fits;
 
-            if (quarter && f != QUARTER)
+            if (!is_shown(r, f))
                 continue;
             st = mls_method_fit(mls_methods[m], c, fractions[f], &fits, err);
             for (size_t i = 0; !st && i < fits.n && i < PER_METHOD; i++) {
@@ -73,20 +80,6 @@ static mls_status choose(point **out, mls_setting **setting, size_t *n,
     if (!st)
         st = mls_setting_parse(&(*setting)[*n], MLS_REPORT_BITS, err);
     return st;
-}
-
-/* What was not measured goes; after the n points stands the 4-bit cache, which was. */
-static void leave_out(point *p, mls_setting *setting, mls_racer *racer,
-                      const bool *measured, size_t n)
-{
-    for (size_t i = 0, to = 0; i <= n; i++) {
-        if (!measured[i])
-            continue;
-        if (i < n)
-            p[to] = p[i];
-        setting[to] = setting[i];
-        racer[to++] = racer[i];
-    }
 }
 
 static const char quantities[] = MLS_QUALITY_KEYS " top1_percent";
@@ -135,9 +128,8 @@ static mls_table *make_table(const mls_report *r, const point *p, size_t n,
         }
     if (mls_measured_large(r))
         mls_table_note(t, "a model this large: --exhaustive measures other sizes, too");
-    else if (mls_measured_race(r, r->evaluation))
-        mls_table_note(t, "31.25 and 18.75 %: methods that were measured further at a "
-                          "size beside; --exhaustive: all");
+    else if (!r->exhaustive)
+        mls_table_note(t, "--exhaustive measures 31.25 and 18.75 %, too");
     return t;
 }
 
@@ -431,29 +423,21 @@ mls_status mls_section_quality(const mls_report *r, mls_page *page, mls_buf *sum
     mls_setting *setting = NULL;
     mls_racer *racer = NULL;
     point *p = NULL;
-    bool *measured = NULL;
     size_t n = 0;
     mls_table *t = NULL;
     mls_status st;
 
     if (!r->evaluation)
         return MLS_OK;
-    st = choose(&p, &setting, &n, mls_model_config(r->model), mls_measured_large(r),
-                err);
+    st = choose(&p, &setting, &n, r, err);
     racer = mls_calloc3(n + 1, 1, 1, sizeof *racer);
-    measured = mls_calloc3(n + 1, 1, 1, sizeof *measured);
-    if (!st && (!racer || !measured))
+    if (!st && !racer)
         st = mls_fail(err, MLS_E_NOMEM, "no memory for a report");
     for (size_t i = 0; !st && i < n; i++)
         racer[i] = (mls_racer){p[i].fraction, setting[i].method};
     if (!st) {
         racer[n] = (mls_racer){(double)NAN, setting[n].method};
-        st = mls_measured_screened(&m, measured, r, setting, racer, n + 1, fractions,
-                                   FRACTIONS, err);
-    }
-    if (!st) {
-        leave_out(p, setting, racer, measured, n);
-        n = m.n - 1;
+        st = mls_measured_settings(&m, r, r->evaluation, setting, racer, n + 1, err);
     }
     if (!st && !any_measured(&m)) {
         mls_page_section(page, "quality", "What each size loses");
@@ -490,6 +474,6 @@ mls_status mls_section_quality(const mls_report *r, mls_page *page, mls_buf *sum
 done:
     mls_table_free(t);
     mls_comparison_free(&m);
-    mls_free_all(p, setting, racer, measured);
+    mls_free_all(p, setting, racer);
     return st;
 }
