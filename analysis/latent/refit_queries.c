@@ -15,9 +15,10 @@
  * unknowns, solved by conjugate gradients from the queries that are there. The normal
  * matrix is close to mean(Cov phi) x E[x x^T], whose inverse preconditions it: three
  * steps bring most, ten nearly all. M meets the inputs of all windows in one product,
- * X M^T and its adjoint; these two may run in bfloat16, the residual they start from
- * and the scores do not. Few inputs of a wide model span little of its space, in which
- * M moves alone: then all is done in theirs (refit_span.h).
+ * X M^T and its adjoint; these two and the scores of a direction may run in bfloat16,
+ * the residual that the steps begin from does not. Few inputs of a wide model span
+ * little of its space, in which M moves alone: then all is done in theirs
+ * (refit_span.h).
  *
  * Traps: the steps fit the windows; a ridge of 1e-3 of the mean diagonal holds back
  * directions that the windows hardly show, and the step with the least error on the
@@ -47,7 +48,8 @@ enum {
     HELD_OUT = 8,         /* every so-many-th window */
     SAMPLED_QUERIES = 16, /* of a window, for the preconditioner */
     SCORES_MAX = 1 << 24, /* numbers of attention kept by one head's job */
-    ROWS = 64,            /* queries whose scores are made at a time */
+    ROWS = 64,            /* queries whose scores are made at a time in float */
+    ROWS_BF16 = 256, /* and in bfloat16, whose products have a price of their own */
     LANES = 8,
 };
 
@@ -70,14 +72,14 @@ typedef struct {
 typedef struct {
     const job *j;
     size_t h, g, K, n_key, n_rope, W, T, R;
+    size_t rows;       /* whose scores are made at a time */
     const float *bias; /* (K) of the queries, which stays; or NULL */
     const float *cs;   /* (T, n_rope/2, 2) of the rope key; NULL without */
     const float *cs_t; /* (n_rope/2, 2, T) of the same */
     float *phi;        /* (W, T, K) */
     float *a;          /* (W, T, T) attention of the model, 0 above the diagonal */
     float *rest;       /* (held, T, T) what is left of the scores of held-out windows */
-    float *rows;       /* (ROWS, K) of u or z */
-    float *u, *s, *z;  /* (K, W T), (ROWS, T) of scores, (K, W T) */
+    float *u, *s, *z;  /* (K, W T), (rows, T) of scores, (K, W T) */
     float *m, *best;   /* (K, R) queries now, and the best so far */
     float *residual, *direction, *image; /* (K, R) */
     float *solved, *half;                /* (K, R) */
@@ -123,26 +125,30 @@ static void make_queries(const head *d, const float *m, const float *bias,
 }
 
 /*
- * What follows is done for ROWS queries at a time, over the keys that the last of them
- * sees: half of the work of all keys, and scores that stay in the cache of the CPU.
+ * What follows is done for d->rows queries at a time, over the keys that the last of
+ * them sees: half of the work of all keys, and scores that stay in the CPU's cache.
  */
 static size_t rows_at(const head *d, size_t first)
 {
-    return d->T - first < ROWS ? d->T - first : ROWS;
+    return d->T - first < d->rows ? d->T - first : d->rows;
 }
 
-/* s (n, T) = sign times the scores of rows first .. of u over the keys of a window. */
+/*
+ * s (n, T) = sign times the scores of rows first .. of u over the keys of a window; of
+ * a direction (sign 1) in bfloat16 if that is asked for.
+ */
 static void form_scores(const head *d, float sign, size_t window, size_t first,
                         size_t n)
 {
     const size_t all = d->W * d->T, from = window * d->T;
+    const float *u = d->u + from + first, *phi = d->phi + from * d->K;
+    const mls_operand queries = {u, all, true}, keys = {phi, d->K, true};
 
-    for (size_t k = 0; k < d->K; k++)
-        for (size_t i = 0; i < n; i++)
-            d->rows[i * d->K + k] = d->u[k * all + from + first + i];
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)n, (int)(first + n),
-                (int)d->K, sign, d->rows, (int)d->K, d->phi + from * d->K, (int)d->K,
-                0.0F, d->s, (int)d->T);
+    if (sign == 1.0F && d->j->packed &&
+        mls_bf16_product(d->s, d->T, &queries, &keys, n, first + n, d->K, false))
+        return;
+    cblas_sgemm(CblasRowMajor, CblasTrans, CblasTrans, (int)n, (int)(first + n),
+                (int)d->K, sign, u, (int)all, phi, (int)d->K, 0.0F, d->s, (int)d->T);
 }
 
 /* sum a x over n, in LANES sums that the compiler may keep in one register. */
@@ -203,17 +209,19 @@ static void centre(const head *d, size_t window, size_t first, size_t n, bool we
     }
 }
 
-/* z of rows first .. = keys times weighted scores in s. */
-static void take_back(const head *d, size_t window, size_t first, size_t n)
+/* z of rows first .. = keys times weighted scores in s; bf16 as in form_scores(). */
+static void take_back(const head *d, size_t window, size_t first, size_t n, bool bf16)
 {
     const size_t all = d->W * d->T, from = window * d->T;
+    float *z = d->z + from + first;
+    const float *phi = d->phi + from * d->K;
+    const mls_operand keys = {phi, d->K, true}, scores = {d->s, d->T, true};
 
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)n, (int)d->K,
-                (int)(first + n), 1.0F, d->s, (int)d->T, d->phi + from * d->K,
-                (int)d->K, 0.0F, d->rows, (int)d->K);
-    for (size_t k = 0; k < d->K; k++)
-        for (size_t i = 0; i < n; i++)
-            d->z[k * all + from + first + i] = d->rows[i * d->K + k];
+    if (bf16 && mls_bf16_product(z, all, &keys, &scores, d->K, n, first + n, false))
+        return;
+    cblas_sgemm(CblasRowMajor, CblasTrans, CblasTrans, (int)d->K, (int)n,
+                (int)(first + n), 1.0F, phi, (int)d->K, d->s, (int)d->T, 0.0F, z,
+                (int)all);
 }
 
 /* image = z x over all windows, z turned back; held-out windows have no z. */
@@ -240,14 +248,14 @@ static double begin_window(const head *d, size_t window, float *rest)
 {
     double error = 0;
 
-    for (size_t first = 0; first < d->T; first += ROWS) {
+    for (size_t first = 0; first < d->T; first += d->rows) {
         const size_t n = rows_at(d, first);
 
         form_scores(d, -1.0F, window, first, n);
         mls_refit_scores(&d->j->windows, d->h, window, first, n, d->s);
         centre(d, window, first, n, !rest);
         if (!rest)
-            take_back(d, window, first, n);
+            take_back(d, window, first, n, false);
         for (size_t i = 0; rest && i < n; i++) {
             const size_t row = first + i;
 
@@ -309,7 +317,7 @@ static void fill_attention(const head *d)
 
     memset(d->a, 0, d->W * T * T * sizeof *d->a);
     for (size_t w = 0; w < d->W; w++)
-        for (size_t first = 0; first < T; first += ROWS) {
+        for (size_t first = 0; first < T; first += d->rows) {
             const size_t n = rows_at(d, first);
             float *a = d->a + (w * T + first) * T;
 
@@ -349,62 +357,72 @@ static mls_status inverse_of(float *out, double *a, size_t n, mls_err *err)
     return st;
 }
 
+/* Keys 0 .. i of a window turned back by the position of query i: rows (i + 1, K). */
+MLS_WIDE static void turn_keys_back(const head *d, float *rows, const float *phi,
+                                    size_t i)
+{
+    const size_t C = d->n_rope / 2;
+    const float *cs = d->cs + 2 * i * C;
+
+    memcpy(rows, phi, (i + 1) * d->K * sizeof *rows);
+    for (size_t j = 0; j <= i; j++) {
+        float *p = rows + j * d->K + d->n_key, *q = p + C;
+
+        for (size_t c = 0; c < C; c++) {
+            const float turned = p[c] * cs[2 * c] + q[c] * cs[2 * c + 1];
+
+            q[c] = q[c] * cs[2 * c] - p[c] * cs[2 * c + 1];
+            p[c] = turned;
+        }
+    }
+}
+
+/* Rows (n, K) less their mean by weights a, times the weights' roots. */
+MLS_WIDE static void weigh_rows(float *rows, float *mean, const float *a, size_t n,
+                                size_t K)
+{
+    memset(mean, 0, K * sizeof *mean);
+    for (size_t j = 0; j < n; j++)
+        for (size_t e = 0; e < K; e++)
+            mean[e] += a[j] * rows[j * K + e];
+    for (size_t j = 0; j < n; j++) {
+        const float root = sqrtf(a[j]);
+
+        for (size_t e = 0; e < K; e++)
+            rows[j * K + e] = root * (rows[j * K + e] - mean[e]);
+    }
+}
+
 /*
  * Mean over sampled queries of the weighted covariance of the keys, turned back into
  * the frame of the query.
  */
 static mls_status key_covariance(const head *d, mls_err *err)
 {
-    const size_t T = d->T, K = d->K, C = d->n_rope / 2;
+    const size_t T = d->T, K = d->K;
     const size_t step = T > SAMPLED_QUERIES ? T / SAMPLED_QUERIES : 1;
-    double *rows = mls_calloc3(T, K, 1, sizeof *rows);
-    double *mean = mls_calloc3(K, 1, 1, sizeof *mean);
+    float *rows = mls_calloc3(T + 1 + K, K, 1, sizeof *rows);
+    float *mean = rows + T * K, *sum = mean + K;
+    double diagonal = 0;
     size_t n = 0;
 
-    if (!rows || !mean) {
-        mls_free_all(rows, mean);
+    if (!rows)
         return mls_fail(err, MLS_E_NOMEM, "no memory to fit queries");
-    }
-    memset(d->cov, 0, K * K * sizeof *d->cov);
     for (size_t w = 0; w<d->W; w += d->W> HELD_OUT ? d->W / HELD_OUT : 1)
-        for (size_t i = step - 1; i < T; i += step) {
-            const float *a = d->a + (w * T + i) * T;
-
-            memset(mean, 0, K * sizeof *mean);
-            for (size_t j = 0; j <= i; j++) {
-                const float *phi = d->phi + (w * T + j) * K;
-                double *row = rows + j * K;
-
-                for (size_t e = 0; e < K; e++)
-                    row[e] = (double)phi[e];
-                for (size_t c = 0; c < C; c++) {
-                    const double cos_i = (double)d->cs[2 * (i * C + c)];
-                    const double sin_i = (double)d->cs[2 * (i * C + c) + 1];
-                    double *p = row + d->n_key + c, *q = p + C;
-                    const double turned = *p * cos_i + *q * sin_i;
-
-                    *q = *q * cos_i - *p * sin_i;
-                    *p = turned;
-                }
-                for (size_t e = 0; e < K; e++)
-                    mean[e] += (double)a[j] * row[e];
-            }
-            for (size_t j = 0; j <= i; j++)
-                for (size_t e = 0; e < K; e++)
-                    rows[j * K + e] = sqrt((double)a[j]) * (rows[j * K + e] - mean[e]);
-            cblas_dgemm(CblasRowMajor, CblasTrans, CblasNoTrans, (int)K, (int)K,
-                        (int)(i + 1), 1.0, rows, (int)K, rows, (int)K, 1.0, d->cov,
-                        (int)K);
-            n++;
+        for (size_t i = step - 1; i < T; i += step, n++) {
+            turn_keys_back(d, rows, d->phi + w * T * K, i);
+            weigh_rows(rows, mean, d->a + (w * T + i) * T, i + 1, K);
+            cblas_ssyrk(CblasRowMajor, CblasLower, CblasTrans, (int)K, (int)(i + 1),
+                        1.0F, rows, (int)K, 1.0F, sum, (int)K);
         }
-    double diagonal = 0;
-    for (size_t e = 0; e < K * K; e++)
-        d->cov[e] /= (double)n;
+    for (size_t e = 0; e < K; e++)
+        for (size_t k = 0; k <= e; k++)
+            d->cov[e * K + k] = d->cov[k * K + e] = (double)sum[e * K + k] / (double)n;
+    free(rows);
     for (size_t e = 0; e < K; e++)
         diagonal += d->cov[e * K + e] / (double)K;
     for (size_t e = 0; e < K; e++)
         d->cov[e * K + e] += RIDGE * diagonal;
-    mls_free_all(rows, mean);
     for (size_t e = 0; e < K * K; e++)
         d->ridge[e] = (float)(RIDGE * d->j->x_power * d->cov[e]);
     if (diagonal <= 0) /* no scores, no residual: nothing is ever solved */
@@ -443,12 +461,12 @@ static double apply(const head *d, double queries)
     for (size_t w = 0; w < d->W; w++) {
         if (held_out(w, d->W))
             continue;
-        for (size_t first = 0; first < d->T; first += ROWS) {
+        for (size_t first = 0; first < d->T; first += d->rows) {
             const size_t n = rows_at(d, first);
 
             form_scores(d, 1.0F, w, first, n);
             centre(d, w, first, n, true);
-            take_back(d, w, first, n);
+            take_back(d, w, first, n, d->j->packed != NULL);
         }
     }
     take_adjoint(d, d->image, d->j->packed);
@@ -474,9 +492,9 @@ static double held_error(const head *d, double step, double before)
             continue;
         for (size_t i = 0; i < T; i++) {
             const size_t n = rows_at(d, i);
-            const float *s = d->s + i % ROWS * T;
+            const float *s = d->s + i % d->rows * T;
 
-            if (i % ROWS == 0) {
+            if (i % d->rows == 0) {
                 form_scores(d, 1.0F, w, i, n);
                 centre(d, w, i, n, false);
             }
@@ -540,12 +558,10 @@ static mls_status head_new(head *d, float **floats, double **doubles, mls_err *e
                             W * T * K, T * wide,  W * T * K,
                             K * R,     K * R,     K * R,
                             K * R,     K * R,     K * R,
-                            K * R,     K * K,     K * K,
-                            ROWS * K};
-    float **part[] = {&d->phi,      &d->a,         &d->rest,        &d->u,
-                      &d->s,        &d->z,         &d->m,           &d->best,
-                      &d->residual, &d->direction, &d->image,       &d->solved,
-                      &d->half,     &d->ridge,     &d->cov_inverse, &d->rows};
+                            K * R,     K * K,     K * K};
+    float **part[] = {&d->phi,   &d->a,      &d->rest, &d->u,        &d->s,
+                      &d->z,     &d->m,      &d->best, &d->residual, &d->direction,
+                      &d->image, &d->solved, &d->half, &d->ridge,    &d->cov_inverse};
     size_t total = 0;
 
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
@@ -606,6 +622,7 @@ static mls_status one_head(void *arg, size_t h, size_t worker, mls_err *err)
     head d = {.j = j,
               .h = h,
               .g = g,
+              .rows = j->packed ? ROWS_BF16 : ROWS,
               .n_key = r->n_key,
               .n_rope = r->rope_key >= 0 ? f->rope_key[r->rope_key].n : 0,
               .W = j->windows.n,
