@@ -320,6 +320,11 @@ static bool has_word(const char *words, const char *word)
     return false;
 }
 
+bool mls_fact_known(const mls_facts *k, const char *name)
+{
+    return k->class && (mls_fact_belongs(k, name) || has_word(k->class->knows, name));
+}
+
 const char *mls_facts_doubtful(const mls_facts *k)
 {
     const char *key;
@@ -328,7 +333,7 @@ const char *mls_facts_doubtful(const mls_facts *k)
     json_object_foreach(k->file, key, value)
     {
         if (!is_off(value) && tells(key) && !json_object_get(k->asked, key) &&
-            !(k->class && (mls_fact_belongs(k, key) || has_word(k->class->knows, key))))
+            !mls_fact_known(k, key))
             return key;
     }
     return NULL;

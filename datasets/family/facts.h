@@ -42,6 +42,8 @@ json_t *mls_fact_peek(const mls_facts *k, const char *name);
 bool mls_fact_given(const mls_facts *k, const char *name);
 /** The class has such a key, or there is no class. */
 bool mls_fact_belongs(const mls_facts *k, const char *name);
+/** The class reads such a key, for the cache or for anything else. */
+bool mls_fact_known(const mls_facts *k, const char *name);
 
 /** A whole number in min..max; *out stays when the key is missing or null. */
 mls_status mls_fact_whole(const mls_facts *k, const char *name, size_t min, size_t max,

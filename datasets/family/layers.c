@@ -291,7 +291,14 @@ static void judge(mls_layers_reader *r, const char *model_type)
     const char *key = mls_facts_doubtful(r->k);
     char shown[MLS_JSON_SHOW];
 
-    if (key)
+    if (key && r->k->class && strcmp(key, "sliding_window") == 0)
+        mls_layers_doubt(
+            r->out,
+            "sliding_window is %.40s, which the class of model_type \"%.60s\" does not "
+            "read: its attention sees every token, and transformers' cache keeps the "
+            "window's",
+            mls_json_show(shown, json_object_get(r->k->file, key)), model_type);
+    else if (key)
         mls_layers_doubt(
             r->out,
             "the key %.80s is not understood for model_type \"%.60s\" (its "

@@ -25,6 +25,11 @@ bool mls_layers_has(const mls_layers_reader *r, const char *key);
 /** Fill r->window, r->chunk, r->letter and r->moves. */
 mls_status mls_layers_order(mls_layers_reader *r);
 
+/** Fill r->window and r->chunk. */
+mls_status mls_layers_window(mls_layers_reader *r);
+/** The letters agree with the window and with what the class reads, or are refused. */
+mls_status mls_layers_windowed(mls_layers_reader *r);
+
 /** Fill heads and dims of every layer, by its letter. */
 mls_status mls_layers_heads(mls_layers_reader *r);
 

@@ -9,8 +9,6 @@
 #include "datasets/base/json.h"
 #include "datasets/family/layers_inner.h"
 
-static const size_t TOKENS_MAX = (size_t)1 << 40;
-
 /* Words of layer_types and its older forms. */
 static const struct {
     const char *word;
@@ -150,55 +148,6 @@ static mls_status by_rule(mls_layers_reader *r, const char *pattern, size_t peri
 {
     for (size_t l = 0; l < r->out->L; l++)
         r->letter[l] = mls_layer_rule_letter(pattern, period, l, r->out->L);
-    return MLS_OK;
-}
-
-/* The last window tokens, or off. */
-static mls_status read_window(mls_layers_reader *r)
-{
-    const json_t *v;
-    bool use = true;
-    size_t half = 0;
-    mls_status st;
-
-    if (mls_layers_has(r, "attention_chunk_size") &&
-        (st = mls_fact_whole(r->k, "attention_chunk_size", 1, TOKENS_MAX, &r->chunk)))
-        return st;
-    if (strcmp(r->model_type, "modernbert-decoder") == 0) {
-        if ((st = mls_fact_whole(r->k, "local_attention", 1, TOKENS_MAX, &half)))
-            return st;
-        r->window = half / 2; /* tokens on either side */
-        return mls_fact_given(r->k, "sliding_window")
-                   ? mls_fact_whole(r->k, "sliding_window", 1, TOKENS_MAX, &r->window)
-                   : MLS_OK;
-    }
-    if (!mls_fact_peek(r->k, "sliding_window") ||
-        json_is_false(mls_fact_peek(r->k, "use_sliding_window")))
-        mls_fact(r->k, "max_window_layers"); /* of no window */
-    if (!mls_layers_has(r, "sliding_window"))
-        return MLS_OK;
-    if (mls_layers_has(r, "use_sliding_window") &&
-        (st = mls_fact_flag(r->k, "use_sliding_window", &use)))
-        return st;
-    v = mls_fact(r->k, "sliding_window");
-    if (v && use && !json_is_false(v) &&
-        !(json_is_integer(v) && json_integer_value(v) == 0 &&
-          !mls_fact_given(r->k, "sliding_window")) &&
-        (st = mls_fact_whole(r->k, "sliding_window", 1, TOKENS_MAX, &r->window)))
-        return st;
-    if (strcmp(r->model_type, "mimo_v2_flash") == 0 &&
-        mls_fact_peek(r->k, "sliding_window_size")) {
-        if ((st = mls_fact_whole(r->k, "sliding_window_size", 1, TOKENS_MAX,
-                                 &r->window)))
-            return st;
-        r->window++; /* the token itself comes on top */
-    }
-    if (r->k->class && mls_layers_has(r, "use_bidirectional_attention")) {
-        v = mls_fact(r->k, "use_bidirectional_attention");
-        if (json_is_true(v) ||
-            (json_is_string(v) && strcmp(json_string_value(v), "all") == 0))
-            r->window = r->window / 2 + 1; /* as many on either side */
-    }
     return MLS_OK;
 }
 
@@ -466,32 +415,12 @@ static mls_status choose(mls_layers_reader *r)
     return by_window(r);
 }
 
-/* A layer with a window needs one; without it the config contradicts itself. */
-static mls_status check(const mls_layers_reader *r)
-{
-    for (size_t l = 0; l < r->out->L; l++) {
-        const char letter = r->letter[l];
-
-        if ((letter == MLS_SLIDING || letter == MLS_HYBRID_SLIDING) && !r->window)
-            return mls_fail(r->k->err, MLS_E_INPUT,
-                            "%s: layer_types[%zu] is sliding_attention, but "
-                            "sliding_window is off",
-                            r->k->path, l);
-        if (letter == MLS_CHUNKED && !r->chunk)
-            return mls_fail(r->k->err, MLS_E_INPUT,
-                            "%s: layer_types[%zu] is chunked_attention, but "
-                            "attention_chunk_size is missing",
-                            r->k->path, l);
-    }
-    return MLS_OK;
-}
-
 mls_status mls_layers_order(mls_layers_reader *r)
 {
     bool implied = false;
     mls_status st;
 
-    if ((st = read_moves(r)) || (st = read_window(r)) || (st = choose(r)))
+    if ((st = read_moves(r)) || (st = mls_layers_window(r)) || (st = choose(r)))
         return st;
     /* A pattern of the family's own is off together with its window. */
     implied = !mls_fact_peek(r->k, "layer_types");
@@ -508,5 +437,5 @@ mls_status mls_layers_order(mls_layers_reader *r)
     if (strcmp(r->model_type, "gemma4_text") == 0 ||
         strcmp(r->model_type, "gemma4_unified_text") == 0)
         r->letter[r->out->L - 1] = MLS_FULL;
-    return check(r);
+    return mls_layers_windowed(r);
 }

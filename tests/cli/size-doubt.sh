@@ -21,3 +21,13 @@ say "\"model_type\": \"llama\", $all, \"rope_scaling\": {\"rope_type\": \"spiral
 say "\"model_type\": \"llama\", \"n_layer\": 4, \"hidden_size\": 64"
 say "\"model_type\": \"llama\", $all, \"num_hidden_layers_kept\": null"
 say "\"model_type\": \"gpt2\", \"n_layer\": 4, \"n_head\": 4, \"n_embd\": 64"
+# A window that the class of transformers does not read, though its cache does; and one
+# that changes nothing.
+window='"sliding_window": 128'
+kinds='"layer_types": ["sliding_attention", "full_attention", "sliding_attention", "full_attention"]'
+say "\"model_type\": \"llama\", $all, $window"
+say "\"model_type\": \"llama\", $all, $window, $kinds"
+say "\"model_type\": \"llama\", $all, $window, \"use_sliding_window\": false, $kinds"
+say "\"model_type\": \"llama\", $all, $window, \"max_position_embeddings\": 128"
+say "\"model_type\": \"mistral\", $all, $window, $kinds"
+say "\"model_type\": \"mixtral\", $all, $window, $kinds"

@@ -31,7 +31,7 @@ static void what_changes_the_computation_is_named(void **state)
         {"{\"qk_layernorm\": true}", "qk_layernorm is true"},
         {"{\"rope_interleaved\": true}", "rope_interleaved is true"},
         {"{\"some_new_key\": 3}", "the key some_new_key is not known"},
-        {"{\"sliding_window\": 4096}", "the key sliding_window is not understood"},
+        {"{\"sliding_window\": 16}", "sliding_window is 16, which the class"},
         {"{\"model_type\": \"mistral\", \"attention_bias\": true}", "attention_bias"},
         {"{\"model_type\": \"qwen3\", \"mlp_bias\": true}", "mlp_bias"},
         {"{\"model_type\": \"newmodel\"}", "\"newmodel\" is not a known family"},
@@ -176,6 +176,25 @@ static void a_wrong_config_is_refused_by_key(void **state)
         {"{\"model_type\": \"qwen3\", \"layer_types\": [\"sliding_attention\", "
          "\"full_attention\", \"full_attention\", \"full_attention\"]}",
          "layer_types[0] is sliding_attention, but sliding_window is off"},
+        {"{\"layer_types\": [\"full_attention\", \"full_attention\", "
+         "\"full_attention\", \"sliding_attention\"]}",
+         "layer_types[3] is sliding_attention, but sliding_window is missing"},
+        {"{\"model_type\": \"mixtral\", \"sliding_window\": 8, \"layer_types\": "
+         "[\"sliding_attention\", \"sliding_attention\", \"full_attention\", "
+         "\"sliding_attention\"]}",
+         "layer_types[2] is full_attention, but the class of model_type \"mixtral\" "
+         "reads no layer_types: its sliding_window 8 holds in every layer"},
+        {"{\"model_type\": \"phi3\", \"sliding_window\": null, \"layer_types\": "
+         "[\"sliding_attention\", \"sliding_attention\", \"full_attention\", "
+         "\"sliding_attention\"]}",
+         "layer_types[0] is sliding_attention, but sliding_window is null"},
+        {"{\"model_type\": \"lfm2\", \"sliding_window\": 8, \"layer_types\": "
+         "[\"conv\", \"sliding_attention\", \"full_attention\", \"conv\"]}",
+         "layer_types[1] is sliding_attention, but the class of model_type \"lfm2\" "
+         "reads no sliding_window"},
+        {"{\"attention_chunk_size\": 8, \"layer_types\": [\"chunked_attention\", "
+         "\"full_attention\", \"full_attention\", \"full_attention\"]}",
+         "attention_chunk_size is not read by its class"},
         {"{\"model_type\": \"smollm3\", \"no_rope_layers\": [1]}",
          "no_rope_layers has 1 items"},
         {"{\"model_type\": \"smollm3\", \"no_rope_layers\": [1, 1, 1, 2]}",
