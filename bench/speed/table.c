@@ -1,14 +1,16 @@
 /*
  * Speed of everything that takes time, as one table in markdown:
  *   table MLASCOPE SOURCE [--rounds N] [--torch PYTHON] [--store FILE] [--compare FILE]
- *         [--report OPTIONS] [--only TEXT]
+ *         [--report OPTIONS] [--only TEXT] [--beside MLASCOPE]
  * Each workload is a command of the program or of this folder, run N times (3) in a
  * scratch folder; the median of the processor seconds of all its threads counts, which
  * hardly sees what else the machine does, and stands beside the wall clock. Ceilings
  * are products of 1024 x 1024 matrices on one thread. --store keeps the seconds, each
  * as soon as it is known, --compare names what takes over 10 % more than they say, and
  * fails. --report also writes the demo's report, once, with these options of it, and
- * tables its parts. --only leaves out works whose names do not hold the text.
+ * tables its parts. --only leaves out works whose names do not hold the text. --beside
+ * runs another program in turns with this one, each in a folder of its own; what that
+ * one cannot do has no seconds.
  */
 #define _GNU_SOURCE
 #include <stdio.h>
@@ -117,20 +119,40 @@ static bool run(cost *c, const char *command)
     return true;
 }
 
-static bool run_rounds(cost *c, const char *command, size_t rounds)
+/*
+ * Medians of both commands, run in turns; the second may be NULL, and may fail: then
+ * its seconds are 0.
+ */
+static bool run_rounds(cost *c, const char *command, cost *other, const char *beside,
+                       size_t rounds)
 {
-    double wall[ROUNDS_MAX], cpu[ROUNDS_MAX], mib[ROUNDS_MAX];
+    double wall[2][ROUNDS_MAX], cpu[2][ROUNDS_MAX], mib[2][ROUNDS_MAX];
+    cost one;
 
-    for (size_t i = 0; i < rounds; i++) {
-        if (!run(c, command)) {
-            fprintf(stderr, "failed: %s\n", command);
-            return false;
+    for (size_t i = 0; i < 2 * rounds; i++) {
+        const size_t k = i % 2;
+
+        if (k && !beside)
+            continue;
+        if (!run(&one, k ? beside : command)) {
+            if (!k) {
+                fprintf(stderr, "failed: %s\n", command);
+                return false;
+            }
+            beside = NULL;
+            continue;
         }
-        wall[i] = c->wall;
-        cpu[i] = c->cpu;
-        mib[i] = c->mib;
+        wall[k][i / 2] = one.wall;
+        cpu[k][i / 2] = one.cpu;
+        mib[k][i / 2] = one.mib;
     }
-    *c = (cost){median(wall, rounds), median(cpu, rounds), median(mib, rounds)};
+    *c =
+        (cost){median(wall[0], rounds), median(cpu[0], rounds), median(mib[0], rounds)};
+    if (beside)
+        *other = (cost){median(wall[1], rounds), median(cpu[1], rounds),
+                        median(mib[1], rounds)};
+    else if (other)
+        *other = (cost){0};
     return true;
 }
 
@@ -263,33 +285,49 @@ static void print_machine(const char *program)
     puts("");
 }
 
-static bool table(size_t rounds, const char *only, books *b)
+/* The workload as a command of a shell: in `folder`, by the program of a variable. */
+static void write_command(char *out, size_t size, const workload *w, const char *folder,
+                          const char *program)
 {
-    puts("\n| work | rate per processor second | CPU s | wall s | peak MiB |\n"
-         "|---|---|---|---|---|");
+    snprintf(out, size,
+             "set -e; mkdir -p %s; cd %s; M() { \"$%s\" \"$@\" >/dev/null 2>&1; }; %s",
+             folder, folder, program, w->command);
+    for (char *at;
+         (at = strstr(out, " D")) && (at[2] == ' ' || at[2] == '/' || at[2] == '\0');) {
+        memmove(at + 6, at + 2, strlen(at + 2) + 1);
+        memcpy(at, " $DEMO", 6);
+    }
+}
+
+static bool table(size_t rounds, const char *only, bool beside, books *b)
+{
+    printf("\n| work | rate per processor second | CPU s | wall s | peak MiB |%s\n"
+           "|---|---|---|---|---|%s\n",
+           beside ? " before, CPU s | wall s | peak MiB | CPU ratio |" : "",
+           beside ? "---|---|---|---|" : "");
     for (size_t i = 0; i < N_WORKLOADS; i++) {
         const workload *w = &workloads[i];
-        char command[600];
-        cost c;
+        char command[600], other_command[600];
+        cost c, other = {0};
 
         if (only && !strstr(w->name, only))
             continue;
-        snprintf(command, sizeof command,
-                 "M() { \"$MLASCOPE\" \"$@\" >/dev/null 2>&1; }; "
-                 "set -e; %s",
-                 w->command);
-        for (char *at; (at = strstr(command, " D")) &&
-                       (at[2] == ' ' || at[2] == '/' || at[2] == '\0');) {
-            memmove(at + 6, at + 2, strlen(at + 2) + 1);
-            memcpy(at, " $DEMO", 6);
-        }
-        if (!run_rounds(&c, command, rounds))
+        write_command(command, sizeof command, w, "own", "MLASCOPE");
+        write_command(other_command, sizeof other_command, w, "other", "OTHER");
+        if (!run_rounds(&c, command, &other, beside ? other_command : NULL, rounds))
             return false;
+        printf("| %s |", w->name);
         if (w->amount > 0)
-            printf("| %s | %.4g %s | %.3f | %.3f | %.0f |\n", w->name,
-                   w->amount / c.cpu, w->unit, c.cpu, c.wall, c.mib);
+            printf(" %.4g %s |", w->amount / c.cpu, w->unit);
         else
-            printf("| %s | - | %.3f | %.3f | %.0f |\n", w->name, c.cpu, c.wall, c.mib);
+            printf(" - |");
+        printf(" %.3f | %.3f | %.0f |", c.cpu, c.wall, c.mib);
+        if (beside && other.cpu > 0)
+            printf(" %.3f | %.3f | %.0f | %.2f |", other.cpu, other.wall, other.mib,
+                   other.cpu / c.cpu);
+        else if (beside)
+            printf(" - | - | - | - |");
+        puts("");
         fflush(stdout);
         enter(b, w->name, c.cpu);
     }
@@ -306,11 +344,11 @@ static bool beside_torch(const char *python, size_t rounds)
              "'%s' -c 'import torch; torch.manual_seed(0); "
              "torch.linalg.svdvals(torch.randn(4096, 2048))'",
              python);
-    if (!run_rounds(&theirs, command, rounds))
+    if (!run_rounds(&theirs, command, NULL, NULL, rounds))
         return false;
     snprintf(command, sizeof command, "'%s' -c 'import torch'", python);
     cost start;
-    if (!run_rounds(&start, command, rounds))
+    if (!run_rounds(&start, command, NULL, NULL, rounds))
         return false;
     const size_t m = 4096, n = 2048;
     float *w = mls_calloc3(m, n, 1, sizeof *w);
@@ -379,13 +417,14 @@ int main(int argc, char **argv)
 {
     const char *python = NULL, *store_path = NULL, *compare = NULL, *report = NULL;
     char demo[4096], scratch[] = "/tmp/mlascope-speed-XXXXXX", remove[64];
-    const char *only = NULL;
+    const char *only = NULL, *beside = NULL;
     size_t rounds = 3;
     books b = {0};
 
     if (argc < 3) {
         fputs("Usage: table MLASCOPE SOURCE [--rounds N] [--torch PYTHON] "
-              "[--store FILE] [--compare FILE] [--report OPTIONS] [--only TEXT]\n",
+              "[--store FILE] [--compare FILE] [--report OPTIONS] [--only TEXT] "
+              "[--beside MLASCOPE]\n",
               stderr);
         return 2;
     }
@@ -402,10 +441,13 @@ int main(int argc, char **argv)
             report = argv[i + 1];
         else if (strcmp(argv[i], "--only") == 0)
             only = argv[i + 1];
+        else if (strcmp(argv[i], "--beside") == 0)
+            beside = argv[i + 1];
     }
     if (rounds < 1 || rounds > ROUNDS_MAX)
         rounds = 3;
     char *program = realpath(argv[1], NULL), *source = realpath(argv[2], NULL);
+    char *other = beside ? realpath(beside, NULL) : NULL;
 
     if (compare && store_path && strcmp(compare, store_path) == 0) {
         fputs("table: --store would write over what --compare reads\n", stderr);
@@ -413,17 +455,20 @@ int main(int argc, char **argv)
     }
     b.old = compare ? fopen(compare, "r") : NULL;
     b.store = store_path ? fopen(store_path, "w") : NULL;
-    if (!program || !source || (compare && !b.old) || (store_path && !b.store)) {
+    if (!program || !source || (beside && !other) || (compare && !b.old) ||
+        (store_path && !b.store)) {
         fputs("table: a program, folder or file cannot be opened\n", stderr);
         return 1;
     }
     snprintf(demo, sizeof demo, "%s/datasets/demo", source);
     setenv("MLASCOPE", program, 1);
+    setenv("OTHER", other ? other : "", 1);
     setenv("DEMO", demo, 1);
     mls_blas_single_thread();
     print_machine(program);
     bool ok = mkdtemp(scratch) && chdir(scratch) == 0 && ceilings() &&
-              table(rounds, only, &b) && (!python || beside_torch(python, rounds)) &&
+              table(rounds, only, beside, &b) &&
+              (!python || beside_torch(python, rounds)) &&
               (!report || report_by_part(report, &b));
     snprintf(remove, sizeof remove, "rm -rf '%s'", scratch);
     ok = system(remove) == 0 && ok;
@@ -431,6 +476,7 @@ int main(int argc, char **argv)
         ok = fclose(b.store) == 0 && ok;
     if (b.old)
         fclose(b.old);
+    free(other);
     free(source);
     free(program);
     return !ok || b.slower;
