@@ -17,7 +17,6 @@
 
 void mls_output_windows_free(mls_output_windows *w)
 {
-    mls_latent_runner_free(w->runner);
     mls_free_all(w->x, w->out);
     *w = (mls_output_windows){0};
 }
@@ -25,6 +24,7 @@ void mls_output_windows_free(mls_output_windows *w)
 /* The attention output of every window under the runner's form. */
 typedef struct {
     const mls_output_windows *w;
+    mls_latent_runner *runner;
     float *out; /* (n, T, E) */
 } run;
 
@@ -33,17 +33,23 @@ static mls_status run_window(void *arg, size_t window, size_t worker, mls_err *e
     const run *r = arg;
     const size_t at = window * r->w->T * r->w->E;
 
-    return mls_latent_attention(r->w->runner, window, worker, r->w->x + at, r->w->T,
+    return mls_latent_attention(r->runner, window, worker, r->w->x + at, r->w->T,
                                 r->out + at, NULL, err);
 }
 
 static mls_status run_form(float *out, const mls_output_windows *w,
                            const mls_latent_form *f, mls_err *err)
 {
-    run r = {w, out};
-    const mls_status st = mls_latent_runner_set(w->runner, f, NULL, err);
+    run r = {.w = w, .out = out};
+    mls_status st =
+        mls_latent_runner_new(&r.runner, w->T, mls_pool_threads(w->pool), false, err);
 
-    return st ? st : mls_pool_run(w->pool, w->n, run_window, &r, err);
+    if (!st)
+        st = mls_latent_runner_set(r.runner, f, NULL, err);
+    if (!st)
+        st = mls_pool_run(w->pool, w->n, run_window, &r, err);
+    mls_latent_runner_free(r.runner);
+    return st;
 }
 
 mls_status mls_output_windows_load(mls_output_windows *out, mls_capture *capture,
@@ -67,8 +73,6 @@ mls_status mls_output_windows_load(mls_output_windows *out, mls_capture *capture
     for (size_t i = 0; !st && i < out->n; i++)
         st = mls_capture_window(capture, original->layer, i, MLS_WINDOW_X,
                                 out->x + i * T * E, err);
-    if (!st)
-        st = mls_latent_runner_new(&out->runner, T, mls_pool_threads(pool), false, err);
     if (!st)
         st = run_form(out->out, out, original, err);
     for (size_t i = 0; !st && i < out->n * T * E; i++)

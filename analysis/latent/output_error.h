@@ -20,8 +20,7 @@ typedef struct mls_output_windows {
     size_t n, T, E;
     float *x;   /* (n, T, E) normed input */
     float *out; /* (n, T, E) attention output of the original, W_O and bias included */
-    double power; /* sum of |out|^2 */
-    mls_latent_runner *runner;
+    double power;   /* sum of |out|^2 */
     mls_pool *pool; /* borrowed */
 } mls_output_windows;
 

@@ -26,7 +26,7 @@
 enum { MLP_ROWS = 256 };
 
 /* Logits of one block take about this, so the rows of a block depend only on V. */
-enum { HEAD_BYTES = 32 << 20, HEAD_ROWS_MIN = 16, HEAD_ROWS_MAX = 256 };
+enum { HEAD_BYTES = 128 << 20, HEAD_ROWS_MIN = 16, HEAD_ROWS_MAX = 256 };
 
 /* Rows of a block when T rows go into as few blocks of at most max as possible. */
 static size_t even_rows(size_t T, size_t max)
@@ -297,10 +297,9 @@ done:
 /* The output head over all sequences; what its jobs share. */
 typedef struct {
     const mls_head_variants *v;
-    size_t rows;
-    float *x; /* (workers, rows, E) */
-    float
-        *logits; /* (workers, 2, rows, V): of variant 0, then of the one that passes */
+    size_t rows, kept; /* kept: 1, or 2 for variant 0 and the one that passes */
+    float *x;          /* (workers, rows, E) */
+    float *logits;     /* (workers, kept, rows, V) */
     mls_variants_seen see;
     void *arg;
 } head_pass;
@@ -312,7 +311,7 @@ static mls_status show_block(const head_pass *p, mls_logits_view *view, mls_err 
     const size_t E = v->config->E, V = v->config->V;
     const size_t at = v->s[0]->start[view->sequence] + view->first;
     float *x = p->x + view->worker * p->rows * E;
-    float *reference = p->logits + view->worker * 2 * p->rows * V;
+    float *reference = p->logits + view->worker * p->kept * p->rows * V;
     mls_status st = MLS_OK;
 
     view->reference = reference;
@@ -369,10 +368,12 @@ mls_status mls_head_forward_variants(const mls_head_variants *v, mls_variants_se
     const size_t threads = mls_pool_threads(pool), V = v->config->V;
     head_pass p = {
         .v = v, .rows = v->rows ? v->rows : head_rows(V), .see = see, .arg = arg};
+
+    p.kept = v->n > 1 ? 2 : 1;
     mls_status st;
 
     p.x = mls_calloc3(threads, p.rows, v->config->E, sizeof *p.x);
-    p.logits = mls_calloc3(2 * threads, p.rows, V, sizeof *p.logits);
+    p.logits = mls_calloc3(p.kept * threads, p.rows, V, sizeof *p.logits);
     st = p.x && p.logits
              ? mls_pool_run(pool, v->s[0]->N, show_sequence, &p, err)
              : mls_fail(err, MLS_E_NOMEM, "no memory for %zu x %zu logits", p.rows, V);

@@ -14,7 +14,7 @@
 #include "common/base/checked.h"
 
 /* Probabilities of the positions of a block take about this. */
-enum { PROB_BYTES = 32 << 20, ROWS_MIN = 32, ROWS_MAX = 256 };
+enum { PROB_BYTES = 128 << 20, ROWS_MIN = 32, ROWS_MAX = 256 };
 
 mls_status mls_scores_new(mls_scores *s, const mls_corpus *corpus,
                           const mls_evaluate_options *options, size_t n, mls_err *err)

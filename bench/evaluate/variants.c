@@ -333,6 +333,8 @@ static mls_status layer_forms_new(layer_forms *f, mls_pass *p, const mls_layer *
 typedef struct {
     layer_forms *f;
     size_t first;
+    const mls_output_windows *windows;
+    const mls_latent_form *plain_form;
 } batch;
 
 static mls_status make_one(void *arg, size_t job, size_t worker, mls_err *err)
@@ -361,6 +363,12 @@ static size_t batch_size(const mls_pass *p)
     return fit > threads ? fit : threads;
 }
 
+/* Runs the form's variants that are at work in this layer. */
+static bool is_at_work(const mls_pass *p, size_t j, size_t scheme, size_t l)
+{
+    return p->run[j].scheme_of == scheme && p->run[j].begins <= l;
+}
+
 /* What is done with a form once it is there: errors, runs, sizes of its variants. */
 static mls_status use_form(mls_pass *p, size_t i, const mls_layer *layer,
                            const mls_layer_stats *stats, mls_own_moments *moments,
@@ -370,10 +378,8 @@ static mls_status use_form(mls_pass *p, size_t i, const mls_layer *layer,
 {
     const size_t l = layer->index, L = p->config->L;
     mls_layer own = {0};
-    char what[64];
     mls_status st = MLS_OK;
 
-    snprintf(what, sizeof what, "layer %zu of %zu", l + 1, L);
     if (p->options->predict && p->in->capture && !plain_form->own)
         st = predict(p, i, layer, stats, moments, windows, form, err);
     if (st)
@@ -382,18 +388,15 @@ static mls_status use_form(mls_pass *p, size_t i, const mls_layer *layer,
         st = read_own(&own, p, i, layer, err);
     st = refuse_alone(p, i, st, err);
     for (size_t j = i; !st && !is_refused(p, i) && j < p->n; j++) {
-        if (p->run[j].scheme_of != i || p->run[j].begins > l)
+        if (!is_at_work(p, j, i, l) || p->options->forms_only)
             continue;
-        st = mls_progress_step(p->progress, what, p->done, p->total, err);
         const double start = seconds_now();
 
-        if (!st && !p->options->forms_only)
-            st = refuse_alone(p, i,
-                              run_variant(p, j, layer, own.attn_norm ? &own : layer,
-                                          form, plain_form, err),
-                              err);
+        st = refuse_alone(p, i,
+                          run_variant(p, j, layer, own.attn_norm ? &own : layer, form,
+                                      plain_form, err),
+                          err);
         p->quality[j].seconds += seconds_now() - start;
-        p->done++;
     }
     for (size_t j = i; !st && !is_refused(p, i) && j < p->n; j++)
         if (p->run[j].scheme_of == i)
@@ -404,30 +407,85 @@ static mls_status use_form(mls_pass *p, size_t i, const mls_layer *layer,
     return st;
 }
 
+static mls_status use_one(void *arg, size_t job, size_t worker, mls_err *err)
+{
+    const batch *b = arg;
+    layer_forms *f = b->f;
+    const size_t k = b->first + job, i = f->scheme[k];
+    mls_status st = MLS_OK;
+
+    (void)worker;
+    if (f->st[k]) {
+        *err = f->err[k];
+        st = refuse_alone(f->p, i, f->st[k], err);
+    }
+    return st || is_refused(f->p, i)
+               ? st
+               : use_form(f->p, i, f->layer, f->stats, &f->own, b->windows, &f->form[k],
+                          b->plain_form, err);
+}
+
+/*
+ * Forms first .. first+n-1 in use, as many at a time as there are threads: the few
+ * windows of one would leave most of these without work.
+ */
+static mls_status use_batch(layer_forms *f, size_t first, size_t n,
+                            const mls_output_windows *windows,
+                            const mls_latent_form *plain_form, mls_err *err)
+{
+    mls_pass *p = f->p;
+    const size_t at_once = mls_pool_threads(p->in->pool), l = f->layer->index;
+    char what[64];
+    mls_status st = MLS_OK;
+
+    snprintf(what, sizeof what, "layer %zu of %zu", l + 1, p->config->L);
+    for (size_t k = first; !st && k < first + n; k += at_once) {
+        const size_t end = k + at_once < first + n ? k + at_once : first + n;
+        batch b = {f, k, windows, plain_form};
+
+        st = mls_progress_step(p->progress, what, p->done, p->total, err);
+        if (!st)
+            st = mls_pool_run(p->in->pool, end - k, use_one, &b, err);
+        for (size_t of = k; of < end; of++)
+            for (size_t j = f->scheme[of]; j < p->n; j++)
+                p->done += is_at_work(p, j, f->scheme[of], l);
+    }
+    return st;
+}
+
+/* What predictions of all forms share, before several ask for it at once. */
+static mls_status own_moments(layer_forms *f, const mls_latent_form *plain_form,
+                              mls_err *err)
+{
+    const mls_pass *p = f->p;
+    const mls_layer *w = f->layer;
+
+    if (!p->options->predict || !p->in->capture || plain_form->own || w->q_norm ||
+        w->kv_a)
+        return MLS_OK;
+    return mls_own_moments_new(&f->own, p->config, w, f->stats, p->in->pool, err);
+}
+
 static mls_status use_forms(layer_forms *f, const mls_output_windows *windows,
                             const mls_latent_form *plain_form, mls_err *err)
 {
     const size_t size = batch_size(f->p);
-    mls_status st = MLS_OK;
+    mls_status st = own_moments(f, plain_form, err);
 
     for (size_t first = 0; !st && first < f->n; first += size) {
         const size_t n = f->n - first < size ? f->n - first : size;
-        batch b = {f, first};
+        batch b = {f, first, windows, plain_form};
 
         for (size_t k = first; !st && f->p->options->calibration && k < first + n; k++)
             st = mls_sequential_stats(&f->read[k], &f->p->run[f->scheme[k]].sequential,
                                       f->p, f->layer, err);
         if (!st)
             st = mls_pool_run(f->p->in->pool, n, make_one, &b, err);
-        for (size_t k = first; !st && k < first + n; k++) {
+        if (!st)
+            st = use_batch(f, first, n, windows, plain_form, err);
+        for (size_t k = first; k < first + n; k++) {
             const size_t i = f->scheme[k];
 
-            if (f->st[k])
-                *err = f->err[k];
-            st = refuse_alone(f->p, i, f->st[k], err);
-            if (!st && !is_refused(f->p, i))
-                st = use_form(f->p, i, f->layer, f->stats, &f->own, windows,
-                              &f->form[k], plain_form, err);
             if (!st && !is_refused(f->p, i) && f->p->options->calibration)
                 st = mls_sequential_forward(&f->p->run[i].sequential, f->p, f->layer,
                                             &f->form[k],
