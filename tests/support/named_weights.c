@@ -24,6 +24,26 @@ double named_uniform(uint64_t seed, const char *name, uint64_t i)
     return (double)(z >> 40) / (1 << 23) - 1;
 }
 
+double *named_doubles(size_t n, const char *name)
+{
+    double *x = malloc(n * sizeof *x);
+
+    assert_non_null(x);
+    for (size_t i = 0; i < n; i++)
+        x[i] = named_uniform(0, name, i);
+    return x;
+}
+
+float *named_floats(size_t n, const char *name, double plus)
+{
+    float *x = malloc(n * sizeof *x);
+
+    assert_non_null(x);
+    for (size_t i = 0; i < n; i++)
+        x[i] = (float)(named_uniform(0, name, i) + plus);
+    return x;
+}
+
 static size_t named_elements(const named_tensor *t)
 {
     return t->rows * (t->cols ? t->cols : 1);

@@ -23,6 +23,11 @@ typedef struct named_tensor {
 /* Number i of the sequence that belongs to a name, in [-1, 1). */
 double named_uniform(uint64_t seed, const char *name, uint64_t i);
 
+/* The first n with seed 0, as uniform() of tests/reference/ makes them; free(). */
+double *named_doubles(size_t n, const char *name);
+/* Their sums with plus in single precision; free(). */
+float *named_floats(size_t n, const char *name, double plus);
+
 /* FOLDER/model.safetensors: length of the header, header, numbers in the same order. */
 void named_write(const char *folder, const named_tensor *t, size_t n, uint64_t seed);
 

@@ -1,4 +1,5 @@
 /* Methods that look at a whole model before they convert a layer, on the demo. */
+#include "tests/support/built.h"
 #include "tests/support/demo.h"
 
 #include "bench/frame/scheme.h"
@@ -82,22 +83,14 @@ static void budgets_over_heads_and_layers_are_spent_whole(void **state)
 static void build_first(mls_latent_form *f, const mls_method_input *in,
                         const char *text)
 {
-    mls_ready_scheme *ready;
     mls_layer_stats stats;
-    mls_setting setting;
-    mls_scheme scheme;
     mls_layer layer;
 
-    assert_ok(mls_setting_parse(&setting, text, &err));
-    assert_ok(mls_scheme_uniform(&scheme, &setting, in->config->L, &err));
-    assert_ok(mls_scheme_prepare(&ready, &scheme, in, &err));
     assert_ok(mls_model_attention(in->model, 0, &layer, &err));
     assert_ok(mls_capture_stats(in->capture, 0, &stats, &err));
-    assert_ok(mls_scheme_build(ready, &layer, &stats, f, &err));
+    *f = built(in, text, &layer, &stats);
     mls_layer_stats_free(&stats);
     mls_layer_free(&layer);
-    mls_ready_scheme_free(ready);
-    mls_scheme_free(&scheme);
 }
 
 static void freqfold_auto_takes_one_of_the_folds_it_may_take(void **state)

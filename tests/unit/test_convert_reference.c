@@ -1,5 +1,6 @@
 /* Every conversion against PyTorch in float64 (tests/reference/convert.py). */
-#include "tests/support/expect.h"
+#include "tests/support/built.h"
+#include "tests/support/named_weights.h"
 
 #include "analysis/latent/latent.h"
 #include "analysis/numeric/blas.h"
@@ -7,37 +8,6 @@
 #include "bench/frame/scheme.h"
 
 enum { E = 24, H = 4, G = 2, D = 8, C = D / 2, T = 8, N = 64 };
-
-/*
- * The same numbers as uniform() of convert.py: splitmix64 from the name's FNV-1a hash.
- */
-static void uniform(double *x, size_t n, const char *name)
-{
-    uint64_t state = 0xCBF29CE484222325U;
-
-    for (const char *p = name; *p; p++)
-        state = (state ^ (unsigned char)*p) * 0x100000001B3U;
-    for (size_t i = 0; i < n; i++) {
-        state += 0x9E3779B97F4A7C15U;
-        uint64_t z = state;
-        z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9U;
-        z = (z ^ (z >> 27)) * 0x94D049BB133111EBU;
-        z ^= z >> 31;
-        x[i] = (double)(z >> 40) / (1 << 23) - 1.0;
-    }
-}
-
-static float *floats(size_t n, const char *name)
-{
-    double *x = malloc(n * sizeof *x);
-    float *y = malloc(n * sizeof *y);
-
-    uniform(x, n, name);
-    for (size_t i = 0; i < n; i++)
-        y[i] = (float)x[i];
-    free(x);
-    return y;
-}
 
 /* Mean 2-norm of every chunk of W x + b over the calibration tokens. */
 static void chunk_norms(double *norm, const float *w, const float *b, size_t heads,
@@ -98,7 +68,7 @@ typedef struct {
 
 static void make(setup *s)
 {
-    static double cal[N * E];
+    double *cal = named_doubles(N * E, "calibration");
 
     memset(s, 0, sizeof *s);
     s->config = (mls_config){
@@ -106,17 +76,16 @@ static void make(setup *s)
     mls_config_uniform(&s->config);
     s->config.rope = (mls_rope_config){.theta = 100.0, .factor = 1};
     s->layer = (mls_layer){
-        .wq = floats(H * D * E, "wq"),
-        .bq = floats(H * D, "bq"),
-        .wk = floats(G * D * E, "wk"),
-        .bk = floats(G * D, "bk"),
-        .wv = floats(G * D * E, "wv"),
-        .bv = floats(G * D, "bv"),
-        .wo = floats(E * H * D, "wo"),
-        .bo = floats(E, "bo"),
+        .wq = named_floats(H * D * E, "wq", 0),
+        .bq = named_floats(H * D, "bq", 0),
+        .wk = named_floats(G * D * E, "wk", 0),
+        .bk = named_floats(G * D, "bk", 0),
+        .wv = named_floats(G * D * E, "wv", 0),
+        .bv = named_floats(G * D, "bv", 0),
+        .wo = named_floats(E * H * D, "wo", 0),
+        .bo = named_floats(E, "bo", 0),
     };
-    s->x = floats(T * E, "x");
-    uniform(cal, N * E, "calibration");
+    s->x = named_floats(T * E, "x", 0);
     assert_ok(mls_layer_stats_new(&s->stats, &s->config, &err));
     s->stats.n_tokens = N;
     for (size_t i = 0; i < N * E; i++) {
@@ -138,6 +107,7 @@ static void make(setup *s)
     }
     chunk_norms(s->stats.q_norm, s->layer.wq, s->layer.bq, H, cal);
     chunk_norms(s->stats.k_norm, s->layer.wk, s->layer.bk, G, cal);
+    free(cal);
 }
 
 static void drop(setup *s)
@@ -150,23 +120,10 @@ static void drop(setup *s)
 static void attention(const setup *s, const char *text, bool absorbed, float *out)
 {
     const mls_method_input in = {.config = &s->config};
-    mls_latent_runner *runner;
-    mls_ready_scheme *ready;
-    mls_latent_form form;
-    mls_setting setting;
-    mls_scheme scheme;
+    mls_latent_form form = built(&in, text, &s->layer, &s->stats);
 
-    assert_ok(mls_setting_parse(&setting, text, &err));
-    assert_ok(mls_scheme_uniform(&scheme, &setting, 1, &err));
-    assert_ok(mls_scheme_prepare(&ready, &scheme, &in, &err));
-    assert_ok(mls_scheme_build(ready, &s->layer, &s->stats, &form, &err));
-    assert_ok(mls_latent_runner_new(&runner, T, 1, absorbed, &err));
-    assert_ok(mls_latent_runner_set(runner, &form, NULL, &err));
-    assert_ok(mls_latent_attention(runner, 0, 0, s->x, T, out, NULL, &err));
-    mls_latent_runner_free(runner);
+    built_attention(&form, absorbed, s->x, T, out);
     mls_latent_free(&form);
-    mls_ready_scheme_free(ready);
-    mls_scheme_free(&scheme);
 }
 
 /* Every case of a file: both evaluations of the form against its rows. */

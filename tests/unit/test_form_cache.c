@@ -1,3 +1,4 @@
+#include "tests/support/built.h"
 #include "tests/support/demo.h"
 
 #include <stdlib.h>
@@ -39,18 +40,8 @@ static mls_latent_form form_of(const char *text, mls_form_cache *forms)
                                  .capture = d.capture,
                                  .pool = d.pool,
                                  .forms = forms};
-    mls_setting setting;
-    mls_scheme scheme;
-    mls_ready_scheme *ready;
-    mls_latent_form f;
 
-    assert_ok(mls_setting_parse(&setting, text, &err));
-    assert_ok(mls_scheme_uniform(&scheme, &setting, in.config->L, &err));
-    assert_ok(mls_scheme_prepare(&ready, &scheme, &in, &err));
-    assert_ok(mls_scheme_build(ready, &layer, &stats, &f, &err));
-    mls_ready_scheme_free(ready);
-    mls_scheme_free(&scheme);
-    return f;
+    return built(&in, text, &layer, &stats);
 }
 
 /* Every number of both is the same, and none is in the same place. */

@@ -2,6 +2,7 @@
  * Whole models through settings short of full rank: layers alone, shared and shortened
  * caches, and what more rank may do.
  */
+#include "tests/support/built.h"
 #include "tests/support/demo_bench.h"
 
 #include "analysis/latent/predict.h"
@@ -208,24 +209,16 @@ static void the_token_budget_is_what_the_norm_of_attention_allows(void **state)
     const bench *b = *state;
 
     for (size_t l = 1; l < b->in.config->L; l += 3) {
-        mls_ready_scheme *ready;
-        mls_scheme scheme;
-        mls_setting setting;
         mls_latent_form form;
         mls_layer layer;
 
-        assert_ok(mls_setting_parse(
-            &setting, "dbudgetkv rule=norm-unverified threshold=0.1", &err));
-        assert_ok(mls_scheme_uniform(&scheme, &setting, b->in.config->L, &err));
-        assert_ok(mls_scheme_prepare(&ready, &scheme, &b->in, &err));
         assert_ok(mls_model_attention(b->model, l, &layer, &err));
-        assert_ok(mls_scheme_build(ready, &layer, NULL, &form, &err));
+        form = built(&b->in, "dbudgetkv rule=norm-unverified threshold=0.1", &layer,
+                     NULL);
         assert_true(form.token_budget < 1);
         assert_close(form.token_budget, budget_by_hand(b, l, 0.1), 1e-9);
         mls_latent_free(&form);
         mls_layer_free(&layer);
-        mls_ready_scheme_free(ready);
-        mls_scheme_free(&scheme);
     }
 }
 
@@ -233,28 +226,20 @@ static void the_token_budget_is_what_the_norm_of_attention_allows(void **state)
 
 static void predict(mls_predicted *out, const bench *b, const char *text)
 {
-    mls_ready_scheme *ready;
-    mls_scheme scheme;
-    mls_setting setting;
     mls_layer_stats stats;
     mls_latent_form form;
     mls_own_moments own = {0};
     mls_layer layer;
 
-    assert_ok(mls_setting_parse(&setting, text, &err));
-    assert_ok(mls_scheme_uniform(&scheme, &setting, b->in.config->L, &err));
-    assert_ok(mls_scheme_prepare(&ready, &scheme, &b->in, &err));
     assert_ok(mls_model_attention(b->model, 1, &layer, &err));
     assert_ok(mls_capture_stats(b->in.capture, 1, &stats, &err));
-    assert_ok(mls_scheme_build(ready, &layer, &stats, &form, &err));
+    form = built(&b->in, text, &layer, &stats);
     assert_ok(mls_predict(&form, b->in.config, &layer, &stats, &own, T, b->in.pool,
                           NULL, out, &err));
     mls_own_moments_free(&own);
     mls_latent_free(&form);
     mls_layer_stats_free(&stats);
     mls_layer_free(&layer);
-    mls_ready_scheme_free(ready);
-    mls_scheme_free(&scheme);
 }
 
 /* Larger by more than rounding; NaN, where a prediction does not exist, never is. */

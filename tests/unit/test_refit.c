@@ -1,3 +1,4 @@
+#include "tests/support/built.h"
 #include "tests/support/demo.h"
 
 #include <math.h>
@@ -56,18 +57,8 @@ static mls_latent_form form_of(const char *text)
                                  .model = d.model,
                                  .capture = d.capture,
                                  .pool = d.pool};
-    mls_setting setting;
-    mls_scheme scheme;
-    mls_ready_scheme *ready;
-    mls_latent_form f;
 
-    assert_ok(mls_setting_parse(&setting, text, &err));
-    assert_ok(mls_scheme_uniform(&scheme, &setting, in.config->L, &err));
-    assert_ok(mls_scheme_prepare(&ready, &scheme, &in, &err));
-    assert_ok(mls_scheme_build(ready, &layer, &stats, &f, &err));
-    mls_ready_scheme_free(ready);
-    mls_scheme_free(&scheme);
-    return f;
+    return built(&in, text, &layer, &stats);
 }
 
 /* Everything of head 0 in double, from the definition. */

@@ -1,4 +1,5 @@
 /* Attention of other kinds as a form: MLA whole, quantized and cut; capped, gated. */
+#include "tests/support/built.h"
 #include "tests/support/demo_bench.h"
 #include "tests/support/named_weights.h"
 
@@ -10,51 +11,13 @@
 
 enum { E = 24, H = 4, NOPE = 6, ROPE = 4, VALUE = 5, R = 12, Q = 10, ROWS = 8, N = 64 };
 
-/* The same numbers as the program's: splitmix64 from the name's FNV-1a hash. */
-static double *uniform(size_t n, const char *name)
-{
-    double *x = malloc(n * sizeof *x);
-    uint64_t state = 0xCBF29CE484222325U;
-
-    for (const char *p = name; *p; p++)
-        state = (state ^ (unsigned char)*p) * 0x100000001B3U;
-    for (size_t i = 0; i < n; i++) {
-        state += 0x9E3779B97F4A7C15U;
-        uint64_t z = state;
-        z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9U;
-        z = (z ^ (z >> 27)) * 0x94D049BB133111EBU;
-        z ^= z >> 31;
-        x[i] = (double)(z >> 40) / (1 << 23) - 1.0;
-    }
-    return x;
-}
-
-static float *floats(size_t n, const char *name, double plus)
-{
-    double *x = uniform(n, name);
-    float *y = malloc(n * sizeof *y);
-
-    for (size_t i = 0; i < n; i++)
-        y[i] = (float)(x[i] + plus);
-    free(x);
-    return y;
-}
-
 static void attention(const mls_config *config, const mls_layer *layer,
                       const mls_layer_stats *stats, const char *text, bool absorbed,
                       const float *x, float *out)
 {
     const mls_method_input in = {.config = config};
-    mls_latent_runner *runner;
-    mls_ready_scheme *ready;
-    mls_latent_form form;
-    mls_setting setting;
-    mls_scheme scheme;
+    mls_latent_form form = built(&in, text, layer, stats);
 
-    assert_ok(mls_setting_parse(&setting, text, &err));
-    assert_ok(mls_scheme_uniform(&scheme, &setting, 1, &err));
-    assert_ok(mls_scheme_prepare(&ready, &scheme, &in, &err));
-    assert_ok(mls_scheme_build(ready, layer, stats, &form, &err));
     if (absorbed) { /* through its file, too */
         mls_latent_origin origin = {.L = 1};
         mls_latent_origin found = {0};
@@ -65,13 +28,8 @@ static void attention(const mls_config *config, const mls_layer *layer,
         mls_latent_free(&form);
         assert_ok(mls_latent_read(&form, &found, test_scratch("cut"), &err));
     }
-    assert_ok(mls_latent_runner_new(&runner, ROWS, 1, absorbed, &err));
-    assert_ok(mls_latent_runner_set(runner, &form, NULL, &err));
-    assert_ok(mls_latent_attention(runner, 0, 0, x, ROWS, out, NULL, &err));
-    mls_latent_runner_free(runner);
+    built_attention(&form, absorbed, x, ROWS, out);
     mls_latent_free(&form);
-    mls_ready_scheme_free(ready);
-    mls_scheme_free(&scheme);
 }
 
 static void a_cut_latent_is_the_one_nearest_on_the_text(void **state)
@@ -90,20 +48,20 @@ static void a_cut_latent_is_the_one_nearest_on_the_text(void **state)
                            .rope = {.theta = 100.0, .factor = 1},
                            .net = {.latent_eps = 1e-6, .interleaved = true}};
     FILE *file = fopen(test_source("tests/reference/truncate.txt"), "r");
-    float read[ROWS * E], absorbed[ROWS * E], *x = floats(ROWS * E, "x", 0);
-    double *cal = uniform(N * E, "calibration");
+    float read[ROWS * E], absorbed[ROWS * E], *x = named_floats(ROWS * E, "x", 0);
+    double *cal = named_doubles(N * E, "calibration");
     mls_layer_stats stats = {.E = E};
     char line[1024], text[64] = "";
     size_t cases = 0, row = 0;
 
     mls_config_uniform(&c);
-    mls_layer layer = {.q_a = floats(Q * E, "q_a", 0),
-                       .q_a_norm = floats(Q, "q_gain", 1.5),
-                       .q_b = floats(H * (NOPE + ROPE) * Q, "q_b", 0),
-                       .kv_a = floats((R + ROPE) * E, "kv_a", 0),
-                       .kv_a_norm = floats(R, "kv_gain", 1.5),
-                       .kv_b = floats(H * (NOPE + VALUE) * R, "kv_b", 0),
-                       .wo = floats(E * H * VALUE, "wo", 0)};
+    mls_layer layer = {.q_a = named_floats(Q * E, "q_a", 0),
+                       .q_a_norm = named_floats(Q, "q_gain", 1.5),
+                       .q_b = named_floats(H * (NOPE + ROPE) * Q, "q_b", 0),
+                       .kv_a = named_floats((R + ROPE) * E, "kv_a", 0),
+                       .kv_a_norm = named_floats(R, "kv_gain", 1.5),
+                       .kv_b = named_floats(H * (NOPE + VALUE) * R, "kv_b", 0),
+                       .wo = named_floats(E * H * VALUE, "wo", 0)};
     assert_non_null(file);
     for (size_t i = 0; i < N * E; i++)
         cal[i] = cal[i] * (double)(1 + i % E % 5) + 0.25;
@@ -201,16 +159,6 @@ static void all_numbers_are_the_model_and_fewer_lose(void **state)
 
 /* --- Scores of other kinds --- */
 
-static void run(const mls_latent_form *f, const float *x, float *out)
-{
-    mls_latent_runner *runner;
-
-    assert_ok(mls_latent_runner_new(&runner, ROWS, 1, false, &err));
-    assert_ok(mls_latent_runner_set(runner, f, NULL, &err));
-    assert_ok(mls_latent_attention(runner, 0, 0, x, ROWS, out, NULL, &err));
-    mls_latent_runner_free(runner);
-}
-
 static void caps_sinks_and_gates_are_in_the_files(void **state)
 {
     (void)state;
@@ -230,7 +178,7 @@ static void caps_sinks_and_gates_are_in_the_files(void **state)
         assert_ok(mls_model_open(&model, folder, &err));
         const mls_config *c = mls_model_config(model);
         const mls_method_input in = {.config = c, .model = model};
-        float *x = floats(ROWS * c->E, "x", 0);
+        float *x = named_floats(ROWS * c->E, "x", 0);
         float *a = calloc(2 * ROWS * c->E, sizeof *a), *b = a + ROWS * c->E;
         const size_t last = c->L - 1;
 
@@ -245,13 +193,13 @@ static void caps_sinks_and_gates_are_in_the_files(void **state)
         memset(origin.model_sha256, 'a', 64);
         assert_ok(mls_latent_write(&form, &origin, test_scratch("scores"), &err));
         assert_ok(mls_latent_read(&again, &found, test_scratch("scores"), &err));
-        run(&form, x, a);
-        run(&again, x, b);
+        built_attention(&form, false, x, ROWS, a);
+        built_attention(&again, false, x, ROWS, b);
         assert_memory_equal(a, b, ROWS * c->E * sizeof *a);
         /* Without, it is another function. */
         again.score_cap = 0;
         again.sinks.n = again.gate.cols = 0;
-        run(&again, x, b);
+        built_attention(&again, false, x, ROWS, b);
         assert_true(memcmp(a, b, ROWS * c->E * sizeof *a) != 0);
         mls_latent_free(&again);
         mls_latent_free(&form);
