@@ -1,6 +1,6 @@
 /*
- * Heads and dims of every layer: what the model says for all of them, then what it says
- * for those with a window, for full ones, and for single layers.
+ * Heads and dims of every layer: what the model says for all of them. heads_own.c has
+ * what it says of single ones.
  */
 #include <stdio.h>
 #include <string.h>
@@ -8,15 +8,8 @@
 #include "datasets/base/json.h"
 #include "datasets/family/layers_inner.h"
 
-/* What a layer's attention may be given apart from the others. */
-typedef struct heads {
-    size_t H, G, K, V;
-    size_t latent, nope, rope; /* MLA */
-} heads;
-
-/* A key's value: a number for all layers, or a list with one for each. */
-static mls_status one_or_list(const mls_layers_reader *r, const char *key, size_t l,
-                              size_t min, size_t max, size_t *out)
+mls_status mls_layers_number(const mls_layers_reader *r, const char *key, size_t l,
+                             size_t min, size_t max, size_t *out)
 {
     const json_t *v = mls_fact(r->k, key);
 
@@ -42,7 +35,7 @@ static mls_status read_queries(const mls_layers_reader *r, size_t *H)
     mls_status st;
 
     if (strcmp(r->model_type, "jetmoe") != 0)
-        return one_or_list(r, "num_attention_heads", 0, 1, MLS_HEADS_MAX, H);
+        return mls_layers_number(r, "num_attention_heads", 0, 1, MLS_HEADS_MAX, H);
     if ((st = mls_fact_whole(r->k, "num_key_value_heads", 1, MLS_HEADS_MAX, H)) ||
         (st = mls_fact_whole(r->k, "num_experts_per_tok", 1, MLS_HEADS_MAX, &experts)))
         return st;
@@ -111,7 +104,7 @@ static mls_status read_groups(mls_layers_reader *r, size_t H, size_t *G)
                         "%s: num_key_value_heads is missing, and model_type \"%s\" is "
                         "not a known family",
                         r->k->path, r->model_type);
-    return one_or_list(r, "num_key_value_heads", 0, 1, MLS_HEADS_MAX, G);
+    return mls_layers_number(r, "num_key_value_heads", 0, 1, MLS_HEADS_MAX, G);
 }
 
 /* Dims of a key: the key, or what the class derives from the hidden size. */
@@ -146,7 +139,7 @@ static mls_status need(const mls_layers_reader *r, const char *key, size_t max,
 }
 
 /* Multi-head latent attention: a key of v_head_dim that is null is MiniCPM3's. */
-static mls_status read_mla(mls_layers_reader *r, heads *h)
+static mls_status read_mla(mls_layers_reader *r, mls_heads *h)
 {
     mls_layers *out = r->out;
     bool use = true;
@@ -185,11 +178,11 @@ static void same_word(const mls_layers_reader *r, const char *key, size_t n)
 }
 
 /* What all layers have where nothing else is said. */
-static mls_status read_common(mls_layers_reader *r, heads *h)
+static mls_status read_common(mls_layers_reader *r, mls_heads *h)
 {
     mls_status st;
 
-    *h = (heads){0};
+    *h = (mls_heads){0};
     if ((st = read_queries(r, &h->H)) || (st = read_groups(r, h->H, &h->G)) ||
         (st = read_mla(r, h)))
         return st;
@@ -200,149 +193,6 @@ static mls_status read_common(mls_layers_reader *r, heads *h)
     h->V = h->K;
     same_word(r, "attention_head_dim", h->K);
     return mls_fact_whole(r->k, "v_head_dim", 1, MLS_DIM_MAX, &h->V);
-}
-
-/* A number from whichever of two keys is there. */
-static mls_status either(const mls_layers_reader *r, const char *a, const char *b,
-                         size_t max, size_t *out)
-{
-    return mls_fact_whole(r->k, mls_fact_peek(r->k, a) ? a : b, 1, max, out);
-}
-
-/* Layers with a window may have heads of their own. */
-static mls_status sliding_heads(const mls_layers_reader *r, heads *h)
-{
-    mls_status st;
-
-    if (strcmp(r->model_type, "mimo_v2_flash") == 0 &&
-        !mls_fact_peek(r->k, "swa_num_key_value_heads") &&
-        !mls_fact_peek(r->k, "per_layer_config"))
-        h->G *= 2;
-    if (strcmp(r->model_type, "dots3_note_text") == 0 &&
-        !mls_fact_peek(r->k, "per_layer_config")) { /* of the class */
-        *h = (heads){
-            .H = 64, .G = 64, .V = 128, .latent = 1024, .nope = 192, .rope = 64};
-        if ((st = mls_fact_whole(r->k, "swa_kv_lora_rank", 1, MLS_WIDTH_MAX,
-                                 &h->latent)))
-            return st;
-    }
-    if ((st = either(r, "swa_num_attention_heads", "num_swa_attention_heads",
-                     MLS_HEADS_MAX, &h->H)) ||
-        (st = either(r, "swa_num_key_value_heads", "num_swa_key_value_heads",
-                     MLS_HEADS_MAX, &h->G)) ||
-        (st = mls_fact_whole(r->k, "num_sliding_attention_heads", 1, MLS_HEADS_MAX,
-                             &h->H)))
-        return st;
-    if (h->latent)
-        return MLS_OK;
-    st = mls_fact_whole(r->k, "swa_head_dim", 1, MLS_DIM_MAX, &h->K);
-    if (!st && mls_fact_peek(r->k, "swa_head_dim") &&
-        !mls_fact_peek(r->k, "v_head_dim"))
-        h->V = h->K;
-    return st ? st : mls_fact_whole(r->k, "swa_v_head_dim", 1, MLS_DIM_MAX, &h->V);
-}
-
-/* Gemma 4: full layers have longer and fewer heads. */
-static mls_status full_heads(const mls_layers_reader *r, heads *h)
-{
-    bool shared = false;
-    mls_status st;
-
-    if (strcmp(r->model_type, "gemma4_unified_text") != 0 &&
-        strcmp(r->model_type, "gemma4_text") != 0)
-        return MLS_OK;
-    if (mls_fact_peek(r->k, "per_layer_config"))
-        return MLS_OK;
-    h->K = 512;
-    if ((st = mls_fact_whole(r->k, "global_head_dim", 1, MLS_DIM_MAX, &h->K)) ||
-        (st = mls_fact_flag(r->k, "attention_k_eq_v", &shared)))
-        return st;
-    h->V = h->K;
-    return shared ? mls_fact_whole(r->k, "num_global_key_value_heads", 1, MLS_HEADS_MAX,
-                                   &h->G)
-                  : MLS_OK;
-}
-
-/* A member of an object that says one layer; *out stays when it is missing or null. */
-static mls_status member(const mls_layers_reader *r, const json_t *object,
-                         const char *name, size_t min, size_t max, size_t *out)
-{
-    const json_t *v = json_object_get(object, name);
-
-    return v && !json_is_null(v) ? mls_fact_whole_of(r->k, name, v, min, max, out)
-                                 : MLS_OK;
-}
-
-/* per_layer_config: {"5": {"head_dim": 512}} of transformers 5. */
-static mls_status per_layer(const mls_layers_reader *r, size_t l, heads *h)
-{
-    const json_t *all = mls_fact(r->k, "per_layer_config"), *one;
-    const size_t K = h->K;
-    char name[24];
-    mls_status st;
-
-    snprintf(name, sizeof name, "%zu", l);
-    one = json_object_get(all, name);
-    if (!one) {
-        snprintf(name, sizeof name, "%02zu", l);
-        one = json_object_get(all, name);
-    }
-    if ((st = member(r, one, "num_attention_heads", 1, MLS_HEADS_MAX, &h->H)) ||
-        (st = member(r, one, "num_key_value_heads", 1, MLS_HEADS_MAX, &h->G)) ||
-        (st = member(r, one, "kv_lora_rank", 1, MLS_WIDTH_MAX, &h->latent)) ||
-        (st = member(r, one, "qk_nope_head_dim", 0, MLS_DIM_MAX, &h->nope)) ||
-        (st = member(r, one, "qk_rope_head_dim", 0, MLS_DIM_MAX, &h->rope)) ||
-        (!h->latent && (st = member(r, one, "head_dim", 1, MLS_DIM_MAX, &h->K))))
-        return st;
-    if (!h->latent && h->K != K)
-        h->V = h->K;
-    return member(r, one, "v_head_dim", 1, MLS_DIM_MAX, &h->V);
-}
-
-/* Nemotron-NAS: block_configs[l].attention, which may be left out or replaced. */
-static mls_status block_config(mls_layers_reader *r, size_t l, heads *h)
-{
-    const json_t *blocks = mls_fact(r->k, "block_configs"), *one;
-    size_t in_group = 0;
-    mls_status st;
-
-    if (!blocks)
-        return MLS_OK;
-    if (json_array_size(blocks) != r->out->L)
-        return mls_fail(r->k->err, MLS_E_INPUT,
-                        "%s: block_configs has %zu items, expected num_hidden_layers "
-                        "%zu",
-                        r->k->path, json_array_size(blocks), r->out->L);
-    one = json_object_get(json_array_get(blocks, l), "attention");
-    if (json_is_true(json_object_get(one, "no_op")) ||
-        json_is_true(json_object_get(one, "replace_with_linear"))) {
-        r->letter[l] = MLS_EMPTY;
-        return MLS_OK;
-    }
-    if ((st = member(r, one, "n_heads_in_group", 1, MLS_HEADS_MAX, &in_group)) ||
-        (st = member(r, one, "num_key_value_heads", 1, MLS_HEADS_MAX, &h->G)))
-        return st;
-    if (in_group)
-        h->G = h->H / in_group;
-    return MLS_OK;
-}
-
-/* Lists with a number for every layer: OpenELM, DeciLM, Laguna, GGUF. */
-static mls_status listed_heads(const mls_layers_reader *r, size_t l, heads *h)
-{
-    static const char *const queries[] = {"num_attention_heads", "num_query_heads",
-                                          "num_attention_heads_per_layer"};
-    static const char *const groups[] = {"num_key_value_heads", "num_kv_heads",
-                                         "num_key_value_heads_per_layer"};
-    mls_status st = MLS_OK;
-
-    for (size_t i = 0; !st && i < sizeof queries / sizeof queries[0]; i++)
-        if (json_is_array(mls_fact_peek(r->k, queries[i])))
-            st = one_or_list(r, queries[i], l, 0, MLS_HEADS_MAX, &h->H);
-    for (size_t i = 0; !st && i < sizeof groups / sizeof groups[0]; i++)
-        if (json_is_array(mls_fact_peek(r->k, groups[i])))
-            st = one_or_list(r, groups[i], l, 0, MLS_HEADS_MAX, &h->G);
-    return st;
 }
 
 /* How many tokens one vector stands for, by the kind of layer. */
@@ -395,7 +245,8 @@ static mls_status indexed(const mls_layers_reader *r, mls_layer_shape *s)
                  mls_fact_whole(r->k, "indexer_kv_heads", 1, MLS_HEADS_MAX, &heads_of)))
             return st;
     } else if ((st = mls_fact_whole(r->k, "index_head_dim", 1, MLS_DIM_MAX, &dim)) ||
-               (st = member(r, sparse, "sparse_index_dim", 1, MLS_DIM_MAX, &dim)))
+               (st = mls_layers_member(r, sparse, "sparse_index_dim", 1, MLS_DIM_MAX,
+                                       &dim)))
         return st;
     if (strcmp(r->model_type, "glm5_next_text") == 0) /* key, gate, mask */
         heads_of = 2, flag = 1;
@@ -403,19 +254,14 @@ static mls_status indexed(const mls_layers_reader *r, mls_layer_shape *s)
     return MLS_OK;
 }
 
-static mls_status shape_of(mls_layers_reader *r, size_t l, heads *h)
+static mls_status shape_of(mls_layers_reader *r, size_t l, mls_heads *h)
 {
     const char letter = r->letter[l];
     const bool slides = letter == MLS_SLIDING || letter == MLS_HYBRID_SLIDING;
     mls_layer_shape *s = &r->out->layer[l];
-    mls_status st = MLS_OK;
+    const mls_status st = mls_layers_own_heads(r, l, h);
 
-    if (slides)
-        st = sliding_heads(r, h);
-    else if (letter == MLS_FULL)
-        st = full_heads(r, h);
-    if (st || (st = listed_heads(r, l, h)) || (st = per_layer(r, l, h)) ||
-        (st = block_config(r, l, h)))
+    if (st)
         return st;
     *s = (mls_layer_shape){.copies = 1};
     if (r->letter[l] == MLS_EMPTY || r->letter[l] == MLS_LINEAR ||
@@ -475,11 +321,11 @@ static bool has_heads(const mls_layers_reader *r)
 mls_status mls_layers_heads(mls_layers_reader *r)
 {
     mls_layers *out = r->out;
-    heads common = {.H = 1, .G = 1, .K = 2, .V = 2}; /* where no layer has heads */
+    mls_heads common = {.H = 1, .G = 1, .K = 2, .V = 2}; /* where no layer has heads */
     mls_status st = has_heads(r) ? read_common(r, &common) : MLS_OK;
 
     for (size_t l = 0; !st && l < out->L; l++) {
-        heads h = common;
+        mls_heads h = common;
 
         st = shape_of(r, l, &h);
         if (!st)
