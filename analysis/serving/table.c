@@ -1,7 +1,6 @@
 /*
  * The tables are data, a source and a date in each row, so that a new engine or kernel
- * takes no code. A reader keeps its first problem and goes on with empty cells, which
- * saves a check behind every one of them. A rank or rope of 0 stands for any.
+ * takes no code. A rank or rope of 0 stands for any.
  */
 #include "analysis/serving/table.h"
 
@@ -15,52 +14,32 @@
 
 enum { ROWS_MAX = 1000 };
 
-/* One row being read; the first problem stays in `st`. */
-typedef struct {
-    const mls_csv *csv;
-    size_t row;
-    const char *path;
-    mls_status st;
-    mls_err *err;
-} reader;
-
-static const char *cell(reader *r, const char *column)
+static void get_text(mls_csv_cursor *r, const char *column, char *out, size_t size)
 {
-    const size_t k = mls_csv_column(r->csv, column);
-
-    if (k < r->csv->n_columns)
-        return mls_csv_cell(r->csv, r->row, k);
-    if (!r->st)
-        r->st =
-            mls_fail(r->err, MLS_E_INPUT, "%s: there is no column %s", r->path, column);
-    return "";
+    snprintf(out, size, "%s", mls_csv_text(r, column));
 }
 
-static void get_text(reader *r, const char *column, char *out, size_t size)
+/* A number that is there and not negative. */
+static double get_real(mls_csv_cursor *r, const char *column)
 {
-    snprintf(out, size, "%s", cell(r, column));
-}
+    const double x = mls_csv_real(r, column, -1);
 
-static double get_real(reader *r, const char *column)
-{
-    const char *text = cell(r, column);
-    double x = 0;
-
-    if (!r->st && (!mls_parse_real(text, &x) || x < 0))
-        r->st = mls_fail(r->err, MLS_E_INPUT, "%s: row %zu: %s is \"%s\", no number",
-                         r->path, r->row + 1, column, text);
+    if (!r->st && !(x >= 0))
+        r->st = mls_fail(r->err, MLS_E_INPUT,
+                         "%s: row %zu: %s is \"%s\", expected 0 or more", r->path,
+                         r->row + 2, column, mls_csv_text(r, column));
     return x;
 }
 
-/* Reads the row that the reader is at into an item. */
-typedef void read_row(reader *r, void *item);
+/* Reads the row that the cursor is at into an item. */
+typedef void read_row(mls_csv_cursor *r, void *item);
 
 /* All rows of a table; *items is released by the caller, also on error. */
 static mls_status read_table(void **items, size_t *n, size_t size, read_row *read,
                              const char *path, mls_err *err)
 {
     mls_csv csv = {0};
-    reader r = {.csv = &csv, .path = path, .err = err};
+    mls_csv_cursor r = {.csv = &csv, .path = path, .err = err};
 
     *items = NULL;
     *n = 0;
@@ -78,7 +57,7 @@ static mls_status read_table(void **items, size_t *n, size_t size, read_row *rea
 
 /* --- Kernels --- */
 
-static void read_kernel(reader *r, void *item)
+static void read_kernel(mls_csv_cursor *r, void *item)
 {
     mls_kernel *k = item;
 
@@ -187,7 +166,7 @@ void mls_kernels_say(mls_buf *b, const mls_kernels *k, size_t rank, size_t rope)
 
 /* --- Engines --- */
 
-static void read_engine(reader *r, void *item)
+static void read_engine(mls_csv_cursor *r, void *item)
 {
     mls_engine *e = item;
 
@@ -203,14 +182,14 @@ static void read_engine(reader *r, void *item)
     e->extra_bytes = get_real(r, "extra_bytes");
     e->page = get_real(r, "page");
     e->page_align = get_real(r, "page_align");
-    e->windows_full = strcmp(cell(r, "windows"), "full") == 0;
+    e->windows_full = strcmp(mls_csv_text(r, "windows"), "full") == 0;
     e->reserve = get_real(r, "reserve");
-    e->reserve_of_free = strcmp(cell(r, "reserve_of"), "free") == 0;
+    e->reserve_of_free = strcmp(mls_csv_text(r, "reserve_of"), "free") == 0;
     if (!r->st && (e->page < 1 || e->page_align < 1 || e->scale_group < 1))
         r->st = mls_fail(r->err, MLS_E_INPUT,
                          "%s: row %zu: page, page_align and "
                          "scale_group are at least 1",
-                         r->path, r->row + 1);
+                         r->path, r->row + 2);
 }
 
 mls_status mls_engines_read(mls_engines *out, const char *path, mls_err *err)

@@ -12,6 +12,7 @@
 #include <csv.h>
 
 #include "common/base/checked.h"
+#include "common/base/words.h"
 #include "common/system/files.h"
 
 /* A cell takes 40 bytes at least, of which a file of commas has one each. */
@@ -200,4 +201,46 @@ size_t mls_csv_column(const mls_csv *csv, const char *name)
 const char *mls_csv_cell(const mls_csv *csv, size_t row, size_t column)
 {
     return csv->cells[row * csv->n_columns + column];
+}
+
+const char *mls_csv_text(mls_csv_cursor *c, const char *column)
+{
+    const size_t k = mls_csv_column(c->csv, column);
+
+    if (k < c->csv->n_columns)
+        return mls_csv_cell(c->csv, c->row, k);
+    if (!c->st)
+        c->st = mls_fail(c->err, MLS_E_INPUT, "%s: the column %s is missing", c->path,
+                         column);
+    return "";
+}
+
+/* The cell is not what was expected; line 1 is the header. */
+static void refuse_cell(mls_csv_cursor *c, const char *column, const char *cell,
+                        const char *expected)
+{
+    if (!c->st)
+        c->st =
+            mls_fail(c->err, MLS_E_INPUT, "%s: row %zu: %s is \"%.60s\", expected %s",
+                     c->path, c->row + 2, column, cell, expected);
+}
+
+double mls_csv_real(mls_csv_cursor *c, const char *column, double fallback)
+{
+    const char *cell = mls_csv_text(c, column);
+    double x = fallback;
+
+    if (*cell && !mls_parse_real(cell, &x))
+        refuse_cell(c, column, cell, "a number");
+    return x;
+}
+
+size_t mls_csv_whole(mls_csv_cursor *c, const char *column)
+{
+    const char *cell = mls_csv_text(c, column);
+    size_t n = 0;
+
+    if (*cell && !mls_parse_size(cell, &n))
+        refuse_cell(c, column, cell, "a whole number");
+    return n;
 }

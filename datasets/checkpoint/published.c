@@ -11,7 +11,6 @@
 #include <strings.h>
 
 #include "common/base/checked.h"
-#include "common/base/words.h"
 #include "datasets/base/csv.h"
 
 enum { N_KINDS = 3 };
@@ -21,52 +20,7 @@ struct mls_published {
     mls_published_row *rows;
 };
 
-/* One row being read; the first error is kept in st. */
-typedef struct cursor {
-    const mls_csv *csv;
-    const char *path;
-    size_t row;
-    mls_err *err;
-    mls_status st;
-} cursor;
-
-static const char *text(cursor *c, const char *column)
-{
-    const size_t k = mls_csv_column(c->csv, column);
-
-    if (k < c->csv->n_columns)
-        return mls_csv_cell(c->csv, c->row, k);
-    if (!c->st)
-        c->st = mls_fail(c->err, MLS_E_INPUT, "%s: the column %s is missing", c->path,
-                         column);
-    return "";
-}
-
-static double real(cursor *c, const char *column, double fallback)
-{
-    const char *cell = text(c, column);
-    double x = fallback;
-
-    if (*cell && !mls_parse_real(cell, &x) && !c->st)
-        c->st = mls_fail(c->err, MLS_E_INPUT,
-                         "%s: row %zu: %s is \"%.60s\", expected a number", c->path,
-                         c->row + 2, column, cell);
-    return x;
-}
-
-static size_t count(cursor *c, const char *column)
-{
-    const char *cell = text(c, column);
-    size_t n = 0;
-
-    if (*cell && !mls_parse_size(cell, &n) && !c->st)
-        c->st = mls_fail(c->err, MLS_E_INPUT,
-                         "%s: row %zu: %s is \"%.60s\", expected a whole number",
-                         c->path, c->row + 2, column, cell);
-    return n;
-}
-
-static void read_printed(cursor *c, mls_published_row *row)
+static void read_printed(mls_csv_cursor *c, mls_published_row *row)
 {
     static const char *const columns[N_KINDS] = {"pub_kept_pct", "pub_reduction_pct",
                                                  "pub_compression_x"};
@@ -75,7 +29,7 @@ static void read_printed(cursor *c, mls_published_row *row)
     row->printed_text = "";
     row->printed_value = NAN;
     for (size_t i = 0; i < N_KINDS; i++) {
-        const char *cell = text(c, columns[i]);
+        const char *cell = mls_csv_text(c, columns[i]);
 
         if (!*cell)
             continue;
@@ -85,51 +39,51 @@ static void read_printed(cursor *c, mls_published_row *row)
                              row->line);
         row->printed = (mls_printed)(i + 1);
         row->printed_text = cell;
-        row->printed_value = real(c, columns[i], NAN);
+        row->printed_value = mls_csv_real(c, columns[i], NAN);
         point = strchr(cell, '.');
         row->printed_decimals = point ? strlen(point + 1) : 0;
     }
 }
 
-static void read_row(cursor *c, mls_published_row *row)
+static void read_row(mls_csv_cursor *c, mls_published_row *row)
 {
-    const char *agrees = text(c, "agrees");
+    const char *agrees = mls_csv_text(c, "agrees");
 
     row->line = c->row + 2;
-    row->is_kv = strcmp(text(c, "kind"), "kv") == 0;
-    row->model = text(c, "model");
-    row->method = text(c, "method");
-    row->L = count(c, "n_layers");
-    row->H = count(c, "n_heads");
-    row->G = count(c, "n_kv_heads");
-    row->D = count(c, "head_dim");
-    row->mla_layers = count(c, "mla_layers");
-    row->rope_elems = count(c, "rope_elems");
-    row->latent_elems = count(c, "latent_elems");
-    row->has_rope = *text(c, "rope_elems") != '\0';
-    row->has_latent = *text(c, "latent_elems") != '\0';
-    row->rope_layout = text(c, "rope_layout");
-    row->rank_detail = text(c, "rank_detail");
-    row->quant_bits = real(c, "quant_bits", 0);
+    row->is_kv = strcmp(mls_csv_text(c, "kind"), "kv") == 0;
+    row->model = mls_csv_text(c, "model");
+    row->method = mls_csv_text(c, "method");
+    row->L = mls_csv_whole(c, "n_layers");
+    row->H = mls_csv_whole(c, "n_heads");
+    row->G = mls_csv_whole(c, "n_kv_heads");
+    row->D = mls_csv_whole(c, "head_dim");
+    row->mla_layers = mls_csv_whole(c, "mla_layers");
+    row->rope_elems = mls_csv_whole(c, "rope_elems");
+    row->latent_elems = mls_csv_whole(c, "latent_elems");
+    row->has_rope = *mls_csv_text(c, "rope_elems") != '\0';
+    row->has_latent = *mls_csv_text(c, "latent_elems") != '\0';
+    row->rope_layout = mls_csv_text(c, "rope_layout");
+    row->rank_detail = mls_csv_text(c, "rank_detail");
+    row->quant_bits = mls_csv_real(c, "quant_bits", 0);
     read_printed(c, row);
-    row->base_elems = real(c, "base_elems", 0);
-    row->cached_elems = real(c, "cached_elems", 0);
-    row->computed_kept_pct = real(c, "computed_kept_pct", NAN);
+    row->base_elems = mls_csv_real(c, "base_elems", 0);
+    row->cached_elems = mls_csv_real(c, "cached_elems", 0);
+    row->computed_kept_pct = mls_csv_real(c, "computed_kept_pct", NAN);
     row->agrees = strcmp(agrees, "yes") == 0 ? 1 : strcmp(agrees, "NO") == 0 ? -1 : 0;
-    row->quality_metric = text(c, "quality_metric");
-    row->quality_original = real(c, "quality_original", NAN);
-    row->quality_ft_baseline = real(c, "quality_ft_baseline", NAN);
-    row->quality_rope_only = real(c, "quality_rope_only", NAN);
-    row->quality_value = real(c, "quality_value", NAN);
-    row->train_tokens = text(c, "train_tokens");
-    row->source = text(c, "source");
-    row->note = text(c, "note");
+    row->quality_metric = mls_csv_text(c, "quality_metric");
+    row->quality_original = mls_csv_real(c, "quality_original", NAN);
+    row->quality_ft_baseline = mls_csv_real(c, "quality_ft_baseline", NAN);
+    row->quality_rope_only = mls_csv_real(c, "quality_rope_only", NAN);
+    row->quality_value = mls_csv_real(c, "quality_value", NAN);
+    row->train_tokens = mls_csv_text(c, "train_tokens");
+    row->source = mls_csv_text(c, "source");
+    row->note = mls_csv_text(c, "note");
 }
 
 mls_status mls_published_read(mls_published **out, const char *path, mls_err *err)
 {
     mls_published *p = calloc(1, sizeof *p);
-    cursor c = {.path = path, .err = err};
+    mls_csv_cursor c = {.path = path, .err = err};
 
     *out = NULL;
     if (!p)

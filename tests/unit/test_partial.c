@@ -213,8 +213,8 @@ static void the_token_budget_is_what_the_norm_of_attention_allows(void **state)
         mls_layer layer;
 
         assert_ok(mls_model_attention(b->model, l, &layer, &err));
-        form = built(&b->in, "dbudgetkv rule=norm-unverified threshold=0.1", &layer,
-                     NULL);
+        form =
+            built(&b->in, "dbudgetkv rule=norm-unverified threshold=0.1", &layer, NULL);
         assert_true(form.token_budget < 1);
         assert_close(form.token_budget, budget_by_hand(b, l, 0.1), 1e-9);
         mls_latent_free(&form);
