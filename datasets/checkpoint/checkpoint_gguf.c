@@ -81,6 +81,34 @@ static void remark_trailing(mls_checkpoint *c)
     }
 }
 
+/*
+ * Mistral, Mixtral and StarCoder 2 may have a window, which their converters do not
+ * write. A file named after another model cannot be told from one without a window.
+ */
+static void remark_window(mls_checkpoint *c)
+{
+    static const char *const keys[] = {"general.name", "general.basename"};
+    const mls_gguf *f = c->gguf.part[0];
+    bool may = strcmp(c->config.model_type, "starcoder2") == 0 ||
+               strcmp(c->config.model_type, "mixtral") == 0;
+
+    for (size_t i = 0; !may && i < sizeof keys / sizeof keys[0]; i++) {
+        char *name = NULL;
+
+        if (!mls_gguf_text(f, keys[i], &name, NULL) && name)
+            may = strstr(name, "istral") || strstr(name, "ixtral");
+        free(name);
+    }
+    for (size_t l = 0; may && l < c->config.L; l++)
+        may = c->config.layer[l].window == 0;
+    if (may)
+        mls_checkpoint_warn(c,
+                            "%s: no sliding window is in it, and converters drop that "
+                            "of such models: longer texts see all tokens here, as in "
+                            "llama.cpp, and the cache grows with all of them",
+                            c->folder);
+}
+
 mls_status mls_checkpoint_open_gguf(mls_checkpoint *c, mls_err *err)
 {
     mls_status st;
@@ -93,5 +121,6 @@ mls_status mls_checkpoint_open_gguf(mls_checkpoint *c, mls_err *err)
         (st = mls_checkpoint_join(c, err)))
         return st;
     remark_trailing(c);
+    remark_window(c);
     return MLS_OK;
 }

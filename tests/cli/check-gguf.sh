@@ -30,6 +30,8 @@ mlascope tokenize shape.bin /dev/null
 echo "tokenize: $?"
 mlascope capture shape.bin --text /dev/null -o run.h5
 echo "capture: $?"
+LC_ALL=C sed 's/example/Mistral/' shape.bin >named.bin
+mlascope check named.bin | grep window
 LC_ALL=C sed 's/llama/gemma/g' shape.bin >gemma.bin # as long a name
 mlascope spectrum gemma.bin
 echo "gemma: $?"

@@ -21,7 +21,8 @@ computed. **Methods**: "all" where every attention layer of the family's configs
 form (`mls_latent_other`), which is what methods and quantizers make; otherwise only `baseline`, and what they refuse by name
 (`meson test families` keeps this true); recurrent layers stay as they are. On families that are only sized, `size` counts the layouts of all methods for layers with keys and values
 that are alike, and `baseline` and `truncate` for latents (MLA), which are
-also what runs them: quantized, or with fewer numbers.
+also what runs them: quantized, or with fewer numbers. A GGUF file may hold less than config.json said:
+[what is dropped](format/gguf.md#what-a-file-does-not-hold).
 
 | model_type | sized | computed | methods |
 | --- | --- | --- | --- |
