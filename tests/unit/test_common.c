@@ -217,7 +217,8 @@ static mls_status one_is_busy(void *arg, size_t job, size_t worker, mls_err *err
         st = mls_fail(err, MLS_E_NUMERIC, "one thread took both jobs");
     if (worker != m->busy && m->claims)
         mls_pool_claim(m->pool);
-    m->claimed += m->claims;
+    if (m->claims)
+        m->claimed++;
     if (worker == m->busy && !st)
         st = mls_pool_run(m->pool, 2, meet_inside, m, err);
     if (m->claims)
