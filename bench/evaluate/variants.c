@@ -8,6 +8,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "analysis/latent/output_error.h"
@@ -337,11 +338,17 @@ typedef struct {
     const mls_latent_form *plain_form;
 } batch;
 
+/* Forms to be made side by side. */
+typedef struct {
+    layer_forms *f;
+    size_t *k, n; /* (n) */
+} making;
+
 static mls_status make_one(void *arg, size_t job, size_t worker, mls_err *err)
 {
-    const batch *b = arg;
-    layer_forms *f = b->f;
-    const size_t k = b->first + job, i = f->scheme[k];
+    const making *m = arg;
+    layer_forms *f = m->f;
+    const size_t k = m->k[job], i = f->scheme[k];
     const double start = seconds_now();
 
     (void)worker;
@@ -351,6 +358,49 @@ static mls_status make_one(void *arg, size_t job, size_t worker, mls_err *err)
                                 &f->err[k]);
     f->p->quality[i].seconds += seconds_now() - start;
     return MLS_OK;
+}
+
+static const char *form_text(const layer_forms *f, size_t k)
+{
+    return mls_scheme_form_text(f->p->run[f->scheme[k]].ready, f->layer->index);
+}
+
+/* Does form k differ from one of first .. k-1 in its quantizers alone? */
+static bool is_like_another(const layer_forms *f, size_t first, size_t k)
+{
+    const char *text = f->p->in->forms ? form_text(f, k) : NULL;
+
+    for (size_t i = first; text && i < k; i++) {
+        const char *other = form_text(f, i);
+
+        if (other && strcmp(text, other) == 0)
+            return true;
+    }
+    return false;
+}
+
+/*
+ * Forms first .. first+n-1: of those that differ in quantizers alone first one of each,
+ * then the others, which find it among the forms that are kept.
+ */
+static mls_status make_batch(layer_forms *f, size_t first, size_t n, mls_err *err)
+{
+    making one = {f, mls_calloc3(2 * n, 1, 1, sizeof *one.k), 0}, others = {f, NULL, 0};
+    mls_status st = MLS_OK;
+
+    if (!one.k)
+        return mls_fail(err, MLS_E_NOMEM, "no memory for %zu forms", n);
+    others.k = one.k + n;
+    for (size_t k = first; k < first + n; k++) {
+        making *to = is_like_another(f, first, k) ? &others : &one;
+
+        to->k[to->n++] = k;
+    }
+    st = mls_pool_run(f->p->in->pool, one.n, make_one, &one, err);
+    if (!st)
+        st = mls_pool_run(f->p->in->pool, others.n, make_one, &others, err);
+    free(one.k);
+    return st;
 }
 
 /* How many forms are in memory at once: a few for each thread, more where small. */
@@ -474,13 +524,12 @@ static mls_status use_forms(layer_forms *f, const mls_output_windows *windows,
 
     for (size_t first = 0; !st && first < f->n; first += size) {
         const size_t n = f->n - first < size ? f->n - first : size;
-        batch b = {f, first, windows, plain_form};
 
         for (size_t k = first; !st && f->p->options->calibration && k < first + n; k++)
             st = mls_sequential_stats(&f->read[k], &f->p->run[f->scheme[k]].sequential,
                                       f->p, f->layer, err);
         if (!st)
-            st = mls_pool_run(f->p->in->pool, n, make_one, &b, err);
+            st = make_batch(f, first, n, err);
         if (!st)
             st = use_batch(f, first, n, windows, plain_form, err);
         for (size_t k = first; k < first + n; k++) {

@@ -222,6 +222,11 @@ bool mls_scheme_converts(const mls_ready_scheme *r, size_t l)
     return r->parsed[r->scheme->which[l]].common.converted[l];
 }
 
+const char *mls_scheme_form_text(const mls_ready_scheme *r, size_t l)
+{
+    return r->parsed[r->scheme->which[l]].text;
+}
+
 const mls_model *mls_scheme_body(const mls_ready_scheme *r, size_t l)
 {
     const size_t i = l == SIZE_MAX ? 0 : r->scheme->which[l];

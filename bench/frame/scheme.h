@@ -72,6 +72,9 @@ bool mls_scheme_is_original(const mls_ready_scheme *r, size_t l);
 /** False where the setting's `layers` leaves layer l as it is. */
 bool mls_scheme_converts(const mls_ready_scheme *r, size_t l);
 
+/** What a form of layer l is kept by: forms alike but for quantizers; NULL: none. */
+const char *mls_scheme_form_text(const mls_ready_scheme *r, size_t l);
+
 /**
  * Where everything but attention of layer l is read from when the scheme converts it;
  * NULL: the model itself. l = SIZE_MAX: embedding, final norm and head of the scheme as

@@ -21,6 +21,7 @@
 #include "common/system/files.h"
 #include "common/system/hash.h"
 #include "common/system/progress_part.h"
+#include "reports/report/work.h"
 
 enum {
     GROUP = 16,
@@ -79,11 +80,6 @@ mls_method_input mls_measured_input(const mls_report *r)
    goes into the windows of settings at other shares than the answer's. */
 static const double HEATS = 0.5, HALVES = 0.7;
 
-bool mls_measured_race(const mls_report *r, const mls_corpus *text)
-{
-    return !r->exhaustive && text->N >= RACE_LEAST;
-}
-
 /* The first windows of a race are one in so many. */
 static size_t first_step(const mls_corpus *text)
 {
@@ -92,8 +88,14 @@ static size_t first_step(const mls_corpus *text)
 
 bool mls_measured_large(const mls_report *r)
 {
-    return !r->exhaustive && (double)mls_checkpoint_parameters(
-                                 mls_model_checkpoint(r->model)) >= MLS_REPORT_LARGE;
+    return !r->exhaustive && mls_work_is_large(mls_model_config(r->model),
+                                               (double)mls_checkpoint_parameters(
+                                                   mls_model_checkpoint(r->model)));
+}
+
+bool mls_measured_race(const mls_report *r, const mls_corpus *text)
+{
+    return !r->exhaustive && text->N >= RACE_LEAST && !mls_measured_large(r);
 }
 
 /* Every step-th window from the first on, but without every but-th (0: with all). */

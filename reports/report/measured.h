@@ -22,7 +22,7 @@ mls_method_input mls_measured_input(const mls_report *r);
  * first and, where mls_race_finishers() says so, on all of them at the share
  * MLS_REPORT_KEEP and without a share, on every second one of 32 and more at other
  * shares: a row's N tells which.
- * A report that is `exhaustive` measures all on all.
+ * A report that is `exhaustive` or of a large model measures all on all.
  *
  * @param racer     (n), NULL: no race, and errors are not predicted
  * @param setting   (n), 0: only the original is measured; bytes are at
@@ -37,7 +37,7 @@ mls_status mls_measured_settings(mls_comparison *out, const mls_report *r,
 /** Are settings raced on this text, or all measured on all of it? */
 bool mls_measured_race(const mls_report *r, const mls_corpus *text);
 
-/** Of large models the answer's size alone: each form of theirs takes minutes. */
+/** Of large models (work.h) the answer's size alone, all settings on all windows. */
 bool mls_measured_large(const mls_report *r);
 
 /**

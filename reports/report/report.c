@@ -7,7 +7,6 @@
 
 #include <math.h>
 #include <stdio.h>
-#include <string.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,6 +16,7 @@
 #include "reports/report/measured.h"
 #include "reports/report/sections.h"
 #include "reports/report/served.h"
+#include "reports/report/work.h"
 
 /*
  * What is known without running the model comes first, then what the capture holds,
@@ -29,23 +29,24 @@ static const struct {
     size_t told;
     /*
      * About how long: passes through the original over the calibration text, runs of
-     * all rules, rounds of all methods' settings, passes over the held-out text, races
-     * with their finalists; all of it so many times with --exhaustive.
+     * all rules, rounds of all methods' settings, windows through the original, forms
+     * of all layers, races with their finalists; all of it so many times with
+     * --exhaustive.
      */
-    double calibration, rules, settings, text, heal, exhaustive;
+    double calibration, rules, settings, windows, forms, heal, exhaustive;
 } sections[] = {
-    {mls_section_model, "model", 1, 0, 0, 0, 0, 0, 1},
-    {mls_section_size, "cache size", 8, 0, 0, 0, 0, 0, 1},
-    {mls_section_spectrum, "singular values", 7, 1.7, 0, 0, 0, 0, 1},
-    {mls_section_frequency, "RoPE frequencies", 4, 0, 0.5, 0, 0, 0, 2},
-    {mls_section_hearing, "hearing", 5, 0, 0.2, 0, 0, 0, 1},
-    {mls_section_answer, "answer", 0, 0, 0, 0.8, 0, 0, 1.6},
-    {mls_section_quality, "quality", 2, 0, 0, 1.6, 0, 0, 2.6},
-    {mls_section_plan, "plan", 3, 0, 0, 0, 3.5, 0, 4.6},
-    {mls_section_length, "length", 6, 0, 0.15, 0, 3.5, 0, 1.5},
-    {mls_section_quant, "quantizers", 9, 0, 0, 0, 9, 0, 1.8},
-    {mls_section_texts, "texts", 11, 0, 0, 0, 0, 0, 1},
-    {mls_section_healing, "healing", 10, 0, 0, 0, 0, 1, 1},
+    {mls_section_model, "model", 1, 0, 0, 0, 0, 0, 0, 1},
+    {mls_section_size, "cache size", 8, 0, 0, 0, 0, 0, 0, 1},
+    {mls_section_spectrum, "singular values", 7, 1.7, 0, 0, 0, 0, 0, 1},
+    {mls_section_frequency, "RoPE frequencies", 4, 0, 0.5, 0, 0, 0, 0, 2},
+    {mls_section_hearing, "hearing", 5, 0, 0.2, 0, 0, 0, 0, 1},
+    {mls_section_answer, "answer", 0, 0, 0, 0.8, 0, 0, 0, 1.6},
+    {mls_section_quality, "quality", 2, 0, 0, 1.6, 0, 0, 0, 2.6},
+    {mls_section_plan, "plan", 3, 0, 0, 0, 112, 3, 0, 4.6},
+    {mls_section_length, "length", 6, 0, 0.15, 0, 112, 2, 0, 1.5},
+    {mls_section_quant, "quantizers", 9, 0, 0, 0, 290, 5, 0, 1.8},
+    {mls_section_texts, "texts", 11, 0, 0, 0, 0, 0, 0, 1},
+    {mls_section_healing, "healing", 10, 0, 0, 0, 0, 0, 1, 1},
 };
 enum { FORMS_MIB = 512 };
 enum { SECTIONS = sizeof sections / sizeof sections[0] }; /* the last: --heal alone */
@@ -114,8 +115,10 @@ void mls_report_schedule(mls_schedule *s, const mls_config *c, double parameters
     const double chunk = (double)(c->L * c->H * c->D / 2) * (double)a->length;
     const double rules =
         RULES * chunk / (2 * parameters) * window_tokens(c, calibration);
-    const double settings =
-        (double)count_settings(c, MLS_REPORT_KEEP, 2) * MEASURE * text;
+    const double n = (double)count_settings(c, MLS_REPORT_KEEP, 2);
+    const double form = text > 0 ? mls_work_form(c) * a->product : 0;
+    const double settings = n * (MEASURE * text + form);
+    const double window = text > 0 ? (double)a->length : 0;
     /* Of 4 classes at 2 sizes: 40 steps of 8 windows and 3 races of 5 of 4, each about
        two passes. */
     const double heal =
@@ -124,15 +127,18 @@ void mls_report_schedule(mls_schedule *s, const mls_config *c, double parameters
     mls_schedule_add(s, "capture", CAPTURE * calibration);
     for (size_t i = 0; i < SECTIONS; i++) {
         /* What the answer has measured is all that quality shows of a large one. */
-        const bool measured = parameters >= MLS_REPORT_LARGE && !a->exhaustive &&
+        const bool measured = mls_work_is_large(c, parameters) && !a->exhaustive &&
                               sections[i].write == mls_section_quality;
+        const bool spectra = sections[i].write == mls_section_spectrum;
 
         mls_schedule_add(s, sections[i].name,
                          (a->exhaustive ? sections[i].exhaustive : 1) *
                              (sections[i].calibration * calibration +
                               sections[i].rules * rules +
                               (measured ? 0 : sections[i].settings) * settings +
-                              sections[i].text * text + sections[i].heal * heal));
+                              sections[i].windows * window + sections[i].forms * form +
+                              (spectra ? mls_work_spectra(c) * a->product : 0) +
+                              sections[i].heal * heal));
     }
 }
 
@@ -171,6 +177,38 @@ static void provenance(const mls_report *r, mls_page *page)
                   "The folder of the report holds data/ (every picture's numbers as "
                   "CSV), plots/ (gnuplot scripts, SVG, PNG) and run.h5, the "
                   "statistics (h5py, HDFView).");
+}
+
+/* A page that is mailed has the model's name, not where it lay. */
+static const char *last_name(char *out, size_t size, const char *path)
+{
+    size_t end = strlen(path), begin;
+
+    while (end > 1 && path[end - 1] == '/')
+        end--;
+    for (begin = end; begin > 0 && path[begin - 1] != '/';)
+        begin--;
+    snprintf(out, size, "%.*s", (int)(end - begin), path + begin);
+    return *out ? out : path;
+}
+
+/* A page of this report with its sections, all of them empty. */
+static mls_page *page_new(const mls_report *r)
+{
+    mls_buf title = {0};
+    char name[256];
+    mls_page *page = NULL;
+
+    mls_buf_printf(&title, "%s: what converting to MLA would cost",
+                   last_name(name, sizeof name, r->model_name));
+    if (title.data)
+        page = mls_page_new(title.data);
+    if (page && r->without_pictures)
+        mls_page_without_pictures(page);
+    for (size_t i = 0; page && i < sizeof page_order / sizeof page_order[0]; i++)
+        mls_page_section(page, page_order[i].id, page_order[i].title);
+    mls_buf_free(&title);
+    return page;
 }
 
 /* The page as far as it is; what is still to come is said on it. */
@@ -241,17 +279,28 @@ static uint64_t forms_bytes(const mls_model *model)
     return ram && ram / 4 < most ? ram / 4 : most;
 }
 
-/* A page that is mailed has the model's name, not where it lay. */
-static const char *last_name(char *out, size_t size, const char *path)
+mls_status mls_report_begin(const mls_report *r, mls_err *err)
 {
-    size_t end = strlen(path), begin;
+    char *path = mls_path_join(r->folder, "index.html");
+    mls_page *page = page_new(r);
+    mls_buf said = {0};
+    mls_status st =
+        page && path ? MLS_OK : mls_fail(err, MLS_E_NOMEM, "no memory for a report");
 
-    while (end > 1 && path[end - 1] == '/')
-        end--;
-    for (begin = end; begin > 0 && path[begin - 1] != '/';)
-        begin--;
-    snprintf(out, size, "%.*s", (int)(end - begin), path + begin);
-    return *out ? out : path;
+    if (!st)
+        st = mls_section_model(r, page, &said, err);
+    if (!st)
+        st = mls_section_size(r, page, &said, err);
+    if (!st) {
+        mls_page_unfinished(page, "Unfinished: sizes are here, next comes the "
+                                  "calibration text through the model. This page is "
+                                  "written again after every part.");
+        st = mls_page_write(page, path, err);
+    }
+    mls_page_free(page);
+    mls_buf_free(&said);
+    free(path);
+    return st;
 }
 
 mls_status mls_report_write(const mls_report *r, mls_buf *summary, mls_err *err)
@@ -266,22 +315,12 @@ mls_status mls_report_write(const mls_report *r, mls_buf *summary, mls_err *err)
         .exhaustive = r->exhaustive};
     mls_report own = *r;
     mls_served served = {0};
-    mls_buf title = {0};
-    char name[256];
-    mls_page *page = NULL;
+    mls_page *page = page_new(r);
     char *path = mls_path_join(r->folder, "index.html");
     mls_status st = MLS_OK;
 
-    mls_buf_printf(&title, "%s: what converting to MLA would cost",
-                   last_name(name, sizeof name, r->model_name));
-    if (title.data)
-        page = mls_page_new(title.data);
     if (!page || !path)
         st = mls_fail(err, MLS_E_NOMEM, "no memory for a report");
-    else if (r->without_pictures)
-        mls_page_without_pictures(page);
-    for (size_t i = 0; page && i < sizeof page_order / sizeof page_order[0]; i++)
-        mls_page_section(page, page_order[i].id, page_order[i].title);
     if (!r->schedule) {
         mls_schedule_start(&alone, r->progress);
         mls_report_schedule(
@@ -304,7 +343,6 @@ mls_status mls_report_write(const mls_report *r, mls_buf *summary, mls_err *err)
     mls_form_cache_free(own.forms);
     mls_served_free(&served);
     mls_page_free(page);
-    mls_buf_free(&title);
     free(path);
     return st;
 }

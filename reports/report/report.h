@@ -23,9 +23,6 @@
 /** No conversion at all: the cache in 4 bits, which every one is held against. */
 #define MLS_REPORT_BITS "baseline quant=int4/64"
 
-/* From so many parameters on, other shares than that are measured on request alone. */
-#define MLS_REPORT_LARGE 2e9
-
 /** One of several calibration texts, by itself. */
 typedef struct mls_report_text {
     const char *name;
@@ -67,6 +64,7 @@ typedef struct mls_report_amounts {
     size_t length;                /* of a window */
     size_t heal;                  /* settings of each class and size */
     bool exhaustive;
+    double product; /* tokens that pass while a product in double is made; 0: none */
 } mls_report_amounts;
 
 /**
@@ -75,6 +73,12 @@ typedef struct mls_report_amounts {
  */
 void mls_report_schedule(mls_schedule *s, const mls_config *c, double parameters,
                          const mls_report_amounts *a);
+
+/**
+ * The page before there is a capture (r->capture is NULL): the model and its sizes.
+ * @return as mls_report_write()
+ */
+mls_status mls_report_begin(const mls_report *r, mls_err *err);
 
 /**
  * Analyse and write the folder. index.html is written after every section and says

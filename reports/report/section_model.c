@@ -52,18 +52,31 @@ void mls_report_shape(char *out, size_t size, const mls_config *c)
                               : "GQA");
 }
 
+/* Tokens of a sequence that are of the text. */
+static size_t tokens_of(const mls_capture *capture)
+{
+    return mls_capture_length(capture) - mls_capture_lead(capture);
+}
+
+static void say_source(mls_buf *b, const mls_capture *capture)
+{
+    const size_t N = mls_capture_sequences(capture), T = tokens_of(capture);
+
+    mls_buf_printf(b, " The statistics come from %zu tokens: %zu sequence%s of %zu%s.",
+                   N * T, N, mls_plural(N), T,
+                   mls_capture_lead(capture)
+                       ? ", each behind the token that the tokenizer puts first"
+                       : "");
+}
+
 mls_status mls_section_model(const mls_report *r, mls_page *page, mls_buf *summary,
                              mls_err *err)
 {
     const mls_config *c = mls_model_config(r->model);
     const mls_checkpoint *checkpoint = mls_model_checkpoint(r->model);
     const double parameters = (double)mls_checkpoint_parameters(checkpoint);
-    const double nll = mls_capture_nll(r->capture);
-    const size_t lead = mls_capture_lead(r->capture);
-    const size_t T = mls_capture_length(r->capture) - lead;
-    const size_t tokens = mls_capture_sequences(r->capture) * T;
     const size_t turned = c->mla_kv_lora_rank ? c->mla_rope_dim : c->D; /* dims */
-    mls_buf turns = {0};
+    mls_buf turns = {0}, from = {0};
     mls_size_result size;
     char text[512];
     mls_status st = mls_size_own(&size, c, 4096, err);
@@ -75,6 +88,8 @@ mls_status mls_section_model(const mls_report *r, mls_page *page, mls_buf *summa
                              c->D, err);
     if (st)
         goto done;
+    if (r->capture)
+        say_source(&from, r->capture);
     mls_page_section(page, "model", "The model");
     if (parameters < 1e9)
         snprintf(text, sizeof text, "%.4g M", parameters / 1e6);
@@ -98,34 +113,36 @@ mls_status mls_section_model(const mls_report *r, mls_page *page, mls_buf *summa
         snprintf(text, sizeof text, "%.0f B", size.fixed_bytes);
         mls_page_tile(page, text, "of a sequence, that do not grow");
     }
-    snprintf(text, sizeof text, "%.2f", exp(nll));
-    mls_page_tile(page, text, "perplexity, calibration text");
+    if (r->capture) {
+        snprintf(text, sizeof text, "%.2f", exp(mls_capture_nll(r->capture)));
+        mls_page_tile(page, text, "perplexity, calibration text");
+    }
     mls_page_text(
         page,
         "%s: %s attention, hidden size %zu, %zu chunks (RoPE frequencies) per "
-        "head%s, vocabulary %zu. The "
-        "statistics come from %zu tokens: %zu sequence%s of %zu%s.",
+        "head%s, vocabulary %zu.%s",
         c->architecture,
         c->mla_kv_lora_rank ? "multi-head latent"
         : c->G == c->H      ? "multi-head"
         : c->G == 1         ? "multi-query"
                             : "grouped-query",
-        c->E, turned / 2, turns.data, c->V, tokens, mls_capture_sequences(r->capture),
-        mls_plural(mls_capture_sequences(r->capture)), T,
-        lead ? ", each behind the token that the tokenizer puts first" : "");
+        c->E, turned / 2, turns.data, c->V, from.len ? from.data : "");
     if (*mls_common_left_alone(text, sizeof text, c))
         mls_page_text(page, "%s.", text);
 
     mls_report_shape(text, sizeof text, c);
-    mls_buf_printf(summary,
-                   "%s: %s, %.0f bytes of cache per token%s\n"
-                   "calibration: %zu sequences of %zu tokens, perplexity %.3f\n",
-                   r->model_name, text, size.bytes_per_token,
+    mls_buf_printf(summary, "%s: %s, %.0f bytes of cache per token%s\n", r->model_name,
+                   text, size.bytes_per_token,
                    mls_size_has_fixed(c) ? " at 4096 tokens, windows and states in it"
-                                         : "",
-                   mls_capture_sequences(r->capture), T, exp(nll));
+                                         : "");
+    if (r->capture)
+        mls_buf_printf(summary,
+                       "calibration: %zu sequences of %zu tokens, perplexity %.3f\n",
+                       mls_capture_sequences(r->capture), tokens_of(r->capture),
+                       exp(mls_capture_nll(r->capture)));
 
 done:
+    mls_buf_free(&from);
     mls_buf_free(&turns);
     return st;
 }

@@ -127,7 +127,10 @@ static mls_table *make_table(const mls_report *r, const point *p, size_t n,
             break;
         }
     if (mls_measured_large(r))
-        mls_table_note(t, "a model this large: --exhaustive measures other sizes, too");
+        mls_table_note(
+            t,
+            "a model this large is measured at 25 % alone; --exhaustive measures other "
+            "sizes, too");
     else if (!r->exhaustive)
         mls_table_note(t, "--exhaustive measures 31.25 and 18.75 %, too");
     return t;

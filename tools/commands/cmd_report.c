@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "analysis/latent/gpu.h"
+#include "analysis/numeric/linalg.h"
 #include "bench/evaluate/evaluate.h"
 #include "common/base/checked.h"
 #include "common/base/words.h"
@@ -14,6 +15,7 @@
 #include "reports/report/history.h"
 #include "reports/report/report.h"
 #include "reports/report/report_folder.h"
+#include "reports/report/work.h"
 #include "tools/base/command.h"
 #include "tools/base/data.h"
 #include "tools/base/inputs.h"
@@ -28,10 +30,10 @@ extern const mls_command cmd_report;
 enum {
     PAGES_BYTES = 4 << 20, /* page, answer, data and pictures; measured, 3 MB */
     HELD_OF_TEXT = 4,
-    HELD_OUT_MAX = 32,
     SAY_FROM = 30 /* seconds */,
     TOLD_FROM = 10,
-    MORE = 8
+    MORE = 8,
+    SIDE = 768 /* of a product in double */
 };
 
 static const double SHORT = 0.25; /* seconds */
@@ -73,6 +75,26 @@ static void named_free(named_texts *t)
         mls_corpus_free(&t->held[i]);
         mls_capture_close(t->capture[i]);
     }
+}
+
+static double parameters_of(const mls_model *model)
+{
+    return (double)mls_checkpoint_parameters(mls_model_checkpoint(model));
+}
+
+static bool is_large(const mls_model *model)
+{
+    return mls_work_is_large(mls_model_config(model), parameters_of(model));
+}
+
+/* What the command leaves open follows from the model's shape. */
+static void usual_texts(arguments *a, const mls_model *model)
+{
+    const mls_report_texts usual =
+        mls_work_texts(mls_model_config(model), parameters_of(model));
+
+    a->sequences = a->sequences ? a->sequences : usual.calibration;
+    a->eval_sequences = a->eval_sequences ? a->eval_sequences : usual.held_out;
 }
 
 /* As many sequences of each as make all, and a few that are held out. */
@@ -226,6 +248,40 @@ static mls_status measure_pace(double *seconds, const mls_model *model,
     return st;
 }
 
+static mls_status multiply(void *arg, size_t job, size_t worker, mls_err *err)
+{
+    double *a = mls_calloc3(2 * SIDE, SIDE, 1, sizeof *a);
+
+    (void)arg;
+    (void)job;
+    (void)worker;
+    if (!a)
+        return mls_fail(err, MLS_E_NOMEM, "no memory for a product");
+    for (size_t i = 0; i < (size_t)SIDE * SIDE; i++)
+        a[i] = 1;
+    for (int i = 0; i < 2; i++) /* the first one also starts BLAS */
+        mls_matmul(a + SIDE * SIDE, a, false, a, false, SIDE, SIDE, SIDE);
+    free(a);
+    return MLS_OK;
+}
+
+/* Seconds of a product in double, on all threads: what forms are made of. */
+static mls_status measure_products(double *seconds, mls_pool *pool, mls_err *err)
+{
+    const size_t threads = mls_pool_threads(pool);
+    struct timespec begin, end;
+    mls_status st = mls_pool_run(pool, threads, multiply, NULL, err);
+
+    clock_gettime(CLOCK_MONOTONIC, &begin);
+    if (!st)
+        st = mls_pool_run(pool, threads, multiply, NULL, err);
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    *seconds = ((double)(end.tv_sec - begin.tv_sec) +
+                1e-9 * (double)(end.tv_nsec - begin.tv_nsec)) /
+               (2.0 * 2 * SIDE * SIDE * SIDE * (double)threads);
+    return st;
+}
+
 /* Before the start: about how long it will take, and what of it takes the most. */
 static void say_estimate(const mls_schedule *s)
 {
@@ -277,20 +333,21 @@ static mls_status schedule(mls_schedule *s, const arguments *a, const mls_model 
                            const mls_corpus *corpus, const mls_corpus *held,
                            mls_pool *pool, mls_err *err)
 {
-    const mls_report_amounts amounts = {.calibration = corpus->start[corpus->N],
-                                        .held_out = held->N ? held->start[held->N] : 0,
-                                        .length = a->length,
-                                        .heal = held->N ? a->heal : 0,
-                                        .exhaustive = a->exhaustive};
-    double pace = 0;
-    const mls_status st = measure_pace(&pace, model, corpus, pool, err);
+    mls_report_amounts amounts = {.calibration = corpus->start[corpus->N],
+                                  .held_out = held->N ? held->start[held->N] : 0,
+                                  .length = a->length,
+                                  .heal = held->N ? a->heal : 0,
+                                  .exhaustive = a->exhaustive};
+    double pace = 0, product = 0;
+    mls_status st = measure_pace(&pace, model, corpus, pool, err);
 
+    if (!st)
+        st = measure_products(&product, pool, err);
     if (st)
         return st;
+    amounts.product = product / pace;
     mls_schedule_start(s, mls_tool_run_progress());
-    mls_report_schedule(s, mls_model_config(model),
-                        (double)mls_checkpoint_parameters(mls_model_checkpoint(model)),
-                        &amounts);
+    mls_report_schedule(s, mls_model_config(model), parameters_of(model), &amounts);
     s->unit = pace;
     say_estimate(s);
     mls_schedule_begin(s, 0);
@@ -418,9 +475,7 @@ static mls_status find_training(char **folder, mls_err *err)
 static int run(int argc, char **argv)
 {
     arguments a = {
-        .sequences = 128,
         .length = 256,
-        .eval_sequences = HELD_OUT_MAX,
         .gpu = "24",
         .context = 32768,
         .batch = 1,
@@ -489,6 +544,7 @@ static int run(int argc, char **argv)
         a.serve = mls_serve_word(serve);
     }
     mls_tool_compute(model, a.compute, a.ram);
+    usual_texts(&a, model);
     if (a.texts.n == 0) {
         status = mls_usage_error(
             &cmd_report, "%s ships no text of its own: give --text FILE", folder);
@@ -518,7 +574,30 @@ static int run(int argc, char **argv)
         mls_fail(&err, MLS_E_NOMEM, "no memory for the record of the command");
         goto done;
     }
+    mls_report report = {.folder = a.output,
+                         .model_name = folder,
+                         .command = command.data,
+                         .model = model,
+                         .evaluation = held.N ? &held : NULL,
+                         .evaluation_name =
+                             a.evals.n ? a.evals.item[0]
+                                       : "the last sequences of the calibration text",
+                         .exhaustive = a.exhaustive,
+                         .calibration = &corpus,
+                         .heal = a.heal,
+                         .without_pictures = a.no_plots,
+                         .gpu = gpu.title,
+                         .memory = gpu.memory,
+                         .context = a.context,
+                         .batch = a.batch,
+                         .serve = serve,
+                         .pool = pool,
+                         .text = named.shown,
+                         .n_texts = named.names.n,
+                         .schedule = &plan};
+
     if (claim(&a, folder, model, &corpus, &held, &err) ||
+        (is_large(model) && mls_report_begin(&report, &err)) ||
         schedule(&plan, &a, model, &corpus, &held, pool, &err) ||
         capture(&a, &named, command.data, model, tok, &corpus, pool, &plan.progress,
                 &cap, &err))
@@ -530,31 +609,11 @@ static int run(int argc, char **argv)
                            .V = mls_model_config(model)->V,
                            .byte_share =
                                mls_tokenizer_byte_share(tok, corpus.ids, corpus.n_ids)};
-    const mls_report report = {
-        .folder = a.output,
-        .model_name = folder,
-        .command = command.data,
-        .model = model,
-        .capture = cap,
-        .evaluation = held.N ? &held : NULL,
-        .evaluation_name =
-            a.evals.n ? a.evals.item[0] : "the last sequences of the calibration text",
-        .exhaustive = a.exhaustive,
-        .calibration = &corpus,
-        .heal = a.heal,
-        .training = training,
-        .without_pictures = a.no_plots,
-        .gpu = gpu.title,
-        .memory = gpu.memory,
-        .context = a.context,
-        .batch = a.batch,
-        .serve = serve,
-        .pool = pool,
-        .progress = plan.outer,
-        .text = named.shown,
-        .n_texts = named.names.n,
-        .foreign = &foreign,
-        .schedule = &plan};
+
+    report.capture = cap;
+    report.training = training;
+    report.progress = plan.outer;
+    report.foreign = &foreign;
     if (mls_report_write(&report, &summary, &err) ||
         keep_answer(&summary, a.output, &err) || mls_report_seal(a.output, &err))
         goto done;
