@@ -123,7 +123,7 @@ static mls_table *make_table(const mls_report *r, const point *p, size_t n,
         if (m->row[i].measured && m->row[i].N < r->evaluation->N) {
             mls_table_note(t, "on fewer windows, spread over the text: settings "
                               "clearly behind another of their class and share on an "
-                              "eighth, the others at sizes other than 25 %% on half");
+                              "eighth, the others at sizes other than 25 % on half");
             break;
         }
     if (mls_measured_large(r))
