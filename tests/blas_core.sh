@@ -20,7 +20,7 @@ fi
 # expect CORE: the last version line names it.
 expect() {
     case $version in
-    *", $1 kernels)") ;;
+    *" $1 kernels)") ;;
     *)
         echo "found: $version; expected: $1 kernels"
         exit 1

@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <strings.h>
 
+#include "analysis/numeric/packed.h"
+
 /*
  * Another BLAS behind the same cblas interface has none of these: then they are NULL.
  */
@@ -18,12 +20,43 @@
 #pragma weak openblas_get_parallel
 #pragma weak openblas_set_num_threads
 
+#ifdef MLS_HAVE_DNNL
+#include <dnnl.h>
+#include <pthread.h>
+#include <stdio.h>
+#endif
+
 static const char unknown[] = "unknown";
 
-const char *mls_blas_core(void)
+static const char *openblas_core(void)
 {
     return openblas_get_corename ? openblas_get_corename() : unknown;
 }
+
+#ifdef MLS_HAVE_DNNL
+static char with_dnnl[96];
+
+static void name_both(void)
+{
+    const dnnl_version_t *v = dnnl_version();
+
+    snprintf(with_dnnl, sizeof with_dnnl, "oneDNN %d.%d.%d and %.48s", v->major,
+             v->minor, v->patch, openblas_core());
+}
+
+const char *mls_blas_core(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+    pthread_once(&once, name_both);
+    return mls_f32_available() ? with_dnnl : openblas_core();
+}
+#else
+const char *mls_blas_core(void)
+{
+    return openblas_core();
+}
+#endif
 
 const char *mls_blas_version(void)
 {
@@ -78,5 +111,5 @@ static mls_cpu_level this_cpu(void)
 
 const char *mls_blas_better_core(void)
 {
-    return mls_blas_choose_core(mls_blas_core(), this_cpu());
+    return mls_blas_choose_core(openblas_core(), this_cpu());
 }

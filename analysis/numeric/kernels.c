@@ -13,6 +13,7 @@
 
 #include "analysis/numeric/exponential.h"
 #include "analysis/numeric/lanes.h"
+#include "analysis/numeric/packed.h"
 
 MLS_WIDE
 static double sum_of_squares(const float *x, size_t n)
@@ -62,6 +63,9 @@ void mls_linear(float *y, const float *x, const float *w, const float *b, size_t
     if (b)
         for (size_t t = 0; t < T; t++)
             memcpy(y + t * out, b, out * sizeof *b);
+    if (mls_f32_product(y, out, &(mls_operand){x, in, false},
+                        &(mls_operand){w, in, true}, T, out, in, b != NULL))
+        return;
     cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)T, (int)out, (int)in,
                 1.0f, x, in ? (int)in : 1, w, in ? (int)in : 1, b ? 1.0f : 0.0f, y,
                 (int)out);

@@ -27,6 +27,9 @@ static void linear_f32(float *y, size_t ld_y, const float *x, const float *w,
     }
     for (size_t t = 0; b && t < T; t++)
         memcpy(y + t * ld_y, b, n_out * sizeof *b);
+    if (mls_f32_product(y, ld_y, &(mls_operand){x, n_in, false},
+                        &(mls_operand){w, n_in, true}, T, n_out, n_in, b != NULL))
+        return;
     cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)T, (int)n_out, (int)n_in,
                 1.0f, x, (int)n_in, w, (int)n_in, b ? 1.0f : 0.0f, y, (int)ld_y);
 }
@@ -34,6 +37,9 @@ static void linear_f32(float *y, size_t ld_y, const float *x, const float *w,
 static void back_f32(float *dx, const float *dy, const float *w, size_t T, size_t n_out,
                      size_t n_in)
 {
+    if (mls_f32_product(dx, n_in, &(mls_operand){dy, n_out, false},
+                        &(mls_operand){w, n_in, false}, T, n_in, n_out, false))
+        return;
     cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)T, (int)n_in,
                 (int)n_out, 1.0f, dy, (int)n_out, w, (int)n_in, 0.0f, dx, (int)n_in);
 }
@@ -299,33 +305,37 @@ mls_status mls_packed_add_back(mls_packed *p, const float *w, size_t n_out, size
     return add(p, w, true, n_in, n_out, err);
 }
 
-/* The product of T rows, made when it is asked for first; a copy. False: in float. */
-static bool find_shape(mls_packed *p, entry *e, size_t T, size_t ld_y, product *out)
+/*
+ * The product of T rows, made when it is asked for first; a copy. What finds no place
+ * is the caller's to destroy: which lengths come early must change nothing. False: in
+ * float.
+ */
+static bool find_shape(mls_packed *p, entry *e, size_t T, size_t ld_y, product *out,
+                       bool *is_kept)
 {
-    bool found = false;
+    dnnl_primitive_desc_t what = NULL;
 
+    *is_kept = false;
     pthread_mutex_lock(&p->lock);
-    for (size_t i = 0; i < e->n_shapes && !found; i++)
+    for (size_t i = 0; i < e->n_shapes && !*is_kept; i++)
         if (e->shape[i].T == T && e->shape[i].ld_y == ld_y) {
             *out = e->shape[i];
-            found = true;
+            *is_kept = true;
         }
-    if (!found && e->n_shapes < SHAPES_MAX) {
-        product *s = &e->shape[e->n_shapes++];
-        dnnl_primitive_desc_t what = NULL;
-
-        *s = (product){.T = T, .ld_y = ld_y};
-        if (describe_product(&what, p, &e->layout, e->n_out, e->n_in, T, ld_y, s) &&
-            dnnl_primitive_create(&s->run, what) == dnnl_success)
-            s->scratch =
+    if (!*is_kept) {
+        *out = (product){.T = T, .ld_y = ld_y};
+        if (describe_product(&what, p, &e->layout, e->n_out, e->n_in, T, ld_y, out) &&
+            dnnl_primitive_create(&out->run, what) == dnnl_success)
+            out->scratch =
                 *dnnl_primitive_desc_query_md(what, dnnl_query_scratchpad_md, 0);
         if (what)
             dnnl_primitive_desc_destroy(what);
-        *out = *s;
-        found = true;
+        *is_kept = e->n_shapes < SHAPES_MAX;
+        if (*is_kept)
+            e->shape[e->n_shapes++] = *out;
     }
     pthread_mutex_unlock(&p->lock);
-    return found && out->run;
+    return out->run != NULL;
 }
 
 /* To nearest even, as mls_float_to_bf16(); NaN stays NaN. */
@@ -350,19 +360,18 @@ static bool linear_bf16(mls_packed *p, entry *e, float *y, size_t ld_y, const fl
     product s;
     dnnl_memory_t mx = NULL, my = NULL, ms = NULL;
     char *memory;
-    bool ok;
+    bool ok, is_kept;
 
     mls_dnnl_one_thread();
-    if (!find_shape(p, e, T, ld_y, &s))
+    if (!find_shape(p, e, T, ld_y, &s, &is_kept))
         return false;
     const size_t of_x = (T * e->n_in * sizeof(uint16_t) + 63) / 64 * 64;
     const size_t of_scratch = dnnl_memory_desc_get_size(&s.scratch);
 
     memory = aligned_alloc(64, (of_x + of_scratch + 64) / 64 * 64);
-    if (!memory)
-        return false;
-    mls_bf16_round((uint16_t *)(void *)memory, x, T * e->n_in);
-    ok = dnnl_memory_create(&mx, &s.x, p->engine, memory) == dnnl_success &&
+    if (memory)
+        mls_bf16_round((uint16_t *)(void *)memory, x, T * e->n_in);
+    ok = memory && dnnl_memory_create(&mx, &s.x, p->engine, memory) == dnnl_success &&
          dnnl_memory_create(&my, &s.y, p->engine, y) == dnnl_success &&
          dnnl_memory_create(&ms, &s.scratch, p->engine, memory + of_x) == dnnl_success;
     if (ok) {
@@ -380,6 +389,8 @@ static bool linear_bf16(mls_packed *p, entry *e, float *y, size_t ld_y, const fl
     if (mx)
         dnnl_memory_destroy(mx);
     free(memory);
+    if (!is_kept)
+        dnnl_primitive_destroy(s.run);
     return ok;
 }
 

@@ -72,6 +72,15 @@ typedef struct mls_operand {
 bool mls_bf16_product(float *c, size_t ld_c, const mls_operand *a, const mls_operand *b,
                       size_t m, size_t n, size_t k, bool add);
 
+/**
+ * The same of the floats as they are, in other blocks and so with other last bits than
+ * BLAS; false also where the CPU lacks AVX-512. Which of both a shape gets is the same
+ * in every run on a machine.
+ */
+bool mls_f32_product(float *c, size_t ld_c, const mls_operand *a, const mls_operand *b,
+                     size_t m, size_t n, size_t k, bool add);
+bool mls_f32_available(void);
+
 /** dx (T, n_in) = dy (T, n_out) w, w (n_out, n_in): back through the product. */
 void mls_packed_back(mls_packed *p, float *dx, const float *dy, const float *w,
                      size_t T, size_t n_out, size_t n_in);
