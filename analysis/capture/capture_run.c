@@ -97,7 +97,7 @@ static void join_job(capture_run *r, size_t job, const double *block, mls_err *b
 {
     const mls_capture_shard *s = &r->head.shard;
     const size_t n = r->sum[0].n_block;
-    double *own = mls_calloc3(n, 1, 1, sizeof *own);
+    double *own = malloc(n * sizeof *own);
 
     if (!own) {
         mls_fail(bad, MLS_E_NOMEM, "no memory for the sums of a layer");
@@ -178,21 +178,10 @@ static mls_status watched_attention(void *arg, size_t sequence, size_t worker,
     return !st && worker == 0 ? report(r, err) : st;
 }
 
-static mls_status see_logits(void *arg, size_t sequence, size_t worker, size_t first,
-                             size_t n, const float *logits, mls_err *err)
+static mls_status sequence_done(void *arg, size_t worker, mls_err *err)
 {
     capture_run *r = arg;
-    const size_t *start = r->head.start;
-    const size_t T = start[sequence + 1] - start[sequence];
-    const size_t V = r->head.config.V;
 
-    for (size_t i = 0; i < n && first + i + 1 < T; i++)
-        if (first + i >= r->head.lead)
-            r->nll[sequence] += mls_nll(logits + i * V, V,
-                                        r->head.ids[start[sequence] + first + i + 1]);
-    if (first + n < T)
-        return MLS_OK;
-    r->nll[sequence] /= (double)(T - 1 - r->head.lead);
     atomic_fetch_add(&r->sequences_done, 1);
     return worker == 0 ? report(r, err) : MLS_OK;
 }
@@ -459,8 +448,9 @@ static void release(capture_run *r)
 }
 
 /*
- * The sums of x x^T of our jobs, joined as they come: few are in memory at a time. The
- * first is in the record.
+ * The sums of x x^T of our jobs. A job's sum is joined tile by tile as soon as the tile
+ * is there, so that only sums that wait for a neighbour are in memory. The first is in
+ * the record.
  */
 static mls_status sum_x(capture_run *r, double **x, const mls_layer *layer,
                         mls_err *err)
@@ -469,21 +459,29 @@ static mls_status sum_x(capture_run *r, double **x, const mls_layer *layer,
     const size_t E = r->head.config.E, *start = r->head.start;
     mls_status st = MLS_OK;
 
-    x[s->from] = r->record.stats.x_second;
-    memset(x[s->from], 0, E * E * sizeof **x);
     for (size_t job = s->from; job < s->to && !st; job++) {
         const size_t first = (job - s->from) * s->per_job, left = r->head.N - first;
         const size_t end = first + (left < s->per_job ? left : s->per_job);
+        mls_moments_sum sum = {.E = E};
+        size_t node[MLS_MOMENTS_STEPS];
 
-        if (job > s->from)
-            x[job] = mls_calloc3(E, E, 1, sizeof **x);
-        st = x[job]
+        sum.n_left = mls_moments_left(node, job, s->from, s->n_jobs);
+        for (size_t i = 0; i < sum.n_left; i++)
+            sum.left[i] = x[node[i]];
+        if (sum.n_left == 0) {
+            x[job] =
+                job > s->from ? malloc(E * E * sizeof **x) : r->record.stats.x_second;
+            sum.to = x[job];
+        }
+        st = sum.n_left > 0 || x[job]
                  ? mls_moments_x_add(
-                       x[job], &r->states.room, r->states.h + start[first] * E,
+                       &sum, &r->states.room, r->states.h + start[first] * E,
                        start[end] - start[first], &r->head.config, layer, r->pool, err)
                  : mls_fail(err, MLS_E_NOMEM, "no memory for sums of %zu x %zu", E, E);
-        if (!st)
-            mls_moments_join(x, E * E, s->from, job + 1, s->n_jobs, true);
+        for (size_t i = 0; i + 1 < sum.n_left; i++) {
+            free(x[node[i]]);
+            x[node[i]] = NULL;
+        }
     }
     return st;
 }
@@ -567,7 +565,8 @@ static mls_status do_layers(capture_run *r, mls_err *err)
         }
     }
     if (!st)
-        st = mls_head_forward(r->model, &r->states, see_logits, r, r->pool, err);
+        st = mls_head_nll(r->model, &r->states, r->head.ids, r->head.lead, r->nll,
+                          sequence_done, r, r->pool, err);
     return st;
 }
 

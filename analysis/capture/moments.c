@@ -143,6 +143,25 @@ void mls_moments_join(double **v, size_t n_values, size_t from, size_t to, size_
         }
 }
 
+size_t mls_moments_left(size_t node[MLS_MOMENTS_STEPS], size_t job, size_t from,
+                        size_t n)
+{
+    size_t at = job, n_left = 0; /* at: the first job of the sum so far */
+
+    for (size_t step = 1; step < n; step *= 2) {
+        if (at % (2 * step) == 0) {
+            if (at + step < n)
+                break; /* its neighbour is yet to come */
+            continue;
+        }
+        if (at - step < from)
+            break; /* of another part */
+        at -= step;
+        node[n_left++] = at;
+    }
+    return n_left;
+}
+
 size_t mls_moments_node_end(size_t at, size_t to, size_t n)
 {
     size_t step = 1;
@@ -181,9 +200,12 @@ typedef struct {
     size_t n, E, room; /* room: rows that rows and x have, BLOCK at most */
     const mls_config *config;
     const mls_layer *layer;
-    float *rows;    /* (room, E): norm(h) */
-    double *x;      /* (E, room): its transpose in double */
-    double *second; /* (E, E), upper triangle of tiles */
+    float *rows; /* (room, E): norm(h) */
+    double *x;   /* (E, room): its transpose in double */
+    const mls_moments_sum *sum;
+    double *to;   /* (E, E), upper triangle of tiles; NULL: one block, joined at once */
+    double *tile; /* (workers, TILE, TILE), for that */
+    bool begins, ends; /* the first, the last block of the job */
 } x_work;
 
 static mls_status norm_rows(void *arg, size_t job, size_t worker, mls_err *err)
@@ -201,6 +223,23 @@ static mls_status norm_rows(void *arg, size_t job, size_t worker, mls_err *err)
     return MLS_OK;
 }
 
+/* Tile (ni, nj), rows ld apart, at row i and column j into the sums at its left. */
+static void join_tile(const mls_moments_sum *sum, double *tile, size_t ld, size_t i,
+                      size_t j, size_t ni, size_t nj)
+{
+    for (size_t row = 0; row < ni; row++) {
+        double *x = tile + row * ld; /* in the diagonal tile from column row on */
+
+        for (size_t l = 0; l < sum->n_left; l++) {
+            double *left = sum->left[l] + (i + row) * sum->E + j;
+            double *to = l + 1 == sum->n_left ? left : x;
+
+            for (size_t col = i == j ? row : 0; col < nj; col++)
+                to[col] = left[col] + x[col];
+        }
+    }
+}
+
 /* Tile number job of the upper triangle: rows i, columns j >= i. */
 static mls_status add_tile(void *arg, size_t job, size_t worker, mls_err *err)
 {
@@ -208,7 +247,6 @@ static mls_status add_tile(void *arg, size_t job, size_t worker, mls_err *err)
     const size_t E = w->E, side = (E + TILE - 1) / TILE, room = w->room;
     size_t i = 0, j = job;
 
-    (void)worker;
     (void)err;
     while (j >= side - i) {
         j -= side - i;
@@ -218,36 +256,46 @@ static mls_status add_tile(void *arg, size_t job, size_t worker, mls_err *err)
     j = i + j * TILE;
     const int ni = (int)(E - i < TILE ? E - i : TILE);
     const int nj = (int)(E - j < TILE ? E - j : TILE);
-    double *to = w->second + i * E + j;
+    double *to = w->to ? w->to + i * E + j : w->tile + worker * TILE * TILE;
+    const size_t ld = w->to ? E : TILE;
+    const double beta = w->begins ? 0 : 1;
 
     if (i == j)
         cblas_dsyrk(CblasRowMajor, CblasUpper, CblasNoTrans, ni, (int)w->n, 1.0,
-                    w->x + i * room, (int)room, 1.0, to, (int)E);
+                    w->x + i * room, (int)room, beta, to, (int)ld);
     else
         cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, ni, nj, (int)w->n, 1.0,
-                    w->x + i * room, (int)room, w->x + j * room, (int)room, 1.0, to,
-                    (int)E);
+                    w->x + i * room, (int)room, w->x + j * room, (int)room, beta, to,
+                    (int)ld);
+    if (w->ends)
+        join_tile(w->sum, to, ld, i, j, (size_t)ni, (size_t)nj);
     return MLS_OK;
 }
 
-mls_status mls_moments_x_add(double *second, const mls_spill *room, const float *h,
-                             size_t n, const mls_config *config, const mls_layer *layer,
-                             mls_pool *pool, mls_err *err)
+mls_status mls_moments_x_add(const mls_moments_sum *sum, const mls_spill *room,
+                             const float *h, size_t n, const mls_config *config,
+                             const mls_layer *layer, mls_pool *pool, mls_err *err)
 {
     const size_t E = config->E, side = (E + TILE - 1) / TILE;
+    const bool apart = sum->n_left > 0 && n > BLOCK;
+    double *own = apart ? mls_calloc3(E, E, 1, sizeof *own) : NULL;
     mls_status st = MLS_OK;
-    x_work w = {.E = E, .config = config, .layer = layer, .second = second};
+    x_work w = {.E = E, .config = config, .layer = layer, .sum = sum};
 
     w.room = n < BLOCK ? n : BLOCK;
+    w.to = sum->n_left ? own : sum->to;
     w.rows = mls_calloc3(w.room, E, 1, sizeof *w.rows);
     w.x = mls_calloc3(w.room, E, 1, sizeof *w.x);
-    if (!w.rows || !w.x) {
+    w.tile = mls_calloc3(mls_pool_threads(pool), TILE, TILE, sizeof *w.tile);
+    if (!w.rows || !w.x || !w.tile || (apart && !own)) {
         st = mls_fail(err, MLS_E_NOMEM, "no memory for %zu rows of %zu", w.room, E);
         goto done;
     }
     for (size_t first = 0; first < n && !st; first += BLOCK) {
         w.h = h + first * E;
         w.n = n - first < BLOCK ? n - first : BLOCK;
+        w.begins = first == 0;
+        w.ends = first + w.n == n;
         st = mls_pool_run(pool, (w.n + ROWS_PER_JOB - 1) / ROWS_PER_JOB, norm_rows, &w,
                           err);
         if (!st)
@@ -256,7 +304,7 @@ mls_status mls_moments_x_add(double *second, const mls_spill *room, const float 
     }
 
 done:
-    mls_free_all(w.x, w.rows);
+    mls_free_all(w.tile, w.x, w.rows, own);
     return st;
 }
 
@@ -271,9 +319,9 @@ mls_status mls_moments_x(double *second, const mls_spill *room, const float *h,
                          size_t n, const mls_config *config, const mls_layer *layer,
                          mls_pool *pool, mls_err *err)
 {
-    memset(second, 0, config->E * config->E * sizeof *second);
-    const mls_status st =
-        mls_moments_x_add(second, room, h, n, config, layer, pool, err);
+    const mls_moments_sum sum = {.E = config->E, .to = second};
+    const mls_status st = mls_moments_x_add(&sum, room, h, n, config, layer, pool, err);
+
     if (!st)
         mls_moments_finish_x(second, config->E, (double)n);
     return st;

@@ -2,8 +2,8 @@
  * Sums of one layer's statistics over tokens. Every number is summed in double and in
  * an order that does not depend on the number of threads: sums of consecutive sequences
  * per job (mls_moments_add), the large E x E sum in fixed tiles over blocks of tokens
- * of one job (mls_moments_x_add), both joined over jobs in a fixed tree
- * (mls_moments_join).
+ * of one job (mls_moments_x_add), both joined over jobs in the fixed tree of
+ * mls_moments_join().
  */
 #ifndef MLS_MOMENTS_H
 #define MLS_MOMENTS_H
@@ -55,10 +55,28 @@ void mls_moments_finish(mls_layer_stats *s, const double *sum, size_t n_sum,
 /** The same of x_second, in place. */
 void mls_moments_finish_x(double *second, size_t E, double n_tokens);
 
-/** second (E, E), tiles of the upper triangle, += the sum before mls_moments_x(). */
-mls_status mls_moments_x_add(double *second, const mls_spill *room, const float *h,
-                             size_t n, const mls_config *config, const mls_layer *layer,
-                             mls_pool *pool, mls_err *err);
+enum { MLS_MOMENTS_STEPS = 32 }; /* of the tree, one for each doubling of jobs */
+
+/**
+ * What mls_moments_join() would add the sum of a job to once all before it are joined,
+ * jobs from .. of n: the last of node is where the result stays, those before it are
+ * done with. 0: nothing, it waits for its neighbour.
+ */
+size_t mls_moments_left(size_t node[MLS_MOMENTS_STEPS], size_t job, size_t from,
+                        size_t n);
+
+/** Where the sum of a job of x x^T goes, each (E, E), upper triangle alone. */
+typedef struct mls_moments_sum {
+    size_t E;
+    double *to; /* without sums to its left: here */
+    double *left[MLS_MOMENTS_STEPS];
+    size_t n_left; /* by mls_moments_left(); the last takes the result */
+} mls_moments_sum;
+
+/** Sum of x x^T, x = norm(h), over the n rows of a job, joined to those at its left. */
+mls_status mls_moments_x_add(const mls_moments_sum *sum, const mls_spill *room,
+                             const float *h, size_t n, const mls_config *config,
+                             const mls_layer *layer, mls_pool *pool, mls_err *err);
 /**
  * Second moment of x = norm(h) over all n rows of h, exactly what the attention sees.
  *

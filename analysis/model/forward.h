@@ -171,6 +171,23 @@ typedef mls_status (*mls_variants_seen)(void *arg, const mls_logits_view *view,
 mls_status mls_head_forward_variants(const mls_head_variants *v, mls_variants_seen see,
                                      void *arg, mls_pool *pool, mls_err *err);
 
+/** Tells that a sequence is done; what it returns ends the pass when not MLS_OK. */
+typedef mls_status (*mls_sequence_done)(void *arg, size_t worker, mls_err *err);
+/**
+ * Mean negative log-likelihood (nat) of each sequence: of its ids after the first
+ * lead + 1 from those before. The vocabulary passes in parts that stay in the cache
+ * with their logits; sums over it run in double.
+ *
+ * @param ids       (s->start[N])
+ * @param[out] nll  (N)
+ * @param done      NULL: nobody counts
+ * @return MLS_OK, what `done` returned, MLS_E_INPUT or MLS_E_IO (reading the head), or
+ *         MLS_E_NOMEM
+ */
+mls_status mls_head_nll(const mls_model *m, const mls_states *s, const int32_t *ids,
+                        size_t lead, double *nll, mls_sequence_done done, void *arg,
+                        mls_pool *pool, mls_err *err);
+
 /** Negative log-likelihood (nat) of logits (V) at a target id, in double. */
 double mls_nll(const float *logits, size_t V, int32_t target);
 

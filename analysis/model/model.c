@@ -436,17 +436,23 @@ mls_status mls_model_head(const mls_model *m, mls_head *head, mls_err *err)
     return MLS_OK;
 }
 
+void mls_head_part(const mls_config *config, const mls_head *head, float *logits,
+                   const float *x, size_t n, size_t first, size_t count)
+{
+    const double by = config->net.logit_scale, cap = config->net.logit_cap;
+
+    mls_linear(logits, x, head->w + first * config->E,
+               head->bias ? head->bias + first : NULL, n, count, config->E);
+    if (by != 0 && by != 1)
+        for (size_t i = 0; i < n * count; i++)
+            logits[i] = (float)((double)logits[i] * by);
+    if (cap > 0)
+        mls_soft_cap(logits, cap, n * count);
+}
+
 void mls_head_logits(const mls_config *config, const mls_head *head, float *logits,
                      float *x, const float *h, size_t n)
 {
-    const double by = config->net.logit_scale, cap = config->net.logit_cap;
-    const size_t V = config->V;
-
     mls_block_norm(config, x, h, head->norm, head->norm_bias, n);
-    mls_linear(logits, x, head->w, head->bias, n, V, config->E);
-    if (by != 0 && by != 1)
-        for (size_t i = 0; i < n * V; i++)
-            logits[i] = (float)((double)logits[i] * by);
-    if (cap > 0)
-        mls_soft_cap(logits, cap, n * V);
+    mls_head_part(config, head, logits, x, n, 0, config->V);
 }

@@ -158,5 +158,8 @@ void mls_head_free(mls_head *head); /* {0} is accepted */
 /** Logits (n, V) of hidden states h (n, E); x (n, E) is scratch. */
 void mls_head_logits(const mls_config *config, const mls_head *head, float *logits,
                      float *x, const float *h, size_t n);
+/** Logits (n, count) of ids first .. first + count - 1 for normed states x (n, E). */
+void mls_head_part(const mls_config *config, const mls_head *head, float *logits,
+                   const float *x, size_t n, size_t first, size_t count);
 
 #endif

@@ -220,6 +220,83 @@ static void so_do_a_thousand_parts(void **state)
     }
 }
 
+/* Sums of jobs that are joined as mls_moments_left() says, one job after the other. */
+static void each_job_joins_what_the_tree_joins(void **state)
+{
+    enum { JOBS = 21 };
+    double *whole[JOBS] = {0}, *by_job[JOBS] = {0};
+
+    (void)state;
+    for (size_t n = 1; n <= JOBS; n++)
+        for (size_t from = 0; from < n; from++) {
+            fill_sums(whole, n);
+            fill_sums(by_job, n);
+            mls_moments_join(whole, 1, from, n, n, true);
+            for (size_t job = from; job < n; job++) {
+                size_t node[MLS_MOMENTS_STEPS];
+                const size_t n_left = mls_moments_left(node, job, from, n);
+
+                for (size_t i = 0, right = job; i < n_left; right = node[i++]) {
+                    *by_job[node[i]] += *by_job[right];
+                    free(by_job[right]);
+                    by_job[right] = NULL;
+                }
+            }
+            for (size_t i = 0; i < n; i++) {
+                assert_int_equal(whole[i] != NULL, by_job[i] != NULL);
+                if (whole[i])
+                    assert_memory_equal(whole[i], by_job[i], sizeof(double));
+                free(whole[i]);
+                free(by_job[i]);
+            }
+        }
+}
+
+/* The E x E sums of jobs, joined tile by tile, against one job's after the other. */
+static void moments_of_jobs_are_joined_by_tiles(void **state)
+{
+    enum { W = 150, N = 1100, JOBS = 3 }; /* two tiles; more than one block of tokens */
+    float *h = random_rows(JOBS * N * W, 77), *gain = random_rows(W, 78);
+    const mls_config made = {.E = W, .rms_eps = 1e-5};
+    const mls_layer layer = {.attn_norm = gain};
+    mls_pool *pool;
+
+    (void)state;
+    assert_ok(mls_pool_new(&pool, 2, &err));
+    for (size_t n = 100; n <= N; n += N - 100) {
+        double *sum[JOBS], *joined[JOBS] = {0};
+
+        for (size_t job = 0; job < JOBS; job++) {
+            size_t node[MLS_MOMENTS_STEPS];
+            mls_moments_sum where = {.E = W,
+                                     .n_left = mls_moments_left(node, job, 0, JOBS)};
+
+            for (size_t i = 0; i < where.n_left; i++)
+                where.left[i] = joined[node[i]];
+            sum[job] = calloc(W * W, sizeof(double));
+            joined[job] = calloc(W * W, sizeof(double));
+            where.to = joined[job];
+            assert_ok(mls_moments_x_add(&where, &(mls_spill){0}, h + job * n * W, n,
+                                        &made, &layer, pool, &err));
+            where = (mls_moments_sum){.E = W, .to = sum[job]};
+            assert_ok(mls_moments_x_add(&where, &(mls_spill){0}, h + job * n * W, n,
+                                        &made, &layer, pool, &err));
+        }
+        for (size_t i = 0; i < W; i++)
+            for (size_t j = i; j < W; j++)
+                assert_true(joined[0][i * W + j] ==
+                            (sum[0][i * W + j] + sum[1][i * W + j]) +
+                                sum[2][i * W + j]);
+        for (size_t job = 0; job < JOBS; job++) {
+            free(sum[job]);
+            free(joined[job]);
+        }
+    }
+    mls_pool_free(pool);
+    free(h);
+    free(gain);
+}
+
 static void
 the_moment_of_x_is_right_and_the_same_for_any_number_of_threads(void **state)
 {
@@ -312,6 +389,8 @@ int main(void)
         cmocka_unit_test(moments_of_two_jobs_are_those_of_a_plain_loop),
         cmocka_unit_test(parts_of_a_tree_join_to_the_same_last_digit),
         cmocka_unit_test(so_do_a_thousand_parts),
+        cmocka_unit_test(each_job_joins_what_the_tree_joins),
+        cmocka_unit_test(moments_of_jobs_are_joined_by_tiles),
         cmocka_unit_test(
             the_moment_of_x_is_right_and_the_same_for_any_number_of_threads),
         cmocka_unit_test(a_projected_moment_is_that_of_the_projected_rows),
