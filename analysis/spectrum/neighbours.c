@@ -188,12 +188,10 @@ static mls_status compare_inputs(mls_mean *out, const mls_outputs *a,
     return MLS_OK;
 }
 
-static mls_status run_pair(mls_neighbours_row *row, mls_capture *capture, size_t a,
-                           size_t b, size_t draws, uint64_t seed, mls_pool *pool,
-                           mls_err *err)
+/* Rows of a pair of layers, and what its jobs need; p (MATRICES). */
+static mls_status load_pair(pair *p, mls_neighbours_row *row, mls_capture *capture,
+                            size_t a, size_t b, mls_err *err)
 {
-    pair p[MATRICES] = {0};
-    work w = {p, draws, seed};
     mls_outputs x = {0}, y = {0};
     mls_mean inputs = {NAN, NAN};
     mls_status st = mls_outputs_load_inputs(&x, capture, a, err);
@@ -212,12 +210,29 @@ static mls_status run_pair(mls_neighbours_row *row, mls_capture *capture, size_t
         if (!st)
             st = mls_outputs_load(&p[i].b, capture, b, matrices[i], err);
     }
+    return st;
+}
+
+/* Pairs of neighbours among the n + 1 layers seen[], side by side. */
+static mls_status run_pairs(mls_neighbours_row *row, mls_capture *capture,
+                            const size_t *seen, size_t n, size_t draws, uint64_t seed,
+                            mls_pool *pool, mls_err *err)
+{
+    pair *p = mls_calloc3(n, MATRICES, 1, sizeof *p);
+    work w = {p, draws, seed};
+    mls_status st =
+        p ? MLS_OK : mls_fail(err, MLS_E_NOMEM, "no memory for %zu pairs of layers", n);
+
+    for (size_t i = 0; !st && i < n; i++)
+        st = load_pair(p + i * MATRICES, row + i * MATRICES, capture, seen[i],
+                       seen[i + 1], err);
     if (!st)
-        st = mls_pool_run(pool, MATRICES, run_matrix, &w, err);
-    for (size_t i = 0; i < MATRICES; i++) {
+        st = mls_pool_run(pool, n * MATRICES, run_matrix, &w, err);
+    for (size_t i = 0; p && i < n * MATRICES; i++) {
         mls_outputs_free(&p[i].a);
         mls_outputs_free(&p[i].b);
     }
+    free(p);
     return st;
 }
 
@@ -233,7 +248,8 @@ mls_status mls_neighbours_run(mls_neighbours *out, mls_capture *capture, size_t 
 {
     const mls_config *c = mls_capture_config(capture);
     const size_t windows = mls_capture_windows(capture);
-    size_t before = SIZE_MAX;
+    const size_t at_once = (mls_pool_threads(pool) + MATRICES - 1) / MATRICES;
+    size_t seen[MLS_LAYERS_MAX], n_seen = 0;
     mls_status st = MLS_OK;
 
     *out = (mls_neighbours){0};
@@ -245,16 +261,17 @@ mls_status mls_neighbours_run(mls_neighbours *out, mls_capture *capture, size_t 
     out->row = mls_calloc3(c->L, MATRICES, 1, sizeof *out->row);
     if (!out->row)
         return mls_fail(err, MLS_E_NOMEM, "no memory for %zu layers", c->L);
-    for (size_t l = 0; !st && l < c->L; l++) {
-        if (!mls_config_layer_is_seen(c, l))
-            continue;
-        st = mls_progress_step(progress, "neighbours", (double)l, (double)c->L, err);
-        if (!st && before != SIZE_MAX) {
-            st =
-                run_pair(out->row + out->n, capture, before, l, draws, seed, pool, err);
-            out->n += MATRICES;
-        }
-        before = l;
+    for (size_t l = 0; l < c->L; l++)
+        if (mls_config_layer_is_seen(c, l))
+            seen[n_seen++] = l;
+    for (size_t i = 0; !st && i + 1 < n_seen; i += at_once) {
+        const size_t left = n_seen - 1 - i, n = left < at_once ? left : at_once;
+
+        st = mls_progress_step(progress, "neighbours", (double)i, (double)n_seen, err);
+        if (!st)
+            st = run_pairs(out->row + out->n, capture, seen + i, n, draws, seed, pool,
+                           err);
+        out->n += n * MATRICES;
     }
     if (st)
         mls_neighbours_free(out);

@@ -41,7 +41,7 @@ static const struct {
     {mls_section_frequency, "RoPE frequencies", 4, 0, 0.5, 0, 0, 0, 0, 2},
     {mls_section_hearing, "hearing", 5, 0, 0.2, 0, 0, 0, 0, 1},
     {mls_section_answer, "answer", 0, 0, 0, 0.8, 0, 0, 0, 1.6},
-    {mls_section_quality, "quality", 2, 0, 0, 1.6, 0, 0, 0, 2.6},
+    {mls_section_quality, "quality", 2, 0, 0, 0.85, 0, 0, 0, 5},
     {mls_section_plan, "plan", 3, 0, 0, 0, 112, 3, 0, 4.6},
     {mls_section_length, "length", 6, 0, 0.15, 0, 112, 2, 0, 1.5},
     {mls_section_quant, "quantizers", 9, 0, 0, 0, 290, 5, 0, 1.8},

@@ -105,48 +105,56 @@ typedef struct {
 
 /* One layer, whose matrices are jobs. */
 typedef struct {
-    const mls_report *r;
-    const mls_layer *layer;
-    const mls_layer_stats *stats;
-    const mls_outputs *x;
+    mls_layer layer;
+    mls_layer_stats stats;
+    mls_outputs x;
     matrix_spectra m[MATRICES];
 } layer_job;
 
-static mls_status one_matrix(void *arg, size_t m, size_t worker, mls_err *err)
+/* Layers at work side by side: so many that all threads have a matrix. */
+typedef struct {
+    const mls_report *r;
+    layer_job *of; /* (n) */
+    size_t n;
+} layers;
+
+/* The same matrix of all layers first, queries before the others: they take longest. */
+static mls_status one_matrix(void *arg, size_t job, size_t worker, mls_err *err)
 {
-    layer_job *j = arg;
-    const mls_config *c = mls_model_config(j->r->model);
+    const layers *all = arg;
+    layer_job *j = &all->of[job % all->n];
+    const mls_config *c = mls_model_config(all->r->model);
+    const size_t m = job / all->n;
     matrix_spectra *to = &j->m[m];
     float *rows = NULL;
     size_t n;
 
-    if (j->layer->kv_a && matrices[m] == MLS_MATRIX_Q)
+    if (j->layer.kv_a && matrices[m] == MLS_MATRIX_Q)
         return MLS_OK;
     mls_status st =
-        mls_matrix_rows(c, j->layer, matrices[m], MLS_WHOLE_LAYER, &rows, &n, err);
+        mls_matrix_rows(c, &j->layer, matrices[m], MLS_WHOLE_LAYER, &rows, &n, err);
 
     (void)worker;
     if (!st)
         st = mls_spectrum_of_weights(&to->s[0], rows, n, c->E, err);
     if (!st)
-        st = mls_spectrum_weighted(&to->s[1], rows, n, c->E, j->stats->x_second, err);
+        st = mls_spectrum_weighted(&to->s[1], rows, n, c->E, j->stats.x_second, err);
     if (!st)
-        st = spread_of(&to->spread, j->x, rows, n, err);
+        st = spread_of(&to->spread, &j->x, rows, n, err);
     free(rows);
     return st;
 }
 
 /* All matrices of a layer into the tables, in their order. */
-static mls_status one_layer(spectra *all, layer_job *j, mls_err *err)
+static void add_layer(spectra *all, layer_job *j)
 {
     const mls_spectrum_spread none = {0};
-    const size_t l = j->layer->index;
-    const mls_status st = mls_pool_run(j->r->pool, MATRICES, one_matrix, j, err);
+    const size_t l = j->layer.index;
 
     for (size_t m = 0; m < MATRICES; m++) {
         matrix_spectra *of = &j->m[m];
 
-        for (size_t weighted = 0; !st && weighted < 2; weighted++) {
+        for (size_t weighted = 0; weighted < 2; weighted++) {
             const mls_spectrum *s = &of->s[weighted];
 
             if (s->n)
@@ -157,10 +165,46 @@ static mls_status one_layer(spectra *all, layer_job *j, mls_err *err)
                     mls_energy_rank(s->sigma, s->n, 0.95);
         }
         all->half[l] = of->spread.windows ? of->spread.rank_95 : (double)NAN;
-        mls_spectrum_free(&of->s[0]);
-        mls_spectrum_free(&of->s[1]);
-        mls_spectrum_spread_free(&of->spread);
     }
+}
+
+static void layer_job_free(layer_job *j)
+{
+    for (size_t m = 0; m < MATRICES; m++) {
+        mls_spectrum_free(&j->m[m].s[0]);
+        mls_spectrum_free(&j->m[m].s[1]);
+        mls_spectrum_spread_free(&j->m[m].spread);
+    }
+    mls_outputs_free(&j->x);
+    mls_layer_stats_free(&j->stats);
+    mls_layer_free(&j->layer);
+}
+
+/* Layers which[0 .. n-1]. */
+static mls_status some_layers(spectra *all, const mls_report *r, const size_t *which,
+                              size_t n, mls_err *err)
+{
+    layers now = {r, mls_calloc3(n, 1, 1, sizeof *now.of), n};
+    mls_status st =
+        now.of ? MLS_OK : mls_fail(err, MLS_E_NOMEM, "no memory for %zu layers", n);
+
+    for (size_t i = 0; !st && i < n; i++) {
+        layer_job *j = &now.of[i];
+
+        st = mls_model_keys(r->model, which[i], &j->layer, err);
+        if (!st)
+            st = mls_capture_stats(r->capture, which[i], &j->stats, err);
+        if (!st)
+            st = mls_outputs_load_inputs(&j->x, r->capture, which[i], err);
+    }
+    if (!st)
+        st = mls_pool_run(r->pool, n * MATRICES, one_matrix, &now, err);
+    for (size_t i = 0; now.of && i < n; i++) {
+        if (!st)
+            add_layer(all, &now.of[i]);
+        layer_job_free(&now.of[i]);
+    }
+    free(now.of);
     return st;
 }
 
@@ -319,7 +363,9 @@ mls_status mls_section_spectrum(const mls_report *r, mls_page *page, mls_buf *su
                                 mls_err *err)
 {
     const mls_config *c = mls_model_config(r->model);
+    const size_t at_once = (mls_pool_threads(r->pool) + 1) / 2;
     spectra all = {.L = c->L, .ranks = mls_table_new(NULL)};
+    size_t which[MLS_LAYERS_MAX];
     mls_table *ranks = all.ranks;
     mls_status st = MLS_OK;
 
@@ -337,31 +383,18 @@ mls_status mls_section_spectrum(const mls_report *r, mls_page *page, mls_buf *su
                 {"rank_95", "95 %", "rank", 0}, {"rank_95_half", "±", "", 1},
                 {"rank_99", "99 %", "rank", 0}, {"rank_99_half", "±", "", 1});
     for (size_t l = 0; l < c->L; l++)
-        all.n += has_spectra(r, l);
-    for (size_t l = 0; !st && all.n && l < c->L; l++) {
-        mls_layer layer = {0};
-        mls_layer_stats stats = {0};
-        mls_outputs x = {0};
+        if (has_spectra(r, l))
+            which[all.n++] = l;
+    for (size_t i = 0; !st && i < all.n; i += at_once) {
+        const size_t n = all.n - i < at_once ? all.n - i : at_once;
         char what[64];
 
-        if (!has_spectra(r, l))
-            continue;
-        all.curves[l] = curves_table();
-        snprintf(what, sizeof what, "spectra, layer %zu of %zu", l + 1, c->L);
-        st = mls_progress_step(r->progress, what, (double)l, (double)c->L, err);
+        for (size_t k = i; k < i + n; k++)
+            all.curves[which[k]] = curves_table();
+        snprintf(what, sizeof what, "spectra, layer %zu of %zu", which[i] + 1, c->L);
+        st = mls_progress_step(r->progress, what, (double)which[i], (double)c->L, err);
         if (!st)
-            st = mls_model_keys(r->model, l, &layer, err);
-        if (!st)
-            st = mls_capture_stats(r->capture, l, &stats, err);
-        if (!st)
-            st = mls_outputs_load_inputs(&x, r->capture, l, err);
-        layer_job job = {.r = r, .layer = &layer, .stats = &stats, .x = &x};
-
-        if (!st)
-            st = one_layer(&all, &job, err);
-        mls_outputs_free(&x);
-        mls_layer_stats_free(&stats);
-        mls_layer_free(&layer);
+            st = some_layers(&all, r, which + i, n, err);
     }
     if (!st && all.n)
         st = show(r, page, &all, summary, err);
