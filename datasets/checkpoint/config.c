@@ -366,8 +366,7 @@ static mls_status read_object(mls_config *config, json_t *file, const char *path
     mls_status st = read_type(&r);
 
     if (!st)
-        st = mls_facts_init(&r.keys, path, r.inner, mls_family_like(config->model_type),
-                            err);
+        st = mls_facts_init(&r.keys, path, r.inner, config->model_type, err);
     if (!st)
         st = read_all(&r);
     mls_facts_free(&r.keys);

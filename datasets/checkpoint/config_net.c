@@ -177,6 +177,7 @@ static mls_status read_scales(mls_config_reader *r)
 {
     mls_net *n = &r->config->net;
     double query = 0, over = 0, depth = 0, base = 0;
+    const json_t *tuning = get(r, "attn_temperature_tuning");
     bool scaled = true, by_layer = false, root = true, mup = false, tuned = true;
     mls_status st;
 
@@ -194,12 +195,13 @@ static mls_status read_scales(mls_config_reader *r)
         (st = get_real(r, "logits_scaling", &over)) ||
         (st = get_real(r, "dim_model_base", &base)) ||
         (st = get_real(r, "lm_head_multiplier", &n->logit_scale)) ||
-        (st = get_bool(r, "attn_temperature_tuning", &tuned)) ||
+        (!json_is_integer(tuning) && /* Llama 4 Scout's file has 4 there */
+         (st = get_bool(r, "attn_temperature_tuning", &tuned))) ||
         (st = get_real(r, "attn_scale", &n->query_beta)) ||
         (st = get_real(r, "floor_scale", &n->query_period)) ||
         (st = get_real(r, "clip_qkv", &n->clip)))
         return st;
-    if (!tuned)
+    if (!tuned || (json_is_integer(tuning) && json_integer_value(tuning) == 0))
         n->query_beta = 0;
     if (query > 0)
         n->score_scale = 1 / sqrt(query);

@@ -114,7 +114,7 @@ const mls_class mls_classes[] = {
      .defaults =
          "{'vocab_size': 250880, 'hidden_size': 64, 'n_layer': 2, 'n_head': 8}",
      .names =
-         "n_head=num_attention_heads n_layer=num_hidden_layers"},
+         "n_head=num_attention_heads n_layer=num_hidden_layers n_embed=hidden_size"},
     {.model_type = "codegen",
      .defaults =
          "{'vocab_size': 50400, 'n_embd': 4096, 'n_layer': 28, 'n_head': 16, "

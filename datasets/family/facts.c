@@ -12,14 +12,19 @@
 #include <string.h>
 
 #include "datasets/base/json.h"
+#include "datasets/family/rules.h"
 
 /* Spellings that configs outside transformers use for the same. */
 static const char any_names[] =
     "n_layer=num_hidden_layers n_layers=num_hidden_layers num_layers=num_hidden_layers "
     "n_head=num_attention_heads n_heads=num_attention_heads "
     "num_heads=num_attention_heads n_embd=hidden_size d_model=hidden_size "
+    "num_transformer_layers=num_hidden_layers num_query_heads=num_attention_heads "
+    "n_embed=hidden_size "
     "model_dim=hidden_size n_kv_heads=num_key_value_heads "
-    "num_kv_heads=num_key_value_heads multi_query_group_num=num_key_value_heads "
+    "num_kv_heads=num_key_value_heads n_head_kv=num_key_value_heads "
+    "multi_query_group_num=num_key_value_heads "
+    "num_attention_groups=num_key_value_heads "
     "kv_channels=head_dim attention_head_dim=head_dim attention_head_size=head_dim";
 
 const mls_class *mls_class_find(const char *model_type)
@@ -47,24 +52,44 @@ static json_t *class_defaults(const mls_class *class)
     return out;
 }
 
-/* Gives values under old names new ones ("old=new ..."); false: no memory. */
+/* The next pair of "old=new ...", or false: no more. */
+static bool next_pair(const char **names, char old[64], char new[64])
+{
+    const char *at = *names;
+
+    if (!at || !*at)
+        return false;
+    const size_t n = strcspn(at, " "), eq = strcspn(at, "=");
+
+    snprintf(old, 64, "%.*s", (int)eq, at);
+    snprintf(new, 64, "%.*s", (int)(n - eq - 1), at + eq + 1);
+    *names = at + n + (at[n] == ' ');
+    return true;
+}
+
+/*
+ * Gives a value under either of two names the other, too: a class takes both, and which
+ * of them its readers here ask for differs. false: no memory.
+ */
 static bool rename_keys(const char *names, json_t *object)
 {
-    while (names && *names) {
-        const size_t n = strcspn(names, " ");
-        const size_t eq = strcspn(names, "=");
-        char old[64], new[64];
-        json_t *value;
+    char name[2][64];
 
-        snprintf(old, sizeof old, "%.*s", (int)eq, names);
-        snprintf(new, sizeof new, "%.*s", (int)(n - eq - 1), names + eq + 1);
-        value = json_object_get(object, old);
-        if (value && !json_object_get(object, new) &&
-            json_object_set(object, new, value))
-            return false;
-        names += n + (names[n] == ' ');
-    }
+    while (next_pair(&names, name[0], name[1]))
+        for (int i = 0; i < 2; i++) {
+            json_t *value = json_object_get(object, name[i]);
+
+            if (value && !json_object_get(object, name[!i]) &&
+                json_object_set(object, name[!i], value))
+                return false;
+        }
     return true;
+}
+
+/* Names beside the class's own: of a model_type that is no class. */
+static const char *more_names(const mls_facts *k)
+{
+    return !k->class || k->alike ? any_names : NULL;
 }
 
 /* Old names become new ones; a key that is there under both keeps the new one. */
@@ -79,7 +104,8 @@ static mls_status fill(mls_facts *k)
     const bool made = file && k->full && k->asked &&
                       !json_object_update(file, k->file) &&
                       (k->defaults || !has_defaults) &&
-                      rename_keys(k->class ? k->class->names : any_names, file) &&
+                      rename_keys(k->class ? k->class->names : NULL, file) &&
+                      rename_keys(more_names(k), file) &&
                       (!k->defaults || (rename_keys(k->class->names, k->defaults) &&
                                         !json_object_update(k->full, k->defaults))) &&
                       !json_object_update(k->full, file);
@@ -93,8 +119,13 @@ static mls_status fill(mls_facts *k)
 mls_status mls_facts_init(mls_facts *k, const char *path, json_t *file,
                           const char *model_type, mls_err *err)
 {
-    *k = (mls_facts){
-        .path = path, .file = file, .class = mls_class_find(model_type), .err = err};
+    const char *like = mls_family_like(model_type);
+
+    *k = (mls_facts){.path = path,
+                     .file = file,
+                     .class = mls_class_find(like),
+                     .alike = strcmp(like, model_type) != 0,
+                     .err = err};
     return fill(k);
 }
 
@@ -119,34 +150,42 @@ json_t *mls_fact(const mls_facts *k, const char *name)
     return mls_fact_peek(k, name);
 }
 
-/* Whether names has "old=name" for an `old` that the object has. */
-static bool has_old_name(const char *names, const char *name, const json_t *object)
+/* Whether the object has the other name of a pair. */
+static bool has_other_name(const char *names, const char *name, const json_t *object)
 {
-    while (names && *names) {
-        const size_t n = strcspn(names, " ");
-        const size_t eq = strcspn(names, "=");
-        char old[64];
+    char old[64], new[64];
 
-        snprintf(old, sizeof old, "%.*s", (int)eq, names);
-        if (n - eq - 1 == strlen(name) &&
-            memcmp(names + eq + 1, name, n - eq - 1) == 0 &&
-            json_object_get(object, old))
+    while (next_pair(&names, old, new))
+        if ((strcmp(new, name) == 0 && json_object_get(object, old)) ||
+            (strcmp(old, name) == 0 && json_object_get(object, new)))
             return true;
-        names += n + (names[n] == ' ');
-    }
+    return false;
+}
+
+/* Another word for a key that readers asked for, with that key's value. */
+static bool is_other_word(const mls_facts *k, const char *key, const json_t *value)
+{
+    const char *names = more_names(k);
+    char old[64], new[64];
+
+    while (next_pair(&names, old, new))
+        if (strcmp(old, key) == 0 && json_object_get(k->asked, new) &&
+            json_equal(value, json_object_get(k->full, new)))
+            return true;
     return false;
 }
 
 bool mls_fact_given(const mls_facts *k, const char *name)
 {
     return json_object_get(k->file, name) != NULL ||
-           has_old_name(k->class ? k->class->names : any_names, name, k->file);
+           has_other_name(k->class ? k->class->names : NULL, name, k->file) ||
+           has_other_name(more_names(k), name, k->file);
 }
 
 bool mls_fact_belongs(const mls_facts *k, const char *name)
 {
     return !k->defaults || json_object_get(k->defaults, name) ||
-           has_old_name(k->class->names, name, k->defaults);
+           has_other_name(k->class->names, name, k->defaults);
 }
 
 mls_status mls_fact_whole_of(const mls_facts *k, const char *name, const json_t *value,
@@ -274,10 +313,20 @@ static const char *const innocent[] = {
     "share_expert_dim",
     "chunk_size",
     "mtp_transformer_layers",
+    "share_q_dim",
+    "num_gqa_groups",
+    "qkv_multipliers",
+    "share_input_output_layers",
 };
 
-static bool is_off(const json_t *value)
+/* Keys of which 1 says that nothing is left out. */
+static const char *const off_at_1[] = {"compression_ratio", "full_attn_mod"};
+
+static bool is_off(const char *key, const json_t *value)
 {
+    for (size_t i = 0; i < sizeof off_at_1 / sizeof off_at_1[0]; i++)
+        if (strcmp(key, off_at_1[i]) == 0 && json_number_value(value) == 1)
+            return true;
     return json_is_null(value) || json_is_false(value) ||
            (json_is_integer(value) && json_integer_value(value) == 0) ||
            (json_is_object(value) && json_object_size(value) == 0) ||
@@ -332,8 +381,11 @@ const char *mls_facts_doubtful(const mls_facts *k)
 
     json_object_foreach(k->file, key, value)
     {
-        if (!is_off(value) && tells(key) && !json_object_get(k->asked, key) &&
-            !mls_fact_known(k, key))
+        const bool twin = key[0] == '_' /* what an object keeps for itself */
+                          && json_equal(json_object_get(k->file, key + 1), value);
+
+        if (!is_off(key, value) && tells(key) && !json_object_get(k->asked, key) &&
+            !mls_fact_known(k, key) && !twin && !is_other_word(k, key, value))
             return key;
     }
     return NULL;

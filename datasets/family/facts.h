@@ -22,12 +22,13 @@ typedef struct mls_facts {
     json_t *defaults;       /* of the class, under all their names; owned, or NULL */
     json_t *asked;          /* names that were read, as a set; owned */
     const mls_class *class; /* NULL: nobody taught us this model_type */
+    bool alike;             /* another model_type, which is read as that class */
     mls_err *err;
 } mls_facts;
 
 /**
  * @param file        borrowed until mls_facts_free()
- * @param model_type  whose defaults count
+ * @param model_type  whose defaults count, or those of the class that it is like
  * @param nested      a text_config may leave out what a whole model must say
  */
 mls_status mls_facts_init(mls_facts *k, const char *path, json_t *file,

@@ -85,12 +85,33 @@ static mls_status read_own_groups(mls_layers_reader *r, size_t H, size_t *G, boo
     return MLS_OK;
 }
 
+/* ChatGLM and the first Falcons, which are no classes: many KV heads or few. */
+static mls_status read_multi_query(const mls_layers_reader *r, size_t H, size_t *G,
+                                   bool *own)
+{
+    static const char *const keys[] = {"multi_query_attention", "multi_query"};
+    const bool any = !r->k->class || r->k->alike;
+
+    for (size_t i = 0; any && !*own && i < sizeof keys / sizeof keys[0]; i++) {
+        bool few = false;
+        mls_status st;
+
+        if (!mls_fact_peek(r->k, keys[i]))
+            continue;
+        if ((st = mls_fact_flag(r->k, keys[i], &few)))
+            return st;
+        *G = few ? 1 : H;
+        *own = !few || !mls_fact_peek(r->k, "num_key_value_heads");
+    }
+    return MLS_OK;
+}
+
 static mls_status read_groups(mls_layers_reader *r, size_t H, size_t *G)
 {
     bool own;
     mls_status st = read_own_groups(r, H, G, &own);
 
-    if (st || own)
+    if (st || (!own && (st = read_multi_query(r, H, G, &own))) || own)
         return st;
     if (!mls_layers_has(r, "num_key_value_heads") ||
         (mls_fact_given(r->k, "num_key_value_heads") &&

@@ -56,6 +56,8 @@ mls_status mls_layers_window(mls_layers_reader *r)
         (st = mls_fact_flag(r->k, "use_sliding_window", &use)))
         return st;
     v = mls_fact(r->k, "sliding_window");
+    if (v && json_equal(mls_fact_peek(r->k, "sliding_window_size"), v))
+        mls_fact(r->k, "sliding_window_size"); /* Gemma 2 says it twice */
     if (v && use && !json_is_false(v) &&
         !(json_is_integer(v) && json_integer_value(v) == 0 &&
           !mls_fact_given(r->k, "sliding_window")) &&

@@ -52,6 +52,8 @@ J
         /^ *\.text = / { text = $2 }
         /kv_lora_rank/ { mla = 1 }
         END { row() }' datasets/family/classes.c
+    printf '\nModels with programs of their own, sized as a class here (and not computed, unless the table has them): %s.\n' \
+        "$(sed -n '/^} likes\[\] = {/,/^};/s/^    {"\([^"]*\)", "\([^"]*\)"},/\1 (\2)/p' datasets/family/rules.c | paste -sd, | sed 's/,/, /g')"
 } >"$tmp"
 if [ "${UPDATE:-0}" = 1 ]; then
     cp "$tmp" docs/FAMILIES.md

@@ -93,6 +93,57 @@ static void every_family_caches_what_transformers_caches(void **state)
     free(data);
 }
 
+/*
+ * Configs as published models have them, with keys of their own programs: a row has
+ * [layers, numbers of a token in a layer, window or nothing], counted by hand.
+ */
+static void published_models_cache_what_their_layers_say(void **state)
+{
+    (void)state;
+    enum { T = 100000 };
+    char *data = NULL, *next = NULL;
+    size_t len, n = 0;
+
+    assert_ok(mls_file_read(test_source("tests/data/published.jsonl"), BYTES_MAX, &data,
+                            &len, &err));
+    for (char *line = strtok_r(data, "\n", &next); line;
+         line = strtok_r(NULL, "\n", &next)) {
+        json_t *row, *layers;
+        double all = 0, grows = 0;
+        mls_size_result r;
+        mls_config c;
+        mls_err e = {0};
+        size_t i;
+
+        assert_ok(mls_json_parse(&row, line, strlen(line), "published.jsonl", &err));
+        const char *model = json_string_value(json_object_get(row, "model"));
+        char *config = json_dumps(json_object_get(row, "config"), 0);
+
+        if (mls_config_parse(&c, config, strlen(config), model, &e) || c.doubt[0])
+            fail_msg("%s: %s%s", model, e.text, c.doubt);
+        json_array_foreach(json_object_get(row, "layers"), i, layers)
+        {
+            const double bytes = 2 * json_number_value(json_array_get(layers, 0)) *
+                                 json_number_value(json_array_get(layers, 1));
+            const double window = json_number_value(json_array_get(layers, 2));
+
+            all += bytes * (window > 0 ? window : T);
+            grows += window > 0 ? 0 : bytes;
+        }
+        const double found = bytes_of(&c, T, &r);
+
+        if (r.growing_bytes_per_token != grows ||
+            (!json_object_get(row, "state") && found != all))
+            fail_msg("%s: %.0f bytes, %.0f a token grow; expected %.0f and %.0f", model,
+                     found, r.growing_bytes_per_token, all, grows);
+        free(config);
+        json_decref(row);
+        n++;
+    }
+    assert_int_equal(n, 75);
+    free(data);
+}
+
 /* L items of what is given, which is released. */
 static json_t *for_each_layer(json_t *item, size_t L)
 {
@@ -261,6 +312,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_family_caches_what_transformers_caches),
+        cmocka_unit_test(published_models_cache_what_their_layers_say),
         cmocka_unit_test(no_value_of_a_key_crashes_or_means_nothing),
         cmocka_unit_test(methods_hold_for_the_families_that_the_table_says),
     };

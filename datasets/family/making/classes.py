@@ -45,6 +45,10 @@ OTHER = re.compile(
     "cross_attn|mla_use|hidden_states|adapter|group_norm|rescale|bp_cycles|prediction")
 
 
+# What a class takes from a config.json in its code alone.
+POPPED = {"bloom": "n_embed=hidden_size"}
+
+
 def parts_of(name):
     """A list of strings in facts.c, so that both sides look for the same."""
     path = os.path.join(os.path.dirname(__file__), "..", "facts.c")
@@ -153,6 +157,7 @@ def main():
             names = " ".join(f"{new}={old}" for old, new in sorted(
                 (getattr(config, "attribute_map", None) or {}).items())
                 if SHAPE.search(old) and not OTHER.search(old))
+            names = " ".join(filter(None, [names, POPPED.get(model_type)]))
             knows = known_keys(config, kept)
             fields.append(".defaults =\n" + quoted(defaults, 9))
             if names:
