@@ -42,7 +42,7 @@ typedef struct {
     size_t n_summed;                 /* all jobs before this one are */
     pthread_mutex_t lock;            /* of the three */
     size_t *window_of;               /* (N): 1 + window of a sequence; 0: none */
-    double **scratch;                /* per worker */
+    float **scratch;                 /* per worker */
     mls_err *seen_bad;   /* per worker: what mls_own_attention_run() could not return */
     double *nll;         /* (N) */
     size_t layer, n_cut; /* window values that were too large for a half */
@@ -411,8 +411,8 @@ static mls_status prepare(capture_run *r, mls_err *err)
     r->scratch = mls_calloc3(workers, 1, 1, sizeof *r->scratch);
     bool ok = r->nll && r->seen_bad && r->scratch;
     for (size_t i = 0; i < workers && ok; i++) {
-        r->scratch[i] = mls_calloc3(mls_moments_scratch(r->states.T_max, c->D), 1, 1,
-                                    sizeof *r->scratch[i]);
+        r->scratch[i] =
+            mls_calloc3(mls_moments_scratch(c->D), 1, 1, sizeof *r->scratch[i]);
         ok = r->scratch[i];
     }
     return ok ? MLS_OK

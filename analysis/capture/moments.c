@@ -1,7 +1,13 @@
 /*
- * A head's (T, D) is transposed into double and multiplied by dsyrk, upper triangle
- * alone. The E x E sum is not one of matrices that each thread has: tiles of 128 of a
- * single matrix are the jobs, over one block of tokens after another. The tree joins
+ * Products of at most BLOCK tokens run in float and are added up in double. Whatever
+ * the order of a sum of K products in float, it is off by at most K u / (1 - K u) of
+ * the sum of their sizes, u = 2^-24 (Higham 2002, section 3.1): 1.6e-5 of
+ * sqrt(S_ii S_jj) for an element ij of a moment S, about 1e-7 in fact, and less with
+ * every further block, while the file's floats round by 6e-8. In double they took three
+ * times as long. Tokens lie one behind the other, so that nothing is turned or copied.
+ *
+ * The E x E sum is not one of matrices that each thread has: tiles of 128 of a single
+ * matrix are the jobs, over one block of tokens after another. The tree joins
  * neighbours 1, 2, 4 ... apart, and a process of several stops at the nodes that lie
  * wholly in its part, so that joined parts have the bits of one process.
  */
@@ -13,77 +19,83 @@
 #include <string.h>
 
 #include "analysis/model/block.h"
+#include "analysis/numeric/packed.h"
+#include "analysis/numeric/vector.h"
 #include "common/base/checked.h"
 
-/* Tokens turned into doubles at a time, and the side of a tile of the E x E sum. */
-enum { BLOCK = 1024, ROWS_PER_JOB = 64, TILE = 128 };
+/* Tokens whose products are summed in float; the side of a tile of the E x E sum. */
+enum { BLOCK = 256, ROWS_PER_JOB = 64, TILE = 128 };
 
-size_t mls_moments_scratch(size_t T, size_t D)
+size_t mls_moments_scratch(size_t D)
 {
-    return 2 * T * D;
+    return D * D;
 }
 
-/*
- * out (D, T) with rows ld apart = the transpose of T rows of D at a stride, in double:
- * BLAS sums over contiguous tokens nearly twice as fast. By blocks, so that each cache
- * line of out is written once.
- */
-static void transpose(double *out, size_t ld, const float *x, size_t stride, size_t T,
-                      size_t D)
+/* tile (m, n) = a^T b over T tokens, rows ld apart. */
+static void product(float *tile, const float *a, const float *b, size_t ld, size_t m,
+                    size_t n, size_t T)
 {
-    enum { LINE = 8 };
-    size_t t = 0;
-
-    for (; t + LINE <= T; t += LINE)
-        for (size_t d = 0; d < D; d++)
-            for (size_t i = 0; i < LINE; i++)
-                out[d * ld + t + i] = (double)x[(t + i) * stride + d];
-    for (; t < T; t++)
-        for (size_t d = 0; d < D; d++)
-            out[d * ld + t] = (double)x[t * stride + d];
+    if (!mls_f32_product(tile, n, &(mls_operand){a, ld, true},
+                         &(mls_operand){b, ld, false}, m, n, T, false))
+        cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, (int)m, (int)n, (int)T,
+                    1.0F, a, (int)ld, b, (int)ld, 0.0F, tile, (int)n);
 }
 
-/*
- * Sum of n values as four interleaved ones: always the same order, and no long chain.
- */
-static double sum_of(const double *x, size_t n)
+MLS_WIDE
+static void add_floats(double *restrict to, const float *restrict x, size_t n)
 {
-    double sum[4] = {0};
-    size_t i = 0;
-
-    for (; i + 4 <= n; i += 4)
-        for (size_t j = 0; j < 4; j++)
-            sum[j] += x[i + j];
-    for (; i < n; i++)
-        sum[0] += x[i];
-    return (sum[0] + sum[1]) + (sum[2] + sum[3]);
+    for (size_t i = 0; i < n; i++)
+        to[i] += (double)x[i];
 }
 
-/* second (D, D) += upper triangle of x x^T; mean (D) += sums over tokens. x (D, T). */
-static void add_moments(double *second, double *mean, const double *x, size_t T,
-                        size_t D)
+/* second (D, D) += a^T b of one head over T tokens, its upper triangle if a is b. */
+static void add_second(double *second, const float *a, const float *b, size_t ld,
+                       size_t T, size_t D, float *tile)
 {
-    cblas_dsyrk(CblasRowMajor, CblasUpper, CblasNoTrans, (int)D, (int)T, 1.0, x, (int)T,
-                1.0, second, (int)D);
-    for (size_t d = 0; d < D; d++)
-        mean[d] += sum_of(x + d * T, T);
-}
+    for (size_t first = 0; first < T; first += BLOCK) {
+        const size_t n = T - first < BLOCK ? T - first : BLOCK;
 
-/* norms (C): mean over t of |(x[c, t], x[c + C, t])|. */
-static void chunk_norms(double *norms, const double *x, size_t T, size_t D)
-{
-    const size_t C = D / 2;
+        product(tile, a + first * ld, b + first * ld, ld, D, D, n);
+        for (size_t i = 0; i < D; i++) {
+            const size_t from = a == b ? i : 0;
 
-    for (size_t c = 0; c < C; c++) {
-        const double *a = x + c * T, *b = x + (c + C) * T;
-        double sum = 0;
-
-        for (size_t t = 0; t < T; t++)
-            sum += sqrt(a[t] * a[t] + b[t] * b[t]);
-        norms[c] = sum / (double)T;
+            add_floats(second + i * D + from, tile + i * D + from, D - from);
+        }
     }
 }
 
+/* Sums over T tokens of n numbers. */
+static void add_rows(double *mean, const float *x, size_t T, size_t n)
+{
+    for (size_t t = 0; t < T; t++)
+        add_floats(mean, x + t * n, n);
+}
+
+/* norms (C) += |(x[c], x[c + C])| of one token's head. */
+MLS_WIDE
+static void add_norms(double *restrict norms, const float *restrict x, size_t C)
+{
+    for (size_t c = 0; c < C; c++) {
+        const double a = (double)x[c], b = (double)x[c + C];
+
+        norms[c] += sqrt(a * a + b * b);
+    }
+}
+
+/* norms (n, C): means over T tokens of n heads' chunks. */
+static void chunk_norms(double *norms, const float *x, size_t T, size_t n, size_t D)
+{
+    const size_t C = D / 2;
+
+    memset(norms, 0, n * C * sizeof *norms);
+    for (size_t t = 0; t < T; t++)
+        for (size_t h = 0; h < n; h++)
+            add_norms(norms + h * C, x + (t * n + h) * D, C);
+    for (size_t i = 0; i < n * C; i++)
+        norms[i] /= (double)T;
+}
+
+MLS_WIDE
 static void add_x(double *restrict mean, double *restrict abs, const float *restrict x,
                   size_t T, size_t E)
 {
@@ -96,33 +108,36 @@ static void add_x(double *restrict mean, double *restrict abs, const float *rest
         }
 }
 
-void mls_moments_add(mls_layer_stats *sum, const mls_attention_view *view,
-                     double *q_norms, double *k_norms, double *scratch)
+/* second (n, D, D) += moments of n heads in rows x (T, n D). */
+static void add_heads(double *second, const float *x, size_t T, size_t n, size_t D,
+                      float *tile)
 {
-    const size_t H = sum->H, G = sum->G, D = sum->D, C = sum->C;
-    const size_t T = view->T;
-    double *a = scratch, *b = scratch + T * D; /* (D, T) each */
+    for (size_t h = 0; h < n; h++)
+        add_second(second + h * D * D, x + h * D, x + h * D, n * D, T, D, tile);
+}
+
+void mls_moments_add(mls_layer_stats *sum, const mls_attention_view *view,
+                     double *q_norms, double *k_norms, float *scratch)
+{
+    const size_t H = sum->H, G = sum->G, D = sum->D, T = view->T;
 
     sum->n_tokens += (double)T;
     add_x(sum->x_mean, sum->x_abs, view->x, T, sum->E);
-    for (size_t h = 0; h < H; h++) {
-        transpose(a, T, view->q + h * D, H * D, T, D);
-        add_moments(sum->q_second + h * D * D, sum->q_mean + h * D, a, T, D);
-        chunk_norms(q_norms + h * C, a, T, D);
-        transpose(a, T, view->q_rot + h * D, H * D, T, D);
-        add_moments(sum->q_rot_second + h * D * D, sum->q_rot_mean + h * D, a, T, D);
-    }
-    for (size_t g = 0; g < G; g++) {
-        transpose(a, T, view->k_rot + g * D, G * D, T, D);
-        add_moments(sum->k_rot_second + g * D * D, sum->k_rot_mean + g * D, a, T, D);
-        transpose(a, T, view->k + g * D, G * D, T, D);
-        add_moments(sum->k_second + g * D * D, sum->k_mean + g * D, a, T, D);
-        chunk_norms(k_norms + g * C, a, T, D);
-        transpose(b, T, view->v + g * D, G * D, T, D);
-        add_moments(sum->v_second + g * D * D, sum->v_mean + g * D, b, T, D);
-        cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)D, (int)D, (int)T,
-                    1.0, a, (int)T, b, (int)T, 1.0, sum->kv_cross + g * D * D, (int)D);
-    }
+    add_heads(sum->q_second, view->q, T, H, D, scratch);
+    add_heads(sum->q_rot_second, view->q_rot, T, H, D, scratch);
+    add_heads(sum->k_second, view->k, T, G, D, scratch);
+    add_heads(sum->k_rot_second, view->k_rot, T, G, D, scratch);
+    add_heads(sum->v_second, view->v, T, G, D, scratch);
+    for (size_t g = 0; g < G; g++)
+        add_second(sum->kv_cross + g * D * D, view->k + g * D, view->v + g * D, G * D,
+                   T, D, scratch);
+    add_rows(sum->q_mean, view->q, T, H * D);
+    add_rows(sum->q_rot_mean, view->q_rot, T, H * D);
+    add_rows(sum->k_mean, view->k, T, G * D);
+    add_rows(sum->k_rot_mean, view->k_rot, T, G * D);
+    add_rows(sum->v_mean, view->v, T, G * D);
+    chunk_norms(q_norms, view->q, T, H, D);
+    chunk_norms(k_norms, view->k, T, G, D);
 }
 
 void mls_moments_join(double **v, size_t n_values, size_t from, size_t to, size_t n,
@@ -196,15 +211,14 @@ void mls_moments_finish(mls_layer_stats *s, const double *sum, size_t n_sum,
 }
 
 typedef struct {
-    const float *h;    /* (n, E), the present block */
-    size_t n, E, room; /* room: rows that rows and x have, BLOCK at most */
+    const float *h; /* (n, E), the present block */
+    size_t n, E;
     const mls_config *config;
     const mls_layer *layer;
-    float *rows; /* (room, E): norm(h) */
-    double *x;   /* (E, room): its transpose in double */
+    float *rows; /* (BLOCK, E): norm(h) */
+    float *tile; /* (workers, TILE, TILE) */
     const mls_moments_sum *sum;
-    double *to;   /* (E, E), upper triangle of tiles; NULL: one block, joined at once */
-    double *tile; /* (workers, TILE, TILE), for that */
+    double *to;        /* (E, E): blocks before the last; NULL: one block */
     bool begins, ends; /* the first, the last block of the job */
 } x_work;
 
@@ -219,32 +233,32 @@ static mls_status norm_rows(void *arg, size_t job, size_t worker, mls_err *err)
     (void)err;
     mls_block_norm(w->config, w->rows + at, w->h + at, w->layer->attn_norm,
                    w->layer->attn_norm_bias, n);
-    transpose(w->x + first, w->room, w->rows + at, w->E, n, w->E);
     return MLS_OK;
 }
 
-/* Tile (ni, nj), rows ld apart, at row i and column j into the sums at its left. */
-static void join_tile(const mls_moments_sum *sum, double *tile, size_t ld, size_t i,
-                      size_t j, size_t ni, size_t nj)
+/* Columns from .. to - 1 of a row of the sums get those of a tile's row. */
+MLS_WIDE
+static void take_row(const x_work *w, const float *tile, size_t row, size_t from,
+                     size_t to)
 {
-    for (size_t row = 0; row < ni; row++) {
-        double *x = tile + row * ld; /* in the diagonal tile from column row on */
+    const mls_moments_sum *sum = w->sum;
+    const size_t n = to - from, at = row * w->E + from;
+    double x[TILE];
 
-        for (size_t l = 0; l < sum->n_left; l++) {
-            double *left = sum->left[l] + (i + row) * sum->E + j;
-            double *to = l + 1 == sum->n_left ? left : x;
-
-            for (size_t col = i == j ? row : 0; col < nj; col++)
-                to[col] = left[col] + x[col];
-        }
-    }
+    for (size_t i = 0; i < n; i++)
+        x[i] = (w->begins ? 0 : w->to[at + i]) + (double)tile[i];
+    for (size_t l = 0; w->ends && l < sum->n_left; l++)
+        for (size_t i = 0; i < n; i++)
+            x[i] = sum->left[l][at + i] + x[i];
+    memcpy((w->ends && sum->n_left ? sum->left[sum->n_left - 1] : w->to) + at, x,
+           n * sizeof *x);
 }
 
 /* Tile number job of the upper triangle: rows i, columns j >= i. */
 static mls_status add_tile(void *arg, size_t job, size_t worker, mls_err *err)
 {
     const x_work *w = arg;
-    const size_t E = w->E, side = (E + TILE - 1) / TILE, room = w->room;
+    const size_t E = w->E, side = (E + TILE - 1) / TILE;
     size_t i = 0, j = job;
 
     (void)err;
@@ -254,21 +268,15 @@ static mls_status add_tile(void *arg, size_t job, size_t worker, mls_err *err)
     }
     i *= TILE;
     j = i + j * TILE;
-    const int ni = (int)(E - i < TILE ? E - i : TILE);
-    const int nj = (int)(E - j < TILE ? E - j : TILE);
-    double *to = w->to ? w->to + i * E + j : w->tile + worker * TILE * TILE;
-    const size_t ld = w->to ? E : TILE;
-    const double beta = w->begins ? 0 : 1;
+    const size_t ni = E - i < TILE ? E - i : TILE, nj = E - j < TILE ? E - j : TILE;
+    float *tile = w->tile + worker * TILE * TILE;
 
-    if (i == j)
-        cblas_dsyrk(CblasRowMajor, CblasUpper, CblasNoTrans, ni, (int)w->n, 1.0,
-                    w->x + i * room, (int)room, beta, to, (int)ld);
-    else
-        cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, ni, nj, (int)w->n, 1.0,
-                    w->x + i * room, (int)room, w->x + j * room, (int)room, beta, to,
-                    (int)ld);
-    if (w->ends)
-        join_tile(w->sum, to, ld, i, j, (size_t)ni, (size_t)nj);
+    product(tile, w->rows + i, w->rows + j, E, ni, nj, w->n);
+    for (size_t row = 0; row < ni; row++) {
+        const size_t from = i == j ? row : 0; /* of the upper triangle */
+
+        take_row(w, tile + row * nj + from, i + row, j + from, j + nj);
+    }
     return MLS_OK;
 }
 
@@ -282,13 +290,11 @@ mls_status mls_moments_x_add(const mls_moments_sum *sum, const mls_spill *room,
     mls_status st = MLS_OK;
     x_work w = {.E = E, .config = config, .layer = layer, .sum = sum};
 
-    w.room = n < BLOCK ? n : BLOCK;
     w.to = sum->n_left ? own : sum->to;
-    w.rows = mls_calloc3(w.room, E, 1, sizeof *w.rows);
-    w.x = mls_calloc3(w.room, E, 1, sizeof *w.x);
+    w.rows = mls_calloc3(BLOCK, E, 1, sizeof *w.rows);
     w.tile = mls_calloc3(mls_pool_threads(pool), TILE, TILE, sizeof *w.tile);
-    if (!w.rows || !w.x || !w.tile || (apart && !own)) {
-        st = mls_fail(err, MLS_E_NOMEM, "no memory for %zu rows of %zu", w.room, E);
+    if (!w.rows || !w.tile || (apart && !own)) {
+        st = mls_fail(err, MLS_E_NOMEM, "no memory for %d rows of %zu", BLOCK, E);
         goto done;
     }
     for (size_t first = 0; first < n && !st; first += BLOCK) {
@@ -304,7 +310,7 @@ mls_status mls_moments_x_add(const mls_moments_sum *sum, const mls_spill *room,
     }
 
 done:
-    mls_free_all(w.tile, w.x, w.rows, own);
+    mls_free_all(w.tile, w.rows, own);
     return st;
 }
 

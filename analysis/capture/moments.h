@@ -1,6 +1,7 @@
 /*
- * Sums of one layer's statistics over tokens. Every number is summed in double and in
- * an order that does not depend on the number of threads: sums of consecutive sequences
+ * Sums of one layer's statistics over tokens. Every number is summed in double, of
+ * sums of at most 256 products in float (moments.c says how exact that is), and in an
+ * order that does not depend on the number of threads: sums of consecutive sequences
  * per job (mls_moments_add), the large E x E sum in fixed tiles over blocks of tokens
  * of one job (mls_moments_x_add), both joined over jobs in the fixed tree of
  * mls_moments_join().
@@ -17,8 +18,8 @@
 #include "common/system/pool.h"
 #include "common/system/spill.h"
 
-/** Doubles of scratch that mls_moments_add() needs for sequences up to T tokens. */
-size_t mls_moments_scratch(size_t T, size_t D);
+/** Floats of scratch that mls_moments_add() needs. */
+size_t mls_moments_scratch(size_t D);
 
 /**
  * Add one sequence to the sums of a job: every array but x_second and the mean norms.
@@ -29,7 +30,7 @@ size_t mls_moments_scratch(size_t T, size_t D);
  * @param k_norms  (G, C) out
  */
 void mls_moments_add(mls_layer_stats *sum, const mls_attention_view *view,
-                     double *q_norms, double *k_norms, double *scratch);
+                     double *q_norms, double *k_norms, float *scratch);
 
 /**
  * Sums of jobs into sums of more jobs, as far as jobs from .. to - 1 of n allow: the

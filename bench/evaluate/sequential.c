@@ -41,7 +41,7 @@ typedef struct {
     mls_layer_stats sum[JOBS];
     size_t per_job, HC, GC;
     double *q_norms, *k_norms; /* (N, HC), (N, GC) */
-    double **scratch;          /* per worker */
+    float **scratch;           /* per worker */
 } sums;
 
 static void see(void *arg, const mls_attention_view *v)
@@ -69,8 +69,8 @@ static mls_status sums_new(sums *s, const mls_pass *p, const mls_states *states,
     if (!s->q_norms || !s->k_norms || !s->scratch)
         st = mls_fail(err, MLS_E_NOMEM, "no memory for the sums of a layer");
     for (size_t i = 0; !st && i < workers; i++) {
-        s->scratch[i] = mls_calloc3(mls_moments_scratch(states->T_max, c->D), 1, 1,
-                                    sizeof **s->scratch);
+        s->scratch[i] =
+            mls_calloc3(mls_moments_scratch(c->D), 1, 1, sizeof **s->scratch);
         if (!s->scratch[i])
             st = mls_fail(err, MLS_E_NOMEM, "no memory for the sums of a layer");
     }
