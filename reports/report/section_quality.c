@@ -372,6 +372,21 @@ static mls_status draw_predictors(const mls_report *r, mls_page *page,
     return st;
 }
 
+/* What a large model is not measured at, and how to have it. */
+static void say_left_out(const mls_report *r, mls_page *page)
+{
+    mls_buf b = {0};
+
+    mls_page_text(page,
+                  "A model this large is measured at 25 %% of its cache alone, all "
+                  "settings on all windows. 50, 31.25, 18.75 and 12.5 %%:");
+    mls_buf_printf(&b, "%s --exhaustive -o ", r->command);
+    mls_buf_shell(&b, r->folder);
+    mls_buf_puts(&b, "-exhaustive");
+    mls_page_code(page, b.data ? b.data : "");
+    mls_buf_free(&b);
+}
+
 /* Predicted errors against what was measured. */
 static mls_status show_predictors(const mls_report *r, const point *p, size_t n,
                                   const mls_comparison *m, mls_page *page,
@@ -464,6 +479,8 @@ mls_status mls_section_quality(const mls_report *r, mls_page *page, mls_buf *sum
                       "Each method is applied as its project would start from, and the "
                       "converted model is run on held-out text. Every conversion has "
                       "to beat the cross: the model as it is with a 4-bit cache.");
+        if (mls_measured_large(r))
+            say_left_out(r, page);
         st = draw(r, page, p, n, &m, err);
     }
     if (!st) {
