@@ -86,6 +86,18 @@
     function filtered(table) {
         var rows = all(table, "tbody tr"), wanted = {}, bar = make("div", {"class": "pick"});
         var said = make("span", {role: "status"});
+        var heads = all(table, "thead th").map(function (th) { return th.textContent; });
+
+        /* Few rows are a card each on a phone, as in tables that are short from the start. */
+        function asCards(few) {
+            if (few && !all(table, "td[data-head]").length)
+                rows.forEach(function (row) {
+                    all(row, "td").forEach(function (td, i) {
+                        td.setAttribute("data-head", heads[i]);
+                    });
+                });
+            table.classList.toggle("cards", few);
+        }
 
         function apply() {
             var shown = 0;
@@ -95,6 +107,7 @@
                 });
                 shown += !row.hidden;
             });
+            asCards(shown <= 16);
             said.textContent = shown === rows.length ? ""
                 : shown + " of " + rows.length + " rows";
         }

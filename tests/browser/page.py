@@ -136,6 +136,27 @@ def controls(page):
     return count
 
 
+PICK = """() => Array.from(document.querySelectorAll('.pick')).map(bar => {
+    const wide = bar.nextElementSibling, rows = wide.querySelectorAll('tbody tr');
+    if (!rows.length)
+        return true;
+    bar.querySelectorAll('select').forEach(s => {
+        s.value = s.options[1].value;
+        s.dispatchEvent(new Event('change'));
+    });
+    const seen = Array.from(rows).filter(r => r.getClientRects().length);
+    return seen.every(r => !r.hidden) &&
+           (seen.length > 16 || wide.scrollWidth <= wide.clientWidth);
+})"""
+
+
+def phone(page):
+    """A choice hides rows, and what few are left does not scroll sideways."""
+    page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true })")
+    good = page.evaluate(PICK)
+    check(good and all(good), f"picked rows are cards on a phone: {good}")
+
+
 with sync_playwright() as play:
     browser = play.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
     for width in (390, 768, 1280):
@@ -144,6 +165,8 @@ with sync_playwright() as play:
             looks(page, f"{width}-{scheme}")
             passed = axe(page, f"{width} {scheme}")
             print(f"{width} {scheme}: {passed} rules of axe passed")
+            if width == 390:
+                phone(page)
             page.context.close()
     page = opened(browser, 1280, "light", scale=2)
     looks(page, "1280-zoomed")
