@@ -291,6 +291,18 @@ static mls_status read_layer(const mls_model *m, size_t l,
     return st;
 }
 
+/* While a layer computes, the disk brings the next one. */
+static void want_layer(const mls_model *m, size_t l)
+{
+    const size_t n = l < m->config->L ? mls_tensor_layer_needs(m->config, l) : 0;
+
+    for (size_t i = 0; i < n; i++) {
+        const mls_tensor_need t = mls_tensor_layer_need_at(m->config, l, i);
+
+        mls_checkpoint_want(m->checkpoint, t.name);
+    }
+}
+
 /* The layer's matrices for a forward pass. */
 static mls_status pack(const mls_model *m, mls_layer *w, mls_err *err)
 {
@@ -321,7 +333,10 @@ mls_status mls_model_layer(const mls_model *m, size_t l, mls_layer *layer, mls_e
 {
     const mls_status st = read_layer(m, l, any_role, layer, err);
 
-    return st ? st : pack(m, layer, err);
+    if (st)
+        return st;
+    want_layer(m, l + 1);
+    return pack(m, layer, err);
 }
 
 mls_status mls_model_attention(const mls_model *m, size_t l, mls_layer *layer,

@@ -365,6 +365,14 @@ mls_status mls_checkpoint_complete(const mls_checkpoint *c, mls_err *err)
     return MLS_OK;
 }
 
+void mls_checkpoint_want(const mls_checkpoint *c, const char *name)
+{
+    const mls_checkpoint_entry *e = mls_checkpoint_entry_of(c, name);
+
+    if (e && !e->packed && !e->place)
+        mls_safetensors_want(c->shards[e->shard].file, e->info);
+}
+
 mls_status mls_checkpoint_read(const mls_checkpoint *c, const char *name, size_t rows,
                                size_t cols, float *out, mls_err *err)
 {

@@ -100,6 +100,12 @@ mls_status mls_checkpoint_has(const mls_checkpoint *c, const char *name, size_t 
 mls_status mls_checkpoint_complete(const mls_checkpoint *c, mls_err *err);
 
 /**
+ * The tensor is read soon: the system may fetch it meanwhile. Heard for plain tensors
+ * of safetensors files alone; no tensor of that name is no error.
+ */
+void mls_checkpoint_want(const mls_checkpoint *c, const char *name);
+
+/**
  * Read a whole tensor as float and check its shape.
  *
  * @param name      e.g. "model.layers.3.self_attn.q_proj.weight"

@@ -137,6 +137,11 @@ mls_status mls_safetensors_bytes(const mls_safetensors *f, uint64_t offset, size
     return mls_weight_file_read(&f->file, offset, n, out, err);
 }
 
+void mls_safetensors_want(const mls_safetensors *f, const mls_tensor_info *t)
+{
+    mls_weight_file_want(&f->file, t->offset, t->n_bytes);
+}
+
 size_t mls_safetensors_count(const mls_safetensors *f)
 {
     return f->table.n;

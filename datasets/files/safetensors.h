@@ -72,6 +72,9 @@ const char *mls_safetensors_metadata(const mls_safetensors *f, const char *key);
 mls_status mls_safetensors_read_f32(const mls_safetensors *f, const mls_tensor_info *t,
                                     uint64_t first, size_t n, float *out, mls_err *err);
 
+/** The tensor is read soon; see mls_weight_file_want(). */
+void mls_safetensors_want(const mls_safetensors *f, const mls_tensor_info *t);
+
 /** Read raw little-endian bytes of a tensor, byte range within it. */
 mls_status mls_safetensors_read_raw(const mls_safetensors *f, const mls_tensor_info *t,
                                     uint64_t first_byte, size_t n, void *out,

@@ -66,3 +66,13 @@ mls_status mls_weight_file_read(const mls_weight_file *f, uint64_t offset, size_
 
     return st ? st : mls_pread_all(f->fd, out, n, offset, f->path, err);
 }
+
+/* Linux reads no more of one wish than it reads ahead at once: so they are small. */
+void mls_weight_file_want(const mls_weight_file *f, uint64_t offset, uint64_t n)
+{
+    enum { WISH = 128 << 10 };
+
+    for (uint64_t at = 0; at < n; at += WISH)
+        posix_fadvise(f->fd, (off_t)(offset + at),
+                      (off_t)(n - at < WISH ? n - at : WISH), POSIX_FADV_WILLNEED);
+}

@@ -29,5 +29,7 @@ uint64_t mls_weight_file_size(const mls_weight_file *f);
 /** n bytes at an offset. MLS_E_INPUT when the file is no longer what was opened. */
 mls_status mls_weight_file_read(const mls_weight_file *f, uint64_t offset, size_t n,
                                 void *out, mls_err *err);
+/** They are asked for soon: the system may read them meanwhile. A hint. */
+void mls_weight_file_want(const mls_weight_file *f, uint64_t offset, uint64_t n);
 
 #endif
