@@ -14,8 +14,11 @@
 #include "analysis/numeric/packed.h"
 #include "common/base/status.h"
 
-/* Of the mean diagonal. */
-#define MLS_REFIT_RIDGE 1e-3
+/*
+ * Of the mean diagonals of the keys' covariance and of E[x x^T]: what windows do not
+ * show well stays as it was (docs/methods/latent.md has the choice).
+ */
+#define MLS_REFIT_RIDGE 0.3
 
 enum { MLS_REFIT_HELD_OUT = 8 /* every so-many-th window */ };
 

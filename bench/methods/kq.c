@@ -33,7 +33,7 @@ enum { CENTRE_YES, CENTRE_NO };
 static const char *const centre_words[] = {"yes", "no", NULL};
 enum { TURN_KEY, TURN_OUTPUT };
 static const char *const turn_words[] = {"key", "output", NULL};
-enum { REFIT_WINDOWS = 128, REFIT_STEPS = 10 };
+enum { REFIT_WINDOWS = 128, REFIT_STEPS = 8 };
 
 typedef struct params {
     char rope[MLS_SETTING_WORD]; /* after, shared, or the rule that chooses chunks */
