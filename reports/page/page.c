@@ -250,6 +250,8 @@ static void put_table(mls_page *p, const char *label, const mls_table *t)
         mls_buf_printf(&name, "%s-%zu.csv", s->id, s->n_tables);
     }
     mls_buf_puts(&s->body, "</div>\n");
+    if (t)
+        mls_table_notes_html(t, &s->body);
     if (csv.len && csv.len <= CSV_MAX) {
         mls_buf_puts(&s->body, "<p class=\"note\">");
         mls_download_csv(&s->body, name.data ? name.data : "", csv.data, csv.len);

@@ -86,6 +86,12 @@ void mls_table_html(const mls_table *t, bool in_page, mls_buf *out)
         mls_buf_puts(out, "</tr>\n");
     }
     mls_buf_puts(out, "</tbody>\n</table>\n");
+    if (!in_page)
+        mls_table_notes_html(t, out);
+}
+
+void mls_table_notes_html(const mls_table *t, mls_buf *out)
+{
     for (size_t i = 0; mls_table_note_at(t, i); i++) {
         mls_buf_puts(out, "<p class=\"note\">");
         mls_html_escape(out, mls_table_note_at(t, i));

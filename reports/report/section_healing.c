@@ -376,11 +376,17 @@ static void add_to_answer(const healing *k, size_t i, mls_page *page)
         snprintf(more, sizeof more, ", and whole training is forecast to leave %.3f",
                  forecast);
     mls_page_section(page, "answer", "The answer");
-    mls_page_text(page,
-                  "After cheap training %s has KL %.3f instead of %.3f%s: see who "
-                  "serves what.",
-                  mls_setting_text(&k->setting[k->finalist[i]], text, sizeof text),
-                  after.mean, k->before.row[i].kl.mean, more);
+    mls_setting_text(&k->setting[k->finalist[i]], text, sizeof text);
+    if (after.mean < k->before.row[i].kl.mean)
+        mls_page_text(page,
+                      "After cheap training %s has KL %.3f instead of %.3f%s: see who "
+                      "serves what.",
+                      text, after.mean, k->before.row[i].kl.mean, more);
+    else
+        mls_page_text(page,
+                      "Cheap training leaves %s as it is, at KL %.3f%s: see who serves "
+                      "what.",
+                      text, after.mean, more);
 }
 
 static void say(const mls_report *r, const healing *k, const curve *curves,
