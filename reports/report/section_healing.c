@@ -276,10 +276,10 @@ static mls_table *make_table(const healing *k, const curve *curves)
     if (k->has_forecast) {
         mls_table_say(
             t,
-            "forecast: KL after %.3g tokens of training all weights, by the healed "
-            "KL of %.0f settings of %s that were trained; 95 %% of them lie within "
-            "a factor of %.2f; none outside of healed KL %.3g to %.3g",
-            k->forecast.tokens, k->forecast.settings, k->forecast.model,
+            "forecast: KL after %.0f thousand tokens of training all weights, by the "
+            "healed KL of %.0f settings of %s that were trained; 95 %% of them lie "
+            "within a factor of %.2f; none outside of healed KL %.3g to %.3g",
+            k->forecast.tokens / 1e3, k->forecast.settings, k->forecast.model,
             k->forecast.factor, k->forecast.low, k->forecast.high);
     }
     return t;
