@@ -36,7 +36,7 @@ enum {
     SIDE = 768 /* of a product in double */
 };
 
-static const double SHORT = 0.25; /* seconds */
+static const double SHORT = 0.25, AGAIN = 2; /* seconds */
 
 typedef struct {
     mls_texts texts, evals;
@@ -214,8 +214,8 @@ static mls_status find_gpu(mls_gpu *out, char *title, size_t size, const char *n
 
 /*
  * Seconds that a token takes through the original, by a window for each thread. The
- * first pass also reads the weights from disk: where it is short there is a second, of
- * MORE times as many windows.
+ * first pass also reads the weights and lays them out: where it is short there is a
+ * second, of MORE times as many windows.
  */
 static mls_status measure_pace(double *seconds, const mls_model *model,
                                const mls_corpus *corpus, mls_pool *pool, mls_err *err)
@@ -229,7 +229,7 @@ static mls_status measure_pace(double *seconds, const mls_model *model,
     mls_evaluation e = {0};
     mls_status st = MLS_OK;
 
-    for (size_t i = 0; !st && i < 2 && took < SHORT; i++) {
+    for (size_t i = 0; !st && i < 2 && took < AGAIN; i++) {
         const size_t n = i ? MORE * threads : threads;
 
         mls_corpus_free(&few);
