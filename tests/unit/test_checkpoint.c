@@ -274,7 +274,7 @@ static void a_missing_or_broken_file_is_named(void **state)
     assert_refused(mls_checkpoint_open(&c, test_scratch("nowhere"), &err), MLS_E_INPUT,
                    "nowhere: is not a folder");
     assert_refused(mls_checkpoint_open(&c, in("holes", "pytorch_model.bin"), &err),
-                   MLS_E_INPUT, "is not a folder");
+                   MLS_E_INPUT, "is an empty file, expected a folder with a model");
 }
 
 static void what_does_not_stop_a_model_is_remarked(void **state)

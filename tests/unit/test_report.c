@@ -350,7 +350,7 @@ static void a_report_heals_the_best_of_each_class(void **state)
 {
     const facts *f = *state;
     const char *const parts[] = {
-        "What training repairs", "After cheap training", "KL before",
+        "What training repairs", ": see who serves what.", "KL before",
         "served-1.csv",          "excess of the start",  "healing.csv"};
     subject s = f->s;
     char folder[256], *page, path[300];
