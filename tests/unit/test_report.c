@@ -351,7 +351,7 @@ static void a_report_heals_the_best_of_each_class(void **state)
     const facts *f = *state;
     const char *const parts[] = {
         "What training repairs", ": see who serves what.", "KL before",
-        "served-1.csv",          "excess of the start",  "healing.csv"};
+        "served-1.csv",          "excess of the start",    "healing.csv"};
     subject s = f->s;
     char folder[256], *page, path[300];
     size_t len;
