@@ -140,7 +140,8 @@ static mls_status layer_scores(mls_rule_scores *scores, const mls_rule *rule,
 }
 
 /*
- * The same, from the capture's cache, which is locked, where the rule looks at windows:
+ * The same, from the capture's cache, under the pool's claim, where the rule looks at
+ * windows:
  * what it finds in all of them is searched for once. `found` borrows from the cache or
  * from `own`, which the caller releases.
  */

@@ -1,7 +1,7 @@
 /*
  * Products with weights in bfloat16, through oneDNN, where the machine multiplies such
  * numbers (AVX512_BF16 or AMX): rows and weights are rounded to 8 bits of mantissa,
- * sums run in float. Everything else stays as it is (docs/methods/bf16.md).
+ * sums run in float (docs/methods/bf16.md); and products of floats through it.
  */
 #ifndef MLS_PACKED_H
 #define MLS_PACKED_H

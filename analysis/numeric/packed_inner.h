@@ -1,4 +1,4 @@
-/* What products in bfloat16 through oneDNN share; only where there is oneDNN. */
+/* What products through oneDNN share; only where there is oneDNN. */
 #ifndef MLS_PACKED_INNER_H
 #define MLS_PACKED_INNER_H
 

@@ -33,7 +33,7 @@ typedef struct {
 } pair;
 
 typedef struct {
-    pair *pair; /* (MATRICES) */
+    pair *pair; /* (layers at once, MATRICES) */
     size_t draws;
     uint64_t seed;
 } work;

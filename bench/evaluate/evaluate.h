@@ -49,8 +49,9 @@ typedef struct mls_quality {
     char *refused;  /* why this model has no such form; figures are NaN then */
     bool trained;   /* its norms or MLPs are not the original's, beyond a rounding to
                      bfloat16: a conversion that was trained further */
-    double seconds; /* making its forms and running its layers; a scheme's forms count
-                       for its first variant */
+    double seconds; /* on the clock, from its forms' begin to its layers' end, others'
+                       work beside it included; a scheme's forms count for its first
+                       variant */
 } mls_quality;
 
 typedef struct mls_variant {

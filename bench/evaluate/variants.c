@@ -292,7 +292,7 @@ typedef struct {
     mls_pass *p;
     const mls_layer *layer;
     const mls_layer_stats *stats; /* NULL without a capture */
-    mls_own_moments own;          /* of the layer, once a prediction asks for them */
+    mls_own_moments own;          /* of the layer, where errors are predicted */
     mls_layer_stats *read;        /* (n) of what each scheme's layers below make of the
                                      calibration text; {0}: not asked for */
     size_t *scheme;               /* (n) first runs of the schemes */

@@ -17,7 +17,7 @@ typedef enum mls_sigma_side {
 
 /**
  * w ~ up down, the best of rank r in the Frobenius norm (truncated SVD). The singular
- * values in it are right to half of a float's digits of the largest.
+ * values in it are right to half of a float's epsilon of the largest.
  *
  * @param w          (m, E)
  * @param r          1..min(m, E)

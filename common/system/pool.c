@@ -93,10 +93,14 @@ static list *newest_job(const mls_pool *p, const list *oldest)
     return l == oldest ? NULL : l;
 }
 
-/* The lock is held before and after. */
+/*
+ * The lock is held before and after. Who holds the claim waits: a newer list may be of
+ * another thread, with jobs that claim.
+ */
 static void help_or_wait(mls_pool *p, const list *oldest, size_t index)
 {
-    list *newer = newest_job(p, oldest);
+    const bool claims = p->claimed && pthread_equal(p->claimant, pthread_self());
+    list *newer = claims ? NULL : newest_job(p, oldest);
 
     if (newer)
         do_one(p, newer, index);

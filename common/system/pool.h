@@ -42,7 +42,7 @@ mls_status mls_pool_run(mls_pool *pool, size_t n, mls_job run, void *arg, mls_er
 
 /**
  * Between these two one thread of the pool works at a time, and may run jobs, which
- * must not come here themselves; who has to wait helps with such jobs meanwhile.
+ * must not come here themselves; who has to wait for it helps with them meanwhile.
  */
 void mls_pool_claim(mls_pool *pool);
 void mls_pool_release(mls_pool *pool);

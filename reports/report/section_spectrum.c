@@ -24,6 +24,8 @@ static const mls_matrix matrices[] = {MLS_MATRIX_Q, MLS_MATRIX_K, MLS_MATRIX_V,
                                       MLS_MATRIX_KV};
 enum { MATRICES = sizeof matrices / sizeof matrices[0] };
 
+static const size_t MOMENTS_BYTES = (size_t)4 << 30; /* of layers at work */
+
 /* What the section has of all layers. */
 typedef struct {
     mls_table **curves; /* (L) */
@@ -359,11 +361,21 @@ static mls_status show(const mls_report *r, mls_page *page, const spectra *all,
     return st;
 }
 
+/* Layers whose second moments, and squares of them for spectra, fit in memory. */
+static size_t layers_at_once(const mls_report *r)
+{
+    const size_t E = mls_model_config(r->model)->E;
+    const size_t fit = MOMENTS_BYTES / (4 * sizeof(double) * E * E + 1);
+    const size_t most = (mls_pool_threads(r->pool) + 1) / 2;
+
+    return fit < 1 ? 1 : fit < most ? fit : most;
+}
+
 mls_status mls_section_spectrum(const mls_report *r, mls_page *page, mls_buf *summary,
                                 mls_err *err)
 {
     const mls_config *c = mls_model_config(r->model);
-    const size_t at_once = (mls_pool_threads(r->pool) + 1) / 2;
+    const size_t at_once = layers_at_once(r);
     spectra all = {.L = c->L, .ranks = mls_table_new(NULL)};
     size_t which[MLS_LAYERS_MAX];
     mls_table *ranks = all.ranks;

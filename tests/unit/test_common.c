@@ -239,6 +239,71 @@ static void who_waits_helps(void **state)
     }
 }
 
+/* Has another thread than the claimant begun, in five seconds? */
+static bool begun(const met *m)
+{
+    const time_t until = time(NULL) + 5;
+
+    while (atomic_load(&m->inner) == 0 && time(NULL) < until)
+        sched_yield();
+    return atomic_load(&m->inner) > 0;
+}
+
+/* A job that another thread does outlasts the claimant's. */
+static mls_status outlast(void *arg, size_t job, size_t worker, mls_err *err)
+{
+    met *m = arg;
+    const struct timespec a_while = {0, 20000000};
+
+    (void)job;
+    if (worker != m->busy) {
+        atomic_fetch_add(&m->inner, 1);
+        nanosleep(&a_while, NULL);
+    }
+    return begun(m) ? MLS_OK : mls_fail(err, MLS_E_NUMERIC, "nobody helps");
+}
+
+static mls_status claim_alone(void *arg, size_t job, size_t worker, mls_err *err)
+{
+    met *m = arg;
+
+    (void)job;
+    (void)worker;
+    (void)err;
+    mls_pool_claim(m->pool);
+    m->claimed++;
+    mls_pool_release(m->pool);
+    return MLS_OK;
+}
+
+static mls_status one_claims(void *arg, size_t job, size_t worker, mls_err *err)
+{
+    met *m = arg;
+    mls_status st;
+
+    if (job == 1)
+        return begun(m) ? mls_pool_run(m->pool, 4, claim_alone, m, err)
+                        : mls_fail(err, MLS_E_NUMERIC, "nobody helps");
+    mls_pool_claim(m->pool);
+    m->busy = worker;
+    st = mls_pool_run(m->pool, 2, outlast, m, err);
+    mls_pool_release(m->pool);
+    return st;
+}
+
+static void who_claims_meets_no_other_claim(void **state)
+{
+    (void)state;
+    for (size_t threads = 3; threads <= 6; threads++) {
+        met m = {0};
+
+        assert_ok(mls_pool_new(&m.pool, threads, &err));
+        assert_ok(mls_pool_run(m.pool, 2, one_claims, &m, &err));
+        assert_int_equal(m.claimed, 4);
+        mls_pool_free(m.pool);
+    }
+}
+
 static void written_files_are_whole_or_absent(void **state)
 {
     const char *path = test_scratch("file");
@@ -442,6 +507,7 @@ int main(void)
         cmocka_unit_test(the_first_number_that_is_not_finite_is_found_anywhere),
         cmocka_unit_test(jobs_may_run_jobs),
         cmocka_unit_test(who_waits_helps),
+        cmocka_unit_test(who_claims_meets_no_other_claim),
         cmocka_unit_test(a_pool_runs_every_job_once_and_names_the_first_failure),
         cmocka_unit_test(written_files_are_whole_or_absent),
         cmocka_unit_test(leftovers_of_killed_processes_are_removed),

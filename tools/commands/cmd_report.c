@@ -516,7 +516,7 @@ static int run(int argc, char **argv)
     mls_schedule plan;
     mls_gpu gpu;
     mls_serve serve = MLS_SERVE_MLA;
-    char title[64], doubt[400];
+    char title[64], doubt[400], output[4096];
     mls_buf command = {0}, summary = {0};
 
     if (!mls_options_parse(&cmd_report, argc, argv, options, &folder, 1, 1, &n,
@@ -524,6 +524,12 @@ static int run(int argc, char **argv)
         return status;
     if (!a.output)
         return mls_usage_error(&cmd_report, "no output folder: give -o FOLDER");
+    if (snprintf(output, sizeof output, "%s", a.output) >= (int)sizeof output)
+        return mls_usage_error(&cmd_report,
+                               "the name of the output folder is too long");
+    for (size_t end = strlen(output); end > 1 && output[end - 1] == '/'; end--)
+        output[end - 1] = '\0';
+    a.output = output;
     if (a.history && a.no_quality)
         return mls_usage_error(&cmd_report,
                                "--history keeps measured answers, and --no-quality "
