@@ -9,6 +9,7 @@
  */
 #include "analysis/model/forward.h"
 
+#include <assert.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,9 +25,6 @@
  * sequence.
  */
 enum { MLP_ROWS = 256 };
-
-/* Logits of one block take about this, so the rows of a block depend only on V. */
-enum { HEAD_BYTES = 128 << 20, HEAD_ROWS_MIN = 16, HEAD_ROWS_MAX = 256 };
 
 /* Rows of a block when T rows go into as few blocks of at most max as possible. */
 static size_t even_rows(size_t T, size_t max)
@@ -333,7 +331,7 @@ static mls_status show_sequence(void *arg, size_t job, size_t worker, mls_err *e
     const size_t *start = p->v->s[0]->start;
     const size_t from = p->v->from ? p->v->from[job] : 0;
     const size_t to = p->v->to ? p->v->to[job] : start[job + 1] - start[job];
-    const size_t rows = p->v->rows ? p->v->rows : even_rows(to - from, p->rows);
+    const size_t rows = p->rows;
     mls_status st = MLS_OK;
 
     for (size_t first = from; !st && first < to; first += rows) {
@@ -353,22 +351,13 @@ static mls_status show_sequence(void *arg, size_t job, size_t worker, mls_err *e
     return st;
 }
 
-static size_t head_rows(size_t V)
-{
-    const size_t rows = HEAD_BYTES / (V * sizeof(float));
-
-    return rows < HEAD_ROWS_MIN   ? HEAD_ROWS_MIN
-           : rows > HEAD_ROWS_MAX ? HEAD_ROWS_MAX
-                                  : rows;
-}
-
 mls_status mls_head_forward_variants(const mls_head_variants *v, mls_variants_seen see,
                                      void *arg, mls_pool *pool, mls_err *err)
 {
     const size_t threads = mls_pool_threads(pool), V = v->config->V;
-    head_pass p = {
-        .v = v, .rows = v->rows ? v->rows : head_rows(V), .see = see, .arg = arg};
+    head_pass p = {.v = v, .rows = v->rows, .see = see, .arg = arg};
 
+    assert(v->n > 0 && v->rows > 0);
     p.kept = v->n > 1 ? 2 : 1;
     mls_status st;
 
@@ -378,36 +367,6 @@ mls_status mls_head_forward_variants(const mls_head_variants *v, mls_variants_se
              ? mls_pool_run(pool, v->s[0]->N, show_sequence, &p, err)
              : mls_fail(err, MLS_E_NOMEM, "no memory for %zu x %zu logits", p.rows, V);
     mls_free_all(p.logits, p.x);
-    return st;
-}
-
-/* One variant, seen through the function for one. */
-typedef struct {
-    mls_logits_seen see;
-    void *arg;
-} single;
-
-static mls_status see_single(void *arg, const mls_logits_view *view, mls_err *err)
-{
-    const single *one = arg;
-
-    return one->see(one->arg, view->sequence, view->worker, view->first, view->n,
-                    view->logits, err);
-}
-
-mls_status mls_head_forward(const mls_model *m, const mls_states *s,
-                            mls_logits_seen see, void *arg, mls_pool *pool,
-                            mls_err *err)
-{
-    single one = {.see = see, .arg = arg};
-    mls_head head = {0};
-    const mls_head_variants v = {
-        .config = mls_model_config(m), .n = 1, .s = &s, .head = &head};
-    mls_status st = mls_model_head(m, &head, err);
-
-    if (!st)
-        st = mls_head_forward_variants(&v, see_single, &one, pool, err);
-    mls_head_free(&head);
     return st;
 }
 

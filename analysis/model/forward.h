@@ -122,24 +122,6 @@ mls_status mls_own_attention_run(void *arg, size_t sequence, size_t worker,
                                  const float *x, size_t T, float *out, float *carried,
                                  mls_err *err);
 
-/**
- * Is shown the logits (n, V) of positions first .. first+n-1 of a sequence, on thread
- * `worker`; what it returns ends the pass when it is not MLS_OK.
- */
-typedef mls_status (*mls_logits_seen)(void *arg, size_t sequence, size_t worker,
-                                      size_t first, size_t n, const float *logits,
-                                      mls_err *err);
-/**
- * Output head: for every position of every sequence the logits are made in blocks and
- * shown, never kept. Jobs are sequences; rows arrive in order inside a sequence.
- *
- * @return MLS_OK, what `see` returned, MLS_E_INPUT or MLS_E_IO (reading the head), or
- *         MLS_E_NOMEM
- */
-mls_status mls_head_forward(const mls_model *m, const mls_states *s,
-                            mls_logits_seen see, void *arg, mls_pool *pool,
-                            mls_err *err);
-
 /** Variants of the states of one corpus, whose logits are to be seen side by side. */
 typedef struct mls_head_variants {
     const mls_config *config;
@@ -148,7 +130,7 @@ typedef struct mls_head_variants {
     const mls_head *head;       /* (n), borrowed; they may be the same */
     const size_t *from, *to; /* (N) positions from[i] .. to[i] - 1 of sequence i; NULL:
                                 all of them */
-    size_t rows;             /* most positions of a block; 0: about 32 MB of logits */
+    size_t rows;             /* most positions of a block, at least 1 */
 } mls_head_variants;
 
 /** Logits of positions first .. first+n-1 of a sequence; borrowed during the call. */

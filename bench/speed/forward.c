@@ -108,7 +108,7 @@ static mls_status linear_job(void *arg, size_t job, size_t worker, mls_err *err)
     return MLS_OK;
 }
 
-/* Logits and likelihood of one sequence, in blocks as mls_head_forward makes them. */
+/* Logits and likelihood of one sequence, HEAD_ROWS at a time. */
 static mls_status head_job(void *arg, size_t job, size_t worker, mls_err *err)
 {
     speed *s = arg;

@@ -1,6 +1,36 @@
 /* All logits of small models on short sequences. */
 #include "tests/support/logits.h"
 
+enum { ROWS = 64 };
+
+typedef struct {
+    logits_shown see;
+    void *arg;
+} single;
+
+static mls_status see_single(void *arg, const mls_logits_view *view, mls_err *e)
+{
+    const single *one = arg;
+
+    return one->see(one->arg, view->sequence, view->worker, view->first, view->n,
+                    view->logits, e);
+}
+
+mls_status logits_show(const mls_model *m, const mls_states *s, logits_shown see,
+                       void *arg, mls_pool *pool, mls_err *e)
+{
+    single one = {.see = see, .arg = arg};
+    mls_head head = {0};
+    const mls_head_variants v = {
+        .config = mls_model_config(m), .n = 1, .s = &s, .head = &head, .rows = ROWS};
+    mls_status st = mls_model_head(m, &head, e);
+
+    if (!st)
+        st = mls_head_forward_variants(&v, see_single, &one, pool, e);
+    mls_head_free(&head);
+    return st;
+}
+
 static mls_status logits_keep(void *arg, size_t sequence, size_t worker, size_t first,
                               size_t n, const float *logits, mls_err *err)
 {
@@ -37,7 +67,7 @@ float *logits_of(const mls_model *m, const mls_corpus *corpus, size_t threads,
                                     pool, &err));
         mls_layer_free(&layer);
     }
-    assert_ok(mls_head_forward(m, &states, logits_keep, &s, pool, &err));
+    assert_ok(logits_show(m, &states, logits_keep, &s, pool, &err));
     mls_own_attention_free(&plain);
     mls_states_free(&states);
     mls_pool_free(pool);

@@ -18,6 +18,7 @@
  *   14  TurboQuant's example of 2.5 bits has 2.25           test_published_quant.c
  */
 #include "tests/support/demo.h"
+#include "tests/support/logits.h"
 
 #include <jansson.h>
 
@@ -560,7 +561,7 @@ static void the_labels_of_palu_ask_for_the_token_after_the_next(void **state)
                                     mls_own_attention_run, &plain, b->in.pool, &err));
         mls_layer_free(&layer);
     }
-    assert_ok(mls_head_forward(b->model, &states, add_nll, &s, b->in.pool, &err));
+    assert_ok(logits_show(b->model, &states, add_nll, &s, b->in.pool, &err));
     for (size_t shift = 0; shift < 2; shift++) {
         double mean = 0;
 

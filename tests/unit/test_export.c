@@ -1,5 +1,6 @@
 /* Exports: what they hold, read back by us and, from export.txt, by PyTorch. */
 #include "tests/support/gguf_demo.h"
+#include "tests/support/logits.h"
 
 #include <dirent.h>
 #include <unistd.h>
@@ -110,7 +111,7 @@ static mls_status keep_logits(void *arg, size_t sequence, size_t worker, size_t 
 }
 
 /* Logits (T, V) of a setting, computed from its latent forms. */
-static float *logits_of(setup *s, const char *text, int32_t *ids)
+static float *text_logits(setup *s, const char *text, int32_t *ids)
 {
     const mls_config *c = s->in.config;
     size_t start[] = {0, T};
@@ -143,7 +144,7 @@ static float *logits_of(setup *s, const char *text, int32_t *ids)
         mls_layer_stats_free(&stats);
         mls_layer_free(&layer);
     }
-    assert_ok(mls_head_forward(s->model, &states, keep_logits, arg, s->in.pool, &err));
+    assert_ok(logits_show(s->model, &states, keep_logits, arg, s->in.pool, &err));
     mls_states_free(&states);
     mls_latent_runner_free(runner);
     mls_ready_scheme_free(ready);
@@ -173,7 +174,7 @@ static void pytorch_gets_our_logits_from_the_exported_checkpoints(void **state)
                 ids[n_ids++] = (int32_t)strtol(p, &end, 10);
         } else if (strncmp(line, "case ", 5) == 0) {
             free(logits);
-            logits = logits_of(&s, line + 5, ids);
+            logits = text_logits(&s, line + 5, ids);
             n_cases++;
         } else if (strncmp(line, "logits ", 7) == 0) {
             char *p;
@@ -209,8 +210,8 @@ static double largest_difference(setup *s, const char *setting, const char *fold
     for (size_t t = 0; t < T; t++)
         ids[t] = (int32_t)((t * 37 + 5) % s->in.config->V);
     snprintf(converted, sizeof converted, "converted path=%s", folder);
-    a = logits_of(s, setting, ids);
-    b = logits_of(s, converted, ids);
+    a = text_logits(s, setting, ids);
+    b = text_logits(s, converted, ids);
     for (size_t i = 0; i < T * s->in.config->V; i++)
         most = fmax(most, fabs((double)a[i] - (double)b[i]));
     free(a);
@@ -622,19 +623,19 @@ static void a_rank_file_in_a_setting_gives_the_logits_of_its_rule(void **state)
     for (size_t t = 0; t < T; t++)
         ids[t] = (int32_t)(t % 40);
     open_model(&s, small_model("small-ranks", 4));
-    a = logits_of(&s, "mha2mla rope=uniform chunks=2 rank=4", ids);
+    a = text_logits(&s, "mha2mla rope=uniform chunks=2 rank=4", ids);
     assert_ok(
         export(&s, "mha2mla rope=uniform chunks=2 rank=4", "mha2mla", folder, &err));
     snprintf(text, sizeof text, "mha2mla rope=file:%s/2-norm_rank.pth chunks=2 rank=4",
              folder);
-    b = logits_of(&s, text, ids);
+    b = text_logits(&s, text, ids);
     assert_memory_equal(a, b, T * s.in.config->V * sizeof *a);
     free(b);
     assert_ok(
         export(&s, "elitekv rope=uniform chunks=2 rank=16", "elitekv", pkl, &err));
     snprintf(text, sizeof text, "mha2mla rope=file:%s/RoPElite_2.pkl chunks=2 rank=4",
              pkl);
-    b = logits_of(&s, text, ids);
+    b = text_logits(&s, text, ids);
     assert_memory_equal(a, b, T * s.in.config->V * sizeof *a);
     free(b);
     free(a);

@@ -169,7 +169,7 @@ static void variants_side_by_side_equal_each_alone(void **state)
     assert_ok(mls_model_head(m, &head[0], &err));
     head[1] = head[0];
     mls_head_variants v = {
-        .config = mls_model_config(m), .n = 2, .s = both, .head = head};
+        .config = mls_model_config(m), .n = 2, .s = both, .head = head, .rows = 64};
     assert_ok(mls_head_forward_variants(&v, keep, &pair, pool, &err));
     assert_true(memcmp(pair.logits[0], pair.logits[1], V * sizeof(float)) != 0);
     for (size_t i = 0; i < 2; i++) {
